@@ -1,0 +1,80 @@
+/** The contract between the runtime and a device. Everything a new backend has to provide is in this file. */
+import type { DType, TypedArray } from "../tensor/dtype.js";
+import type { Program } from "./kernel.js";
+
+export type { Program } from "./kernel.js";
+
+/** A handle to memory on a device; each device has its own subclass. Uninitialised after `allocate`. */
+export interface DeviceBuffer {
+  readonly dtype: DType;
+  /** Elements. */
+  readonly size: number;
+}
+
+/** A Program made ready for one device: an encoded command list, compiled shaders. */
+export interface Executable {
+  readonly program: Program;
+}
+
+export interface DeviceInfo {
+  /** One line for people, e.g. `WebAssembly SIMD (relaxed), 1 thread`. */
+  readonly description: string;
+  /** The order in which this device wants convolutions' activations to lie in memory. */
+  readonly convLayout: "channels-first" | "channels-last";
+  /** Facts for programs: simd level, threads, renderer, limits. */
+  readonly details: Readonly<Record<string, string | number | boolean>>;
+}
+
+export interface MemoryReport {
+  /** Leaf buffers that are allocated and not freed. */
+  readonly liveBuffers: number;
+  readonly liveBytes: number;
+  /** Most bytes ever in use at once: leaves, arena and working space. */
+  readonly peakBytes: number;
+  /** What the device holds from the system, including free blocks kept for reuse. */
+  readonly reservedBytes: number;
+  /** How many buffers were ever requested from `allocate`; constant in a steady state only if none are made. */
+  readonly allocations: number;
+  /** Executables that are prepared and not released. */
+  readonly executables: number;
+}
+
+export interface LossReason {
+  readonly message: string;
+}
+
+export interface Device {
+  readonly name: string;
+  readonly info: DeviceInfo;
+
+  /**
+   * A leaf buffer (inputs, parameters, results); temporaries belong to Programs.
+   * @throws OutOfMemoryError; everything allocated before stays usable.
+   */
+  allocate(dtype: DType, size: number): DeviceBuffer;
+  /** Returns the memory for reuse once everything enqueued before is done. Idempotent. */
+  free(buffer: DeviceBuffer): void;
+  /** Enqueues a copy from host memory; `data` may be reused by the caller at once. Lengths must agree. */
+  write(buffer: DeviceBuffer, data: TypedArray): void;
+  /**
+   * The buffer's contents after everything enqueued before, as a fresh array. The reference device returns
+   * Float64Array for float32 buffers.
+   * @throws the error of an earlier `run` (IndexError), once.
+   */
+  read(buffer: DeviceBuffer): Promise<TypedArray>;
+
+  /** Encodes or compiles. A device that has to wait (shader compilation) returns a promise from `warmup`, not here. */
+  prepare(program: Program): Executable;
+  release(executable: Executable): void;
+  /**
+   * Enqueues one execution and returns. `leaves[i]` stands for slot i (i < program.leafCount), `scalars[i]` for
+   * runtime scalar i (int32 scalars are taken modulo 2^32).
+   */
+  run(executable: Executable, leaves: readonly DeviceBuffer[], scalars: readonly number[]): void;
+
+  memory(): MemoryReport;
+  /** Resolves if the device is lost (a WebGL context, a crashed worker); never rejects. */
+  readonly lost: Promise<LossReason>;
+  /** Frees everything. Later calls throw DeviceError. */
+  close(): void;
+}

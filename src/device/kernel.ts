@@ -1,0 +1,253 @@
+/**
+ * The kernel language: what the compiler hands to devices. It is small on purpose; every public op lowers to
+ * it and every device implements all of it.
+ *
+ * A Program is a list of kernel calls over numbered slots. Slots 0..leafCount-1 are buffers that the caller
+ * supplies at each run (inputs, parameters updated in place, fresh results); the others are temporaries that
+ * lie in one arena at planned byte offsets and may share bytes when their lives do not overlap.
+ */
+import type { DType } from "../tensor/dtype.js";
+import type { Shape } from "../tensor/shape.js";
+import type { View } from "../tensor/view.js";
+
+/** A slot read or written through a strided view (in elements of `dtype`). */
+export interface Operand {
+  readonly slot: number;
+  readonly dtype: DType;
+  readonly view: View;
+}
+
+/* ---- fused elementwise expressions ---------------------------------------------------------------- */
+
+export type UnaryOp =
+  | "neg"
+  | "abs"
+  | "sign"
+  | "exp"
+  | "log"
+  | "sqrt"
+  | "rsqrt"
+  | "reciprocal"
+  | "sin"
+  | "cos"
+  | "tanh"
+  | "sigmoid"
+  | "erf"
+  | "relu"
+  | "floor"
+  | "ceil"
+  | "round"
+  | "trunc"
+  | "isnan"
+  | "not";
+export type BinaryOp =
+  | "add"
+  | "sub"
+  | "mul"
+  | "div"
+  | "pow"
+  | "mod"
+  | "max"
+  | "min"
+  | "eq"
+  | "ne"
+  | "lt"
+  | "le"
+  | "gt"
+  | "ge"
+  | "and"
+  | "or"
+  | "xor";
+
+/**
+ * One instruction of an expression in SSA form; `args` are indices of earlier instructions.
+ *
+ * - `load`: element of `inputs[index]` at the current position, converted to `dtype` of the operand.
+ * - `constant`: `value`. `scalar`: runtime scalar number `index` of the Program.
+ * - `uniform`: float32 in [0, 1) with 24 random bits, for the element whose *logical row-major index* in the
+ *   call's shape is i: word i%4 of Philox4x32-10(counter = [i/4, 0, offset, 0], key = [seedLo, seedHi]), shifted
+ *   right by 8 and scaled by 2^-24. seedLo, seedHi and offset are the int32 runtime scalars `index`, +1, +2.
+ * - `iota`: int32, the element's index along dimension `index` of the call's shape.
+ * - `cast`: to `dtype`; float → int truncates towards zero and saturates, NaN → 0; to uint8/int8 from int32
+ *   wraps; to bool is `!= 0`.
+ * - arithmetic takes two operands of one dtype, float32 or int32. int32 add/sub/mul wrap; int32 div truncates and
+ *   gives 0 for a zero divisor; mod has the sign of the divisor (as Python's %). float max/min propagate NaN.
+ *   `round` is half-to-even. `relu` of NaN is NaN. `sign` of NaN is NaN, of ±0 is 0. `reciprocal`, `exp`… float32 only.
+ * - comparisons take any dtype (both the same) and give bool; and/or/xor/not work on bool (on int32: bitwise,
+ *   except `not`). `isnan` gives bool.
+ * - `where`: args [condition(bool), a, b].
+ */
+export interface Instruction {
+  readonly op: UnaryOp | BinaryOp | "load" | "constant" | "scalar" | "uniform" | "iota" | "cast" | "where";
+  readonly dtype: DType;
+  readonly args: readonly number[];
+  readonly value?: number;
+  readonly index?: number;
+}
+
+export interface Expression {
+  readonly instructions: readonly Instruction[];
+  /** Instructions whose values leave the expression, one per output. */
+  readonly results: readonly number[];
+}
+
+/** Most loads and instructions one expression may have; the fuse pass splits larger ones. */
+export const maxExpressionInputs = 16;
+export const maxExpressionInstructions = 96;
+
+/** outputs[k] = results[k], for every element of `shape`. All operands' views have this shape. */
+export interface MapCall {
+  readonly kernel: "map";
+  readonly shape: Shape;
+  readonly inputs: readonly Operand[];
+  readonly outputs: readonly Operand[];
+  readonly expression: Expression;
+}
+
+export type ReduceOp = "sum" | "max" | "min" | "prod" | "argmax" | "argmin";
+
+/**
+ * Reduces the expression's one result over `axes` of `shape`. The output's view has `shape` with those axes 1.
+ * Empty reductions give the identity (0, -Infinity, +Infinity, 1). argmax/argmin take one axis, give int32,
+ * the first of equal values; NaN counts as the largest (smallest) value. max/min propagate NaN. float32 sums
+ * must not lose accuracy with length: pairwise, several accumulators or float64.
+ */
+export interface ReduceCall {
+  readonly kernel: "reduce";
+  readonly op: ReduceOp;
+  readonly shape: Shape;
+  readonly axes: readonly number[];
+  readonly inputs: readonly Operand[];
+  readonly expression: Expression;
+  readonly output: Operand;
+}
+
+/* ---- products -------------------------------------------------------------------------------------- */
+
+/** [...batch, m, k] × [...batch, k, n] → [...batch, m, n]; float32. Any strides (0 broadcasts batches). */
+export interface MatmulCall {
+  readonly kernel: "matmul";
+  readonly a: Operand;
+  readonly b: Operand;
+  readonly output: Operand;
+  /** Added to every row; its view has the output's shape (so stride 0 for all but the last dimension). */
+  readonly bias?: Operand;
+  /** Applied last. */
+  readonly activation?: "relu";
+}
+
+export interface ConvGeometry {
+  /** [height, width] each. */
+  readonly stride: readonly [number, number];
+  readonly padding: readonly [number, number];
+  readonly dilation: readonly [number, number];
+  readonly groups: number;
+}
+
+/**
+ * 2-D cross-correlation, float32: input [N, C, H, W], weight [O, C/groups, KH, KW], output [N, O, OH, OW] (logical
+ * order; any strides). `convGradInput` computes the input operand from weight and output, `convGradWeight` the
+ * weight operand from input and output: the two gradients, and each other's derivatives.
+ */
+export interface ConvCall {
+  readonly kernel: "conv" | "convGradInput" | "convGradWeight";
+  readonly input: Operand;
+  readonly weight: Operand;
+  readonly output: Operand;
+  readonly geometry: ConvGeometry;
+}
+
+export interface PoolGeometry {
+  readonly kernel: readonly [number, number];
+  readonly stride: readonly [number, number];
+  readonly padding: readonly [number, number];
+  /** average only: whether padding counts in the divisor (PyTorch's default is true). */
+  readonly countIncludePad: boolean;
+}
+
+/**
+ * input [N, C, H, W] → output [N, C, OH, OW]. `argmax` gives int32 positions h·W + w of the first maximum in
+ * scan order (NaN counts as the maximum).
+ */
+export interface PoolCall {
+  readonly kernel: "pool";
+  readonly op: "max" | "average" | "argmax";
+  readonly input: Operand;
+  readonly output: Operand;
+  readonly geometry: PoolGeometry;
+}
+
+/** gradInput from gradOutput; for `max`, `input` tells the position of each window's first maximum. */
+export interface PoolGradCall {
+  readonly kernel: "poolGrad";
+  readonly op: "max" | "average";
+  readonly input?: Operand;
+  readonly gradOutput: Operand;
+  readonly gradInput: Operand;
+  readonly geometry: PoolGeometry;
+}
+
+/* ---- indexing --------------------------------------------------------------------------------------- */
+
+/**
+ * For every position p of `shape`: output[p] = source[p, then index[p] steps of axisStride]. All views have
+ * this shape; source's strides are 0 along the dimensions that the index replaces. Covers embedding rows and
+ * torch.gather. An index outside 0..axisSize-1 makes the device report IndexError at the next read.
+ */
+export interface GatherCall {
+  readonly kernel: "gather";
+  readonly shape: Shape;
+  readonly source: Operand;
+  readonly index: Operand;
+  readonly output: Operand;
+  readonly axisStride: number;
+  readonly axisSize: number;
+}
+
+/** The mirror: output[p, then index[p] steps of axisStride] += source[p]; the output is initialised before. */
+export interface ScatterAddCall {
+  readonly kernel: "scatterAdd";
+  readonly shape: Shape;
+  readonly source: Operand;
+  readonly index: Operand;
+  readonly output: Operand;
+  readonly axisStride: number;
+  readonly axisSize: number;
+}
+
+export type KernelCall =
+  | MapCall
+  | ReduceCall
+  | MatmulCall
+  | ConvCall
+  | PoolCall
+  | PoolGradCall
+  | GatherCall
+  | ScatterAddCall;
+
+/* ---- Programs --------------------------------------------------------------------------------------- */
+
+export interface SlotInfo {
+  readonly dtype: DType;
+  /** Elements. */
+  readonly size: number;
+  /** Byte offset in the arena (multiple of 64); -1 for leaves. */
+  readonly offset: number;
+}
+
+export interface Cost {
+  /** Floating-point operations: 2·m·n·k for products, 1 per element for each arithmetic instruction. */
+  readonly flops: number;
+  /** Bytes that the kernels read and write, counting each operand's elements once per call. */
+  readonly bytes: number;
+}
+
+export interface Program {
+  readonly calls: readonly KernelCall[];
+  readonly slots: readonly SlotInfo[];
+  readonly leafCount: number;
+  /** Runtime scalars: values that change from run to run without recompiling. */
+  readonly scalars: readonly DType[];
+  readonly arenaBytes: number;
+  readonly cost: Cost;
+}

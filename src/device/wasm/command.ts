@@ -1,0 +1,42 @@
+/**
+ * The command stream: a Program encoded once as 32-bit words in wasm memory and executed there by `execute` in
+ * assembly/execute.ts. A command is
+ *
+ *     [opcode, words in this command, payload …]
+ *
+ * and every kernel is one assembly function `kernel(payload: usize): void` that finds *absolute addresses*,
+ * sizes and strides (in elements unless its layout says otherwise) in its payload. Addresses of slots that
+ * change between runs are patched by the device before it rings the bell, so kernels never see slots.
+ */
+import type { Operand } from "../kernel.js";
+
+/** Numbers shared with assembly/opcodes.ts. */
+export const Opcode = {
+  end: 0,
+  map: 1,
+  reduce: 2,
+  matmul: 3,
+  conv: 4,
+  convGradInput: 5,
+  convGradWeight: 6,
+  pool: 7,
+  poolGrad: 8,
+  gather: 9,
+  scatterAdd: 10,
+} as const;
+
+/** What an encoder (src/device/wasm/encode/*.ts) writes one command's payload with. */
+export interface CommandWriter {
+  /** Starts a command. */
+  begin(opcode: number): void;
+  i32(value: number): void;
+  f32(value: number): void;
+  /** The byte address of the operand's first element (slot base + view.offset · item size). */
+  address(operand: Operand): void;
+  /** The byte address of runtime scalar `index` (a 32-bit word). */
+  scalarAddress(index: number): void;
+  /** The 64-byte-aligned address of a working space of at least `bytes`, shared by all commands of all Programs. */
+  scratch(bytes: number): void;
+  /** Ends the command: fills in its length. */
+  end(): void;
+}
