@@ -1,0 +1,22 @@
+/**
+ * The command loop: walks an encoded Program (see src/device/wasm/command.ts) and calls one kernel per command.
+ */
+import { failure } from "./failure";
+import { Opcode } from "./opcodes";
+
+/** Runs the commands at `start` until `end`. Returns 0, or the opcode of the first command that failed. */
+export function execute(start: usize): i32 {
+  store<i32>(failure, 0);
+  let command = start;
+  let opcode = load<i32>(command);
+  while (opcode != Opcode.end) {
+    const payload = command + 8;
+    switch (opcode) {
+      default:
+        unreachable();
+    }
+    command += (<usize>load<u32>(command, 4)) << 2;
+    opcode = load<i32>(command);
+  }
+  return load<i32>(failure);
+}

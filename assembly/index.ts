@@ -1,0 +1,2 @@
+/** What the host sees of the kernels. */
+export { execute } from "./execute";
