@@ -1,0 +1,222 @@
+/**
+ * Pass 2, fuse: decides which nodes get memory of their own ("materialized") and which are computed inline,
+ * element by element, in the kernels that use them.
+ *
+ * Walking from the results to the inputs, each node knows all its uses: which kernel reads it, through which
+ * chain of views. An elementwise node with one use melts into that kernel; with several it is materialized,
+ * unless computing it again costs less than reading it.
+ */
+import { maxExpressionInputs, maxExpressionInstructions } from "../device/kernel.js";
+import { sameShape } from "../tensor/shape.js";
+import type { Graph, GraphNode } from "./graph.js";
+
+/** Assignments whose values share work and shape: one kernel with several outputs. */
+export interface UpdateGroup {
+  readonly assignments: readonly number[];
+}
+
+export interface Fusion {
+  /** Per node: has memory of its own. Leaves are not counted. */
+  readonly materialized: readonly boolean[];
+  readonly updates: readonly UpdateGroup[];
+}
+
+interface Use {
+  /** The kernel that reads: a node id, or `nodes.length + g` for update group g. */
+  readonly kernel: number;
+  /** View nodes between the use and this node, outermost first. */
+  readonly chain: string;
+  readonly expanded: boolean;
+  readonly reshaped: boolean;
+}
+
+/** More duplicates than this and a cheap node is stored after all. */
+const maxDuplicates = 4;
+
+export interface FuseOptions {
+  /** false materializes every node: the unfused Program that tests compare with. */
+  readonly enabled: boolean;
+}
+
+export function fuse(graph: Graph, options: FuseOptions = { enabled: true }): Fusion {
+  const { nodes } = graph;
+  const materialized = new Array<boolean>(nodes.length).fill(false);
+  const uses: Use[][] = nodes.map(() => []);
+  const forced = new Array<boolean>(nodes.length).fill(false);
+  const updates = options.enabled
+    ? groupUpdates(graph)
+    : graph.assignments.map((_, i) => ({ assignments: [i] }));
+  const instructions = new Map<number, number>();
+  const loads = new Map<number, number>();
+  const broadcasts = findBroadcasts(nodes);
+
+  for (const id of graph.outputs) forced[id] = true;
+  updates.forEach((update, g) => {
+    for (const i of update.assignments) {
+      uses[graph.assignments[i].value].push(directUse(nodes.length + g));
+    }
+    loads.set(nodes.length + g, update.assignments.length);
+  });
+
+  for (let id = nodes.length - 1; id >= 0; id--) {
+    const node = nodes[id];
+    const own = distinct(uses[id]);
+    if (node.op === undefined || (own.length === 0 && !forced[id])) continue;
+    switch (node.op.kind) {
+      case "view":
+        for (const use of own) uses[node.inputs[0]].push(throughView(use, id, node));
+        if (forced[id]) forceBase(nodes, forced, id);
+        break;
+      case "elementwise":
+        if (options.enabled && !forced[id] && mayInline(id, own)) {
+          for (const use of own) {
+            grow(use.kernel, node);
+            for (const input of node.inputs) uses[input].push(use);
+          }
+        } else {
+          materialize(id);
+        }
+        break;
+      case "source":
+        if (node.op.source === "uniform" || node.op.source === "iota") {
+          const inline = options.enabled && !forced[id] && own.length === 1 && own[0].chain === "";
+          materialized[id] = !inline;
+        }
+        break;
+      case "reduce":
+        materialize(id);
+        break;
+      case "kernel":
+        materialized[id] = true;
+        for (const input of node.inputs) {
+          forced[input] = true;
+          forceBase(nodes, forced, input);
+        }
+        break;
+    }
+  }
+  return { materialized, updates };
+
+  function materialize(id: number): void {
+    materialized[id] = true;
+    grow(id, nodes[id]);
+    for (const input of nodes[id].inputs) uses[input].push(directUse(id));
+  }
+
+  function grow(kernel: number, node: GraphNode): void {
+    instructions.set(kernel, (instructions.get(kernel) ?? 0) + 1);
+    const variable = node.inputs.filter((input) => nodes[input].op?.kind !== "source").length;
+    loads.set(kernel, (loads.get(kernel) ?? 1) + Math.max(0, variable - 1));
+  }
+
+  function mayInline(id: number, own: readonly Use[]): boolean {
+    if (own.some((use) => use.expanded || (use.reshaped && broadcasts[id]))) return false;
+    // Loads and constants take instructions of their own, hence the margin of 3 per node.
+    const fits = own.every(
+      ({ kernel }) =>
+        3 * ((instructions.get(kernel) ?? 0) + 1) <= maxExpressionInstructions &&
+        (loads.get(kernel) ?? 1) + nodes[id].inputs.length - 1 <= maxExpressionInputs,
+    );
+    if (!fits) return false;
+    return own.length === 1 || (own.length <= maxDuplicates && isCheap(nodes[id], nodes));
+  }
+}
+
+function directUse(kernel: number): Use {
+  return { kernel, chain: "", expanded: false, reshaped: false };
+}
+
+function throughView(use: Use, id: number, node: GraphNode): Use {
+  const name = node.op!.name;
+  return {
+    kernel: use.kernel,
+    chain: `${use.chain}>${id}`,
+    expanded: use.expanded || name === "expand",
+    reshaped: use.reshaped || name === "reshape",
+  };
+}
+
+function distinct(list: readonly Use[]): Use[] {
+  const seen = new Map<string, Use>();
+  for (const use of list) seen.set(`${use.kernel}${use.chain}`, use);
+  return [...seen.values()];
+}
+
+/** A view that must be in memory needs the node below its views in memory. */
+function forceBase(nodes: readonly GraphNode[], forced: boolean[], id: number): void {
+  let base = id;
+  while (nodes[base].op?.kind === "view") base = nodes[base].inputs[0];
+  forced[base] = true;
+}
+
+/** One instruction on one variable operand that costs less than a store and a load: masks, casts, scaling. */
+function isCheap(node: GraphNode, nodes: readonly GraphNode[]): boolean {
+  if (node.op?.kind !== "elementwise") return false;
+  const variable = node.inputs.filter((input) => nodes[input].op?.kind !== "source");
+  if (variable.length > 1) return false;
+  switch (node.op.instruction) {
+    case "neg":
+    case "abs":
+    case "relu":
+    case "cast":
+    case "not":
+    case "add":
+    case "sub":
+    case "mul":
+    case "max":
+    case "min":
+    case "eq":
+    case "ne":
+    case "lt":
+    case "le":
+    case "gt":
+    case "ge":
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Per node: whether a broadcast stands in the elementwise tree below it, so that a reshape cannot pass through. */
+function findBroadcasts(nodes: readonly GraphNode[]): boolean[] {
+  const result: boolean[] = [];
+  for (const node of nodes) {
+    const kind = node.op?.kind;
+    if (kind === "view") result.push(node.op!.name === "expand" || result[node.inputs[0]]);
+    else if (kind === "elementwise") result.push(node.inputs.some((input) => result[input]));
+    else result.push(false);
+  }
+  return result;
+}
+
+/** Joins assignments of one shape that share an elementwise node, as Adam's parameter and moments do. */
+function groupUpdates(graph: Graph): UpdateGroup[] {
+  const { nodes, assignments } = graph;
+  const group = assignments.map((_, i) => i);
+  const find = (i: number): number => {
+    while (group[i] !== i) i = group[i];
+    return i;
+  };
+  const owner = new Map<number, number>();
+  assignments.forEach(({ value }, i) => {
+    const shape = nodes[value].shape;
+    const stack = [value];
+    const seen = new Set<number>();
+    while (stack.length > 0) {
+      const id = stack.pop()!;
+      const node = nodes[id];
+      if (seen.has(id) || node.op?.kind !== "elementwise" || !sameShape(node.shape, shape)) continue;
+      seen.add(id);
+      const other = owner.get(id);
+      if (other === undefined) owner.set(id, i);
+      else group[find(i)] = find(other);
+      stack.push(...node.inputs);
+    }
+  });
+  const members = new Map<number, number[]>();
+  assignments.forEach((_, i) => {
+    const root = find(i);
+    members.set(root, [...(members.get(root) ?? []), i]);
+  });
+  return [...members.values()].map((list) => ({ assignments: list }));
+}

@@ -1,0 +1,172 @@
+/**
+ * jit: records what a function does with its tensors as one Program and replays it with new inputs, without
+ * building the graph again. For training steps and token-by-token generation.
+ */
+import type { Device, Executable } from "../device/device.js";
+import type { DType } from "../tensor/dtype.js";
+import { ArgumentError } from "../tensor/errors.js";
+import type { RuntimeScalar } from "../tensor/op.js";
+import type { Shape } from "../tensor/shape.js";
+import type { Storage } from "../tensor/storage.js";
+import { Tensor } from "../tensor/tensor.js";
+import { extractGraph } from "./graph.js";
+import { allocateResults, flush, realize, settle } from "./realize.js";
+import { type Capture, type Session, sessionOf } from "./session.js";
+
+/** What a captured function may return: a tensor, or an array or record of such results, or nothing. */
+export type JitResult = Tensor | undefined | readonly JitResult[] | { readonly [name: string]: JitResult };
+
+/** A leaf of the recorded Program: an argument of the call, or memory that stays the same (a parameter). */
+type LeafSource = { readonly argument: number } | { readonly storage: Storage };
+
+interface Recording {
+  readonly executable: Executable;
+  readonly leaves: readonly LeafSource[];
+  readonly scalars: readonly RuntimeScalar[];
+  /** Storages updated in place. */
+  readonly changed: readonly Storage[];
+  readonly results: readonly { readonly dtype: DType; readonly shape: Shape }[];
+  /** Rebuilds the function's result from this call's arguments and result tensors. */
+  readonly rebuild: (args: readonly Tensor[], results: readonly Tensor[]) => JitResult;
+  readonly hooks: readonly (() => void)[];
+}
+
+/**
+ * Returns a function that behaves like `fn` but runs `fn` itself only once per combination of argument shapes and
+ * dtypes; later calls replay the recorded Program, updates of parameters and optimizer state included. Results are
+ * new tensors without gradient history. `fn` must do the same work whenever the shapes are the same: values it
+ * computes in plain JavaScript are baked in, except runtime scalars (learning rate, step number, random offsets).
+ *
+ * @example
+ * const step = jit((x: Tensor, y: Tensor) => {
+ *   const loss = crossEntropy(model.forward(x), y);
+ *   backward(loss);
+ *   optimizer.step();
+ *   return loss;
+ * });
+ *
+ * @throws ArgumentError if there is no tensor among the arguments and none in the result.
+ */
+export function jit<A extends readonly Tensor[], R extends JitResult>(
+  fn: (...args: A) => R,
+): (...args: A) => R {
+  const recordings = new Map<string, Recording>();
+  return (...args: A): R => {
+    if (args.length > 0 && sessionOf(args[0].device).capture !== undefined) return fn(...args);
+    const key = args.map(({ dtype, shape }) => `${dtype}${shape}`).join(";");
+    const recording = recordings.get(key);
+    if (recording !== undefined) return replay(recording, args) as R;
+    return record(fn, args, (made) => recordings.set(key, made)) as R;
+  };
+}
+
+let current: Capture | undefined;
+
+/** Registers, while a jit function is being captured, what has to happen before each of its replays. */
+export function onReplay(hook: () => void): void {
+  current?.hooks.push(hook);
+}
+
+function record<A extends readonly Tensor[]>(
+  fn: (...args: A) => JitResult,
+  args: A,
+  keep: (recording: Recording) => void,
+): JitResult {
+  const device = args[0]?.device;
+  if (device === undefined)
+    throw new ArgumentError("the function needs at least one tensor argument", { op: "jit" });
+  const session = sessionOf(device);
+  flush(device);
+  realize(args);
+  const capture: Capture = { hooks: [] };
+  session.capture = capture;
+  current = capture;
+  let result: JitResult;
+  try {
+    result = fn(...args);
+  } catch (error) {
+    abandon(session);
+    throw error;
+  } finally {
+    session.capture = undefined;
+    current = undefined;
+  }
+  const returned = tensorsIn(result);
+  const outputs = [...new Set(returned.filter((tensor) => tensor.storage === undefined && !tensor.pending))];
+  const assigned = [...session.pending];
+  const bound = extractGraph(outputs, assigned);
+  const executable = session.executable(bound);
+  const results = allocateResults(device, outputs);
+  session.run(executable, bound.leaves, results, bound.scalars);
+  settle(session, bound, outputs, results, assigned);
+  for (const tensor of outputs) tensor.node = undefined;
+  session.roots.clear();
+
+  const argumentOf = new Map(args.map((tensor, i) => [tensor.storage!, i]));
+  keep({
+    executable,
+    leaves: bound.leaves.map((storage) => {
+      const argument = argumentOf.get(storage);
+      return argument === undefined ? { storage } : { argument };
+    }),
+    scalars: bound.scalars,
+    changed: bound.graph.assignments.map(({ leaf }) => bound.leaves[leaf]),
+    results: outputs.map(({ dtype, shape }) => ({ dtype, shape })),
+    rebuild: rebuilder(result, args, outputs),
+    hooks: capture.hooks,
+  });
+  return result;
+}
+
+/** After an exception in the function nothing it had planned is left behind. */
+function abandon(session: Session): void {
+  for (const tensor of session.pending) tensor.pending = undefined;
+  session.pending.clear();
+  session.roots.clear();
+}
+
+function replay(recording: Recording, args: readonly Tensor[]): JitResult {
+  const device: Device = args[0].device;
+  const session = sessionOf(device);
+  if (session.pending.size + session.roots.size > 0) flush(device);
+  realize(args);
+  for (const hook of recording.hooks) hook();
+  const leaves = recording.leaves.map((source) =>
+    "storage" in source ? source.storage : args[source.argument].storage!,
+  );
+  const storages = allocateResults(device, recording.results);
+  session.run(recording.executable, leaves, storages, recording.scalars);
+  for (const storage of recording.changed) storage.version++;
+  const results = recording.results.map(
+    ({ dtype, shape }, i) => new Tensor(shape, dtype, device, { storage: storages[i] }),
+  );
+  return recording.rebuild(args, results);
+}
+
+function tensorsIn(result: JitResult): Tensor[] {
+  if (result === undefined) return [];
+  if (result instanceof Tensor) return [result];
+  return Object.values(result).flatMap(tensorsIn);
+}
+
+function rebuilder(
+  result: JitResult,
+  args: readonly Tensor[],
+  outputs: readonly Tensor[],
+): Recording["rebuild"] {
+  if (result === undefined) return () => undefined;
+  if (result instanceof Tensor) {
+    const output = outputs.indexOf(result);
+    if (output >= 0) return (_, results) => results[output];
+    const argument = args.indexOf(result);
+    return argument >= 0 ? (now) => now[argument] : () => result;
+  }
+  if (Array.isArray(result)) {
+    const parts = result.map((part: JitResult) => rebuilder(part, args, outputs));
+    return (now, results) => parts.map((part) => part(now, results));
+  }
+  const entries = Object.entries(result).map(
+    ([name, part]) => [name, rebuilder(part, args, outputs)] as const,
+  );
+  return (now, results) => Object.fromEntries(entries.map(([name, part]) => [name, part(now, results)]));
+}

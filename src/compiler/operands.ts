@@ -1,0 +1,35 @@
+/** Which operands a kernel call reads and writes, for the passes that look at calls from outside. */
+import type { KernelCall, Operand } from "../device/kernel.js";
+
+export interface CallOperands {
+  readonly reads: readonly Operand[];
+  readonly writes: readonly Operand[];
+}
+
+export function operandsOf(call: KernelCall): CallOperands {
+  switch (call.kernel) {
+    case "map":
+      return { reads: call.inputs, writes: call.outputs };
+    case "reduce":
+      return { reads: call.inputs, writes: [call.output] };
+    case "matmul":
+      return { reads: call.bias ? [call.a, call.b, call.bias] : [call.a, call.b], writes: [call.output] };
+    case "conv":
+      return { reads: [call.input, call.weight], writes: [call.output] };
+    case "convGradInput":
+      return { reads: [call.output, call.weight], writes: [call.input] };
+    case "convGradWeight":
+      return { reads: [call.input, call.output], writes: [call.weight] };
+    case "pool":
+      return { reads: [call.input], writes: [call.output] };
+    case "poolGrad":
+      return {
+        reads: call.input ? [call.input, call.gradOutput] : [call.gradOutput],
+        writes: [call.gradInput],
+      };
+    case "gather":
+      return { reads: [call.source, call.index], writes: [call.output] };
+    case "scatterAdd":
+      return { reads: [call.source, call.index, call.output], writes: [call.output] };
+  }
+}

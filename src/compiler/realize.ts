@@ -1,0 +1,175 @@
+/**
+ * Realizing: cuts the lazy graph at the buffers that exist, compiles the part above the cut (or finds its
+ * Program) and runs it. Everything that turns recipes into values goes through here.
+ */
+import type { Device, MemoryReport } from "../device/device.js";
+import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
+import { DTypeError, ShapeError, StaleTensorError, WattgradError } from "../tensor/errors.js";
+import { formatShape, type Shape, sameShape, sizeOf } from "../tensor/shape.js";
+import { Storage } from "../tensor/storage.js";
+import { currentValue, observeNodes, Tensor } from "../tensor/tensor.js";
+import { type BoundGraph, extractGraph } from "./graph.js";
+import { type Session, sessionOf } from "./session.js";
+
+/** A graph deeper than this realizes itself, so that a loop that never reads anything stays flat. */
+const maxDepth = 4096;
+
+/** Set by the debug mode: called for every new node, before anything else sees it. */
+let debugObserver: ((tensor: Tensor) => void) | undefined;
+
+export function setDebugObserver(observer: ((tensor: Tensor) => void) | undefined): void {
+  debugObserver = observer;
+}
+
+observeNodes((tensor) => {
+  if (tensor.node!.depth > maxDepth && sessionOf(tensor.device).capture === undefined) realize([tensor]);
+  debugObserver?.(tensor);
+});
+
+/** Uploads host data into a new leaf tensor. `data` has `sizeOf(shape)` elements and may be reused at once. */
+export function leaf(device: Device, dtype: DType, shape: Shape, data: TypedArray): Tensor {
+  if (data.length !== sizeOf(shape)) {
+    throw new ShapeError(`${data.length} elements given for shape ${formatShape(shape)}`, { op: "tensor" });
+  }
+  const buffer = device.allocate(dtype, data.length);
+  device.write(buffer, data);
+  return new Tensor(shape, dtype, device, { storage: new Storage(device, buffer) });
+}
+
+/** Computes lazy tensors now, one Program per device. Tensors that have memory already are left alone. */
+export function realize(tensors: readonly Tensor[]): void {
+  const byDevice = new Map<Device, Tensor[]>();
+  for (const tensor of tensors) {
+    const value = currentValue(tensor);
+    if (value.storage !== undefined) continue;
+    const list = byDevice.get(value.device);
+    if (list === undefined) byDevice.set(value.device, [value]);
+    else if (!list.includes(value)) list.push(value);
+  }
+  for (const [device, list] of byDevice) execute(sessionOf(device), list, []);
+}
+
+/**
+ * Realizes every pending assignment and every loss that backward() was called on, as one Program: what
+ * `optimizer.step()` does. While a jit function is being captured, that waits for the capture's end.
+ */
+export function flush(device: Device): void {
+  const session = sessionOf(device);
+  if (session.capture !== undefined) return;
+  const roots = [...session.roots].filter((root) => root.storage === undefined);
+  const assigned = [...session.pending];
+  if (roots.length + assigned.length > 0) execute(session, roots, assigned);
+  for (const root of session.roots) root.node = undefined;
+  session.roots.clear();
+}
+
+/** A new value for a leaf tensor, written in place by the next flush; ops built from now on see it. */
+export function assign(target: Tensor, value: Tensor): void {
+  const details = { op: "assign", device: target.device.name };
+  if (!sameShape(target.shape, value.shape)) {
+    throw new ShapeError(
+      `shapes differ, ${formatShape(target.shape)} and ${formatShape(value.shape)}`,
+      details,
+    );
+  }
+  if (target.dtype !== value.dtype)
+    throw new DTypeError(`${value.dtype} given for a ${target.dtype} tensor`, details);
+  if (target.storage === undefined) {
+    if (target.node === undefined) throw new StaleTensorError("the tensor was disposed", details);
+    realize([target]);
+    target.node = undefined;
+  }
+  target.pending = currentValue(value);
+  sessionOf(target.device).pending.add(target);
+}
+
+/** Registers a loss, so that the next flush computes it and lets go of its graph. */
+export function markBackward(root: Tensor): void {
+  sessionOf(root.device).roots.add(root);
+}
+
+/** The values in row-major order, in the dtype's typed array. */
+export async function readTensor(tensor: Tensor): Promise<TypedArray> {
+  const values = await readExact(tensor);
+  if (tensor.dtype !== "float32" || values instanceof Float32Array) return values;
+  const result = newArray("float32", values.length);
+  result.set(values);
+  return result;
+}
+
+/** The values as the device holds them: the reference device has float64 where others have float32. */
+export async function readExact(tensor: Tensor): Promise<TypedArray> {
+  const { device } = tensor;
+  const session = sessionOf(device);
+  if (session.capture !== undefined) {
+    throw new WattgradError("CAPTURE", "a function given to jit() cannot read values", {
+      op: "data",
+      hint: "return the tensor and read it outside",
+    });
+  }
+  if (tensor.pending !== undefined) flush(device);
+  realize([tensor]);
+  if (tensor.storage === undefined) throw new StaleTensorError("the tensor was disposed", { op: "data" });
+  await session.checks?.();
+  return device.read(tensor.storage.buffer);
+}
+
+/** Live buffers and bytes on a device. */
+export function memory(device: Device): MemoryReport {
+  return device.memory();
+}
+
+/** How many Programs the device has had compiled; constant in the steady state of a loop. */
+export function compileCount(device: Device): number {
+  return sessionOf(device).compiled;
+}
+
+/** FLOPs, bytes and number of the Programs run on a device so far. */
+export function totalCost(device: Device): {
+  readonly flops: number;
+  readonly bytes: number;
+  readonly runs: number;
+} {
+  return { ...sessionOf(device).total };
+}
+
+function execute(session: Session, outputs: readonly Tensor[], assigned: readonly Tensor[]): void {
+  const bound = extractGraph(outputs, assigned);
+  const executable = session.executable(bound);
+  const results = allocateResults(session.device, outputs);
+  session.run(executable, bound.leaves, results, bound.scalars);
+  settle(session, bound, outputs, results, assigned);
+}
+
+/** Buffers for results; if the device cannot give one, none is kept. */
+export function allocateResults(device: Device, like: readonly { dtype: DType; shape: Shape }[]): Storage[] {
+  const results: Storage[] = [];
+  try {
+    for (const { dtype, shape } of like) {
+      results.push(new Storage(device, device.allocate(dtype, sizeOf(shape))));
+    }
+  } catch (error) {
+    for (const storage of results) storage.dispose();
+    throw error;
+  }
+  return results;
+}
+
+/** Hands the results to their tensors and marks what was changed in place. */
+export function settle(
+  session: Session,
+  bound: BoundGraph,
+  outputs: readonly Tensor[],
+  results: readonly Storage[],
+  assigned: readonly Tensor[],
+): void {
+  outputs.forEach((tensor, i) => {
+    tensor.storage = results[i];
+    if (!tensor.requiresGrad) tensor.node = undefined;
+  });
+  for (const { leaf } of bound.graph.assignments) bound.leaves[leaf].version++;
+  for (const tensor of assigned) {
+    tensor.pending = undefined;
+    session.pending.delete(tensor);
+  }
+}

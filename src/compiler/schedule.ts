@@ -1,0 +1,157 @@
+/**
+ * Pass 3, schedule: the order of the kernels. Inputs come before their consumers, and an in-place update comes
+ * after every other kernel that reads the old value.
+ */
+import type { Fusion } from "./fuse.js";
+import type { Graph } from "./graph.js";
+
+/** One unit of work: a materialized node, an update of leaves in place, or a copy into a result. */
+export type Step =
+  | { readonly kind: "node"; readonly node: number }
+  | {
+      readonly kind: "update";
+      readonly assignments: readonly number[];
+      /** Values go to temporaries first because another update still needs this leaf's old value. */
+      readonly staged: boolean;
+    }
+  | { readonly kind: "store"; readonly output: number };
+
+/** What a kernel reads: materialized nodes and leaves, found through inline nodes and views. */
+interface Reads {
+  readonly nodes: ReadonlySet<number>;
+  readonly leaves: ReadonlySet<number>;
+  /** Leaves read through a view, not element by element at the same position. */
+  readonly viewed: ReadonlySet<number>;
+}
+
+export function schedule(graph: Graph, fusion: Fusion): Step[] {
+  const { nodes } = graph;
+  const steps: { step: Step; reads: Reads; writes: readonly number[]; order: number }[] = [];
+  const producer = new Map<number, number>();
+
+  for (let id = 0; id < nodes.length; id++) {
+    if (!fusion.materialized[id]) continue;
+    producer.set(id, steps.length);
+    steps.push({ step: { kind: "node", node: id }, reads: readsOf(nodes[id].inputs), writes: [], order: id });
+  }
+  for (const { assignments } of fusion.updates) {
+    const values = assignments.map((i) => graph.assignments[i].value);
+    const writes = assignments.map((i) => graph.assignments[i].leaf);
+    const reads = readsOf(values);
+    const staged = writes.some((leaf) => reads.viewed.has(leaf));
+    steps.push({ step: { kind: "update", assignments, staged }, reads, writes, order: Math.max(...values) });
+  }
+  // A node that is one output only, and is computed by a kernel of its own, is written to the result directly.
+  const direct = new Set<number>();
+  graph.outputs.forEach((id, output) => {
+    if (fusion.materialized[id] && !direct.has(id)) direct.add(id);
+    else
+      steps.push({ step: { kind: "store", output }, reads: readsOf([id]), writes: [], order: nodes.length });
+  });
+
+  const readers = new Map<number, number[]>();
+  steps.forEach(({ reads }, s) => {
+    for (const leaf of reads.leaves) readers.set(leaf, [...(readers.get(leaf) ?? []), s]);
+  });
+  const waiting = steps.map(({ reads, writes }, s) => {
+    const before = new Set<number>();
+    for (const id of reads.nodes) before.add(producer.get(id)!);
+    for (const leaf of writes)
+      for (const reader of readers.get(leaf) ?? []) if (reader !== s) before.add(reader);
+    return before;
+  });
+  return order(steps, waiting);
+
+  function readsOf(roots: readonly number[]): Reads {
+    const reads = { nodes: new Set<number>(), leaves: new Set<number>(), viewed: new Set<number>() };
+    const seen = new Set<number>();
+    const stack = roots.map((id) => ({ id, viewed: false }));
+    while (stack.length > 0) {
+      const { id, viewed } = stack.pop()!;
+      const node = nodes[id];
+      if (node.leaf >= 0) {
+        reads.leaves.add(node.leaf);
+        if (viewed) reads.viewed.add(node.leaf);
+      } else if (fusion.materialized[id]) {
+        reads.nodes.add(id);
+      } else {
+        const token = viewed ? -1 - id : id;
+        if (seen.has(token)) continue;
+        seen.add(token);
+        for (const input of node.inputs)
+          stack.push({ id: input, viewed: viewed || node.op?.kind === "view" });
+      }
+    }
+    return reads;
+  }
+}
+
+/** Kahn's algorithm, smallest original position first; updates that wait for each other in a circle are staged. */
+function order(steps: readonly { step: Step; order: number }[], waiting: readonly Set<number>[]): Step[] {
+  const blocked = waiting.map((before) => before.size);
+  const unlocks: number[][] = steps.map(() => []);
+  waiting.forEach((before, s) => {
+    for (const b of before) unlocks[b].push(s);
+  });
+  const result: Step[] = [];
+  const done = new Array<boolean>(steps.length).fill(false);
+  const ready = new Heap((s) => steps[s].order * (steps.length + 1) + s);
+  for (let s = 0; s < steps.length; s++) if (blocked[s] === 0) ready.push(s);
+  let finished = 0;
+  while (finished < steps.length) {
+    let s = ready.pop();
+    let step: Step;
+    if (s !== undefined) {
+      step = steps[s].step;
+    } else {
+      s = steps.findIndex((candidate, i) => !done[i] && candidate.step.kind === "update");
+      const update = steps[s].step as Extract<Step, { kind: "update" }>;
+      step = { ...update, staged: true };
+    }
+    done[s] = true;
+    finished++;
+    result.push(step);
+    for (const next of unlocks[s]) if (--blocked[next] === 0 && !done[next]) ready.push(next);
+  }
+  return result;
+}
+
+/** A binary heap of step numbers by priority. */
+class Heap {
+  readonly #items: number[] = [];
+  readonly #priority: (item: number) => number;
+
+  constructor(priority: (item: number) => number) {
+    this.#priority = priority;
+  }
+
+  push(item: number): void {
+    const items = this.#items;
+    let i = items.push(item) - 1;
+    while (i > 0) {
+      const parent = (i - 1) >> 1;
+      if (this.#priority(items[parent]) <= this.#priority(items[i])) break;
+      [items[parent], items[i]] = [items[i], items[parent]];
+      i = parent;
+    }
+  }
+
+  pop(): number | undefined {
+    const items = this.#items;
+    const top = items[0];
+    const last = items.pop();
+    if (top === undefined || last === undefined || items.length === 0) return top;
+    items[0] = last;
+    let i = 0;
+    for (;;) {
+      let child = 2 * i + 1;
+      if (child >= items.length) break;
+      if (child + 1 < items.length && this.#priority(items[child + 1]) < this.#priority(items[child]))
+        child++;
+      if (this.#priority(items[i]) <= this.#priority(items[child])) break;
+      [items[i], items[child]] = [items[child], items[i]];
+      i = child;
+    }
+    return top;
+  }
+}
