@@ -1,0 +1,174 @@
+/** Reverse-mode differentiation: walks the lazy graph from the loss and asks each op for its gradient. */
+import { markBackward, realize } from "../compiler/realize.js";
+import { sessionOf } from "../compiler/session.js";
+import { add } from "../ops/elementwise.js";
+import { constant } from "../ops/source.js";
+import { ArgumentError, ShapeError } from "../tensor/errors.js";
+import type { GradientContext } from "../tensor/op.js";
+import { formatShape, sameShape } from "../tensor/shape.js";
+import { gradientMode, type Tensor } from "../tensor/tensor.js";
+
+export interface BackwardOptions {
+  /** ∂(what is minimized)/∂(output), of the output's shape. Default 1, for outputs of one element. */
+  readonly gradient?: Tensor;
+  /** Record the gradients' own graph, for derivatives of derivatives. Default false. */
+  readonly createGraph?: boolean;
+}
+
+/**
+ * Adds ∂loss/∂t to `t.grad` of every tensor t that was made with requiresGrad and that the loss depends on. Lazy
+ * as everything: the next `optimizer.step()`, or reading a gradient, computes loss and gradients together.
+ *
+ * @throws ArgumentError if the loss depends on no such tensor, or is not a single number and no `gradient` is given.
+ */
+export function backward(loss: Tensor, options: BackwardOptions = {}): void {
+  const { createGraph = false } = options;
+  gradientMode(createGraph, () => {
+    const gradients = propagate([loss], [seed(loss, options.gradient, "backward")]);
+    const leaves = [...gradients].filter(([tensor]) => tensor.requiresGrad && !hasGradientPath(tensor));
+    realizeAccumulated(leaves.map(([tensor]) => tensor));
+    for (const [tensor, gradient] of leaves) {
+      tensor.grad = tensor.grad ? add(tensor.grad, gradient) : gradient;
+    }
+  });
+  markBackward(loss);
+}
+
+/**
+ * ∂outputs/∂inputs, one gradient per input: tensors made with requiresGrad, or any tensors computed from them.
+ * Nothing is added to `.grad`. With `createGraph` the gradients can be differentiated again.
+ *
+ * @example
+ * const [slope] = grad(f(x), [x], { createGraph: true });
+ * const [curvature] = grad(sum(slope), [x]);
+ *
+ * @throws ArgumentError if an output does not depend on a tensor with requiresGrad, or an input is not among
+ * what the outputs depend on.
+ */
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: readonly Tensor[],
+  options: BackwardOptions = {},
+): Tensor[] {
+  const roots: readonly Tensor[] = Array.isArray(outputs) ? outputs : [outputs as Tensor];
+  return gradientMode(options.createGraph ?? false, () => {
+    const seeds = roots.map((root) => seed(root, options.gradient, "grad"));
+    const gradients = propagate(roots, seeds);
+    return inputs.map((input) => {
+      const gradient = gradients.get(input);
+      if (gradient === undefined) {
+        throw new ArgumentError(
+          `the output does not depend on the input of shape ${formatShape(input.shape)}`,
+          {
+            op: "grad",
+            hint: "is it the tensor itself that was used, with requiresGrad, and not a copy?",
+          },
+        );
+      }
+      return gradient;
+    });
+  });
+}
+
+/** The gradient to start from. */
+function seed(root: Tensor, given: Tensor | undefined, op: string): Tensor {
+  if (!root.requiresGrad) {
+    throw new ArgumentError("the output depends on no tensor with requiresGrad", {
+      op,
+      hint: "was it computed inside noGrad(), from detached tensors or as integers?",
+    });
+  }
+  if (given === undefined) {
+    if (root.size !== 1) {
+      throw new ArgumentError(
+        `the output is not a single number but has the shape ${formatShape(root.shape)}`,
+        {
+          op,
+          hint: "reduce it with sum() or mean(), or give `gradient`",
+        },
+      );
+    }
+    return constant(1, root.shape, root.dtype, root.device);
+  }
+  requireShape(given, root, op);
+  return given;
+}
+
+/** Gradients of everything that the roots depend on and that a gradient reaches. */
+function propagate(roots: readonly Tensor[], seeds: readonly Tensor[]): Map<Tensor, Tensor> {
+  const gradients = new Map<Tensor, Tensor>();
+  const accumulate = (tensor: Tensor, gradient: Tensor) => {
+    const before = gradients.get(tensor);
+    gradients.set(tensor, before ? add(before, gradient) : gradient);
+  };
+  roots.forEach((root, i) => {
+    accumulate(root, seeds[i]);
+  });
+  for (const output of consumersFirst(roots)) {
+    const gradient = gradients.get(output);
+    if (gradient === undefined || !hasGradientPath(output)) continue;
+    const { op, inputs, attributes } = output.node!;
+    // Each op knows the type of its own attributes.
+    const context: GradientContext<never> = {
+      inputs,
+      output,
+      gradient,
+      attributes: attributes as never,
+      needs: (input) => inputs[input].requiresGrad,
+    };
+    op.gradient!(context).forEach((part, i) => {
+      if (part === undefined || !inputs[i].requiresGrad) return;
+      requireShape(part, inputs[i], op.name);
+      accumulate(inputs[i], part);
+    });
+  }
+  return gradients;
+}
+
+/** Whether a gradient that arrives at the tensor goes on to tensors that it was computed from. */
+function hasGradientPath({ node }: Tensor): boolean {
+  return node?.op.gradient !== undefined && node.inputs.some((input) => input.requiresGrad);
+}
+
+/** Every tensor on a gradient path below the roots, consumers before what they consume. Iterative: graphs are deep. */
+function consumersFirst(roots: readonly Tensor[]): Tensor[] {
+  const order: Tensor[] = [];
+  const entered = new Set<Tensor>();
+  const stack: { readonly tensor: Tensor; readonly leaving: boolean }[] = [];
+  for (const root of roots) stack.push({ tensor: root, leaving: false });
+  while (stack.length > 0) {
+    const { tensor, leaving } = stack.pop()!;
+    if (leaving) {
+      order.push(tensor);
+      continue;
+    }
+    if (entered.has(tensor)) continue;
+    entered.add(tensor);
+    stack.push({ tensor, leaving: true });
+    if (!hasGradientPath(tensor)) continue;
+    for (const input of tensor.node!.inputs) {
+      if (input.requiresGrad && !entered.has(input)) stack.push({ tensor: input, leaving: false });
+    }
+  }
+  return order.reverse();
+}
+
+/**
+ * Gradients that are accumulated over several backward() calls are computed before the next is added, together
+ * with the losses they came from, so that the graph stays as large as one forward pass.
+ */
+function realizeAccumulated(leaves: readonly Tensor[]): void {
+  const waiting = leaves.map(({ grad }) => grad).filter((grad) => grad !== undefined && !grad.storage);
+  if (waiting.length === 0) return;
+  const session = sessionOf(leaves[0].device);
+  if (session.capture === undefined) realize([...(waiting as Tensor[]), ...session.roots]);
+}
+
+function requireShape(gradient: Tensor, of: Tensor, op: string): void {
+  if (!sameShape(gradient.shape, of.shape)) {
+    throw new ShapeError(
+      `the gradient has the shape ${formatShape(gradient.shape)}, its tensor ${formatShape(of.shape)}`,
+      { op },
+    );
+  }
+}

@@ -1,0 +1,74 @@
+/** Activation functions, each with a hand-derived gradient that needs one pass over memory. */
+import { ArgumentError } from "../tensor/errors.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { composite } from "./composite.js";
+import { abs, add, erf, exp, gt, log, mul, neg, relu, sigmoid, sub, tanh, where } from "./elementwise.js";
+import { asFloat } from "./promotion.js";
+
+const normalDensity = (x: Tensor) => mul(exp(mul(mul(x, x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+const normalDistribution = (x: Tensor) => mul(add(erf(mul(x, Math.SQRT1_2)), 1), 0.5);
+
+/** x·Φ(x), with derivative Φ(x) + x·φ(x). */
+const exactGelu = composite<undefined>({
+  forward: ([x]) => mul(x, normalDistribution(x)),
+  gradient: ({ inputs: [x], gradient }) => [
+    mul(gradient, add(normalDistribution(x), mul(x, normalDensity(x)))),
+  ],
+});
+
+const tanhGeluScale = Math.sqrt(2 / Math.PI);
+const tanhGeluCubic = 0.044715;
+const tanhGeluArgument = (x: Tensor) => mul(mul(x, add(mul(mul(x, x), tanhGeluCubic), 1)), tanhGeluScale);
+
+/** ½x(1 + tanh u) with u = √(2/π)(x + 0.044715x³): derivative ½(1 + tanh u) + ½x(1 − tanh²u)u′. */
+const tanhGelu = composite<undefined>({
+  forward: ([x]) => mul(mul(x, 0.5), add(tanh(tanhGeluArgument(x)), 1)),
+  gradient: ({ inputs: [x], gradient }) => {
+    const t = tanh(tanhGeluArgument(x));
+    const slope = mul(add(mul(mul(x, x), 3 * tanhGeluCubic), 1), tanhGeluScale);
+    const inner = mul(mul(x, sub(1, mul(t, t))), slope);
+    return [mul(gradient, mul(add(add(t, 1), inner), 0.5))];
+  },
+});
+
+export interface GeluOptions {
+  /** "none" uses the error function, "tanh" the approximation of GPT-2. Default "none". */
+  readonly approximate?: "none" | "tanh";
+}
+
+/** The Gaussian error linear unit (Hendrycks and Gimpel 2016). */
+export function gelu(x: Tensor, { approximate = "none" }: GeluOptions = {}): Tensor {
+  if (approximate !== "none" && approximate !== "tanh") {
+    throw new ArgumentError(`approximate is "none" or "tanh", got ${approximate}`, { op: "gelu" });
+  }
+  return (approximate === "tanh" ? tanhGelu : exactGelu)([asFloat(x, "gelu")], undefined);
+}
+
+const siluOf = composite<undefined>({
+  forward: ([x]) => mul(x, sigmoid(x)),
+  gradient: ({ inputs: [x], gradient }) => {
+    const s = sigmoid(x);
+    return [mul(gradient, mul(s, add(mul(x, sub(1, s)), 1)))];
+  },
+});
+
+/** x · sigmoid(x), also called swish. */
+export function silu(x: Tensor): Tensor {
+  return siluOf([asFloat(x, "silu")], undefined);
+}
+
+const softplusOf = composite<undefined>({
+  forward: ([x]) => add(relu(x), log(add(exp(neg(abs(x))), 1))),
+  gradient: ({ inputs: [x], gradient }) => [mul(gradient, sigmoid(x))],
+});
+
+/** log(1 + eˣ), without overflow. */
+export function softplus(x: Tensor): Tensor {
+  return softplusOf([asFloat(x, "softplus")], undefined);
+}
+
+/** x where positive, negativeSlope · x elsewhere. Default slope 0.01. */
+export function leakyRelu(x: Tensor, negativeSlope = 0.01): Tensor {
+  const value = asFloat(x, "leakyRelu");
+  return where(gt(value, 0), value, mul(value, negativeSlope));
+}

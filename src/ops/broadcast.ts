@@ -1,0 +1,56 @@
+/** Expanding along a dimension and summing over it: each is the other's gradient. */
+import { ShapeError } from "../tensor/errors.js";
+import type { ReductionOp, ViewOp } from "../tensor/op.js";
+import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
+import { createNode, type Tensor } from "../tensor/tensor.js";
+import { expandView } from "../tensor/view.js";
+import { reshape } from "./reshape.js";
+
+const expandOp: ViewOp<{ readonly shape: Shape }> = {
+  kind: "view",
+  name: "expand",
+  apply: (input, { shape }) => expandView(input, shape),
+  gradient: ({ inputs: [x], gradient }) => [sumTo(gradient, x.shape)],
+};
+
+/**
+ * Repeats x along new leading dimensions and along those of extent 1, without copying. An extent of -1 keeps
+ * the one of x.
+ * @throws ShapeError if x does not broadcast to `shape`.
+ */
+export function expand(x: Tensor, shape: Shape): Tensor {
+  const lead = shape.length - x.rank;
+  const target = shape.map((extent, i) => (extent === -1 && i >= lead ? x.shape[i - lead] : extent));
+  if (sameShape(x.shape, target)) return x;
+  const fits = lead >= 0 && x.shape.every((extent, i) => extent === 1 || extent === target[i + lead]);
+  if (!fits) {
+    throw new ShapeError(`${formatShape(x.shape)} does not expand to ${formatShape(shape)}`, {
+      op: "expand",
+    });
+  }
+  return createNode(expandOp, [x], { shape: target }, target, x.dtype);
+}
+
+const sumOp: ReductionOp = {
+  kind: "reduce",
+  name: "sum",
+  reduction: "sum",
+  gradient: ({ inputs: [x], gradient }) => [expand(gradient, x.shape)],
+};
+
+/** Sums over `axes`, which stay as extents of 1. */
+export function sumAxes(x: Tensor, axes: readonly number[]): Tensor {
+  if (axes.length === 0) return x;
+  const shape = x.shape.map((extent, i) => (axes.includes(i) ? 1 : extent));
+  return createNode(sumOp, [x], { axes }, shape, x.dtype);
+}
+
+/** Sums x over the dimensions along which `shape` was expanded to x.shape; the adjoint of `expand`. */
+export function sumTo(x: Tensor, shape: Shape): Tensor {
+  const lead = x.rank - shape.length;
+  const axes: number[] = [];
+  x.shape.forEach((extent, i) => {
+    if (i < lead || (shape[i - lead] === 1 && extent !== 1)) axes.push(i);
+  });
+  return reshape(sumAxes(x, axes), shape);
+}

@@ -1,0 +1,57 @@
+/**
+ * Composite ops: computed by other ops, with a gradient derived by hand where that is more stable or takes
+ * fewer passes over memory than the chain rule through the parts.
+ */
+import type { GradientContext, ViewOp } from "../tensor/op.js";
+import { createNode, isGradEnabled, noGrad, type Tensor } from "../tensor/tensor.js";
+
+export interface CompositeRules<A> {
+  forward(inputs: readonly Tensor[], attributes: A): Tensor;
+  /**
+   * Built from differentiable ops on `inputs` and `output`, so that second derivatives work. It may repeat what
+   * `forward` computed: the compiler shares common subexpressions.
+   */
+  gradient(context: GradientContext<A>): readonly (Tensor | undefined)[];
+}
+
+/**
+ * Returns the op as a function. What it adds to the graph is an identity view of the forward result: inputs are
+ * the result and then the op's own inputs, among which the gradient is distributed.
+ */
+export function composite<A>(rules: CompositeRules<A>): (inputs: readonly Tensor[], attributes: A) => Tensor {
+  const op: ViewOp<A> = {
+    kind: "view",
+    name: "identity",
+    apply: (input) => input,
+    gradient: ({ inputs, output, gradient, attributes, needs }) => [
+      undefined,
+      ...rules.gradient({
+        inputs: inputs.slice(1),
+        output,
+        gradient,
+        attributes,
+        needs: (input) => needs(input + 1),
+      }),
+    ],
+  };
+  return (inputs, attributes) => {
+    const value = noGrad(() => rules.forward(inputs, attributes));
+    const recorded = isGradEnabled() && inputs.some((input) => input.requiresGrad);
+    if (!recorded) return value;
+    return createNode(op, [value, ...inputs], attributes, value.shape, value.dtype);
+  };
+}
+
+const detachOp: ViewOp = { kind: "view", name: "identity", apply: (input) => input };
+
+const copyOp: ViewOp = { ...detachOp, gradient: ({ gradient }) => [gradient] };
+
+/** The value of a lazy tensor, cut off from the graph that a gradient would flow through. */
+export function detached(x: Tensor): Tensor {
+  return createNode(detachOp, [x], undefined, x.shape, x.dtype);
+}
+
+/** The same value as a tensor of its own, which gets memory of its own when it is realized. */
+export function copied(x: Tensor): Tensor {
+  return createNode(copyOp, [x], undefined, x.shape, x.dtype);
+}

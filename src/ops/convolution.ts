@@ -1,0 +1,226 @@
+/** Convolutions. Layouts are PyTorch's: inputs [N, C, H, W], weights [O, C/groups, KH, KW]. */
+import type { ConvGeometry } from "../device/kernel.js";
+import { ArgumentError, ShapeError } from "../tensor/errors.js";
+import type { KernelOp, Lowering } from "../tensor/op.js";
+import { formatShape, type Shape } from "../tensor/shape.js";
+import { createNode, type Tensor } from "../tensor/tensor.js";
+import { add } from "./elementwise.js";
+import { requireFloat } from "./promotion.js";
+import { reshape, squeeze, unsqueeze } from "./reshape.js";
+
+/** One number for both spatial dimensions, or [height, width]. */
+export type Pair = number | readonly [number, number];
+
+export interface ConvOptions {
+  /** Default 1. */
+  readonly stride?: Pair;
+  /** Zeros around the input. Default 0. */
+  readonly padding?: Pair;
+  /** Distance between the taps of the filter. Default 1. */
+  readonly dilation?: Pair;
+  /** Input and output channels are divided into this many independent groups. Default 1. */
+  readonly groups?: number;
+}
+
+interface ConvAttributes {
+  readonly geometry: ConvGeometry;
+}
+
+/** The memory order in which the device wants activations. */
+function activationOrder({ info }: Lowering<ConvAttributes>): number[] | undefined {
+  return info.convLayout === "channels-last" ? [0, 2, 3, 1] : undefined;
+}
+
+/* The three ops compute one trilinear form for one of its operands each: they are each other's gradients. */
+
+/** Inputs: input, weight. */
+const convOp: KernelOp<ConvAttributes> = {
+  kind: "kernel",
+  name: "conv2d",
+  lower: (context: Lowering<ConvAttributes>) => {
+    const [input, weight] = [context.input(0), context.input(1)];
+    const output = context.output(activationOrder(context));
+    context.emit({ kernel: "conv", input, weight, output, geometry: context.attributes.geometry });
+  },
+  gradient: ({ inputs: [input, weight], gradient, attributes: { geometry }, needs }) => [
+    needs(0) ? convInput(gradient, weight, input.shape, geometry) : undefined,
+    needs(1) ? convWeight(input, gradient, weight.shape, geometry) : undefined,
+  ],
+};
+
+/** Inputs: output, weight. */
+const convInputOp: KernelOp<ConvAttributes> = {
+  kind: "kernel",
+  name: "convGradInput",
+  lower: (context: Lowering<ConvAttributes>) => {
+    const [output, weight] = [context.input(0), context.input(1)];
+    const input = context.output(activationOrder(context));
+    context.emit({ kernel: "convGradInput", input, weight, output, geometry: context.attributes.geometry });
+  },
+  gradient: ({ inputs: [output, weight], gradient, attributes: { geometry }, needs }) => [
+    needs(0) ? conv(gradient, weight, output.shape, geometry) : undefined,
+    needs(1) ? convWeight(gradient, output, weight.shape, geometry) : undefined,
+  ],
+};
+
+/** Inputs: input, output. */
+const convWeightOp: KernelOp<ConvAttributes> = {
+  kind: "kernel",
+  name: "convGradWeight",
+  lower: (context: Lowering<ConvAttributes>) => {
+    const [input, output] = [context.input(0), context.input(1)];
+    const weight = context.output();
+    context.emit({ kernel: "convGradWeight", input, weight, output, geometry: context.attributes.geometry });
+  },
+  gradient: ({ inputs: [input, output], gradient, attributes: { geometry }, needs }) => [
+    needs(0) ? convInput(output, gradient, input.shape, geometry) : undefined,
+    needs(1) ? conv(input, gradient, output.shape, geometry) : undefined,
+  ],
+};
+
+function conv(input: Tensor, weight: Tensor, shape: Shape, geometry: ConvGeometry): Tensor {
+  return createNode(convOp, [input, weight], { geometry }, shape, "float32");
+}
+
+function convInput(output: Tensor, weight: Tensor, shape: Shape, geometry: ConvGeometry): Tensor {
+  return createNode(convInputOp, [output, weight], { geometry }, shape, "float32");
+}
+
+function convWeight(input: Tensor, output: Tensor, shape: Shape, geometry: ConvGeometry): Tensor {
+  return createNode(convWeightOp, [input, output], { geometry }, shape, "float32");
+}
+
+/** [height, width] from a pair option. @throws ArgumentError for anything but integers of at least `least`. */
+export function asPair(value: Pair, name: string, least: number, op: string): readonly [number, number] {
+  const pair: readonly [number, number] = typeof value === "number" ? [value, value] : value;
+  if (pair.length !== 2 || !pair.every((n) => Number.isInteger(n) && n >= least)) {
+    throw new ArgumentError(`${name} is one or two integers ≥ ${least}, got ${formatShape(pair)}`, { op });
+  }
+  return pair;
+}
+
+function geometryOf(
+  op: string,
+  { stride = 1, padding = 0, dilation = 1, groups = 1 }: ConvOptions,
+): ConvGeometry {
+  if (!Number.isInteger(groups) || groups < 1) {
+    throw new ArgumentError(`groups is a positive integer, got ${groups}`, { op });
+  }
+  return {
+    stride: asPair(stride, "stride", 1, op),
+    padding: asPair(padding, "padding", 0, op),
+    dilation: asPair(dilation, "dilation", 1, op),
+    groups,
+  };
+}
+
+function shapesDoNotFit(op: string, x: Tensor, weight: Tensor, hint: string): ShapeError {
+  return new ShapeError(
+    `an input of shape ${formatShape(x.shape)} does not fit the weight ${formatShape(weight.shape)}`,
+    { op, hint },
+  );
+}
+
+/**
+ * 2-D cross-correlation: x [N, C, H, W], weight [O, C/groups, KH, KW], bias [O] → [N, O, OH, OW] with
+ * OH = ⌊(H + 2·padding − dilation·(KH − 1) − 1)/stride⌋ + 1. float32.
+ *
+ * @throws ShapeError if channels do not fit or the filter is larger than the padded input.
+ */
+export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options: ConvOptions = {}): Tensor {
+  const op = "conv2d";
+  const geometry = geometryOf(op, options);
+  const { stride, padding, dilation, groups } = geometry;
+  requireFloat(x, op);
+  requireFloat(weight, op);
+  const fits = x.rank === 4 && weight.rank === 4 && x.shape[1] === weight.shape[1] * groups;
+  if (!fits || weight.shape[0] % groups !== 0) {
+    throw shapesDoNotFit(op, x, weight, `channels are C and C/groups with ${groups} groups`);
+  }
+  const [height, width] = [0, 1].map((i) => {
+    const reach = dilation[i] * (weight.shape[2 + i] - 1) + 1;
+    return Math.floor((x.shape[2 + i] + 2 * padding[i] - reach) / stride[i]) + 1;
+  });
+  if (height < 1 || width < 1)
+    throw shapesDoNotFit(op, x, weight, "the filter is larger than the padded input");
+  const output = conv(x, weight, [x.shape[0], weight.shape[0], height, width], geometry);
+  return withBias(op, output, bias);
+}
+
+function withBias(op: string, output: Tensor, bias: Tensor | undefined): Tensor {
+  if (bias === undefined) return output;
+  requireFloat(bias, op);
+  const channels = output.shape[1];
+  if (bias.rank !== 1 || bias.size !== channels) {
+    throw new ShapeError(`a bias of shape ${formatShape(bias.shape)} does not fit ${channels} channels`, {
+      op,
+    });
+  }
+  return add(output, reshape(bias, [1, channels, 1, 1]));
+}
+
+export interface Conv1dOptions {
+  readonly stride?: number;
+  readonly padding?: number;
+  readonly dilation?: number;
+  readonly groups?: number;
+}
+
+/** 1-D cross-correlation: x [N, C, L], weight [O, C/groups, K], bias [O] → [N, O, OL]. */
+export function conv1d(
+  x: Tensor,
+  weight: Tensor,
+  bias?: Tensor,
+  { stride = 1, padding = 0, dilation = 1, groups = 1 }: Conv1dOptions = {},
+): Tensor {
+  if (x.rank !== 3 || weight.rank !== 3) {
+    throw shapesDoNotFit("conv1d", x, weight, "the input is [N, C, L], the weight [O, C/groups, K]");
+  }
+  const result = conv2d(unsqueeze(x, 2), unsqueeze(weight, 2), bias, {
+    stride: [1, stride],
+    padding: [0, padding],
+    dilation: [1, dilation],
+    groups,
+  });
+  return squeeze(result, 2);
+}
+
+export interface ConvTransposeOptions extends ConvOptions {
+  /** Added to the output's extents at the far side, smaller than stride or dilation. Default 0. */
+  readonly outputPadding?: Pair;
+}
+
+/**
+ * Transposed convolution, the gradient of `conv2d` with respect to its input: x [N, C, H, W], weight
+ * [C, O/groups, KH, KW], bias [O] → [N, O, OH, OW] with
+ * OH = (H − 1)·stride − 2·padding + dilation·(KH − 1) + outputPadding + 1.
+ */
+export function convTranspose2d(
+  x: Tensor,
+  weight: Tensor,
+  bias?: Tensor,
+  options: ConvTransposeOptions = {},
+): Tensor {
+  const op = "convTranspose2d";
+  const geometry = geometryOf(op, options);
+  const { stride, padding, dilation, groups } = geometry;
+  const extra = asPair(options.outputPadding ?? 0, "outputPadding", 0, op);
+  requireFloat(x, op);
+  requireFloat(weight, op);
+  const fits = x.rank === 4 && weight.rank === 4 && x.shape[1] === weight.shape[0];
+  if (!fits || weight.shape[0] % groups !== 0) {
+    throw shapesDoNotFit(op, x, weight, "the weight is [C, O/groups, KH, KW]");
+  }
+  if (extra.some((n, i) => n >= Math.max(stride[i], dilation[i]))) {
+    throw new ArgumentError(`outputPadding ${formatShape(extra)} is not smaller than stride or dilation`, {
+      op,
+    });
+  }
+  const [height, width] = [0, 1].map((i) => {
+    const reach = dilation[i] * (weight.shape[2 + i] - 1) + 1;
+    return (x.shape[2 + i] - 1) * stride[i] - 2 * padding[i] + reach + extra[i];
+  });
+  if (height < 1 || width < 1) throw shapesDoNotFit(op, x, weight, "the padding leaves no output");
+  const shape = [x.shape[0], weight.shape[1] * groups, height, width];
+  return withBias(op, convInput(x, weight, shape, geometry), bias);
+}

@@ -1,0 +1,274 @@
+/** Elementwise ops: each one instruction of a fused expression, with its gradient beside it. */
+import type { BinaryOp, UnaryOp } from "../device/kernel.js";
+import { DTypeError } from "../tensor/errors.js";
+import type { ElementwiseOp, GradientContext } from "../tensor/op.js";
+import { broadcastShapes } from "../tensor/shape.js";
+import { createNode, type Tensor } from "../tensor/tensor.js";
+import { expand } from "./broadcast.js";
+import {
+  arithmeticOperands,
+  asFloat,
+  cast,
+  operands,
+  requireArithmetic,
+  type TensorLike,
+} from "./promotion.js";
+import { constant } from "./source.js";
+
+/* ---- operands of any dtype: comparisons, logic, selection ------------------------------------------- */
+
+function comparison(name: string, instruction: BinaryOp) {
+  const op: ElementwiseOp = { kind: "elementwise", name, instruction };
+  return (a: TensorLike, b: TensorLike): Tensor => {
+    const [x, y] = operands(name, a, b);
+    return createNode(op, [x, y], undefined, x.shape, "bool");
+  };
+}
+
+/** a = b, elementwise, as bool. NaN equals nothing. */
+export const eq = comparison("eq", "eq");
+/** a ≠ b, as bool. */
+export const ne = comparison("ne", "ne");
+/** a < b, as bool. */
+export const lt = comparison("lt", "lt");
+/** a ≤ b, as bool. */
+export const le = comparison("le", "le");
+/** a > b, as bool. */
+export const gt = comparison("gt", "gt");
+/** a ≥ b, as bool. */
+export const ge = comparison("ge", "ge");
+
+function logic(name: string, instruction: BinaryOp) {
+  const op: ElementwiseOp = { kind: "elementwise", name, instruction };
+  return (a: Tensor, b: Tensor): Tensor => {
+    const [x, y] = operands(name, cast(a, "bool"), cast(b, "bool"));
+    return createNode(op, [x, y], undefined, x.shape, "bool");
+  };
+}
+
+/** Both non-zero, as bool. */
+export const logicalAnd = logic("logicalAnd", "and");
+/** One of them non-zero, as bool. */
+export const logicalOr = logic("logicalOr", "or");
+/** Exactly one of them non-zero, as bool. */
+export const logicalXor = logic("logicalXor", "xor");
+
+const notOp: ElementwiseOp = { kind: "elementwise", name: "logicalNot", instruction: "not" };
+
+/** True where x is 0. */
+export function logicalNot(x: Tensor): Tensor {
+  return createNode(notOp, [cast(x, "bool")], undefined, x.shape, "bool");
+}
+
+const isnanOp: ElementwiseOp = { kind: "elementwise", name: "isnan", instruction: "isnan" };
+
+/** True where x is not a number. */
+export function isnan(x: Tensor): Tensor {
+  return createNode(isnanOp, [cast(x, "float32")], undefined, x.shape, "bool");
+}
+
+const whereOp: ElementwiseOp = {
+  kind: "elementwise",
+  name: "where",
+  instruction: "where",
+  gradient: ({ inputs: [condition], gradient, needs }) => [
+    undefined,
+    needs(1) ? where(condition, gradient, 0) : undefined,
+    needs(2) ? where(condition, 0, gradient) : undefined,
+  ],
+};
+
+/**
+ * a where `condition` (bool) holds, b elsewhere; all three broadcast.
+ * @throws DTypeError if the condition is not bool.
+ */
+export function where(condition: Tensor, a: TensorLike, b: TensorLike): Tensor {
+  if (condition.dtype !== "bool") {
+    throw new DTypeError(`the condition is bool, got ${condition.dtype}`, {
+      op: "where",
+      hint: "make one with a comparison",
+    });
+  }
+  const { device } = condition;
+  const first =
+    typeof a === "number" && typeof b === "number" ? constant(a, condition.shape, "float32", device) : a;
+  const [x, y] = operands("where", first, b);
+  const shape = broadcastShapes(condition.shape, x.shape, "where");
+  const inputs = [expand(condition, shape), expand(x, shape), expand(y, shape)];
+  return createNode(whereOp, inputs, undefined, shape, x.dtype);
+}
+
+/* ---- arithmetic with two operands -------------------------------------------------------------------- */
+
+type Gradient = (context: GradientContext) => readonly (Tensor | undefined)[];
+
+function binary(name: string, instruction: BinaryOp, gradient: Gradient) {
+  const op: ElementwiseOp = { kind: "elementwise", name, instruction, gradient };
+  return (a: TensorLike, b: TensorLike): Tensor => {
+    const [x, y] = arithmeticOperands(name, a, b);
+    return createNode(op, [x, y], undefined, x.shape, x.dtype);
+  };
+}
+
+/** a + b. */
+export const add = binary("add", "add", ({ gradient }) => [gradient, gradient]);
+
+/** a − b. */
+export const sub = binary("sub", "sub", ({ gradient, needs }) => [
+  gradient,
+  needs(1) ? neg(gradient) : undefined,
+]);
+
+/** a · b, elementwise. */
+export const mul = binary("mul", "mul", ({ inputs: [a, b], gradient, needs }) => [
+  needs(0) ? mul(gradient, b) : undefined,
+  needs(1) ? mul(gradient, a) : undefined,
+]);
+
+const divide = binary("div", "div", ({ inputs: [, b], output, gradient, needs }) => {
+  const quotient = divide(gradient, b);
+  return [quotient, needs(1) ? neg(mul(quotient, output)) : undefined];
+});
+
+/** a / b, true division: two int32 operands give float32. */
+export function div(a: TensorLike, b: TensorLike): Tensor {
+  const float = (x: TensorLike) => (typeof x === "number" ? x : asFloat(x, "div"));
+  return divide(float(a), float(b));
+}
+
+const power = binary("pow", "pow", ({ inputs: [a, b], output, gradient, needs }) => [
+  // d/da a^b = b·a^(b-1), which is 0 and not 0·∞ where b = 0.
+  needs(0) ? where(eq(b, 0), 0, mul(gradient, mul(b, power(a, sub(b, 1))))) : undefined,
+  // d/db a^b = a^b·ln a, with the limit 0 at a = 0.
+  needs(1) ? where(logicalAnd(eq(a, 0), ge(b, 0)), 0, mul(gradient, mul(output, log(a)))) : undefined,
+]);
+
+/** a to the power b. */
+export function pow(a: TensorLike, b: TensorLike): Tensor {
+  if (typeof a !== "number") {
+    requireArithmetic(a, "pow");
+    // The exponents of everyday use, as products and roots: faster, and exact.
+    if (b === 1) return a;
+    if (b === 2) return square(a);
+    if (b === 3) return mul(square(a), a);
+    if (b === 0.5) return sqrt(a);
+    if (b === -1) return reciprocal(a);
+    if (b === -0.5) return rsqrt(a);
+  }
+  return power(a, b);
+}
+
+/** The remainder of a / b with the sign of b, as Python's %. */
+export const mod = binary("mod", "mod", ({ inputs: [a, b], gradient, needs }) => [
+  gradient,
+  needs(1) ? neg(mul(gradient, floor(divide(a, b)))) : undefined,
+]);
+
+/** At ties both operands get half of the gradient, as in PyTorch. */
+function extremumGradient(wins: (a: Tensor, b: Tensor) => Tensor): Gradient {
+  return ({ inputs: [a, b], gradient, needs }) => {
+    const half = mul(gradient, 0.5);
+    const share = (x: Tensor, y: Tensor) => where(eq(x, y), half, where(wins(x, y), gradient, 0));
+    return [needs(0) ? share(a, b) : undefined, needs(1) ? share(b, a) : undefined];
+  };
+}
+
+/** The larger of both; NaN if one is NaN. */
+export const maximum = binary("maximum", "max", extremumGradient(gt));
+/** The smaller of both; NaN if one is NaN. */
+export const minimum = binary("minimum", "min", extremumGradient(lt));
+
+/* ---- one operand, float32 or int32 ------------------------------------------------------------------- */
+
+function unary(name: UnaryOp, derivative: (context: GradientContext, x: Tensor, y: Tensor) => Tensor) {
+  const op: ElementwiseOp = {
+    kind: "elementwise",
+    name,
+    instruction: name,
+    gradient: (context) => [derivative(context, context.inputs[0], context.output)],
+  };
+  return (x: Tensor): Tensor => createNode(op, [x], undefined, x.shape, x.dtype);
+}
+
+function onNumbers(name: UnaryOp, derivative: (context: GradientContext, x: Tensor, y: Tensor) => Tensor) {
+  const apply = unary(name, derivative);
+  return (x: Tensor): Tensor => {
+    requireArithmetic(x, name);
+    return apply(x);
+  };
+}
+
+/** −x. */
+export const neg = onNumbers("neg", ({ gradient }) => neg(gradient));
+/** |x|; the gradient at 0 is 0. */
+export const abs = onNumbers("abs", ({ gradient }, x) => mul(gradient, sign(x)));
+/** −1, 0 or 1. */
+export const sign = onNumbers("sign", ({ gradient }) => zeroGradient(gradient));
+/** max(x, 0); NaN stays NaN. */
+export const relu = onNumbers("relu", ({ gradient }, _, y) => where(gt(y, 0), gradient, 0));
+
+/** The gradient of step functions, 0 almost everywhere. */
+function zeroGradient({ shape, dtype, device }: Tensor): Tensor {
+  return constant(0, shape, dtype, device);
+}
+
+/** Integers are whole already, so rounding leaves int32 alone. */
+function rounding(name: "floor" | "ceil" | "round" | "trunc") {
+  const apply = unary(name, ({ gradient }) => zeroGradient(gradient));
+  return (x: Tensor): Tensor => {
+    requireArithmetic(x, name);
+    return x.dtype === "int32" ? x : apply(x);
+  };
+}
+
+/** The largest whole number ≤ x. */
+export const floor = rounding("floor");
+/** The smallest whole number ≥ x. */
+export const ceil = rounding("ceil");
+/** The nearest whole number, halves to even. */
+export const round = rounding("round");
+/** x without its fraction. */
+export const trunc = rounding("trunc");
+
+/* ---- one operand, float32 (int32 is converted) ------------------------------------------------------- */
+
+function onFloats(name: UnaryOp, derivative: (context: GradientContext, x: Tensor, y: Tensor) => Tensor) {
+  const apply = unary(name, derivative);
+  return (x: Tensor): Tensor => apply(asFloat(x, name));
+}
+
+/** eˣ. */
+export const exp = onFloats("exp", ({ gradient }, _, y) => mul(gradient, y));
+/** The natural logarithm. */
+export const log = onFloats("log", ({ gradient }, x) => divide(gradient, x));
+/** √x. */
+export const sqrt = onFloats("sqrt", ({ gradient }, _, y) => divide(mul(gradient, 0.5), y));
+/** 1/√x. */
+export const rsqrt = onFloats("rsqrt", ({ gradient }, _, y) => mul(mul(gradient, -0.5), mul(y, mul(y, y))));
+/** 1/x. */
+export const reciprocal = onFloats("reciprocal", ({ gradient }, _, y) => neg(mul(gradient, mul(y, y))));
+/** sin x, x in radians. */
+export const sin = onFloats("sin", ({ gradient }, x) => mul(gradient, cos(x)));
+/** cos x, x in radians. */
+export const cos = onFloats("cos", ({ gradient }, x) => neg(mul(gradient, sin(x))));
+/** The hyperbolic tangent. */
+export const tanh = onFloats("tanh", ({ gradient }, _, y) => mul(gradient, sub(1, mul(y, y))));
+/** 1/(1 + e⁻ˣ). */
+export const sigmoid = onFloats("sigmoid", ({ gradient }, _, y) => mul(gradient, mul(y, sub(1, y))));
+/** The error function 2/√π ∫₀ˣ e^(−t²) dt. */
+export const erf = onFloats("erf", ({ gradient }, x) =>
+  mul(gradient, mul(exp(neg(mul(x, x))), 2 / Math.sqrt(Math.PI))),
+);
+
+/** x². */
+export function square(x: Tensor): Tensor {
+  return mul(x, x);
+}
+
+/** x limited to [min, max]; the gradient is 1 inside and on the bounds, as in PyTorch. */
+export function clamp(x: Tensor, { min, max }: { min?: number; max?: number }): Tensor {
+  let y = x;
+  if (min !== undefined) y = where(lt(y, min), min, y);
+  if (max !== undefined) y = where(gt(y, max), max, y);
+  return y;
+}

@@ -1,0 +1,120 @@
+/** Every op as a function on tensors. */
+export { type BackwardOptions, backward, grad } from "../autograd/backward.js";
+export { type GeluOptions, gelu, leakyRelu, silu, softplus } from "./activation.js";
+export { expand } from "./broadcast.js";
+export { concat, stack } from "./concat.js";
+export {
+  type Conv1dOptions,
+  type ConvOptions,
+  type ConvTransposeOptions,
+  conv1d,
+  conv2d,
+  convTranspose2d,
+  type Pair,
+} from "./convolution.js";
+export {
+  arange,
+  type CreationOptions,
+  full,
+  type NestedArray,
+  ones,
+  onesLike,
+  scalar,
+  type TensorOptions,
+  tensor,
+  zeros,
+  zerosLike,
+} from "./creation.js";
+export {
+  abs,
+  add,
+  ceil,
+  clamp,
+  cos,
+  div,
+  eq,
+  erf,
+  exp,
+  floor,
+  ge,
+  gt,
+  isnan,
+  le,
+  log,
+  logicalAnd,
+  logicalNot,
+  logicalOr,
+  logicalXor,
+  lt,
+  maximum,
+  minimum,
+  mod,
+  mul,
+  ne,
+  neg,
+  pow,
+  reciprocal,
+  relu,
+  round,
+  rsqrt,
+  sigmoid,
+  sign,
+  sin,
+  sqrt,
+  square,
+  sub,
+  tanh,
+  trunc,
+  where,
+} from "./elementwise.js";
+export { embedding, gather, indexSelect, oneHot, scatterAdd } from "./indexing.js";
+export { type AttentionOptions, linear, matmul, scaledDotProductAttention } from "./linalg.js";
+export {
+  binaryCrossEntropyWithLogits,
+  type ClassificationOptions,
+  type CrossEntropyOptions,
+  crossEntropy,
+  type LossOptions,
+  l1Loss,
+  mseLoss,
+  nllLoss,
+  type Reduction,
+} from "./loss.js";
+export { type BatchNormOptions, batchNorm, layerNorm } from "./normalization.js";
+export { type AvgPoolOptions, adaptiveAvgPool2d, avgPool2d, maxPool2d, type PoolOptions } from "./pooling.js";
+export { cast, type TensorLike } from "./promotion.js";
+export {
+  bernoulli,
+  type DropoutOptions,
+  defaultGenerator,
+  dropout,
+  Generator,
+  type GeneratorState,
+  manualSeed,
+  type RandomOptions,
+  rand,
+  randint,
+  randn,
+} from "./random.js";
+export {
+  all,
+  any,
+  argmax,
+  argmin,
+  type Dims,
+  logSoftmax,
+  logsumexp,
+  max,
+  mean,
+  min,
+  norm2,
+  prod,
+  type ReduceOptions,
+  softmax,
+  std,
+  sum,
+  type VarianceOptions,
+  variance,
+} from "./reduce.js";
+export { flatten, permute, reshape, squeeze, transpose, unsqueeze } from "./reshape.js";
+export { flip, narrow, pad, slice, split } from "./slice.js";

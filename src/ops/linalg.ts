@@ -1,0 +1,144 @@
+/** Matrix products and what is made of them. */
+import { ShapeError } from "../tensor/errors.js";
+import type { KernelOp } from "../tensor/op.js";
+import { broadcastShapes, formatShape, sizeOf } from "../tensor/shape.js";
+import { createNode, type Tensor } from "../tensor/tensor.js";
+import { expand } from "./broadcast.js";
+import { add, ge, mul, where } from "./elementwise.js";
+import { requireFloat } from "./promotion.js";
+import { dropout, type Generator } from "./random.js";
+import { softmax } from "./reduce.js";
+import { reshape, squeeze, transpose, unsqueeze } from "./reshape.js";
+import { iota } from "./source.js";
+
+interface MatmulAttributes {
+  readonly hasBias: boolean;
+}
+
+/** Inputs [...batch, m, k] and [...batch, k, n] with equal batches, and a bias of the output's shape or none. */
+const matmulOp: KernelOp<MatmulAttributes> = {
+  kind: "kernel",
+  name: "matmul",
+  lower: (context) => {
+    const [a, b] = [context.input(0), context.input(1)];
+    const bias = context.attributes.hasBias ? { bias: context.input(2) } : {};
+    context.emit({ kernel: "matmul", a, b, ...bias, output: context.output() });
+  },
+  gradient: ({ inputs: [a, b], gradient, attributes: { hasBias }, needs }) => [
+    needs(0) ? product(gradient, transpose(b, -1, -2)) : undefined,
+    needs(1) ? product(transpose(a, -1, -2), gradient) : undefined,
+    ...(hasBias ? [gradient] : []),
+  ],
+};
+
+function product(a: Tensor, b: Tensor, bias?: Tensor): Tensor {
+  const shape = a.shape.with(-1, b.shape[b.rank - 1]);
+  const inputs = bias ? [a, b, expand(bias, shape)] : [a, b];
+  return createNode(matmulOp, inputs, { hasBias: bias !== undefined }, shape, "float32");
+}
+
+/**
+ * The matrix product, as torch.matmul: 1-D operands are vectors, dimensions before the last two are batches and
+ * broadcast. float32.
+ * @throws ShapeError if the inner sizes differ or the batches do not broadcast.
+ */
+export function matmul(a: Tensor, b: Tensor): Tensor {
+  requireFloat(a, "matmul");
+  requireFloat(b, "matmul");
+  if (a.rank === 0 || b.rank === 0) throw innerSizes("matmul", a, b);
+  const rows = a.rank === 1 ? unsqueeze(a, 0) : a;
+  const columns = b.rank === 1 ? unsqueeze(b, 1) : b;
+  if (rows.shape[rows.rank - 1] !== columns.shape[columns.rank - 2]) throw innerSizes("matmul", a, b);
+  let result = columns.rank === 2 ? foldedProduct(rows, columns) : batchedProduct(rows, columns);
+  if (a.rank === 1) result = squeeze(result, -2);
+  if (b.rank === 1) result = squeeze(result, -1);
+  return result;
+}
+
+function innerSizes(op: string, a: Tensor, b: Tensor): ShapeError {
+  return new ShapeError(`inner sizes differ, ${formatShape(a.shape)} × ${formatShape(b.shape)}`, { op });
+}
+
+/** One matrix b for all of a's batches: the batches become rows of one large product. */
+function foldedProduct(a: Tensor, b: Tensor, bias?: Tensor): Tensor {
+  if (a.rank === 2) return product(a, b, bias);
+  const k = a.shape[a.rank - 1];
+  const m = sizeOf(a.shape.slice(0, -1));
+  const rows = product(reshape(a, [m, k]), b, bias);
+  return reshape(rows, a.shape.with(-1, b.shape[1]));
+}
+
+function batchedProduct(a: Tensor, b: Tensor): Tensor {
+  const batch = broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2), "matmul");
+  const left = expand(a, [...batch, ...a.shape.slice(-2)]);
+  const right = expand(b, [...batch, ...b.shape.slice(-2)]);
+  return product(left, right);
+}
+
+/**
+ * x · weightᵀ + bias: x [..., in], weight [out, in], bias [out] → [..., out].
+ * @throws ShapeError if the sizes do not fit.
+ */
+export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  for (const t of bias ? [x, weight, bias] : [x, weight]) requireFloat(t, "linear");
+  if (weight.rank !== 2 || x.rank === 0 || x.shape[x.rank - 1] !== weight.shape[1]) {
+    throw new ShapeError(
+      `an input of shape ${formatShape(x.shape)} does not fit the weight ${formatShape(weight.shape)}`,
+      { op: "linear", hint: "the weight is [out, in] and the input [..., in]" },
+    );
+  }
+  if (bias && (bias.rank !== 1 || bias.shape[0] !== weight.shape[0])) {
+    throw new ShapeError(
+      `a bias of shape ${formatShape(bias.shape)} does not fit the weight ${formatShape(weight.shape)}`,
+      { op: "linear" },
+    );
+  }
+  const columns = transpose(weight, 0, 1);
+  if (x.rank === 1) return squeeze(product(unsqueeze(x, 0), columns, bias), 0);
+  return foldedProduct(x, columns, bias);
+}
+
+export interface AttentionOptions {
+  /** Position i sees the positions 0..i only. Default false. */
+  readonly causal?: boolean;
+  /** bool: true where attention is allowed; float32: added to the scores. Broadcasts to [..., L, S]. */
+  readonly mask?: Tensor;
+  /** Factor of the scores; default 1/√E. */
+  readonly scale?: number;
+  /** Probability of dropping an attention weight. Default 0. */
+  readonly dropout?: number;
+  readonly generator?: Generator;
+}
+
+/**
+ * softmax(q·kᵀ·scale + mask)·v: q [..., L, E], k [..., S, E], v [..., S, D] → [..., L, D] (Vaswani et al. 2017).
+ * A row whose positions are all masked is NaN, as in PyTorch.
+ */
+export function scaledDotProductAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { causal = false, mask, scale, dropout: p = 0, generator }: AttentionOptions = {},
+): Tensor {
+  const op = "scaledDotProductAttention";
+  if (q.rank < 2 || k.rank < 2 || v.rank < 2) throw innerSizes(op, q, k);
+  if (q.shape[q.rank - 1] !== k.shape[k.rank - 1]) throw innerSizes(op, q, k);
+  if (k.shape[k.rank - 2] !== v.shape[v.rank - 2]) {
+    throw new ShapeError(`keys ${formatShape(k.shape)} and values ${formatShape(v.shape)} differ in length`, {
+      op,
+    });
+  }
+  // Scaling the queries touches L·E elements, scaling the scores L·S.
+  const factor = scale ?? 1 / Math.sqrt(q.shape[q.rank - 1]);
+  let scores = matmul(mul(q, factor), transpose(k, -1, -2));
+  if (mask) {
+    scores = mask.dtype === "bool" ? where(mask, scores, Number.NEGATIVE_INFINITY) : add(scores, mask);
+  }
+  if (causal) {
+    const { shape, device, rank } = scores;
+    const visible = ge(iota(rank - 2, shape, device), iota(rank - 1, shape, device));
+    scores = where(visible, scores, Number.NEGATIVE_INFINITY);
+  }
+  const weights = dropout(softmax(scores, -1), p, { generator });
+  return matmul(weights, v);
+}

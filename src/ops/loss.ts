@@ -1,0 +1,187 @@
+/** Loss functions. `reduction` "mean" (default) and "sum" give one number, "none" one per element or row. */
+import { ArgumentError, ShapeError } from "../tensor/errors.js";
+import { formatShape, sameShape, sizeOf } from "../tensor/shape.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { expand } from "./broadcast.js";
+import { composite } from "./composite.js";
+import { abs, add, div, eq, exp, log, mul, ne, neg, relu, square, sub, where } from "./elementwise.js";
+import { embedding, gather } from "./indexing.js";
+import { asFloat, asIndex, cast, requireFloat } from "./promotion.js";
+import { logSoftmax, logsumexp, mean, sum } from "./reduce.js";
+import { reshape, unsqueeze } from "./reshape.js";
+import { constant, iota } from "./source.js";
+
+export type Reduction = "mean" | "sum" | "none";
+
+export interface LossOptions {
+  readonly reduction?: Reduction;
+}
+
+function reduced(loss: Tensor, reduction: Reduction = "mean"): Tensor {
+  if (reduction === "none") return loss;
+  return reduction === "sum" ? sum(loss) : mean(loss);
+}
+
+function requireSameShape(input: Tensor, target: Tensor, op: string): void {
+  if (!sameShape(input.shape, target.shape)) {
+    throw new ShapeError(
+      `input and target differ in shape, ${formatShape(input.shape)} and ${formatShape(target.shape)}`,
+      { op },
+    );
+  }
+}
+
+/** (input − target)². */
+export function mseLoss(input: Tensor, target: Tensor, { reduction }: LossOptions = {}): Tensor {
+  requireSameShape(input, target, "mseLoss");
+  return reduced(square(sub(asFloat(input, "mseLoss"), target)), reduction);
+}
+
+/** |input − target|. */
+export function l1Loss(input: Tensor, target: Tensor, { reduction }: LossOptions = {}): Tensor {
+  requireSameShape(input, target, "l1Loss");
+  return reduced(abs(sub(asFloat(input, "l1Loss"), target)), reduction);
+}
+
+/** −log of the probability sigmoid(logits) gives to `target` (0…1): max(x, 0) − x·t + log(1 + e^(−|x|)). */
+export function binaryCrossEntropyWithLogits(
+  logits: Tensor,
+  target: Tensor,
+  { reduction }: LossOptions = {},
+): Tensor {
+  const op = "binaryCrossEntropyWithLogits";
+  requireSameShape(logits, target, op);
+  const x = asFloat(logits, op);
+  const softplus = add(relu(x), log(add(exp(neg(abs(x))), 1)));
+  return reduced(sub(softplus, mul(x, cast(target, "float32"))), reduction);
+}
+
+export interface ClassificationOptions extends LossOptions {
+  /** A target that contributes nothing, for example padding. Default: none. */
+  readonly ignoreIndex?: number;
+  /** float32 [C]: the weight of each class; "mean" then divides by the sum of the targets' weights. */
+  readonly weight?: Tensor;
+}
+
+export interface CrossEntropyOptions extends ClassificationOptions {
+  /** ε: the target distribution is (1 − ε)·one-hot + ε/C (Szegedy et al. 2016). Default 0. */
+  readonly labelSmoothing?: number;
+}
+
+/** log Σ exp(x) − x[target] along dimension 1: neither the log-probabilities nor a one-hot target are stored. */
+const negativeLogLikelihood = composite<undefined>({
+  forward: ([logits, index]) => sub(logsumexp(logits, 1, { keepdim: true }), gather(logits, 1, index)),
+  gradient: ({ inputs: [logits, index], gradient }) => {
+    const { shape, device } = logits;
+    const probabilities = exp(sub(logits, logsumexp(logits, 1, { keepdim: true })));
+    const isTarget = eq(iota(1, shape, device), expand(index, shape));
+    return [mul(sub(probabilities, cast(isTarget, "float32")), gradient), undefined];
+  },
+});
+
+/**
+ * −log softmax(logits)[target]: logits [N, C] or [N, C, d1, …], target (class numbers) [N] or [N, d1, …]. A
+ * target outside 0..C-1 that is not `ignoreIndex` makes the next read throw IndexError.
+ *
+ * @throws ShapeError if the shapes do not fit, DTypeError for targets that are not integers.
+ */
+export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  const op = "crossEntropy";
+  const { labelSmoothing = 0, weight } = options;
+  if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
+    throw new ArgumentError(`labelSmoothing lies in 0..1, got ${labelSmoothing}`, { op });
+  }
+  const x = asFloat(logits, op);
+  const { index, rowWeight } = rows(op, x, target, options);
+  const hard = weighted(negativeLogLikelihood([x, index], undefined), rowWeight);
+  if (labelSmoothing === 0) return finish(hard, target, rowWeight, options.reduction);
+  const classes = x.shape[1];
+  const logProbabilities = logSoftmax(x, 1);
+  const perClass = weight ? mul(logProbabilities, alignClasses(weight, x)) : logProbabilities;
+  const smooth = neg(div(sum(perClass, 1, { keepdim: true }), classes));
+  const kept =
+    options.ignoreIndex === undefined ? smooth : where(notIgnored(target, options.ignoreIndex), smooth, 0);
+  const loss = add(mul(hard, 1 - labelSmoothing), mul(kept, labelSmoothing));
+  return finish(loss, target, rowWeight, options.reduction);
+}
+
+/** −logProbabilities[target], for log-probabilities from `logSoftmax`; shapes as in `crossEntropy`. */
+export function nllLoss(
+  logProbabilities: Tensor,
+  target: Tensor,
+  options: ClassificationOptions = {},
+): Tensor {
+  requireFloat(logProbabilities, "nllLoss");
+  const { index, rowWeight } = rows("nllLoss", logProbabilities, target, options);
+  const loss = weighted(neg(gather(logProbabilities, 1, index)), rowWeight);
+  return finish(loss, target, rowWeight, options.reduction);
+}
+
+/** The target as an index [N, 1, d1, …], and each row's weight in that shape where rows differ in weight. */
+function rows(
+  op: string,
+  x: Tensor,
+  target: Tensor,
+  { weight, ignoreIndex }: ClassificationOptions,
+): { index: Tensor; rowWeight: Tensor | undefined } {
+  if (x.rank < 2 || !sameShape(x.shape.toSpliced(1, 1), target.shape)) {
+    throw new ShapeError(
+      `a target of shape ${formatShape(target.shape)} does not fit ${formatShape(x.shape)}`,
+      {
+        op,
+        hint: "inputs are [N, C, …] and targets [N, …]",
+      },
+    );
+  }
+  if (weight && !sameShape(weight.shape, [x.shape[1]])) {
+    throw new ShapeError(
+      `a weight of shape ${formatShape(weight.shape)} does not fit ${formatShape(x.shape)}`,
+      {
+        op,
+        hint: "one weight per class",
+      },
+    );
+  }
+  const labels = unsqueeze(asIndex(target, op), 1);
+  if (ignoreIndex === undefined) {
+    return { index: labels, rowWeight: weight && classWeight(weight, labels) };
+  }
+  const used = ne(labels, ignoreIndex);
+  // Ignored rows read class 0, so that their label need not be one.
+  const index = where(used, labels, 0);
+  return { index, rowWeight: weight ? where(used, classWeight(weight, index), 0) : cast(used, "float32") };
+}
+
+function notIgnored(target: Tensor, ignoreIndex: number): Tensor {
+  return unsqueeze(ne(target, ignoreIndex), 1);
+}
+
+function classWeight(weight: Tensor, labels: Tensor): Tensor {
+  return reshape(embedding(unsqueeze(weight, 1), labels), labels.shape);
+}
+
+function alignClasses(weight: Tensor, x: Tensor): Tensor {
+  return reshape(
+    weight,
+    x.shape.map((extent, i) => (i === 1 ? extent : 1)),
+  );
+}
+
+/** A weight of 0 removes a row even where its loss is infinite or not a number. */
+function weighted(loss: Tensor, rowWeight: Tensor | undefined): Tensor {
+  return rowWeight ? where(eq(rowWeight, 0), 0, mul(loss, rowWeight)) : loss;
+}
+
+/** Reduces losses of shape [N, 1, d1, …]; "mean" divides by the total weight. */
+function finish(
+  loss: Tensor,
+  target: Tensor,
+  rowWeight: Tensor | undefined,
+  reduction: Reduction = "mean",
+): Tensor {
+  if (reduction === "none") return reshape(loss, target.shape);
+  const total = sum(loss);
+  if (reduction === "sum") return total;
+  const divisor = rowWeight ? sum(rowWeight) : constant(sizeOf(target.shape), [], "float32", loss.device);
+  return div(total, divisor);
+}

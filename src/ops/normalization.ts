@@ -1,0 +1,144 @@
+/** Normalization to mean 0 and variance 1, over features (layerNorm) or over the batch (batchNorm). */
+import { assign } from "../compiler/realize.js";
+import { ArgumentError, ShapeError } from "../tensor/errors.js";
+import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
+import { noGrad, type Tensor } from "../tensor/tensor.js";
+import { composite } from "./composite.js";
+import { add, mul, rsqrt, square, sub } from "./elementwise.js";
+import { requireFloat } from "./promotion.js";
+import { mean } from "./reduce.js";
+import { reshape } from "./reshape.js";
+
+interface NormalizeAttributes {
+  readonly axes: readonly number[];
+  readonly eps: number;
+}
+
+const over = (x: Tensor, axes: readonly number[]) => mean(x, axes, { keepdim: true });
+
+/** Mean and variance (biased), with the axes kept. */
+function moments(x: Tensor, axes: readonly number[]): { center: Tensor; spread: Tensor } {
+  const center = over(x, axes);
+  return { center, spread: over(square(sub(x, center)), axes) };
+}
+
+/** y = (x − mean)/√(variance + eps). */
+const normalize = composite<NormalizeAttributes>({
+  forward: ([x], { axes, eps }) => {
+    const { center, spread } = moments(x, axes);
+    return mul(sub(x, center), rsqrt(add(spread, eps)));
+  },
+  // dx = (g − mean(g) − y·mean(g·y))/√(variance + eps), Ba et al. 2016.
+  gradient: ({ inputs: [x], output: y, gradient: g, attributes: { axes, eps } }) => {
+    const scale = rsqrt(add(moments(x, axes).spread, eps));
+    const projected = mul(y, over(mul(g, y), axes));
+    return [mul(sub(sub(g, over(g, axes)), projected), scale)];
+  },
+});
+
+/**
+ * Normalizes over the last dimensions, `normalizedShape`, then scales by `weight` and shifts by `bias` of that
+ * shape (Ba et al. 2016).
+ */
+export function layerNorm(
+  x: Tensor,
+  normalizedShape: number | Shape,
+  weight?: Tensor,
+  bias?: Tensor,
+  eps = 1e-5,
+): Tensor {
+  const op = "layerNorm";
+  requireFloat(x, op);
+  const inner = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
+  const lead = x.rank - inner.length;
+  if (inner.length === 0 || lead < 0 || !sameShape(x.shape.slice(lead), inner)) {
+    throw new ShapeError(`${formatShape(x.shape)} does not end with the shape ${formatShape(inner)}`, { op });
+  }
+  for (const parameter of [weight, bias]) {
+    if (parameter && !sameShape(parameter.shape, inner)) {
+      throw new ShapeError(
+        `a parameter of shape ${formatShape(parameter.shape)} does not fit ${formatShape(inner)}`,
+        {
+          op,
+        },
+      );
+    }
+  }
+  const axes = inner.map((_, i) => lead + i);
+  return affine(normalize([x], { axes, eps }), weight, bias);
+}
+
+function affine(x: Tensor, weight: Tensor | undefined, bias: Tensor | undefined): Tensor {
+  const scaled = weight ? mul(x, weight) : x;
+  return bias ? add(scaled, bias) : scaled;
+}
+
+export interface BatchNormOptions {
+  /** Use the batch's statistics, and update the running ones. Default false. */
+  readonly training?: boolean;
+  /** Share of the batch in the running statistics. Default 0.1. */
+  readonly momentum?: number;
+  readonly eps?: number;
+}
+
+/**
+ * Normalizes each channel of x [N, C, …] over batch and positions, then scales by `weight` [C] and shifts by
+ * `bias` [C] (Ioffe and Szegedy 2015). In training the running statistics [C] are updated in place with the
+ * unbiased variance, as in PyTorch; otherwise they are what x is normalized with.
+ */
+export function batchNorm(
+  x: Tensor,
+  runningMean?: Tensor,
+  runningVar?: Tensor,
+  weight?: Tensor,
+  bias?: Tensor,
+  { training = false, momentum = 0.1, eps = 1e-5 }: BatchNormOptions = {},
+): Tensor {
+  const op = "batchNorm";
+  requireFloat(x, op);
+  if (x.rank < 2) throw new ShapeError(`the input is [N, C, …], got ${formatShape(x.shape)}`, { op });
+  const channels = x.shape[1];
+  const aligned = x.shape.map((extent, i) => (i === 1 ? extent : 1));
+  const perChannel = (t: Tensor | undefined) => {
+    if (t === undefined) return undefined;
+    if (!sameShape(t.shape, [channels])) {
+      throw new ShapeError(`${formatShape(t.shape)} given for ${channels} channels`, { op });
+    }
+    return reshape(t, aligned);
+  };
+  const [scale, shift] = [perChannel(weight), perChannel(bias)];
+  const [center, spread] = [perChannel(runningMean), perChannel(runningVar)];
+  if (training || !center || !spread) {
+    const axes = x.shape.map((_, i) => i).filter((i) => i !== 1);
+    const count = x.size / channels;
+    if (training && count <= 1) {
+      throw new ShapeError(
+        `more than one value per channel is needed in training, got ${formatShape(x.shape)}`,
+        {
+          op,
+        },
+      );
+    }
+    if (training && runningMean && runningVar) {
+      if (!(momentum >= 0 && momentum <= 1)) {
+        throw new ArgumentError(`momentum lies in 0..1, got ${momentum}`, { op });
+      }
+      noGrad(() => {
+        const batch = moments(x, axes);
+        const unbiased = mul(batch.spread, count / (count - 1));
+        blend(runningMean, reshape(batch.center, [channels]), momentum);
+        blend(runningVar, reshape(unbiased, [channels]), momentum);
+      });
+    }
+    return affine(normalize([x], { axes, eps }), scale, shift);
+  }
+  // Both affine steps as one: x·k + (bias − mean·k).
+  const inverse = rsqrt(add(spread, eps));
+  const factor = scale ? mul(inverse, scale) : inverse;
+  const offset = mul(center, factor);
+  return shift ? add(mul(x, factor), sub(shift, offset)) : sub(mul(x, factor), offset);
+}
+
+function blend(running: Tensor, now: Tensor, momentum: number): void {
+  assign(running, add(mul(running, 1 - momentum), mul(now, momentum)));
+}

@@ -1,0 +1,139 @@
+/** Pooling over windows of [N, C, H, W]. */
+import type { PoolCall, PoolGeometry } from "../device/kernel.js";
+import { ArgumentError, ShapeError } from "../tensor/errors.js";
+import type { KernelOp, Lowering } from "../tensor/op.js";
+import { formatShape, type Shape } from "../tensor/shape.js";
+import { createNode, type Tensor } from "../tensor/tensor.js";
+import { isDense, memoryOrder, type View } from "../tensor/view.js";
+import { asPair, type Pair } from "./convolution.js";
+import { gather } from "./indexing.js";
+import { requireFloat } from "./promotion.js";
+import { mean } from "./reduce.js";
+import { reshape } from "./reshape.js";
+
+export interface PoolOptions {
+  /** Default: the kernel's size. */
+  readonly stride?: Pair;
+  /** At most half the kernel's size. Default 0. */
+  readonly padding?: Pair;
+}
+
+export interface AvgPoolOptions extends PoolOptions {
+  /** Whether padding counts in the divisor. Default true. */
+  readonly countIncludePad?: boolean;
+}
+
+interface PoolAttributes {
+  readonly op: PoolCall["op"];
+  readonly geometry: PoolGeometry;
+}
+
+interface PoolGradAttributes {
+  readonly op: "max" | "average";
+  readonly geometry: PoolGeometry;
+}
+
+function orderOf(view: View): number[] | undefined {
+  return isDense(view) ? memoryOrder(view) : undefined;
+}
+
+const poolOp: KernelOp<PoolAttributes> = {
+  kind: "kernel",
+  name: "pool",
+  lower: (context: Lowering<PoolAttributes>) => {
+    const input = context.input(0);
+    const output = context.output(orderOf(input.view));
+    context.emit({ kernel: "pool", input, output, ...context.attributes });
+  },
+  gradient: ({ inputs: [x], gradient, attributes: { op, geometry } }) =>
+    op === "argmax" ? [undefined] : [poolGradient(op, gradient, x, geometry)],
+};
+
+function pool(op: PoolCall["op"], x: Tensor, shape: Shape, geometry: PoolGeometry): Tensor {
+  return createNode(poolOp, [x], { op, geometry }, shape, op === "argmax" ? "int32" : "float32");
+}
+
+/** Inputs: the output's gradient and, for max, the pool's input, which tells where the maxima are. */
+const poolGradOp: KernelOp<PoolGradAttributes> = {
+  kind: "kernel",
+  name: "poolGrad",
+  lower: (context: Lowering<PoolGradAttributes>) => {
+    const { op, geometry } = context.attributes;
+    const gradOutput = context.input(0);
+    const input = op === "max" ? context.input(1) : undefined;
+    const gradInput = context.output(orderOf((input ?? gradOutput).view));
+    context.emit({ kernel: "poolGrad", op, input, gradOutput, gradInput, geometry });
+  },
+  // Linear in the gradient; where the maxima lie does not change with small changes of the input.
+  gradient: ({ inputs: [gradOutput, x], gradient, attributes: { op, geometry } }) => [
+    op === "average"
+      ? pool("average", gradient, gradOutput.shape, geometry)
+      : atMaxima(gradient, pool("argmax", x, gradOutput.shape, geometry)),
+    undefined,
+  ],
+};
+
+function poolGradient(op: "max" | "average", gradient: Tensor, x: Tensor, geometry: PoolGeometry): Tensor {
+  const inputs = op === "max" ? [gradient, x] : [gradient];
+  return createNode(poolGradOp, inputs, { op, geometry }, x.shape, "float32");
+}
+
+/** The elements of x [N, C, H, W] at `positions` [N, C, OH, OW], which are h·W + w. */
+function atMaxima(x: Tensor, positions: Tensor): Tensor {
+  const planes = x.shape.slice(0, 2);
+  const picked = gather(reshape(x, [...planes, -1]), 2, reshape(positions, [...planes, -1]));
+  return reshape(picked, positions.shape);
+}
+
+function windows(op: string, x: Tensor, kernel: Pair, options: AvgPoolOptions): [Shape, PoolGeometry] {
+  requireFloat(x, op);
+  if (x.rank !== 4) {
+    throw new ShapeError(`the input is [N, C, H, W], got ${formatShape(x.shape)}`, { op });
+  }
+  const size = asPair(kernel, "kernel", 1, op);
+  const stride = asPair(options.stride ?? size, "stride", 1, op);
+  const padding = asPair(options.padding ?? 0, "padding", 0, op);
+  if (padding.some((n, i) => 2 * n > size[i])) {
+    throw new ArgumentError(
+      `padding ${formatShape(padding)} is more than half of the kernel ${formatShape(size)}`,
+      {
+        op,
+      },
+    );
+  }
+  const [height, width] = [0, 1].map(
+    (i) => Math.floor((x.shape[2 + i] + 2 * padding[i] - size[i]) / stride[i]) + 1,
+  );
+  if (height < 1 || width < 1) {
+    throw new ShapeError(
+      `a window of ${formatShape(size)} is larger than the input ${formatShape(x.shape)}`,
+      { op },
+    );
+  }
+  const countIncludePad = options.countIncludePad ?? true;
+  return [[x.shape[0], x.shape[1], height, width], { kernel: size, stride, padding, countIncludePad }];
+}
+
+/** The largest element of each window; the gradient goes to the first of equal ones. */
+export function maxPool2d(x: Tensor, kernel: Pair, options: PoolOptions = {}): Tensor {
+  const [shape, geometry] = windows("maxPool2d", x, kernel, options);
+  return pool("max", x, shape, geometry);
+}
+
+/** The mean of each window. */
+export function avgPool2d(x: Tensor, kernel: Pair, options: AvgPoolOptions = {}): Tensor {
+  const [shape, geometry] = windows("avgPool2d", x, kernel, options);
+  return pool("average", x, shape, geometry);
+}
+
+/** The mean over height and width, [N, C, 1, 1]: the only output size that is supported. */
+export function adaptiveAvgPool2d(x: Tensor, outputSize: Pair): Tensor {
+  const [height, width] = asPair(outputSize, "outputSize", 1, "adaptiveAvgPool2d");
+  if (height !== 1 || width !== 1) {
+    throw new ArgumentError(`only the output size 1 is supported, got [${height}, ${width}]`, {
+      op: "adaptiveAvgPool2d",
+      hint: "use avgPool2d with a fixed kernel",
+    });
+  }
+  return mean(x, [-2, -1], { keepdim: true });
+}

@@ -1,0 +1,93 @@
+/** How operands of different dtypes and shapes meet: numbers become constants, dtypes promote, shapes broadcast. */
+import { type DType, isArithmetic } from "../tensor/dtype.js";
+import { ArgumentError, DTypeError } from "../tensor/errors.js";
+import type { ElementwiseOp } from "../tensor/op.js";
+import { broadcastShapes } from "../tensor/shape.js";
+import { createNode, type Tensor } from "../tensor/tensor.js";
+import { expand } from "./broadcast.js";
+import { constant } from "./source.js";
+
+/** What ops with two operands take; a number has the shape and, where it can be represented, dtype of the other. */
+export type TensorLike = Tensor | number;
+
+// No gradient: float32 → float32 never makes a node, and no other dtype carries gradients.
+const castOp: ElementwiseOp = { kind: "elementwise", name: "cast", instruction: "cast" };
+
+/**
+ * Converts to `dtype`: float → int truncates towards zero and saturates (NaN gives 0), int32 → uint8/int8
+ * wraps, anything → bool is `!= 0`. Not differentiable.
+ */
+export function cast(x: Tensor, dtype: DType): Tensor {
+  return x.dtype === dtype ? x : createNode(castOp, [x], undefined, x.shape, dtype);
+}
+
+/** @throws DTypeError unless arithmetic is defined on the dtype of x. */
+export function requireArithmetic(x: Tensor, op: string): void {
+  if (!isArithmetic(x.dtype)) {
+    throw new DTypeError(`arithmetic is defined on float32 and int32, not ${x.dtype}`, {
+      op,
+      hint: 'convert first with cast(x, "float32")',
+    });
+  }
+}
+
+/** x as float32, for functions with fractional values; int32 is converted. */
+export function asFloat(x: Tensor, op: string): Tensor {
+  requireArithmetic(x, op);
+  return cast(x, "float32");
+}
+
+/** @throws DTypeError unless x is float32, for kernels that take nothing else. */
+export function requireFloat(x: Tensor, op: string): void {
+  if (x.dtype !== "float32") {
+    throw new DTypeError(`float32 is needed, got ${x.dtype}`, {
+      op,
+      hint: 'convert first with cast(x, "float32")',
+    });
+  }
+}
+
+/** An index tensor as int32; uint8 and int8 are converted. @throws DTypeError for float32 and bool. */
+export function asIndex(index: Tensor, op: string): Tensor {
+  if (index.dtype === "float32" || index.dtype === "bool") {
+    throw new DTypeError(`indices are integers, got ${index.dtype}`, {
+      op,
+      hint: 'convert first with cast(index, "int32")',
+    });
+  }
+  return cast(index, "int32");
+}
+
+/** Same dtype and shape for both: float32 wins over integers, differing integers meet in int32. */
+export function operands(op: string, a: TensorLike, b: TensorLike): [Tensor, Tensor] {
+  if (typeof a === "number") {
+    if (typeof b === "number") throw new ArgumentError("at least one operand is a tensor", { op });
+    const dtype = numberDType(a, b.dtype);
+    return [constant(a, b.shape, dtype, b.device), cast(b, dtype)];
+  }
+  if (typeof b === "number") {
+    const dtype = numberDType(b, a.dtype);
+    return [cast(a, dtype), constant(b, a.shape, dtype, a.device)];
+  }
+  const dtype = promoteDTypes(a.dtype, b.dtype);
+  const shape = broadcastShapes(a.shape, b.shape, op);
+  return [expand(cast(a, dtype), shape), expand(cast(b, dtype), shape)];
+}
+
+/** As `operands`, for arithmetic. @throws DTypeError for dtypes other than float32 and int32. */
+export function arithmeticOperands(op: string, a: TensorLike, b: TensorLike): [Tensor, Tensor] {
+  if (typeof a !== "number") requireArithmetic(a, op);
+  if (typeof b !== "number") requireArithmetic(b, op);
+  return operands(op, a, b);
+}
+
+function promoteDTypes(a: DType, b: DType): DType {
+  if (a === b) return a;
+  return a === "float32" || b === "float32" ? "float32" : "int32";
+}
+
+/** The dtype in which a tensor of `dtype` meets a number: a fraction makes it float32, as in PyTorch. */
+function numberDType(value: number, dtype: DType): DType {
+  if (!Number.isInteger(value) || Math.abs(value) >= 2 ** 31) return "float32";
+  return dtype === "float32" ? "float32" : "int32";
+}

@@ -1,0 +1,240 @@
+/** Reductions over dimensions. `dims` omitted means all; `keepdim` leaves the reduced ones as extents of 1. */
+import type { ReduceOp } from "../device/kernel.js";
+import { ArgumentError } from "../tensor/errors.js";
+import type { ReductionOp } from "../tensor/op.js";
+import { formatShape, normalizeDim, normalizeDims, sizeOf } from "../tensor/shape.js";
+import { createNode, type Tensor } from "../tensor/tensor.js";
+import { expand, sumAxes } from "./broadcast.js";
+import { composite } from "./composite.js";
+import { abs, add, div, eq, exp, log, mul, ne, sqrt, square, sub, where } from "./elementwise.js";
+import { asFloat, cast, requireArithmetic } from "./promotion.js";
+import { flatten, permute, reshape } from "./reshape.js";
+import { flip, pad, slice } from "./slice.js";
+
+export type Dims = number | readonly number[];
+
+export interface ReduceOptions {
+  /** Keep the reduced dimensions with extent 1. Default false. */
+  readonly keepdim?: boolean;
+}
+
+function finish(kept: Tensor, axes: readonly number[], { keepdim = false }: ReduceOptions): Tensor {
+  return keepdim ? kept : reshape(kept, withoutAxes(kept, axes));
+}
+
+function withoutAxes(x: Tensor, axes: readonly number[]): number[] {
+  return x.shape.filter((_, i) => !axes.includes(i));
+}
+
+function reduceNode(op: ReductionOp, x: Tensor, axes: readonly number[], dtype = x.dtype): Tensor {
+  const shape = x.shape.map((extent, i) => (axes.includes(i) ? 1 : extent));
+  return createNode(op, [x], { axes }, shape, dtype);
+}
+
+/** The sum. bool, uint8 and int8 are summed as int32. */
+export function sum(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
+  const axes = normalizeDims(dims, x.rank, "sum");
+  const value = x.dtype === "float32" ? x : cast(x, "int32");
+  return finish(sumAxes(value, axes), axes, options);
+}
+
+/** The arithmetic mean, float32. */
+export function mean(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
+  const axes = normalizeDims(dims, x.rank, "mean");
+  const total = sumAxes(asFloat(x, "mean"), axes);
+  return finish(div(total, countOf(x, axes)), axes, options);
+}
+
+/** How many elements each result of a reduction over `axes` comes from. */
+function countOf(x: Tensor, axes: readonly number[]): number {
+  return sizeOf(axes.map((axis) => x.shape[axis]));
+}
+
+function extremum(name: "max" | "min") {
+  const op: ReductionOp = {
+    kind: "reduce",
+    name,
+    reduction: name,
+    // Equal extrema share the gradient, as in torch.amax.
+    gradient: ({ inputs: [x], output, gradient, attributes: { axes } }) => {
+      const ties = eq(x, expand(output, x.shape));
+      const share = div(gradient, sumAxes(cast(ties, "float32"), axes));
+      return [where(ties, expand(share, x.shape), 0)];
+    },
+  };
+  return (x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor => {
+    requireArithmetic(x, name);
+    const axes = normalizeDims(dims, x.rank, name);
+    if (axes.length === 0) return x;
+    return finish(reduceNode(op, x, axes), axes, options);
+  };
+}
+
+/** The largest element; NaN if there is one. Equal maxima share the gradient, as in torch.amax. */
+export const max = extremum("max");
+/** The smallest element; NaN if there is one. Equal minima share the gradient. */
+export const min = extremum("min");
+
+const prodOp: ReductionOp = {
+  kind: "reduce",
+  name: "prod",
+  reduction: "prod",
+  gradient: ({ inputs: [x], gradient, attributes: { axes } }) => [
+    mul(expand(gradient, x.shape), productOfOthers(x, axes)),
+  ],
+};
+
+/** The product. */
+export function prod(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
+  requireArithmetic(x, "prod");
+  const axes = normalizeDims(dims, x.rank, "prod");
+  if (axes.length === 0) return x;
+  return finish(reduceNode(prodOp, x, axes), axes, options);
+}
+
+/** For each element the product of the others along `axes`, without division, so that zeros are no exception. */
+function productOfOthers(x: Tensor, axes: readonly number[]): Tensor {
+  const rest = x.shape.map((_, i) => i).filter((i) => !axes.includes(i));
+  const order = [...rest, ...axes];
+  const ordered = permute(x, order);
+  const rows = flatten(ordered, rest.length);
+  const others = mul(productsBefore(rows), flip(productsBefore(flip(rows, -1)), -1));
+  const inverse = order.map((_, dim) => order.indexOf(dim));
+  return permute(reshape(others, ordered.shape), inverse);
+}
+
+/** Exclusive running products along the last dimension, by doubling (Hillis and Steele 1986). */
+function productsBefore(rows: Tensor): Tensor {
+  const n = rows.shape[rows.rank - 1];
+  let products = shiftRight(rows, 1);
+  for (let reach = 1; reach < n; reach *= 2) products = mul(products, shiftRight(products, reach));
+  return products;
+}
+
+/** Shifts along the last dimension, filling with ones. */
+function shiftRight(rows: Tensor, by: number): Tensor {
+  const last = rows.rank - 1;
+  const n = rows.shape[last];
+  const kept = slice(rows, last, 0, Math.max(n - by, 0));
+  const widths = rows.shape.map((_, i): [number, number] => (i === last ? [Math.min(by, n), 0] : [0, 0]));
+  return pad(kept, widths, 1);
+}
+
+function position(name: "argmax" | "argmin") {
+  const op: ReductionOp = { kind: "reduce", name, reduction: name as ReduceOp };
+  return (x: Tensor, dim?: number, options: ReduceOptions = {}): Tensor => {
+    const source = dim === undefined ? reshape(x, [x.size]) : x;
+    const axis = dim === undefined ? 0 : normalizeDim(dim, x.rank, name);
+    if (source.shape[axis] === 0) {
+      throw new ArgumentError(`dim ${axis} of ${formatShape(source.shape)} is empty`, { op: name });
+    }
+    const values = source.dtype === "float32" ? source : cast(source, "int32");
+    const kept = reduceNode(op, values, [axis], "int32");
+    if (dim === undefined && options.keepdim)
+      return reshape(
+        kept,
+        x.shape.map(() => 1),
+      );
+    return finish(kept, [axis], options);
+  };
+}
+
+/** int32 index of the first largest element along `dim`; without `dim`, its row-major index in x. */
+export const argmax = position("argmax");
+/** int32 index of the first smallest element along `dim`; without `dim`, its row-major index in x. */
+export const argmin = position("argmin");
+
+const varianceOver = composite<{ readonly axes: readonly number[]; readonly correction: number }>({
+  forward: ([x], { axes, correction }) => {
+    const deviation = sub(x, mean(x, axes, { keepdim: true }));
+    return div(sumAxes(square(deviation), axes), countOf(x, axes) - correction);
+  },
+  // The mean's own share vanishes: Σ(x − mean) = 0.
+  gradient: ({ inputs: [x], gradient, attributes: { axes, correction } }) => {
+    const deviation = sub(x, mean(x, axes, { keepdim: true }));
+    const scale = mul(gradient, 2 / (countOf(x, axes) - correction));
+    return [mul(deviation, scale)];
+  },
+});
+
+export interface VarianceOptions extends ReduceOptions {
+  /** Σ(x − mean)² is divided by n − correction. Default 1, the unbiased estimate. */
+  readonly correction?: number;
+}
+
+/** The variance, in two passes for accuracy. */
+export function variance(x: Tensor, dims?: Dims, options: VarianceOptions = {}): Tensor {
+  const axes = normalizeDims(dims, x.rank, "variance");
+  const { correction = 1 } = options;
+  return finish(varianceOver([asFloat(x, "variance")], { axes, correction }), axes, options);
+}
+
+/** The standard deviation: the root of `variance`. */
+export function std(x: Tensor, dims?: Dims, options: VarianceOptions = {}): Tensor {
+  return sqrt(variance(x, dims, options));
+}
+
+interface AxesAttributes {
+  readonly axes: readonly number[];
+}
+
+const logsumexpOver = composite<AxesAttributes>({
+  forward: ([x], { axes }) => {
+    const largest = max(x, axes, { keepdim: true });
+    // An infinite maximum is not subtracted: ∞ − ∞ has no value.
+    const shift = where(eq(abs(largest), Number.POSITIVE_INFINITY), 0, largest);
+    return add(log(sumAxes(exp(sub(x, shift)), axes)), shift);
+  },
+  gradient: ({ inputs: [x], output, gradient }) => [mul(gradient, exp(sub(x, output)))],
+});
+
+/** log Σ eˣ without overflow. */
+export function logsumexp(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
+  const axes = normalizeDims(dims, x.rank, "logsumexp");
+  return finish(logsumexpOver([asFloat(x, "logsumexp")], { axes }), axes, options);
+}
+
+const softmaxOver = composite<AxesAttributes>({
+  forward: ([x], { axes }) => {
+    const powers = exp(sub(x, max(x, axes, { keepdim: true })));
+    return div(powers, sumAxes(powers, axes));
+  },
+  gradient: ({ output: y, gradient, attributes: { axes } }) => [
+    mul(y, sub(gradient, sumAxes(mul(gradient, y), axes))),
+  ],
+});
+
+/** eˣ / Σ eˣ along `dim`. */
+export function softmax(x: Tensor, dim: number): Tensor {
+  return softmaxOver([asFloat(x, "softmax")], { axes: [normalizeDim(dim, x.rank, "softmax")] });
+}
+
+const logSoftmaxOver = composite<AxesAttributes>({
+  forward: ([x], { axes }) => {
+    const shifted = sub(x, max(x, axes, { keepdim: true }));
+    return sub(shifted, log(sumAxes(exp(shifted), axes)));
+  },
+  gradient: ({ output: y, gradient, attributes: { axes } }) => [
+    sub(gradient, mul(exp(y), sumAxes(gradient, axes))),
+  ],
+});
+
+/** log(eˣ / Σ eˣ) along `dim`, without taking the logarithm of a small number. */
+export function logSoftmax(x: Tensor, dim: number): Tensor {
+  return logSoftmaxOver([asFloat(x, "logSoftmax")], { axes: [normalizeDim(dim, x.rank, "logSoftmax")] });
+}
+
+/** The Euclidean norm √Σx². */
+export function norm2(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
+  return sqrt(sum(square(asFloat(x, "norm2")), dims, options));
+}
+
+/** Whether any element is not 0, as bool. */
+export function any(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
+  return ne(max(cast(cast(x, "bool"), "int32"), dims, options), 0);
+}
+
+/** Whether all elements are not 0, as bool. */
+export function all(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
+  return ne(min(cast(cast(x, "bool"), "int32"), dims, options), 0);
+}

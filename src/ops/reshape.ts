@@ -1,0 +1,109 @@
+/** The same elements under another shape or order of dimensions: views, each the inverse of its own gradient. */
+import { ArgumentError, ShapeError } from "../tensor/errors.js";
+import type { ViewOp } from "../tensor/op.js";
+import { checkShape, formatShape, normalizeDim, type Shape, sameShape, sizeOf } from "../tensor/shape.js";
+import { createNode, type Tensor } from "../tensor/tensor.js";
+import { permuteView, reshapeView } from "../tensor/view.js";
+
+const reshapeOp: ViewOp<{ readonly shape: Shape }> = {
+  kind: "view",
+  name: "reshape",
+  apply: (input, { shape }) => reshapeView(input, shape),
+  gradient: ({ inputs: [x], gradient }) => [reshape(gradient, x.shape)],
+};
+
+/**
+ * The same elements in row-major order under `shape`; one extent may be -1 and is inferred.
+ * @throws ShapeError if the sizes differ.
+ */
+export function reshape(x: Tensor, shape: Shape): Tensor {
+  const target = inferExtent(x, shape);
+  return sameShape(target, x.shape) ? x : createNode(reshapeOp, [x], { shape: target }, target, x.dtype);
+}
+
+function inferExtent(x: Tensor, shape: Shape): number[] {
+  const target = [...shape];
+  const hole = target.indexOf(-1);
+  if (hole >= 0) {
+    target[hole] = 1;
+    const known = sizeOf(target);
+    target[hole] = known === 0 ? 0 : x.size / known;
+    if (!Number.isInteger(target[hole])) throw cannotReshape(x, shape);
+  }
+  checkShape(target, "reshape");
+  if (sizeOf(target) !== x.size) throw cannotReshape(x, shape);
+  return target;
+}
+
+function cannotReshape(x: Tensor, shape: Shape): ShapeError {
+  return new ShapeError(`${formatShape(x.shape)} cannot take the shape ${formatShape(shape)}`, {
+    op: "reshape",
+  });
+}
+
+const permuteOp: ViewOp<{ readonly dims: readonly number[] }> = {
+  kind: "view",
+  name: "permute",
+  apply: (input, { dims }) => permuteView(input, dims),
+  gradient: ({ gradient, attributes: { dims } }) => {
+    const inverse = new Array<number>(dims.length);
+    dims.forEach((dim, i) => {
+      inverse[dim] = i;
+    });
+    return [permute(gradient, inverse)];
+  },
+};
+
+/** Dimension i of the result is dimension `dims[i]` of x. `dims` names every dimension once. */
+export function permute(x: Tensor, dims: readonly number[]): Tensor {
+  const order = dims.map((dim) => normalizeDim(dim, x.rank, "permute"));
+  if (order.length !== x.rank || new Set(order).size !== x.rank) {
+    throw new ArgumentError(
+      `[${dims.join(", ")}] does not name each dimension of ${formatShape(x.shape)} once`,
+      {
+        op: "permute",
+      },
+    );
+  }
+  if (order.every((dim, i) => dim === i)) return x;
+  const shape = order.map((dim) => x.shape[dim]);
+  return createNode(permuteOp, [x], { dims: order }, shape, x.dtype);
+}
+
+/** Exchanges two dimensions. */
+export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
+  const a = normalizeDim(dim0, x.rank, "transpose");
+  const b = normalizeDim(dim1, x.rank, "transpose");
+  const dims = x.shape.map((_, i) => (i === a ? b : i === b ? a : i));
+  return permute(x, dims);
+}
+
+/** Joins the dimensions `startDim`..`endDim` (inclusive) into one. */
+export function flatten(x: Tensor, startDim = 0, endDim = -1): Tensor {
+  if (x.rank === 0) return reshape(x, [1]);
+  const start = normalizeDim(startDim, x.rank, "flatten");
+  const end = normalizeDim(endDim, x.rank, "flatten");
+  if (start > end) {
+    throw new ArgumentError(`startDim ${startDim} comes after endDim ${endDim}`, { op: "flatten" });
+  }
+  const joined = sizeOf(x.shape.slice(start, end + 1));
+  return reshape(x, [...x.shape.slice(0, start), joined, ...x.shape.slice(end + 1)]);
+}
+
+/** Drops dimension `dim` if its extent is 1; without `dim`, all of extent 1. */
+export function squeeze(x: Tensor, dim?: number): Tensor {
+  if (dim === undefined) {
+    return reshape(
+      x,
+      x.shape.filter((extent) => extent !== 1),
+    );
+  }
+  const d = normalizeDim(dim, x.rank, "squeeze");
+  return x.shape[d] === 1 ? reshape(x, x.shape.toSpliced(d, 1)) : x;
+}
+
+/** Inserts a dimension of extent 1 before `dim`; -1 appends one. */
+export function unsqueeze(x: Tensor, dim: number): Tensor {
+  const d = normalizeDim(dim, x.rank + 1, "unsqueeze");
+  return reshape(x, x.shape.toSpliced(d, 0, 1));
+}

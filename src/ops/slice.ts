@@ -1,0 +1,180 @@
+/** Taking parts of a tensor, and placing a tensor inside a larger one: each is the other's gradient. */
+import type { MapCall, Operand } from "../device/kernel.js";
+import { ArgumentError, ShapeError } from "../tensor/errors.js";
+import type { KernelOp, ViewOp } from "../tensor/op.js";
+import { checkShape, formatShape, normalizeDim, normalizeDims, type Shape, sizeOf } from "../tensor/shape.js";
+import { createNode, type Tensor } from "../tensor/tensor.js";
+import { isDense, memoryOrder, type SliceRange, sliceView } from "../tensor/view.js";
+
+const sliceOp: ViewOp<{ readonly ranges: readonly SliceRange[] }> = {
+  kind: "view",
+  name: "slice",
+  apply: (input, { ranges }) => sliceView(input, ranges),
+  gradient: ({ inputs: [x], gradient, attributes: { ranges } }) => [place(gradient, ranges, x.shape, 0)],
+};
+
+function take(x: Tensor, ranges: readonly SliceRange[]): Tensor {
+  const whole = ranges.every(
+    ({ start, length, step }, i) => start === 0 && step === 1 && length === x.shape[i],
+  );
+  if (whole) return x;
+  const shape = ranges.map(({ length }) => length);
+  return createNode(sliceOp, [x], { ranges }, shape, x.dtype);
+}
+
+function takeAlong(x: Tensor, dim: number, range: SliceRange): Tensor {
+  return take(
+    x,
+    x.shape.map((extent, i) => (i === dim ? range : { start: 0, length: extent, step: 1 })),
+  );
+}
+
+interface PlaceAttributes {
+  readonly ranges: readonly SliceRange[];
+  readonly value: number;
+}
+
+const placeOp: KernelOp<PlaceAttributes> = {
+  kind: "kernel",
+  name: "pad",
+  lower: (context) => {
+    const { ranges, value } = context.attributes;
+    const source = context.input(0);
+    const output = context.output(isDense(source.view) ? memoryOrder(source.view) : undefined);
+    if (sizeOf(source.view.shape) < sizeOf(output.view.shape)) context.emit(fillCall(output, value));
+    if (sizeOf(source.view.shape) > 0) {
+      context.emit(copyCall(source, { ...output, view: sliceView(output.view, ranges) }));
+    }
+  },
+  gradient: ({ gradient, attributes: { ranges } }) => [take(gradient, ranges)],
+};
+
+/** A tensor of `shape` that holds x at `ranges` and `value` elsewhere. */
+function place(x: Tensor, ranges: readonly SliceRange[], shape: Shape, value: number): Tensor {
+  return createNode(placeOp, [x], { ranges, value }, shape, x.dtype);
+}
+
+function fillCall(output: Operand, value: number): MapCall {
+  return {
+    kernel: "map",
+    shape: output.view.shape,
+    inputs: [],
+    outputs: [output],
+    expression: { instructions: [{ op: "constant", dtype: output.dtype, args: [], value }], results: [0] },
+  };
+}
+
+/** Writes `source` into `output`, element by element; the views have one shape. */
+export function copyCall(source: Operand, output: Operand): MapCall {
+  return {
+    kernel: "map",
+    shape: output.view.shape,
+    inputs: [source],
+    outputs: [output],
+    expression: { instructions: [{ op: "load", dtype: source.dtype, args: [], index: 0 }], results: [0] },
+  };
+}
+
+/**
+ * Elements start, start + step, … before `stop` along `dim`, as Python's x[start:stop:step]: negative bounds
+ * count from the end, bounds beyond the ends are cut, a negative step walks backwards.
+ */
+export function slice(x: Tensor, dim: number, start?: number, stop?: number, step = 1): Tensor {
+  const d = normalizeDim(dim, x.rank, "slice");
+  if (!Number.isInteger(step) || step === 0) {
+    throw new ArgumentError(`the step is a non-zero integer, got ${step}`, { op: "slice" });
+  }
+  const extent = x.shape[d];
+  // Backwards, positions lie in extent-1 … -1, where -1 stands before the first element.
+  const low = step > 0 ? 0 : -1;
+  const high = step > 0 ? extent : extent - 1;
+  const bound = (value: number | undefined, missing: number) => {
+    if (value === undefined) return missing;
+    if (!Number.isInteger(value)) {
+      throw new ArgumentError(`bounds are integers, got ${value}`, { op: "slice" });
+    }
+    return Math.min(Math.max(value < 0 ? value + extent : value, low), high);
+  };
+  const first = bound(start, step > 0 ? low : high);
+  const end = bound(stop, step > 0 ? high : low);
+  const length = Math.max(0, Math.ceil((end - first) / step));
+  return takeAlong(x, d, { start: length === 0 ? 0 : first, length, step });
+}
+
+/**
+ * `length` elements from `start` along `dim`.
+ * @throws ArgumentError if they do not lie inside the dimension.
+ */
+export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
+  const d = normalizeDim(dim, x.rank, "narrow");
+  const first = start < 0 ? start + x.shape[d] : start;
+  const integers = Number.isInteger(first) && Number.isInteger(length);
+  if (!integers || first < 0 || length < 0 || first + length > x.shape[d]) {
+    throw new ArgumentError(
+      `${length} elements from ${start} do not lie inside dim ${d} of ${formatShape(x.shape)}`,
+      {
+        op: "narrow",
+      },
+    );
+  }
+  return takeAlong(x, d, { start: first, length, step: 1 });
+}
+
+/** Reverses the order along the given dimensions. */
+export function flip(x: Tensor, dims?: number | readonly number[]): Tensor {
+  const axes = normalizeDims(dims, x.rank, "flip");
+  return take(
+    x,
+    x.shape.map((extent, i) =>
+      axes.includes(i) && extent > 1
+        ? { start: extent - 1, length: extent, step: -1 }
+        : { start: 0, length: extent, step: 1 },
+    ),
+  );
+}
+
+/**
+ * Surrounds x with `value`: `widths[d]` is [before, after] for dimension d. Negative widths are not taken; use
+ * `slice` to crop.
+ */
+export function pad(x: Tensor, widths: readonly (readonly [number, number])[], value = 0): Tensor {
+  if (widths.length !== x.rank) {
+    throw new ShapeError(`${widths.length} pairs of widths given for ${formatShape(x.shape)}`, { op: "pad" });
+  }
+  for (const [before, after] of widths) {
+    if (!Number.isInteger(before) || !Number.isInteger(after) || before < 0 || after < 0) {
+      throw new ArgumentError(`widths are non-negative integers, got [${before}, ${after}]`, { op: "pad" });
+    }
+  }
+  if (widths.every(([before, after]) => before + after === 0)) return x;
+  const shape = x.shape.map((extent, i) => widths[i][0] + extent + widths[i][1]);
+  checkShape(shape, "pad");
+  const ranges = x.shape.map((extent, i) => ({ start: widths[i][0], length: extent, step: 1 }));
+  return place(x, ranges, shape, value);
+}
+
+/** Cuts x along `dim` into parts of `size` (the last may be smaller), or of the given sizes. */
+export function split(x: Tensor, sizes: number | readonly number[], dim = 0): Tensor[] {
+  const d = normalizeDim(dim, x.rank, "split");
+  const extent = x.shape[d];
+  const list = typeof sizes === "number" ? equalParts(extent, sizes) : sizes;
+  const total = list.reduce((sum, size) => sum + size, 0);
+  if (total !== extent) {
+    throw new ShapeError(`sizes [${list.join(", ")}] do not add up to dim ${d} of ${formatShape(x.shape)}`, {
+      op: "split",
+    });
+  }
+  let start = 0;
+  return list.map((length) => {
+    const part = narrow(x, d, start, length);
+    start += length;
+    return part;
+  });
+}
+
+function equalParts(extent: number, size: number): number[] {
+  if (!Number.isInteger(size) || size < 1) {
+    throw new ArgumentError(`the size is a positive integer, got ${size}`, { op: "split" });
+  }
+  return Array.from({ length: Math.ceil(extent / size) }, (_, i) => Math.min(size, extent - i * size));
+}

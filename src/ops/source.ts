@@ -1,0 +1,38 @@
+/** Nodes without inputs: constants, runtime scalars, positions and random bits. */
+import type { Device } from "../device/device.js";
+import type { DType } from "../tensor/dtype.js";
+import type {
+  ConstantAttributes,
+  IotaAttributes,
+  RuntimeScalar,
+  ScalarAttributes,
+  SourceOp,
+  UniformAttributes,
+} from "../tensor/op.js";
+import type { Shape } from "../tensor/shape.js";
+import { createNode, type Tensor } from "../tensor/tensor.js";
+
+const constantOp: SourceOp<ConstantAttributes> = { kind: "source", name: "constant", source: "constant" };
+const scalarOp: SourceOp<ScalarAttributes> = { kind: "source", name: "scalar", source: "scalar" };
+const uniformOp: SourceOp<UniformAttributes> = { kind: "source", name: "uniform", source: "uniform" };
+const iotaOp: SourceOp<IotaAttributes> = { kind: "source", name: "iota", source: "iota" };
+
+/** One value everywhere; never stored unless a kernel needs it in memory. */
+export function constant(value: number, shape: Shape, dtype: DType, device: Device): Tensor {
+  return createNode(constantOp, [], { value }, shape, dtype, device);
+}
+
+/** A rank-0 tensor whose value is looked up at each run, so that changing it recompiles nothing. */
+export function scalar(runtimeScalar: RuntimeScalar, device: Device): Tensor {
+  return createNode(scalarOp, [], { scalar: runtimeScalar }, [], runtimeScalar.dtype, device);
+}
+
+/** float32 in [0, 1), from the Philox stream that the three scalars (seed low, seed high, offset) name. */
+export function uniform(stream: UniformAttributes["stream"], shape: Shape, device: Device): Tensor {
+  return createNode(uniformOp, [], { stream }, shape, "float32", device);
+}
+
+/** int32: each element's index along `dim`. */
+export function iota(dim: number, shape: Shape, device: Device): Tensor {
+  return createNode(iotaOp, [], { dim }, shape, "int32", device);
+}
