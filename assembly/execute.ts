@@ -2,7 +2,10 @@
  * The command loop: walks an encoded Program (see src/device/wasm/command.ts) and calls one kernel per command.
  */
 import { failure } from "./failure";
+import { gather, scatterAdd } from "./indexing";
+import { map } from "./map";
 import { Opcode } from "./opcodes";
+import { reduce } from "./reduce";
 
 /** Runs the commands at `start` until `end`. Returns 0, or the opcode of the first command that failed. */
 export function execute(start: usize): i32 {
@@ -12,6 +15,18 @@ export function execute(start: usize): i32 {
   while (opcode != Opcode.end) {
     const payload = command + 8;
     switch (opcode) {
+      case Opcode.map:
+        map(payload);
+        break;
+      case Opcode.reduce:
+        reduce(payload);
+        break;
+      case Opcode.gather:
+        gather(payload);
+        break;
+      case Opcode.scatterAdd:
+        scatterAdd(payload);
+        break;
       default:
         unreachable();
     }

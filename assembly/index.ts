@@ -1,2 +1,16 @@
 /** What the host sees of the kernels. */
+import { heapStart, initialize } from "./expression";
+import { failure } from "./failure";
 export { execute } from "./execute";
+export { selfTest } from "./selftest";
+
+/** Called once, before anything else. Returns the first byte of memory that the host may use. */
+export function start(): usize {
+  initialize();
+  return heapStart;
+}
+
+/** Address of [opcode, index, axis size] of the last failure. */
+export function failureAddress(): usize {
+  return failure;
+}

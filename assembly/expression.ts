@@ -1,0 +1,184 @@
+/**
+ * The block interpreter of fused elementwise expressions. An encoded expression (written by
+ * src/device/wasm/encode/expression.ts) is evaluated for blocks of a few hundred elements at a time, so that all
+ * intermediate values stay in the L1 cache; each instruction is one called loop over the block.
+ *
+ * Values are found through a table of pointers: block registers, 16-byte cells (for what is the same for all
+ * elements), inputs and outputs that a block can be read from or written to directly.
+ *
+ * Layout of an expression, in words: the header below, the extents (`rank`), the cells, the instructions that run
+ * once on the cells, those that run once on a whole block, those of every block, the inputs.
+ */
+import { loops } from "./map_loops";
+import { uniform } from "./philox";
+import { Access, locate, offsetAt, walk } from "./walk";
+
+/** Lanes of a block register; the distance keeps neighbours off the same L1 sets. */
+export const blockLanes: i32 = 512;
+const registerBytes: usize = 2112;
+const registerCount: usize = 128;
+const cellCount: usize = 128;
+const entryCount: usize = 512;
+
+const registers: usize = (__heap_base + 63) & ~63;
+const cells: usize = registers + registerCount * registerBytes;
+const table: usize = cells + cellCount * 16;
+const random: usize = table + entryCount * 4;
+/** First byte that the host may use. */
+export const heapStart: usize = random + <usize>(blockLanes * 4 + 128);
+
+/** Indices of the block at hand. */
+export const position: usize = memory.data(256, 16);
+
+/** Header, in bytes. */
+export namespace Header {
+  /** Elements in all, lanes of a block (multiple of 4 unless there is only one). */
+  export const size: usize = 0;
+  export const block: usize = 4;
+  /** 1: blocks end at the ends of rows, so that inputs can be read in place. */
+  export const byRows: usize = 8;
+  /** 1: some operand has to know the indices of the block. */
+  export const located: usize = 12;
+  export const rank: usize = 16;
+  export const cells: usize = 20;
+  export const once: usize = 24;
+  export const fills: usize = 28;
+  export const instructions: usize = 32;
+  export const inputs: usize = 36;
+  export const extents: usize = 40;
+}
+
+/** A cell: [entry, access or 3 for a constant, address or value]. */
+const cellBytes: usize = 12;
+/** An instruction: [loop, destination, a, b, c], the last four as byte offsets into the table. */
+const instructionBytes: usize = 20;
+const loadInput: i32 = 256;
+const drawUniform: i32 = 257;
+
+/** How a block of an operand is reached. */
+export namespace Mode {
+  /** Element p of the walk is element p of the operand. */
+  export const linear: i32 = 0;
+  /** Rows are contiguous, but not each other. */
+  export const row: i32 = 1;
+  /** Through a block register. */
+  export const walked: i32 = 2;
+}
+
+/** An operand: [mode, access, address, entry, stride of each dimension]. */
+export namespace OperandAt {
+  export const mode: usize = 0;
+  export const access: usize = 4;
+  export const address: usize = 8;
+  export const entry: usize = 12;
+  export const strides: usize = 16;
+}
+
+let instructionsAt: usize = 0;
+let inputsAt: usize = 0;
+let operandBytes: usize = 0;
+
+// @ts-ignore: decorator
+@inline
+export function pointer(entry: usize): usize {
+  return <usize>load<u32>(table + entry);
+}
+
+// @ts-ignore: decorator
+@inline
+export function setPointer(entry: usize, address: usize): void {
+  store<u32>(table + entry, <u32>address);
+}
+
+/** Fills the constant part of the table; called once. */
+export function initialize(): void {
+  for (let i: usize = 0; i < registerCount; i++) setPointer(i << 2, registers + i * registerBytes);
+  for (let i: usize = 0; i < cellCount; i++) setPointer((registerCount + i) << 2, cells + (i << 4));
+}
+
+function interpret(from: usize, to: usize, lanes: i32): void {
+  for (; from < to; from += instructionBytes) {
+    loops[load<i32>(from)](
+      pointer(load<u32>(from, 4)),
+      pointer(load<u32>(from, 8)),
+      pointer(load<u32>(from, 12)),
+      pointer(load<u32>(from, 16)),
+      lanes,
+    );
+  }
+}
+
+/** Prepares an expression: cells, and what does not change from block to block. Returns the address behind it. */
+export function open(expression: usize): usize {
+  const rank = load<u32>(expression, Header.rank);
+  let at = expression + Header.extents + (<usize>rank << 2);
+  for (let i = load<i32>(expression, Header.cells); i > 0; i--) {
+    const kind = load<i32>(at, 4);
+    let value = load<i32>(at, 8);
+    if (kind == Access.load32) value = load<i32>(<u32>value);
+    else if (kind == Access.loadU8) value = load<u8>(<u32>value);
+    else if (kind == Access.loadI8) value = load<i8>(<u32>value);
+    v128.store(pointer(load<u32>(at)), i32x4.splat(value));
+    at += cellBytes;
+  }
+  const once = at + <usize>load<u32>(expression, Header.once) * instructionBytes;
+  interpret(at, once, 4);
+  const fills = once + <usize>load<u32>(expression, Header.fills) * instructionBytes;
+  interpret(once, fills, min(load<i32>(expression, Header.block), load<i32>(expression, Header.size)));
+  instructionsAt = fills;
+  inputsAt = fills + <usize>load<u32>(expression, Header.instructions) * instructionBytes;
+  operandBytes = OperandAt.strides + (<usize>rank << 2);
+  return inputsAt + <usize>load<u32>(expression, Header.inputs) * operandBytes;
+}
+
+/** The address of the block's first element in an operand that can be used in place. */
+// @ts-ignore: decorator
+@inline
+function direct(operand: usize, mode: i32, start: i32, rank: i32): usize {
+  const element = mode == Mode.linear ? start : offsetAt(position, operand + OperandAt.strides, rank);
+  return <usize>load<u32>(operand, OperandAt.address) + (<isize>element << 2);
+}
+
+/** Goes to element `start`: finds its indices and places the inputs that are read directly. */
+export function seek(expression: usize, start: i32): void {
+  const rank = load<i32>(expression, Header.rank);
+  if (load<i32>(expression, Header.located)) locate(position, expression + Header.extents, rank, start);
+  let input = inputsAt;
+  for (let i = load<i32>(expression, Header.inputs); i > 0; i--) {
+    const mode = load<i32>(input, OperandAt.mode);
+    if (mode != Mode.walked) setPointer(load<u32>(input, OperandAt.entry), direct(input, mode, start, rank));
+    input += operandBytes;
+  }
+}
+
+/** Evaluates `count` elements from `start` on, after `seek`; their values stand where the encoder has put them. */
+export function evaluate(expression: usize, start: i32, count: i32): void {
+  let at = instructionsAt;
+  for (; at < inputsAt; at += instructionBytes) {
+    const loop = load<i32>(at);
+    const destination = pointer(load<u32>(at, 4));
+    if (loop < loadInput) {
+      loops[loop](
+        destination,
+        pointer(load<u32>(at, 8)),
+        pointer(load<u32>(at, 12)),
+        pointer(load<u32>(at, 16)),
+        count,
+      );
+    } else if (loop == loadInput) {
+      const operand = inputsAt + <usize>load<u32>(at, 8) * operandBytes;
+      walk(
+        load<i32>(operand, OperandAt.access),
+        load<u32>(operand, OperandAt.address),
+        operand + OperandAt.strides,
+        expression + Header.extents,
+        load<i32>(expression, Header.rank),
+        position,
+        count,
+        destination,
+      );
+    } else {
+      memory.copy(destination, uniform(random, start, count, load<u32>(at, 8)), <usize>count << 2);
+    }
+  }
+}

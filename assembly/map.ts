@@ -1,0 +1,66 @@
+/**
+ * `map`: every block of an expression, written to its outputs. Behind the expression the payload holds the number of
+ * outputs and per output [mode, access, address, entry of the value, entry it is computed into in place (or 0),
+ * entry of a register that stands in for it, strides].
+ */
+import { evaluate, Header, Mode, open, pointer, position, seek, setPointer } from "./expression";
+import { copy32, offsetAt, walk } from "./walk";
+
+namespace OutputAt {
+  export const mode: usize = 0;
+  export const access: usize = 4;
+  export const address: usize = 8;
+  export const value: usize = 12;
+  export const target: usize = 16;
+  export const standIn: usize = 20;
+  export const strides: usize = 24;
+}
+
+export function map(payload: usize): void {
+  const outputs = open(payload);
+  const first = outputs + 4;
+  const size = load<i32>(payload, Header.size);
+  const block = load<i32>(payload, Header.block);
+  const rank = load<i32>(payload, Header.rank);
+  const extents = payload + Header.extents;
+  const outputBytes = OutputAt.strides + (<usize>rank << 2);
+  const end = first + <usize>load<u32>(outputs) * outputBytes;
+  const rowLength = load<i32>(payload, Header.byRows) ? load<i32>(extents + (<usize>(rank - 1) << 2)) : size;
+  let left = rowLength;
+  for (let start = 0; start < size; ) {
+    const count = min(block, left);
+    seek(payload, start);
+    // Loops write whole vectors, so a ragged block must not be computed in place.
+    const inPlace = (count & 3) == 0;
+    for (let output = first; output < end; output += outputBytes) {
+      const target = load<u32>(output, OutputAt.target);
+      if (target == 0) continue;
+      const address = inPlace ? place(output, start, rank) : pointer(load<u32>(output, OutputAt.standIn));
+      setPointer(target, address);
+    }
+    evaluate(payload, start, count);
+    for (let output = first; output < end; output += outputBytes) {
+      if (inPlace && load<u32>(output, OutputAt.target) != 0) continue;
+      const value = pointer(load<u32>(output, OutputAt.value));
+      if (load<i32>(output, OutputAt.mode) != Mode.walked) {
+        copy32(place(output, start, rank), value, count);
+        continue;
+      }
+      const base = <usize>load<u32>(output, OutputAt.address);
+      const access = load<i32>(output, OutputAt.access);
+      walk(access, base, output + OutputAt.strides, extents, rank, position, count, value);
+    }
+    start += count;
+    left -= count;
+    if (left == 0) left = rowLength;
+  }
+}
+
+/** Where element `start` lies in an output that is written directly. */
+// @ts-ignore: decorator
+@inline
+function place(output: usize, start: i32, rank: i32): usize {
+  const linear = load<i32>(output, OutputAt.mode) == Mode.linear;
+  const element = linear ? start : offsetAt(position, output + OutputAt.strides, rank);
+  return <usize>load<u32>(output, OutputAt.address) + (<isize>element << 2);
+}
