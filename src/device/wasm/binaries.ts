@@ -1,0 +1,85 @@
+/** Finds, checks and compiles the kernels' binaries. */
+import { DeviceError } from "../../tensor/errors.js";
+
+declare const WATTGRAD_BUNDLED: boolean | undefined;
+
+export type BinaryName = "simd" | "relaxed";
+
+/** What assembly/index.ts exports. */
+export interface Kernels {
+  start(): number;
+  execute(commands: number): number;
+  failureAddress(): number;
+  selfTest(): number;
+}
+
+export interface LoadedKernels {
+  readonly name: BinaryName;
+  readonly memory: WebAssembly.Memory;
+  readonly kernels: Kernels;
+  /** Why the relaxed binary was not taken; empty if it was. */
+  readonly reason: string;
+}
+
+// Literal URLs, so that bundlers see them; beside the bundle, or in dist/ when run from source.
+const locations: Readonly<Record<BinaryName, URL>> =
+  typeof WATTGRAD_BUNDLED !== "undefined" && WATTGRAD_BUNDLED
+    ? {
+        simd: new URL("./simd.wasm", import.meta.url),
+        relaxed: new URL("./relaxed.wasm", import.meta.url),
+      }
+    : {
+        simd: new URL("../../../dist/simd.wasm", import.meta.url),
+        relaxed: new URL("../../../dist/relaxed.wasm", import.meta.url),
+      };
+
+async function fetchBytes(url: URL): Promise<BufferSource> {
+  try {
+    if (url.protocol === "file:" && typeof process !== "undefined" && process.getBuiltinModule) {
+      return process.getBuiltinModule("node:fs").readFileSync(url);
+    }
+    const response = await fetch(url);
+    if (!response.ok) throw new Error(`HTTP status ${response.status}`);
+    return await response.arrayBuffer();
+  } catch (cause) {
+    throw new DeviceError(`cannot load ${url.href}`, {
+      device: "wasm",
+      hint: "serve simd.wasm and relaxed.wasm beside the bundle, or pass `bytes`",
+      cause,
+    });
+  }
+}
+
+async function instantiate(bytes: BufferSource): Promise<{ memory: WebAssembly.Memory; kernels: Kernels }> {
+  const module = await WebAssembly.compile(bytes);
+  const memory = new WebAssembly.Memory({ initial: 32, maximum: 65536 });
+  const instance = await WebAssembly.instantiate(module, { env: { memory } });
+  return { memory, kernels: instance.exports as unknown as Kernels };
+}
+
+/**
+ * Loads the relaxed binary where the engine has those instructions and they compute what they should, else the
+ * plain one. `binary` insists on one; `bytes` are used instead of the file that belongs to `binary`.
+ * @throws DeviceError if the engine cannot run what is asked for.
+ */
+export async function loadKernels(binary?: BinaryName, bytes?: BufferSource): Promise<LoadedKernels> {
+  const wanted = binary ?? (bytes ? "simd" : undefined);
+  let reason = wanted === "simd" ? "the simd binary was asked for" : "";
+  if (wanted !== "simd") {
+    const source = bytes ?? (await fetchBytes(locations.relaxed));
+    if (!WebAssembly.validate(source)) {
+      reason = "the engine does not have relaxed SIMD";
+    } else {
+      const loaded = await instantiate(source);
+      const failures = loaded.kernels.selfTest();
+      if (failures === 0) return { name: "relaxed", ...loaded, reason };
+      reason = `relaxed SIMD fails ${failures} checks on this engine`;
+    }
+    if (wanted === "relaxed") throw new DeviceError(reason, { device: "wasm" });
+  }
+  const source = bytes ?? (await fetchBytes(locations.simd));
+  if (!WebAssembly.validate(source)) {
+    throw new DeviceError("the engine does not have WebAssembly SIMD", { device: "wasm" });
+  }
+  return { name: "simd", ...(await instantiate(source)), reason };
+}

@@ -1,0 +1,281 @@
+/**
+ * Encodes an expression for the block interpreter (layout in assembly/expression.ts): chooses how operands are read
+ * and how long blocks are, gives block values their registers and writes the words.
+ */
+import { ArgumentError } from "../../../tensor/errors.js";
+import type { Shape } from "../../../tensor/shape.js";
+import type { Expression, Operand } from "../../kernel.js";
+import type { CommandWriter } from "../command.js";
+import { drawUniform, loadInput } from "./loops.js";
+import { type InputKind, type Place, type Selection, Selector, type Step } from "./select.js";
+import { Access, collapse, isLinear, loadAccess, storeAccess } from "./strides.js";
+
+/** Must agree with assembly/expression.ts. */
+const registerCount = 128;
+const cellCount = 128;
+const firstInput = registerCount + cellCount;
+const firstOutput = firstInput + 128;
+const maxOutputs = 64;
+/** Lanes of a register. */
+export const blockLanes = 512;
+/** With more values alive than this, half blocks keep them all in a 32 KiB L1 cache. */
+const wideBlockValues = 12;
+/** Rows shorter than this are copied together into one block; longer ones are read in place. */
+const shortestRow = 128;
+
+/** Plain copies need no register. */
+const copiedBlock = 1 << 16;
+
+/** Numbers of `Mode` in assembly/expression.ts. */
+const Mode = { linear: 0, row: 1, walked: 2 } as const;
+
+/** A load's operand, or an iota's ramp, which is a view without memory. */
+interface Input {
+  readonly operand?: Operand;
+  readonly access: number;
+  readonly strides: readonly number[];
+}
+
+export interface EncodedExpression {
+  readonly size: number;
+  /** The entry of each result, as a byte offset into the pointer table. */
+  readonly results: readonly number[];
+  /** Writes the tail that describes outputs; empty for reductions. */
+  writeOutputs(): void;
+}
+
+export function usesUniform(expression: Expression): boolean {
+  return expression.instructions.some((instruction) => instruction.op === "uniform");
+}
+
+/** The distinct operands that an expression reads, and which instruction reads which. */
+function collectInputs(
+  shape: Shape,
+  operands: readonly Operand[],
+  expression: Expression,
+): [Input[], Map<number, number>] {
+  const inputs: Input[] = [];
+  const numbers = new Map<number, number>();
+  const known = new Map<string, number>();
+  expression.instructions.forEach((instruction, i) => {
+    if (instruction.op !== "load" && instruction.op !== "iota") return;
+    const index = instruction.index ?? 0;
+    const key = `${instruction.op} ${index}`;
+    let number = known.get(key);
+    if (number === undefined) {
+      number = inputs.length;
+      known.set(key, number);
+      if (instruction.op === "load") {
+        const operand = operands[index];
+        inputs.push({ operand, access: loadAccess(operand.dtype), strides: operand.view.strides });
+      } else {
+        inputs.push({ access: Access.iota, strides: shape.map((_, d) => (d === index ? 1 : 0)) });
+      }
+    }
+    numbers.set(i, number);
+  });
+  return [inputs, numbers];
+}
+
+/** Whether two slots may hold the same bytes. */
+export type SharesMemory = (slot: number, other: number) => boolean;
+
+/**
+ * Encodes the expression over `shape`, walked in `order`; all but the outputs is written at once. Without outputs
+ * (reductions) `preferredBlock` gives the lanes of a block, given whether values are read without any register.
+ */
+export function encodeExpression(
+  call: { shape: Shape; inputs: readonly Operand[]; expression: Expression },
+  order: readonly number[],
+  outputs: readonly Operand[],
+  preferredBlock: (isDirect: boolean) => number,
+  sharesMemory: SharesMemory,
+  writer: CommandWriter,
+): EncodedExpression {
+  const { shape, expression } = call;
+  const [inputs, numbers] = collectInputs(shape, call.inputs, expression);
+  if (inputs.length > 128 || outputs.length > maxOutputs) {
+    throw new ArgumentError("too many operands for one expression", { op: "map" });
+  }
+  const { extents, strides } = collapse(shape, order, [
+    ...inputs.map((input) => input.strides),
+    ...outputs.map((output) => output.view.strides),
+  ]);
+  const rank = extents.length;
+  const rowLength = extents[rank - 1];
+  const size = extents.reduce((product, extent) => product * extent, 1);
+  const accesses = [
+    ...inputs.map((input) => input.access),
+    ...outputs.map((output) => storeAccess(output.dtype)),
+  ];
+  const isWord = (k: number) => accesses[k] === Access.load32 || accesses[k] === Access.store32;
+  const linear = strides.map((list, k) => isWord(k) && isLinear(extents, list));
+  const byRows =
+    rank > 1 &&
+    rowLength >= shortestRow &&
+    strides.some((list, k) => !linear[k] && isWord(k) && list[rank - 1] === 1);
+  const modes = strides.map((list, k) => {
+    if (linear[k]) return Mode.linear;
+    return byRows && isWord(k) && list[rank - 1] === 1 ? Mode.row : Mode.walked;
+  });
+  const kinds = inputs.map((_, k): InputKind => {
+    if (strides[k].every((stride) => stride === 0)) return "constant";
+    return modes[k] === Mode.walked ? "walked" : "direct";
+  });
+  const selection = new Selector(expression, numbers, kinds).select();
+  const outputModes = modes.slice(inputs.length);
+  const isRagged = (block: number) => (byRows ? rowLength % 4 !== 0 : size % 4 !== 0) || block % 4 !== 0;
+  const registers = allocate(selection, inputs, outputs, outputModes, sharesMemory);
+  const isDirect = selection.steps.length === 0 && selection.fills.length === 0;
+  const alive = registers.count + kinds.filter((kind) => kind === "direct").length + registers.targets.size;
+  let block = alive > wideBlockValues ? blockLanes / 2 : blockLanes;
+  if (outputs.length === 0) block = preferredBlock(isDirect);
+  else if (isDirect) block = copiedBlock;
+  if (byRows && rowLength > block) {
+    block = Math.ceil(rowLength / Math.ceil(rowLength / block) / 16) * 16;
+  }
+
+  // Walked constants have no strides left to walk, so they are not inputs of the block loop.
+  const used = inputs.map((_, k) => k).filter((k) => kinds[k] !== "constant");
+  const located = modes.some((mode, k) => mode !== Mode.linear && (k >= inputs.length || used.includes(k)));
+  const position = new Map(used.map((k, i) => [k, i]));
+
+  const entry = (place: Place): number => {
+    if (place.kind === "cell") return (registerCount + place.cell) * 4;
+    if (place.kind === "input") return (firstInput + place.input) * 4;
+    const target = registers.targets.get(place.id);
+    return (target === undefined ? registers.of[place.id] : firstOutput + target) * 4;
+  };
+  const writeStep = (step: Step) => {
+    writer.i32(step.loop);
+    writer.i32(entry(step.target));
+    if (step.loop === loadInput) writer.i32(position.get(step.raw!)!);
+    else if (step.loop === drawUniform) writer.scalarAddress(step.raw!);
+    else writer.i32(step.args.length > 0 ? entry(step.args[0]) : 0);
+    writer.i32(step.args.length > 1 ? entry(step.args[1]) : 0);
+    writer.i32(step.args.length > 2 ? entry(step.args[2]) : 0);
+  };
+
+  const header = [
+    size,
+    block,
+    byRows ? 1 : 0,
+    located ? 1 : 0,
+    rank,
+    selection.cells.length,
+    selection.once.length,
+    selection.fills.length,
+    selection.steps.length,
+    used.length,
+    ...extents,
+  ];
+  for (const word of header) writer.i32(word);
+  for (const { cell, source } of selection.cells) {
+    writer.i32((registerCount + cell) * 4);
+    if (source.kind === "input") {
+      writer.i32(inputs[source.input].access);
+      writer.address(inputs[source.input].operand!);
+    } else if (source.kind === "scalar") {
+      writer.i32(Access.load32);
+      writer.scalarAddress(source.index);
+    } else {
+      writer.i32(Access.iota);
+      if (source.isFloat) writer.f32(source.value);
+      else writer.i32(source.value);
+    }
+  }
+  for (const step of selection.once) writeStep(step);
+  for (const step of selection.fills) writeStep(step);
+  for (const step of selection.steps) writeStep(step);
+  for (const k of used) {
+    writer.i32(modes[k]);
+    writer.i32(accesses[k]);
+    const { operand } = inputs[k];
+    if (operand) writer.address(operand);
+    else writer.i32(0);
+    writer.i32((firstInput + k) * 4);
+    for (const stride of strides[k]) writer.i32(stride);
+  }
+
+  const results = selection.results.map(entry);
+  const targetOf = new Set(registers.targets.values());
+  const writeOutputs = () => {
+    writer.i32(outputs.length);
+    outputs.forEach((output, k) => {
+      writer.i32(outputModes[k]);
+      writer.i32(accesses[inputs.length + k]);
+      writer.address(output);
+      writer.i32(results[k]);
+      writer.i32(targetOf.has(k) ? (firstOutput + k) * 4 : 0);
+      writer.i32(targetOf.has(k) && isRagged(block) ? registers.standIns.get(k)! * 4 : 0);
+      for (const stride of strides[inputs.length + k]) writer.i32(stride);
+    });
+  };
+  return { size, results, writeOutputs };
+}
+
+interface Registers {
+  /** The register of each block value. */
+  readonly of: readonly number[];
+  readonly count: number;
+  /** Block values that are computed straight into an output: value → output. */
+  readonly targets: ReadonlyMap<number, number>;
+  /** The register used instead for blocks that are not whole vectors: output → register. */
+  readonly standIns: ReadonlyMap<number, number>;
+}
+
+/** Linear scan over the steps; a value gives its register up at its last use. */
+function allocate(
+  selection: Selection,
+  inputs: readonly Input[],
+  outputs: readonly Operand[],
+  outputModes: readonly number[],
+  sharesMemory: SharesMemory,
+): Registers {
+  const { steps, fills, results, blockCount } = selection;
+  const lastUse = new Array<number>(blockCount).fill(-1);
+  steps.forEach((step, t) => {
+    for (const arg of step.args) if (arg.kind === "block") lastUse[arg.id] = t;
+  });
+  for (const result of results) if (result.kind === "block") lastUse[result.id] = steps.length;
+  for (const fill of fills) if (fill.target.kind === "block") lastUse[fill.target.id] = steps.length;
+
+  const targets = new Map<number, number>();
+  outputs.forEach((output, k) => {
+    const result = results[k];
+    if (result.kind !== "block" || outputModes[k] === Mode.walked || targets.has(result.id)) return;
+    const t = steps.findIndex((step) => step.target.kind === "block" && step.target.id === result.id);
+    if (t >= 0 && !readsLater(output.slot, t)) targets.set(result.id, k);
+  });
+  function readsLater(slot: number, t: number): boolean {
+    // An output may take over the memory of an input, whose elements of this block must not be needed any more.
+    return steps.slice(t + 1).some((step) => {
+      const reads = (input: number) => {
+        const operand = inputs[input].operand;
+        return operand !== undefined && sharesMemory(operand.slot, slot);
+      };
+      if (step.raw !== undefined && step.loop === loadInput) return reads(step.raw);
+      return step.args.some((arg) => arg.kind === "input" && reads(arg.input));
+    });
+  }
+
+  const of = new Array<number>(blockCount).fill(-1);
+  const free: number[] = [];
+  let count = 0;
+  const take = () => free.pop() ?? count++;
+  for (const fill of fills) if (fill.target.kind === "block") of[fill.target.id] = take();
+  steps.forEach((step, t) => {
+    for (const arg of step.args) {
+      if (arg.kind !== "block" || lastUse[arg.id] !== t || targets.has(arg.id)) continue;
+      lastUse[arg.id] = -1;
+      free.push(of[arg.id]);
+    }
+    if (step.target.kind === "block" && !targets.has(step.target.id)) of[step.target.id] = take();
+  });
+  const standIns = new Map<number, number>();
+  for (const k of targets.values()) standIns.set(k, count++);
+  if (count > registerCount || selection.cellCount > cellCount) {
+    throw new ArgumentError("the expression has too many values alive at once", { op: "map" });
+  }
+  return { of, count, targets, standIns };
+}

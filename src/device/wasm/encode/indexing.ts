@@ -1,0 +1,38 @@
+/** Encodes `gather` and `scatterAdd`; layout in assembly/indexing.ts. */
+import { DTypeError } from "../../../tensor/errors.js";
+import { sizeOf } from "../../../tensor/shape.js";
+import { memoryOrder } from "../../../tensor/view.js";
+import type { GatherCall, ScatterAddCall } from "../../kernel.js";
+import { type CommandWriter, Opcode } from "../command.js";
+import { collapse, loadAccess } from "./strides.js";
+
+export function encodeIndexing(call: GatherCall | ScatterAddCall, writer: CommandWriter): void {
+  if (sizeOf(call.shape) === 0) return;
+  const { source, index, output } = call;
+  if (index.dtype === "float32") {
+    throw new DTypeError(`indices are integers, not ${index.dtype}`, { op: call.kernel });
+  }
+  const isWord = output.dtype === "float32" || output.dtype === "int32";
+  if (source.dtype !== output.dtype || (call.kernel === "scatterAdd" && !isWord)) {
+    throw new DTypeError(`no kernel for ${source.dtype} into ${output.dtype}`, { op: call.kernel });
+  }
+  // Rows along the side that moves through memory densely: the output of gather, the source of scatterAdd.
+  const order = memoryOrder((call.kernel === "gather" ? output : source).view);
+  const { extents, strides } = collapse(call.shape, order, [
+    source.view.strides,
+    index.view.strides,
+    output.view.strides,
+  ]);
+  writer.begin(call.kernel === "gather" ? Opcode.gather : Opcode.scatterAdd);
+  writer.i32(extents.length);
+  writer.i32(call.axisStride);
+  writer.i32(call.axisSize);
+  writer.i32(isWord ? 2 : 0);
+  writer.i32(output.dtype === "int32" ? 1 : 0);
+  writer.i32(loadAccess(index.dtype));
+  writer.address(source);
+  writer.address(index);
+  writer.address(output);
+  for (const list of [extents, ...strides]) for (const word of list) writer.i32(word);
+  writer.end();
+}

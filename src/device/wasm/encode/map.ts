@@ -1,0 +1,17 @@
+/** Encodes `map`; layout in assembly/map.ts. */
+import { sizeOf } from "../../../tensor/shape.js";
+import { memoryOrder } from "../../../tensor/view.js";
+import type { MapCall } from "../../kernel.js";
+import { type CommandWriter, Opcode } from "../command.js";
+import { blockLanes, encodeExpression, type SharesMemory, usesUniform } from "./expression.js";
+
+export function encodeMap(call: MapCall, sharesMemory: SharesMemory, writer: CommandWriter): void {
+  if (sizeOf(call.shape) === 0 || call.outputs.length === 0) return;
+  // Random numbers belong to logical indices; everything else is walked as the first output lies in memory.
+  const logical = call.shape.map((_, d) => d);
+  const order = usesUniform(call.expression) ? logical : memoryOrder(call.outputs[0].view);
+  writer.begin(Opcode.map);
+  const encoded = encodeExpression(call, order, call.outputs, () => blockLanes, sharesMemory, writer);
+  encoded.writeOutputs();
+  writer.end();
+}

@@ -1,0 +1,118 @@
+/** Encodes `reduce`; layout in assembly/reduce.ts. */
+import { ArgumentError } from "../../../tensor/errors.js";
+import { sizeOf } from "../../../tensor/shape.js";
+import type { Expression, ReduceCall, ReduceOp } from "../../kernel.js";
+import { type CommandWriter, Opcode } from "../command.js";
+import { blockLanes, encodeExpression, usesUniform } from "./expression.js";
+import { encodeMap } from "./map.js";
+import { collapse, storeAccess } from "./strides.js";
+
+/** Numbers of `Fold` in assembly/fold.ts. */
+const fold: Readonly<Record<ReduceOp, number>> = { sum: 0, max: 1, min: 2, prod: 3, argmax: 4, argmin: 5 };
+
+/** Lanes folded at once when they are read in place, without block registers. */
+const directBlock = 1 << 16;
+
+/** Dimensions in the order [kept, reduced, columns]; see assembly/reduce.ts. */
+interface Order {
+  readonly kept: number[];
+  readonly reduced: number[];
+  readonly columns: number[];
+}
+
+function chooseOrder(call: ReduceCall): Order {
+  const dims = call.shape.map((_, d) => d).filter((d) => call.shape[d] !== 1);
+  const isReduced = (d: number) => call.axes.includes(d);
+  if (usesUniform(call.expression)) return logicalOrder(dims, isReduced);
+  // The operand that moves along most dimensions decides: its memory is read in order.
+  let strides: readonly number[] = call.shape.map(() => 0);
+  let most = 0;
+  for (const { view } of call.inputs) {
+    const moving = dims.filter((d) => view.strides[d] !== 0).length;
+    if (moving > most) {
+      most = moving;
+      strides = view.strides;
+    }
+  }
+  const sorted = [...dims].sort((a, b) => Math.abs(strides[b]) - Math.abs(strides[a]) || a - b);
+  const columns: number[] = [];
+  if (call.op !== "argmax" && call.op !== "argmin") {
+    while (sorted.length > 0 && !isReduced(sorted[sorted.length - 1]) && sorted.some(isReduced)) {
+      columns.unshift(sorted.pop()!);
+    }
+  }
+  return {
+    kept: sorted.filter((d) => !isReduced(d)),
+    reduced: sorted.filter(isReduced),
+    columns,
+  };
+}
+
+/** Random numbers belong to logical indices, so nothing may be moved. */
+function logicalOrder(dims: number[], isReduced: (d: number) => boolean): Order {
+  const first = dims.findIndex(isReduced);
+  if (first < 0) return { kept: dims, reduced: [], columns: [] };
+  let end = first;
+  while (end < dims.length && isReduced(dims[end])) end++;
+  const columns = dims.slice(end);
+  if (columns.some(isReduced)) {
+    throw new ArgumentError("random numbers cannot be reduced over separated axes in one kernel", {
+      op: "reduce",
+      hint: "let a map write them first",
+    });
+  }
+  return { kept: dims.slice(0, first), reduced: dims.slice(first, end), columns };
+}
+
+export function encodeReduce(call: ReduceCall, writer: CommandWriter): void {
+  const { shape, output } = call;
+  const resultShape = shape.map((extent, d) => (call.axes.includes(d) ? 1 : extent));
+  if (sizeOf(resultShape) === 0) return;
+  if (sizeOf(shape) === 0) {
+    encodeIdentity(call, resultShape, writer);
+    return;
+  }
+
+  const { kept, reduced, columns } = chooseOrder(call);
+  const extentOf = (dims: readonly number[]) => dims.reduce((product, d) => product * shape[d], 1);
+  const length = extentOf(reduced);
+  const width = extentOf(columns);
+  const unit = width > 1 ? width : length;
+  const preferredBlock = (isDirect: boolean) => {
+    const lanes = isDirect ? directBlock : blockLanes;
+    return unit <= lanes ? Math.floor(lanes / unit) * unit : lanes;
+  };
+
+  writer.begin(Opcode.reduce);
+  const order = [...kept, ...reduced, ...columns];
+  const encoded = encodeExpression(call, order, [], preferredBlock, () => false, writer);
+  const results = collapse(resultShape, [...kept, ...columns], [output.view.strides]);
+  const dtype = call.expression.instructions[call.expression.results[0]].dtype;
+  writer.i32(fold[call.op]);
+  writer.i32(dtype === "float32" ? 0 : 1);
+  writer.i32(length);
+  writer.i32(width);
+  // A row of float32 and one of float64, each rounded up to whole vectors and cache lines.
+  if (width > 1) writer.scratch(width * 12 + 256);
+  else writer.i32(0);
+  writer.i32(encoded.results[0]);
+  writer.i32(storeAccess(output.dtype));
+  writer.address(output);
+  writer.i32(results.extents.length);
+  for (const extent of results.extents) writer.i32(extent);
+  for (const stride of results.strides[0]) writer.i32(stride);
+  writer.end();
+}
+
+/** Nothing to reduce: the results are the neutral element. */
+function encodeIdentity(call: ReduceCall, shape: number[], writer: CommandWriter): void {
+  const isFloat = call.output.dtype === "float32";
+  const lowest = isFloat ? Number.NEGATIVE_INFINITY : -(2 ** 31);
+  const highest = isFloat ? Number.POSITIVE_INFINITY : 2 ** 31 - 1;
+  const identities = { sum: 0, max: lowest, min: highest, prod: 1, argmax: 0, argmin: 0 };
+  const expression: Expression = {
+    instructions: [{ op: "constant", dtype: call.output.dtype, args: [], value: identities[call.op] }],
+    results: [0],
+  };
+  encodeMap({ kernel: "map", shape, inputs: [], outputs: [call.output], expression }, () => false, writer);
+}

@@ -1,0 +1,254 @@
+/** The CPU device: AssemblyScript kernels in WebAssembly SIMD, executed on the calling thread. */
+import { type DType, itemSize, newArray, type TypedArray } from "../../tensor/dtype.js";
+import { ArgumentError, DeviceError, IndexError, OutOfMemoryError } from "../../tensor/errors.js";
+import type { Device, DeviceBuffer, DeviceInfo, LossReason, MemoryReport, Program } from "../device.js";
+import { type BinaryName, type LoadedKernels, loadKernels } from "./binaries.js";
+import { Opcode } from "./command.js";
+import { type SharedSpaces, WasmExecutable } from "./executable.js";
+import { Allocator } from "./memory.js";
+import { ProgramEncoder } from "./program.js";
+
+export interface WasmOptions {
+  /** Insists on one of the binaries; by default the relaxed one is taken where it works. */
+  readonly binary?: BinaryName;
+  /** Most bytes of memory to take from the system; 4 GiB by default. */
+  readonly maximumBytes?: number;
+  /** The binary's bytes, for places that cannot fetch files. Belong to `binary`, or to simd. */
+  readonly bytes?: BufferSource;
+}
+
+const fourGiB = 65536 * 65536;
+
+export class WasmBuffer implements DeviceBuffer {
+  freed = false;
+
+  constructor(
+    readonly device: WasmDevice,
+    readonly dtype: DType,
+    readonly size: number,
+    readonly address: number,
+  ) {}
+}
+
+/**
+ * Opens the wasm device.
+ * @throws DeviceError if the engine lacks WebAssembly SIMD or a binary cannot be loaded.
+ */
+export async function openWasm(options: WasmOptions = {}): Promise<WasmDevice> {
+  const loaded = await loadKernels(options.binary, options.bytes);
+  return new WasmDevice(loaded, options.maximumBytes ?? fourGiB);
+}
+
+export class WasmDevice implements Device {
+  readonly name = "wasm";
+  readonly info: DeviceInfo;
+  /** wasm in the same thread does not get lost. */
+  readonly lost = new Promise<LossReason>(() => {});
+
+  private readonly allocator: Allocator;
+  private readonly failure: number;
+  private ints: Int32Array;
+  private floats: Float32Array;
+  private closed = false;
+  private error: Error | undefined;
+  private liveBuffers = 0;
+  private liveBytes = 0;
+  private allocations = 0;
+  private executables = 0;
+  private arenaBytes = 0;
+  private scratchBytes = 0;
+  private readonly spaces: SharedSpaces = { arena: 0, scratch: 0, generation: 0 };
+
+  constructor(
+    private readonly loaded: LoadedKernels,
+    maximumBytes: number,
+  ) {
+    const { name, memory, kernels, reason } = loaded;
+    const level = name === "relaxed" ? "SIMD (relaxed)" : "SIMD";
+    this.info = {
+      description: `WebAssembly ${level}, 1 thread`,
+      convLayout: "channels-last",
+      details: { simd: name, threads: 1, maximumBytes, ...(reason ? { whyNotRelaxed: reason } : {}) },
+    };
+    this.allocator = new Allocator(memory, kernels.start() >>> 0, maximumBytes);
+    this.failure = (kernels.failureAddress() >>> 0) >>> 2;
+    this.ints = new Int32Array(memory.buffer);
+    this.floats = new Float32Array(memory.buffer);
+  }
+
+  allocate(dtype: DType, size: number): WasmBuffer {
+    this.check();
+    const address = this.take(size * itemSize[dtype]);
+    this.allocations++;
+    this.liveBuffers++;
+    this.liveBytes += size * itemSize[dtype];
+    return new WasmBuffer(this, dtype, size, address);
+  }
+
+  free(buffer: DeviceBuffer): void {
+    if (this.closed) return;
+    const own = buffer as WasmBuffer;
+    if (own.freed || own.device !== this) return;
+    own.freed = true;
+    this.liveBuffers--;
+    this.liveBytes -= own.size * itemSize[own.dtype];
+    this.allocator.release(own.address);
+  }
+
+  write(buffer: DeviceBuffer, data: TypedArray): void {
+    const own = this.own(buffer);
+    if (data.length !== own.size) {
+      throw new ArgumentError(`a buffer of ${own.size} elements was given ${data.length}`, { op: "write" });
+    }
+    this.view(own).set(data);
+  }
+
+  async read(buffer: DeviceBuffer): Promise<TypedArray> {
+    const own = this.own(buffer);
+    const { error } = this;
+    this.error = undefined;
+    if (error) throw error;
+    const result = newArray(own.dtype, own.size);
+    result.set(this.view(own));
+    return result;
+  }
+
+  prepare(program: Program): WasmExecutable {
+    this.check();
+    const encoder = new ProgramEncoder(program);
+    this.reserve(program.arenaBytes, encoder.scratchBytes);
+    const address = this.take(WasmExecutable.bytesFor(program, encoder));
+    this.executables++;
+    return new WasmExecutable(program, encoder, address, this.ints);
+  }
+
+  release(executable: WasmExecutable): void {
+    if (this.closed || executable.released) return;
+    executable.released = true;
+    this.executables--;
+    this.allocator.release(executable.address);
+    if (this.executables > 0) return;
+    this.allocator.release(this.spaces.arena);
+    this.allocator.release(this.spaces.scratch);
+    this.arenaBytes = 0;
+    this.scratchBytes = 0;
+    this.spaces.generation++;
+  }
+
+  run(executable: WasmExecutable, leaves: readonly DeviceBuffer[], scalars: readonly number[]): void {
+    this.check();
+    if (executable.released) throw new DeviceError("the executable was released", { device: this.name });
+    const { ints, floats } = this;
+    const { leafCount, slots } = executable.program;
+    for (let i = 0; i < leafCount; i++) {
+      const leaf = this.own(leaves[i]);
+      if (leaf.size !== slots[i].size || leaf.dtype !== slots[i].dtype) {
+        throw new ArgumentError(
+          `leaf ${i} is ${leaf.size} × ${leaf.dtype}, not ${slots[i].size} × ${slots[i].dtype}`,
+          { op: "run", device: this.name },
+        );
+      }
+      executable.placeLeaf(i, leaf.address, ints);
+    }
+    executable.placeShared(this.spaces, ints);
+    const { isFloatScalar, scalarBase } = executable;
+    for (let i = 0; i < isFloatScalar.length; i++) {
+      if (isFloatScalar[i]) floats[scalarBase + i] = scalars[i];
+      else ints[scalarBase + i] = scalars[i];
+    }
+    if (this.loaded.kernels.execute(executable.address) !== 0) this.noteFailure();
+  }
+
+  memory(): MemoryReport {
+    return {
+      liveBuffers: this.liveBuffers,
+      liveBytes: this.liveBytes,
+      peakBytes: this.allocator.peakBytes,
+      reservedBytes: this.closed ? 0 : this.loaded.memory.buffer.byteLength,
+      allocations: this.allocations,
+      executables: this.executables,
+    };
+  }
+
+  close(): void {
+    this.closed = true;
+    this.ints = new Int32Array(0);
+    this.floats = new Float32Array(0);
+  }
+
+  private check(): void {
+    if (this.closed) throw new DeviceError("the device is closed", { device: this.name });
+  }
+
+  private own(buffer: DeviceBuffer): WasmBuffer {
+    this.check();
+    const own = buffer as WasmBuffer;
+    if (own.device !== this) throw new DeviceError("the buffer is on another device", { device: this.name });
+    if (own.freed) throw new DeviceError("the buffer was freed", { device: this.name });
+    return own;
+  }
+
+  private view({ dtype, size, address }: WasmBuffer): TypedArray {
+    const { buffer } = this.loaded.memory;
+    switch (dtype) {
+      case "float32":
+        return new Float32Array(buffer, address, size);
+      case "int32":
+        return new Int32Array(buffer, address, size);
+      case "int8":
+        return new Int8Array(buffer, address, size);
+      default:
+        return new Uint8Array(buffer, address, size);
+    }
+  }
+
+  /** Memory from the allocator; growing it detaches all views. */
+  private take(bytes: number): number {
+    const address = this.allocator.allocate(bytes);
+    if (this.ints.buffer !== this.loaded.memory.buffer) {
+      this.ints = new Int32Array(this.loaded.memory.buffer);
+      this.floats = new Float32Array(this.loaded.memory.buffer);
+    }
+    return address;
+  }
+
+  /** Makes the spaces that all executables share large enough. */
+  private reserve(arenaBytes: number, scratchBytes: number): void {
+    if (arenaBytes > this.arenaBytes) {
+      this.spaces.arena = this.replace(this.spaces.arena, this.arenaBytes, arenaBytes);
+      this.arenaBytes = arenaBytes;
+      this.spaces.generation++;
+    }
+    if (scratchBytes > this.scratchBytes) {
+      this.spaces.scratch = this.replace(this.spaces.scratch, this.scratchBytes, scratchBytes);
+      this.scratchBytes = scratchBytes;
+      this.spaces.generation++;
+    }
+  }
+
+  /** Contents need not survive, so the old space goes first and may become part of the new one. */
+  private replace(address: number, bytes: number, wanted: number): number {
+    if (bytes > 0) this.allocator.release(address);
+    try {
+      return this.take(wanted);
+    } catch (error) {
+      if (bytes > 0 && error instanceof OutOfMemoryError) {
+        const again = this.take(bytes);
+        if (address === this.spaces.arena) this.spaces.arena = again;
+        else this.spaces.scratch = again;
+        this.spaces.generation++;
+      }
+      throw error;
+    }
+  }
+
+  private noteFailure(): void {
+    if (this.error) return;
+    const opcode = this.ints[this.failure];
+    const index = this.ints[this.failure + 1];
+    const axisSize = this.ints[this.failure + 2];
+    const op = opcode === Opcode.gather ? "gather" : "scatterAdd";
+    const range = axisSize > 0 ? `0..${axisSize - 1}` : "an empty axis";
+    this.error = new IndexError(`index ${index} is outside ${range}`, { op, device: this.name });
+  }
+}
