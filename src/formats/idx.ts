@@ -1,0 +1,131 @@
+/**
+ * IDX, the format of MNIST: http://yann.lecun.com/exdb/mnist ("the IDX file format").
+ *
+ *     0 0 | type (8 = unsigned byte) | rank | rank extents, u32 big-endian | values, row-major
+ *
+ * Plain or gzip-compressed (recognized by its first two bytes). A compressed file is unpacked only as far as its own
+ * header says, so a small file cannot unfold into memory without end.
+ */
+import { FormatError } from "../tensor/errors.js";
+import { formatShape } from "../tensor/shape.js";
+import type { HostTensor } from "./host.js";
+
+const op = "readIdx";
+const unsignedByte = 0x08;
+/** Far above any data set in this format (MNIST has 3), and small enough to keep the header short. */
+const maxRank = 8;
+/** One gibibyte: 20 times the MNIST training images. */
+const defaultMaximum = 2 ** 30;
+/** DEFLATE cannot compress better than 1032:1 (a 258-byte match in 2 bits), so a claim beyond that is a lie. */
+const deflateRatio = 1032;
+
+export interface IdxOptions {
+  /** Most elements to accept. Default 2^30. */
+  readonly maximum?: number;
+}
+
+/**
+ * Reads an IDX file of unsigned bytes into a uint8 tensor of the file's shape.
+ *
+ * @throws FormatError for another type, a rank outside 1..8, more than `maximum` elements, fewer or more bytes than the
+ * extents say, or damaged compression.
+ */
+export async function readIdx(bytes: Uint8Array, options: IdxOptions = {}): Promise<HostTensor> {
+  const compressed = bytes[0] === 0x1f && bytes[1] === 0x8b;
+  const maximum = options.maximum ?? defaultMaximum;
+  if (!compressed) return readPlain(bytes, maximum);
+  return readPlain(await inflate(bytes, maximum), maximum);
+}
+
+function readPlain(bytes: Uint8Array, maximum: number): HostTensor {
+  const header = readHeader(bytes, maximum);
+  if (header === undefined) throw new FormatError(`${bytes.length} bytes are too few for the header`, { op });
+  const { shape, headerBytes, size } = header;
+  if (bytes.length !== headerBytes + size) {
+    const found = bytes.length - headerBytes;
+    throw new FormatError(`${formatShape(shape)} needs ${size} bytes of values, the file has ${found}`, {
+      op,
+    });
+  }
+  return { dtype: "uint8", shape, data: bytes.slice(headerBytes) };
+}
+
+interface IdxHeader {
+  readonly shape: number[];
+  readonly headerBytes: number;
+  readonly size: number;
+}
+
+/** Undefined if `bytes` ends before the header does. */
+function readHeader(bytes: Uint8Array, maximum: number): IdxHeader | undefined {
+  if (bytes.length < 4) return undefined;
+  if (bytes[0] !== 0 || bytes[1] !== 0)
+    throw new FormatError("not an IDX file: it does not begin with 0 0", { op });
+  if (bytes[2] !== unsignedByte) {
+    throw new FormatError(`values of type 0x${bytes[2].toString(16)}, only 0x8 (unsigned byte) is read`, {
+      op,
+    });
+  }
+  const rank = bytes[3];
+  if (rank < 1 || rank > maxRank) throw new FormatError(`rank ${rank}, expected 1 to ${maxRank}`, { op });
+  const headerBytes = 4 + 4 * rank;
+  if (bytes.length < headerBytes) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const shape = Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i));
+  let size = 1;
+  for (const extent of shape) {
+    size *= extent;
+    if (size > maximum) {
+      throw new FormatError(`${formatShape(shape)} has more than the ${maximum} elements allowed`, { op });
+    }
+  }
+  return { shape, headerBytes, size };
+}
+
+/** Unpacks until the header's own size is reached; a byte more ends it. */
+async function inflate(bytes: Uint8Array, maximum: number): Promise<Uint8Array> {
+  const stream = new Blob([bytes as Uint8Array<ArrayBuffer>])
+    .stream()
+    .pipeThrough(new DecompressionStream("gzip"));
+  const reader = stream.getReader();
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  let header: IdxHeader | undefined;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read().catch((error: unknown) => {
+        throw new FormatError("the gzip compression is damaged", { op, cause: error });
+      });
+      if (done) break;
+      chunks.push(value);
+      length += value.length;
+      if (header === undefined) {
+        header = readHeader(joinChunks(chunks, length), maximum);
+        if (header === undefined) continue;
+        if (header.size > bytes.length * deflateRatio) {
+          throw new FormatError(`${bytes.length} compressed bytes cannot hold ${formatShape(header.shape)}`, {
+            op,
+          });
+        }
+      }
+      if (length > header.headerBytes + header.size) {
+        throw new FormatError(`the file unpacks to more than ${formatShape(header.shape)}`, { op });
+      }
+    }
+  } catch (error) {
+    await reader.cancel().catch(() => {});
+    throw error;
+  }
+  return joinChunks(chunks, length);
+}
+
+function joinChunks(chunks: readonly Uint8Array[], length: number): Uint8Array {
+  if (chunks.length === 1) return chunks[0];
+  const joined = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    joined.set(chunk, at);
+    at += chunk.length;
+  }
+  return joined;
+}

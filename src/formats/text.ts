@@ -1,0 +1,66 @@
+/** Text as numbers, one per character. */
+import { ArgumentError } from "../tensor/errors.js";
+
+/**
+ * A vocabulary of single characters (Unicode code points); the id of a character is its position.
+ *
+ * @example
+ * const tokenizer = CharTokenizer.fromText("hello");
+ * tokenizer.encode("hole"); // Int32Array [1, 3, 2, 0]
+ */
+export class CharTokenizer {
+  readonly vocabulary: readonly string[];
+  readonly #ids = new Map<string, number>();
+
+  /** @throws ArgumentError if an entry is not one character or appears twice. */
+  constructor(vocabulary: Iterable<string>) {
+    this.vocabulary = [...vocabulary];
+    for (const character of this.vocabulary) {
+      if ([...character].length !== 1 || this.#ids.has(character)) {
+        throw new ArgumentError(`${JSON.stringify(character)} is not a single, new character`, {
+          op: "CharTokenizer",
+        });
+      }
+      this.#ids.set(character, this.#ids.size);
+    }
+  }
+
+  /** The distinct characters of `text`, in code point order. */
+  static fromText(text: string): CharTokenizer {
+    const characters = [...new Set(text)];
+    return new CharTokenizer(characters.sort((a, b) => a.codePointAt(0)! - b.codePointAt(0)!));
+  }
+
+  get size(): number {
+    return this.vocabulary.length;
+  }
+
+  /** int32 ids, one per character. @throws ArgumentError naming a character that is not in the vocabulary. */
+  encode(text: string): Int32Array {
+    const ids = new Int32Array(text.length);
+    let count = 0;
+    for (const character of text) {
+      const id = this.#ids.get(character);
+      if (id === undefined) {
+        throw new ArgumentError(`${JSON.stringify(character)} at ${count} is not in the vocabulary`, {
+          op: "encode",
+        });
+      }
+      ids[count++] = id;
+    }
+    return ids.slice(0, count);
+  }
+
+  /** @throws ArgumentError for an id outside the vocabulary. */
+  decode(ids: ArrayLike<number>): string {
+    let text = "";
+    for (let i = 0; i < ids.length; i++) {
+      const character = this.vocabulary[ids[i]];
+      if (character === undefined) {
+        throw new ArgumentError(`id ${ids[i]} at ${i} is not in 0..${this.size - 1}`, { op: "decode" });
+      }
+      text += character;
+    }
+    return text;
+  }
+}
