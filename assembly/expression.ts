@@ -96,15 +96,34 @@ export function initialize(): void {
   for (let i: usize = 0; i < cellCount; i++) setPointer((registerCount + i) << 2, cells + (i << 4));
 }
 
-function interpret(from: usize, to: usize, lanes: i32): void {
+/** Runs the instructions from `from` to `to` on `lanes` lanes; `start` is the first element of the block. */
+function interpret(expression: usize, from: usize, to: usize, start: i32, lanes: i32): void {
   for (; from < to; from += instructionBytes) {
-    loops[load<i32>(from)](
-      pointer(load<u32>(from, 4)),
-      pointer(load<u32>(from, 8)),
-      pointer(load<u32>(from, 12)),
-      pointer(load<u32>(from, 16)),
-      lanes,
-    );
+    const loop = load<i32>(from);
+    const destination = pointer(load<u32>(from, 4));
+    if (loop < loadInput) {
+      loops[loop](
+        destination,
+        pointer(load<u32>(from, 8)),
+        pointer(load<u32>(from, 12)),
+        pointer(load<u32>(from, 16)),
+        lanes,
+      );
+    } else if (loop == loadInput) {
+      const operand = inputsAt + <usize>load<u32>(from, 8) * operandBytes;
+      walk(
+        load<i32>(operand, OperandAt.access),
+        load<u32>(operand, OperandAt.address),
+        operand + OperandAt.strides,
+        expression + Header.extents,
+        load<i32>(expression, Header.rank),
+        position,
+        lanes,
+        destination,
+      );
+    } else {
+      memory.copy(destination, uniform(random, start, lanes, load<u32>(from, 8)), <usize>lanes << 2);
+    }
   }
 }
 
@@ -122,12 +141,16 @@ export function open(expression: usize): usize {
     at += cellBytes;
   }
   const once = at + <usize>load<u32>(expression, Header.once) * instructionBytes;
-  interpret(at, once, 4);
-  const fills = once + <usize>load<u32>(expression, Header.fills) * instructionBytes;
-  interpret(once, fills, min(load<i32>(expression, Header.block), load<i32>(expression, Header.size)));
-  instructionsAt = fills;
-  inputsAt = fills + <usize>load<u32>(expression, Header.instructions) * instructionBytes;
+  instructionsAt = once + <usize>load<u32>(expression, Header.fills) * instructionBytes;
+  inputsAt = instructionsAt + <usize>load<u32>(expression, Header.instructions) * instructionBytes;
   operandBytes = OperandAt.strides + (<usize>rank << 2);
+  interpret(expression, at, once, 0, 4);
+  if (once < instructionsAt) {
+    // Also inputs that repeat themselves from block to block.
+    locate(position, expression + Header.extents, rank, 0);
+    const lanes = min(load<i32>(expression, Header.block), load<i32>(expression, Header.size));
+    interpret(expression, once, instructionsAt, 0, lanes);
+  }
   return inputsAt + <usize>load<u32>(expression, Header.inputs) * operandBytes;
 }
 
@@ -153,32 +176,5 @@ export function seek(expression: usize, start: i32): void {
 
 /** Evaluates `count` elements from `start` on, after `seek`; their values stand where the encoder has put them. */
 export function evaluate(expression: usize, start: i32, count: i32): void {
-  let at = instructionsAt;
-  for (; at < inputsAt; at += instructionBytes) {
-    const loop = load<i32>(at);
-    const destination = pointer(load<u32>(at, 4));
-    if (loop < loadInput) {
-      loops[loop](
-        destination,
-        pointer(load<u32>(at, 8)),
-        pointer(load<u32>(at, 12)),
-        pointer(load<u32>(at, 16)),
-        count,
-      );
-    } else if (loop == loadInput) {
-      const operand = inputsAt + <usize>load<u32>(at, 8) * operandBytes;
-      walk(
-        load<i32>(operand, OperandAt.access),
-        load<u32>(operand, OperandAt.address),
-        operand + OperandAt.strides,
-        expression + Header.extents,
-        load<i32>(expression, Header.rank),
-        position,
-        count,
-        destination,
-      );
-    } else {
-      memory.copy(destination, uniform(random, start, count, load<u32>(at, 8)), <usize>count << 2);
-    }
-  }
+  interpret(expression, instructionsAt, inputsAt, start, count);
 }

@@ -9,7 +9,7 @@ const enum Op {
   neg, abs, sign, sqrt, rsqrt, reciprocal, relu, floor, ceil, round, trunc, isnan, not,
   negInt, absInt, signInt, reluInt,
   floatToInt, intToFloat, intToU8, intToI8, floatToU8, floatToI8, floatToBool, intToBool,
-  exp, log, sin, cos, tanh, sigmoid, erf,
+  sin, cos,
 }
 
 // @ts-ignore: decorator
@@ -49,19 +49,14 @@ function apply(op: Op, x: v128): v128 {
   }
   if (op == Op.floatToBool) return i32x4.shr_u(f32x4.ne(x, f32x4.splat(0)), 31);
   if (op == Op.intToBool) return i32x4.shr_u(i32x4.ne(x, i32x4.splat(0)), 31);
-  if (op == Op.exp) return math.exp(x);
-  if (op == Op.log) return math.log(x);
   if (op == Op.sin) return math.sine(x, 0);
-  if (op == Op.cos) return math.sine(x, 1);
-  if (op == Op.tanh) return math.tanh(x);
-  if (op == Op.sigmoid) return math.sigmoid(x);
-  return math.erf(x);
+  return math.sine(x, 1);
 }
 
 // @ts-ignore: decorator
 @inline
 function each(op: Op, d: usize, a: usize, lanes: i32): void {
-  if (op < Op.exp) {
+  if (op < Op.sin) {
     while (lanes >= 16) {
       const x0 = v128.load(a);
       const x1 = v128.load(a, 16);
@@ -159,24 +154,9 @@ export function floatToBool(d: usize, a: usize, b: usize, c: usize, lanes: i32):
 export function intToBool(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
   each(Op.intToBool, d, a, lanes);
 }
-export function exp(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
-  each(Op.exp, d, a, lanes);
-}
-export function log(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
-  each(Op.log, d, a, lanes);
-}
 export function sin(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
   each(Op.sin, d, a, lanes);
 }
 export function cos(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
   each(Op.cos, d, a, lanes);
-}
-export function tanh(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
-  each(Op.tanh, d, a, lanes);
-}
-export function sigmoid(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
-  each(Op.sigmoid, d, a, lanes);
-}
-export function erf(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
-  each(Op.erf, d, a, lanes);
 }

@@ -1,30 +1,30 @@
 /**
- * Vector math on four float32 lanes. Constants are read from small tables in memory: V8 rebuilds `v128.const` at
- * every use inside loops. Sources: Cephes (exp, log, sin, cos), Eigen's rational approximations (tanh, erf).
+ * Vector math on four float32 lanes. Constants come from small tables in memory, as V8 rebuilds `v128.const` at every
+ * use inside loops; the loops (map_transcendental.ts) read them once and pass c0, c1, … on. Sources: Cephes (exp, log, sin, cos), Eigen's rational approximations (tanh, erf).
  */
 import { fma, fnma } from "./simd";
 
 // biome-ignore format: tables
-const expTable = memory.data<f32>([
+export const expTable = memory.data<f32>([
   -104.0, 89.0, 1.44269504, 12582912.0, 0.693359375, -2.12194440e-4,
   1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5, 1.0,
 ], 16);
 
-const logTable = memory.data<f32>([
+export const logTable = memory.data<f32>([
   7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
   -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
   -2.12194440e-4, 0.5, 0.693359375, 1.0, 1.17549435e-38, 8388608.0,
 ], 16);
 
-const tanhTable = memory.data<f32>([
-  7.90531110763549805, 8.3, 1.0,
+export const tanhTable = memory.data<f32>([
+  7.90531110763549805, 8.3,
   -2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-8,
   1.48572235717979e-5, 6.37261928875436e-4, 4.89352455891786e-3,
   1.19825839466702e-6, 1.18534705686654e-4, 2.26843463243900e-3, 4.89352518554385e-3,
 ], 16);
 
-const erfTable = memory.data<f32>([
-  4.0, 4.0, 1.0,
+export const erfTable = memory.data<f32>([
+  4.0, 4.0,
   -2.72614225801306e-10, 2.77068142495902e-8, -2.10102402082508e-6, -5.69250639462346e-5,
   -7.34990630326855e-4, -2.95459980854025e-3, -1.60960333262415e-2,
   -1.45660718464996e-5, -2.13374055278905e-4, -1.68282697438203e-3, -7.37332916720468e-3, -1.42647390514189e-2,
@@ -39,29 +39,33 @@ const reductionTable = memory.data<f64>([0.6366197723675814, 1.5707963267948966]
 
 // @ts-ignore: decorator
 @inline
-function constant(table: usize, index: usize): v128 {
+export function constant(table: usize, index: usize): v128 {
   return v128.load32_splat(table + (index << 2));
 }
 
 /** e^x within 1 ulp; the power of two is applied in two halves, so that both ends of the range come out right. */
 // @ts-ignore: decorator
 @inline
-export function exp(input: v128): v128 {
+export function exp(
+  input: v128,
+  c0: v128, c1: v128, c2: v128, c3: v128, c4: v128, c5: v128, c6: v128, c7: v128,
+  c8: v128, c9: v128, c10: v128, c11: v128, c12: v128,
+): v128 {
   // pmin/pmax in this operand order keep NaN.
-  const x = f32x4.pmax(f32x4.pmin(input, constant(expTable, 1)), constant(expTable, 0));
+  const x = f32x4.pmax(f32x4.pmin(input, c1), c0);
   // Adding 1.5 · 2^23 leaves round(x / ln 2) in the low bits.
-  const shifted = f32x4.add(f32x4.mul(x, constant(expTable, 2)), constant(expTable, 3));
-  const n = f32x4.sub(shifted, constant(expTable, 3));
-  const r = fnma(n, constant(expTable, 5), fnma(n, constant(expTable, 4), x));
-  let p = fma(constant(expTable, 6), r, constant(expTable, 7));
-  p = fma(p, r, constant(expTable, 8));
-  p = fma(p, r, constant(expTable, 9));
-  p = fma(p, r, constant(expTable, 10));
-  p = fma(p, r, constant(expTable, 11));
-  p = f32x4.add(fma(p, f32x4.mul(r, r), r), constant(expTable, 12));
-  const power = i32x4.sub(shifted, constant(expTable, 3));
+  const shifted = f32x4.add(f32x4.mul(x, c2), c3);
+  const n = f32x4.sub(shifted, c3);
+  const r = fnma(n, c5, fnma(n, c4, x));
+  let p = fma(c6, r, c7);
+  p = fma(p, r, c8);
+  p = fma(p, r, c9);
+  p = fma(p, r, c10);
+  p = fma(p, r, c11);
+  p = f32x4.add(fma(p, f32x4.mul(r, r), r), c12);
+  const power = i32x4.sub(shifted, c3);
   const half = i32x4.shr_s(power, 1);
-  const one = constant(expTable, 12);
+  const one = c12;
   const first = i32x4.add(i32x4.shl(half, 23), one);
   const second = i32x4.add(i32x4.shl(i32x4.sub(power, half), 23), one);
   return f32x4.mul(f32x4.mul(p, first), second);
@@ -70,27 +74,31 @@ export function exp(input: v128): v128 {
 /** Natural logarithm within 1 ulp, denormals included; log 0 = -Infinity, of negative numbers NaN. */
 // @ts-ignore: decorator
 @inline
-export function log(input: v128): v128 {
-  const one = constant(logTable, 12);
-  const tiny = f32x4.lt(input, constant(logTable, 13));
-  const x = v128.bitselect(f32x4.mul(input, constant(logTable, 14)), input, tiny);
+export function log(
+  input: v128,
+  c0: v128, c1: v128, c2: v128, c3: v128, c4: v128, c5: v128, c6: v128, c7: v128,
+  c8: v128, c9: v128, c10: v128, c11: v128, c12: v128, c13: v128, c14: v128,
+): v128 {
+  const one = c12;
+  const tiny = f32x4.lt(input, c13);
+  const x = v128.bitselect(f32x4.mul(input, c14), input, tiny);
   // Exponent such that the mantissa lies in [√½, √2).
   const e = i32x4.shr_s(i32x4.sub(x, i32x4.splat(0x3f3504f3)), 23);
   const f = f32x4.sub(i32x4.sub(x, i32x4.shl(e, 23)), one);
   const n = f32x4.convert_i32x4_s(i32x4.sub(e, v128.and(tiny, i32x4.splat(23))));
   const f2 = f32x4.mul(f, f);
-  let p = fma(constant(logTable, 0), f, constant(logTable, 1));
-  p = fma(p, f, constant(logTable, 2));
-  p = fma(p, f, constant(logTable, 3));
-  p = fma(p, f, constant(logTable, 4));
-  p = fma(p, f, constant(logTable, 5));
-  p = fma(p, f, constant(logTable, 6));
-  p = fma(p, f, constant(logTable, 7));
-  p = fma(p, f, constant(logTable, 8));
+  let p = fma(c0, f, c1);
+  p = fma(p, f, c2);
+  p = fma(p, f, c3);
+  p = fma(p, f, c4);
+  p = fma(p, f, c5);
+  p = fma(p, f, c6);
+  p = fma(p, f, c7);
+  p = fma(p, f, c8);
   p = f32x4.mul(f32x4.mul(p, f), f2);
-  p = fma(n, constant(logTable, 9), p);
-  p = fnma(constant(logTable, 10), f2, p);
-  let y = fma(n, constant(logTable, 11), f32x4.add(f, p));
+  p = fma(n, c9, p);
+  p = fnma(c10, f2, p);
+  let y = fma(n, c11, f32x4.add(f, p));
   const infinity = i32x4.splat(0x7f800000);
   y = v128.bitselect(y, input, f32x4.lt(input, infinity));
   const zero = i32x4.splat(0);
@@ -106,48 +114,49 @@ function signedOne(x: v128): v128 {
 
 // @ts-ignore: decorator
 @inline
-export function tanh(input: v128): v128 {
-  const limit = constant(tanhTable, 0);
+export function tanh(
+  input: v128,
+  c0: v128, c1: v128, c2: v128, c3: v128, c4: v128, c5: v128, c6: v128,
+  c7: v128, c8: v128, c9: v128, c10: v128, c11: v128, c12: v128,
+): v128 {
+  const limit = c0;
   const x = f32x4.pmax(f32x4.pmin(input, limit), f32x4.neg(limit));
   const z = f32x4.mul(x, x);
-  let p = fma(constant(tanhTable, 3), z, constant(tanhTable, 4));
-  p = fma(p, z, constant(tanhTable, 5));
-  p = fma(p, z, constant(tanhTable, 6));
-  p = fma(p, z, constant(tanhTable, 7));
-  p = fma(p, z, constant(tanhTable, 8));
-  p = fma(p, z, constant(tanhTable, 9));
-  let q = fma(constant(tanhTable, 10), z, constant(tanhTable, 11));
-  q = fma(q, z, constant(tanhTable, 12));
-  q = fma(q, z, constant(tanhTable, 13));
+  let p = fma(c2, z, c3);
+  p = fma(p, z, c4);
+  p = fma(p, z, c5);
+  p = fma(p, z, c6);
+  p = fma(p, z, c7);
+  p = fma(p, z, c8);
+  let q = fma(c9, z, c10);
+  q = fma(q, z, c11);
+  q = fma(q, z, c12);
   const y = f32x4.div(f32x4.mul(x, p), q);
-  return v128.bitselect(signedOne(input), y, f32x4.gt(f32x4.abs(input), constant(tanhTable, 1)));
+  return v128.bitselect(signedOne(input), y, f32x4.gt(f32x4.abs(input), c1));
 }
 
 // @ts-ignore: decorator
 @inline
-export function erf(input: v128): v128 {
-  const limit = constant(erfTable, 0);
+export function erf(
+  input: v128,
+  c0: v128, c1: v128, c2: v128, c3: v128, c4: v128, c5: v128, c6: v128,
+  c7: v128, c8: v128, c9: v128, c10: v128, c11: v128, c12: v128, c13: v128,
+): v128 {
+  const limit = c0;
   const x = f32x4.pmax(f32x4.pmin(input, limit), f32x4.neg(limit));
   const z = f32x4.mul(x, x);
-  let p = fma(constant(erfTable, 3), z, constant(erfTable, 4));
-  p = fma(p, z, constant(erfTable, 5));
-  p = fma(p, z, constant(erfTable, 6));
-  p = fma(p, z, constant(erfTable, 7));
-  p = fma(p, z, constant(erfTable, 8));
-  p = fma(p, z, constant(erfTable, 9));
-  let q = fma(constant(erfTable, 10), z, constant(erfTable, 11));
-  q = fma(q, z, constant(erfTable, 12));
-  q = fma(q, z, constant(erfTable, 13));
-  q = fma(q, z, constant(erfTable, 14));
+  let p = fma(c2, z, c3);
+  p = fma(p, z, c4);
+  p = fma(p, z, c5);
+  p = fma(p, z, c6);
+  p = fma(p, z, c7);
+  p = fma(p, z, c8);
+  let q = fma(c9, z, c10);
+  q = fma(q, z, c11);
+  q = fma(q, z, c12);
+  q = fma(q, z, c13);
   const y = f32x4.div(f32x4.mul(x, p), q);
-  return v128.bitselect(signedOne(input), y, f32x4.gt(f32x4.abs(input), constant(erfTable, 1)));
-}
-
-// @ts-ignore: decorator
-@inline
-export function sigmoid(x: v128): v128 {
-  const one = constant(expTable, 12);
-  return f32x4.div(one, f32x4.add(one, exp(f32x4.neg(x))));
+  return v128.bitselect(signedOne(input), y, f32x4.gt(f32x4.abs(input), c1));
 }
 
 /**

@@ -399,6 +399,22 @@ for (const binary of ["simd", "relaxed"] as const) {
       await check(device, [random(n), new Float32Array(n)], [call]);
     });
 
+    it("writes in place although the old value leaves unchanged", async () => {
+      for (const n of [1030, 1027]) {
+        const call: KernelCall = {
+          kernel: "map",
+          shape: [n],
+          inputs: [operand(0, "float32", rowMajor([n]))],
+          outputs: [operand(0, "float32", rowMajor([n])), operand(1, "float32", rowMajor([n]))],
+          expression: {
+            instructions: [load(0, "float32"), { op: "abs", dtype: "float32", args: [0] }],
+            results: [1, 0],
+          },
+        };
+        await check(device, [random(n), new Float32Array(n)], [call]);
+      }
+    });
+
     it("copies, fills and selects", async () => {
       const n = 777;
       const whole = rowMajor([n]);

@@ -3,6 +3,7 @@
  * of the arena and of the working space, so that a run patches only what has moved.
  */
 import { itemSize } from "../../tensor/dtype.js";
+import { DeviceError } from "../../tensor/errors.js";
 import type { KernelCall, Operand, Program } from "../kernel.js";
 import { type CommandWriter, Opcode } from "./command.js";
 import { encodeIndexing } from "./encode/indexing.js";
@@ -41,6 +42,8 @@ export class ProgramEncoder implements CommandWriter {
       case "scatterAdd":
         encodeIndexing(call, this);
         break;
+      default:
+        throw new DeviceError(`no kernel for ${call.kernel}`, { op: call.kernel, device: "wasm" });
     }
   }
 

@@ -23,6 +23,9 @@ const wideBlockValues = 12;
 /** Rows shorter than this are copied together into one block; longer ones are read in place. */
 const shortestRow = 128;
 
+/** Inputs that repeat themselves after so few elements (a bias along channels) are read once per call. */
+const longestPeriod = 256;
+
 /** Plain copies need no register. */
 const copiedBlock = 1 << 16;
 
@@ -77,6 +80,33 @@ function collectInputs(
   return [inputs, numbers];
 }
 
+/**
+ * Inputs that leave the expression unchanged although another output may be written over them first. They are read
+ * through a register.
+ */
+function overwrittenInputs(
+  expression: Expression,
+  numbers: ReadonlyMap<number, number>,
+  inputs: readonly Input[],
+  outputs: readonly Operand[],
+  sharesMemory: SharesMemory,
+): Set<number> {
+  const found = new Set<number>();
+  expression.results.forEach((result, k) => {
+    const number = numbers.get(underCasts(expression, result));
+    const slot = number === undefined ? undefined : inputs[number].operand?.slot;
+    if (number === undefined || slot === undefined) return;
+    if (outputs.some((output, other) => other !== k && sharesMemory(output.slot, slot))) found.add(number);
+  });
+  return found;
+}
+
+/** The instruction below casts and other steps that may turn out to change nothing. */
+function underCasts(expression: Expression, i: number): number {
+  const { op, args } = expression.instructions[i];
+  return args.length === 1 || op === "pow" ? underCasts(expression, args[0]) : i;
+}
+
 /** Whether two slots may hold the same bytes. */
 export type SharesMemory = (slot: number, other: number) => boolean;
 
@@ -114,12 +144,16 @@ export function encodeExpression(
     rank > 1 &&
     rowLength >= shortestRow &&
     strides.some((list, k) => !linear[k] && isWord(k) && list[rank - 1] === 1);
+  const fragile = overwrittenInputs(expression, numbers, inputs, outputs, sharesMemory);
   const modes = strides.map((list, k) => {
+    if (fragile.has(k)) return Mode.walked;
     if (linear[k]) return Mode.linear;
     return byRows && isWord(k) && list[rank - 1] === 1 ? Mode.row : Mode.walked;
   });
   const kinds = inputs.map((_, k): InputKind => {
     if (strides[k].every((stride) => stride === 0)) return "constant";
+    if (modes[k] === Mode.walked && periodOf(extents, strides[k]) <= longestPeriod && !byRows)
+      return "periodic";
     return modes[k] === Mode.walked ? "walked" : "direct";
   });
   const selection = new Selector(expression, numbers, kinds).select();
@@ -131,13 +165,22 @@ export function encodeExpression(
   let block = alive > wideBlockValues ? blockLanes / 2 : blockLanes;
   if (outputs.length === 0) block = preferredBlock(isDirect);
   else if (isDirect) block = copiedBlock;
+  // Periods are products of the last extents, so the longest is a multiple of the others.
+  const period = Math.max(
+    0,
+    ...inputs.map((_, k) => (kinds[k] === "periodic" ? periodOf(extents, strides[k]) : 0)),
+  );
+  if (period > 0) block = wholePeriods(block, period);
   if (byRows && rowLength > block) {
     block = Math.ceil(rowLength / Math.ceil(rowLength / block) / 16) * 16;
   }
 
   // Walked constants have no strides left to walk, so they are not inputs of the block loop.
   const used = inputs.map((_, k) => k).filter((k) => kinds[k] !== "constant");
-  const located = modes.some((mode, k) => mode !== Mode.linear && (k >= inputs.length || used.includes(k)));
+  const located = modes.some(
+    (mode, k) =>
+      mode !== Mode.linear && (k >= inputs.length || (used.includes(k) && kinds[k] !== "periodic")),
+  );
   const position = new Map(used.map((k, i) => [k, i]));
 
   const entry = (place: Place): number => {
@@ -212,6 +255,19 @@ export function encodeExpression(
     });
   };
   return { size, results, writeOutputs };
+}
+
+/** After how many elements of the walk an input starts again. */
+function periodOf(extents: readonly number[], strides: readonly number[]): number {
+  const first = strides.findIndex((stride) => stride !== 0);
+  return extents.slice(first).reduce((product, extent) => product * extent, 1);
+}
+
+/** The longest block of whole periods within `block`, of whole vectors where that is possible. */
+function wholePeriods(block: number, period: number): number {
+  const vectors = period % 4 === 0 ? period : period % 2 === 0 ? period * 2 : period * 4;
+  const unit = vectors <= block ? vectors : period;
+  return Math.floor(block / unit) * unit;
 }
 
 interface Registers {

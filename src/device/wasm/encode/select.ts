@@ -25,8 +25,11 @@ export type CellSource =
   | { readonly kind: "scalar"; readonly index: number }
   | { readonly kind: "input"; readonly input: number };
 
-/** What a load or iota instruction reads: `constant` is the same for all elements, `direct` needs no register. */
-export type InputKind = "constant" | "direct" | "walked";
+/**
+ * What a load or iota instruction reads: `constant` is the same for all elements, `direct` needs no register,
+ * `periodic` is the same for every block.
+ */
+export type InputKind = "constant" | "direct" | "periodic" | "walked";
 
 export interface Selection {
   readonly cells: readonly { readonly cell: number; readonly source: CellSource }[];
@@ -244,7 +247,8 @@ export class Selector {
         }
         if (this.kinds[input] === "direct") return { kind: "input", input };
         const target: Place = { kind: "block", id: this.blockCount++ };
-        this.steps.push({ loop: loadInput, target, args: [], raw: input });
+        const list = this.kinds[input] === "periodic" ? this.fills : this.steps;
+        list.push({ loop: loadInput, target, args: [], raw: input });
         return target;
       }
       case "uniform": {
