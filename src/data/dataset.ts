@@ -1,0 +1,106 @@
+/** What a loader draws from: samples by number, as host arrays. */
+import type { HostTensor } from "../formats/host.js";
+import { newArray } from "../tensor/dtype.js";
+import { ArgumentError, ShapeError } from "../tensor/errors.js";
+import { formatShape, sizeOf } from "../tensor/shape.js";
+
+/** A finite collection of samples. Implementations own their memory; a batch is a fresh copy. */
+export interface Dataset {
+  /** Number of samples. */
+  readonly length: number;
+  /**
+   * The samples with these numbers, stacked: each array has `indices.length` as its first extent.
+   * @throws ArgumentError for a number outside 0..length-1.
+   */
+  batch(indices: Int32Array): HostTensor[];
+}
+
+/**
+ * Samples along the first dimension of one or more tensors: `new TensorDataset(images, labels)` with shapes
+ * [N, C, H, W] and [N] gives batches [[B, C, H, W], [B]] in the tensors' own dtypes.
+ *
+ * @throws ShapeError if a tensor is a scalar, disagrees on N, or has other data than its shape says.
+ * @example
+ * const x = { dtype: "float32", shape: [2, 3], data: new Float32Array(6) } as const;
+ * new TensorDataset(x).batch(Int32Array.of(1))[0].shape; // [1, 3]
+ */
+export class TensorDataset implements Dataset {
+  readonly length: number;
+  readonly #tensors: readonly HostTensor[];
+
+  constructor(...tensors: readonly HostTensor[]) {
+    const op = "TensorDataset";
+    if (tensors.length === 0) throw new ArgumentError("at least one tensor is needed", { op });
+    const shapes = tensors.map(({ shape }) => formatShape(shape)).join(", ");
+    this.length = tensors[0].shape[0];
+    for (const { shape, data } of tensors) {
+      if (shape.length === 0 || shape[0] !== this.length) {
+        throw new ShapeError(`the tensors differ in their number of samples: ${shapes}`, { op });
+      }
+      if (data.length !== sizeOf(shape)) {
+        throw new ShapeError(`${data.length} elements for shape ${formatShape(shape)}`, { op });
+      }
+    }
+    this.#tensors = tensors;
+  }
+
+  batch(indices: Int32Array): HostTensor[] {
+    return this.#tensors.map((tensor) => gatherRows(tensor, indices));
+  }
+}
+
+/** Samples `start` (inclusive) to `stop` (exclusive) of another dataset, which keeps the data. */
+class Subset implements Dataset {
+  readonly length: number;
+  readonly #dataset: Dataset;
+  readonly #start: number;
+
+  constructor(dataset: Dataset, start: number, stop: number) {
+    this.#dataset = dataset;
+    this.#start = start;
+    this.length = stop - start;
+  }
+
+  batch(indices: Int32Array): HostTensor[] {
+    checkIndices(indices, this.length);
+    return this.#dataset.batch(indices.map((index) => index + this.#start));
+  }
+}
+
+/**
+ * The samples `start` to `stop` (exclusive; default the end) of `dataset`, without copying.
+ *
+ * @throws ArgumentError unless 0 ≤ start ≤ stop ≤ length.
+ * @example
+ * const validation = subset(dataset, 9000, 10000);
+ */
+export function subset(dataset: Dataset, start: number, stop = dataset.length): Dataset {
+  const ordered = start >= 0 && start <= stop && stop <= dataset.length;
+  if (!Number.isInteger(start) || !Number.isInteger(stop) || !ordered) {
+    throw new ArgumentError(`${start} to ${stop} is no part of ${dataset.length} samples`, { op: "subset" });
+  }
+  return new Subset(dataset, start, stop);
+}
+
+/** Copies rows of the first dimension: [N, …] → [indices.length, …]. */
+export function gatherRows(tensor: HostTensor, indices: Int32Array): HostTensor {
+  const { dtype, shape, data } = tensor;
+  checkIndices(indices, shape[0]);
+  const rowShape = shape.slice(1);
+  const row = sizeOf(rowShape);
+  const result = newArray(dtype, indices.length * row);
+  for (let i = 0; i < indices.length; i++) {
+    const from = indices[i] * row;
+    result.set(data.subarray(from, from + row), i * row);
+  }
+  return { dtype, shape: [indices.length, ...rowShape], data: result };
+}
+
+/** @throws ArgumentError naming the first index outside 0..length-1. */
+export function checkIndices(indices: Int32Array, length: number): void {
+  for (const index of indices) {
+    if (index < 0 || index >= length) {
+      throw new ArgumentError(`sample ${index} of ${length}`, { op: "batch" });
+    }
+  }
+}

@@ -1,0 +1,132 @@
+/** Batches for training: shuffled reproducibly, uploaded to a device, freed when the next one comes. */
+import { leaf } from "../compiler/realize.js";
+import type { Device } from "../device/device.js";
+import { ArgumentError } from "../tensor/errors.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { Dataset } from "./dataset.js";
+import { permutation } from "./permutation.js";
+
+export interface DataLoaderOptions {
+  /** Where the batches are uploaded. */
+  readonly device: Device;
+  /** Samples per batch. Default 1. */
+  readonly batchSize?: number;
+  /** A new order each epoch, given by the seed and the epoch's number. `true` stands for seed 0. Default false. */
+  readonly shuffle?: boolean | { readonly seed: number };
+  /** Leaves out a last batch smaller than `batchSize`. Default false. */
+  readonly dropLast?: boolean;
+}
+
+/** Where a loader stands; plain JSON. */
+export interface LoaderState {
+  /** Number of the epoch, counted from 0. */
+  readonly epoch: number;
+  /** Batches of that epoch handed out so far. */
+  readonly position: number;
+  /** Of the shuffle; 0 without one. */
+  readonly seed: number;
+}
+
+/**
+ * Iterates over a dataset in batches: `for await (const [x, y] of loader)`. Each loop is one epoch.
+ *
+ * The tensors of a batch are disposed when the loop advances, ends or is left: `clone()` what has to live longer.
+ *
+ * `state()` in the loop's body tells what has been handed out, the current batch included; after `setState()` of it the
+ * next loop goes on with the batch that would have come next, in the same order. A loop that was left early is
+ * otherwise followed by a new epoch, as in PyTorch.
+ *
+ * @throws ArgumentError for options outside their domain.
+ * @example
+ * const loader = new DataLoader(dataset, { device, batchSize: 64, shuffle: { seed: 1 } });
+ * for await (const [x, y] of loader) train(x, y);
+ */
+export class DataLoader implements AsyncIterable<Tensor[]> {
+  /** Batches per epoch. */
+  readonly length: number;
+  readonly batchSize: number;
+  readonly #dataset: Dataset;
+  readonly #device: Device;
+  readonly #shuffle: boolean;
+  #seed: number;
+  #epoch = 0;
+  #position = 0;
+  /** True after `setState`: the next loop starts at the position instead of at a new epoch. */
+  #resume = false;
+
+  constructor(dataset: Dataset, options: DataLoaderOptions) {
+    const { device, batchSize = 1, shuffle = false, dropLast = false } = options;
+    if (!Number.isInteger(batchSize) || batchSize < 1) {
+      throw new ArgumentError(`batchSize is a positive integer, got ${batchSize}`, { op: "DataLoader" });
+    }
+    this.#dataset = dataset;
+    this.#device = device;
+    this.batchSize = batchSize;
+    this.length = dropLast ? Math.floor(dataset.length / batchSize) : Math.ceil(dataset.length / batchSize);
+    this.#shuffle = shuffle !== false;
+    this.#seed = typeof shuffle === "object" ? shuffle.seed : 0;
+    checkCount("seed", this.#seed, Number.MAX_SAFE_INTEGER);
+  }
+
+  state(): LoaderState {
+    return { epoch: this.#epoch, position: this.#position, seed: this.#seed };
+  }
+
+  /** @throws ArgumentError if the state is not one that this loader can be in. */
+  setState(state: LoaderState): void {
+    checkCount("epoch", state.epoch, 2 ** 32 - 1);
+    checkCount("position", state.position, this.length);
+    checkCount("seed", state.seed, Number.MAX_SAFE_INTEGER);
+    this.#epoch = state.epoch;
+    this.#position = state.position;
+    this.#seed = state.seed;
+    this.#resume = true;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Tensor[], void, undefined> {
+    if (!this.#resume && this.#position > 0) this.#nextEpoch();
+    this.#resume = false;
+    const epoch = this.#epoch;
+    const samples = this.#dataset.length;
+    const order = this.#shuffle ? permutation(samples, this.#seed, epoch) : undefined;
+    for (let position = this.#position; position < this.length; position++) {
+      const start = position * this.batchSize;
+      const stop = Math.min(start + this.batchSize, samples);
+      const indices =
+        order?.subarray(start, stop) ?? Int32Array.from({ length: stop - start }, (_, i) => start + i);
+      const batch = this.#upload(indices);
+      this.#position = position + 1;
+      try {
+        yield batch;
+      } finally {
+        for (const tensor of batch) tensor.storage?.dispose();
+      }
+    }
+    this.#nextEpoch();
+  }
+
+  #nextEpoch(): void {
+    this.#epoch++;
+    this.#position = 0;
+  }
+
+  /** If the device has no room for all arrays of a batch, those uploaded are freed again. */
+  #upload(indices: Int32Array): Tensor[] {
+    const batch: Tensor[] = [];
+    try {
+      for (const { dtype, shape, data } of this.#dataset.batch(indices)) {
+        batch.push(leaf(this.#device, dtype, shape, data));
+      }
+    } catch (error) {
+      for (const tensor of batch) tensor.storage?.dispose();
+      throw error;
+    }
+    return batch;
+  }
+}
+
+function checkCount(name: string, value: number, maximum: number): void {
+  if (!Number.isSafeInteger(value) || value < 0 || value > maximum) {
+    throw new ArgumentError(`${name} is an integer from 0 to ${maximum}, got ${value}`, { op: "DataLoader" });
+  }
+}

@@ -1,0 +1,63 @@
+/** Token sequences as samples for language modelling. */
+import type { HostTensor } from "../formats/host.js";
+import { ArgumentError } from "../tensor/errors.js";
+import { checkIndices, type Dataset } from "./dataset.js";
+
+export interface TextDatasetOptions {
+  /** Tokens from the start of one block to the next. Default: the context length, blocks that do not overlap. */
+  readonly stride?: number;
+}
+
+/**
+ * Blocks of `contextLength` tokens with the tokens that follow them: batches [x, y], both int32 [B, contextLength],
+ * where y[b, t] is the token behind x[b, t].
+ *
+ * @throws ArgumentError if there is not one whole block, or a length is not a positive integer.
+ * @example
+ * const tokenizer = CharTokenizer.fromText("hello world");
+ * const dataset = new TextDataset(tokenizer.encode("hello world"), 4);
+ */
+export class TextDataset implements Dataset {
+  readonly length: number;
+  readonly contextLength: number;
+  readonly #tokens: Int32Array;
+  readonly #stride: number;
+
+  constructor(tokens: Int32Array, contextLength: number, options: TextDatasetOptions = {}) {
+    const stride = options.stride ?? contextLength;
+    for (const [name, value] of Object.entries({ contextLength, stride })) {
+      if (!Number.isInteger(value) || value < 1) {
+        throw new ArgumentError(`${name} is a positive integer, got ${value}`, { op: "TextDataset" });
+      }
+    }
+    if (tokens.length <= contextLength) {
+      throw new ArgumentError(
+        `${tokens.length} tokens are too few for a block of ${contextLength} and its target`,
+        {
+          op: "TextDataset",
+        },
+      );
+    }
+    this.#tokens = tokens;
+    this.#stride = stride;
+    this.contextLength = contextLength;
+    this.length = Math.floor((tokens.length - 1 - contextLength) / stride) + 1;
+  }
+
+  batch(indices: Int32Array): HostTensor[] {
+    checkIndices(indices, this.length);
+    const { contextLength } = this;
+    const shape = [indices.length, contextLength];
+    const x = new Int32Array(indices.length * contextLength);
+    const y = new Int32Array(x.length);
+    indices.forEach((index, b) => {
+      const start = index * this.#stride;
+      x.set(this.#tokens.subarray(start, start + contextLength), b * contextLength);
+      y.set(this.#tokens.subarray(start + 1, start + 1 + contextLength), b * contextLength);
+    });
+    return [
+      { dtype: "int32", shape, data: x },
+      { dtype: "int32", shape, data: y },
+    ];
+  }
+}

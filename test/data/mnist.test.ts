@@ -1,0 +1,114 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gunzipSync } from "node:zlib";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { ImageDataset, loadMnist, mnistNormalization } from "../../src/data/mnist.js";
+import { FileError } from "../../src/formats/file.js";
+import { ArgumentError, FormatError, ShapeError } from "../../src/tensor/errors.js";
+
+const shipped = fileURLToPath(new URL("./mnist/", import.meta.url));
+const unpack = (name: string) => new Uint8Array(gunzipSync(readFileSync(join(shipped, `${name}.gz`))));
+
+let directory = "";
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "wattgrad-mnist-"));
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+test("the shipped subset: sizes, known first labels, grey levels", async () => {
+  const train = await loadMnist(shipped, { split: "train" });
+  expect(train.images.shape).toEqual([10000, 1, 28, 28]);
+  expect(train.images.dtype).toBe("uint8");
+  expect([...train.labels.data.slice(0, 10)]).toEqual([5, 0, 4, 1, 9, 2, 1, 3, 1, 4]);
+  const { images, labels } = await loadMnist(shipped, { split: "test" });
+  expect(images.shape).toEqual([2000, 1, 28, 28]);
+  expect(labels.data).toBeInstanceOf(Int32Array);
+  expect([...labels.data.slice(0, 10)]).toEqual([7, 2, 1, 0, 4, 1, 4, 9, 5, 9]);
+});
+
+test("plain files and the original names are found too", async () => {
+  writeFileSync(join(directory, "t10k-images-idx3-ubyte"), unpack("test2k-images-idx3-ubyte"));
+  writeFileSync(join(directory, "t10k-labels-idx1-ubyte"), unpack("test2k-labels-idx1-ubyte"));
+  expect((await loadMnist(directory, { split: "test" })).labels.shape).toEqual([2000]);
+});
+
+test("a label above 9, differing counts and exchanged files are one line naming file and position", async () => {
+  const images = join(directory, "train-images-idx3-ubyte");
+  const labels = join(directory, "train-labels-idx1-ubyte");
+  const good = unpack("test2k-labels-idx1-ubyte");
+  const bad = good.slice();
+  bad[8 + 1234] = 10;
+  writeFileSync(images, unpack("test2k-images-idx3-ubyte"));
+  writeFileSync(labels, bad);
+  await expect(loadMnist(directory)).rejects.toThrow(
+    /train-labels-idx1-ubyte: label out of range, 10 at position 1234 \(0\.\.9 expected\)$/,
+  );
+  writeFileSync(labels, Uint8Array.of(0, 0, 8, 1, 0, 0, 0, 2, 1, 1));
+  await expect(loadMnist(directory)).rejects.toThrow(/has 2 labels for 2000 images/);
+  writeFileSync(labels, unpack("test2k-images-idx3-ubyte"));
+  await expect(loadMnist(directory)).rejects.toThrow(/train-labels-idx1-ubyte: rank 1 expected/);
+  writeFileSync(labels, good.subarray(0, 100));
+  await expect(loadMnist(directory)).rejects.toThrow(FormatError);
+});
+
+test("a missing directory or split is a FileError", async () => {
+  await expect(loadMnist(join(directory, "nowhere"))).rejects.toThrow(/nowhere: it does not exist, ENOENT/);
+  const empty = mkdtempSync(join(directory, "empty-"));
+  await expect(loadMnist(empty)).rejects.toThrow(/no train images and labels in .*train10k-images/);
+  await expect(loadMnist(empty)).rejects.toThrow(FileError);
+});
+
+test("URLs are fetched; a status that is not ok is an error", async () => {
+  const server = createServer((request, response) => {
+    const name = request.url?.slice(1) ?? "";
+    if (name.endsWith(".gz")) response.end(readFileSync(join(shipped, name)));
+    else response.writeHead(404).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  try {
+    const images = new URL(`${base}/test2k-images-idx3-ubyte.gz`);
+    const labels = `${base}/test2k-labels-idx1-ubyte.gz`;
+    expect((await loadMnist({ images, labels })).labels.data[0]).toBe(7);
+    await expect(loadMnist({ images, labels: `${base}/none` })).rejects.toThrow(/none: HTTP status 404/);
+  } finally {
+    server.close();
+  }
+});
+
+test("an ImageDataset normalises per channel when a batch is drawn", () => {
+  const images = {
+    dtype: "uint8",
+    shape: [2, 2, 1, 2],
+    data: Uint8Array.of(0, 255, 0, 255, 51, 102, 51, 102),
+  } as const;
+  const labels = { dtype: "int32", shape: [2], data: Int32Array.of(3, 4) } as const;
+  const dataset = new ImageDataset(images, labels, { mean: [0, 0.5], std: [1, 0.25] });
+  expect(dataset.length).toBe(2);
+  const [x, y] = dataset.batch(Int32Array.of(1, 0));
+  expect(x.shape).toEqual([2, 2, 1, 2]);
+  expect([...x.data].map((value) => Math.round(value * 1e6) / 1e6)).toEqual([
+    0.2, 0.4, -1.2, -0.4, 0, 1, -2, 2,
+  ]);
+  expect(y.data).toEqual(Int32Array.of(4, 3));
+  expect(() => new ImageDataset(labels, labels)).toThrow(ShapeError);
+  expect(() => new ImageDataset(images, { ...labels, shape: [1] })).toThrow(ShapeError);
+  expect(() => new ImageDataset(images, labels, { std: 0 })).toThrow(ArgumentError);
+  expect(() => new ImageDataset(images, labels, { mean: [0] })).toThrow(ArgumentError);
+});
+
+test("the usual constants give the training images mean 0 and deviation 1, nearly", async () => {
+  const { images, labels } = await loadMnist(shipped);
+  const [x] = new ImageDataset(images, labels, mnistNormalization).batch(
+    Int32Array.from({ length: 2000 }, (_, i) => i),
+  );
+  const values = x.data as Float32Array;
+  const mean = values.reduce((a, b) => a + b, 0) / values.length;
+  const square = values.reduce((a, b) => a + b * b, 0) / values.length;
+  expect(Math.abs(mean)).toBeLessThan(0.02);
+  expect(Math.abs(Math.sqrt(square - mean * mean) - 1)).toBeLessThan(0.02);
+});
