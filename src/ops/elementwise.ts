@@ -136,11 +136,12 @@ export function div(a: TensorLike, b: TensorLike): Tensor {
   return divide(float(a), float(b));
 }
 
+// Masking the operands, not the results, keeps 0·∞ out of second derivatives too.
 const power = binary("pow", "pow", ({ inputs: [a, b], output, gradient, needs }) => [
-  // d/da a^b = b·a^(b-1), which is 0 and not 0·∞ where b = 0.
-  needs(0) ? where(eq(b, 0), 0, mul(gradient, mul(b, power(a, sub(b, 1))))) : undefined,
+  // d/da a^b = b·a^(b-1), which is 0 where b = 0.
+  needs(0) ? mul(gradient, mul(b, power(a, where(eq(b, 0), 1, sub(b, 1))))) : undefined,
   // d/db a^b = a^b·ln a, with the limit 0 at a = 0.
-  needs(1) ? where(logicalAnd(eq(a, 0), ge(b, 0)), 0, mul(gradient, mul(output, log(a)))) : undefined,
+  needs(1) ? mul(gradient, mul(output, log(where(logicalAnd(eq(a, 0), ge(b, 0)), 1, a)))) : undefined,
 ]);
 
 /** a to the power b. */

@@ -19,6 +19,7 @@ interface MatmulAttributes {
 const matmulOp: KernelOp<MatmulAttributes> = {
   kind: "kernel",
   name: "matmul",
+  fusesRelu: true,
   lower: (context) => {
     const [a, b] = [context.input(0), context.input(1)];
     const bias = context.attributes.hasBias ? { bias: context.input(2) } : {};
