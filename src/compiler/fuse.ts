@@ -19,6 +19,8 @@ export interface Fusion {
   /** Per node: has memory of its own. Leaves are not counted. */
   readonly materialized: readonly boolean[];
   readonly updates: readonly UpdateGroup[];
+  /** ReLU node → the product that applies it while writing its result. */
+  readonly epilogues: ReadonlyMap<number, number>;
 }
 
 interface Use {
@@ -46,6 +48,7 @@ export function fuse(graph: Graph, options: FuseOptions = { enabled: true }): Fu
   const updates = options.enabled
     ? groupUpdates(graph)
     : graph.assignments.map((_, i) => ({ assignments: [i] }));
+  const epilogues = new Map<number, number>();
   const instructions = new Map<number, number>();
   const loads = new Map<number, number>();
   const broadcasts = findBroadcasts(nodes);
@@ -87,7 +90,9 @@ export function fuse(graph: Graph, options: FuseOptions = { enabled: true }): Fu
         materialize(id);
         break;
       case "kernel":
-        materialized[id] = true;
+        if (options.enabled && !forced[id] && node.op.fusesRelu && isReluOf(own, id))
+          epilogues.set(own[0].kernel, id);
+        else materialized[id] = true;
         for (const input of node.inputs) {
           forced[input] = true;
           forceBase(nodes, forced, input);
@@ -95,7 +100,7 @@ export function fuse(graph: Graph, options: FuseOptions = { enabled: true }): Fu
         break;
     }
   }
-  return { materialized, updates };
+  return { materialized, updates, epilogues };
 
   function materialize(id: number): void {
     materialized[id] = true;
@@ -107,6 +112,12 @@ export function fuse(graph: Graph, options: FuseOptions = { enabled: true }): Fu
     instructions.set(kernel, (instructions.get(kernel) ?? 0) + 1);
     const variable = node.inputs.filter((input) => nodes[input].op?.kind !== "source").length;
     loads.set(kernel, (loads.get(kernel) ?? 1) + Math.max(0, variable - 1));
+  }
+
+  /** Whether the only use of node `id` is a ReLU with memory of its own. */
+  function isReluOf(own: readonly Use[], id: number): boolean {
+    const relu = own.length === 1 && own[0].chain === "" ? nodes[own[0].kernel] : undefined;
+    return relu?.op?.kind === "elementwise" && relu.op.instruction === "relu" && relu.inputs[0] === id;
   }
 
   function mayInline(id: number, own: readonly Use[]): boolean {

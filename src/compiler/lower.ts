@@ -79,7 +79,8 @@ class Lowerer {
   }
 
   #lowerNode(id: number): void {
-    const node = this.#graph.nodes[id];
+    const product = this.#fusion.epilogues.get(id);
+    const node = this.#graph.nodes[product ?? id];
     const op = node.op!;
     switch (op.kind) {
       case "kernel":
@@ -168,7 +169,8 @@ class Lowerer {
       input: (i) => this.#operand(node.inputs[i]),
       output: (order) => this.#allocate(id, order ? denseInOrder(node.shape, order) : rowMajor(node.shape)),
       emit: (call) => {
-        this.#calls.push(call);
+        const relu = call.kernel === "matmul" && this.#fusion.epilogues.has(id);
+        this.#calls.push(relu ? { ...call, activation: "relu" } : call);
       },
     };
   }

@@ -36,6 +36,16 @@ export function leaf(device: Device, dtype: DType, shape: Shape, data: TypedArra
   return new Tensor(shape, dtype, device, { storage: new Storage(device, buffer) });
 }
 
+/** Overwrites a tensor's memory with host data of the same length, at once; lazy tensors built on it go stale. */
+export function overwrite(tensor: Tensor, data: TypedArray): void {
+  flush(tensor.device);
+  if (data.length !== tensor.size || tensor.storage === undefined) {
+    throw new ShapeError(`${data.length} elements given for shape ${formatShape(tensor.shape)}`, { op: "overwrite" });
+  }
+  tensor.device.write(tensor.storage.buffer, data);
+  tensor.storage.version++;
+}
+
 /** Computes lazy tensors now, one Program per device. Tensors that have memory already are left alone. */
 export function realize(tensors: readonly Tensor[]): void {
   const byDevice = new Map<Device, Tensor[]>();

@@ -44,6 +44,7 @@ type ConstantOf = (id: number) => number | undefined;
 function rewrite(node: GraphNode, nodes: readonly GraphNode[], constantOf: ConstantOf): number | undefined {
   const { op, inputs } = node;
   if (op?.kind === "view") {
+    if (op.name === "identity") return inputs[0];
     const identity = op.name === "reshape" || op.name === "expand";
     if (identity && sameShape(node.shape, nodes[inputs[0]].shape)) return inputs[0];
     if (op.name === "permute" && (node.attributes as { dims: number[] }).dims.every((d, i) => d === i))

@@ -56,6 +56,8 @@ export interface ReduceAttributes {
 /** Everything else: the op emits its kernel calls itself. */
 export interface KernelOp<A = unknown> extends OpBase<A> {
   readonly kind: "kernel";
+  /** Its calls take `activation: "relu"`, so that a ReLU that is its only consumer costs no pass of its own. */
+  readonly fusesRelu?: boolean;
   lower(context: Lowering<A>): void;
 }
 

@@ -1,0 +1,83 @@
+/** Activations and other layers without parameters, for Sequential. */
+import { type GeluOptions, gelu, silu } from "../ops/activation.js";
+import { relu, sigmoid, tanh } from "../ops/elementwise.js";
+import { softmax } from "../ops/reduce.js";
+import { flatten } from "../ops/reshape.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { Module } from "./module.js";
+
+/** max(x, 0). */
+export class ReLU extends Module {
+  forward(x: Tensor): Tensor {
+    return relu(x);
+  }
+}
+
+/** x·Φ(x) (Hendrycks and Gimpel 2016); `approximate: "tanh"` as GPT-2 has it. */
+export class GELU extends Module {
+  readonly #options: GeluOptions;
+
+  constructor(options: GeluOptions = {}) {
+    super();
+    this.#options = options;
+  }
+
+  forward(x: Tensor): Tensor {
+    return gelu(x, this.#options);
+  }
+}
+
+export class Tanh extends Module {
+  forward(x: Tensor): Tensor {
+    return tanh(x);
+  }
+}
+
+export class Sigmoid extends Module {
+  forward(x: Tensor): Tensor {
+    return sigmoid(x);
+  }
+}
+
+/** x·σ(x). */
+export class SiLU extends Module {
+  forward(x: Tensor): Tensor {
+    return silu(x);
+  }
+}
+
+/** Softmax along `dim`. */
+export class Softmax extends Module {
+  readonly #dim: number;
+
+  constructor(dim: number) {
+    super();
+    this.#dim = dim;
+  }
+
+  forward(x: Tensor): Tensor {
+    return softmax(x, this.#dim);
+  }
+}
+
+/** Joins the dimensions `startDim`..`endDim`; by default all but the first. */
+export class Flatten extends Module {
+  readonly #startDim: number;
+  readonly #endDim: number;
+
+  constructor(startDim = 1, endDim = -1) {
+    super();
+    this.#startDim = startDim;
+    this.#endDim = endDim;
+  }
+
+  forward(x: Tensor): Tensor {
+    return flatten(x, this.#startDim, this.#endDim);
+  }
+}
+
+export class Identity extends Module {
+  forward(x: Tensor): Tensor {
+    return x;
+  }
+}

@@ -1,0 +1,44 @@
+/** Modules made of modules. */
+import type { Tensor } from "../tensor/tensor.js";
+import { Module } from "./module.js";
+
+/** A list of modules; state names are their positions: `0.weight`, `1.bias`. */
+export class ModuleList extends Module {
+  readonly modules: readonly Module[];
+
+  constructor(modules: readonly Module[]) {
+    super();
+    this.modules = modules;
+  }
+
+  override children(): [string, Module][] {
+    return this.modules.map((module, i) => [String(i), module]);
+  }
+
+  forward(): Tensor {
+    throw new TypeError("a ModuleList has no forward of its own: call its modules");
+  }
+}
+
+/**
+ * Modules applied one after the other.
+ *
+ * @example
+ * new Sequential(new Linear(784, 128), new ReLU(), new Linear(128, 10));
+ */
+export class Sequential extends Module {
+  readonly modules: readonly Module[];
+
+  constructor(...modules: readonly Module[]) {
+    super();
+    this.modules = modules;
+  }
+
+  override children(): [string, Module][] {
+    return this.modules.map((module, i) => [String(i), module]);
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.modules.reduce((value, module) => module.forward(value), x);
+  }
+}

@@ -1,0 +1,48 @@
+/** Conv2d: 2-D cross-correlation with learned filters. */
+import { asPair, type ConvOptions, conv2d, type Pair } from "../ops/convolution.js";
+import { ArgumentError } from "../tensor/errors.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { fanIn, kaimingUniform, uniformInit } from "./init.js";
+import { Module } from "./module.js";
+import { deviceOf, type ParameterOptions, parameter } from "./parameter.js";
+
+export interface Conv2dOptions extends ParameterOptions, ConvOptions {
+  /** Default true. */
+  readonly bias?: boolean;
+}
+
+/**
+ * x [N, in, H, W] → [N, out, H', W']; weight [out, in/groups, KH, KW], bias [out], uniform within 1/√fanIn as in
+ * torch.nn.Conv2d.
+ *
+ * @example
+ * const y = new Conv2d(1, 32, 5, { padding: 2 }).forward(x); // x [64, 1, 28, 28] → y [64, 32, 28, 28]
+ *
+ * @throws ArgumentError if `groups` does not divide both channel counts.
+ */
+export class Conv2d extends Module {
+  readonly weight: Tensor;
+  readonly bias: Tensor | undefined;
+  readonly #options: ConvOptions;
+
+  constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: Conv2dOptions = {}) {
+    super();
+    const { groups = 1 } = options;
+    if (inChannels % groups !== 0 || outChannels % groups !== 0) {
+      throw new ArgumentError(`${groups} groups do not divide ${inChannels} and ${outChannels} channels`, {
+        op: "Conv2d",
+      });
+    }
+    const device = deviceOf(options);
+    const shape = [outChannels, inChannels / groups, ...asPair(kernelSize, "kernelSize", 1, "Conv2d")];
+    this.weight = parameter(kaimingUniform(shape, device));
+    if (options.bias ?? true)
+      this.bias = parameter(uniformInit([outChannels], 1 / Math.sqrt(fanIn(shape)), device));
+    const { stride, padding, dilation } = options;
+    this.#options = { stride, padding, dilation, groups };
+  }
+
+  forward(x: Tensor): Tensor {
+    return conv2d(x, this.weight, this.bias, this.#options);
+  }
+}

@@ -1,0 +1,15 @@
+/** Layers and losses with PyTorch's names, layouts and initial values. */
+export { crossEntropy, l1Loss, mseLoss, nllLoss } from "../ops/loss.js";
+export * from "./activation.js";
+export * from "./attention.js";
+export * from "./container.js";
+export * from "./conv.js";
+export * from "./dropout.js";
+export * from "./embedding.js";
+export * from "./init.js";
+export * from "./linear.js";
+export * from "./loss.js";
+export * from "./module.js";
+export * from "./normalization.js";
+export { defaultDevice, type ParameterOptions, parameter, setDefaultDevice } from "./parameter.js";
+export * from "./pooling.js";

@@ -1,0 +1,32 @@
+/** Losses as modules; the functions themselves are in ops/loss.ts. */
+import { type CrossEntropyOptions, crossEntropy, type LossOptions, mseLoss } from "../ops/loss.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { Module } from "./module.js";
+
+/** Cross-entropy of logits [N, C, ...] and int32 classes [N, ...]. */
+export class CrossEntropyLoss extends Module {
+  readonly #options: CrossEntropyOptions;
+
+  constructor(options: CrossEntropyOptions = {}) {
+    super();
+    this.#options = options;
+  }
+
+  forward(logits: Tensor, target: Tensor): Tensor {
+    return crossEntropy(logits, target, this.#options);
+  }
+}
+
+/** Mean squared error. */
+export class MSELoss extends Module {
+  readonly #options: LossOptions;
+
+  constructor(options: LossOptions = {}) {
+    super();
+    this.#options = options;
+  }
+
+  forward(input: Tensor, target: Tensor): Tensor {
+    return mseLoss(input, target, this.#options);
+  }
+}

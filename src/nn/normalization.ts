@@ -1,0 +1,83 @@
+/** BatchNorm2d and LayerNorm. */
+import { assign, realize } from "../compiler/realize.js";
+import { ones, zeros } from "../ops/creation.js";
+import { add } from "../ops/elementwise.js";
+import { batchNorm, layerNorm } from "../ops/normalization.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { Module } from "./module.js";
+import { deviceOf, type ParameterOptions, parameter } from "./parameter.js";
+
+export interface BatchNormOptions extends ParameterOptions {
+  /** Added to the variance. Default 1e-5. */
+  readonly eps?: number;
+  /** Weight of the new batch in the running statistics. Default 0.1. */
+  readonly momentum?: number;
+  /** Learned scale and shift. Default true. */
+  readonly affine?: boolean;
+}
+
+/**
+ * Normalizes each channel of x [N, C, H, W] over N, H, W (Ioffe and Szegedy 2015), as torch.nn.BatchNorm2d: the
+ * batch's statistics when training, which also move the running ones; those when evaluating.
+ */
+export class BatchNorm2d extends Module {
+  readonly weight: Tensor | undefined;
+  readonly bias: Tensor | undefined;
+  readonly runningMean: Tensor;
+  readonly runningVar: Tensor;
+  readonly numBatchesTracked: Tensor;
+  readonly #eps: number;
+  readonly #momentum: number;
+
+  constructor(channels: number, options: BatchNormOptions = {}) {
+    super();
+    const device = deviceOf(options);
+    if (options.affine ?? true) {
+      this.weight = parameter(ones([channels], { device }));
+      this.bias = parameter(zeros([channels], { device }));
+    }
+    this.runningMean = this.registerBuffer("runningMean", zeros([channels], { device }));
+    this.runningVar = this.registerBuffer("runningVar", ones([channels], { device }));
+    this.numBatchesTracked = this.registerBuffer("numBatchesTracked", zeros([], { device, dtype: "int32" }));
+    realize([this.runningMean, this.runningVar, this.numBatchesTracked]);
+    this.#eps = options.eps ?? 1e-5;
+    this.#momentum = options.momentum ?? 0.1;
+  }
+
+  forward(x: Tensor): Tensor {
+    if (this.training) assign(this.numBatchesTracked, add(this.numBatchesTracked, 1));
+    return batchNorm(x, this.runningMean, this.runningVar, this.weight, this.bias, {
+      training: this.training,
+      momentum: this.#momentum,
+      eps: this.#eps,
+    });
+  }
+}
+
+export interface LayerNormOptions extends ParameterOptions {
+  /** Default 1e-5. */
+  readonly eps?: number;
+  /** Default true. */
+  readonly bias?: boolean;
+}
+
+/** Normalizes over the last dimensions, `normalizedShape` (Ba et al. 2016), as torch.nn.LayerNorm. */
+export class LayerNorm extends Module {
+  readonly weight: Tensor;
+  readonly bias: Tensor | undefined;
+  readonly #shape: readonly number[];
+  readonly #eps: number;
+
+  constructor(normalizedShape: number | readonly number[], options: LayerNormOptions = {}) {
+    super();
+    const device = deviceOf(options);
+    this.#shape = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
+    this.weight = parameter(ones(this.#shape, { device }));
+    if (options.bias ?? true) this.bias = parameter(zeros(this.#shape, { device }));
+    this.#eps = options.eps ?? 1e-5;
+  }
+
+  forward(x: Tensor): Tensor {
+    return layerNorm(x, this.#shape, this.weight, this.bias, this.#eps);
+  }
+}
