@@ -1,0 +1,16 @@
+/** Architectures, and the names by which the command line knows the image classifiers among them. */
+import type { Module } from "../nn/module.js";
+import type { ParameterOptions } from "../nn/parameter.js";
+import { Cnn, CnnLarge } from "./cnn/cnn.js";
+import { Mlp } from "./mlp/mlp.js";
+
+export { Cnn, CnnLarge, type CnnOptions } from "./cnn/cnn.js";
+export { CharGpt, type GptOptions } from "./gpt/gpt.js";
+export { Mlp, type MlpOptions } from "./mlp/mlp.js";
+
+/** Classifiers of 28 × 28 grey images, by name. */
+export const imageClassifiers: Readonly<Record<string, (options: ParameterOptions) => Module>> = {
+  cnn: (options) => new Cnn(options),
+  "cnn-large": (options) => new CnnLarge(options),
+  mlp: (options) => new Mlp(options),
+};

@@ -1,0 +1,35 @@
+/** A multilayer perceptron. */
+
+import { ModuleList } from "../../nn/container.js";
+import { Linear } from "../../nn/linear.js";
+import { Module } from "../../nn/module.js";
+import type { ParameterOptions } from "../../nn/parameter.js";
+import { relu } from "../../ops/elementwise.js";
+import { flatten } from "../../ops/reshape.js";
+import type { Tensor } from "../../tensor/tensor.js";
+
+export interface MlpOptions extends ParameterOptions {
+  /** Widths from input to output. Default [784, 256, 128, 10]. */
+  readonly sizes?: readonly number[];
+}
+
+/** Linear layers with ReLU between them: x [N, ...] is flattened to [N, sizes[0]] → [N, last size]. */
+export class Mlp extends Module {
+  readonly layers: ModuleList;
+
+  constructor({ sizes = [784, 256, 128, 10], device }: MlpOptions = {}) {
+    super();
+    this.layers = new ModuleList(sizes.slice(1).map((out, i) => new Linear(sizes[i], out, { device })));
+  }
+
+  forward(x: Tensor): Tensor {
+    const last = this.layers.modules.length - 1;
+    return this.layers.modules.reduce(
+      (value, layer, i) => {
+        const y = layer.forward(value);
+        return i < last ? relu(y) : y;
+      },
+      flatten(x, 1),
+    );
+  }
+}

@@ -1,0 +1,97 @@
+/** Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019): one rule, two ways of weight decay. */
+import { scalar } from "../ops/creation.js";
+import { add, div, mul, sqrt, square, sub } from "../ops/elementwise.js";
+import { ArgumentError } from "../tensor/errors.js";
+import { RuntimeScalar } from "../tensor/op.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { type Clock, Optimizer, type ParameterGroup, type Update } from "./optimizer.js";
+
+export interface AdamSettings {
+  /** Learning rate. Default 1e-3. */
+  lr: number;
+  /** Decay rates of the running mean and of the running mean square. Default [0.9, 0.999]. */
+  readonly betas: readonly [number, number];
+  /** Added to the root of the mean square. Default 1e-8. */
+  readonly eps: number;
+  /** Adam: L2 penalty in the gradient, default 0. AdamW: share of the weights taken off per unit of lr, default 0.01. */
+  readonly weightDecay: number;
+}
+
+const defaults: AdamSettings = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0 };
+
+abstract class AdamRule extends Optimizer<AdamSettings> {
+  protected readonly momentNames = ["exp_avg", "exp_avg_sq"];
+  protected abstract readonly decoupled: boolean;
+
+  protected override check(settings: AdamSettings): void {
+    super.check(settings);
+    if (settings.betas.some((beta) => !(beta >= 0 && beta < 1))) {
+      throw new ArgumentError(`betas lie in 0..1, got ${settings.betas.join(", ")}`, {
+        op: this.constructor.name,
+      });
+    }
+  }
+
+  protected createScalars(): Record<string, RuntimeScalar> {
+    return {
+      /** lr / (1 − β₁ᵗ) */
+      stepSize: new RuntimeScalar(0),
+      /** 1 / √(1 − β₂ᵗ) */
+      rootCorrection: new RuntimeScalar(0),
+      /** 1 − lr · weightDecay */
+      kept: new RuntimeScalar(1),
+    };
+  }
+
+  protected tick({ step, settings: { lr, betas, weightDecay }, scalars }: Clock<AdamSettings>): void {
+    scalars.stepSize.value = lr / (1 - betas[0] ** step);
+    scalars.rootCorrection.value = 1 / Math.sqrt(1 - betas[1] ** step);
+    scalars.kept.value = 1 - lr * weightDecay;
+  }
+
+  protected update(
+    parameter: Tensor,
+    gradient: Tensor,
+    moments: readonly Tensor[],
+    clock: Clock<AdamSettings>,
+  ): Update {
+    const { betas, eps, weightDecay } = clock.settings;
+    const { stepSize, rootCorrection, kept } = clock.scalars;
+    const { device } = parameter;
+    const penalized = weightDecay !== 0 && !this.decoupled;
+    const g = penalized ? add(gradient, mul(parameter, weightDecay)) : gradient;
+    const mean = add(mul(moments[0], betas[0]), mul(g, 1 - betas[0]));
+    const meanSquare = add(mul(moments[1], betas[1]), mul(square(g), 1 - betas[1]));
+    const root = add(mul(sqrt(meanSquare), scalar(rootCorrection, device)), eps);
+    const change = div(mul(mean, scalar(stepSize, device)), root);
+    const start = weightDecay !== 0 && this.decoupled ? mul(parameter, scalar(kept, device)) : parameter;
+    return { value: sub(start, change), moments: [mean, meanSquare] };
+  }
+}
+
+type AdamParameters = readonly Tensor[] | readonly ParameterGroup<Partial<AdamSettings>>[];
+
+/**
+ * torch.optim.Adam.
+ *
+ * @example
+ * const optimizer = new Adam(model.parameters(), { lr: 1e-3 });
+ * crossEntropy(model.forward(x), y).backward();
+ * optimizer.step();
+ */
+export class Adam extends AdamRule {
+  protected readonly decoupled = false;
+
+  constructor(parameters: AdamParameters, settings: Partial<AdamSettings> = {}) {
+    super(parameters, { ...defaults, ...settings });
+  }
+}
+
+/** torch.optim.AdamW: Adam with weight decay apart from the gradient. */
+export class AdamW extends AdamRule {
+  protected readonly decoupled = true;
+
+  constructor(parameters: AdamParameters, settings: Partial<AdamSettings> = {}) {
+    super(parameters, { ...defaults, weightDecay: 0.01, ...settings });
+  }
+}

@@ -1,0 +1,34 @@
+/** Gradient clipping, before `optimizer.step()`. */
+import { add, clamp, div, minimum, mul, sqrt, square } from "../ops/elementwise.js";
+import { sum } from "../ops/reduce.js";
+import { ArgumentError } from "../tensor/errors.js";
+import { noGrad, type Tensor } from "../tensor/tensor.js";
+
+/** Keeps the division by a norm of 0 finite, as torch.nn.utils.clip_grad_norm_ does. */
+const tiny = 1e-6;
+
+/**
+ * Scales all gradients so that their common Euclidean norm is at most `maxNorm` (Pascanu et al. 2013).
+ * @returns the norm before clipping, a lazy rank-0 tensor.
+ * @throws ArgumentError if no parameter has a gradient.
+ */
+export function clipGradNorm(parameters: readonly Tensor[], maxNorm: number): Tensor {
+  return noGrad(() => {
+    const withGradient = parameters.filter(({ grad }) => grad !== undefined);
+    if (withGradient.length === 0)
+      throw new ArgumentError("no parameter has a gradient", { op: "clipGradNorm" });
+    const norm = sqrt(withGradient.map(({ grad }) => sum(square(grad!))).reduce((a, b) => add(a, b)));
+    const factor = minimum(div(maxNorm, add(norm, tiny)), 1);
+    for (const parameter of withGradient) parameter.grad = mul(parameter.grad!, factor);
+    return norm;
+  });
+}
+
+/** Limits every element of every gradient to [-limit, limit]. */
+export function clipGradValue(parameters: readonly Tensor[], limit: number): void {
+  noGrad(() => {
+    for (const parameter of parameters) {
+      if (parameter.grad) parameter.grad = clamp(parameter.grad, { min: -limit, max: limit });
+    }
+  });
+}

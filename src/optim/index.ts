@@ -1,0 +1,14 @@
+/** Optimizers, learning-rate schedules and gradient clipping. */
+export { Adam, type AdamSettings, AdamW } from "./adam.js";
+export { clipGradNorm, clipGradValue } from "./clip.js";
+export { Optimizer, type OptimizerState, type ParameterGroup } from "./optimizer.js";
+export {
+  type CosineOptions,
+  constant,
+  cosine,
+  LRScheduler,
+  linearWarmup,
+  type Schedule,
+  stepDecay,
+} from "./schedule.js";
+export { SGD, type SgdSettings } from "./sgd.js";

@@ -1,0 +1,70 @@
+/** Stochastic gradient descent with momentum. */
+import { scalar } from "../ops/creation.js";
+import { add, mul, sub } from "../ops/elementwise.js";
+import { ArgumentError } from "../tensor/errors.js";
+import { RuntimeScalar } from "../tensor/op.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { type Clock, Optimizer, type ParameterGroup, type Update } from "./optimizer.js";
+
+export interface SgdSettings {
+  /** Learning rate. Default 1e-3. */
+  lr: number;
+  /** Factor of the running gradient; 0 keeps none. Default 0. */
+  readonly momentum: number;
+  /** The running gradient takes 1 − dampening of the new one. Default 0. */
+  readonly dampening: number;
+  /** Look ahead along the momentum (Sutskever et al. 2013). Default false. */
+  readonly nesterov: boolean;
+  /** L2 penalty, added to the gradient. Default 0. */
+  readonly weightDecay: number;
+}
+
+const defaults: SgdSettings = { lr: 1e-3, momentum: 0, dampening: 0, nesterov: false, weightDecay: 0 };
+
+/** torch.optim.SGD. */
+export class SGD extends Optimizer<SgdSettings> {
+  protected readonly momentNames: readonly string[];
+
+  constructor(
+    parameters: readonly Tensor[] | readonly ParameterGroup<Partial<SgdSettings>>[],
+    settings: Partial<SgdSettings> = {},
+  ) {
+    super(parameters, { ...defaults, ...settings });
+    this.momentNames = this.groups.some((group) => group.settings.momentum !== 0) ? ["momentum_buffer"] : [];
+  }
+
+  protected override check(settings: SgdSettings): void {
+    super.check(settings);
+    if (settings.nesterov && (settings.momentum <= 0 || settings.dampening !== 0)) {
+      throw new ArgumentError("nesterov needs a momentum above 0 and no dampening", { op: "SGD" });
+    }
+  }
+
+  protected createScalars({ lr }: SgdSettings): Record<string, RuntimeScalar> {
+    return { lr: new RuntimeScalar(lr), taken: new RuntimeScalar(1) };
+  }
+
+  protected tick({ step, settings, scalars }: Clock<SgdSettings>): void {
+    scalars.lr.value = settings.lr;
+    // The first running gradient is the gradient itself, undampened.
+    scalars.taken.value = step === 1 ? 1 : 1 - settings.dampening;
+  }
+
+  protected update(
+    parameter: Tensor,
+    gradient: Tensor,
+    moments: readonly Tensor[],
+    clock: Clock<SgdSettings>,
+  ): Update {
+    const { momentum, nesterov, weightDecay } = clock.settings;
+    const { device } = parameter;
+    let direction = weightDecay === 0 ? gradient : add(gradient, mul(parameter, weightDecay));
+    const next: Tensor[] = [];
+    if (moments.length > 0) {
+      const running = add(mul(moments[0], momentum), mul(direction, scalar(clock.scalars.taken, device)));
+      next.push(running);
+      direction = nesterov ? add(direction, mul(running, momentum)) : running;
+    }
+    return { value: sub(parameter, mul(direction, scalar(clock.scalars.lr, device))), moments: next };
+  }
+}
