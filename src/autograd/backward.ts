@@ -2,6 +2,7 @@
 import { markBackward, realize } from "../compiler/realize.js";
 import { sessionOf } from "../compiler/session.js";
 import { add } from "../ops/elementwise.js";
+import { sumOfPlaced } from "../ops/slice.js";
 import { constant } from "../ops/source.js";
 import { ArgumentError, ShapeError } from "../tensor/errors.js";
 import type { GradientContext } from "../tensor/op.js";
@@ -99,7 +100,7 @@ function propagate(roots: readonly Tensor[], seeds: readonly Tensor[]): Map<Tens
   const gradients = new Map<Tensor, Tensor>();
   const accumulate = (tensor: Tensor, gradient: Tensor) => {
     const before = gradients.get(tensor);
-    gradients.set(tensor, before ? add(before, gradient) : gradient);
+    gradients.set(tensor, before ? (sumOfPlaced(before, gradient) ?? add(before, gradient)) : gradient);
   };
   roots.forEach((root, i) => {
     accumulate(root, seeds[i]);

@@ -1,50 +1,10 @@
 /** Joining tensors along a dimension. */
 import type { DType } from "../tensor/dtype.js";
 import { ArgumentError, DTypeError, ShapeError } from "../tensor/errors.js";
-import type { KernelOp } from "../tensor/op.js";
-import { checkShape, formatShape, normalizeDim, sizeOf } from "../tensor/shape.js";
-import { createNode, type Tensor } from "../tensor/tensor.js";
-import { isDense, memoryOrder, sliceView } from "../tensor/view.js";
+import { checkShape, formatShape, normalizeDim } from "../tensor/shape.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { unsqueeze } from "./reshape.js";
-import { copyCall, narrow } from "./slice.js";
-
-interface ConcatAttributes {
-  readonly dim: number;
-  /** Extent of each input along `dim`. */
-  readonly extents: readonly number[];
-}
-
-const concatOp: KernelOp<ConcatAttributes> = {
-  kind: "kernel",
-  name: "concat",
-  lower: (context) => {
-    const { dim, extents } = context.attributes;
-    const sources = extents.map((_, i) => context.input(i));
-    // The memory order of the first input, so that a channels-last feature map stays one.
-    const output = context.output(isDense(sources[0].view) ? memoryOrder(sources[0].view) : undefined);
-    let start = 0;
-    sources.forEach((source, i) => {
-      const offset = start;
-      const ranges = source.view.shape.map((length, d) => ({
-        start: d === dim ? offset : 0,
-        length,
-        step: 1,
-      }));
-      if (sizeOf(source.view.shape) > 0) {
-        context.emit(copyCall(source, { ...output, view: sliceView(output.view, ranges) }));
-      }
-      start += extents[i];
-    });
-  },
-  gradient: ({ gradient, attributes: { dim, extents }, needs }) => {
-    let start = 0;
-    return extents.map((extent, i) => {
-      const part = needs(i) ? narrow(gradient, dim, start, extent) : undefined;
-      start += extent;
-      return part;
-    });
-  },
-};
+import { place } from "./slice.js";
 
 /**
  * Joins tensors along `dim`; the other extents and the dtypes are equal.
@@ -64,13 +24,15 @@ export function concat(tensors: readonly Tensor[], dim = 0): Tensor {
     requireSameDType(first.dtype, x.dtype);
   }
   if (tensors.length === 1) return first;
-  const extents = tensors.map((x) => x.shape[d]);
-  const shape = first.shape.with(
-    d,
-    extents.reduce((sum, extent) => sum + extent, 0),
-  );
+  let end = 0;
+  const places = tensors.map((x) => {
+    const start = end;
+    end += x.shape[d];
+    return x.shape.map((length, i) => ({ start: i === d ? start : 0, length, step: 1 }));
+  });
+  const shape = first.shape.with(d, end);
   checkShape(shape, "concat");
-  return createNode(concatOp, tensors, { dim: d, extents }, shape, first.dtype);
+  return place(tensors, places, shape, 0);
 }
 
 function requireSameDType(a: DType, b: DType): void {

@@ -4,10 +4,11 @@ import type { KernelOp } from "../tensor/op.js";
 import { broadcastShapes, formatShape, sizeOf } from "../tensor/shape.js";
 import { createNode, type Tensor } from "../tensor/tensor.js";
 import { expand } from "./broadcast.js";
-import { add, ge, mul, where } from "./elementwise.js";
+import { composite } from "./composite.js";
+import { add, ge, mul, sub, where } from "./elementwise.js";
 import { requireFloat } from "./promotion.js";
 import { dropout, type Generator } from "./random.js";
-import { softmax } from "./reduce.js";
+import { softmax, sum } from "./reduce.js";
 import { reshape, squeeze, transpose, unsqueeze } from "./reshape.js";
 import { iota } from "./source.js";
 
@@ -131,15 +132,32 @@ export function scaledDotProductAttention(
   }
   // Scaling the queries touches L·E elements, scaling the scores L·S.
   const factor = scale ?? 1 / Math.sqrt(q.shape[q.rank - 1]);
-  let scores = matmul(mul(q, factor), transpose(k, -1, -2));
-  if (mask) {
-    scores = mask.dtype === "bool" ? where(mask, scores, Number.NEGATIVE_INFINITY) : add(scores, mask);
-  }
-  if (causal) {
-    const { shape, device, rank } = scores;
-    const visible = ge(iota(rank - 2, shape, device), iota(rank - 1, shape, device));
-    scores = where(visible, scores, Number.NEGATIVE_INFINITY);
-  }
-  const weights = dropout(softmax(scores, -1), p, { generator });
-  return matmul(weights, v);
+  const scores = matmul(mul(q, factor), transpose(k, -1, -2));
+  const allowed = mask?.dtype === "bool" ? mask : undefined;
+  const biased = mask && !allowed ? add(scores, mask) : scores;
+  const shape = allowed ? broadcastShapes(scores.shape, allowed.shape, op) : biased.shape;
+  const inputs = allowed ? [expand(biased, shape), allowed] : [biased];
+  const weights = maskedSoftmax(inputs, { causal });
+  return matmul(dropout(weights, p, { generator }), v);
 }
+
+/**
+ * softmax over the last dimension of the positions that `mask` (input 1, bool, broadcasts) and causality allow.
+ * The weights of the others are 0, and so their gradients are without masking again.
+ */
+const maskedSoftmax = composite<{ readonly causal: boolean }>({
+  forward: ([scores, mask], { causal }) => {
+    const { shape, device, rank } = scores;
+    let visible = scores;
+    if (mask) visible = where(mask, visible, Number.NEGATIVE_INFINITY);
+    if (causal) {
+      const past = ge(iota(rank - 2, shape, device), iota(rank - 1, shape, device));
+      visible = where(past, visible, Number.NEGATIVE_INFINITY);
+    }
+    return softmax(visible, -1);
+  },
+  gradient: ({ output: y, gradient }) => [
+    mul(y, sub(gradient, sum(mul(gradient, y), -1, { keepdim: true }))),
+    undefined,
+  ],
+});

@@ -10,7 +10,7 @@ const sliceOp: ViewOp<{ readonly ranges: readonly SliceRange[] }> = {
   kind: "view",
   name: "slice",
   apply: (input, { ranges }) => sliceView(input, ranges),
-  gradient: ({ inputs: [x], gradient, attributes: { ranges } }) => [place(gradient, ranges, x.shape, 0)],
+  gradient: ({ inputs: [x], gradient, attributes: { ranges } }) => [place([gradient], [ranges], x.shape, 0)],
 };
 
 function take(x: Tensor, ranges: readonly SliceRange[]): Tensor {
@@ -30,28 +30,74 @@ function takeAlong(x: Tensor, dim: number, range: SliceRange): Tensor {
 }
 
 interface PlaceAttributes {
-  readonly ranges: readonly SliceRange[];
+  /** Where each input lies in the output; the places are disjoint. */
+  readonly places: readonly (readonly SliceRange[])[];
+  /** What the elements outside of all places are. */
   readonly value: number;
 }
 
 const placeOp: KernelOp<PlaceAttributes> = {
   kind: "kernel",
-  name: "pad",
+  name: "place",
   lower: (context) => {
-    const { ranges, value } = context.attributes;
-    const source = context.input(0);
-    const output = context.output(isDense(source.view) ? memoryOrder(source.view) : undefined);
-    if (sizeOf(source.view.shape) < sizeOf(output.view.shape)) context.emit(fillCall(output, value));
-    if (sizeOf(source.view.shape) > 0) {
-      context.emit(copyCall(source, { ...output, view: sliceView(output.view, ranges) }));
-    }
+    const { places, value } = context.attributes;
+    const sources = places.map((_, i) => context.input(i));
+    // The memory order of the first input, so that a channels-last feature map stays one.
+    const first = sources[0].view;
+    const output = context.output(isDense(first) ? memoryOrder(first) : undefined);
+    const covered = sources.reduce((sum, { view }) => sum + sizeOf(view.shape), 0);
+    if (covered < sizeOf(output.view.shape)) context.emit(fillCall(output, value));
+    sources.forEach((source, i) => {
+      if (sizeOf(source.view.shape) === 0) return;
+      context.emit(copyCall(source, { ...output, view: sliceView(output.view, places[i]) }));
+    });
   },
-  gradient: ({ gradient, attributes: { ranges } }) => [take(gradient, ranges)],
+  gradient: ({ gradient, attributes: { places }, needs }) =>
+    places.map((ranges, i) => (needs(i) ? take(gradient, ranges) : undefined)),
 };
 
-/** A tensor of `shape` that holds x at `ranges` and `value` elsewhere. */
-function place(x: Tensor, ranges: readonly SliceRange[], shape: Shape, value: number): Tensor {
-  return createNode(placeOp, [x], { ranges, value }, shape, x.dtype);
+/** A tensor of `shape` that holds each part at its place (disjoint from the others') and `value` elsewhere. */
+export function place(
+  parts: readonly Tensor[],
+  places: readonly (readonly SliceRange[])[],
+  shape: Shape,
+  value: number,
+): Tensor {
+  return createNode(placeOp, parts, { places, value }, shape, parts[0].dtype);
+}
+
+/**
+ * a + b as one placement, if both are parts placed among zeros that do not overlap: what the gradients of the
+ * parts of one tensor are. Saves filling and adding whole tensors.
+ */
+export function sumOfPlaced(a: Tensor, b: Tensor): Tensor | undefined {
+  const [first, second] = [placement(a), placement(b)];
+  if (first === undefined || second === undefined) return undefined;
+  const apart = first.places.every((p) => second.places.every((q) => disjoint(p, q)));
+  if (!apart) return undefined;
+  const parts = [...a.node!.inputs, ...b.node!.inputs];
+  return place(parts, [...first.places, ...second.places], a.shape, 0);
+}
+
+/** How a lazy tensor was placed among zeros. */
+function placement({ node, storage }: Tensor): PlaceAttributes | undefined {
+  if (storage !== undefined || node?.op !== placeOp) return undefined;
+  const attributes = node.attributes as PlaceAttributes;
+  return attributes.value === 0 ? attributes : undefined;
+}
+
+function disjoint(a: readonly SliceRange[], b: readonly SliceRange[]): boolean {
+  return a.some((range, i) => {
+    const [low, high] = bounds(range);
+    const [otherLow, otherHigh] = bounds(b[i]);
+    return high < otherLow || otherHigh < low;
+  });
+}
+
+/** The smallest and the largest index taken. */
+function bounds({ start, length, step }: SliceRange): [number, number] {
+  const last = start + (length - 1) * step;
+  return [Math.min(start, last), Math.max(start, last)];
 }
 
 function fillCall(output: Operand, value: number): MapCall {
@@ -150,7 +196,7 @@ export function pad(x: Tensor, widths: readonly (readonly [number, number])[], v
   const shape = x.shape.map((extent, i) => widths[i][0] + extent + widths[i][1]);
   checkShape(shape, "pad");
   const ranges = x.shape.map((extent, i) => ({ start: widths[i][0], length: extent, step: 1 }));
-  return place(x, ranges, shape, value);
+  return place([x], [ranges], shape, value);
 }
 
 /** Cuts x along `dim` into parts of `size` (the last may be smaller), or of the given sizes. */

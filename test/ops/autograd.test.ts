@@ -74,6 +74,17 @@ describe("backward", () => {
     expect(await dy.tolist()).toEqual([6, 12]);
   });
 
+  it("puts the gradients of a tensor's parts together without adding whole tensors", async () => {
+    const x = parameter([1, 2, 3, 4]);
+    const [a, b] = x.split(2);
+    a.mul(b).sum().backward();
+    expect(x.grad!.node!.op.name).toBe("place");
+    expect(await x.grad!.tolist()).toEqual([3, 4, 1, 2]);
+    const y = parameter([1, 2, 3]);
+    y.slice(0, 0, 2).add(y.slice(0, 1)).square().sum().backward();
+    expect(await y.grad!.tolist()).toEqual([6, 16, 10]);
+  });
+
   it("forgets the graph of a loss when a step flushes it", () => {
     const x = parameter([1]);
     const loss = x.square().sum();
