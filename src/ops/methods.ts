@@ -169,6 +169,9 @@ const valueMethods: Pick<
     return copy;
   },
   dispose() {
+    // A value that waits to be written into freed memory would make the next step fail.
+    this.pending = undefined;
+    sessionOf(this.device).pending.delete(this);
     this.storage?.dispose();
     this.node = undefined;
     this.grad = undefined;

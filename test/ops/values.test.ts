@@ -1,10 +1,11 @@
 /** Values, shapes, dtypes and errors of the ops, on the reference device. */
 import { beforeAll, describe, expect, it } from "vitest";
+import { flush } from "../../src/compiler/realize.js";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import * as ops from "../../src/ops/index.js";
 import { type NestedValues, Tensor } from "../../src/ops/methods.js";
-import { ArgumentError, DTypeError, ShapeError } from "../../src/tensor/errors.js";
+import { ArgumentError, DTypeError, ShapeError, StaleTensorError } from "../../src/tensor/errors.js";
 import { RuntimeScalar } from "../../src/tensor/op.js";
 
 let device: Device;
@@ -353,7 +354,10 @@ describe("methods", () => {
     x.assign(t([5, 6]));
     await near(x, [5, 6]);
     await near(copy, [1, 2]);
+    x.assign(t([7, 8]));
     x.dispose();
+    flush(device);
+    await expect(x.data()).rejects.toThrow(StaleTensorError);
     await near(copy, [1, 2]);
     expect(x.toString()).toContain("[2]");
     const other = await copy.to(await openReference());
