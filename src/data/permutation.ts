@@ -31,15 +31,15 @@ export function permutation(length: number, seed: number, epoch: number): Int32A
 }
 
 function words(seed: number, epoch: number): () => number {
-  const key = [seed >>> 0, Math.floor(seed / wordRange) >>> 0] as const;
+  const key = [seed % wordRange, Math.floor(seed / wordRange)] as const;
   let block = 0;
   let at = 4;
-  let values: ArrayLike<number> = [];
+  let values: readonly number[] = [];
   return () => {
     if (at === 4) {
       values = philox([block++, 0, epoch, shuffleStream], key);
       at = 0;
     }
-    return values[at++] >>> 0;
+    return values[at++];
   };
 }

@@ -45,6 +45,12 @@ test("a permutation has every number once and depends on seed and epoch only", (
   }
 });
 
+test("known permutations, computed by an independent program in Python", () => {
+  expect([...permutation(10, 42, 0)]).toEqual([4, 2, 5, 1, 3, 0, 9, 7, 6, 8]);
+  expect([...permutation(10, 42, 1)]).toEqual([7, 2, 3, 8, 5, 6, 4, 0, 9, 1]);
+  expect([...permutation(10, 2 ** 40 + 7, 3)]).toEqual([6, 8, 5, 9, 0, 4, 3, 2, 7, 1]);
+});
+
 test("all orders of four samples are about equally likely", () => {
   const counts = new Map<string, number>();
   const draws = 24_000;
