@@ -1,0 +1,27 @@
+/** gather and scatterAdd. */
+import { IndexError } from "../../tensor/errors.js";
+import type { GatherCall, ScatterAddCall } from "../kernel.js";
+import type { Memory } from "./expression.js";
+import { positions } from "./walk.js";
+
+/** @returns the error for the first index outside the axis, if there is one; such elements are left out. */
+export function gatherScatter(call: GatherCall | ScatterAddCall, memory: Memory): IndexError | undefined {
+  const { kernel, source, index, output, axisStride, axisSize } = call;
+  const [from, at, to] = [memory(source.slot), memory(index.slot), memory(output.slot)];
+  const [sources, indices, outputs] = [source, index, output].map(({ view }) => positions(view));
+  let error: IndexError | undefined;
+  indices.forEach((position, i) => {
+    const chosen = at[position];
+    if (chosen < 0 || chosen >= axisSize) {
+      error ??= new IndexError(`index ${chosen} is out of range for an axis of size ${axisSize}`, {
+        op: kernel,
+        device: "reference",
+      });
+    } else if (kernel === "gather") {
+      to[outputs[i]] = from[sources[i] + chosen * axisStride];
+    } else {
+      to[outputs[i] + chosen * axisStride] += from[sources[i]];
+    }
+  });
+  return error;
+}

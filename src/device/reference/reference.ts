@@ -1,0 +1,195 @@
+/**
+ * The reference device: every kernel in plain TypeScript, float32 tensors held and computed in float64. It is the
+ * oracle of the tests, the device for gradient checks, and the last resort where nothing faster runs.
+ */
+import type { DType, TypedArray } from "../../tensor/dtype.js";
+import { DeviceError, type IndexError, ShapeError } from "../../tensor/errors.js";
+import type { Device, DeviceBuffer, DeviceInfo, Executable, LossReason, MemoryReport } from "../device.js";
+import type { KernelCall, Program } from "../kernel.js";
+import { map, reduce } from "./elementwise.js";
+import type { Memory } from "./expression.js";
+import { gatherScatter } from "./indexing.js";
+import { pool, poolGrad } from "./pool.js";
+import { conv, matmul } from "./products.js";
+
+class ReferenceBuffer implements DeviceBuffer {
+  readonly dtype: DType;
+  readonly size: number;
+  data: TypedArray | undefined;
+
+  constructor(dtype: DType, size: number) {
+    this.dtype = dtype;
+    this.size = size;
+    this.data = arrayFor(dtype, size);
+  }
+}
+
+interface ReferenceExecutable extends Executable {
+  /** One array per temporary; indexed by slot − leafCount. */
+  readonly temporaries: readonly TypedArray[];
+}
+
+function arrayFor(dtype: DType, size: number): TypedArray {
+  switch (dtype) {
+    case "float32":
+      return new Float64Array(size);
+    case "int32":
+      return new Int32Array(size);
+    case "int8":
+      return new Int8Array(size);
+    default:
+      return new Uint8Array(size);
+  }
+}
+
+class ReferenceDevice implements Device {
+  readonly name = "reference";
+  readonly info: DeviceInfo = {
+    description: "plain TypeScript in float64, for checking",
+    convLayout: "channels-first",
+    details: { threads: 1, precision: "float64" },
+  };
+  readonly lost = new Promise<LossReason>(() => {});
+  readonly #live = new Set<ReferenceBuffer>();
+  readonly #executables = new Set<Executable>();
+  #liveBytes = 0;
+  #temporaryBytes = 0;
+  #peakBytes = 0;
+  #allocations = 0;
+  #closed = false;
+  /** Found by a run, thrown by the next read. */
+  #failure: IndexError | undefined;
+
+  allocate(dtype: DType, size: number): DeviceBuffer {
+    this.#checkOpen();
+    const buffer = new ReferenceBuffer(dtype, size);
+    this.#live.add(buffer);
+    this.#allocations++;
+    this.#liveBytes += buffer.data!.byteLength;
+    this.#notePeak();
+    return buffer;
+  }
+
+  free(buffer: DeviceBuffer): void {
+    const own = buffer as ReferenceBuffer;
+    if (!this.#live.delete(own)) return;
+    this.#liveBytes -= own.data!.byteLength;
+    own.data = undefined;
+  }
+
+  write(buffer: DeviceBuffer, data: TypedArray): void {
+    this.#checkOpen();
+    if (data.length !== buffer.size) {
+      throw new ShapeError(`${data.length} elements given for a buffer of ${buffer.size}`, { op: "write" });
+    }
+    this.#dataOf(buffer).set(data);
+  }
+
+  async read(buffer: DeviceBuffer): Promise<TypedArray> {
+    this.#checkOpen();
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure) throw failure;
+    return this.#dataOf(buffer).slice();
+  }
+
+  prepare(program: Program): Executable {
+    this.#checkOpen();
+    const temporaries = program.slots
+      .slice(program.leafCount)
+      .map(({ dtype, size }) => arrayFor(dtype, size));
+    const executable: ReferenceExecutable = { program, temporaries };
+    this.#executables.add(executable);
+    this.#temporaryBytes += bytesOf(temporaries);
+    this.#notePeak();
+    return executable;
+  }
+
+  release(executable: Executable): void {
+    if (!this.#executables.delete(executable)) return;
+    this.#temporaryBytes -= bytesOf((executable as ReferenceExecutable).temporaries);
+  }
+
+  run(executable: Executable, leaves: readonly DeviceBuffer[], scalars: readonly number[]): void {
+    this.#checkOpen();
+    const { program, temporaries } = executable as ReferenceExecutable;
+    const arrays = leaves.map((buffer) => this.#dataOf(buffer));
+    const memory: Memory = (slot) =>
+      slot < program.leafCount ? arrays[slot] : temporaries[slot - program.leafCount];
+    for (const call of program.calls) {
+      const failure = runCall(call, memory, scalars);
+      this.#failure ??= failure;
+    }
+  }
+
+  memory(): MemoryReport {
+    return {
+      liveBuffers: this.#live.size,
+      liveBytes: this.#liveBytes,
+      peakBytes: this.#peakBytes,
+      reservedBytes: this.#liveBytes + this.#temporaryBytes,
+      allocations: this.#allocations,
+      executables: this.#executables.size,
+    };
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const buffer of this.#live) buffer.data = undefined;
+    this.#live.clear();
+    this.#executables.clear();
+    this.#liveBytes = 0;
+    this.#temporaryBytes = 0;
+  }
+
+  #dataOf(buffer: DeviceBuffer): TypedArray {
+    const { data } = buffer as ReferenceBuffer;
+    if (data === undefined) throw new DeviceError("the buffer was freed", { device: this.name });
+    return data;
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new DeviceError("the device is closed", { device: this.name });
+  }
+
+  #notePeak(): void {
+    this.#peakBytes = Math.max(this.#peakBytes, this.#liveBytes + this.#temporaryBytes);
+  }
+}
+
+function bytesOf(arrays: readonly TypedArray[]): number {
+  return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0);
+}
+
+function runCall(call: KernelCall, memory: Memory, scalars: readonly number[]): IndexError | undefined {
+  switch (call.kernel) {
+    case "map":
+      map(call, memory, scalars);
+      return undefined;
+    case "reduce":
+      reduce(call, memory, scalars);
+      return undefined;
+    case "matmul":
+      matmul(call, memory);
+      return undefined;
+    case "conv":
+    case "convGradInput":
+    case "convGradWeight":
+      conv(call, memory);
+      return undefined;
+    case "pool":
+      pool(call, memory);
+      return undefined;
+    case "poolGrad":
+      poolGrad(call, memory);
+      return undefined;
+    case "gather":
+    case "scatterAdd":
+      return gatherScatter(call, memory);
+  }
+}
+
+/** Opens a reference device; each has memory of its own. */
+export function openReference(): Device {
+  return new ReferenceDevice();
+}

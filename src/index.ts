@@ -1,0 +1,32 @@
+/** The public face: tensors and their ops, devices, gradients, jit. Layers, optimizers and data have sub-paths. */
+export { backward, grad } from "./autograd/backward.js";
+export { type DebugOptions, setDebug } from "./compiler/debug.js";
+export { type JitResult, jit, onReplay } from "./compiler/jit.js";
+export { assign, compileCount, flush, leaf, memory, readExact, realize, totalCost } from "./compiler/realize.js";
+export type {
+  Device,
+  DeviceBuffer,
+  DeviceInfo,
+  Executable,
+  LossReason,
+  MemoryReport,
+} from "./device/device.js";
+export type { Cost, KernelCall, Program } from "./device/kernel.js";
+export { openReference } from "./device/reference/reference.js";
+export {
+  type Choice,
+  type DeviceChoice,
+  type DeviceName,
+  type DeviceReport,
+  listDevices,
+  type OpenOptions,
+  openDevice,
+} from "./device/select.js";
+export { openWasm, type WasmOptions } from "./device/wasm/wasm.js";
+export * from "./ops/index.js";
+export { Tensor } from "./ops/methods.js";
+export type { DType, TypedArray } from "./tensor/dtype.js";
+export * from "./tensor/errors.js";
+export { RuntimeScalar } from "./tensor/op.js";
+export type { Shape } from "./tensor/shape.js";
+export { noGrad } from "./tensor/tensor.js";
