@@ -1,0 +1,70 @@
+/** Augmentation on the host: images moved by a few pixels, the same in every run with the same seed. */
+import type { Dataset, HostTensor } from "../data/index.js";
+import { newArray } from "../tensor/dtype.js";
+import { ArgumentError, ShapeError } from "../tensor/errors.js";
+import { philox } from "../tensor/philox.js";
+import { formatShape } from "../tensor/shape.js";
+
+/** Last word of Philox' counter; tensors have 0 there and the loader's shuffle 1, so that streams never meet. */
+const shiftStream = 2;
+
+export interface RandomShiftOptions {
+  /** Largest shift in either direction. */
+  readonly pixels: number;
+  readonly seed: number;
+  /** The epoch a batch is drawn for, so that an image moves differently each time: `() => loader.state().epoch`. */
+  readonly epoch: () => number;
+  /** What fills the uncovered border; default 0. For normalised images the value of the background. */
+  readonly fill?: number;
+}
+
+/**
+ * A dataset whose first tensor, images [N, C, H, W], is shifted by up to `pixels` in both directions. The shift depends
+ * on seed, epoch and sample number only: a resumed run sees the same images.
+ *
+ * @throws ArgumentError for a negative or fractional `pixels`, ShapeError if the first tensor is not [N, C, H, W].
+ */
+export function randomShift(dataset: Dataset, options: RandomShiftOptions): Dataset {
+  const { pixels, seed, epoch, fill = 0 } = options;
+  if (!Number.isInteger(pixels) || pixels < 0) {
+    throw new ArgumentError(`pixels is a non-negative integer, got ${pixels}`, { op: "randomShift" });
+  }
+  const key = [seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0] as const;
+  const extent = 2 * pixels + 1;
+  return {
+    length: dataset.length,
+    batch(indices) {
+      const [images, ...rest] = dataset.batch(indices);
+      if (images.shape.length !== 4) {
+        throw new ShapeError(`images are [N, C, H, W], got ${formatShape(images.shape)}`, {
+          op: "randomShift",
+        });
+      }
+      const shifts = Array.from(indices, (index) => {
+        const [dx, dy] = philox([index, 0, epoch(), shiftStream], key);
+        return [((dx >>> 0) % extent) - pixels, ((dy >>> 0) % extent) - pixels] as const;
+      });
+      return [shifted(images, shifts, fill), ...rest];
+    },
+  };
+}
+
+function shifted(
+  { dtype, shape, data }: HostTensor,
+  shifts: readonly (readonly [number, number])[],
+  fill: number,
+): HostTensor {
+  const [, channels, height, width] = shape;
+  const result = newArray(dtype, data.length).fill(fill);
+  shifts.forEach(([dx, dy], n) => {
+    const from = Math.max(0, -dx);
+    const to = Math.min(width, width - dx);
+    for (let c = 0; c < channels; c++) {
+      for (let y = Math.max(0, -dy); y < Math.min(height, height - dy); y++) {
+        const row = ((n * channels + c) * height + y) * width;
+        result.set(data.subarray(row + from, row + to), row + dy * width + from + dx);
+      }
+    }
+  });
+  return { dtype, shape, data: result };
+}

@@ -1,0 +1,7 @@
+/** `wattgrad/train`: the training loop, its metrics and stop conditions, and evaluation. */
+export { type RandomShiftOptions, randomShift } from "./augment.js";
+export { type EvaluateOptions, type Evaluation, evaluate, type Loss } from "./evaluate.js";
+export { type Callback, type CheckpointOptions, type FitOptions, type FitReport, fit } from "./fit.js";
+export type { EpochRecord, FitState, Scores, StepRecord } from "./history.js";
+export { accuracy, type Metric } from "./metrics.js";
+export { lossReached, type PatienceOptions, patience, type StopCondition, timeLimit } from "./stop.js";
