@@ -1,0 +1,30 @@
+/** `wattgrad info`: which devices there are, what each supports, and why one is not available. */
+import Table from "cli-table3";
+import { Command } from "commander";
+import { listDevices } from "../../device/select.js";
+import { jsonOption } from "../options.js";
+import { requireWritableFile, standardOutput, writeJson } from "../output.js";
+import { packageVersion } from "../package.js";
+
+export function infoCommand(): Command {
+  return new Command("info")
+    .description("list the devices found here, and why one is not available")
+    .addOption(jsonOption())
+    .addHelpText("after", "\nExamples:\n  wattgrad info\n  wattgrad info --json -")
+    .action(runInfo);
+}
+
+async function runInfo({ json }: { json?: string }): Promise<void> {
+  if (json !== undefined && json !== standardOutput) await requireWritableFile(json);
+  const devices = await listDevices();
+  const report = { wattgrad: packageVersion(), engine: `Node.js ${process.version}`, devices };
+  if (json !== standardOutput) {
+    const table = new Table({ head: ["device", "available", "what it is"], style: { head: [], border: [] } });
+    for (const { name, available, reason, description, details } of devices) {
+      const facts = Object.entries(details ?? {}).map(([key, value]) => `${key}: ${value}`);
+      table.push([name, available ? "yes" : "no", [description ?? reason ?? "", ...facts].join("\n")]);
+    }
+    process.stdout.write(`wattgrad ${report.wattgrad} on ${report.engine}\n${table}\n`);
+  }
+  if (json !== undefined) await writeJson(json, report);
+}

@@ -1,0 +1,221 @@
+/** `wattgrad train`: trains a classifier of handwritten digits and saves it. */
+import { join } from "node:path";
+import { Command, Option } from "commander";
+import { totalCost } from "../../compiler/realize.js";
+import { DataLoader, ImageDataset, loadMnist, type Mnist, mnistNormalization } from "../../data/index.js";
+import type { Device } from "../../device/device.js";
+import { type DeviceChoice, openDevice } from "../../device/select.js";
+import { imageClassifiers } from "../../models/index.js";
+import { crossEntropy, type Module } from "../../nn/index.js";
+import { manualSeed } from "../../ops/index.js";
+import { AdamW, cosine } from "../../optim/index.js";
+import { listCheckpoints } from "../../train/checkpoint.js";
+import {
+  accuracy,
+  evaluate,
+  type FitReport,
+  fit,
+  lossReached,
+  patience,
+  randomShift,
+  type StopCondition,
+  timeLimit,
+} from "../../train/index.js";
+import { InterruptedError, UsageError } from "../exit.js";
+import { listenForInterrupt } from "../interrupt.js";
+import { saveModelFile } from "../model_file.js";
+import { dataOption, deviceOption, integerFrom, jsonOption, positiveNumber } from "../options.js";
+import { requireWritableDirectory, requireWritableFile, standardOutput, writeJson } from "../output.js";
+import { shippedMnist } from "../package.js";
+import { showProgress } from "../progress.js";
+import { printReport, type TrainReport } from "../report.js";
+
+interface TrainOptions {
+  readonly model: string;
+  readonly data?: string;
+  readonly epochs?: number;
+  readonly batchSize: number;
+  readonly lr: number;
+  readonly seed: number;
+  readonly device: DeviceChoice;
+  readonly out?: string;
+  readonly json?: string;
+  readonly checkpoint?: string;
+  readonly checkpointSteps?: number;
+  readonly resume?: boolean;
+  readonly quiet?: boolean;
+  readonly timeLimit?: number;
+  readonly targetLoss?: number;
+  readonly patience?: number;
+}
+
+/** Without --epochs: about this many images are trained on in all, small sets seeing more epochs of them. */
+const sampleBudget = 120_000;
+const minimumEpochs = 3;
+/** AdamW's decay; much larger than for big models because the training set is small. */
+const weightDecay = 0.01;
+/** Share of the steps in which the learning rate rises from 0. */
+const warmupShare = 0.1;
+/** Augmentation: each image moves by up to so many pixels. */
+const shiftPixels = 2;
+const testBatchSize = 250;
+
+const examples = `
+Examples:
+  wattgrad train                                  a small CNN on the shipped images
+  wattgrad train --model mlp --epochs 5 --json -
+  wattgrad train --data mnist --checkpoint run    60,000 images, with checkpoints
+  wattgrad train --data mnist --checkpoint run --resume`;
+
+export function trainCommand(): Command {
+  return new Command("train")
+    .description("train a classifier of handwritten digits (MNIST)")
+    .addOption(
+      new Option("--model <name>", "architecture").choices(Object.keys(imageClassifiers)).default("cnn"),
+    )
+    .addOption(dataOption())
+    .option("--epochs <n>", "passes over the training images (default: by their number)", integerFrom(1))
+    .option("--batch-size <n>", "images per step", integerFrom(1), 64)
+    .option("--lr <rate>", "highest learning rate", positiveNumber, 0.003)
+    .option("--seed <n>", "of weights, order and augmentation", integerFrom(0), 0)
+    .addOption(deviceOption())
+    .option("--out <file>", "where to save the model (default: models/mnist-<model>.safetensors)")
+    .addOption(jsonOption())
+    .option("--checkpoint <dir>", "save checkpoints here, after every epoch and on Ctrl-C")
+    .option("--checkpoint-steps <n>", "also save one every n steps", integerFrom(1))
+    .option("--resume", "go on from the newest checkpoint in --checkpoint")
+    .option("--time-limit <seconds>", "stop training after this time", positiveNumber)
+    .option("--target-loss <loss>", "stop when an epoch's training loss is this low", positiveNumber)
+    .option("--patience <n>", "stop when the training loss has not improved for n epochs", integerFrom(1))
+    .option("--quiet", "no progress and no table")
+    .addHelpText("after", examples)
+    .action(runTrain);
+}
+
+async function runTrain(options: TrainOptions): Promise<void> {
+  const out = options.out ?? join("models", `mnist-${options.model}.safetensors`);
+  await checkOptions(options, out);
+  const directory = options.data ?? shippedMnist();
+  const train = await loadMnist(directory, { split: "train" });
+  const test = await loadMnist(directory, { split: "test" });
+  const device = await openDevice(options.device);
+  const interrupt = listenForInterrupt(() =>
+    process.stderr.write("\nwattgrad: stopping after this step; press Ctrl-C again to exit at once\n"),
+  );
+  try {
+    manualSeed(options.seed);
+    const model = imageClassifiers[options.model]({ device });
+    const trained = await trainModel(options, device, model, train, interrupt.signal);
+    if (trained.report.aborted) throw new InterruptedError(describeInterruption(options, trained.report));
+    const data = new DataLoader(new ImageDataset(test.images, test.labels, mnistNormalization), {
+      device,
+      batchSize: testBatchSize,
+    });
+    const tested = await evaluate({ model, data, loss: crossEntropy, metrics: { accuracy } });
+    await saveModelFile(out, options.model, model, mnistNormalization);
+    const report: TrainReport = {
+      testAccuracy: tested.metrics.accuracy,
+      samplesPerSecond: trained.report.samplesPerSecond,
+      flopsPerSample: trained.flopsPerSample,
+      parameters: model.parameterCount(),
+      peakBytes: device.memory().peakBytes,
+      seconds: trained.report.seconds,
+      device: device.name,
+      modelFile: out,
+    };
+    if (!options.quiet) {
+      const stream = options.json === standardOutput ? process.stderr : process.stdout;
+      printReport(stream, report, {
+        testSamples: tested.samples,
+        stoppedBecause: trained.report.stoppedBecause,
+        device: device.info.description,
+      });
+    }
+    if (options.json !== undefined) await writeJson(options.json, report);
+  } finally {
+    interrupt.dispose();
+    device.close();
+  }
+}
+
+/** Everything that can be known to fail is found before any time is spent on training. */
+async function checkOptions(options: TrainOptions, out: string): Promise<void> {
+  const { checkpoint, resume, checkpointSteps, json } = options;
+  if (resume && checkpoint === undefined) throw new UsageError("--resume needs --checkpoint DIR");
+  if (checkpointSteps !== undefined && checkpoint === undefined) {
+    throw new UsageError("--checkpoint-steps needs --checkpoint DIR");
+  }
+  await requireWritableFile(out);
+  if (json !== undefined && json !== standardOutput) await requireWritableFile(json);
+  if (checkpoint === undefined) return;
+  await requireWritableDirectory(checkpoint);
+  if (!resume && (await listCheckpoints(checkpoint)).length > 0) {
+    throw new UsageError(`${checkpoint} has checkpoints of an earlier run; add --resume or choose another`);
+  }
+}
+
+async function trainModel(
+  options: TrainOptions,
+  device: Device,
+  model: Module,
+  { images, labels }: Mnist,
+  signal: AbortSignal,
+): Promise<{ report: FitReport; flopsPerSample: number | null }> {
+  const { seed, batchSize, checkpoint } = options;
+  const dataset = randomShift(new ImageDataset(images, labels, mnistNormalization), {
+    pixels: shiftPixels,
+    seed,
+    epoch: () => loader.state().epoch,
+    fill: -mnistNormalization.mean / mnistNormalization.std,
+  });
+  const loader: DataLoader = new DataLoader(dataset, { device, batchSize, shuffle: { seed } });
+  const epochs = options.epochs ?? Math.max(minimumEpochs, Math.round(sampleBudget / dataset.length));
+  const steps = epochs * loader.length;
+  let samples = 0;
+  const flopsBefore = totalCost(device).flops;
+  // biome-ignore lint/suspicious/noFocusedTests: this fit trains; it is not the test function of that name.
+  const report = await fit({
+    model,
+    optimizer: new AdamW(model.parameters(), { lr: options.lr, weightDecay }),
+    train: loader,
+    loss: crossEntropy,
+    metrics: { accuracy },
+    epochs,
+    schedule: cosine({ steps, warmup: Math.ceil(steps * warmupShare) }),
+    stop: stopConditions(options),
+    signal,
+    ...(checkpoint !== undefined && {
+      checkpoint: {
+        directory: checkpoint,
+        everyEpochs: 1,
+        everySteps: options.checkpointSteps,
+        resume: options.resume,
+      },
+    }),
+    callbacks: [
+      {
+        onStep(record) {
+          samples += record.samples;
+        },
+      },
+      ...(options.quiet ? [] : [showProgress()]),
+    ],
+  });
+  const flops = totalCost(device).flops - flopsBefore;
+  // A resumed run that was already complete trains on nothing: then it is unknown, not 0.
+  return { report, flopsPerSample: samples > 0 ? flops / samples : null };
+}
+
+function stopConditions(options: TrainOptions): StopCondition[] {
+  const conditions: StopCondition[] = [];
+  if (options.timeLimit !== undefined) conditions.push(timeLimit(options.timeLimit));
+  if (options.targetLoss !== undefined) conditions.push(lossReached(options.targetLoss));
+  if (options.patience !== undefined) conditions.push(patience({ epochs: options.patience }));
+  return conditions;
+}
+
+function describeInterruption({ checkpoint }: TrainOptions, { steps }: FitReport): string {
+  const where = `interrupted after step ${steps}`;
+  if (checkpoint === undefined) return `${where}; nothing was saved (--checkpoint DIR would have)`;
+  return `${where}; the same command with --resume goes on from ${checkpoint}`;
+}

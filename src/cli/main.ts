@@ -1,0 +1,43 @@
+#!/usr/bin/env node
+/** `wattgrad`: the command line program. Each command is a file in commands/. */
+import { Command, CommanderError } from "commander";
+import { evalCommand } from "./commands/eval.js";
+import { infoCommand } from "./commands/info.js";
+import { trainCommand } from "./commands/train.js";
+import { exitCodeHelp, exitCodes, InterruptedError, lineOf, UsageError } from "./exit.js";
+import { packageVersion } from "./package.js";
+
+const examples = `
+Examples:
+  wattgrad train                            train a small CNN on the shipped MNIST images
+  wattgrad train --data mnist --out cnn.safetensors
+  wattgrad eval models/mnist-cnn.safetensors
+  wattgrad info`;
+
+function program(): Command {
+  const root = new Command("wattgrad")
+    .description("Train and run neural networks on the CPU through WebAssembly SIMD.")
+    .version(packageVersion())
+    .addHelpText("after", examples + exitCodeHelp)
+    // Errors are thrown, and printed below as one line.
+    .exitOverride()
+    .configureOutput({ outputError: () => {} });
+  for (const command of [trainCommand(), evalCommand(), infoCommand()]) {
+    root.addCommand(command.copyInheritedSettings(root).addHelpText("after", exitCodeHelp));
+  }
+  return root;
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.success : exitCodes.usage;
+  if (error instanceof UsageError) return exitCodes.usage;
+  return error instanceof InterruptedError ? exitCodes.interrupted : exitCodes.failure;
+}
+
+try {
+  if (process.argv.length <= 2) program().outputHelp();
+  else await program().parseAsync();
+} catch (error) {
+  process.exitCode = exitCodeOf(error);
+  if (process.exitCode !== exitCodes.success) process.stderr.write(`${lineOf(error)}\n`);
+}

@@ -1,0 +1,40 @@
+/** Options that several commands share, and the parsers of option values. */
+import { InvalidArgumentError, Option } from "commander";
+import type { DeviceChoice } from "../device/select.js";
+
+const devices: readonly DeviceChoice[] = ["auto", "wasm", "reference"];
+
+export function deviceOption(): Option {
+  return new Option("--device <name>", "where to compute").choices(devices).default("auto");
+}
+
+export function jsonOption(): Option {
+  return new Option("--json <file>", "write the results as JSON (- for stdout)");
+}
+
+export function dataOption(): Option {
+  return new Option(
+    "--data <dir>",
+    "directory with MNIST's IDX files, plain or .gz (default: the 10,000 + 2,000 images shipped with wattgrad)",
+  );
+}
+
+/** Whole numbers from `minimum` on. */
+export function integerFrom(minimum: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < minimum) {
+      throw new InvalidArgumentError(`It must be a whole number from ${minimum} on.`);
+    }
+    return value;
+  };
+}
+
+/** Numbers above 0. */
+export function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value) || value <= 0) {
+    throw new InvalidArgumentError("It must be a number above 0.");
+  }
+  return value;
+}

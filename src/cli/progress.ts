@@ -1,0 +1,114 @@
+/** Shows a training run: a bar where stderr is a terminal, a line every few seconds elsewhere. */
+import { SingleBar } from "cli-progress";
+import type { Callback } from "../train/index.js";
+
+const secondsBetweenLines = 5;
+
+/** What is shown next to the position. */
+interface Figures {
+  readonly epoch: number;
+  readonly epochs: number;
+  readonly loss: number;
+  readonly accuracy: number;
+  readonly samplesPerSecond: number;
+}
+
+/** How much the newest step counts in the displayed averages. */
+const smoothing = 0.05;
+
+/** Progress on `stream` (stderr, so that stdout holds results only). */
+export function showProgress(stream: NodeJS.WriteStream = process.stderr): Callback {
+  const view = stream.isTTY ? new BarView(stream) : new LineView(stream);
+  let epochs = 0;
+  let loss = Number.NaN;
+  let correct = Number.NaN;
+  let samples = 0;
+  let started = 0;
+  const average = (old: number, value: number) =>
+    Number.isNaN(old) ? value : old + smoothing * (value - old);
+  return {
+    onStart(plan) {
+      epochs = plan.epochs;
+      started = performance.now();
+      view.start(plan.epochs * plan.stepsPerEpoch, plan.state.step);
+    },
+    onStep(record) {
+      samples += record.samples;
+      loss = average(loss, record.loss);
+      correct = average(correct, record.metrics.accuracy);
+      const samplesPerSecond = (samples * 1000) / (performance.now() - started);
+      view.step(record.step, { epoch: record.epoch, epochs, loss, accuracy: correct, samplesPerSecond });
+    },
+    onResume({ path, step, skipped }) {
+      for (const { path: damaged, reason } of skipped) stream.write(`skipped ${damaged}: ${reason}\n`);
+      stream.write(`resuming after step ${step} from ${path}\n`);
+    },
+    onEnd: () => view.end(),
+  };
+}
+
+interface View {
+  start(steps: number, done: number): void;
+  step(step: number, figures: Figures): void;
+  end(): void;
+}
+
+class BarView implements View {
+  readonly #bar: SingleBar;
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.#bar = new SingleBar({
+      stream,
+      format: "epoch {epoch} {bar} {percentage}% | {figures} | ETA {eta_formatted}",
+      hideCursor: true,
+      etaBuffer: 50,
+      gracefulExit: false,
+    });
+  }
+
+  start(steps: number, done: number): void {
+    this.#bar.start(steps, done, { epoch: "", figures: "compiling" });
+  }
+
+  step(step: number, figures: Figures): void {
+    this.#bar.update(step, { epoch: `${figures.epoch}/${figures.epochs}`, figures: describe(figures) });
+  }
+
+  end(): void {
+    this.#bar.stop();
+  }
+}
+
+class LineView implements View {
+  readonly #stream: NodeJS.WriteStream;
+  #steps = 0;
+  #done = 0;
+  #started = 0;
+  #printed = 0;
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.#stream = stream;
+  }
+
+  start(steps: number, done: number): void {
+    this.#steps = steps;
+    this.#done = done;
+    this.#started = performance.now();
+    this.#printed = this.#started;
+  }
+
+  step(step: number, figures: Figures): void {
+    const now = performance.now();
+    if (now - this.#printed < secondsBetweenLines * 1000 && step < this.#steps) return;
+    this.#printed = now;
+    const left = (((now - this.#started) / 1000) * (this.#steps - step)) / (step - this.#done);
+    const position = `step ${step}/${this.#steps}, epoch ${figures.epoch}/${figures.epochs}`;
+    this.#stream.write(`${position} | ${describe(figures)} | ETA ${Math.ceil(left)} s\n`);
+  }
+
+  end(): void {}
+}
+
+function describe({ loss, accuracy, samplesPerSecond }: Figures): string {
+  return `loss ${loss.toFixed(4)} | accuracy ${(100 * accuracy).toFixed(1)} % | ${Math.round(samplesPerSecond)} samples/s`;
+}

@@ -1,0 +1,47 @@
+/** The outcome of a training run: as JSON for programs, as a table for people. */
+import Table from "cli-table3";
+
+/** What `wattgrad train --json` writes. */
+export interface TrainReport {
+  /** Share of the test images classified correctly, 0..1. */
+  readonly testAccuracy: number;
+  readonly samplesPerSecond: number;
+  /** Floating-point operations per training image (forward, backward, update); null if no step was run. */
+  readonly flopsPerSample: number | null;
+  readonly parameters: number;
+  /** Most memory in use at once on the device. */
+  readonly peakBytes: number;
+  /** Of training, without loading the data and testing. */
+  readonly seconds: number;
+  readonly device: string;
+  readonly modelFile: string;
+}
+
+export interface ReportContext {
+  readonly testSamples: number;
+  readonly stoppedBecause: string;
+  readonly device: string;
+}
+
+export function printReport(
+  stream: NodeJS.WritableStream,
+  report: TrainReport,
+  { testSamples, stoppedBecause, device }: ReportContext,
+): void {
+  const { flopsPerSample } = report;
+  const table = new Table({ style: { head: [], border: [] } });
+  table.push(
+    ["test accuracy", `${(100 * report.testAccuracy).toFixed(2)} % of ${testSamples} images`],
+    ["samples per second", Math.round(report.samplesPerSecond).toLocaleString("en")],
+    [
+      "FLOPs per sample",
+      flopsPerSample === null ? "unknown: no step was run" : `${(flopsPerSample / 1e6).toFixed(2)} million`,
+    ],
+    ["parameters", report.parameters.toLocaleString("en")],
+    ["peak memory", `${(report.peakBytes / 2 ** 20).toFixed(1)} MiB`],
+    ["training time", `${report.seconds.toFixed(1)} s; ${stoppedBecause}`],
+    ["device", device],
+    ["model file", report.modelFile],
+  );
+  stream.write(`${table}\n`);
+}
