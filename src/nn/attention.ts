@@ -1,10 +1,11 @@
 /** Multi-head attention. */
+import { overwrite } from "../compiler/realize.js";
 import { zeros } from "../ops/creation.js";
 import { linear, scaledDotProductAttention } from "../ops/linalg.js";
 import { permute, reshape } from "../ops/reshape.js";
 import { narrow } from "../ops/slice.js";
 import { ArgumentError } from "../tensor/errors.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { Tensor } from "../tensor/tensor.js";
 import { xavierUniform } from "./init.js";
 import { Linear } from "./linear.js";
 import { Module } from "./module.js";
@@ -38,7 +39,14 @@ export function joinHeads(x: Tensor): Tensor {
 
 /**
  * Attention of Vaswani et al. 2017 with torch.nn.MultiheadAttention's parameters (in_proj_weight [3·E, E],
- * in_proj_bias, out_proj.weight, out_proj.bias) and initial values; inputs are [N, T, E] (batch first).
+ * in_proj_bias, out_proj.weight, out_proj.bias) and initial values; inputs are [N, T, E]: PyTorch's `batch_first=True` is the only layout.
+ *
+ * @example
+ * const attention = new MultiheadAttention(128, 4);
+ * const y = attention.forward(x, { causal: true }); // x [8, 64, 128] → y [8, 64, 128]
+ * const z = attention.forward(x, memory, memory); // memory [8, 100, 128] → z [8, 64, 128]
+ *
+ * @throws ArgumentError if `numHeads` does not divide `embedDim`.
  */
 export class MultiheadAttention extends Module {
   readonly inProjWeight: Tensor;
@@ -61,18 +69,29 @@ export class MultiheadAttention extends Module {
     this.inProjWeight = parameter(xavierUniform([3 * embedDim, embedDim], device));
     if (bias) this.inProjBias = parameter(zeros([3 * embedDim], { device }));
     this.outProj = new Linear(embedDim, embedDim, { device, bias });
-    if (this.outProj.bias) {
-      (this.outProj as { bias: Tensor }).bias = parameter(zeros([embedDim], { device }));
+    if (this.outProj.bias) overwrite(this.outProj.bias, new Float32Array(embedDim));
+  }
+
+  /**
+   * query [N, L, E], key and value [N, S, E] → [N, L, E]; without key and value, self-attention.
+   * @throws ShapeError if the widths are not E.
+   */
+  forward(query: Tensor, key?: Tensor, value?: Tensor): Tensor;
+  forward(query: Tensor, options: AttentionCall): Tensor;
+  forward(query: Tensor, key: Tensor, value: Tensor, options: AttentionCall): Tensor;
+  forward(
+    query: Tensor,
+    keyOrOptions: Tensor | AttentionCall = query,
+    value?: Tensor,
+    options?: AttentionCall,
+  ): Tensor {
+    if (keyOrOptions instanceof Tensor) {
+      return this.#attend(query, keyOrOptions, value ?? keyOrOptions, options);
     }
+    return this.#attend(query, query, query, keyOrOptions);
   }
 
-  /** query [N, L, E], key and value [N, S, E] (default: the query) → [N, L, E]. */
-  forward(query: Tensor, key: Tensor = query, value: Tensor = key): Tensor {
-    return this.attend(query, key, value);
-  }
-
-  /** `forward` with a mask. */
-  attend(query: Tensor, key: Tensor, value: Tensor, { causal, mask }: AttentionCall = {}): Tensor {
+  #attend(query: Tensor, key: Tensor, value: Tensor, { causal, mask }: AttentionCall = {}): Tensor {
     const width = query.shape[query.rank - 1];
     const project = (x: Tensor, part: number) => {
       const weight = narrow(this.inProjWeight, 0, part * width, width);

@@ -1,4 +1,5 @@
 /** Modules made of modules. */
+import { ArgumentError } from "../tensor/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 
@@ -16,7 +17,10 @@ export class ModuleList extends Module {
   }
 
   forward(): Tensor {
-    throw new TypeError("a ModuleList has no forward of its own: call its modules");
+    throw new ArgumentError("a ModuleList has no forward of its own", {
+      op: "ModuleList",
+      hint: "call its modules",
+    });
   }
 }
 

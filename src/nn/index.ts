@@ -1,5 +1,5 @@
 /** Layers and losses with PyTorch's names, layouts and initial values. */
-export { crossEntropy, l1Loss, mseLoss, nllLoss } from "../ops/loss.js";
+export { binaryCrossEntropyWithLogits, crossEntropy, l1Loss, mseLoss, nllLoss } from "../ops/loss.js";
 export * from "./activation.js";
 export * from "./attention.js";
 export * from "./container.js";

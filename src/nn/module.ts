@@ -2,9 +2,10 @@
 import { leaf, overwrite, readExact } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
 import type { DType, TypedArray } from "../tensor/dtype.js";
-import { ShapeError, WattgradError } from "../tensor/errors.js";
+import { WattgradError } from "../tensor/errors.js";
 import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
 import { Tensor } from "../tensor/tensor.js";
+import { isParameter, setTrainable } from "./parameter.js";
 
 /** Values on the host, as parsers of weight files return them. */
 export interface HostValues {
@@ -18,21 +19,34 @@ export interface LoadOptions {
   readonly strict?: boolean;
 }
 
-/** A state dict that does not fit the module. `missing` and `unexpected` list the keys. */
-export class StateDictError extends WattgradError {
+/** Everything about a state dict that does not fit the module, by key. */
+export interface StateDictProblems {
+  /** Keys of the module that the state dict lacks; empty when not strict. */
+  readonly missing: readonly string[];
+  /** Keys of the state dict that the module lacks; empty when not strict. */
+  readonly unexpected: readonly string[];
+  /** Keys whose shape, dtype or length differs. */
+  readonly mismatched: readonly string[];
+}
+
+/** A state dict that does not fit the module; the message says everything that is wrong with it. */
+export class StateDictError extends WattgradError implements StateDictProblems {
   readonly missing: readonly string[];
   readonly unexpected: readonly string[];
+  readonly mismatched: readonly string[];
 
-  constructor(message: string, missing: readonly string[], unexpected: readonly string[]) {
+  constructor(message: string, { missing, unexpected, mismatched }: StateDictProblems) {
     super("STATE_DICT", message, { op: "loadStateDict" });
     this.missing = missing;
     this.unexpected = unexpected;
+    this.mismatched = mismatched;
   }
 }
 
 /**
  * Subclasses assign parameters (see `parameter`), buffers (`this.x = this.registerBuffer("x", value)`) and other
- * modules to fields in their constructor and implement `forward`. State-dict names are the fields' names in
+ * modules to fields in their constructor and implement `forward`. Other tensors in fields are not part of the state.
+ * State-dict names are the fields' names in
  * PyTorch's spelling: `runningMean` of the field `bn1` is `bn1.running_mean`.
  *
  * @example
@@ -102,36 +116,22 @@ export abstract class Module {
 
   /**
    * Copies values into parameters and buffers. Nothing is changed unless everything fits.
-   * @throws StateDictError listing missing and unexpected keys; ShapeError for a shape or dtype that differs.
+   *
+   * @example
+   * await model.loadStateDict(readSafetensors(bytes).tensors);
+   *
+   * @throws StateDictError listing all missing and unexpected keys and all shapes and dtypes that differ.
    */
   async loadStateDict(
     state: ReadonlyMap<string, Tensor | HostValues>,
     { strict = true }: LoadOptions = {},
   ): Promise<void> {
     const own = this.stateDict();
-    const missing = [...own.keys()].filter((name) => !state.has(name));
-    const unexpected = [...state.keys()].filter((name) => !own.has(name));
-    if (strict && missing.length + unexpected.length > 0) {
-      const parts = [
-        missing.length > 0 ? `missing ${missing.join(", ")}` : "",
-        unexpected.length > 0 ? `unexpected ${unexpected.join(", ")}` : "",
-      ];
-      throw new StateDictError(
-        `the keys do not match: ${parts.filter(Boolean).join("; ")}`,
-        missing,
-        unexpected,
-      );
-    }
+    requireFit(own, state, strict);
     const updates: [Tensor, TypedArray][] = [];
     for (const [name, target] of own) {
       const value = state.get(name);
       if (value === undefined) continue;
-      if (!sameShape(value.shape, target.shape) || value.dtype !== target.dtype) {
-        throw new ShapeError(
-          `${name} is ${value.dtype} ${formatShape(value.shape)}, the module has ${target.dtype} ${formatShape(target.shape)}`,
-          { op: "loadStateDict" },
-        );
-      }
       updates.push([target, value instanceof Tensor ? await readExact(value) : value.data]);
     }
     for (const [target, data] of updates) overwrite(target, data);
@@ -150,30 +150,38 @@ export abstract class Module {
 
   /** Excludes all parameters from training. */
   freeze(): this {
-    for (const tensor of this.parameters()) tensor.requiresGrad = false;
+    for (const tensor of this.parameters()) setTrainable(tensor, false);
     return this;
   }
 
   /** Undoes `freeze`. */
   unfreeze(): this {
-    for (const tensor of this.parameters()) tensor.requiresGrad = true;
+    for (const tensor of this.parameters()) setTrainable(tensor, true);
     return this;
   }
 
-  /** Moves parameters and buffers; make optimizers afterwards, since the tensors are new ones. */
+  /**
+   * Moves parameters and buffers and frees their old memory. The tensors are new ones: make optimizers and jit
+   * functions afterwards. If a copy fails, the module stays as it was.
+   */
   async to(device: Device): Promise<this> {
-    const moved = new Map<Tensor, Tensor>();
-    for (const { owner, field, tensor } of [...this.#state()]) {
-      if (tensor.device === device) continue;
-      let copy = moved.get(tensor);
-      if (copy === undefined) {
-        copy = leaf(device, tensor.dtype, tensor.shape, await readExact(tensor));
-        copy.requiresGrad = tensor.requiresGrad;
-        moved.set(tensor, copy);
+    const state = [...this.#state()].filter(({ tensor }) => tensor.device !== device);
+    const copies = new Map<Tensor, Tensor>();
+    try {
+      for (const { tensor, buffer } of state) {
+        if (copies.has(tensor)) continue;
+        const copy = leaf(device, tensor.dtype, tensor.shape, await readExact(tensor));
+        if (!buffer) setTrainable(copy, tensor.requiresGrad);
+        copies.set(tensor, copy);
       }
-      (owner as unknown as Record<string, Tensor>)[field] = copy;
+    } catch (error) {
+      for (const copy of copies.values()) copy.storage?.dispose();
+      throw error;
     }
-    for (const tensor of moved.keys()) tensor.storage?.dispose();
+    for (const { owner, field, tensor } of state) {
+      (owner as unknown as Record<string, Tensor>)[field] = copies.get(tensor)!;
+    }
+    for (const tensor of copies.keys()) tensor.storage?.dispose();
     return this;
   }
 
@@ -187,6 +195,7 @@ export abstract class Module {
       for (const [field, tensor] of Object.entries(owner)) {
         if (!(tensor instanceof Tensor)) continue;
         const buffer = owner.#buffers.has(field);
+        if (!buffer && !isParameter(tensor)) continue;
         yield { name: join(prefix, stateName(field)), tensor, buffer, owner, field };
       }
     }
@@ -195,6 +204,39 @@ export abstract class Module {
 
 function join(prefix: string, name: string): string {
   return prefix === "" ? name : `${prefix}.${name}`;
+}
+
+/** @throws StateDictError */
+function requireFit(
+  own: ReadonlyMap<string, Tensor>,
+  state: ReadonlyMap<string, Tensor | HostValues>,
+  strict: boolean,
+): void {
+  const missing = strict ? [...own.keys()].filter((name) => !state.has(name)) : [];
+  const unexpected = strict ? [...state.keys()].filter((name) => !own.has(name)) : [];
+  const mismatched: string[] = [];
+  const parts: string[] = [];
+  if (missing.length > 0) parts.push(`missing ${missing.join(", ")}`);
+  if (unexpected.length > 0) parts.push(`unexpected ${unexpected.join(", ")}`);
+  for (const [name, target] of own) {
+    const value = state.get(name);
+    if (value === undefined) continue;
+    const length = value instanceof Tensor ? value.size : value.data.length;
+    if (!sameShape(value.shape, target.shape) || value.dtype !== target.dtype) {
+      parts.push(
+        `${name} is ${value.dtype} ${formatShape(value.shape)}, not ${target.dtype} ${formatShape(target.shape)}`,
+      );
+    } else if (length !== target.size) {
+      parts.push(`${name} has ${length} elements for shape ${formatShape(target.shape)}`);
+    } else continue;
+    mismatched.push(name);
+  }
+  if (parts.length === 0) return;
+  throw new StateDictError(`the state dict does not fit: ${parts.join("; ")}`, {
+    missing,
+    unexpected,
+    mismatched,
+  });
 }
 
 /** `runningMean` → `running_mean`, as Python spells attributes. */

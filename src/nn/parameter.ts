@@ -1,7 +1,7 @@
 /** Where parameters live, and how they come to be. */
 import { realize } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
-import { DeviceError } from "../tensor/errors.js";
+import { DeviceError, DTypeError } from "../tensor/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 
 /** Options that every layer with parameters takes. */
@@ -32,10 +32,41 @@ export function deviceOf({ device }: ParameterOptions): Device {
   return device ?? defaultDevice();
 }
 
-/** Gives an initial value memory of its own and lets gradients be collected for it. */
+/** Frozen parameters have no requiresGrad, which is why it alone does not tell what a parameter is. */
+const parameters = new WeakSet<Tensor>();
+
+/**
+ * Makes an initial value, float32 of any shape, a parameter: it gets memory of its own and collects gradients.
+ *
+ * @example
+ * class Scale extends Module {
+ *   readonly weight = parameter(ones([8], { device: defaultDevice() }));
+ *   forward(x: Tensor) { return mul(x, this.weight); }
+ * }
+ *
+ * @throws DTypeError for other dtypes.
+ */
 export function parameter(initial: Tensor): Tensor {
+  if (initial.dtype !== "float32") {
+    throw new DTypeError(`parameters are float32, not ${initial.dtype}`, {
+      op: "parameter",
+      hint: "registerBuffer() keeps other state",
+    });
+  }
   realize([initial]);
   initial.node = undefined;
   initial.requiresGrad = true;
+  parameters.add(initial);
   return initial;
+}
+
+/** Whether a module's field holds a parameter: made by `parameter`, or a leaf with requiresGrad. */
+export function isParameter(tensor: Tensor): boolean {
+  return parameters.has(tensor) || (tensor.requiresGrad && tensor.isLeaf);
+}
+
+/** A frozen parameter stays one. */
+export function setTrainable(tensor: Tensor, trainable: boolean): void {
+  parameters.add(tensor);
+  tensor.requiresGrad = trainable;
 }

@@ -58,7 +58,8 @@ class Block extends Module {
   readonly ln2: LayerNorm;
   readonly fc: Linear;
   readonly proj: Linear;
-  readonly #dropout: Dropout;
+  /** A public field, so that train() and eval() reach it. */
+  readonly dropout: Dropout;
 
   constructor(width: number, numHeads: number, dropout: number, options: ParameterOptions) {
     super();
@@ -67,18 +68,13 @@ class Block extends Module {
     this.ln2 = new LayerNorm(width, options);
     this.fc = new Linear(width, 4 * width, options);
     this.proj = new Linear(4 * width, width, options);
-    this.#dropout = new Dropout(dropout);
-  }
-
-  override train(training = true): this {
-    this.#dropout.train(training);
-    return super.train(training);
+    this.dropout = new Dropout(dropout);
   }
 
   forward(x: Tensor): Tensor {
-    const attended = add(x, this.#dropout.forward(this.attn.forward(this.ln1.forward(x))));
+    const attended = add(x, this.dropout.forward(this.attn.forward(this.ln1.forward(x))));
     const hidden = gelu(this.fc.forward(this.ln2.forward(attended)), { approximate: "tanh" });
-    return add(attended, this.#dropout.forward(this.proj.forward(hidden)));
+    return add(attended, this.dropout.forward(this.proj.forward(hidden)));
   }
 }
 
