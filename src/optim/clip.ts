@@ -1,4 +1,5 @@
 /** Gradient clipping, before `optimizer.step()`. */
+import { markBackward } from "../compiler/realize.js";
 import { add, clamp, div, minimum, mul, sqrt, square } from "../ops/elementwise.js";
 import { sum } from "../ops/reduce.js";
 import { ArgumentError } from "../tensor/errors.js";
@@ -20,6 +21,8 @@ export function clipGradNorm(parameters: readonly Tensor[], maxNorm: number): Te
     const norm = sqrt(withGradient.map(({ grad }) => sum(square(grad!))).reduce((a, b) => add(a, b)));
     const factor = minimum(div(maxNorm, add(norm, tiny)), 1);
     for (const parameter of withGradient) parameter.grad = mul(parameter.grad!, factor);
+    // It is made of gradients that the step uses up: the step computes it, so that it can be read afterwards.
+    markBackward(norm);
     return norm;
   });
 }

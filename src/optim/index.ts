@@ -8,7 +8,9 @@ export {
   cosine,
   LRScheduler,
   linearWarmup,
+  type Schedulable,
   type Schedule,
+  type SchedulerState,
   stepDecay,
 } from "./schedule.js";
 export { SGD, type SgdSettings } from "./sgd.js";

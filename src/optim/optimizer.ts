@@ -1,6 +1,7 @@
 /** What optimizers share: parameter groups, step counts, state that can be saved, and when updates happen. */
 import { onReplay } from "../compiler/jit.js";
 import { assign, flush, overwrite, readExact, realize } from "../compiler/realize.js";
+import type { Device } from "../device/device.js";
 import { zerosLike } from "../ops/creation.js";
 import type { TypedArray } from "../tensor/dtype.js";
 import { ArgumentError } from "../tensor/errors.js";
@@ -49,7 +50,7 @@ export interface Update {
  * Subclasses say how many moments a parameter has, how one update is computed and how their runtime scalars follow
  * the step number. Changing the learning rate or the step number recompiles nothing.
  */
-export abstract class Optimizer<Settings extends { lr: number }> {
+export abstract class Optimizer<Settings extends { lr: number; readonly weightDecay?: number }> {
   readonly groups: readonly ParameterGroup<Settings>[];
   readonly #state = new Map<Tensor, ParameterState<Settings>>();
 
@@ -74,9 +75,14 @@ export abstract class Optimizer<Settings extends { lr: number }> {
   protected abstract readonly momentNames: readonly string[];
 
   /** @throws ArgumentError for settings outside their domain. */
-  protected check({ lr }: Settings): void {
+  protected check({ lr, weightDecay = 0 }: Settings): void {
     if (!(lr >= 0))
       throw new ArgumentError(`the learning rate is at least 0, got ${lr}`, { op: this.constructor.name });
+    if (!(weightDecay >= 0)) {
+      throw new ArgumentError(`the weight decay is at least 0, got ${weightDecay}`, {
+        op: this.constructor.name,
+      });
+    }
   }
 
   /** The runtime scalars that `update` reads. */
@@ -113,7 +119,7 @@ export abstract class Optimizer<Settings extends { lr: number }> {
    */
   step(): void {
     const clocks = new Set<Clock<Settings>>();
-    const device = this.groups[0].parameters[0].device;
+    const devices = new Set<Device>();
     noGrad(() => {
       for (const group of this.groups) {
         let fresh: Clock<Settings> | undefined;
@@ -137,6 +143,7 @@ export abstract class Optimizer<Settings extends { lr: number }> {
             assign(moments[i], value);
           });
           parameter.grad = undefined;
+          devices.add(parameter.device);
         }
       }
     });
@@ -146,7 +153,7 @@ export abstract class Optimizer<Settings extends { lr: number }> {
         this.tick(clock);
       }
     });
-    flush(device);
+    for (const device of devices) flush(device);
   }
 
   /** Everything needed to go on exactly: `exp_avg.3` is a moment of parameter 3, counted through all groups. */
@@ -164,7 +171,9 @@ export abstract class Optimizer<Settings extends { lr: number }> {
   }
 
   /**
-   * Restores what `stateDict` returned, from tensors or host data of the same shapes.
+   * Restores what `stateDict` returned, from tensors or host data of the same sizes. Existing moments and step counts
+   * are changed in place, so that jit functions which captured `step()` go on from the restored state.
+   *
    * @throws ArgumentError if it belongs to other parameters; nothing is changed then.
    */
   async loadStateDict(state: {
@@ -173,46 +182,78 @@ export abstract class Optimizer<Settings extends { lr: number }> {
   }): Promise<void> {
     const all = this.#all();
     const { lr, steps } = state.numbers;
-    const op = `${this.constructor.name}.loadStateDict`;
-    if (lr.length !== this.groups.length || steps.length !== all.length) {
-      throw new ArgumentError(
-        `it has ${steps.length} parameters in ${lr.length} groups, the optimizer ${all.length} in ${this.groups.length}`,
-        { op },
-      );
-    }
-    const values: (TypedArray[] | undefined)[] = [];
-    for (const [i, parameter] of all.entries()) {
-      if (steps[i] === 0) {
-        values.push(undefined);
-        continue;
-      }
-      const moments: TypedArray[] = [];
-      for (const name of this.momentNames) {
-        const moment = state.tensors.get(`${name}.${i}`);
-        const data = moment instanceof Tensor ? await readExact(moment) : moment?.data;
-        if (data?.length !== parameter.size)
-          throw new ArgumentError(`${name}.${i} is missing or has another size`, { op });
-        moments.push(data);
-      }
-      values.push(moments);
-    }
-    this.#state.clear();
+    this.#requireFit(lr, steps);
+    const moments = await Promise.all(all.map((_, i) => this.#readMoments(state.tensors, i, steps[i])));
     let i = 0;
     this.groups.forEach((group, g) => {
       group.settings.lr = lr[g];
-      const clocks = new Map<number, Clock<Settings>>();
+      const restoredClocks = new Set<Clock<Settings>>();
       for (const parameter of group.parameters) {
-        const moments = values[i];
-        const step = steps[i++];
-        if (moments === undefined) continue;
-        const clock = clocks.get(step) ?? this.#createClock(group.settings, step);
-        clocks.set(step, clock);
-        const created = this.#createState(parameter, clock);
-        created.moments.forEach((moment, m) => {
-          overwrite(moment, moments[m]);
+        const step = steps[i];
+        const values = moments[i++];
+        const existing = this.#state.get(parameter);
+        if (existing === undefined && step === 0) continue;
+        const clock = this.#restoreClock(restoredClocks, existing?.clock, step, group.settings);
+        if (existing !== undefined) this.#state.set(parameter, { clock, moments: existing.moments });
+        const restored = existing ?? this.#createState(parameter, clock);
+        restored.moments.forEach((moment, m) => {
+          overwrite(moment, values[m]);
         });
       }
     });
+  }
+
+  #requireFit(lr: readonly number[], steps: readonly number[]): void {
+    const op = `${this.constructor.name}.loadStateDict`;
+    const count = this.#all().length;
+    if (lr.length !== this.groups.length || steps.length !== count) {
+      throw new ArgumentError(
+        `it has ${steps.length} parameters in ${lr.length} groups, the optimizer ${count} in ${this.groups.length}`,
+        { op },
+      );
+    }
+    if (!steps.every((step) => Number.isSafeInteger(step) && step >= 0) || !lr.every((rate) => rate >= 0)) {
+      throw new ArgumentError("steps are non-negative integers, learning rates non-negative", { op });
+    }
+  }
+
+  /** The moments of parameter `i`; zeros if it has made no step. */
+  async #readMoments(
+    tensors: ReadonlyMap<string, Tensor | { readonly data: TypedArray }>,
+    i: number,
+    step: number,
+  ): Promise<TypedArray[]> {
+    const { size } = this.#all()[i];
+    return Promise.all(
+      this.momentNames.map(async (name) => {
+        if (step === 0) return new Float32Array(size);
+        const moment = tensors.get(`${name}.${i}`);
+        const data = moment instanceof Tensor ? await readExact(moment) : moment?.data;
+        if (data?.length !== size) {
+          throw new ArgumentError(`${name}.${i} is missing or has another size`, {
+            op: `${this.constructor.name}.loadStateDict`,
+          });
+        }
+        return data;
+      }),
+    );
+  }
+
+  /** A parameter keeps its clock, unless that counts for others which stand at another step. */
+  #restoreClock(
+    restored: Set<Clock<Settings>>,
+    own: Clock<Settings> | undefined,
+    step: number,
+    settings: Settings,
+  ): Clock<Settings> {
+    if (own !== undefined && !restored.has(own)) {
+      own.step = step;
+      restored.add(own);
+    }
+    if (own?.step === step) return own;
+    const clock = [...restored].find((other) => other.step === step) ?? this.#createClock(settings, step);
+    restored.add(clock);
+    return clock;
   }
 
   #all(): Tensor[] {

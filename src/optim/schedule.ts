@@ -1,8 +1,10 @@
 /** Learning-rate schedules: functions from the step number (from 0) to a factor of the base learning rate. */
 import { ArgumentError } from "../tensor/errors.js";
 
+/** From the number of steps made so far to a factor of the base learning rate. */
 export type Schedule = (step: number) => number;
 
+/** The base learning rate throughout. */
 export const constant: Schedule = () => 1;
 
 /** Rises linearly from 0 to 1 over `steps` steps and stays there; its first step is not 0 but 1/steps. */
@@ -40,17 +42,37 @@ export function stepDecay({
   return (step) => factor ** Math.floor(step / every);
 }
 
-/** Sets an optimizer's learning rate from a schedule; call `step()` once after each optimizer step. */
+/** What a scheduler sets: the groups of an optimizer. */
+export interface Schedulable {
+  readonly groups: readonly { readonly settings: { lr: number } }[];
+}
+
+/** Where a scheduler stands; plain data, for checkpoints. */
+export interface SchedulerState {
+  readonly step: number;
+  /** Learning rate of each group at factor 1. */
+  readonly base: readonly number[];
+}
+
+/**
+ * Sets the learning rate of each group of an optimizer to a scheduled factor of what it was when the scheduler was
+ * made; call `step()` once after each optimizer step. Nothing is recompiled.
+ *
+ * @example
+ * const scheduler = new LRScheduler(optimizer, cosine({ steps: 1000, warmup: 50 }));
+ * optimizer.step();
+ * scheduler.step();
+ */
 export class LRScheduler {
-  readonly #optimizer: { lr: number };
+  readonly #optimizer: Schedulable;
   readonly #schedule: Schedule;
-  readonly #base: number;
+  #base: readonly number[];
   #step = 0;
 
-  constructor(optimizer: { lr: number }, schedule: Schedule) {
+  constructor(optimizer: Schedulable, schedule: Schedule) {
     this.#optimizer = optimizer;
     this.#schedule = schedule;
-    this.#base = optimizer.lr;
+    this.#base = optimizer.groups.map(({ settings }) => settings.lr);
     this.#apply();
   }
 
@@ -60,16 +82,27 @@ export class LRScheduler {
   }
 
   /** What `setState` needs to go on from here. */
-  state(): { readonly step: number } {
-    return { step: this.#step };
+  state(): SchedulerState {
+    return { step: this.#step, base: this.#base };
   }
 
-  setState({ step }: { readonly step: number }): void {
+  /** @throws ArgumentError if the state is of an optimizer with another number of groups. */
+  setState({ step, base }: SchedulerState): void {
+    const { length } = this.#optimizer.groups;
+    if (base.length !== length) {
+      throw new ArgumentError(`the state has ${base.length} groups, the optimizer ${length}`, {
+        op: "LRScheduler",
+      });
+    }
     this.#step = step;
+    this.#base = base;
     this.#apply();
   }
 
   #apply(): void {
-    this.#optimizer.lr = this.#base * this.#schedule(this.#step);
+    const factor = this.#schedule(this.#step);
+    this.#optimizer.groups.forEach(({ settings }, i) => {
+      settings.lr = this.#base[i] * factor;
+    });
   }
 }

@@ -60,7 +60,7 @@ export class SGD extends Optimizer<SgdSettings> {
     const { device } = parameter;
     let direction = weightDecay === 0 ? gradient : add(gradient, mul(parameter, weightDecay));
     const next: Tensor[] = [];
-    if (moments.length > 0) {
+    if (momentum !== 0) {
       const running = add(mul(moments[0], momentum), mul(direction, scalar(clock.scalars.taken, device)));
       next.push(running);
       direction = nesterov ? add(direction, mul(running, momentum)) : running;
