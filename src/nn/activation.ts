@@ -6,7 +6,7 @@ import { flatten } from "../ops/reshape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 
-/** max(x, 0). */
+/** max(x, 0), element by element: any shape, float32. */
 export class ReLU extends Module {
   forward(x: Tensor): Tensor {
     return relu(x);
@@ -27,26 +27,33 @@ export class GELU extends Module {
   }
 }
 
+/** The hyperbolic tangent of each element, float32. */
 export class Tanh extends Module {
   forward(x: Tensor): Tensor {
     return tanh(x);
   }
 }
 
+/** 1/(1 + e⁻ˣ) of each element, float32. */
 export class Sigmoid extends Module {
   forward(x: Tensor): Tensor {
     return sigmoid(x);
   }
 }
 
-/** x·σ(x). */
+/** x·σ(x) of each element (Elfwing et al. 2017), float32. */
 export class SiLU extends Module {
   forward(x: Tensor): Tensor {
     return silu(x);
   }
 }
 
-/** Softmax along `dim`. */
+/**
+ * e^x / Σ e^x along `dim`, float32. For a classifier's loss give `crossEntropy` the logits instead.
+ *
+ * @example
+ * const probabilities = new Softmax(-1).forward(logits); // [64, 10] → [64, 10], rows sum to 1
+ */
 export class Softmax extends Module {
   readonly #dim: number;
 
@@ -60,7 +67,12 @@ export class Softmax extends Module {
   }
 }
 
-/** Joins the dimensions `startDim`..`endDim`; by default all but the first. */
+/**
+ * Joins the dimensions `startDim`..`endDim`; by default all but the first.
+ *
+ * @example
+ * new Flatten().forward(x); // x [64, 32, 7, 7] → [64, 1568]
+ */
 export class Flatten extends Module {
   readonly #startDim: number;
   readonly #endDim: number;
@@ -76,6 +88,7 @@ export class Flatten extends Module {
   }
 }
 
+/** x itself: takes the place of a layer that is left out. */
 export class Identity extends Module {
   forward(x: Tensor): Tensor {
     return x;

@@ -3,7 +3,15 @@ import { dropout } from "../ops/random.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 
-/** While training, sets elements to 0 with probability p and scales the others by 1/(1 − p). */
+/**
+ * While training, sets elements to 0 with probability p and scales the others by 1/(1 − p) (Srivastava et al. 2014);
+ * x unchanged when evaluating. Draws from the seeded default generator. p is 0.5 by default.
+ *
+ * @example
+ * const layer = new Dropout(0.1);
+ * layer.forward(x); // random
+ * layer.eval().forward(x); // x
+ */
 export class Dropout extends Module {
   readonly #p: number;
 

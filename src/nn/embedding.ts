@@ -5,7 +5,13 @@ import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 import { deviceOf, type ParameterOptions, parameter } from "./parameter.js";
 
-/** int32 index [...] → rows [..., dim] of weight [count, dim], which starts standard normal. */
+/**
+ * int32 index [...] → rows [..., dim] of weight [count, dim], which starts standard normal as in torch.nn.Embedding.
+ * An index outside 0..count-1 is an IndexError, found when the values are read.
+ *
+ * @example
+ * const y = new Embedding(65, 128).forward(tokens); // tokens int32 [8, 64] → y [8, 64, 128]
+ */
 export class Embedding extends Module {
   readonly weight: Tensor;
 

@@ -3,7 +3,12 @@ import { type CrossEntropyOptions, crossEntropy, type LossOptions, mseLoss } fro
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 
-/** Cross-entropy of logits [N, C, ...] and int32 classes [N, ...]. */
+/**
+ * Cross-entropy of logits [N, C, ...] and int32 classes [N, ...]; the mean by default, a rank-0 tensor.
+ *
+ * @example
+ * const loss = new CrossEntropyLoss({ labelSmoothing: 0.1 }).forward(logits, classes);
+ */
 export class CrossEntropyLoss extends Module {
   readonly #options: CrossEntropyOptions;
 
@@ -17,7 +22,7 @@ export class CrossEntropyLoss extends Module {
   }
 }
 
-/** Mean squared error. */
+/** Mean squared error of two tensors of one shape, float32; the mean by default, a rank-0 tensor. */
 export class MSELoss extends Module {
   readonly #options: LossOptions;
 

@@ -18,7 +18,12 @@ export interface BatchNormOptions extends ParameterOptions {
 
 /**
  * Normalizes each channel of x [N, C, H, W] over N, H, W (Ioffe and Szegedy 2015), as torch.nn.BatchNorm2d: the
- * batch's statistics when training, which also move the running ones; those when evaluating.
+ * batch's statistics when training, which also move the running ones; those when evaluating. weight and bias [C]
+ * start as ones and zeros, running_mean and running_var [C] as zeros and ones, num_batches_tracked (int32) as 0.
+ *
+ * @example
+ * const layer = new BatchNorm2d(16);
+ * const y = layer.forward(x); // x [64, 16, 28, 28] → y of the same shape
  */
 export class BatchNorm2d extends Module {
   readonly weight: Tensor | undefined;
@@ -61,7 +66,13 @@ export interface LayerNormOptions extends ParameterOptions {
   readonly bias?: boolean;
 }
 
-/** Normalizes over the last dimensions, `normalizedShape` (Ba et al. 2016), as torch.nn.LayerNorm. */
+/**
+ * Normalizes over the last dimensions, `normalizedShape` (Ba et al. 2016), as torch.nn.LayerNorm. weight and bias
+ * have that shape and start as ones and zeros.
+ *
+ * @example
+ * const y = new LayerNorm(128).forward(x); // x [8, 64, 128] → y of the same shape
+ */
 export class LayerNorm extends Module {
   readonly weight: Tensor;
   readonly bias: Tensor | undefined;

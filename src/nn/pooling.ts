@@ -4,7 +4,12 @@ import { type AvgPoolOptions, avgPool2d, maxPool2d, type PoolOptions } from "../
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 
-/** The maximum of each window; the stride defaults to the kernel. */
+/**
+ * The maximum of each window: x [N, C, H, W] → [N, C, H', W']. The stride defaults to the kernel, padding to 0.
+ *
+ * @example
+ * const y = new MaxPool2d(2).forward(x); // x [64, 16, 28, 28] → y [64, 16, 14, 14]
+ */
 export class MaxPool2d extends Module {
   readonly #kernel: Pair;
   readonly #options: PoolOptions;
@@ -20,7 +25,12 @@ export class MaxPool2d extends Module {
   }
 }
 
-/** The average of each window; the stride defaults to the kernel. */
+/**
+ * The average of each window: x [N, C, H, W] → [N, C, H', W']. The stride defaults to the kernel, padding to 0.
+ *
+ * @example
+ * const y = new AvgPool2d(7).forward(x); // x [64, 32, 7, 7] → y [64, 32, 1, 1]
+ */
 export class AvgPool2d extends Module {
   readonly #kernel: Pair;
   readonly #options: AvgPoolOptions;

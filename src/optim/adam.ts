@@ -87,7 +87,15 @@ export class Adam extends AdamRule {
   }
 }
 
-/** torch.optim.AdamW: Adam with weight decay apart from the gradient. */
+/**
+ * torch.optim.AdamW: Adam with weight decay apart from the gradient.
+ *
+ * @example
+ * const optimizer = new AdamW([
+ *   { parameters: matrices, settings: { weightDecay: 0.1 } },
+ *   { parameters: others, settings: { weightDecay: 0 } },
+ * ], { lr: 3e-4 });
+ */
 export class AdamW extends AdamRule {
   protected readonly decoupled = true;
 

@@ -10,7 +10,13 @@ const tiny = 1e-6;
 
 /**
  * Scales all gradients so that their common Euclidean norm is at most `maxNorm` (Pascanu et al. 2013).
- * @returns the norm before clipping, a lazy rank-0 tensor.
+ * @example
+ * loss.backward();
+ * const norm = clipGradNorm(model.parameters(), 1);
+ * optimizer.step();
+ * console.log(await norm.item());
+ *
+ * @returns the norm before clipping, a lazy rank-0 tensor; the next step computes it.
  * @throws ArgumentError if no parameter has a gradient.
  */
 export function clipGradNorm(parameters: readonly Tensor[], maxNorm: number): Tensor {

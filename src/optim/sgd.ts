@@ -21,7 +21,14 @@ export interface SgdSettings {
 
 const defaults: SgdSettings = { lr: 1e-3, momentum: 0, dampening: 0, nesterov: false, weightDecay: 0 };
 
-/** torch.optim.SGD. */
+/**
+ * torch.optim.SGD (momentum as Sutskever et al. 2013).
+ *
+ * @example
+ * const optimizer = new SGD(model.parameters(), { lr: 0.1, momentum: 0.9, nesterov: true });
+ * crossEntropy(model.forward(x), y).backward();
+ * optimizer.step();
+ */
 export class SGD extends Optimizer<SgdSettings> {
   protected readonly momentNames: readonly string[];
 

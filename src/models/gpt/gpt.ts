@@ -78,7 +78,15 @@ class Block extends Module {
   }
 }
 
-/** int32 tokens [N, T] with T ≤ context → logits [N, T, vocabulary]. Learned positions, untied head. */
+/**
+ * int32 tokens [N, T] with T ≤ context → logits [N, T, vocabulary]. Learned positions, untied head.
+ *
+ * @example
+ * const model = new CharGpt({ numLayers: 2 });
+ * const logits = model.forward(tokens); // tokens [8, 128] → logits [8, 128, 65]
+ *
+ * @throws ShapeError for more tokens than the context holds.
+ */
 export class CharGpt extends Module {
   readonly tok: Embedding;
   readonly pos: Embedding;
