@@ -2,6 +2,7 @@
  * The command loop: walks an encoded Program (see src/device/wasm/command.ts) and calls one kernel per command.
  */
 import { failure } from "./failure";
+import { matmul } from "./gemm_f32";
 import { gather, scatterAdd } from "./indexing";
 import { map } from "./map";
 import { Opcode } from "./opcodes";
@@ -20,6 +21,9 @@ export function execute(start: usize): i32 {
         break;
       case Opcode.reduce:
         reduce(payload);
+        break;
+      case Opcode.matmul:
+        matmul(payload);
         break;
       case Opcode.gather:
         gather(payload);

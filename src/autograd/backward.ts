@@ -108,10 +108,10 @@ function propagate(roots: readonly Tensor[], seeds: readonly Tensor[]): Map<Tens
   for (const output of consumersFirst(roots)) {
     const gradient = gradients.get(output);
     if (gradient === undefined || !hasGradientPath(output)) continue;
-    const { op, inputs, attributes } = output.node!;
+    const { op, inputs, values, attributes } = output.node!;
     // Each op knows the type of its own attributes.
     const context: GradientContext<never> = {
-      inputs,
+      inputs: values,
       output,
       gradient,
       attributes: attributes as never,

@@ -100,7 +100,7 @@ export function extractGraph(outputs: readonly Tensor[], assigned: readonly Tens
       const node = tensor.node;
       if (node === undefined) throw new StaleTensorError("the tensor was disposed before it was computed");
       let ready = true;
-      node.inputs.forEach((input, i) => {
+      node.values.forEach((input, i) => {
         if (input.storage !== undefined && input.storage.version !== node.versions[i])
           throw stale(tensor, input);
         if (!ids.has(input)) {
@@ -110,7 +110,7 @@ export function extractGraph(outputs: readonly Tensor[], assigned: readonly Tens
       });
       if (!ready) continue;
       stack.pop();
-      const inputs = node.inputs.map((input) => ids.get(input)!);
+      const inputs = node.values.map((input) => ids.get(input)!);
       let scalar = -1;
       let attributes = "";
       if (node.op.kind === "source" && node.op.source === "scalar") {

@@ -40,7 +40,9 @@ export function leaf(device: Device, dtype: DType, shape: Shape, data: TypedArra
 export function overwrite(tensor: Tensor, data: TypedArray): void {
   flush(tensor.device);
   if (data.length !== tensor.size || tensor.storage === undefined) {
-    throw new ShapeError(`${data.length} elements given for shape ${formatShape(tensor.shape)}`, { op: "overwrite" });
+    throw new ShapeError(`${data.length} elements given for shape ${formatShape(tensor.shape)}`, {
+      op: "overwrite",
+    });
   }
   tensor.device.write(tensor.storage.buffer, data);
   tensor.storage.version++;

@@ -71,7 +71,11 @@ export async function listDevices(options: OpenOptions = {}): Promise<DeviceRepo
       reports.push({ name, available: true, description, details });
       device.close();
     } catch (error) {
-      reports.push({ name, available: false, reason: error instanceof Error ? error.message : String(error) });
+      reports.push({
+        name,
+        available: false,
+        reason: error instanceof Error ? error.message : String(error),
+      });
     }
   }
   return reports;

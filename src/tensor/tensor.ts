@@ -12,9 +12,12 @@ import type { Storage } from "./storage.js";
 /** One vertex of the lazy graph. */
 export interface Node {
   readonly op: Op;
+  /** What the op was given: where gradients go. */
   readonly inputs: readonly Tensor[];
+  /** What it reads: the same tensors, or the value that was assigned to one and is not written yet. */
+  readonly values: readonly Tensor[];
   readonly attributes: unknown;
-  /** The version each input's storage had when the node was built; 0 for inputs without one. */
+  /** The version each value's storage had when the node was built; 0 for those without one. */
   readonly versions: readonly number[];
   /** Longest path to a tensor with memory; bounds the graph. */
   readonly depth: number;
@@ -111,21 +114,20 @@ export function createNode(
 ): Tensor {
   const values = inputs.map(currentValue);
   let depth = 0;
-  let requiresGrad = false;
-  for (const input of values) {
-    if (input.device !== device) {
-      throw new DeviceError(`operands live on ${input.device.name} and ${device.name}`, {
+  for (const value of values) {
+    if (value.device !== device) {
+      throw new DeviceError(`operands live on ${value.device.name} and ${device.name}`, {
         op: op.name,
         hint: "move one with .to(device)",
       });
     }
-    if (input.storage === undefined && input.node) depth = Math.max(depth, input.node.depth);
-    requiresGrad ||= input.requiresGrad;
+    if (value.storage === undefined && value.node) depth = Math.max(depth, value.node.depth);
   }
-  const versions = values.map((input) => input.storage?.version ?? 0);
-  const node: Node = { op, inputs: values, attributes, versions, depth: depth + 1 };
+  const versions = values.map((value) => value.storage?.version ?? 0);
+  const node: Node = { op, inputs, values, attributes, versions, depth: depth + 1 };
   const result = new Tensor(shape, dtype, device, { node });
-  result.requiresGrad = mode.gradient && requiresGrad && op.gradient !== undefined && dtype === "float32";
+  const differentiable = op.gradient !== undefined && dtype === "float32";
+  result.requiresGrad = mode.gradient && differentiable && inputs.some((input) => input.requiresGrad);
   observer?.(result);
   return result;
 }

@@ -8,6 +8,7 @@ import type { KernelCall, Operand, Program } from "../kernel.js";
 import { type CommandWriter, Opcode } from "./command.js";
 import { encodeIndexing } from "./encode/indexing.js";
 import { encodeMap } from "./encode/map.js";
+import { encodeMatmul } from "./encode/matmul.js";
 import { encodeReduce } from "./encode/reduce.js";
 
 /** Word indices and the byte offsets that are added to a base there: [word, offset, word, offset, …]. */
@@ -37,6 +38,9 @@ export class ProgramEncoder implements CommandWriter {
         break;
       case "reduce":
         encodeReduce(call, this);
+        break;
+      case "matmul":
+        encodeMatmul(call, this);
         break;
       case "gather":
       case "scatterAdd":

@@ -1,0 +1,296 @@
+/**
+ * f32 matrix product: packed panels, a 4 × 8 micro-kernel (8 accumulators and 6 loads, which is all that 15 vector
+ * registers hold), and a path that streams the matrix once when one side is a vector or nearly so.
+ *
+ * Payload of `matmul`, 32-bit words: m, n, k; addresses of a, b, output, bias (0: none) and scratch; strides in
+ * elements a.m, a.k, b.k, b.n, output.m, output.n, bias.m, bias.n; relu (0 or 1); batch rank and count; then rank
+ * words each of extents and of a's, b's, the output's and the bias's strides.
+ */
+import { gemv } from "./gemv_f32";
+import { pack } from "./pack_f32";
+import { fma } from "./simd";
+
+/** A block of A fits half the second-level cache, a panel of B half the first. */
+const blockK: i32 = 256;
+const blockM: i32 = 128;
+const blockN: i32 = 2048;
+/** From this many columns on, packing row-major A pays for itself. */
+const packFromN: i32 = 64;
+/** Rows (or columns) up to which the product is done as matrix times vector. */
+const fewRows: i32 = 3;
+
+namespace At {
+  export const m: usize = 0;
+  export const n: usize = 4;
+  export const k: usize = 8;
+  export const a: usize = 12;
+  export const b: usize = 16;
+  export const output: usize = 20;
+  export const bias: usize = 24;
+  export const scratch: usize = 28;
+  export const aM: usize = 32;
+  export const aK: usize = 36;
+  export const bK: usize = 40;
+  export const bN: usize = 44;
+  export const outputM: usize = 48;
+  export const outputN: usize = 52;
+  export const biasM: usize = 56;
+  export const biasN: usize = 60;
+  export const relu: usize = 64;
+  export const rank: usize = 68;
+  export const batches: usize = 72;
+  export const extents: usize = 76;
+}
+
+/** What `finish` does with a tile's sums. */
+namespace Mode {
+  export const accumulate: i32 = 1;
+  export const bias: i32 = 2;
+  export const relu: i32 = 4;
+}
+
+export function matmul(payload: usize): void {
+  const rank = load<i32>(payload, At.rank);
+  const batches = load<i32>(payload, At.batches);
+  const extents = payload + At.extents;
+  const bytes = <usize>rank << 2;
+  for (let batch = 0; batch < batches; batch++) {
+    let a = 0;
+    let b = 0;
+    let output = 0;
+    let bias = 0;
+    let rest = batch;
+    for (let d = rank - 1; d >= 0; d--) {
+      const word = extents + (<usize>d << 2);
+      const extent = load<i32>(word);
+      const at = rest % extent;
+      rest /= extent;
+      a += at * load<i32>(word + bytes);
+      b += at * load<i32>(word + 2 * bytes);
+      output += at * load<i32>(word + 3 * bytes);
+      bias += at * load<i32>(word + 4 * bytes);
+    }
+    multiply(payload, load<usize>(payload, At.a) + (a << 2), load<usize>(payload, At.b) + (b << 2),
+      load<usize>(payload, At.output) + (output << 2), bias << 2);
+  }
+}
+
+/** One matrix of the batch. A bias that is not one contiguous row is added afterwards. */
+function multiply(payload: usize, a: usize, b: usize, output: usize, biasOffset: i32): void {
+  const m = load<i32>(payload, At.m);
+  const n = load<i32>(payload, At.n);
+  const k = load<i32>(payload, At.k);
+  const aM = <usize>(load<i32>(payload, At.aM) << 2);
+  const aK = <usize>(load<i32>(payload, At.aK) << 2);
+  const bK = <usize>(load<i32>(payload, At.bK) << 2);
+  const bN = <usize>(load<i32>(payload, At.bN) << 2);
+  const outputM = <usize>(load<i32>(payload, At.outputM) << 2);
+  const outputN = <usize>(load<i32>(payload, At.outputN) << 2);
+  const biasM = <usize>(load<i32>(payload, At.biasM) << 2);
+  const biasN = <usize>(load<i32>(payload, At.biasN) << 2);
+  const relu = load<i32>(payload, At.relu);
+  const scratch = load<usize>(payload, At.scratch);
+  let bias = load<usize>(payload, At.bias);
+  if (bias != 0) bias += biasOffset;
+
+  // A column-major result is the row-major result of the transposed product.
+  const transposed = (outputM == 4 && outputN != 4) || (n <= fewRows && m > fewRows && outputN != 4);
+  const fused = bias == 0 || (!transposed && biasM == 0 && biasN == 4);
+  const inner: usize = fused ? bias : 0;
+  const innerRelu = fused ? relu : 0;
+  if (k == 0) clear(output, m, n, outputM, outputN);
+  else if (transposed) product(n, m, k, b, bN, bK, a, aK, aM, output, outputN, outputM, inner, innerRelu, scratch);
+  else product(m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, inner, innerRelu, scratch);
+  if (k == 0 || !fused) addBias(output, m, n, outputM, outputN, bias, biasM, biasN, relu);
+}
+
+function clear(output: usize, m: i32, n: i32, outputM: usize, outputN: usize): void {
+  for (let i = 0; i < m; i++) {
+    for (let j = 0; j < n; j++) store<f32>(output + <usize>i * outputM + <usize>j * outputN, 0);
+  }
+}
+
+function addBias(output: usize, m: i32, n: i32, outputM: usize, outputN: usize, bias: usize, biasM: usize, biasN: usize, relu: i32): void {
+  for (let i = 0; i < m; i++) {
+    for (let j = 0; j < n; j++) {
+      const at = output + <usize>i * outputM + <usize>j * outputN;
+      let value = load<f32>(at);
+      if (bias != 0) value += load<f32>(bias + <usize>i * biasM + <usize>j * biasN);
+      if (relu && value < 0) value = 0;
+      store<f32>(at, value);
+    }
+  }
+}
+
+/** Strides in bytes from here on. */
+function product(
+  m: i32, n: i32, k: i32, a: usize, aM: usize, aK: usize, b: usize, bK: usize, bN: usize,
+  output: usize, outputM: usize, outputN: usize, bias: usize, relu: i32, scratch: usize,
+): void {
+  if (m <= fewRows && (bN == 4 || bK == 4)) {
+    gemv(m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, bias, relu, scratch);
+    return;
+  }
+  const tile = scratch;
+  const packedA = scratch + 128;
+  const packedB = packedA + ((blockM * blockK) << 2);
+  const direct = aK == 4 && n < packFromN;
+  for (let j = 0; j < n; j += blockN) {
+    const columns = min(blockN, n - j);
+    for (let p = 0; p < k; p += blockK) {
+      const depth = min(blockK, k - p);
+      let mode: i32 = p > 0 ? Mode.accumulate : 0;
+      if (p + depth == k) mode |= (bias != 0 ? Mode.bias : 0) | (relu ? Mode.relu : 0);
+      pack(packedB, b + <usize>p * bK + <usize>j * bN, columns, depth, bN, bK, 8);
+      for (let i = 0; i < m; i += blockM) {
+        const rows = min(blockM, m - i);
+        const block = a + <usize>i * aM + <usize>p * aK;
+        if (!direct) pack(packedA, block, rows, depth, aM, aK, 4);
+        const to = output + <usize>i * outputM + <usize>j * outputN;
+        const biasAt: usize = bias == 0 ? 0 : bias + (<usize>j << 2);
+        for (let jr = 0; jr < columns; jr += 8) {
+          const panel = packedB + (<usize>(jr * depth) << 2);
+          const width = min(8, columns - jr);
+          const toColumn = to + <usize>jr * outputN;
+          const biasColumn: usize = biasAt == 0 ? 0 : biasAt + (<usize>jr << 2);
+          if (direct) {
+            rowsDirect(rows, depth, block, aM, panel, toColumn, outputM, outputN, width, mode, biasColumn, tile);
+          } else {
+            rowsPacked(rows, depth, packedA, panel, toColumn, outputM, outputN, width, mode, biasColumn, tile);
+          }
+        }
+      }
+    }
+  }
+}
+
+/** All row tiles of one panel of columns; A is packed. */
+function rowsPacked(
+  rows: i32, depth: i32, packedA: usize, panel: usize, output: usize, outputM: usize, outputN: usize,
+  width: i32, mode: i32, bias: usize, tile: usize,
+): void {
+  const whole = width == 8 && outputN == 4;
+  for (let ir = 0; ir < rows; ir += 4) {
+    const height = min(4, rows - ir);
+    const to = output + <usize>ir * outputM;
+    const source = packedA + (<usize>(ir * depth) << 2);
+    if (whole && height == 4) kernelPacked(depth, source, panel, to, outputM, mode, bias);
+    else {
+      kernelPacked(depth, source, panel, tile, 32, 0, 0);
+      merge(tile, to, outputM, outputN, height, width, mode, bias);
+    }
+  }
+}
+
+/** The same with A read where it lies, row-major. Missing rows of the last tile repeat the last one. */
+function rowsDirect(
+  rows: i32, depth: i32, a: usize, aM: usize, panel: usize, output: usize, outputM: usize, outputN: usize,
+  width: i32, mode: i32, bias: usize, tile: usize,
+): void {
+  const whole = width == 8 && outputN == 4;
+  for (let ir = 0; ir < rows; ir += 4) {
+    const height = min(4, rows - ir);
+    const to = output + <usize>ir * outputM;
+    const a0 = a + <usize>ir * aM;
+    const a1 = height > 1 ? a0 + aM : a0;
+    const a2 = height > 2 ? a1 + aM : a1;
+    const a3 = height > 3 ? a2 + aM : a2;
+    if (whole && height == 4) kernelDirect(depth, a0, a1, a2, a3, panel, to, outputM, mode, bias);
+    else {
+      kernelDirect(depth, a0, a1, a2, a3, panel, tile, 32, 0, 0);
+      merge(tile, to, outputM, outputN, height, width, mode, bias);
+    }
+  }
+}
+
+/** C[4, 8] from panels of A ([k][4]) and B ([k][8]). */
+function kernelPacked(k: i32, a: usize, b: usize, c: usize, row: usize, mode: i32, bias: usize): void {
+  let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
+  do {
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    const a0 = v128.load32_splat(a);
+    c00 = fma(a0, b0, c00);
+    c01 = fma(a0, b1, c01);
+    const a1 = v128.load32_splat(a, 4);
+    c10 = fma(a1, b0, c10);
+    c11 = fma(a1, b1, c11);
+    const a2 = v128.load32_splat(a, 8);
+    c20 = fma(a2, b0, c20);
+    c21 = fma(a2, b1, c21);
+    const a3 = v128.load32_splat(a, 12);
+    c30 = fma(a3, b0, c30);
+    c31 = fma(a3, b1, c31);
+    a += 16;
+    b += 32;
+  } while (--k);
+  finish(c, c00, c01, mode, bias);
+  finish(c + row, c10, c11, mode, bias);
+  finish(c + row + row, c20, c21, mode, bias);
+  finish(c + row + row + row, c30, c31, mode, bias);
+}
+
+/** C[4, 8] from four rows of A where they lie and a panel of B. */
+export function kernelDirect(
+  k: i32, p0: usize, p1: usize, p2: usize, p3: usize, b: usize, c: usize, row: usize, mode: i32, bias: usize,
+): void {
+  let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
+  do {
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    const a0 = v128.load32_splat(p0);
+    c00 = fma(a0, b0, c00);
+    c01 = fma(a0, b1, c01);
+    const a1 = v128.load32_splat(p1);
+    c10 = fma(a1, b0, c10);
+    c11 = fma(a1, b1, c11);
+    const a2 = v128.load32_splat(p2);
+    c20 = fma(a2, b0, c20);
+    c21 = fma(a2, b1, c21);
+    const a3 = v128.load32_splat(p3);
+    c30 = fma(a3, b0, c30);
+    c31 = fma(a3, b1, c31);
+    p0 += 4;
+    p1 += 4;
+    p2 += 4;
+    p3 += 4;
+    b += 32;
+  } while (--k);
+  finish(c, c00, c01, mode, bias);
+  finish(c + row, c10, c11, mode, bias);
+  finish(c + row + row, c20, c21, mode, bias);
+  finish(c + row + row + row, c30, c31, mode, bias);
+}
+
+/** Eight sums on their way to memory. NaN passes through the ReLU. */
+function finish(to: usize, x: v128, y: v128, mode: i32, bias: usize): void {
+  if (mode & Mode.accumulate) {
+    x = f32x4.add(x, v128.load(to));
+    y = f32x4.add(y, v128.load(to, 16));
+  }
+  if (mode & Mode.bias) {
+    x = f32x4.add(x, v128.load(bias));
+    y = f32x4.add(y, v128.load(bias, 16));
+  }
+  if (mode & Mode.relu) {
+    const zero = i32x4.splat(0);
+    x = v128.andnot(x, f32x4.lt(x, zero));
+    y = v128.andnot(y, f32x4.lt(y, zero));
+  }
+  v128.store(to, x);
+  v128.store(to, y, 16);
+}
+
+/** The part of a tile that lies inside the result. */
+function merge(tile: usize, to: usize, outputM: usize, outputN: usize, height: i32, width: i32, mode: i32, bias: usize): void {
+  for (let i = 0; i < height; i++) {
+    for (let j = 0; j < width; j++) {
+      const at = to + <usize>i * outputM + <usize>j * outputN;
+      let value = load<f32>(tile + (<usize>(i * 8 + j) << 2));
+      if (mode & Mode.accumulate) value += load<f32>(at);
+      if (mode & Mode.bias) value += load<f32>(bias + (<usize>j << 2));
+      if (mode & Mode.relu && value < 0) value = 0;
+      store<f32>(at, value);
+    }
+  }
+}
