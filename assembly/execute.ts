@@ -1,11 +1,14 @@
 /**
  * The command loop: walks an encoded Program (see src/device/wasm/command.ts) and calls one kernel per command.
  */
+import { conv } from "./conv_f32";
+import { convGradWeight } from "./conv_grad_f32";
 import { failure } from "./failure";
 import { matmul } from "./gemm_f32";
 import { gather, scatterAdd } from "./indexing";
 import { map } from "./map";
 import { Opcode } from "./opcodes";
+import { pool, poolGrad } from "./pool";
 import { reduce } from "./reduce";
 
 /** Runs the commands at `start` until `end`. Returns 0, or the opcode of the first command that failed. */
@@ -24,6 +27,19 @@ export function execute(start: usize): i32 {
         break;
       case Opcode.matmul:
         matmul(payload);
+        break;
+      case Opcode.conv:
+      case Opcode.convGradInput:
+        conv(payload);
+        break;
+      case Opcode.convGradWeight:
+        convGradWeight(payload);
+        break;
+      case Opcode.pool:
+        pool(payload);
+        break;
+      case Opcode.poolGrad:
+        poolGrad(payload);
         break;
       case Opcode.gather:
         gather(payload);

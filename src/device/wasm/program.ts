@@ -3,12 +3,13 @@
  * of the arena and of the working space, so that a run patches only what has moved.
  */
 import { itemSize } from "../../tensor/dtype.js";
-import { DeviceError } from "../../tensor/errors.js";
 import type { KernelCall, Operand, Program } from "../kernel.js";
 import { type CommandWriter, Opcode } from "./command.js";
+import { encodeConv } from "./encode/conv.js";
 import { encodeIndexing } from "./encode/indexing.js";
 import { encodeMap } from "./encode/map.js";
 import { encodeMatmul } from "./encode/matmul.js";
+import { encodePool, encodePoolGrad } from "./encode/pool.js";
 import { encodeReduce } from "./encode/reduce.js";
 
 /** Word indices and the byte offsets that are added to a base there: [word, offset, word, offset, …]. */
@@ -46,8 +47,17 @@ export class ProgramEncoder implements CommandWriter {
       case "scatterAdd":
         encodeIndexing(call, this);
         break;
-      default:
-        throw new DeviceError(`no kernel for ${call.kernel}`, { op: call.kernel, device: "wasm" });
+      case "conv":
+      case "convGradInput":
+      case "convGradWeight":
+        encodeConv(call, this);
+        break;
+      case "pool":
+        encodePool(call, this);
+        break;
+      case "poolGrad":
+        encodePoolGrad(call, this);
+        break;
     }
   }
 

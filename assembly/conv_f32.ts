@@ -1,0 +1,211 @@
+/**
+ * Cross-correlation as an implicit matrix product (4 pixels × 8 output channels), and with weights flipped and
+ * transposed by their strides, the gradient with respect to the input.
+ *
+ * Payload of `conv` and `convGradInput`, 32-bit words: batch, groups, input and output channels per group, kernel height
+ * and width, dilations, strides of the window, output height and width; addresses of source, weight (its first element in
+ * walking order), output; strides in elements: source.batch, weight (out, in, h, w, group), output (batch, channel, row,
+ * column); address of the working space and in it, in bytes: panels, padded image, run table; 1 if the source needs no
+ * copy; then an `Image`.
+ */
+import { Image, layOut, writeRuns } from "./conv_image";
+import { fma } from "./simd";
+
+namespace At {
+  export const batch: usize = 0;
+  export const groups: usize = 4;
+  export const inputs: usize = 8;
+  export const outputs: usize = 12;
+  export const kernelH: usize = 16;
+  export const kernelW: usize = 20;
+  export const dilationH: usize = 24;
+  export const dilationW: usize = 28;
+  export const strideH: usize = 32;
+  export const strideW: usize = 36;
+  export const outputH: usize = 40;
+  export const outputW: usize = 44;
+  export const source: usize = 48;
+  export const weight: usize = 52;
+  export const output: usize = 56;
+  export const sourceN: usize = 60;
+  export const weightO: usize = 64;
+  export const weightI: usize = 68;
+  export const weightH: usize = 72;
+  export const weightW: usize = 76;
+  export const weightG: usize = 80;
+  export const outputN: usize = 84;
+  export const outputC: usize = 88;
+  export const outputRow: usize = 92;
+  export const outputColumn: usize = 96;
+  export const scratch: usize = 100;
+  export const panels: usize = 104;
+  export const padded: usize = 108;
+  export const runs: usize = 112;
+  export const inPlace: usize = 116;
+  export const image: usize = 120;
+}
+
+/** The working space starts with room for one 4 × 8 tile. */
+export function conv(payload: usize): void {
+  const scratch = load<usize>(payload, At.scratch);
+  const image = payload + At.image;
+  const groups = load<i32>(payload, At.groups);
+  const inputs = load<i32>(payload, At.inputs);
+  const kernelH = load<i32>(payload, At.kernelH);
+  const kernelW = load<i32>(payload, At.kernelW);
+  const channels = load<i32>(image, Image.channels);
+  const paddedW = load<i32>(image, Image.paddedW);
+  const dilationW = load<i32>(payload, At.dilationW);
+  const joined = groups == 1 && dilationW == 1;
+  const runs = joined ? kernelH : kernelH * kernelW;
+  const runLength = joined ? kernelW * inputs : inputs;
+  const panels = scratch + load<usize>(payload, At.panels);
+  const padded = scratch + load<usize>(payload, At.padded);
+  const table = scratch + load<usize>(payload, At.runs);
+  writeRuns(table, kernelH, kernelW, load<i32>(payload, At.dilationH) * paddedW * channels, dilationW * channels, joined);
+  packWeights(payload, panels);
+  const inPlace = load<i32>(payload, At.inPlace);
+  if (!inPlace) memory.fill(padded, 0, <usize>(load<i32>(image, Image.paddedH) * paddedW * channels) << 2);
+  const batch = load<i32>(payload, At.batch);
+  for (let n = 0; n < batch; n++) {
+    const source = load<usize>(payload, At.source) + (<usize>(n * load<i32>(payload, At.sourceN)) << 2);
+    if (!inPlace) layOut(image, source, padded);
+    const output = load<usize>(payload, At.output) + (<usize>(n * load<i32>(payload, At.outputN)) << 2);
+    for (let g = 0; g < groups; g++) {
+      correlate(payload, inPlace ? source : padded, g, table, runs, runLength, panels, output);
+    }
+  }
+}
+
+/** [group][8 output channels][run and position][8], missing channels zero. */
+function packWeights(payload: usize, target: usize): void {
+  const groups = load<i32>(payload, At.groups);
+  const inputs = load<i32>(payload, At.inputs);
+  const outputs = load<i32>(payload, At.outputs);
+  const kernelH = load<i32>(payload, At.kernelH);
+  const kernelW = load<i32>(payload, At.kernelW);
+  const strideO = load<i32>(payload, At.weightO);
+  const strideI = load<i32>(payload, At.weightI);
+  const strideH = load<i32>(payload, At.weightH);
+  const strideW = load<i32>(payload, At.weightW);
+  const strideG = load<i32>(payload, At.weightG);
+  const weight = load<usize>(payload, At.weight);
+  for (let g = 0; g < groups; g++) {
+    for (let first = 0; first < outputs; first += 8) {
+      const width = min(8, outputs - first);
+      for (let kh = 0; kh < kernelH; kh++) {
+        for (let kw = 0; kw < kernelW; kw++) {
+          const tap = weight + ((g * strideG + first * strideO + kh * strideH + kw * strideW) << 2);
+          for (let i = 0; i < inputs; i++) {
+            for (let o = 0; o < 8; o++) {
+              const value = o < width ? load<f32>(tap + ((i * strideI + o * strideO) << 2)) : 0;
+              store<f32>(target, value);
+              target += 4;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+/** All output channels of one group of one image. */
+function correlate(
+  payload: usize, padded: usize, g: i32, table: usize, runs: i32, runLength: i32, panels: usize, output: usize,
+): void {
+  const image = payload + At.image;
+  const channels = load<i32>(image, Image.channels);
+  const inputs = load<i32>(payload, At.inputs);
+  const outputs = load<i32>(payload, At.outputs);
+  const outputW = load<i32>(payload, At.outputW);
+  const pixels = load<i32>(payload, At.outputH) * outputW;
+  const outputC = load<i32>(payload, At.outputC);
+  const outputRow = load<i32>(payload, At.outputRow);
+  const outputColumn = load<i32>(payload, At.outputColumn);
+  const rowStep = (load<i32>(payload, At.strideH) * load<i32>(image, Image.paddedW) * channels) << 2;
+  const columnStep = (load<i32>(payload, At.strideW) * channels) << 2;
+  const tile = load<usize>(payload, At.scratch);
+  const panelBytes = <usize>(runs * runLength) << 5;
+  let panel = panels + <usize>(g * ((outputs + 7) / 8)) * panelBytes;
+  const flat = outputC == 1 && outputRow == outputW * outputColumn;
+  const source = padded + (<usize>(g * inputs) << 2);
+  for (let first = 0; first < outputs; first += 8) {
+    const width = min(8, outputs - first);
+    const to = output + (<usize>((g * outputs + first) * outputC) << 2);
+    let oh = 0;
+    let ow = 0;
+    for (let pixel = 0; pixel < pixels; pixel += 4) {
+      const height = min(4, pixels - pixel);
+      const startH = oh;
+      const startW = ow;
+      const p0 = source + <usize>(oh * rowStep + ow * columnStep);
+      if (++ow == outputW) { ow = 0; oh++; }
+      const p1 = height > 1 ? source + <usize>(oh * rowStep + ow * columnStep) : p0;
+      if (++ow == outputW) { ow = 0; oh++; }
+      const p2 = height > 2 ? source + <usize>(oh * rowStep + ow * columnStep) : p0;
+      if (++ow == outputW) { ow = 0; oh++; }
+      const p3 = height > 3 ? source + <usize>(oh * rowStep + ow * columnStep) : p0;
+      if (++ow == outputW) { ow = 0; oh++; }
+      if (flat && height == 4 && width == 8) {
+        tile4x8(table, runs, runLength, p0, p1, p2, p3, panel, to + (<usize>(pixel * outputColumn) << 2), <usize>outputColumn << 2);
+      } else {
+        tile4x8(table, runs, runLength, p0, p1, p2, p3, panel, tile, 32);
+        let h = startH;
+        let w = startW;
+        for (let i = 0; i < height; i++) {
+          const at = to + (<usize>(h * outputRow + w * outputColumn) << 2);
+          for (let j = 0; j < width; j++) {
+            store<f32>(at + (<usize>(j * outputC) << 2), load<f32>(tile + (<usize>(i * 8 + j) << 2)));
+          }
+          if (++w == outputW) { w = 0; h++; }
+        }
+      }
+    }
+    panel += panelBytes;
+  }
+}
+
+/** Four pixels, eight channels, summed over all runs of the window. */
+function tile4x8(
+  table: usize, runs: i32, runLength: i32, p0: usize, p1: usize, p2: usize, p3: usize, b: usize, c: usize, row: usize,
+): void {
+  let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
+  do {
+    const offset = load<usize>(table);
+    table += 4;
+    let q0 = p0 + offset;
+    let q1 = p1 + offset;
+    let q2 = p2 + offset;
+    let q3 = p3 + offset;
+    let k = runLength;
+    do {
+      const b0 = v128.load(b);
+      const b1 = v128.load(b, 16);
+      const a0 = v128.load32_splat(q0);
+      c00 = fma(a0, b0, c00);
+      c01 = fma(a0, b1, c01);
+      const a1 = v128.load32_splat(q1);
+      c10 = fma(a1, b0, c10);
+      c11 = fma(a1, b1, c11);
+      const a2 = v128.load32_splat(q2);
+      c20 = fma(a2, b0, c20);
+      c21 = fma(a2, b1, c21);
+      const a3 = v128.load32_splat(q3);
+      c30 = fma(a3, b0, c30);
+      c31 = fma(a3, b1, c31);
+      q0 += 4;
+      q1 += 4;
+      q2 += 4;
+      q3 += 4;
+      b += 32;
+    } while (--k);
+  } while (--runs);
+  v128.store(c, c00);
+  v128.store(c, c01, 16);
+  v128.store(c + row, c10);
+  v128.store(c + row, c11, 16);
+  v128.store(c + row + row, c20);
+  v128.store(c + row + row, c21, 16);
+  v128.store(c + row + row + row, c30);
+  v128.store(c + row + row + row, c31, 16);
+}

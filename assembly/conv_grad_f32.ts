@@ -1,0 +1,208 @@
+/**
+ * The gradient of a convolution with respect to its weight: per image, tiles of 4 output channels × 8 neighbouring
+ * weights, each summed over all pixels.
+ *
+ * Payload, 32-bit words: batch, groups, input and output channels per group, kernel height and width, dilations, strides,
+ * output height and width; addresses of input, output gradient, weight gradient; strides in elements: input.batch, output
+ * (batch, channel, row, column), weight (out, in, h, w); address of the working space and in it, in bytes: sums, padded
+ * image, output panels, run table; then an `Image`.
+ */
+import { Image, layOut, writeRuns } from "./conv_image";
+import { fma } from "./simd";
+
+namespace At {
+  export const batch: usize = 0;
+  export const groups: usize = 4;
+  export const inputs: usize = 8;
+  export const outputs: usize = 12;
+  export const kernelH: usize = 16;
+  export const kernelW: usize = 20;
+  export const dilationH: usize = 24;
+  export const dilationW: usize = 28;
+  export const strideH: usize = 32;
+  export const strideW: usize = 36;
+  export const outputH: usize = 40;
+  export const outputW: usize = 44;
+  export const input: usize = 48;
+  export const output: usize = 52;
+  export const weight: usize = 56;
+  export const inputN: usize = 60;
+  export const outputN: usize = 64;
+  export const outputC: usize = 68;
+  export const outputRow: usize = 72;
+  export const outputColumn: usize = 76;
+  export const weightO: usize = 80;
+  export const weightI: usize = 84;
+  export const weightH: usize = 88;
+  export const weightW: usize = 92;
+  export const scratch: usize = 96;
+  export const sums: usize = 100;
+  export const padded: usize = 104;
+  export const panels: usize = 108;
+  export const runs: usize = 112;
+  export const image: usize = 116;
+}
+
+export function convGradWeight(payload: usize): void {
+  const scratch = load<usize>(payload, At.scratch);
+  const image = payload + At.image;
+  const groups = load<i32>(payload, At.groups);
+  const inputs = load<i32>(payload, At.inputs);
+  const outputs = load<i32>(payload, At.outputs);
+  const kernelH = load<i32>(payload, At.kernelH);
+  const kernelW = load<i32>(payload, At.kernelW);
+  const channels = load<i32>(image, Image.channels);
+  const paddedW = load<i32>(image, Image.paddedW);
+  const dilationW = load<i32>(payload, At.dilationW);
+  const joined = groups == 1 && dilationW == 1;
+  const sums = scratch + load<usize>(payload, At.sums);
+  const padded = scratch + load<usize>(payload, At.padded);
+  const panels = scratch + load<usize>(payload, At.panels);
+  const table = scratch + load<usize>(payload, At.runs);
+  writeRuns(table, kernelH, kernelW, load<i32>(payload, At.dilationH) * paddedW * channels, dilationW * channels, joined);
+  const weights = kernelH * kernelW * inputs;
+  memory.fill(sums, 0, <usize>(groups * outputs * weights) << 2);
+  memory.fill(padded, 0, <usize>(load<i32>(image, Image.paddedH) * paddedW * channels) << 2);
+  const batch = load<i32>(payload, At.batch);
+  for (let n = 0; n < batch; n++) {
+    layOut(image, load<usize>(payload, At.input) + (<usize>(n * load<i32>(payload, At.inputN)) << 2), padded);
+    packOutput(payload, load<usize>(payload, At.output) + (<usize>(n * load<i32>(payload, At.outputN)) << 2), panels);
+    accumulate(payload, padded, panels, sums, table, joined ? kernelH : kernelH * kernelW, joined ? kernelW * inputs : inputs);
+  }
+  storeSums(payload, sums);
+}
+
+/** The output gradient as [group][4 channels][pixel][4], missing channels zero. */
+function packOutput(payload: usize, source: usize, target: usize): void {
+  const groups = load<i32>(payload, At.groups);
+  const outputs = load<i32>(payload, At.outputs);
+  const outputH = load<i32>(payload, At.outputH);
+  const outputW = load<i32>(payload, At.outputW);
+  const strideC = load<i32>(payload, At.outputC);
+  const row = load<i32>(payload, At.outputRow);
+  const column = load<i32>(payload, At.outputColumn);
+  for (let g = 0; g < groups; g++) {
+    for (let first = 0; first < outputs; first += 4) {
+      const width = min(4, outputs - first);
+      const base = source + (<usize>((g * outputs + first) * strideC) << 2);
+      for (let oh = 0; oh < outputH; oh++) {
+        for (let ow = 0; ow < outputW; ow++) {
+          const from = base + (<usize>(oh * row + ow * column) << 2);
+          if (width == 4 && strideC == 1) v128.store(target, v128.load(from));
+          else {
+            for (let o = 0; o < 4; o++) {
+              const value = o < width ? load<f32>(from + (<usize>(o * strideC) << 2)) : 0;
+              store<f32>(target + (<usize>o << 2), value);
+            }
+          }
+          target += 16;
+        }
+      }
+    }
+  }
+}
+
+/** Adds one image's products to the sums [out][run and position]. */
+function accumulate(payload: usize, padded: usize, panels: usize, sums: usize, table: usize, runs: i32, runLength: i32): void {
+  const image = payload + At.image;
+  const groups = load<i32>(payload, At.groups);
+  const inputs = load<i32>(payload, At.inputs);
+  const outputs = load<i32>(payload, At.outputs);
+  const outputH = load<i32>(payload, At.outputH);
+  const outputW = load<i32>(payload, At.outputW);
+  const channels = load<i32>(image, Image.channels);
+  const columnStep = <usize>(load<i32>(payload, At.strideW) * channels) << 2;
+  const rowStep = <usize>(load<i32>(payload, At.strideH) * load<i32>(image, Image.paddedW) * channels) << 2;
+  const rowJump = rowStep - <usize>outputW * columnStep;
+  const tile = load<usize>(payload, At.scratch);
+  const panelBytes = <usize>(outputH * outputW) << 4;
+  const pitch = <usize>(runs * runLength) << 2;
+  for (let g = 0; g < groups; g++) {
+    const groupPanels = panels + <usize>(g * ((outputs + 3) / 4)) * panelBytes;
+    for (let run = 0; run < runs; run++) {
+      const window = padded + (<usize>(g * inputs) << 2) + load<usize>(table + (<usize>run << 2));
+      for (let j = 0; j < runLength; j += 8) {
+        const width = min(8, runLength - j);
+        const b = window + (<usize>j << 2);
+        let a = groupPanels;
+        for (let first = 0; first < outputs; first += 4) {
+          tile4x8(outputH, outputW, a, b, columnStep, rowJump, tile);
+          const to = sums + <usize>(g * outputs + first) * pitch + (<usize>(run * runLength + j) << 2);
+          addTile(tile, to, pitch, min(4, outputs - first), width);
+          a += panelBytes;
+        }
+      }
+    }
+  }
+}
+
+/** Four channels × eight weights over all pixels. */
+function tile4x8(rows: i32, columns: i32, a: usize, b: usize, columnStep: usize, rowJump: usize, tile: usize): void {
+  let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
+  do {
+    let left = columns;
+    do {
+      const b0 = v128.load(b);
+      const b1 = v128.load(b, 16);
+      const a0 = v128.load32_splat(a);
+      c00 = fma(a0, b0, c00);
+      c01 = fma(a0, b1, c01);
+      const a1 = v128.load32_splat(a, 4);
+      c10 = fma(a1, b0, c10);
+      c11 = fma(a1, b1, c11);
+      const a2 = v128.load32_splat(a, 8);
+      c20 = fma(a2, b0, c20);
+      c21 = fma(a2, b1, c21);
+      const a3 = v128.load32_splat(a, 12);
+      c30 = fma(a3, b0, c30);
+      c31 = fma(a3, b1, c31);
+      a += 16;
+      b += columnStep;
+    } while (--left);
+    b += rowJump;
+  } while (--rows);
+  v128.store(tile, c00);
+  v128.store(tile, c01, 16);
+  v128.store(tile, c10, 32);
+  v128.store(tile, c11, 48);
+  v128.store(tile, c20, 64);
+  v128.store(tile, c21, 80);
+  v128.store(tile, c30, 96);
+  v128.store(tile, c31, 112);
+}
+
+function addTile(tile: usize, to: usize, pitch: usize, height: i32, width: i32): void {
+  for (let i = 0; i < height; i++) {
+    if (width == 8) {
+      v128.store(to, f32x4.add(v128.load(to), v128.load(tile)));
+      v128.store(to, f32x4.add(v128.load(to, 16), v128.load(tile, 16)), 16);
+    } else {
+      for (let j = 0; j < width; j++) {
+        const at = to + (<usize>j << 2);
+        store<f32>(at, load<f32>(at) + load<f32>(tile + (<usize>j << 2)));
+      }
+    }
+    to += pitch;
+    tile += 32;
+  }
+}
+
+/** From [out][h][w][in] to wherever the weight gradient wants them. */
+function storeSums(payload: usize, sums: usize): void {
+  const count = load<i32>(payload, At.groups) * load<i32>(payload, At.outputs);
+  const inputs = load<i32>(payload, At.inputs);
+  const kernelH = load<i32>(payload, At.kernelH);
+  const kernelW = load<i32>(payload, At.kernelW);
+  const weight = load<usize>(payload, At.weight);
+  for (let o = 0; o < count; o++) {
+    for (let h = 0; h < kernelH; h++) {
+      for (let w = 0; w < kernelW; w++) {
+        const at = o * load<i32>(payload, At.weightO) + h * load<i32>(payload, At.weightH) + w * load<i32>(payload, At.weightW);
+        for (let i = 0; i < inputs; i++) {
+          store<f32>(weight + ((at + i * load<i32>(payload, At.weightI)) << 2), load<f32>(sums));
+          sums += 4;
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * What the convolutions share: one image at a time is laid out channels-last in the working space, inside a border of
+ * zeros (and between zeros, for transposed strides), so that every window is a few contiguous runs of memory.
+ *
+ * `Image`, 32-bit words: channels, height, width; strides in elements of channel, row, column; where row 0 and column 0
+ * go (may be negative), how far apart rows and columns go; height and width of the padded image.
+ */
+export namespace Image {
+  export const channels: usize = 0;
+  export const height: usize = 4;
+  export const width: usize = 8;
+  export const strideC: usize = 12;
+  export const strideH: usize = 16;
+  export const strideW: usize = 20;
+  export const top: usize = 24;
+  export const left: usize = 28;
+  export const stepH: usize = 32;
+  export const stepW: usize = 36;
+  export const paddedH: usize = 40;
+  export const paddedW: usize = 44;
+  export const bytes: usize = 48;
+}
+
+/** Copies one image into the padded one, whose border is zero already. */
+export function layOut(image: usize, source: usize, padded: usize): void {
+  const channels = load<i32>(image, Image.channels);
+  const height = load<i32>(image, Image.height);
+  const width = load<i32>(image, Image.width);
+  const strideC = load<i32>(image, Image.strideC);
+  const strideH = load<i32>(image, Image.strideH);
+  const strideW = load<i32>(image, Image.strideW);
+  const left = load<i32>(image, Image.left);
+  const stepW = load<i32>(image, Image.stepW);
+  const paddedH = load<i32>(image, Image.paddedH);
+  const paddedW = load<i32>(image, Image.paddedW);
+  const wholeRows = strideC == 1 && strideW == channels && stepW == 1 && left >= 0 && left + width <= paddedW;
+  for (let h = 0; h < height; h++) {
+    const row = load<i32>(image, Image.top) + h * load<i32>(image, Image.stepH);
+    if (row < 0 || row >= paddedH) continue;
+    const from = source + (<usize>(h * strideH) << 2);
+    const to = padded + (<usize>(row * paddedW * channels) << 2);
+    if (wholeRows) {
+      memory.copy(to + (<usize>(left * channels) << 2), from, <usize>(width * channels) << 2);
+      continue;
+    }
+    for (let w = 0; w < width; w++) {
+      const column = left + w * stepW;
+      if (column < 0 || column >= paddedW) continue;
+      copyPixel(to + (<usize>(column * channels) << 2), from + (<usize>(w * strideW) << 2), channels, strideC);
+    }
+  }
+}
+
+function copyPixel(to: usize, from: usize, channels: i32, strideC: i32): void {
+  let c = 0;
+  if (strideC == 1) {
+    for (; c + 4 <= channels; c += 4) {
+      v128.store(to, v128.load(from));
+      to += 16;
+      from += 16;
+    }
+  }
+  const step = <usize>strideC << 2;
+  for (; c < channels; c++) {
+    store<f32>(to, load<f32>(from));
+    to += 4;
+    from += step;
+  }
+}
+
+/**
+ * Byte offsets of a window's runs: a whole kernel row if channels and columns are contiguous (`joined`), else one tap.
+ */
+export function writeRuns(table: usize, kernelH: i32, kernelW: i32, rowStep: i32, columnStep: i32, joined: bool): void {
+  for (let kh = 0; kh < kernelH; kh++) {
+    if (joined) {
+      store<i32>(table, (kh * rowStep) << 2);
+      table += 4;
+      continue;
+    }
+    for (let kw = 0; kw < kernelW; kw++) {
+      store<i32>(table, (kh * rowStep + kw * columnStep) << 2);
+      table += 4;
+    }
+  }
+}

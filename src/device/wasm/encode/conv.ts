@@ -1,0 +1,148 @@
+/** Encodes the convolutions; layouts in assembly/conv_f32.ts and conv_grad_f32.ts. */
+import type { ConvCall, Operand } from "../../kernel.js";
+import { type CommandWriter, Opcode } from "../command.js";
+
+/** One 4 × 8 tile, at the start of the working space. */
+const tileBytes = 128;
+/** A tile may read this far past the last window; what it reads there is not used. */
+const overrun = 64;
+
+export function encodeConv(call: ConvCall, writer: CommandWriter): void {
+  if (call.kernel === "convGradWeight") encodeGradWeight(call, writer);
+  else encodeCorrelation(call, writer);
+}
+
+/** How an image is laid out in the working space; `Image` in assembly/conv_image.ts. */
+interface PaddedImage {
+  readonly operand: Operand;
+  readonly top: number;
+  readonly left: number;
+  readonly stepH: number;
+  readonly stepW: number;
+  readonly paddedH: number;
+  readonly paddedW: number;
+}
+
+function writeImage(
+  { operand, top, left, stepH, stepW, paddedH, paddedW }: PaddedImage,
+  writer: CommandWriter,
+): void {
+  const [, channels, height, width] = operand.view.shape;
+  const [, strideC, strideH, strideW] = operand.view.strides;
+  const words = [channels, height, width, channels === 1 ? 1 : strideC, strideH, strideW];
+  for (const word of [...words, top, left, stepH, stepW, paddedH, paddedW]) writer.i32(word);
+}
+
+function imageBytes({ operand, paddedH, paddedW }: PaddedImage): number {
+  return align(paddedH * paddedW * operand.view.shape[1] * 4 + overrun);
+}
+
+function align(bytes: number): number {
+  return Math.ceil(bytes / 64) * 64;
+}
+
+/** Whether the image in memory is the padded image already. */
+function isInPlace({ operand, top, left, stepH, stepW, paddedH, paddedW }: PaddedImage): boolean {
+  const [, channels, height, width] = operand.view.shape;
+  const [, strideC, strideH, strideW] = operand.view.strides;
+  return (
+    top === 0 &&
+    left === 0 &&
+    stepH === 1 &&
+    stepW === 1 &&
+    paddedH <= height &&
+    paddedW === width &&
+    (strideC === 1 || channels === 1) &&
+    strideW === channels &&
+    strideH === width * channels
+  );
+}
+
+function encodeCorrelation(
+  { kernel, input, weight, output, geometry }: ConvCall,
+  writer: CommandWriter,
+): void {
+  const { stride, padding, dilation, groups } = geometry;
+  const backwards = kernel === "convGradInput";
+  const [source, result] = backwards ? [output, input] : [input, output];
+  const [, , kernelH, kernelW] = weight.view.shape;
+  const [batch, resultChannels, resultH, resultW] = result.view.shape;
+  const perGroup = source.view.shape[1] / groups;
+  const resultPerGroup = resultChannels / groups;
+  const reachH = dilation[0] * (kernelH - 1);
+  const reachW = dilation[1] * (kernelW - 1);
+  // Backwards the source stands `stride` apart, and the window slides by one over all of the input.
+  const step = backwards ? [1, 1] : stride;
+  const image: PaddedImage = {
+    operand: source,
+    top: backwards ? reachH - padding[0] : padding[0],
+    left: backwards ? reachW - padding[1] : padding[1],
+    stepH: backwards ? stride[0] : 1,
+    stepW: backwards ? stride[1] : 1,
+    paddedH: (resultH - 1) * step[0] + reachH + 1,
+    paddedW: (resultW - 1) * step[1] + reachW + 1,
+  };
+  const inPlace = isInPlace(image);
+  const panels = tileBytes;
+  const panelBytes = groups * Math.ceil(resultPerGroup / 8) * 8 * kernelH * kernelW * perGroup * 4;
+  const padded = align(panels + panelBytes);
+  const runs = padded + (inPlace ? 0 : imageBytes(image));
+
+  const [strideO, strideI, strideH, strideW] = weight.view.strides;
+  // Backwards the kernel is walked from its last tap, and inputs and outputs change places.
+  const taps = (kernelH - 1) * strideH + (kernelW - 1) * strideW;
+  const first: Operand = backwards
+    ? { ...weight, view: { ...weight.view, offset: weight.view.offset + taps } }
+    : weight;
+  const weightStrides = backwards
+    ? [strideI, strideO, -strideH, -strideW, perGroup * strideO]
+    : [strideO, strideI, strideH, strideW, resultPerGroup * strideO];
+
+  writer.begin(backwards ? Opcode.convGradInput : Opcode.conv);
+  for (const word of [batch, groups, perGroup, resultPerGroup, kernelH, kernelW]) writer.i32(word);
+  for (const word of [...dilation, ...step, resultH, resultW]) writer.i32(word);
+  writer.address(source);
+  writer.address(first);
+  writer.address(result);
+  const [resultN, resultC, resultRow, resultColumn] = result.view.strides;
+  const channelStride = resultChannels === 1 ? 1 : resultC;
+  const strides = [source.view.strides[0], ...weightStrides, resultN, channelStride, resultRow, resultColumn];
+  for (const word of strides) writer.i32(word);
+  writer.scratch(runs + kernelH * kernelW * 4);
+  for (const word of [panels, padded, runs, inPlace ? 1 : 0]) writer.i32(word);
+  writeImage(image, writer);
+  writer.end();
+}
+
+function encodeGradWeight({ input, weight, output, geometry }: ConvCall, writer: CommandWriter): void {
+  const { stride, padding, dilation, groups } = geometry;
+  const [outputs, perGroup, kernelH, kernelW] = weight.view.shape;
+  const [batch, , outputH, outputW] = output.view.shape;
+  const outputsPerGroup = outputs / groups;
+  const image: PaddedImage = {
+    operand: input,
+    top: padding[0],
+    left: padding[1],
+    stepH: 1,
+    stepW: 1,
+    paddedH: (outputH - 1) * stride[0] + dilation[0] * (kernelH - 1) + 1,
+    paddedW: (outputW - 1) * stride[1] + dilation[1] * (kernelW - 1) + 1,
+  };
+  const sums = tileBytes;
+  const padded = align(sums + outputs * kernelH * kernelW * perGroup * 4);
+  const panels = padded + imageBytes(image);
+  const runs = panels + groups * Math.ceil(outputsPerGroup / 4) * outputH * outputW * 16;
+
+  writer.begin(Opcode.convGradWeight);
+  for (const word of [batch, groups, perGroup, outputsPerGroup, kernelH, kernelW]) writer.i32(word);
+  for (const word of [...dilation, ...stride, outputH, outputW]) writer.i32(word);
+  writer.address(input);
+  writer.address(output);
+  writer.address(weight);
+  for (const word of [input.view.strides[0], ...output.view.strides, ...weight.view.strides])
+    writer.i32(word);
+  writer.scratch(runs + kernelH * kernelW * 4);
+  for (const word of [sums, padded, panels, runs]) writer.i32(word);
+  writeImage(image, writer);
+  writer.end();
+}

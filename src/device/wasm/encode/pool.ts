@@ -1,0 +1,45 @@
+/** Encodes `pool` and `poolGrad`; layout in assembly/pool.ts. */
+import { sizeOf } from "../../../tensor/shape.js";
+import type { Operand, PoolCall, PoolGeometry, PoolGradCall } from "../../kernel.js";
+import { type CommandWriter, Opcode } from "../command.js";
+
+/** Numbers of `PoolOp` in assembly/pool.ts. */
+const poolOp = { max: 0, average: 1, argmax: 2 } as const;
+
+export function encodePool({ op, input, output, geometry }: PoolCall, writer: CommandWriter): void {
+  if (sizeOf(output.view.shape) === 0) return;
+  writer.begin(Opcode.pool);
+  writeWindows(poolOp[op], input, output, geometry, writer);
+  writer.end();
+}
+
+export function encodePoolGrad(call: PoolGradCall, writer: CommandWriter): void {
+  const { op, input, gradOutput, gradInput, geometry } = call;
+  if (sizeOf(gradInput.view.shape) === 0) return;
+  writer.begin(Opcode.poolGrad);
+  writeWindows(poolOp[op], input ?? gradInput, gradOutput, geometry, writer);
+  for (const stride of stridesOf(gradInput)) writer.i32(stride);
+  writer.address(gradInput);
+  writer.end();
+}
+
+function writeWindows(
+  op: number,
+  image: Operand,
+  output: Operand,
+  geometry: PoolGeometry,
+  writer: CommandWriter,
+): void {
+  const { kernel, stride, padding, countIncludePad } = geometry;
+  const [, , outputH, outputW] = output.view.shape;
+  for (const word of [op, ...image.view.shape, outputH, outputW]) writer.i32(word);
+  for (const word of [...kernel, ...stride, ...padding, countIncludePad ? 1 : 0]) writer.i32(word);
+  for (const stride of [...stridesOf(image), ...stridesOf(output)]) writer.i32(stride);
+  writer.address(image);
+  writer.address(output);
+}
+
+/** A single channel may have any stride. */
+function stridesOf({ view }: Operand): number[] {
+  return view.strides.map((stride, d) => (d === 1 && view.shape[1] === 1 ? 1 : stride));
+}
