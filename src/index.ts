@@ -2,7 +2,16 @@
 export { backward, grad } from "./autograd/backward.js";
 export { type DebugOptions, setDebug } from "./compiler/debug.js";
 export { type JitResult, jit, onReplay } from "./compiler/jit.js";
-export { assign, compileCount, flush, leaf, memory, readExact, realize, totalCost } from "./compiler/realize.js";
+export {
+  assign,
+  compileCount,
+  flush,
+  leaf,
+  memory,
+  readExact,
+  realize,
+  totalCost,
+} from "./compiler/realize.js";
 export type {
   Device,
   DeviceBuffer,
