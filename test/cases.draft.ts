@@ -1,0 +1,71 @@
+/** Every case on every device against the float64 reference: values, gradients and their shapes. */
+import { beforeAll, describe, expect, it } from "vitest";
+import * as ops from "../src/ops/index.js";
+import { leafShape } from "./cases/case.js";
+import { allCases, themes } from "./cases/index.js";
+import { devices, reference } from "./devices.js";
+import { type Evaluated, evaluate } from "./evaluate.js";
+import { expectClose, tolerance } from "./tolerance.js";
+
+/** Exported by the ops, but not functions with a value of their own. */
+const notOps = ["Generator", "defaultGenerator", "manualSeed", "backward", "grad"];
+
+const known = new Map<string, Promise<Evaluated>>();
+
+function expected(index: number): Promise<Evaluated> {
+  const entry = allCases[index];
+  let result = known.get(entry.name);
+  if (result === undefined) {
+    result = evaluate(entry, reference);
+    known.set(entry.name, result);
+  }
+  return result;
+}
+
+describe("the list of cases", () => {
+  it("has unique names", () => {
+    const seen = new Set<string>();
+    const twice = allCases.filter(({ name }) => seen.size === seen.add(name).size).map(({ name }) => name);
+    expect(twice).toEqual([]);
+  });
+
+  it("covers every op", () => {
+    const covered = new Set(allCases.map(({ op }) => op));
+    expect(Object.keys(ops).filter((name) => !covered.has(name) && !notOps.includes(name))).toEqual([]);
+    expect([...covered].filter((name) => !(name in ops))).toEqual([]);
+  });
+});
+
+for (const { label, device } of devices) {
+  for (const [theme, cases] of Object.entries(themes)) {
+    describe(`${label}: ${theme}`, () => {
+      const first = allCases.indexOf(cases[0]);
+      beforeAll(() => known.clear());
+
+      cases.forEach((entry, i) => {
+        it(entry.name, async () => {
+          const want = await expected(first + i);
+          const got = device === reference ? want : await evaluate(entry, device);
+          expect(got.shape).toEqual(want.shape);
+          expect(got.dtype).toBe(want.dtype);
+          expect(got.output.length).toBe(want.shape.reduce((n, extent) => n * extent, 1));
+          const exact = got.dtype !== "float32";
+          expectClose("value", got.output, want.output, {
+            absolute: exact || device === reference ? 0 : tolerance(want.output, entry),
+            signedZero: entry.signedZero,
+            rounded: device !== reference && !exact,
+          });
+          got.gradients.forEach((gradient, k) => {
+            const right = want.gradients[k];
+            if (gradient === undefined || right === undefined) return;
+            expect(gradient.shape, `shape of gradient ${k}`).toEqual(leafShape(entry.inputs[k]));
+            expectClose(`gradient ${k}`, gradient.values, right.values, {
+              absolute: device === reference ? 0 : tolerance(right.values, entry),
+              rounded: device !== reference,
+            });
+          });
+        });
+      });
+    });
+  }
+}

@@ -1,0 +1,96 @@
+/** Tensors made of values and sequences; most are never stored before something reads them. */
+import * as ops from "../../src/ops/index.js";
+import { RuntimeScalar } from "../../src/tensor/op.js";
+import { type Case, float, integers } from "./case.js";
+
+const carrier = { ...float([1]), gradient: false };
+
+export const creation: readonly Case[] = [
+  ...(["float32", "int32", "uint8", "int8", "bool"] as const).map(
+    (dtype): Case => ({
+      name: `full of ${dtype}`,
+      op: "full",
+      inputs: [carrier],
+      run: ([{ device }]) => ops.full([2, 3], 1, { device, dtype }),
+      torch: "torch.full((2, 3), 1)",
+    }),
+  ),
+  {
+    name: "zeros of rank 0",
+    op: "zeros",
+    inputs: [carrier],
+    run: ([{ device }]) => ops.zeros([], { device }),
+    torch: "torch.zeros(())",
+  },
+  {
+    name: "ones in a product",
+    op: "ones",
+    inputs: [float([3, 4])],
+    run: ([x]) => ops.matmul(x, ops.ones([4, 2], { device: x.device })),
+    torch: "a @ torch.ones(4, 2)",
+    reductionLength: 4,
+    scale: 2,
+  },
+  {
+    name: "zerosLike int32",
+    op: "zerosLike",
+    inputs: [integers([3, 4], 0, 9)],
+    run: ([x]) => ops.zerosLike(x),
+    torch: "torch.zeros_like(a)",
+  },
+  {
+    name: "onesLike",
+    op: "onesLike",
+    inputs: [float([0, 4])],
+    run: ([x]) => ops.onesLike(x),
+    torch: "torch.ones_like(a)",
+    gradient: false,
+  },
+  {
+    name: "arange to 7",
+    op: "arange",
+    inputs: [carrier],
+    run: ([{ device }]) => ops.arange(7, { device }),
+    torch: "torch.arange(7)",
+  },
+  {
+    name: "arange backwards",
+    op: "arange",
+    inputs: [carrier],
+    run: ([{ device }]) => ops.arange(9, -4, -3, { device }),
+    torch: "torch.arange(9, -4, -3)",
+  },
+  {
+    name: "arange of fractions",
+    op: "arange",
+    inputs: [carrier],
+    run: ([{ device }]) => ops.arange(0.5, 3, 0.25, { device }),
+    torch: "torch.arange(0.5, 3, 0.25)",
+  },
+  {
+    name: "scalar times a tensor",
+    op: "scalar",
+    inputs: [float([5])],
+    run: ([x]) => ops.mul(x, ops.scalar(new RuntimeScalar(2.5), x.device)),
+    torch: "a * 2.5",
+    scale: 2.5,
+  },
+  {
+    name: "tensor read back",
+    op: "tensor",
+    inputs: [float([2, 3])],
+    run: ([x]) =>
+      ops.add(
+        x,
+        ops.tensor(
+          [
+            [1, 2, 3],
+            [4, 5, 6],
+          ],
+          { device: x.device },
+        ),
+      ),
+    torch: "a + torch.tensor([[1, 2, 3], [4, 5, 6]])",
+    scale: 6,
+  },
+];

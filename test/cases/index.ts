@@ -1,0 +1,34 @@
+/** All cases. */
+import { attention } from "./attention.js";
+import type { Case } from "./case.js";
+import { convolution } from "./conv.js";
+import { creation } from "./creation.js";
+import { elementwise } from "./elementwise.js";
+import { indexing } from "./indexing.js";
+import { linalg } from "./linalg.js";
+import { loss } from "./loss.js";
+import { normalization } from "./normalization.js";
+import { pooling } from "./pool.js";
+import { random } from "./random.js";
+import { reduce } from "./reduce.js";
+import { shape } from "./shape.js";
+
+export type { Case } from "./case.js";
+
+/** By theme; a theme is one file. */
+export const themes: Readonly<Record<string, readonly Case[]>> = {
+  elementwise,
+  reduce,
+  linalg,
+  attention,
+  convolution,
+  pooling,
+  indexing,
+  shape,
+  normalization,
+  loss,
+  random,
+  creation,
+};
+
+export const allCases: readonly Case[] = Object.values(themes).flat();

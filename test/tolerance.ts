@@ -1,0 +1,58 @@
+/** How far results may lie from the float64 reference, derived and not tuned. */
+import { expect } from "vitest";
+import type { TypedArray } from "../src/tensor/dtype.js";
+import type { Case } from "./cases/case.js";
+
+/** Half the distance between 1 and the next float32: the relative error of one rounding. */
+const unitRoundoff = 2 ** -24;
+
+/** Rounding errors per term if a case does not say: two for exp, log, tanh…, and a few steps around them. */
+const defaultRoundings = 8;
+
+/**
+ * The bound on |Δ| for one tensor of results.
+ *
+ * A sum of K terms t_i, each computed with c roundings, is off by at most γ(K + c)·Σ|t_i|, with
+ * γ(n) = n·u / (1 − n·u) (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 4.2), in any order of
+ * summation. Σ|t_i| is not known here; it is taken as `scale`, the largest result or term, times the square root of K,
+ * as for terms of random sign and size, and the errors of K roundings likewise add up to √K of one. Hence
+ * |Δ| ≤ c·u·K·scale, where c also covers the constants of that estimate.
+ */
+export function tolerance(expected: ArrayLike<number>, entry: Case): number {
+  const { reductionLength = 1, scale = 1, ulps = defaultRoundings } = entry;
+  let largest = scale;
+  for (let i = 0; i < expected.length; i++) {
+    const size = Math.abs(expected[i]);
+    if (size > largest && size < 3.4e38) largest = size;
+  }
+  return ulps * unitRoundoff * reductionLength * largest;
+}
+
+interface Comparison {
+  /** Largest |Δ| for finite values. */
+  readonly absolute: number;
+  readonly signedZero?: boolean;
+  /** Round what is expected to float32 first, so that overflow is expected as well. */
+  readonly rounded: boolean;
+}
+
+/** Equal patterns of NaN and infinities, and finite values within the bound. */
+export function expectClose(
+  what: string,
+  actual: TypedArray,
+  expected: ArrayLike<number>,
+  { absolute, signedZero = false, rounded }: Comparison,
+): void {
+  expect(actual.length, `${what}: length`).toBe(expected.length);
+  for (let i = 0; i < actual.length; i++) {
+    const x = actual[i];
+    const y = rounded ? Math.fround(expected[i]) : expected[i];
+    const close = Number.isFinite(y) ? Math.abs(x - y) <= absolute : Object.is(x, y);
+    if (close && !(signedZero && y === 0 && x === 0 && !Object.is(x, y))) continue;
+    expect.fail(`${what}: element ${i} is ${format(x)}, expected ${format(y)} ± ${absolute}`);
+  }
+}
+
+function format(x: number): string {
+  return Object.is(x, -0) ? "-0" : String(x);
+}
