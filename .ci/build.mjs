@@ -51,21 +51,5 @@ if (!wasmOnly) {
   });
   if (existsSync(join(dist, "cli.js"))) chmodSync(join(dist, "cli.js"), 0o755);
   const tsc = join(dirname(require.resolve("typescript/package.json")), "bin", "tsc");
-  execFileSync(
-    process.execPath,
-    [
-      tsc,
-      "-p",
-      "tsconfig.json",
-      "--noEmit",
-      "false",
-      "--emitDeclarationOnly",
-      "--declaration",
-      "--rootDir",
-      "src",
-      "--outDir",
-      "dist/types",
-    ].concat(["--noUnusedLocals", "false"]),
-    { cwd: root, stdio: "inherit" },
-  );
+  execFileSync(process.execPath, [tsc, "-p", ".ci/tsconfig.json"], { cwd: root, stdio: "inherit" });
 }
