@@ -18,7 +18,9 @@ export async function pair(contenders, { rounds = 7, milliseconds = 250 } = {}) 
     await run();
     const start = performance.now();
     await run();
-    repeats.push(Math.max(1, Math.min(2000, Math.round(milliseconds / Math.max(0.01, performance.now() - start)))));
+    repeats.push(
+      Math.max(1, Math.min(2000, Math.round(milliseconds / Math.max(0.01, performance.now() - start)))),
+    );
   }
   for (let round = 0; round < rounds; round++) {
     for (let c = 0; c < contenders.length; c++) {
