@@ -10,8 +10,12 @@ export function pow(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
   }
 }
 
-/** float64 inside, so that the result is right to the last bit or nearly so. */
+/**
+ * float64 inside, so that the result is right to the last bit or nearly so. Math.pow is ECMAScript's, which gives NaN
+ * for 1^NaN and (±1)^±∞ where C and IEEE 754 give 1.
+ */
 function powerOf(x: f32, y: f32): f32 {
+  if (x == 1 || (x == -1 && abs<f32>(y) == Infinity)) return 1;
   return <f32>Math.pow(<f64>x, <f64>y);
 }
 

@@ -20,8 +20,7 @@ function apply(op: Op, x: v128): v128 {
   if (op == Op.sign) {
     const one = f32x4.splat(1);
     const zero = f32x4.splat(0);
-    const s = f32x4.sub(v128.and(f32x4.gt(x, zero), one), v128.and(f32x4.lt(x, zero), one));
-    return v128.bitselect(s, x, f32x4.eq(x, x));
+    return f32x4.sub(v128.and(f32x4.gt(x, zero), one), v128.and(f32x4.lt(x, zero), one));
   }
   if (op == Op.sqrt) return f32x4.sqrt(x);
   if (op == Op.rsqrt) return f32x4.div(f32x4.splat(1), f32x4.sqrt(x));

@@ -68,11 +68,13 @@ export type BinaryOp =
  *   call's shape is i: word i%4 of Philox4x32-10(counter = [i/4, 0, offset, 0], key = [seedLo, seedHi]), shifted
  *   right by 8 and scaled by 2^-24. seedLo, seedHi and offset are the int32 runtime scalars `index`, +1, +2.
  * - `iota`: int32, the element's index along dimension `index` of the call's shape.
- * - `cast`: to `dtype`; float → int truncates towards zero and saturates, NaN → 0; to uint8/int8 from int32
- *   wraps; to bool is `!= 0`.
+ * - `cast`: to `dtype`; float → any integer type truncates towards zero and saturates at that type's bounds,
+ *   NaN → 0; to uint8/int8 from integers wraps; to bool is `!= 0`, so NaN → true.
  * - arithmetic takes two operands of one dtype, float32 or int32. int32 add/sub/mul wrap; int32 div truncates and
  *   gives 0 for a zero divisor; mod has the sign of the divisor (as Python's %). float max/min propagate NaN.
- *   `round` is half-to-even. `relu` of NaN is NaN. `sign` of NaN is NaN, of ±0 is 0. `reciprocal`, `exp`… float32 only.
+ *   `round` is half-to-even. `relu` is `x < 0 ? 0 : x`, so NaN and -0 stay. `sign` of NaN and of ±0 is 0. `pow` gives 1
+ *   for 1^y and x^0 even if the other is NaN, and for (-1)^±∞. `reciprocal`, `exp`… float32 only.
+ * - The sign of a zero is that of IEEE 754 where the device's floats have one; of max(0, -0) it is open.
  * - comparisons take any dtype (both the same) and give bool; and/or/xor/not work on bool (on int32: bitwise,
  *   except `not`). `isnan` gives bool.
  * - `where`: args [condition(bool), a, b].

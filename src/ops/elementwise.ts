@@ -5,6 +5,7 @@ import type { ElementwiseOp, GradientContext } from "../tensor/op.js";
 import { broadcastShapes } from "../tensor/shape.js";
 import { createNode, type Tensor } from "../tensor/tensor.js";
 import { expand } from "./broadcast.js";
+import { composite } from "./composite.js";
 import {
   arithmeticOperands,
   asFloat,
@@ -201,12 +202,12 @@ function onNumbers(name: UnaryOp, derivative: (context: GradientContext, x: Tens
 
 /** −x. */
 export const neg = onNumbers("neg", ({ gradient }) => neg(gradient));
-/** |x|; the gradient at 0 is 0. */
+/** |x|; the gradient at 0 and at NaN is 0. */
 export const abs = onNumbers("abs", ({ gradient }, x) => mul(gradient, sign(x)));
-/** −1, 0 or 1. */
+/** −1, 0 or 1; 0 for NaN, as in PyTorch. */
 export const sign = onNumbers("sign", ({ gradient }) => zeroGradient(gradient));
-/** max(x, 0); NaN stays NaN. */
-export const relu = onNumbers("relu", ({ gradient }, _, y) => where(gt(y, 0), gradient, 0));
+/** max(x, 0); NaN stays NaN, and the gradient passes there. At 0 the gradient is 0. */
+export const relu = onNumbers("relu", ({ gradient }, _, y) => where(le(y, 0), 0, gradient));
 
 /** The gradient of step functions, 0 almost everywhere. */
 function zeroGradient({ shape, dtype, device }: Tensor): Tensor {
@@ -266,10 +267,27 @@ export function square(x: Tensor): Tensor {
   return mul(x, x);
 }
 
-/** x limited to [min, max]; the gradient is 1 inside and on the bounds, as in PyTorch. */
-export function clamp(x: Tensor, { min, max }: { min?: number; max?: number }): Tensor {
-  let y = x;
-  if (min !== undefined) y = where(lt(y, min), min, y);
-  if (max !== undefined) y = where(gt(y, max), max, y);
-  return y;
+export interface ClampOptions {
+  /** Default: no lower bound. */
+  readonly min?: number;
+  /** Default: no upper bound. */
+  readonly max?: number;
+}
+
+const clampTo = composite<ClampOptions>({
+  forward: ([x], { min, max }) => {
+    const raised = min === undefined ? x : where(lt(x, min), min, x);
+    return max === undefined ? raised : where(gt(raised, max), max, raised);
+  },
+  gradient: ({ inputs: [x], gradient, attributes: { min, max } }) => {
+    let passed = gradient;
+    if (min !== undefined) passed = where(gt(x, min), passed, 0);
+    if (max !== undefined) passed = where(lt(x, max), passed, 0);
+    return [passed];
+  },
+});
+
+/** x limited to [min, max]; NaN stays NaN. The gradient is 1 between the bounds and 0 on them, as in PyTorch 2.15. */
+export function clamp(x: Tensor, options: ClampOptions): Tensor {
+  return clampTo([x], options);
 }

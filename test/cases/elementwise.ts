@@ -194,7 +194,8 @@ function binaryCases({ op, run, torch, left, right, gradient, smooth = true, int
       name: `${op} special values`,
       inputs: [listed(leftSpecials), listed(rightSpecials)],
       gradient: false,
-      signedZero: true,
+      // Which zero max(0, -0) is differs between processors, and between PyTorch's own loops.
+      signedZero: op !== "maximum" && op !== "minimum",
     },
   ];
   if (int32) {
@@ -317,7 +318,7 @@ const numbers: readonly Case[] = [
     (op): Case => ({
       name: `${op} of large angles`,
       op,
-      inputs: [listed([10, -100, 1000, 12345.678, -54321, 3.1415927, 1.5707964, 1e6].map(Math.fround))],
+      inputs: [listed([10, -100, 1000, 12345.678, -54321, Math.PI, Math.PI / 2, 1e6].map(Math.fround))],
       run: ([x]) => ops[op](x),
       torch: `torch.${op}(a)`,
     }),

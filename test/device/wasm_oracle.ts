@@ -67,7 +67,7 @@ function apply(instruction: Instruction, args: number[], from: DType): number {
     case "abs":
       return isInt ? Math.abs(x) | 0 : Math.abs(x);
     case "sign":
-      return Math.sign(x) + 0;
+      return Number(x > 0) - Number(x < 0);
     case "exp":
       return Math.exp(x);
     case "log":

@@ -68,19 +68,19 @@ export function evaluate(
   return values;
 }
 
-/** float → int truncates and saturates at the int32 bounds; the narrow types keep the low bits. */
+const bounds = { int32: [-(2 ** 31), 2 ** 31 - 1], int8: [-128, 127], uint8: [0, 255] } as const;
+
+/** From floats truncates and saturates; between integers keeps the low bits. */
 function castValue(value: number, { dtype }: Instruction, fromFloat: boolean): number {
   if (dtype === "float32") return value;
   if (dtype === "bool") return Number(value !== 0);
-  const whole = fromFloat ? saturate(value) : value;
-  if (dtype === "uint8") return whole & 0xff;
-  if (dtype === "int8") return (whole << 24) >> 24;
-  return whole;
-}
-
-function saturate(value: number): number {
-  if (Number.isNaN(value)) return 0;
-  return Math.trunc(Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, value))) + 0;
+  if (fromFloat) {
+    const [least, most] = bounds[dtype];
+    return Number.isNaN(value) ? 0 : Math.trunc(Math.max(least, Math.min(most, value))) + 0;
+  }
+  if (dtype === "uint8") return value & 0xff;
+  if (dtype === "int8") return (value << 24) >> 24;
+  return value;
 }
 
 type Rule = (a: number, b: number) => number;
@@ -103,7 +103,7 @@ function modulo(a: number, b: number): number {
 const rules: Readonly<Record<string, Rule>> = {
   neg: (a) => -a,
   abs: Math.abs,
-  sign: Math.sign,
+  sign: (a) => Number(a > 0) - Number(a < 0),
   exp: Math.exp,
   log: Math.log,
   sqrt: Math.sqrt,
@@ -114,7 +114,7 @@ const rules: Readonly<Record<string, Rule>> = {
   tanh: Math.tanh,
   sigmoid: (a) => 1 / (1 + Math.exp(-a)),
   erf,
-  relu: (a) => (a > 0 || Number.isNaN(a) ? a : 0),
+  relu: (a) => (a < 0 ? 0 : a),
   floor: Math.floor,
   ceil: Math.ceil,
   round: roundHalfEven,
