@@ -18,7 +18,7 @@ function program(): Command {
   const root = new Command("wattgrad")
     .description("Train and run neural networks on the CPU through WebAssembly SIMD.")
     .version(packageVersion())
-    .addHelpText("after", examples + exitCodeHelp)
+    .addHelpText("after", `${examples}\n${exitCodeHelp}`)
     // Errors are thrown, and printed below as one line.
     .exitOverride()
     .configureOutput({ outputError: () => {} });
@@ -33,6 +33,12 @@ function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return exitCodes.usage;
   return error instanceof InterruptedError ? exitCodes.interrupted : exitCodes.failure;
 }
+
+// A reader that has seen enough (`wattgrad info | head -1`) is not an error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(exitCodes.success);
+});
 
 try {
   if (process.argv.length <= 2) program().outputHelp();

@@ -1,22 +1,24 @@
 /** Files that commands write: checked before hours of work, replaced atomically after them. */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, rm, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { FileError, reasonOf } from "../formats/file.js";
+import { open, rm, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { FileError, makeDirectory, reasonOf, refusesNewEntries } from "../formats/file.js";
 import { writeFileAtomic } from "../formats/index.js";
+import { UsageError } from "./exit.js";
 
 /** `--json -` writes to stdout. */
 export const standardOutput = "-";
 
 /** Makes the directory if needed and proves that a file can be written there. @throws FileError */
 export async function requireWritableDirectory(directory: string): Promise<void> {
+  await makeDirectory(directory);
+  const probe = join(directory, `.wattgrad-${randomBytes(6).toString("hex")}.tmp`);
   try {
-    await mkdir(directory, { recursive: true });
-    const probe = join(directory, `.wattgrad-${randomBytes(6).toString("hex")}.tmp`);
     await (await open(probe, "wx")).close();
     await rm(probe);
   } catch (error) {
-    throw new FileError(`cannot write to ${directory}: ${reasonOf(error)}`, { cause: error });
+    const reason = reasonOf(error, refusesNewEntries);
+    throw new FileError(`cannot write to directory ${directory}: ${reason}`, { cause: error });
   }
 }
 
@@ -25,6 +27,19 @@ export async function requireWritableFile(path: string): Promise<void> {
   const found = await stat(path).catch(() => undefined);
   if (found?.isDirectory()) throw new FileError(`cannot write ${path}: it is a directory`);
   await requireWritableDirectory(dirname(path));
+}
+
+/**
+ * Checks where `--json` goes, if it was given: a file that can be written and is not the model's.
+ *
+ * @throws UsageError, FileError
+ */
+export async function requireJsonTarget(json: string | undefined, modelFile?: string): Promise<void> {
+  if (json === undefined || json === standardOutput) return;
+  if (modelFile !== undefined && resolve(json) === resolve(modelFile)) {
+    throw new UsageError(`--json ${json} would overwrite the model file`);
+  }
+  await requireWritableFile(json);
 }
 
 /** Writes a report as JSON to a file, or to stdout for `-`. */

@@ -16,8 +16,13 @@ interface Figures {
 /** How much the newest step counts in the displayed averages. */
 const smoothing = 0.05;
 
+/** A callback that shows progress, until `end()`, which is also called when the training fails. */
+export interface ProgressDisplay extends Callback {
+  end(): void;
+}
+
 /** Progress on `stream` (stderr, so that stdout holds results only). */
-export function showProgress(stream: NodeJS.WriteStream = process.stderr): Callback {
+export function showProgress(stream: NodeJS.WriteStream = process.stderr): ProgressDisplay {
   const view = stream.isTTY ? new BarView(stream) : new LineView(stream);
   let epochs = 0;
   let loss = Number.NaN;
@@ -43,7 +48,7 @@ export function showProgress(stream: NodeJS.WriteStream = process.stderr): Callb
       for (const { path: damaged, reason } of skipped) stream.write(`skipped ${damaged}: ${reason}\n`);
       stream.write(`resuming after step ${step} from ${path}\n`);
     },
-    onEnd: () => view.end(),
+    end: () => view.end(),
   };
 }
 
@@ -67,6 +72,8 @@ class BarView implements View {
   }
 
   start(steps: number, done: number): void {
+    // A second Ctrl-C leaves without end(); the cursor must come back then too.
+    process.on("exit", this.#stop);
     this.#bar.start(steps, done, { epoch: "", figures: "compiling" });
   }
 
@@ -75,8 +82,13 @@ class BarView implements View {
   }
 
   end(): void {
-    this.#bar.stop();
+    process.off("exit", this.#stop);
+    this.#stop();
   }
+
+  readonly #stop = (): void => {
+    if (this.#bar.isActive) this.#bar.stop();
+  };
 }
 
 class LineView implements View {

@@ -32,10 +32,10 @@ const reasons: Readonly<Record<string, string>> = {
   ENAMETOOLONG: "the name is too long",
 };
 
-/** What went wrong in words, with the system's code. */
-export function reasonOf(error: unknown): string {
+/** What went wrong in words, with the system's code; `special` replaces the usual words of some codes. */
+export function reasonOf(error: unknown, special: Readonly<Record<string, string>> = {}): string {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  const words = reasons[code] ?? (error instanceof Error ? error.message : String(error));
+  const words = special[code] ?? reasons[code] ?? (error instanceof Error ? error.message : String(error));
   return code === "" ? words : `${words}, ${code}`;
 }
 
@@ -46,5 +46,38 @@ export async function readFile(path: string, op: string): Promise<Uint8Array> {
     return await fs.promises.readFile(path);
   } catch (error) {
     throw new FileError(`cannot read ${path}: ${reasonOf(error)}`, { op, cause: error });
+  }
+}
+
+/** What ENOENT means when something is to be made in a directory that is there: /proc, for one, says so. */
+export const refusesNewEntries = { ENOENT: "nothing can be created there" } as const;
+
+/**
+ * Makes a directory and those above it that are missing. Not `mkdir` with `recursive`, which in Node never returns
+ * where the file system answers ENOENT for an entry of an existing directory, as /proc does.
+ *
+ * @throws FileError naming the path and the reason.
+ */
+export async function makeDirectory(path: string, op?: string): Promise<void> {
+  const { fs, path: paths } = nodeFiles(op ?? "makeDirectory");
+  const fail = (reason: string, cause?: unknown) => {
+    throw new FileError(`cannot create directory ${path}: ${reason}`, { op, cause });
+  };
+  const missing: string[] = [];
+  let directory = paths.resolve(path);
+  for (;;) {
+    const found = await fs.promises.stat(directory).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT" || directory === paths.dirname(directory)) fail(reasonOf(error), error);
+    });
+    if (found?.isDirectory()) break;
+    if (found !== undefined) fail(`${directory} is not a directory`);
+    missing.push(directory);
+    directory = paths.dirname(directory);
+  }
+  for (const each of missing.reverse()) {
+    await fs.promises.mkdir(each).catch((error: NodeJS.ErrnoException) => {
+      // Another process may have made it in between.
+      if (error.code !== "EEXIST") fail(reasonOf(error, refusesNewEntries), error);
+    });
   }
 }

@@ -1,14 +1,14 @@
 /** `wattgrad eval`: the accuracy of a trained model on the test images. */
 import Table from "cli-table3";
 import { Command } from "commander";
-import { DataLoader, ImageDataset, loadMnist } from "../../data/index.js";
+import { DataLoader, ImageDataset } from "../../data/index.js";
 import { type DeviceChoice, openDevice } from "../../device/select.js";
 import { crossEntropy } from "../../nn/index.js";
 import { accuracy, evaluate } from "../../train/index.js";
+import { loadImages } from "../images.js";
 import { loadModelFile } from "../model_file.js";
 import { dataOption, deviceOption, integerFrom, jsonOption } from "../options.js";
-import { requireWritableFile, standardOutput, writeJson } from "../output.js";
-import { shippedMnist } from "../package.js";
+import { requireJsonTarget, standardOutput, writeJson } from "../output.js";
 
 interface EvalOptions {
   readonly data?: string;
@@ -36,8 +36,8 @@ export function evalCommand(): Command {
 
 async function runEval(path: string, options: EvalOptions): Promise<void> {
   const { json } = options;
-  if (json !== undefined && json !== standardOutput) await requireWritableFile(json);
-  const { images, labels } = await loadMnist(options.data ?? shippedMnist(), { split: "test" });
+  await requireJsonTarget(json, path);
+  const { images, labels } = await loadImages(options.data, "test");
   const device = await openDevice(options.device);
   try {
     const { name, model, normalization } = await loadModelFile(path, device);

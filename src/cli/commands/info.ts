@@ -3,7 +3,7 @@ import Table from "cli-table3";
 import { Command } from "commander";
 import { listDevices } from "../../device/select.js";
 import { jsonOption } from "../options.js";
-import { requireWritableFile, standardOutput, writeJson } from "../output.js";
+import { requireJsonTarget, standardOutput, writeJson } from "../output.js";
 import { packageVersion } from "../package.js";
 
 export function infoCommand(): Command {
@@ -15,7 +15,7 @@ export function infoCommand(): Command {
 }
 
 async function runInfo({ json }: { json?: string }): Promise<void> {
-  if (json !== undefined && json !== standardOutput) await requireWritableFile(json);
+  await requireJsonTarget(json);
   const devices = await listDevices();
   const report = { wattgrad: packageVersion(), engine: `Node.js ${process.version}`, devices };
   if (json !== standardOutput) {

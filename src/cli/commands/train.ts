@@ -1,14 +1,15 @@
 /** `wattgrad train`: trains a classifier of handwritten digits and saves it. */
-import { join } from "node:path";
+import { join, parse } from "node:path";
 import { Command, Option } from "commander";
 import { totalCost } from "../../compiler/realize.js";
-import { DataLoader, ImageDataset, loadMnist, type Mnist, mnistNormalization } from "../../data/index.js";
+import { DataLoader, ImageDataset, type Mnist, mnistNormalization } from "../../data/index.js";
 import type { Device } from "../../device/device.js";
 import { type DeviceChoice, openDevice } from "../../device/select.js";
 import { imageClassifiers } from "../../models/index.js";
 import { crossEntropy, type Module } from "../../nn/index.js";
 import { manualSeed } from "../../ops/index.js";
 import { AdamW, cosine } from "../../optim/index.js";
+import { NumericsError } from "../../tensor/errors.js";
 import { listCheckpoints } from "../../train/checkpoint.js";
 import {
   accuracy,
@@ -22,12 +23,18 @@ import {
   timeLimit,
 } from "../../train/index.js";
 import { InterruptedError, UsageError } from "../exit.js";
+import { loadImages } from "../images.js";
 import { listenForInterrupt } from "../interrupt.js";
 import { saveModelFile } from "../model_file.js";
 import { dataOption, deviceOption, integerFrom, jsonOption, positiveNumber } from "../options.js";
-import { requireWritableDirectory, requireWritableFile, standardOutput, writeJson } from "../output.js";
-import { shippedMnist } from "../package.js";
-import { showProgress } from "../progress.js";
+import {
+  requireJsonTarget,
+  requireWritableDirectory,
+  requireWritableFile,
+  standardOutput,
+  writeJson,
+} from "../output.js";
+import { type ProgressDisplay, showProgress } from "../progress.js";
 import { printReport, type TrainReport } from "../report.js";
 
 interface TrainOptions {
@@ -95,31 +102,41 @@ export function trainCommand(): Command {
 async function runTrain(options: TrainOptions): Promise<void> {
   const out = options.out ?? join("models", `mnist-${options.model}.safetensors`);
   await checkOptions(options, out);
-  const directory = options.data ?? shippedMnist();
-  const train = await loadMnist(directory, { split: "train" });
-  const test = await loadMnist(directory, { split: "test" });
-  const device = await openDevice(options.device);
+  const train = await loadImages(options.data, "train");
+  const test = await loadImages(options.data, "test");
+  const device = await openDevice(options.device, {
+    onChoice({ rejected }) {
+      for (const { name, reason } of rejected) process.stderr.write(`not using ${name}: ${reason}\n`);
+    },
+  });
   const interrupt = listenForInterrupt(() =>
     process.stderr.write("\nwattgrad: stopping after this step; press Ctrl-C again to exit at once\n"),
   );
+  const progress = options.quiet ? undefined : showProgress();
   try {
     manualSeed(options.seed);
     const model = imageClassifiers[options.model]({ device });
-    const trained = await trainModel(options, device, model, train, interrupt.signal);
-    if (trained.report.aborted) throw new InterruptedError(describeInterruption(options, trained.report));
+    const run: Run = { options, device, model, images: train, signal: interrupt.signal, progress };
+    const { report: trained, flopsPerSample } = await trainModel(run);
+    progress?.end();
+    if (trained.aborted) throw new InterruptedError(await saveInterrupted(options, out, model, trained));
     const data = new DataLoader(new ImageDataset(test.images, test.labels, mnistNormalization), {
       device,
       batchSize: testBatchSize,
     });
     const tested = await evaluate({ model, data, loss: crossEntropy, metrics: { accuracy } });
+    if (!Number.isFinite(tested.loss)) {
+      // The last update may be the one that diverged; what was saved before is worth more than that.
+      throw new NumericsError(`the test loss is ${tested.loss}, ${out} was not written; try a lower --lr`);
+    }
     await saveModelFile(out, options.model, model, mnistNormalization);
     const report: TrainReport = {
       testAccuracy: tested.metrics.accuracy,
-      samplesPerSecond: trained.report.samplesPerSecond,
-      flopsPerSample: trained.flopsPerSample,
+      samplesPerSecond: trained.samplesPerSecond,
+      flopsPerSample,
       parameters: model.parameterCount(),
       peakBytes: device.memory().peakBytes,
-      seconds: trained.report.seconds,
+      seconds: trained.seconds,
       device: device.name,
       modelFile: out,
     };
@@ -127,12 +144,13 @@ async function runTrain(options: TrainOptions): Promise<void> {
       const stream = options.json === standardOutput ? process.stderr : process.stdout;
       printReport(stream, report, {
         testSamples: tested.samples,
-        stoppedBecause: trained.report.stoppedBecause,
+        stoppedBecause: trained.stoppedBecause,
         device: device.info.description,
       });
     }
     if (options.json !== undefined) await writeJson(options.json, report);
   } finally {
+    progress?.end();
     interrupt.dispose();
     device.close();
   }
@@ -140,13 +158,13 @@ async function runTrain(options: TrainOptions): Promise<void> {
 
 /** Everything that can be known to fail is found before any time is spent on training. */
 async function checkOptions(options: TrainOptions, out: string): Promise<void> {
-  const { checkpoint, resume, checkpointSteps, json } = options;
+  const { checkpoint, resume, checkpointSteps } = options;
   if (resume && checkpoint === undefined) throw new UsageError("--resume needs --checkpoint DIR");
   if (checkpointSteps !== undefined && checkpoint === undefined) {
     throw new UsageError("--checkpoint-steps needs --checkpoint DIR");
   }
+  await requireJsonTarget(options.json, out);
   await requireWritableFile(out);
-  if (json !== undefined && json !== standardOutput) await requireWritableFile(json);
   if (checkpoint === undefined) return;
   await requireWritableDirectory(checkpoint);
   if (!resume && (await listCheckpoints(checkpoint)).length > 0) {
@@ -154,13 +172,24 @@ async function checkOptions(options: TrainOptions, out: string): Promise<void> {
   }
 }
 
-async function trainModel(
-  options: TrainOptions,
-  device: Device,
-  model: Module,
-  { images, labels }: Mnist,
-  signal: AbortSignal,
-): Promise<{ report: FitReport; flopsPerSample: number | null }> {
+/** What `trainModel` needs. */
+interface Run {
+  readonly options: TrainOptions;
+  readonly device: Device;
+  readonly model: Module;
+  readonly images: Mnist;
+  readonly signal: AbortSignal;
+  readonly progress: ProgressDisplay | undefined;
+}
+
+async function trainModel({
+  options,
+  device,
+  model,
+  images: { images, labels },
+  signal,
+  progress,
+}: Run): Promise<{ report: FitReport; flopsPerSample: number | null }> {
   const { seed, batchSize, checkpoint } = options;
   const dataset = randomShift(new ImageDataset(images, labels, mnistNormalization), {
     pixels: shiftPixels,
@@ -171,6 +200,11 @@ async function trainModel(
   const loader: DataLoader = new DataLoader(dataset, { device, batchSize, shuffle: { seed } });
   const epochs = options.epochs ?? Math.max(minimumEpochs, Math.round(sampleBudget / dataset.length));
   const steps = epochs * loader.length;
+  if (!options.quiet) {
+    process.stderr.write(
+      `training ${options.model} on ${dataset.length.toLocaleString("en")} images, ${epochs} epochs: ${device.info.description}\n`,
+    );
+  }
   let samples = 0;
   const flopsBefore = totalCost(device).flops;
   // biome-ignore lint/suspicious/noFocusedTests: this fit trains; it is not the test function of that name.
@@ -198,7 +232,7 @@ async function trainModel(
           samples += record.samples;
         },
       },
-      ...(options.quiet ? [] : [showProgress()]),
+      ...(progress === undefined ? [] : [progress]),
     ],
   });
   const flops = totalCost(device).flops - flopsBefore;
@@ -214,8 +248,17 @@ function stopConditions(options: TrainOptions): StopCondition[] {
   return conditions;
 }
 
-function describeInterruption({ checkpoint }: TrainOptions, { steps }: FitReport): string {
+/** Without checkpoints the weights so far are saved, beside the file that a complete training would write. */
+async function saveInterrupted(
+  { checkpoint, model: name }: TrainOptions,
+  out: string,
+  model: Module,
+  { steps }: FitReport,
+): Promise<string> {
   const where = `interrupted after step ${steps}`;
-  if (checkpoint === undefined) return `${where}; nothing was saved (--checkpoint DIR would have)`;
-  return `${where}; the same command with --resume goes on from ${checkpoint}`;
+  if (checkpoint !== undefined) return `${where}; the same command with --resume goes on from ${checkpoint}`;
+  const { dir, name: stem, ext } = parse(out);
+  const path = join(dir, `${stem}.interrupted${ext}`);
+  await saveModelFile(path, name, model, mnistNormalization);
+  return `${where}; the weights so far are in ${path} (with --checkpoint DIR the training could go on)`;
 }
