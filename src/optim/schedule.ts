@@ -81,6 +81,13 @@ export class LRScheduler {
     this.#apply();
   }
 
+  /** Gives the groups their learning rates at factor 1 back, for when the schedule has ended. */
+  restore(): void {
+    this.#optimizer.groups.forEach(({ settings }, i) => {
+      settings.lr = this.#base[i];
+    });
+  }
+
   /** What `setState` needs to go on from here. */
   state(): SchedulerState {
     return { step: this.#step, base: this.#base };

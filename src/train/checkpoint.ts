@@ -1,11 +1,11 @@
 /**
  * Checkpoints: everything a training run needs to go on as if it had never stopped, in one safetensors file.
  * Tensors keep every bit (float64 of the reference device as its bytes); numbers are JSON doubles, which round-trip.
- * Files are written atomically and the newest two are kept. Node only.
+ * A digest finds bits that the disk has lost. Files are written atomically and the newest two are kept. Node only.
  */
-import { FileError, nodeFiles, readFile, reasonOf } from "../formats/file.js";
+import { FileError, makeDirectory, nodeFiles, readFile, reasonOf } from "../formats/file.js";
 import { type HostTensor, readSafetensors, writeFileAtomic, writeSafetensors } from "../formats/index.js";
-import { FormatError } from "../tensor/errors.js";
+import { FormatError, WattgradError } from "../tensor/errors.js";
 
 /** What is saved: named tensors as the device holds them, and plain data. */
 export interface Checkpoint {
@@ -28,7 +28,7 @@ export async function writeCheckpoint(
   step: number,
   { tensors, state }: Checkpoint,
 ): Promise<string> {
-  await makeDirectory(directory);
+  await makeDirectory(directory, "checkpoint");
   const float64: string[] = [];
   const stored = [...tensors].map(([name, tensor]): [string, HostTensor] => {
     if (!(tensor.data instanceof Float64Array)) return [name, tensor];
@@ -37,11 +37,8 @@ export async function writeCheckpoint(
     const data = new Uint8Array(buffer, byteOffset, byteLength);
     return [name, { dtype: "uint8", shape: [...tensor.shape, float64Bytes], data }];
   });
-  const bytes = writeSafetensors(stored, {
-    format,
-    state: JSON.stringify(state),
-    float64: JSON.stringify(float64),
-  });
+  const texts = { format, state: JSON.stringify(state), float64: JSON.stringify(float64) };
+  const bytes = writeSafetensors(stored, { ...texts, sha256: digest(stored, texts) });
   const { fs, path: paths } = nodeFiles("checkpoint");
   const path = paths.join(directory, `step-${String(step).padStart(9, "0")}.safetensors`);
   await writeFileAtomic(path, bytes);
@@ -73,7 +70,8 @@ export async function readNewestCheckpoint(directory: string): Promise<FoundChec
     try {
       return { ...decode(await readFile(path, "checkpoint")), path, skipped };
     } catch (error) {
-      skipped.push({ path, reason: error instanceof Error ? error.message : String(error) });
+      if (!(error instanceof WattgradError)) throw error;
+      skipped.push({ path, reason: error.message });
     }
   }
   if (skipped.length === 0) return undefined;
@@ -81,18 +79,54 @@ export async function readNewestCheckpoint(directory: string): Promise<FoundChec
   throw new FormatError(`no valid checkpoint in ${directory}: ${reasons}`, { op: "checkpoint" });
 }
 
-function decode(bytes: Uint8Array): Checkpoint {
+/** @throws FormatError for bytes that are no checkpoint, or not what was written. */
+export function decode(bytes: Uint8Array): Checkpoint {
   const { tensors, metadata } = readSafetensors(bytes);
-  if (metadata.format !== format) throw new FormatError("not a checkpoint", { op: "checkpoint" });
-  for (const name of JSON.parse(metadata.float64) as string[]) {
-    const { shape, data } = tensors.get(name)!;
-    tensors.set(name, {
-      dtype: "float32",
-      shape: shape.slice(0, -1),
-      data: new Float64Array(data.buffer as ArrayBuffer, data.byteOffset, data.length / float64Bytes),
-    });
+  const { sha256, format: found, state, float64 } = metadata;
+  const fail = (reason: string): never => {
+    throw new FormatError(reason, { op: "checkpoint" });
+  };
+  if (found !== format || state === undefined || float64 === undefined) return fail("not a checkpoint");
+  if (sha256 !== digest(tensors, { format, state, float64 })) {
+    return fail("it is damaged, its digest does not match");
   }
-  return { tensors, state: JSON.parse(metadata.state) };
+  const names = parseJson(float64);
+  if (!Array.isArray(names)) return fail("the list of float64 tensors is no list");
+  for (const name of names) {
+    const stored = tensors.get(name);
+    if (stored?.dtype !== "uint8" || stored.shape.at(-1) !== float64Bytes) {
+      return fail(`${JSON.stringify(name)} is no tensor with the bytes of float64`);
+    }
+    const data = new Float64Array(stored.data.slice().buffer as ArrayBuffer);
+    tensors.set(name, { dtype: "float32", shape: stored.shape.slice(0, -1), data });
+  }
+  return { tensors, state: parseJson(state) };
+}
+
+/** The metadata that the digest covers. */
+interface Texts {
+  readonly format: string;
+  readonly state: string;
+  readonly float64: string;
+}
+
+/** SHA-256 over the metadata and over each tensor's name, dtype, shape and bytes, ordered by name. */
+function digest(tensors: Iterable<readonly [string, HostTensor]>, { format, state, float64 }: Texts): string {
+  const hash = globalThis.process.getBuiltinModule("node:crypto").createHash("sha256");
+  hash.update(JSON.stringify([format, state, float64]));
+  for (const [name, { dtype, shape, data }] of [...tensors].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    hash.update(JSON.stringify([name, dtype, shape]));
+    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  return hash.digest("hex");
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new FormatError("its state is not JSON", { op: "checkpoint", cause: error });
+  }
 }
 
 /** Newest first; none if the directory does not exist. */
@@ -108,13 +142,4 @@ export async function listCheckpoints(directory: string): Promise<{ path: string
       return match === null ? [] : [{ path: paths.join(directory, name), step: Number(match[1]) }];
     })
     .sort((a, b) => b.step - a.step);
-}
-
-async function makeDirectory(directory: string): Promise<void> {
-  const { fs } = nodeFiles("checkpoint");
-  try {
-    await fs.promises.mkdir(directory, { recursive: true });
-  } catch (error) {
-    throw new FileError(`cannot create ${directory}: ${reasonOf(error)}`, { op: "checkpoint", cause: error });
-  }
 }

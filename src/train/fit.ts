@@ -7,7 +7,7 @@ import { jit } from "../compiler/jit.js";
 import type { DataLoader } from "../data/index.js";
 import type { Module } from "../nn/index.js";
 import { defaultGenerator, type Generator } from "../ops/index.js";
-import { clipGradNorm, type Optimizer, type Schedule } from "../optim/index.js";
+import { clipGradNorm, LRScheduler, type Optimizer, type Schedule } from "../optim/index.js";
 import { ArgumentError, NumericsError } from "../tensor/errors.js";
 import { noGrad, type Tensor } from "../tensor/tensor.js";
 import { evaluator, type Loss, packScores, readAndDispose, requirePair } from "./evaluate.js";
@@ -60,7 +60,7 @@ export interface FitOptions {
   readonly metrics?: Readonly<Record<string, Metric>>;
   /** Epochs in all, those before a resume included. */
   readonly epochs: number;
-  /** Factor on the optimizer's learning rate for each step, counted from 0. */
+  /** Factor on the learning rate of each of the optimizer's groups, by the step counted from 0; undone at the end. */
   readonly schedule?: Schedule;
   /** Largest norm of all gradients together; larger ones are scaled down. */
   readonly gradClip?: number;
@@ -103,12 +103,15 @@ export interface FitReport {
  */
 export async function fit(options: FitOptions): Promise<FitReport> {
   checkOptions(options);
-  const wasTraining = options.model.training;
-  options.model.train();
+  const { model, optimizer, schedule } = options;
+  const wasTraining = model.training;
+  const scheduler = schedule && new LRScheduler(optimizer, schedule);
+  model.train();
   try {
-    return await new Fit(options).run();
+    return await new Fit(options, scheduler).run();
   } finally {
-    options.model.train(wasTraining);
+    scheduler?.restore();
+    model.train(wasTraining);
   }
 }
 
@@ -135,7 +138,9 @@ class Fit {
   readonly #step: (input: Tensor, target: Tensor) => Tensor;
   readonly #callbacks: readonly Callback[];
   readonly #recovery: Recovery | undefined;
-  #baseLearningRate: number;
+  readonly #scheduler: LRScheduler | undefined;
+  /** In the last step, of the first group. */
+  #learningRate: number;
   #history: EpochRecord[] = [];
   #epoch = 1;
   #steps = 0;
@@ -154,14 +159,15 @@ class Fit {
   /** Samples and seconds behind `samplesPerSecond`. */
   readonly #speed = { samples: 0, seconds: 0 };
 
-  constructor(options: FitOptions) {
+  constructor(options: FitOptions, scheduler: LRScheduler | undefined) {
     const { model, optimizer, loss, metrics = {}, gradClip, checkpoint } = options;
     const measures = Object.values(metrics);
     this.#options = options;
     this.#names = Object.keys(metrics);
     this.#callbacks = options.callbacks ?? [];
     this.#sum = new ScoreSum(measures.length);
-    this.#baseLearningRate = optimizer.lr;
+    this.#scheduler = scheduler;
+    this.#learningRate = optimizer.lr;
     const parameters = [...model.parameters()];
     this.#step = jit((input: Tensor, target: Tensor) => {
       const output = model.forward(input);
@@ -176,6 +182,7 @@ class Fit {
       this.#recovery = new Recovery(checkpoint.directory, {
         model,
         optimizer,
+        scheduler,
         loader: options.train,
         generators: options.generators ?? [defaultGenerator],
       });
@@ -203,7 +210,7 @@ class Fit {
         samples: this.#sum.samples,
         ...this.#sum.scores(this.#names),
         ...(scores && { validation: { loss: scores.loss, metrics: scores.metrics } }),
-        learningRate: this.#options.optimizer.lr,
+        learningRate: this.#learningRate,
         seconds: this.#epochSeconds(),
       };
       this.#history = [...this.#history, record];
@@ -215,13 +222,12 @@ class Fit {
       if (this.#isDue("everyEpochs", record.epoch)) await this.#save();
     }
     await this.#saveUnlessSaved();
-    this.#options.optimizer.lr = this.#baseLearningRate;
     return this.#finish(reason ?? `all ${epochs} epochs are done`);
   }
 
   /** Trains to the end of the epoch (undefined) or to a reason to stop before it. */
   async #runEpoch(): Promise<string | undefined> {
-    const { train, optimizer, schedule } = this.#options;
+    const { train, optimizer } = this.#options;
     const turns = new TurnTaker();
     this.#epochStart = performance.now();
     let last = performance.now();
@@ -229,12 +235,13 @@ class Fit {
     let reason: string | undefined;
     for await (const batch of train) {
       const [input, target] = requirePair(batch, "fit");
-      if (schedule !== undefined) optimizer.lr = this.#baseLearningRate * schedule(this.#steps);
+      this.#learningRate = optimizer.lr;
       const previous = this.#inFlight;
       this.#steps++;
       this.#inFlight = this.#receive(this.#step(input, target), input.shape[0]);
       // Its error is thrown where it is awaited; if another error comes first, it must not count as unhandled.
       this.#inFlight.catch(() => {});
+      this.#scheduler?.step();
       await previous;
       const now = performance.now();
       if (!compiles) {
@@ -326,7 +333,7 @@ class Fit {
       seconds: this.#seconds(),
       epochSeconds: this.#sum.samples === 0 ? 0 : this.#epochSeconds(),
       sum: { loss: this.#sum.loss, metrics: this.#sum.metrics, samples: this.#sum.samples },
-      baseLearningRate: this.#baseLearningRate,
+      learningRate: this.#learningRate,
       metricNames: this.#names,
       history: this.#history,
     });
@@ -343,7 +350,7 @@ class Fit {
     this.#epoch = progress.epoch;
     this.#steps = progress.steps;
     this.#saved = { steps: progress.steps, epoch: progress.epoch };
-    this.#baseLearningRate = progress.baseLearningRate;
+    this.#learningRate = progress.learningRate;
     this.#checkpoint = path;
     this.#secondsBefore = progress.seconds;
     this.#epochSecondsBefore = progress.epochSeconds;

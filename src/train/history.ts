@@ -13,6 +13,7 @@ export interface EpochRecord extends Scores {
   readonly step: number;
   readonly samples: number;
   readonly validation?: Scores;
+  /** Of the optimizer's first group, in the last step. */
   readonly learningRate: number;
   /** Wall-clock seconds of the epoch, validation included. */
   readonly seconds: number;

@@ -5,7 +5,7 @@ import type { Device } from "../device/device.js";
 import type { HostTensor } from "../formats/index.js";
 import type { Module } from "../nn/index.js";
 import type { Generator, GeneratorState } from "../ops/index.js";
-import type { Optimizer, OptimizerState } from "../optim/index.js";
+import type { LRScheduler, Optimizer, OptimizerState, SchedulerState } from "../optim/index.js";
 import { ArgumentError, FormatError } from "../tensor/errors.js";
 import { listCheckpoints, readNewestCheckpoint, writeCheckpoint } from "./checkpoint.js";
 import type { EpochRecord } from "./history.js";
@@ -18,7 +18,7 @@ export interface Progress {
   readonly seconds: number;
   readonly epochSeconds: number;
   readonly sum: { readonly loss: number; readonly metrics: readonly number[]; readonly samples: number };
-  readonly baseLearningRate: number;
+  readonly learningRate: number;
   readonly metricNames: readonly string[];
   readonly history: readonly EpochRecord[];
 }
@@ -27,6 +27,7 @@ export interface Progress {
 export interface Parts {
   readonly model: Module;
   readonly optimizer: Optimizer<{ lr: number }>;
+  readonly scheduler: LRScheduler | undefined;
   readonly loader: DataLoader;
   readonly generators: readonly Generator[];
 }
@@ -35,6 +36,7 @@ export interface Parts {
 interface State {
   readonly progress: Progress;
   readonly optimizer: OptimizerState["numbers"];
+  readonly scheduler: SchedulerState | null;
   readonly loader: LoaderState;
   readonly generators: readonly GeneratorState[];
 }
@@ -70,7 +72,7 @@ export class Recovery {
 
   /** Writes a checkpoint of everything as it is now; returns its path. */
   async save(progress: Progress): Promise<string> {
-    const { model, optimizer, loader, generators } = this.#parts;
+    const { model, optimizer, scheduler, loader, generators } = this.#parts;
     flush(this.#device());
     const { tensors: moments, numbers } = optimizer.stateDict();
     const tensors = await hostTensors([
@@ -80,6 +82,7 @@ export class Recovery {
     const state: State = {
       progress,
       optimizer: numbers,
+      scheduler: scheduler?.state() ?? null,
       loader: loader.state(),
       generators: generators.map((generator) => generator.state()),
     };
@@ -94,9 +97,10 @@ export class Recovery {
   async load(metricNames: readonly string[]): Promise<Recovered | undefined> {
     const found = await readNewestCheckpoint(this.#directory);
     if (found === undefined) return undefined;
-    const { model, optimizer, loader, generators } = this.#parts;
+    const { model, optimizer, scheduler, loader, generators } = this.#parts;
     const state = found.state as State;
     try {
+      checkState(state);
       if (state.progress.metricNames.join() !== metricNames.join()) {
         throw new FormatError(`it measured ${state.progress.metricNames.join(", ") || "no metrics"}`);
       }
@@ -105,11 +109,16 @@ export class Recovery {
           `it has ${state.generators.length} random generators, not ${generators.length}`,
         );
       }
+      if ((state.scheduler === null) !== (scheduler === undefined)) {
+        throw new FormatError(`it had ${state.scheduler === null ? "no" : "a"} learning-rate schedule`);
+      }
       await model.loadStateDict(withPrefix(modelPrefix, found.tensors));
       await optimizer.loadStateDict({
         tensors: withPrefix(optimizerPrefix, found.tensors),
         numbers: state.optimizer,
       });
+      // After the optimizer, whose learning rates are those of its last step.
+      if (state.scheduler !== null) scheduler?.setState(state.scheduler);
       loader.setState(state.loader);
       generators.forEach((generator, i) => {
         generator.setState(state.generators[i]);
@@ -127,6 +136,27 @@ export class Recovery {
   #device(): Device {
     return this.#parts.model.parameters()[0].device;
   }
+}
+
+/** What the parts do not check themselves when they take their state. @throws FormatError */
+function checkState(state: Partial<State> | null): void {
+  const progress: Partial<Progress> = state?.progress ?? {};
+  const { epoch, steps, seconds, epochSeconds, learningRate, sum, metricNames, history } = progress;
+  const complete =
+    [epoch, steps].every((count) => Number.isSafeInteger(count) && count! >= 0) &&
+    [seconds, epochSeconds, learningRate, sum?.loss, sum?.samples].every(Number.isFinite) &&
+    [
+      metricNames,
+      history,
+      sum?.metrics,
+      state?.generators,
+      state?.optimizer?.lr,
+      state?.optimizer?.steps,
+    ].every(Array.isArray) &&
+    sum?.metrics.length === metricNames?.length &&
+    typeof state?.loader === "object" &&
+    typeof state.scheduler === "object";
+  if (!complete) throw new FormatError("its state is not complete");
 }
 
 function* prefixed<T>(prefix: string, entries: Iterable<readonly [string, T]>): Iterable<[string, T]> {
