@@ -1,8 +1,9 @@
 /** Reductions: over all, one and several dimensions, tails, long rows, empty extents, ties and special values. */
-import * as ops from "../../src/ops/index.js";
+
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { type Case, float, integers, listed, specialValues, tails, type ViewName } from "./case.js";
 import type { Values } from "./generate.js";
+import { ops } from "./ops.js";
 
 type Dims = number | readonly number[] | undefined;
 
@@ -13,7 +14,6 @@ interface Reduction {
   readonly torch: string;
   readonly domain?: Values;
   readonly gradient?: boolean;
-  readonly smooth?: boolean;
   /** Whether there is a value for no elements. Default true. */
   readonly empty?: boolean;
   readonly int32?: boolean;
@@ -39,7 +39,6 @@ const reductions: readonly Reduction[] = [
     op: "max",
     run: (x, dims, keepdim) => ops.max(x, dims, { keepdim }),
     torch: "torch.amax(a, DIMS)",
-    smooth: false,
     empty: false,
     int32: true,
   },
@@ -47,7 +46,6 @@ const reductions: readonly Reduction[] = [
     op: "min",
     run: (x, dims, keepdim) => ops.min(x, dims, { keepdim }),
     torch: "torch.amin(a, DIMS)",
-    smooth: false,
     empty: false,
     int32: true,
   },
@@ -112,7 +110,7 @@ function python(dims: Dims, rank: number, keepdim = false): string {
 }
 
 function reductionCases(reduction: Reduction): Case[] {
-  const { op, run, torch, domain, gradient, smooth = true, empty = true, int32, single, ulps } = reduction;
+  const { op, run, torch, domain, gradient, empty = true, int32, single, ulps } = reduction;
   const over = (
     name: string,
     shape: number[],
@@ -136,11 +134,11 @@ function reductionCases(reduction: Reduction): Case[] {
   // One element has no variance and, for a norm or a deviation, no derivative.
   const least = op === "variance" || op === "std" ? 2 : 1;
   const cases = [
-    ...tails.filter((n) => n >= least).map((n) => over(`of ${n}`, [n], 0, { smooth: smooth && n > 2 })),
+    ...tails.filter((n) => n >= least).map((n) => over(`of ${n}`, [n], 0)),
     ...tails.filter((n) => n >= least).map((n) => over(`of rows of ${n}`, [3, n], 1)),
     ...tails.map((n) => over(`of columns, ${n} of them`, [4, n], 0)),
-    over("of everything", [3, 4, 5], undefined, { smooth }),
-    over("of the middle", [3, 4, 5], 1, { smooth }),
+    over("of everything", [3, 4, 5]),
+    over("of the middle", [3, 4, 5], 1),
     over("of the first", [5, 3, 7], 0),
     over("of the last, negative", [5, 3, 7], -1),
     over("kept", [3, 4, 5], 1, {}, true),
@@ -197,7 +195,7 @@ function reductionCases(reduction: Reduction): Case[] {
       gradient: false,
     }),
   ];
-  if (!single) cases.push(over("of two dimensions", [3, 4, 5], [0, 2], { smooth }));
+  if (!single) cases.push(over("of two dimensions", [3, 4, 5], [0, 2]));
   if (least === 1 && op !== "norm2") cases.push(over("of rank 0", [], undefined));
   if (empty) cases.push(over("over nothing", [3, 0], 1), over("over nothing at all", [0], undefined));
   if (int32) {
@@ -256,7 +254,6 @@ const varieties: readonly Case[] = [
     run: ([x]) => ops.variance(x, 1, { correction: 0 }),
     torch: "torch.var(a, dim=1, correction=0)",
     reductionLength: 7,
-    smooth: true,
   },
   {
     name: "variance of one element is undefined",
@@ -305,7 +302,6 @@ const varieties: readonly Case[] = [
     run: ([x]) => ops.prod(x, [0, 2]),
     torch: "torch.prod(torch.prod(a, dim=2), dim=0)",
     reductionLength: 6,
-    smooth: true,
   },
   ...(["uint8", "int8", "bool"] as const).map(
     (dtype): Case => ({
@@ -339,9 +335,9 @@ const softmaxes: readonly Case[] = (["softmax", "logSoftmax"] as const).flatMap(
     ...more,
   });
   return [
-    ...tails.map((n) => of(`of rows of ${n}`, [float([3, n])], 1, { smooth: true })),
+    ...tails.map((n) => of(`of rows of ${n}`, [float([3, n])], 1)),
     of("over the first dim", [float([5, 7])], 0),
-    of("over the middle", [float([2, 5, 7])], 1, { smooth: true }),
+    of("over the middle", [float([2, 5, 7])], 1),
     of("of 1031", [float([2, 1031])], 1),
     of("transposed", [float([5, 6], undefined, "transposed")], -1),
     of("sliced", [float([5, 6], undefined, "sliced")], -1),
