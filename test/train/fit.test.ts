@@ -1,12 +1,12 @@
 /** fit on a small synthetic problem: it learns, stops when told, keeps memory flat and reports what it did. */
 import { beforeEach, describe, expect, test } from "vitest";
-import { compileCount, memory } from "../../src/compiler/realize.js";
+import { compileCount, memory, readTensor } from "../../src/compiler/realize.js";
 import { DataLoader } from "../../src/data/index.js";
 import type { Device } from "../../src/device/device.js";
 import { openDevice } from "../../src/device/select.js";
 import { crossEntropy } from "../../src/nn/index.js";
 import { manualSeed } from "../../src/ops/index.js";
-import { AdamW, cosine, SGD } from "../../src/optim/index.js";
+import { AdamW, cosine, SGD, stepDecay } from "../../src/optim/index.js";
 import { ArgumentError, NumericsError } from "../../src/tensor/errors.js";
 import {
   accuracy,
@@ -64,6 +64,43 @@ describe.each(["reference", "wasm"] as const)("fit on %s", (name) => {
     expect(tested.loss).toBe(last.validation?.loss);
     expect(tested.metrics.accuracy).toBeGreaterThan(0.8);
     expect(tested.samples).toBe(40);
+  });
+
+  test("a schedule scales the rate of each parameter group, and gives the rates back", async () => {
+    const options = problem({ epochs: 2, schedule: stepDecay({ every: 3, factor: 0.5 }) });
+    const [first, second, ...rest] = options.model.parameters();
+    const optimizer = new SGD(
+      [
+        { parameters: [first], settings: { lr: 0.1 } },
+        { parameters: [second], settings: { lr: 0 } },
+        { parameters: rest, settings: {} },
+      ],
+      { lr: 0.4 },
+    );
+    const frozen = [...(await readTensor(second))];
+    const rates: number[][] = [];
+    const onStep = () => {
+      rates.push(optimizer.groups.map(({ settings }) => settings.lr));
+    };
+    const report = await trainModel({ ...options, optimizer, callbacks: [{ onStep }] });
+    // onStep comes one step behind: the rates it sees after step n are those of step n + 1 (counted from 0) or later.
+    expect(rates[0]).toEqual([0.1, 0, 0.4]);
+    expect(rates.at(-1)?.map((rate) => rate / 0.5 ** Math.floor((2 * stepsPerEpoch) / 3))).toEqual([
+      0.1, 0, 0.4,
+    ]);
+    expect(report.history[1].learningRate).toBe(0.1 * 0.5 ** Math.floor((2 * stepsPerEpoch - 1) / 3));
+    expect([...(await readTensor(second))]).toEqual(frozen);
+    expect(optimizer.groups.map(({ settings }) => settings.lr)).toEqual([0.1, 0, 0.4]);
+  });
+
+  test("a training that fails gives the rates back too", async () => {
+    const options = problem({ schedule: () => 0.5 });
+    const crash = new Error("crash");
+    const onStep = () => {
+      throw crash;
+    };
+    await expect(trainModel({ ...options, callbacks: [{ onStep }] })).rejects.toBe(crash);
+    expect(options.optimizer.lr).toBe(0.02);
   });
 
   test("steps are told in order, with means over their batch", async () => {

@@ -76,6 +76,33 @@ describe.each(["reference", "wasm"] as const)("resume on %s", (name) => {
     expect(resumed).toEqual(expected);
   });
 
+  test("parameter groups keep their own rates", async () => {
+    /** The learning rates are other ones in a resumed run; those of the checkpoint count. */
+    const grouped = (seed: number, rates: readonly [number, number], overrides: Partial<FitOptions> = {}) => {
+      const options = problem(seed, overrides);
+      const [first, ...rest] = options.model.parameters();
+      const optimizer = new AdamW(
+        [
+          { parameters: [first], settings: { lr: rates[0] } },
+          { parameters: rest, settings: { lr: rates[1] } },
+        ],
+        { lr: 1 },
+      );
+      return { ...options, optimizer };
+    };
+    const expected = await outcome(grouped(1, [0.02, 0.005]));
+    await trainModel(grouped(1, [0.02, 0.005], { ...abortAfter(7), checkpoint: { directory } }));
+    const options = grouped(2, [3, 4], { checkpoint: { directory, resume: true } });
+    expect(await outcome(options)).toEqual(expected);
+    expect(options.optimizer.groups.map(({ settings }) => settings.lr)).toEqual([0.02, 0.005]);
+  });
+
+  test("a checkpoint of a run with a schedule does not fit one without", async () => {
+    await trainModel(problem(1, { epochs: 1, checkpoint: { directory } }));
+    const other = problem(1, { schedule: undefined, checkpoint: { directory, resume: true } });
+    await expect(trainModel(other)).rejects.toThrow(/it had a learning-rate schedule/);
+  });
+
   test("interrupted again and again", async () => {
     const expected = await outcome(problem(1));
     for (const step of [2, 6, 7, 11]) {
