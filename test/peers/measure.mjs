@@ -1,36 +1,42 @@
 /** Paired timing: contenders take turns in one run, so that a noisy neighbour hits all of them. */
 
-/** Median of the fastest half: what the machine can do when it is let. */
-function typical(times) {
-  const sorted = [...times].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 4)];
-}
+/** The middle value; of an even number, the upper one. */
+export const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
 
 /**
- * Runs each contender's `run` (maybe async) in turns for `rounds` rounds of about `milliseconds` each.
- * @returns per contender { median, best, quartile } in milliseconds per run.
+ * Runs each contender's `run` (maybe async) in turns: `rounds` times each for about `milliseconds`, after a warm-up.
+ * `limit`, in milliseconds, ends a slow contender's turns early: it keeps the rounds that it has by then (one at least).
+ * @returns per contender { name, median, best, rounds }, in milliseconds per run.
  */
-export async function pair(contenders, { rounds = 7, milliseconds = 250 } = {}) {
-  const results = contenders.map(() => []);
-  const repeats = [];
-  for (const { run } of contenders) {
+export async function pair(contenders, { rounds = 9, milliseconds = 200, limit = Infinity } = {}) {
+  const states = [];
+  for (const { name, run } of contenders) {
+    const begin = performance.now();
     await run();
-    await run();
-    const start = performance.now();
-    await run();
-    repeats.push(
-      Math.max(1, Math.min(2000, Math.round(milliseconds / Math.max(0.01, performance.now() - start)))),
-    );
+    let once = performance.now() - begin;
+    if (once < limit / 4) {
+      await run();
+      const start = performance.now();
+      await run();
+      once = performance.now() - start;
+    }
+    const repeats = Math.max(1, Math.min(2000, Math.round(milliseconds / Math.max(0.01, once))));
+    states.push({ name, run, repeats, times: once >= limit ? [once] : [], used: performance.now() - begin });
   }
   for (let round = 0; round < rounds; round++) {
-    for (let c = 0; c < contenders.length; c++) {
+    for (const state of states) {
+      if (state.used >= limit && state.times.length > 0) continue;
       const start = performance.now();
-      for (let i = 0; i < repeats[c]; i++) await contenders[c].run();
-      results[c].push((performance.now() - start) / repeats[c]);
+      for (let i = 0; i < state.repeats; i++) await state.run();
+      const time = performance.now() - start;
+      state.used += time;
+      state.times.push(time / state.repeats);
     }
   }
-  return contenders.map(({ name }, c) => {
-    const sorted = [...results[c]].sort((a, b) => a - b);
-    return { name, median: sorted[sorted.length >> 1], best: sorted[0], quartile: typical(results[c]) };
-  });
+  return states.map(({ name, times }) => ({
+    name,
+    median: median(times),
+    best: Math.min(...times),
+    rounds: times.length,
+  }));
 }
