@@ -42,10 +42,10 @@ function masked(name: string, mask: Case["inputs"][number], more: Partial<Case> 
 const visible = [1, 0, 1, 1, 0, 0, 1, 1, 0, 1, 1, 1, 0, 0, 1];
 
 export const attention: readonly Case[] = [
-  attentionCase("of one head", [[], 3, 3, 4], {}, { smooth: true }),
+  attentionCase("of one head", [[], 3, 3, 4]),
   attentionCase("of batch and heads", [[2, 3], 5, 5, 4]),
   attentionCase("causal", [[2, 2], 5, 5, 4], { causal: true }),
-  attentionCase("causal, small", [[1], 3, 3, 2], { causal: true }, { smooth: true }),
+  attentionCase("causal, small", [[1], 3, 3, 2], { causal: true }),
   attentionCase("with a scale", [[2], 5, 5, 4], { scale: 0.3 }),
   attentionCase("with more keys than queries", [[2, 2], 3, 7, 4]),
   attentionCase("of one query", [[2, 2], 1, 9, 8]),

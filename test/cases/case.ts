@@ -43,8 +43,8 @@ export interface Case {
   readonly ulps?: number;
   /** Tell 0 from -0 in the output. For cases of special values. */
   readonly signedZero?: boolean;
-  /** Twice differentiable at the inputs, so that gradgradcheck applies. */
-  readonly smooth?: boolean;
+  /** The inputs lie on kinks, ties or at infinity, where the gradient is a convention that only PyTorch can confirm. */
+  readonly kink?: boolean;
 }
 
 /** float32, by default in [-2, 2). */

@@ -51,16 +51,15 @@ function conv(
 }
 
 const image = (...shape: number[]) => float(shape, unit);
-const smooth = { smooth: true };
 const viewNames: readonly ViewName[] = ["transposed", "sliced", "flipped", "expanded", "narrowed"];
 
 const conv2d: readonly Case[] = [
   conv(image(1, 1, 3, 3), [1, 1, 3, 3]),
   conv(image(1, 1, 5, 5), [1, 1, 3, 3], { padding: 1 }, true),
   conv(image(2, 3, 5, 6), [4, 3, 3, 3], { padding: 1 }, true),
-  conv(image(1, 2, 4, 4), [2, 2, 3, 3], { padding: 1 }, false, smooth),
-  conv(image(1, 2, 5, 5), [2, 2, 3, 3], { stride: 2, padding: 1 }, false, smooth),
-  conv(image(1, 2, 5, 4), [4, 1, 2, 2], { groups: 2, dilation: 2 }, false, smooth),
+  conv(image(1, 2, 4, 4), [2, 2, 3, 3], { padding: 1 }),
+  conv(image(1, 2, 5, 5), [2, 2, 3, 3], { stride: 2, padding: 1 }),
+  conv(image(1, 2, 5, 4), [4, 1, 2, 2], { groups: 2, dilation: 2 }),
   conv(image(2, 5, 7, 9), [7, 5, 3, 3]),
   conv(image(2, 5, 7, 9), [7, 5, 1, 1], {}, true),
   conv(image(2, 8, 6, 6), [16, 8, 1, 1]),
@@ -129,14 +128,13 @@ const conv1d: readonly Case[] = (
     [[2, 2, 10], [3, 2, 2], { dilation: 3 }],
     [[1, 5, 7], [5, 1, 7], { padding: 3, groups: 5 }],
   ] as readonly (readonly [number[], number[], Line])[]
-).map(([x, weight, options], i) => ({
+).map(([x, weight, options]) => ({
   name: `conv1d [${x}] * [${weight}]${python(options)}`,
   op: "conv1d",
   inputs: [float(x, unit), float(weight, unit), float([weight[0]])],
   run: ([input, filter, bias]) => ops.conv1d(input, filter, bias, options),
   torch: `F.conv1d(a, b, c${python(options)})`,
   reductionLength: longest(x, weight),
-  smooth: i === 2,
 }));
 
 const transposed: readonly Case[] = (
@@ -148,7 +146,7 @@ const transposed: readonly Case[] = (
     [[1, 3, 4, 4], [3, 2, 3, 3], { dilation: 2, stride: [1, 2] }],
     [[1, 5, 1, 1], [5, 7, 4, 4], {}],
   ] as readonly (readonly [number[], number[], Geometry & { outputPadding?: number }])[]
-).map(([x, weight, options], i) => {
+).map(([x, weight, options]) => {
   const outputs = weight[1] * (options.groups ?? 1);
   return {
     name: `convTranspose2d [${x}] * [${weight}]${python(options)}`,
@@ -158,7 +156,6 @@ const transposed: readonly Case[] = (
     torch: `F.conv_transpose2d(a, b, c${python(options)})`,
     // The gradient of the bias sums all pixels of the output, up to four times those of the input.
     reductionLength: 4 * longest(x, weight),
-    smooth: i === 1,
   };
 });
 

@@ -40,7 +40,7 @@ const stored = (shape: readonly number[], dtype: DType) =>
   integers(shape, 0, dtype === "bool" ? 2 : 50, dtype);
 
 const gathers: readonly Case[] = [
-  gatherCase("along the last dim", float([3, 5]), 1, integers([3, 4], 0, 5), { smooth: true }),
+  gatherCase("along the last dim", float([3, 5]), 1, integers([3, 4], 0, 5)),
   gatherCase("along the first dim", float([4, 3]), 0, integers([7, 3], 0, 4)),
   gatherCase("along the middle", float([2, 4, 3]), 1, integers([2, 6, 3], 0, 4)),
   gatherCase("along a negative dim", float([2, 4, 3]), -1, integers([2, 4, 5], 0, 3)),
@@ -60,9 +60,7 @@ const gathers: readonly Case[] = [
 ];
 
 const scatters: readonly Case[] = [
-  scatterCase("along the last dim", float([3, 5]), 1, integers([3, 4], 0, 5), float([3, 4]), {
-    smooth: true,
-  }),
+  scatterCase("along the last dim", float([3, 5]), 1, integers([3, 4], 0, 5), float([3, 4]), {}),
   scatterCase("along the first dim", float([4, 3]), 0, integers([7, 3], 0, 4), float([7, 3])),
   scatterCase("of everything onto one", float([3, 2]), 0, integers([33, 2], 2, 3), float([33, 2])),
   scatterCase("with a shorter index", float([4, 5]), 0, integers([2, 3], 0, 4), float([2, 3])),
@@ -90,7 +88,6 @@ const rows: readonly Case[] = [
     run: ([weight, index]) => ops.embedding(weight, index),
     torch: "F.embedding(b.long(), a)",
     reductionLength: 11,
-    smooth: true,
   },
   {
     name: "embedding of a batch",
@@ -123,7 +120,6 @@ const rows: readonly Case[] = [
       run: ([x, index]) => ops.indexSelect(x, dim, index),
       torch: `torch.index_select(a, ${dim}, b)`,
       reductionLength: 6,
-      smooth: dim === 1,
     }),
   ),
   {

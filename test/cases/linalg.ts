@@ -18,8 +18,8 @@ function matmulCase(name: string, a: Input, b: Input, more: Partial<Case> = {}):
   };
 }
 
-function product(m: number, k: number, n: number, more: Partial<Case> = {}): Case {
-  return matmulCase(`[${m}, ${k}] × [${k}, ${n}]`, float([m, k], unit), float([k, n], unit), more);
+function product(m: number, k: number, n: number): Case {
+  return matmulCase(`[${m}, ${k}] × [${k}, ${n}]`, float([m, k], unit), float([k, n], unit));
 }
 
 /** m, k, n around register tiles of 4, 8 and 16, and one block of several tiles. */
@@ -46,7 +46,7 @@ const sizes: readonly (readonly [number, number, number])[] = [
 const views: readonly ViewName[] = ["transposed", "sliced", "flipped", "expanded", "narrowed"];
 
 const matmuls: readonly Case[] = [
-  ...sizes.map(([m, k, n]) => product(m, k, n, { smooth: m * k * n <= 150 })),
+  ...sizes.map(([m, k, n]) => product(m, k, n)),
   product(3, 4099, 5),
   product(1, 8191, 2),
   product(300, 3, 5),
@@ -54,13 +54,13 @@ const matmuls: readonly Case[] = [
   product(3, 0, 4),
   product(0, 3, 4),
   product(3, 4, 0),
-  matmulCase("vector × vector", float([9]), float([9]), { smooth: true }),
+  matmulCase("vector × vector", float([9]), float([9])),
   matmulCase("vector × matrix", float([5]), float([5, 7])),
   matmulCase("matrix × vector", float([7, 5]), float([5])),
   matmulCase("vector × batch", float([4]), float([2, 4, 3])),
   matmulCase("batch × vector", float([2, 3, 4]), float([4])),
-  matmulCase("batch × matrix", float([2, 3, 4]), float([4, 5]), { smooth: true }),
-  matmulCase("batch × batch", float([3, 4, 5]), float([3, 5, 2]), { smooth: true }),
+  matmulCase("batch × matrix", float([2, 3, 4]), float([4, 5])),
+  matmulCase("batch × batch", float([3, 4, 5]), float([3, 5, 2])),
   matmulCase("batches broadcast", float([2, 1, 3, 4]), float([5, 4, 2])),
   matmulCase("matrix × batch", float([3, 4]), float([2, 4, 5])),
   matmulCase("empty batch", float([0, 3, 4]), float([0, 4, 5])),
@@ -81,7 +81,6 @@ const matmuls: readonly Case[] = [
     torch: "a @ a.T",
     reductionLength: 10,
     scale: 4,
-    smooth: true,
   },
   {
     name: "matmul with a permuted batch",
@@ -134,8 +133,8 @@ function linearCase(
 }
 
 const linears: readonly Case[] = [
-  linearCase("[4, 6] to 5", [4, 6], 5, true, { smooth: true }),
-  linearCase("without bias", [4, 6], 5, false, { smooth: true }),
+  linearCase("[4, 6] to 5", [4, 6], 5, true),
+  linearCase("without bias", [4, 6], 5, false),
   linearCase("of one row", [1, 33], 17, true),
   linearCase("of a vector", [7], 9, true),
   linearCase("of a batch", [2, 3, 5], 4, true),

@@ -50,9 +50,7 @@ const target = integers([6], 0, 5);
 const someIgnored = integers([6], -1, 3);
 
 const both: readonly Case[] = (["crossEntropy", "nllLoss"] as const).flatMap((op) => [
-  ...reductionNames.map((reduction) =>
-    classification(op, reduction, logits, target, { reduction }),
-  ),
+  ...reductionNames.map((reduction) => classification(op, reduction, logits, target, { reduction })),
   ...reductionNames.map((reduction) =>
     classification(op, `weighted, ${reduction}`, logits, target, { reduction }, classWeights),
   ),
@@ -68,8 +66,7 @@ const both: readonly Case[] = (["crossEntropy", "nllLoss"] as const).flatMap((op
 ]);
 
 const crossEntropies: readonly Case[] = [
-  classification("crossEntropy", "smoothed", logits, target, { labelSmoothing: 0.1 }, undefined, {
-  }),
+  classification("crossEntropy", "smoothed", logits, target, { labelSmoothing: 0.1 }, undefined, {}),
   classification(
     "crossEntropy",
     "smoothed and weighted",

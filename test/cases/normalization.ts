@@ -26,10 +26,8 @@ function layer(
 }
 
 const layers: readonly Case[] = [
-  ...[2, 3, 4, 5, 7, 8, 9].map((n) =>
-    layer(`of rows of ${n}`, float([3, n]), [n], true, { smooth: n === 5 }),
-  ),
-  layer("without parameters", float([3, 6]), [6], false, { smooth: true }),
+  ...[2, 3, 4, 5, 7, 8, 9].map((n) => layer(`of rows of ${n}`, float([3, n]), [n], true)),
+  layer("without parameters", float([3, 6]), [6], false),
   layer("over two dimensions", float([2, 3, 4]), [3, 4], true),
   layer("of a batch of sequences", float([2, 5, 8]), [8], true),
   layer("of rows of 257", float([2, 257]), [257], true),
@@ -97,11 +95,11 @@ function running(which: 1 | 2, momentum: number): Case {
 }
 
 const batches: readonly Case[] = [
-  batch("training", [3, 2, 2, 2], { training: true }, { smooth: true }),
+  batch("training", [3, 2, 2, 2], { training: true }),
   batch("training, 5 channels", [2, 5, 3, 7], { training: true }),
   batch("training of rows", [9, 7], { training: true }),
   batch("training of sequences", [3, 4, 5], { training: true, momentum: 0.3 }),
-  batch("evaluation", [3, 2, 2, 2], {}, { smooth: true }),
+  batch("evaluation", [3, 2, 2, 2], {}),
   batch("evaluation, 9 channels", [2, 9, 3, 5], {}),
   running(1, 0.1),
   running(2, 0.1),

@@ -91,7 +91,6 @@ const drops: readonly Case[] = [
       run: ([x]) => ops.dropout(x, p, { generator: new ops.Generator(13) }),
       torch: none,
       scale: 20,
-      smooth: true,
     }),
   ),
   {

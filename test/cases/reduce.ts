@@ -137,7 +137,7 @@ function reductionCases(reduction: Reduction): Case[] {
     ...tails.filter((n) => n >= least).map((n) => over(`of ${n}`, [n], 0)),
     ...tails.filter((n) => n >= least).map((n) => over(`of rows of ${n}`, [3, n], 1)),
     ...tails.map((n) => over(`of columns, ${n} of them`, [4, n], 0)),
-    over("of everything", [3, 4, 5]),
+    over("of everything", [3, 4, 5], undefined),
     over("of the middle", [3, 4, 5], 1),
     over("of the first", [5, 3, 7], 0),
     over("of the last, negative", [5, 3, 7], -1),
@@ -243,6 +243,7 @@ const ties: readonly Case[] = (["max", "min"] as const).map(
     inputs: [listed([1, 3, 3, 1, 2, 1, 3, 3, 3], "float32", [3, 3])],
     run: ([x]) => ops[op](x, 1),
     torch: `torch.a${op}(a, dim=1)`,
+    kink: true,
   }),
 );
 

@@ -18,7 +18,6 @@ function on(
     run: ([x]) => run(x),
     torch,
     reductionLength: 12,
-    smooth: true,
   };
 }
 
@@ -156,7 +155,6 @@ const joined: readonly Case[] = [
       inputs: [float([2, 3, 4]), float([2, 3, 4]), float([2, 3, 4], undefined, "flipped")],
       run: (parts) => ops.concat(parts, dim),
       torch: `torch.cat((a, b, c), ${dim})`,
-      smooth: true,
     }),
   ),
   {
@@ -181,7 +179,6 @@ const joined: readonly Case[] = [
       inputs: [float([3, 4]), float([3, 4], undefined, "transposed")],
       run: (parts) => ops.stack(parts, dim),
       torch: `torch.stack((a, b), ${dim})`,
-      smooth: true,
     }),
   ),
 ];
