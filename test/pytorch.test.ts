@@ -19,6 +19,11 @@ import { expectClose } from "./tolerance.js";
 /** Two float64 evaluations by different algorithms; the longest sums here have about 10^4 terms. */
 const relativeTolerance = 1e-10;
 
+/** Whether the fixtures hold every element: each special value is a case of its own. */
+function isWhole({ name }: Case): boolean {
+  return name.endsWith("special values");
+}
+
 /** What Python needs to know, as JSON; numbers that JSON lacks are strings. */
 function described(entry: Case) {
   const inputs = entry.inputs.map((input, i) => ({
@@ -36,7 +41,7 @@ function described(entry: Case) {
         : input.values,
     gradient: isDifferentiated(entry, i),
   }));
-  return { name: entry.name, inputs, torch: entry.torch };
+  return { name: entry.name, inputs, torch: entry.torch, all: isWhole(entry) };
 }
 
 function keyOf(entry: Case): string {
@@ -84,9 +89,9 @@ for (const [theme, cases] of Object.entries(themes)) {
           const absolute = relativeTolerance * largest * (entry.scale ?? 1);
           expectClose(what, Float64Array.from(values), part, { absolute, signedZero, rounded: false });
         };
-        next("value", sample(got.output), entry.signedZero);
+        next("value", sample(got.output, isWhole(entry)), entry.signedZero);
         got.gradients.forEach((gradient, i) => {
-          if (gradient) next(`gradient ${i}`, sample(gradient.values));
+          if (gradient) next(`gradient ${i}`, sample(gradient.values, isWhole(entry)));
         });
         expect(from).toBe(expected.length);
       });

@@ -82,6 +82,16 @@ const conv2d: readonly Case[] = [
   conv(image(3, 2, 1, 1), [4, 2, 1, 1], {}, true),
   conv(image(1, 2, 3, 3), [2, 2, 3, 3], { padding: 2 }),
   conv(image(0, 2, 5, 5), [3, 2, 3, 3]),
+  conv(image(1, 2, 2, 3), [3, 2, 5, 5], { padding: 2 }, true),
+  conv(image(1, 2, 1, 1), [2, 2, 3, 3], { padding: 1 }),
+  conv(image(1, 2, 3, 4), [2, 2, 2, 3], { padding: [3, 2], dilation: [3, 2] }),
+  conv(image(2, 3, 7, 8), [4, 3, 2, 2], { stride: 3 }, true),
+  conv(image(2, 3, 7, 7), [5, 3, 1, 1], { stride: 2, padding: 1 }, true),
+  conv(image(1, 3, 7, 7), [9, 1, 3, 3], { groups: 3, stride: [2, 1], padding: [0, 1] }, true),
+  conv(image(2, 6, 5, 7), [6, 1, 2, 3], { groups: 6, dilation: [2, 1] }),
+  conv(image(1, 4, 9, 9), [8, 2, 3, 3], { groups: 2, stride: 2, dilation: 2, padding: 2 }),
+  conv(image(2, 7, 3, 3), [1, 7, 3, 3], { padding: 1 }, true),
+  ...[1, 2, 3, 4, 5, 7, 9, 17].map((n) => conv(image(1, n, 4, n + 2), [18 - n, n, 3, 3], { padding: 1 })),
   ...viewNames.map((view) => conv(float([2, 3, 6, 5], unit, view), [4, 3, 3, 3], { padding: 1 })),
   {
     name: "conv2d of a channels-last image",
@@ -98,6 +108,42 @@ const conv2d: readonly Case[] = [
     run: ([x, w]) => ops.conv2d(x, w, undefined, { padding: 1 }),
     torch: "F.conv2d(a, b, padding=1)",
     reductionLength: 60,
+  },
+  {
+    name: "conv2d, bias and relu",
+    op: "conv2d",
+    inputs: [image(2, 3, 5, 6), image(5, 3, 3, 3), float([5])],
+    run: ([x, w, b]) => ops.relu(ops.conv2d(x, w, b, { padding: 1 })),
+    torch: "torch.relu(F.conv2d(a, b, c, padding=1))",
+    reductionLength: 60,
+  },
+  {
+    name: "conv2d of one image with two filters",
+    op: "conv2d",
+    inputs: [image(2, 3, 6, 6), image(4, 3, 3, 3), image(4, 3, 1, 1)],
+    run: ([x, w, v]) =>
+      ops.add(
+        ops.conv2d(x, w, undefined, { stride: 2, padding: 1 }),
+        ops.conv2d(x, v, undefined, { stride: 2 }),
+      ),
+    torch: "F.conv2d(a, b, stride=2, padding=1) + F.conv2d(a, c, stride=2)",
+    reductionLength: 108,
+  },
+  {
+    name: "conv2d of NaN and infinities",
+    op: "conv2d",
+    inputs: [
+      {
+        shape: [1, 1, 4, 4],
+        dtype: "float32",
+        values: { list: [0, 1, 2, 3, 4, Infinity, 1, 1, 2, 2, 2, Number.NaN] },
+      },
+      image(2, 1, 2, 2),
+    ],
+    run: ([x, w]) => ops.conv2d(x, w),
+    torch: "F.conv2d(a, b)",
+    gradient: false,
+    reductionLength: 4,
   },
   {
     name: "conv2d, relu, conv2d, pool, linear",
@@ -127,6 +173,8 @@ const conv1d: readonly Case[] = (
     [[1, 4, 11], [6, 2, 3], { stride: 2, padding: 1, groups: 2 }],
     [[2, 2, 10], [3, 2, 2], { dilation: 3 }],
     [[1, 5, 7], [5, 1, 7], { padding: 3, groups: 5 }],
+    [[1, 2, 1], [3, 2, 1], {}],
+    [[2, 3, 4], [2, 3, 9], { padding: 4 }],
   ] as readonly (readonly [number[], number[], Line])[]
 ).map(([x, weight, options]) => ({
   name: `conv1d [${x}] * [${weight}]${python(options)}`,
@@ -145,6 +193,8 @@ const transposed: readonly Case[] = (
     [[1, 4, 3, 4], [4, 2, 3, 3], { groups: 2, padding: 1 }],
     [[1, 3, 4, 4], [3, 2, 3, 3], { dilation: 2, stride: [1, 2] }],
     [[1, 5, 1, 1], [5, 7, 4, 4], {}],
+    [[2, 6, 3, 2], [6, 1, 3, 3], { groups: 6, stride: 2, padding: 1 }],
+    [[1, 3, 5, 5], [3, 9, 1, 1], { stride: 2 }],
   ] as readonly (readonly [number[], number[], Geometry & { outputPadding?: number }])[]
 ).map(([x, weight, options]) => {
   const outputs = weight[1] * (options.groups ?? 1);

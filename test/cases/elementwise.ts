@@ -183,6 +183,7 @@ function binaryCases({ op, run, torch, left, right, gradient, int32 }: Binary): 
     pair("sliced", [5, 6], [5, 6], undefined, "sliced"),
     pair("flipped", [5, 6], [5, 6], "flipped", "narrowed"),
     pair("expanded", [5, 6], [5, 6], "expanded", "sliced"),
+    pair("of rank 6", [2, 1, 3, 1, 2, 3], [3, 1, 2, 2, 1], "transposed"),
     {
       ...two,
       name: `${op} special values`,
@@ -270,6 +271,27 @@ const numbers: readonly Case[] = [
     run: ([a, b]) => ops.minimum(a, b),
     torch: "torch.minimum(a, b)",
     kink: true,
+  },
+  {
+    name: "clamp below",
+    op: "clamp",
+    inputs: [float([9], { between: [-2, 2], avoid: [0.5] })],
+    run: ([x]) => ops.clamp(x, { min: 0.5 }),
+    torch: "torch.clamp(a, min=0.5)",
+  },
+  {
+    name: "clamp between crossed bounds",
+    op: "clamp",
+    inputs: [float([9], { between: [-2, 2], avoid: [-0.5, 0.5] })],
+    run: ([x]) => ops.clamp(x, { min: 0.5, max: -0.5 }),
+    torch: "torch.clamp(a, 0.5, -0.5)",
+  },
+  {
+    name: "clamp int32",
+    op: "clamp",
+    inputs: [integers([17], -9, 9)],
+    run: ([x]) => ops.clamp(x, { min: -3, max: 4 }),
+    torch: "torch.clamp(a, -3, 4)",
   },
   {
     name: "clamp on its bounds",
@@ -455,6 +477,21 @@ const casts: readonly Case[] = [
     run: ([x]) => ops.cast(x, "uint8"),
     torch: { none: "conversions that overflow are undefined in PyTorch" },
     gradient: false,
+  },
+  {
+    name: "cast float32 to int8 saturates",
+    op: "cast",
+    inputs: [listed([Number.NaN, Infinity, -Infinity, 200, -200, 127.9, -128.9, -0.5])],
+    run: ([x]) => ops.cast(x, "int8"),
+    torch: { none: "conversions that overflow are undefined in PyTorch" },
+    gradient: false,
+  },
+  {
+    name: "cast int32 to uint8 wraps",
+    op: "cast",
+    inputs: [listed([255, 256, 300, -1, -129], "int32")],
+    run: ([x]) => ops.cast(x, "uint8"),
+    torch: "a.to(torch.uint8)",
   },
   {
     name: "cast int32 to int8 wraps",

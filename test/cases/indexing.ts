@@ -47,6 +47,9 @@ const gathers: readonly Case[] = [
   gatherCase("with a shorter index", float([4, 5]), 1, integers([2, 3], 0, 5)),
   gatherCase("of one row many times", float([3, 4]), 0, integers([9, 4], 1, 2)),
   gatherCase("with no index", float([3, 4]), 1, integers([3, 0], 0, 4)),
+  gatherCase("of rank 1", float([9]), 0, integers([17], 0, 9)),
+  gatherCase("of single elements", float([7, 1]), 0, integers([5, 1], 0, 7)),
+  gatherCase("of 1031", float([3, 1031]), 1, integers([3, 515], 0, 1031)),
   gatherCase("with a uint8 index", float([3, 5]), 1, integers([3, 4], 0, 5, "uint8")),
   ...viewNames.map((view) =>
     gatherCase(`from ${view}`, float([5, 6], undefined, view), 1, integers([5, 3], 0, 6), {
@@ -64,6 +67,16 @@ const scatters: readonly Case[] = [
   scatterCase("along the first dim", float([4, 3]), 0, integers([7, 3], 0, 4), float([7, 3])),
   scatterCase("of everything onto one", float([3, 2]), 0, integers([33, 2], 2, 3), float([33, 2])),
   scatterCase("with a shorter index", float([4, 5]), 0, integers([2, 3], 0, 4), float([2, 3])),
+  scatterCase("of rank 1", float([9]), 0, integers([17], 0, 9), float([17])),
+  scatterCase("along the middle", float([2, 4, 3]), 1, integers([2, 6, 3], 0, 4), float([2, 6, 3])),
+  scatterCase("of 1031", float([2, 100]), 1, integers([2, 1031], 0, 100), float([2, 1031])),
+  scatterCase(
+    "with index transposed",
+    float([4, 6]),
+    1,
+    integers([4, 3], 0, 6, "int32", "transposed"),
+    float([4, 3]),
+  ),
   scatterCase("of nothing", float([4, 5]), 0, integers([0, 5], 0, 4), float([0, 5])),
   ...viewNames.map((view) =>
     scatterCase(

@@ -18,8 +18,8 @@ function matmulCase(name: string, a: Input, b: Input, more: Partial<Case> = {}):
   };
 }
 
-function product(m: number, k: number, n: number): Case {
-  return matmulCase(`[${m}, ${k}] × [${k}, ${n}]`, float([m, k], unit), float([k, n], unit));
+function product(m: number, k: number, n: number, more: Partial<Case> = {}): Case {
+  return matmulCase(`[${m}, ${k}] × [${k}, ${n}]`, float([m, k], unit), float([k, n], unit), more);
 }
 
 /** m, k, n around register tiles of 4, 8 and 16, and one block of several tiles. */
@@ -71,6 +71,21 @@ const matmuls: readonly Case[] = [
     matmulCase(`both ${view}`, float([7, 9], unit, view), float([9, 6], unit, view)),
     matmulCase(`batch ${view}`, float([3, 5, 6], unit, view), float([3, 6, 4], unit, view)),
   ]),
+  ...(["left", "right", "both"] as const).flatMap((side) => {
+    const left = side === "right" ? undefined : "transposed";
+    const right = side === "left" ? undefined : "transposed";
+    return [
+      matmulCase(`one row, ${side} transposed`, float([1, 19], unit, left), float([19, 11], unit, right)),
+      matmulCase(`one column, ${side} transposed`, float([11, 19], unit, left), float([19, 1], unit, right)),
+      matmulCase(`outer product, ${side} transposed`, float([9, 1], unit, left), float([1, 17], unit, right)),
+      matmulCase(`batch, ${side} transposed`, float([2, 5, 7], unit, left), float([2, 7, 9], unit, right)),
+    ];
+  }),
+  ...[4, 8, 12].flatMap((edge) =>
+    [-1, 0, 1].map((off) => product(edge + off, 5, 2 * edge - off, { name: `matmul tails ${edge} ${off}` })),
+  ),
+  matmulCase("batches broadcast both ways", float([3, 1, 4, 5], unit), float([1, 2, 5, 9], unit)),
+  matmulCase("an expanded batch", float([4, 3, 5], unit, "expanded"), float([4, 5, 6], unit)),
   matmulCase("large left transposed", float([33, 70], unit, "transposed"), float([70, 40], unit)),
   matmulCase("large right transposed", float([33, 70], unit), float([70, 40], unit, "transposed")),
   {
@@ -98,6 +113,44 @@ const matmuls: readonly Case[] = [
     torch: "torch.relu(a @ b)",
     reductionLength: 9,
     scale: 4,
+  },
+  {
+    name: "matmul, bias and relu of a batch",
+    op: "matmul",
+    inputs: [float([2, 5, 7]), float([7, 9]), float([9])],
+    run: ([x, y, bias]) => ops.relu(ops.add(ops.matmul(x, y), bias)),
+    torch: "torch.relu(a @ b + c)",
+    reductionLength: 10,
+    scale: 4,
+  },
+  {
+    name: "matmul with a bias per row",
+    op: "matmul",
+    inputs: [float([5, 7]), float([7, 9]), float([5, 1])],
+    run: ([x, y, bias]) => ops.relu(ops.add(bias, ops.matmul(x, y))),
+    torch: "torch.relu(a @ b + c)",
+    reductionLength: 9,
+    scale: 4,
+  },
+  {
+    name: "matmul with a residual, used twice",
+    op: "matmul",
+    inputs: [float([5, 7]), float([7, 9]), float([5, 9])],
+    run: ([x, y, residual]) => {
+      const product = ops.matmul(x, y);
+      return ops.mul(ops.add(product, residual), product);
+    },
+    torch: "(a @ b + c) * (a @ b)",
+    reductionLength: 9,
+    scale: 400,
+  },
+  {
+    name: "matmul over nothing with bias and relu",
+    op: "matmul",
+    inputs: [float([3, 0]), float([0, 5]), float([5])],
+    run: ([x, y, bias]) => ops.relu(ops.add(ops.matmul(x, y), bias)),
+    torch: "torch.relu(a @ b + c)",
+    reductionLength: 3,
   },
   {
     name: "matmul of NaN and infinities",

@@ -55,12 +55,16 @@ const both = (["maxPool2d", "avgPool2d"] as const).flatMap((op) => [
   pool(op, float([2, 2, 5, 5]), 2, { stride: 3 }),
   pool(op, float([1, 17, 4, 4]), 1),
   pool(op, float([0, 2, 4, 4]), 2),
+  ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => pool(op, float([1, n, 3, 10 - n]), [2, 1], { stride: 1 })),
+  pool(op, float([1, 2, 2, 2]), 3, { padding: 1 }),
+  pool(op, float([2, 3, 9, 9]), 5, { stride: [4, 3], padding: 2 }),
   ...viewNames.map((view) => pool(op, float([2, 3, 6, 4], undefined, view), 2)),
 ]);
 
 const singles: readonly Case[] = [
   pool("avgPool2d", float([2, 3, 7, 7]), 3, { stride: 2, padding: 1, countIncludePad: false }),
   pool("avgPool2d", float([1, 2, 4, 4]), [2, 2], { padding: 1, countIncludePad: true }),
+  pool("avgPool2d", float([1, 5, 3, 5]), [3, 2], { stride: 1, padding: [1, 1], countIncludePad: false }),
   {
     name: "maxPool2d gives the gradient to the first of ties",
     op: "maxPool2d",

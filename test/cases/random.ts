@@ -1,4 +1,4 @@
-/** Random ops: their numbers are a function of seed and offset, so they are compared like any other values. */
+/** Random ops: functions of seed and offset, so compared like any other values; `rand` bit for bit (ulps: 0). */
 import * as ops from "../../src/ops/index.js";
 import { type Case, float, tails } from "./case.js";
 
@@ -12,6 +12,7 @@ const draws: readonly Case[] = [
     (n): Case => ({
       name: `rand [${n}]`,
       op: "rand",
+      ulps: 0,
       inputs: [carrier],
       run: ([{ device }]) => ops.rand([n], { device, generator: new ops.Generator(7) }),
       torch: none,
@@ -20,6 +21,7 @@ const draws: readonly Case[] = [
   {
     name: "rand of a large seed and a later offset",
     op: "rand",
+    ulps: 0,
     inputs: [carrier],
     run: ([{ device }]) => {
       const generator = new ops.Generator(2 ** 52 + 12345);
@@ -31,6 +33,7 @@ const draws: readonly Case[] = [
   {
     name: "rand drawn twice",
     op: "rand",
+    ulps: 0,
     inputs: [carrier],
     run: ([{ device }]) => {
       const generator = new ops.Generator(7);
@@ -41,6 +44,7 @@ const draws: readonly Case[] = [
   {
     name: "rand then transposed",
     op: "rand",
+    ulps: 0,
     inputs: [carrier],
     run: ([{ device }]) => {
       const drawn = ops.rand([3, 5], { device, generator: new ops.Generator(3) });

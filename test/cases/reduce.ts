@@ -156,6 +156,7 @@ function reductionCases(reduction: Reduction): Case[] {
       op === "prod" ? { inputs: [float([1031, 3], { between: [0.98, 1.02] })] } : {},
     ),
     over("of nothing kept", [0, 3], 1),
+    over("of rank 4", [2, 3, 4, 5], 2, { inputs: [float([2, 3, 4, 5], domain, "transposed")] }),
     ...viewNames.flatMap((view) => [
       over(`of the last, ${view}`, [3, 5, 6], 2, { inputs: [float([3, 5, 6], domain, view)] }),
       over(`of the first, ${view}`, [3, 5, 6], 0, {
@@ -195,7 +196,17 @@ function reductionCases(reduction: Reduction): Case[] {
       gradient: false,
     }),
   ];
-  if (!single) cases.push(over("of two dimensions", [3, 4, 5], [0, 2]));
+  if (!single) {
+    cases.push(
+      over("of two dimensions", [3, 4, 5], [0, 2]),
+      over("of the outer and the inner of four", [3, 2, 4, 5], [0, 3]),
+      over("of the middle two of four, transposed", [3, 2, 4, 5], [1, 2], {
+        inputs: [float([3, 2, 4, 5], domain, "transposed")],
+      }),
+      over("of long outer and inner dimensions", [71, 3, 67], [0, 2]),
+      over("of a long middle", [2, 4100, 3], 1),
+    );
+  }
   if (least === 1 && op !== "norm2") cases.push(over("of rank 0", [], undefined));
   if (empty) cases.push(over("over nothing", [3, 0], 1), over("over nothing at all", [0], undefined));
   if (int32) {
