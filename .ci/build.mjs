@@ -1,37 +1,43 @@
 /**
  * Builds dist/: the wasm binaries (one per asconfig.json target), the ESM bundles and the type declarations.
- * `--wasm` builds only the binaries, which is all that the tests need.
+ * `--wasm` builds only the binaries, `--bundles` only the bundles: all that the tests need.
  */
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, "dist");
 const require = createRequire(import.meta.url);
-const wasmOnly = process.argv.includes("--wasm");
+const all = { wasm: buildBinaries, bundles: buildBundles, types: buildTypes };
+const chosen = process.argv.slice(2).map((flag) => flag.replace(/^--/, ""));
 
 mkdirSync(dist, { recursive: true });
+for (const part of chosen.length > 0 ? chosen : Object.keys(all)) await all[part]();
 
-for (const target of ["simd", "relaxed"]) {
-  const asc = join(dirname(require.resolve("assemblyscript/package.json")), "bin", "asc.js");
-  execFileSync(process.execPath, [asc, "--config", "asconfig.json", "--target", target], {
-    cwd: root,
-    stdio: "inherit",
-  });
+/** The JavaScript file behind a package's command. */
+function command(name, file) {
+  return join(dirname(require.resolve(`${name}/package.json`)), "bin", file);
 }
 
-if (!wasmOnly) {
-  for (const file of readdirSync(dist)) if (file.endsWith(".js")) rmSync(join(dist, file));
-  rmSync(join(dist, "types"), { recursive: true, force: true });
+function runNode(...args) {
+  execFileSync(process.execPath, args, { cwd: root, stdio: "inherit" });
+}
+
+function buildBinaries() {
+  for (const target of ["simd", "relaxed"]) {
+    runNode(command("assemblyscript", "asc.js"), "--config", "asconfig.json", "--target", target);
+  }
+}
+
+async function buildBundles() {
   const rooms = ["nn", "optim", "data", "train", "models", "formats"];
   const entries = { index: "src/index.ts", cli: "src/cli/main.ts" };
   for (const room of rooms) entries[room] = `src/${room}/index.ts`;
-  for (const [name, file] of Object.entries(entries)) if (!existsSync(join(root, file))) delete entries[name];
-  await build({
+  const { metafile } = await build({
     absWorkingDir: root,
     entryPoints: entries,
     outdir: "dist",
@@ -47,9 +53,31 @@ if (!wasmOnly) {
     // Tells src/device/wasm/binaries.ts that the binaries lie beside the bundle.
     define: { WATTGRAD_BUNDLED: "true" },
     ignoreAnnotations: true,
+    metafile: true,
     logLevel: "warning",
   });
-  if (existsSync(join(dist, "cli.js"))) chmodSync(join(dist, "cli.js"), 0o755);
-  const tsc = join(dirname(require.resolve("typescript/package.json")), "bin", "tsc");
-  execFileSync(process.execPath, [tsc, "-p", ".ci/tsconfig.json"], { cwd: root, stdio: "inherit" });
+  requireOneChunk(metafile, ["src/tensor/tensor.ts", "src/ops/methods.ts"]);
+  // Chunks carry a hash in their names: those of earlier builds go when the new ones are in place.
+  const built = new Set(Object.keys(metafile.outputs).map((path) => basename(path)));
+  for (const file of readdirSync(dist)) {
+    if (file.endsWith(".js") && !built.has(file)) rmSync(join(dist, file));
+  }
+  chmodSync(join(dist, "cli.js"), 0o755);
+}
+
+function buildTypes() {
+  rmSync(join(dist, "types"), { recursive: true, force: true });
+  runNode(command("typescript", "tsc"), "-p", ".ci/tsconfig.json");
+}
+
+/**
+ * package.json promises `sideEffects: false`: a bundler leaves out a file of which nothing is used. The module that
+ * installs Tensor's methods is used by nobody by name, so it has to lie in the same file as the class.
+ */
+function requireOneChunk(metafile, modules) {
+  const holds = ({ inputs }) => modules.every((module) => Object.hasOwn(inputs, module));
+  if (Object.values(metafile.outputs).some(holds)) return;
+  throw new Error(
+    `dist has no file with both ${modules.join(" and ")}; every public room imports the methods`,
+  );
 }

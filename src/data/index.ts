@@ -1,4 +1,5 @@
 /** `wattgrad/data`: datasets and the loader that feeds them to a device. */
+import "../ops/methods.js";
 
 export type { HostTensor } from "../formats/host.js";
 export { type Dataset, subset, TensorDataset } from "./dataset.js";

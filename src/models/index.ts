@@ -1,4 +1,5 @@
 /** Architectures, and the names by which the command line knows the image classifiers among them. */
+import "../ops/methods.js";
 import type { Module } from "../nn/module.js";
 import type { ParameterOptions } from "../nn/parameter.js";
 import { Cnn, CnnLarge } from "./cnn/cnn.js";

@@ -1,4 +1,6 @@
 /** Layers and losses with PyTorch's names, layouts and initial values. */
+import "../ops/methods.js";
+
 export { binaryCrossEntropyWithLogits, crossEntropy, l1Loss, mseLoss, nllLoss } from "../ops/loss.js";
 export * from "./activation.js";
 export * from "./attention.js";

@@ -1,4 +1,6 @@
 /** Optimizers, learning-rate schedules and gradient clipping. */
+import "../ops/methods.js";
+
 export { Adam, type AdamSettings, AdamW } from "./adam.js";
 export { clipGradNorm, clipGradValue } from "./clip.js";
 export { Optimizer, type OptimizerState, type ParameterGroup } from "./optimizer.js";

@@ -156,6 +156,8 @@ class Fit {
   #checkpoint: string | undefined;
   /** What the last checkpoint stands for. */
   #saved = { steps: -1, epoch: -1 };
+  /** One for all epochs: each may be shorter than a turn. */
+  readonly #turns = new TurnTaker();
   /** Samples and seconds behind `samplesPerSecond`. */
   readonly #speed = { samples: 0, seconds: 0 };
 
@@ -228,7 +230,6 @@ class Fit {
   /** Trains to the end of the epoch (undefined) or to a reason to stop before it. */
   async #runEpoch(): Promise<string | undefined> {
     const { train, optimizer } = this.#options;
-    const turns = new TurnTaker();
     this.#epochStart = performance.now();
     let last = performance.now();
     let compiles = true;
@@ -250,7 +251,7 @@ class Fit {
       }
       compiles = false;
       if (this.#isDue("everySteps", this.#steps)) await this.#save();
-      await turns.yieldIfDue();
+      await this.#turns.yieldIfDue();
       last = performance.now();
       reason = this.#reasonToStop(false);
       if (reason !== undefined) break;

@@ -1,4 +1,6 @@
 /** `wattgrad/train`: the training loop, its metrics and stop conditions, and evaluation. */
+import "../ops/methods.js";
+
 export { type RandomShiftOptions, randomShift } from "./augment.js";
 export { type EvaluateOptions, type Evaluation, evaluate, type Loss } from "./evaluate.js";
 export { type Callback, type CheckpointOptions, type FitOptions, type FitReport, fit } from "./fit.js";

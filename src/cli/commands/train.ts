@@ -200,11 +200,7 @@ async function trainModel({
   const loader: DataLoader = new DataLoader(dataset, { device, batchSize, shuffle: { seed } });
   const epochs = options.epochs ?? Math.max(minimumEpochs, Math.round(sampleBudget / dataset.length));
   const steps = epochs * loader.length;
-  if (!options.quiet) {
-    process.stderr.write(
-      `training ${options.model} on ${dataset.length.toLocaleString("en")} images, ${epochs} epochs: ${device.info.description}\n`,
-    );
-  }
+  const headline = `training ${options.model} on ${dataset.length.toLocaleString("en")} images, ${epochs} epochs: ${device.info.description}\n`;
   let samples = 0;
   const flopsBefore = totalCost(device).flops;
   // biome-ignore lint/suspicious/noFocusedTests: this fit trains; it is not the test function of that name.
@@ -228,6 +224,9 @@ async function trainModel({
     }),
     callbacks: [
       {
+        onStart() {
+          if (!options.quiet) process.stderr.write(headline);
+        },
         onStep(record) {
           samples += record.samples;
         },

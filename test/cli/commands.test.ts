@@ -1,0 +1,128 @@
+/** What the commands print, write and return when all is well, and when they are interrupted. */
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readSafetensors } from "../../src/formats/index.js";
+import { writeImages } from "./images.js";
+import { run, start } from "./wattgrad.js";
+
+let directory = "";
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "wattgrad-cli-"));
+  await writeImages(join(directory, "data"));
+});
+
+afterAll(() => rm(directory, { recursive: true }));
+
+const train = ["train", "--model", "mlp", "--data", "data", "--batch-size", "16"];
+
+test.each([
+  [[]],
+  [["--help"]],
+  [["help"]],
+  [["train", "--help"]],
+  [["eval", "--help"]],
+  [["info", "--help"]],
+])("help: wattgrad %j", async (args) => {
+  const { code, stdout, stderr } = await run(args, directory);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  expect(stdout).toContain("Usage: wattgrad");
+  expect(stdout).toContain("Exit codes:");
+  for (const line of stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(110);
+});
+
+describe("train", () => {
+  test("writes the model and a table, or JSON with the documented fields", async () => {
+    const args = [...train, "--epochs", "4", "--out", "out/mlp.safetensors"];
+    const plain = await run(args, directory);
+    expect(plain.code).toBe(0);
+    expect(plain.stdout).toContain("test accuracy");
+    expect(plain.stderr).toContain("step 24/24, epoch 4/4 | loss ");
+    // No terminal: plain lines, no escape sequences.
+    expect(plain.stdout + plain.stderr).not.toContain("\u001b");
+    const model = await readFile(join(directory, "out/mlp.safetensors"));
+    expect(readSafetensors(model).metadata).toMatchObject({ model: "mlp", format: "pt" });
+    expect(await readdir(join(directory, "out"))).toEqual(["mlp.safetensors"]);
+
+    const json = await run([...args, "--quiet", "--json", "-"], directory);
+    expect({ code: json.code, stderr: json.stderr }).toEqual({ code: 0, stderr: "" });
+    const report = JSON.parse(json.stdout);
+    const positive = ["flopsPerSample", "parameters", "peakBytes", "samplesPerSecond", "seconds"];
+    expect(Object.keys(report).sort()).toEqual(["device", "modelFile", "testAccuracy", ...positive].sort());
+    for (const name of positive) expect(report[name], name).toBeGreaterThan(0);
+    expect(report.testAccuracy).toBeGreaterThan(0.5);
+    expect(report.testAccuracy).toBeLessThanOrEqual(1);
+    expect(report).toMatchObject({ device: "wasm", modelFile: "out/mlp.safetensors" });
+    expect(plain.stdout).toContain(`${(100 * report.testAccuracy).toFixed(2)} %`);
+    // The same seed gives the same bits.
+    expect(await readFile(join(directory, "out/mlp.safetensors"))).toEqual(model);
+
+    const tested = await run(
+      ["eval", "out/mlp.safetensors", "--data", "data", "--json", "eval.json"],
+      directory,
+    );
+    expect(tested.code).toBe(0);
+    expect(tested.stdout).toContain("test accuracy");
+    const evaluated = JSON.parse(await readFile(join(directory, "eval.json"), "utf8"));
+    expect(evaluated).toMatchObject({
+      testAccuracy: report.testAccuracy,
+      parameters: report.parameters,
+      samples: 96,
+      model: "mlp",
+      modelFile: "out/mlp.safetensors",
+    });
+  });
+
+  test("on the reference device too", async () => {
+    const args = [...train, "--epochs", "1", "--device", "reference", "--out", "reference.safetensors"];
+    const { code, stdout } = await run([...args, "--json", "-"], directory);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ device: "reference", modelFile: "reference.safetensors" });
+  });
+
+  /** Starts a training without end and interrupts it once it has said that it trains. */
+  async function interrupted(args: readonly string[]) {
+    const { child, ended } = start([...train, "--epochs", "1000000", ...args], directory);
+    child.stderr?.on("data", (text: string) => {
+      if (text.includes("training mlp")) child.kill("SIGINT");
+    });
+    return ended;
+  }
+
+  test("Ctrl-C saves a checkpoint that --resume goes on from", async () => {
+    const args = ["--checkpoint", "run", "--out", "interrupted/a.safetensors"];
+    const first = await interrupted(args);
+    expect(first).toMatchObject({ code: 130, signal: null, stdout: "" });
+    expect(first.stderr).toMatch(
+      /interrupted after step \d+; the same command with --resume goes on from run\n$/,
+    );
+    const [newest] = (await readdir(join(directory, "run"))).reverse();
+    const second = await interrupted([...args, "--resume"]);
+    expect(second.code).toBe(130);
+    expect(second.stderr).toContain(join("run", newest));
+    expect(await readdir(join(directory, "interrupted"))).toEqual([]);
+  });
+
+  test("Ctrl-C without checkpoints saves the weights so far, not over a finished model", async () => {
+    const { code, stderr } = await interrupted(["--out", "kept/b.safetensors"]);
+    expect(code).toBe(130);
+    const path = join("kept", "b.interrupted.safetensors");
+    expect(stderr).toContain(`the weights so far are in ${path}`);
+    expect(await readdir(join(directory, "kept"))).toEqual(["b.interrupted.safetensors"]);
+    expect((await run(["eval", path, "--data", "data", "--json", "-"], directory)).code).toBe(0);
+  });
+});
+
+test("info names every device, what it supports and why one is not available", async () => {
+  const table = await run(["info"], directory);
+  const json = await run(["info", "--json", "-"], directory);
+  expect([table.code, json.code, table.stderr, json.stderr]).toEqual([0, 0, "", ""]);
+  const { devices } = JSON.parse(json.stdout);
+  expect(devices.map(({ name }: { name: string }) => name)).toEqual(["wasm", "reference"]);
+  for (const { name, available, description, reason } of devices) {
+    expect(table.stdout).toContain(name);
+    expect(table.stdout).toContain(available ? description : reason);
+  }
+});
