@@ -38,7 +38,7 @@ device.run = (executable, leaves, scalars) => {
   captured = { executable, leaves, scalars };
   run(executable, leaves, scalars);
 };
-const { step } = await ours(workload, library, device);
+const step = await ours(workload, library, device);
 for (let i = 0; i < 3; i++) step();
 const { executable, leaves, scalars } = captured;
 const { program } = executable;

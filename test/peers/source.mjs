@@ -30,6 +30,7 @@ export async function loadSource() {
     platform: "neutral",
     external: ["node:*"],
     target: "es2022",
+    ignoreAnnotations: true,
     logLevel: "warning",
   });
   return import(pathToFileURL(outfile).href);

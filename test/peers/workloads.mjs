@@ -1,6 +1,6 @@
 /**
  * The training steps that are compared: an MLP, a CNN and a small GPT over characters, with fixed random data.
- * `ours(library, device)` builds wattgrad's side; peers build theirs from the same weights and batches.
+ * `ours` builds wattgrad's side; peers build theirs from the same weights and batches.
  */
 
 /** Mulberry32: the same numbers in every process, so that figures of different runs belong together. */
@@ -68,19 +68,25 @@ const gpt = {
 export const workloads = { mlp, cnn, gpt };
 export const learningRate = 1e-3;
 
+/** A workload's starting weights, by PyTorch's names, as { dtype, shape, data }. */
+export async function initialWeights(workload, library, device) {
+  const weights = new Map();
+  for (const [name, tensor] of workload.create(library, device).namedParameters()) {
+    weights.set(name, { dtype: "float32", shape: [...tensor.shape], data: await tensor.data() });
+  }
+  return weights;
+}
+
 /**
  * wattgrad's side of a workload.
  * @param library { index, nn, optim, models }: the modules of wattgrad.
- * @returns { model, weights, step }: weights by state-dict name as { shape, data } at the start; step() runs one
- *   captured training step and returns the loss, a tensor.
+ * @param weights to start from; by default the model's own initial values.
+ * @returns a function that runs one captured training step and returns its loss, a tensor.
  */
-export async function ours(workload, library, device) {
+export async function ours(workload, library, device, weights) {
   const { index, optim } = library;
   const model = workload.create(library, device);
-  const weights = {};
-  for (const [name, tensor] of model.namedParameters()) {
-    weights[name] = { shape: [...tensor.shape], data: await tensor.data() };
-  }
+  if (weights !== undefined) await model.loadStateDict(weights);
   const optimizer = new optim[workload.optimizer](model.parameters(), { lr: learningRate });
   const { x, y } = workload.batch;
   const inputs = [
@@ -93,5 +99,5 @@ export async function ours(workload, library, device) {
     optimizer.step();
     return loss;
   });
-  return { model, weights, step: () => train(...inputs) };
+  return () => train(...inputs);
 }
