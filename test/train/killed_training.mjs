@@ -10,7 +10,7 @@ import { DataLoader, TensorDataset } from "wattgrad/data";
 import { writeSafetensors } from "wattgrad/formats";
 import { crossEntropy, Dropout, Linear, ReLU, Sequential } from "wattgrad/nn";
 import { AdamW, cosine } from "wattgrad/optim";
-import { accuracy, fit } from "wattgrad/train";
+import { accuracy, fit as trainModel } from "wattgrad/train";
 
 const { directory, out, stage, write } = JSON.parse(process.argv[2]);
 const samples = 72;
@@ -77,7 +77,7 @@ const model = new Sequential(
 );
 const optimizer = new AdamW(model.parameters(), { lr: 0.02 });
 const train = new DataLoader(dataset(), { device, batchSize: 16, shuffle: { seed: 1 } });
-const report = await fit({
+const report = await trainModel({
   model,
   optimizer,
   train,
