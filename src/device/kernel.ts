@@ -206,7 +206,10 @@ export interface GatherCall {
   readonly axisSize: number;
 }
 
-/** The mirror: output[p, then index[p] steps of axisStride] += source[p]; the output is initialised before. */
+/**
+ * The mirror: output[p, then index[p] steps of axisStride] += source[p], float32 or int32; the output is initialised
+ * before.
+ */
 export interface ScatterAddCall {
   readonly kernel: "scatterAdd";
   readonly shape: Shape;

@@ -6,7 +6,7 @@ import { formatShape, normalizeDim, type Shape, sameShape } from "../tensor/shap
 import { createNode, type Tensor } from "../tensor/tensor.js";
 import { expand } from "./broadcast.js";
 import { eq } from "./elementwise.js";
-import { asIndex, cast } from "./promotion.js";
+import { asIndex, cast, requireArithmetic } from "./promotion.js";
 import { flatten, reshape, unsqueeze } from "./reshape.js";
 import { copyCall } from "./slice.js";
 import { constant, iota } from "./source.js";
@@ -86,8 +86,10 @@ export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
 /**
  * A copy of x with result[i][index[i][j]…]… += source[i][j]…, where `index` replaces the position along `dim`.
  * `source` has the shape of `index`. Repeated indices add up.
+ * @throws DTypeError unless x is float32 or int32.
  */
 export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
+  requireArithmetic(x, "scatterAdd");
   const d = normalizeDim(dim, x.rank, "scatterAdd");
   checkIndex("scatterAdd", x, d, index);
   if (!sameShape(index.shape, source.shape)) {

@@ -1,12 +1,15 @@
 /** Tensors made of values and sequences; most are never stored before something reads them. */
 import * as ops from "../../src/ops/index.js";
 import { RuntimeScalar } from "../../src/tensor/op.js";
-import { type Case, float, integers } from "./case.js";
+import { type Case, fixed, float, integers } from "./case.js";
 
-const carrier = { ...float([1]), gradient: false };
+/** The input only carries the device. */
+const carrier = fixed(float([1]));
+
+const dtypes = ["float32", "int32", "uint8", "int8", "bool"] as const;
 
 export const creation: readonly Case[] = [
-  ...(["float32", "int32", "uint8", "int8", "bool"] as const).map(
+  ...dtypes.map(
     (dtype): Case => ({
       name: `full of ${dtype}`,
       op: "full",
@@ -31,20 +34,42 @@ export const creation: readonly Case[] = [
     reductionLength: 4,
     scale: 2,
   },
+  ...dtypes.flatMap((dtype): Case[] => [
+    {
+      name: `zerosLike ${dtype}`,
+      op: "zerosLike",
+      inputs: [fixed(integers([3, 4], 1, 2, dtype))],
+      run: ([x]) => ops.zerosLike(x),
+      torch: "torch.zeros_like(a)",
+    },
+    {
+      name: `onesLike ${dtype}`,
+      op: "onesLike",
+      inputs: [fixed(integers([3, 4], 0, 1, dtype))],
+      run: ([x]) => ops.onesLike(x),
+      torch: "torch.ones_like(a)",
+    },
+    {
+      name: `zeros of ${dtype}`,
+      op: "zeros",
+      inputs: [carrier],
+      run: ([{ device }]) => ops.zeros([2, 3], { device, dtype }),
+      torch: "torch.zeros(2, 3)",
+    },
+    {
+      name: `ones of ${dtype}`,
+      op: "ones",
+      inputs: [carrier],
+      run: ([{ device }]) => ops.ones([2, 3], { device, dtype }),
+      torch: "torch.ones(2, 3)",
+    },
+  ]),
   {
-    name: "zerosLike int32",
-    op: "zerosLike",
-    inputs: [integers([3, 4], 0, 9)],
-    run: ([x]) => ops.zerosLike(x),
-    torch: "torch.zeros_like(a)",
-  },
-  {
-    name: "onesLike",
+    name: "onesLike of nothing",
     op: "onesLike",
-    inputs: [float([0, 4])],
+    inputs: [fixed(float([0, 4]))],
     run: ([x]) => ops.onesLike(x),
     torch: "torch.ones_like(a)",
-    gradient: false,
   },
   {
     name: "arange to 7",

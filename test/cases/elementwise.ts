@@ -286,13 +286,15 @@ const numbers: readonly Case[] = [
     run: ([x]) => ops.clamp(x, { min: 0.5, max: -0.5 }),
     torch: "torch.clamp(a, 0.5, -0.5)",
   },
-  {
-    name: "clamp int32",
-    op: "clamp",
-    inputs: [integers([17], -9, 9)],
-    run: ([x]) => ops.clamp(x, { min: -3, max: 4 }),
-    torch: "torch.clamp(a, -3, 4)",
-  },
+  ...(["int32", "uint8", "int8", "bool"] as const).map(
+    (dtype): Case => ({
+      name: `clamp ${dtype}`,
+      op: "clamp",
+      inputs: [integers([17], 0, dtype === "bool" ? 2 : 9, dtype)],
+      run: ([x]) => ops.clamp(x, { min: 1, max: 4 }),
+      torch: "torch.clamp(a.int(), 1, 4)",
+    }),
+  ),
   {
     name: "clamp on its bounds",
     op: "clamp",

@@ -3,6 +3,7 @@ import { attention } from "./attention.js";
 import type { Case } from "./case.js";
 import { convolution } from "./conv.js";
 import { creation } from "./creation.js";
+import { dtypes } from "./dtypes.js";
 import { elementwise } from "./elementwise.js";
 import { indexing } from "./indexing.js";
 import { linalg } from "./linalg.js";
@@ -29,6 +30,7 @@ export const themes: Readonly<Record<string, readonly Case[]>> = {
   loss,
   random,
   creation,
+  dtypes,
 };
 
 export const allCases: readonly Case[] = Object.values(themes).flat();

@@ -149,13 +149,15 @@ const rows: readonly Case[] = [
     run: ([index]) => ops.oneHot(index, 5),
     torch: "F.one_hot(a.long(), 5)",
   },
-  {
-    name: "oneHot of uint8",
-    op: "oneHot",
-    inputs: [integers([9], 0, 10, "uint8")],
-    run: ([index]) => ops.oneHot(index, 10),
-    torch: "F.one_hot(a.long(), 10)",
-  },
+  ...(["uint8", "int8"] as const).map(
+    (dtype): Case => ({
+      name: `oneHot of ${dtype}`,
+      op: "oneHot",
+      inputs: [integers([9], 0, 10, dtype)],
+      run: ([index]) => ops.oneHot(index, 10),
+      torch: "F.one_hot(a.long(), 10)",
+    }),
+  ),
 ];
 
 export const indexing: readonly Case[] = [...gathers, ...scatters, ...rows];
