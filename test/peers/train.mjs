@@ -114,7 +114,8 @@ async function compare(key, weights) {
         await contender.ask(undefined, limit);
         Object.assign(contender, { losses: [], times: [], used: 0 });
         for (let i = 0; i < checkedSteps && (i === 0 || contender.used < limit); i++) {
-          const { ms, losses } = await contender.ask({ steps: 1 }, limit);
+          const { ms, losses, rssMB } = await contender.ask({ steps: 1 }, limit);
+          contender.rssMB = rssMB;
           contender.losses.push(...losses);
           contender.used += ms;
           contender.once = ms;
