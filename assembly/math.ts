@@ -51,8 +51,10 @@ export function exp(
   c0: v128, c1: v128, c2: v128, c3: v128, c4: v128, c5: v128, c6: v128, c7: v128,
   c8: v128, c9: v128, c10: v128, c11: v128, c12: v128,
 ): v128 {
-  // pmin/pmax in this operand order keep NaN.
-  const x = f32x4.pmax(f32x4.pmin(input, c1), c0);
+  // Where the result rounds to 0 (attention's masks are full of it) nothing is computed: the power of two would
+  // make denormals, which cost a hundred cycles each. pmin in this operand order keeps NaN.
+  const vanishes = f32x4.lt(input, c0);
+  const x = v128.andnot(f32x4.pmin(input, c1), vanishes);
   // Adding 1.5 · 2^23 leaves round(x / ln 2) in the low bits.
   const shifted = f32x4.add(f32x4.mul(x, c2), c3);
   const n = f32x4.sub(shifted, c3);
@@ -68,7 +70,7 @@ export function exp(
   const one = c12;
   const first = i32x4.add(i32x4.shl(half, 23), one);
   const second = i32x4.add(i32x4.shl(i32x4.sub(power, half), 23), one);
-  return f32x4.mul(f32x4.mul(p, first), second);
+  return v128.andnot(f32x4.mul(f32x4.mul(p, first), second), vanishes);
 }
 
 /** Natural logarithm within 1 ulp, denormals included; log 0 = -Infinity, of negative numbers NaN. */

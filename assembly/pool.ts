@@ -173,9 +173,11 @@ function windowGrad(payload: usize, image: usize, output: usize, grad: usize, h0
   const gradColumn = <usize>load<i32>(payload, At.gradColumn) << 2;
   const share: f32 = 1 / divisor(payload, h0, h1, w0, w1);
   let c = 0;
-  if (outputC == 1 && gradC == 1 && (op == PoolOp.average || imageC == 1)) {
+  if (gradC == 1 && (op == PoolOp.average || imageC == 1)) {
     for (; c + 4 <= channels; c += 4) {
-      const dy = v128.load(output + (<usize>c << 2));
+      // After a flatten() the gradient comes channels-first.
+      const at = output + (<usize>(c * outputC) << 2);
+      const dy = outputC == 1 ? v128.load(at) : gather4(at, <usize>outputC << 2);
       const to = grad + (<usize>c << 2);
       const from = image + (<usize>c << 2);
       if (op == PoolOp.average) spread(to, f32x4.mul(dy, f32x4.splat(share)), gradRow, gradColumn, h0, h1, w0, w1);
@@ -199,6 +201,15 @@ function windowGrad(payload: usize, image: usize, output: usize, grad: usize, h0
       store<f32>(at, load<f32>(at) + dy);
     }
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function gather4(at: usize, step: usize): v128 {
+  let x = v128.load32_zero(at);
+  x = v128.load_lane<f32>(at + step, x, 1);
+  x = v128.load_lane<f32>(at + 2 * step, x, 2);
+  return v128.load_lane<f32>(at + 3 * step, x, 3);
 }
 
 /** Adds the same value at every position of the window. */

@@ -27,11 +27,26 @@ const matmulOp: KernelOp<MatmulAttributes> = {
     context.emit({ kernel: "matmul", a, b, ...bias, output: context.output() });
   },
   gradient: ({ inputs: [a, b], gradient, attributes: { hasBias }, needs }) => [
-    needs(0) ? product(gradient, transpose(b, -1, -2)) : undefined,
-    needs(1) ? product(transpose(a, -1, -2), gradient) : undefined,
+    needs(0) ? productFor(a, gradient, transpose(b, -1, -2)) : undefined,
+    needs(1) ? productFor(b, transpose(a, -1, -2), gradient) : undefined,
     ...(hasBias ? [gradient] : []),
   ],
 };
+
+/**
+ * a · b as the gradient of `target`. Where that is the transpose of a matrix in memory (a Linear's weight), the
+ * transposed product is computed instead, bᵀ · aᵀ, so that the gradient lies in memory as the matrix does.
+ */
+function productFor(target: Tensor, a: Tensor, b: Tensor): Tensor {
+  if (!isTransposed(target)) return product(a, b);
+  return transpose(product(transpose(b, -1, -2), transpose(a, -1, -2)), -1, -2);
+}
+
+function isTransposed({ node, rank }: Tensor): boolean {
+  if (node?.op.name !== "permute") return false;
+  const { dims } = node.attributes as { readonly dims: readonly number[] };
+  return dims[rank - 1] !== rank - 1;
+}
 
 function product(a: Tensor, b: Tensor, bias?: Tensor): Tensor {
   const shape = a.shape.with(-1, b.shape[b.rank - 1]);
