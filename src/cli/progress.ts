@@ -78,6 +78,7 @@ class BarView implements View {
   }
 
   step(step: number, figures: Figures): void {
+    if (!this.#bar.isActive) return;
     this.#bar.update(step, { epoch: `${figures.epoch}/${figures.epochs}`, figures: describe(figures) });
   }
 

@@ -1,11 +1,12 @@
 /** What the commands print, write and return when all is well, and when they are interrupted. */
+import { spawn, spawnSync } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readSafetensors } from "../../src/formats/index.js";
 import { writeImages } from "./images.js";
-import { run, start } from "./wattgrad.js";
+import { program, run, start } from "./wattgrad.js";
 
 let directory = "";
 
@@ -114,6 +115,42 @@ describe("train", () => {
     expect((await run(["eval", path, "--data", "data", "--json", "-"], directory)).code).toBe(0);
   });
 });
+
+/** util-linux's `script` runs a command in a pseudo-terminal. */
+const hasTerminal =
+  process.platform === "linux" && spawnSync("script", ["--version"], { encoding: "utf8" }).status === 0;
+
+test.runIf(hasTerminal)(
+  "in a terminal there is a bar, and ^C stops it and gives the cursor back",
+  async () => {
+    const command = [
+      process.execPath,
+      program,
+      ...train,
+      "--epochs",
+      "1000000",
+      "--out",
+      "tty/c.safetensors",
+    ];
+    const quoted = command.map((word) => `'${word}'`).join(" ");
+    const terminal = spawn("script", ["-qec", quoted, "/dev/null"], { cwd: directory });
+    let screen = "";
+    terminal.stdout.setEncoding("utf8").on("data", (text: string) => {
+      if (!screen.includes("samples/s") && `${screen}${text}`.includes("samples/s")) {
+        terminal.stdin.write("\u0003");
+      }
+      screen += text;
+    });
+    const code = await new Promise((resolve) => terminal.on("close", resolve));
+    expect(code).toBe(130);
+    const [hide, show] = ["\u001b[?25l", "\u001b[?25h"];
+    expect(screen.split(hide).length - 1).toBe(1);
+    const afterBar = screen.slice(screen.lastIndexOf(show) + show.length);
+    expect(screen.slice(0, screen.length - afterBar.length)).toMatch(/epoch \d+\/1000000 .* \| loss \d/);
+    expect(afterBar).toContain("stopping after this step");
+    expect(afterBar).toMatch(/interrupted after step \d+; the weights so far are in/);
+  },
+);
 
 test("info names every device, what it supports and why one is not available", async () => {
   const table = await run(["info"], directory);

@@ -109,10 +109,11 @@ async function runTrain(options: TrainOptions): Promise<void> {
       for (const { name, reason } of rejected) process.stderr.write(`not using ${name}: ${reason}\n`);
     },
   });
-  const interrupt = listenForInterrupt(() =>
-    process.stderr.write("\nwattgrad: stopping after this step; press Ctrl-C again to exit at once\n"),
-  );
   const progress = options.quiet ? undefined : showProgress();
+  const interrupt = listenForInterrupt(() => {
+    progress?.end();
+    process.stderr.write("wattgrad: stopping after this step; press Ctrl-C again to exit at once\n");
+  });
   try {
     manualSeed(options.seed);
     const model = imageClassifiers[options.model]({ device });
@@ -200,7 +201,7 @@ async function trainModel({
   const loader: DataLoader = new DataLoader(dataset, { device, batchSize, shuffle: { seed } });
   const epochs = options.epochs ?? Math.max(minimumEpochs, Math.round(sampleBudget / dataset.length));
   const steps = epochs * loader.length;
-  const headline = `training ${options.model} on ${dataset.length.toLocaleString("en")} images, ${epochs} epochs: ${device.info.description}\n`;
+  const headline = `training ${options.model} on ${dataset.length.toLocaleString("en")} images, ${epochs} ${epochs === 1 ? "epoch" : "epochs"}: ${device.info.description}\n`;
   let samples = 0;
   const flopsBefore = totalCost(device).flops;
   // biome-ignore lint/suspicious/noFocusedTests: this fit trains; it is not the test function of that name.

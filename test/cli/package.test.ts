@@ -1,0 +1,77 @@
+/** The package as programs see it: its sub-paths, and what a bundler may leave out of it. */
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+let directory = "";
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "wattgrad-consumer-"));
+  await mkdir(join(directory, "node_modules"));
+  await symlink(root, join(directory, "node_modules", "wattgrad"), "dir");
+});
+
+afterAll(() => rm(directory, { recursive: true }));
+
+/** Bundles a program that uses the installed package, runs the bundle, and returns what it prints. */
+async function bundled(program: string): Promise<{ output: string; bytes: number }> {
+  const path = join(directory, "bundle.mjs");
+  const { outputFiles } = await build({
+    stdin: { contents: program, resolveDir: directory },
+    bundle: true,
+    minify: true,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    write: false,
+    external: ["node:*"],
+    logLevel: "silent",
+  });
+  await writeFile(path, outputFiles[0].contents);
+  return {
+    output: execFileSync(process.execPath, [path], { encoding: "utf8" }).trim(),
+    bytes: outputFiles[0].contents.length,
+  };
+}
+
+describe("bundled by esbuild, which trusts sideEffects: false", () => {
+  test("a training that imports wattgrad and wattgrad/nn has backward() and the other methods", async () => {
+    const { output } = await bundled(`
+      import { openDevice } from "wattgrad";
+      import { Linear } from "wattgrad/nn";
+      const device = await openDevice("reference");
+      const layer = new Linear(3, 2, { device });
+      const [weight] = layer.parameters();
+      weight.square().sum().backward();
+      console.log((await weight.grad.data()).length, (await weight.tolist()).length);
+    `);
+    expect(output).toBe("6 2");
+  });
+
+  test("what is not used is left out", async () => {
+    const { bytes } = await bundled(`
+      import { CharTokenizer } from "wattgrad/formats";
+      console.log(CharTokenizer.fromText("ab").size);
+    `);
+    expect(bytes).toBeLessThan(4000);
+  });
+});
+
+test("every path that package.json exports is there, with its types", () => {
+  const { exports, bin, types } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const files = Object.values({ ...exports, bin, types }).flatMap((entry) =>
+    typeof entry === "string" ? [entry] : Object.values((entry ?? {}) as Record<string, string>),
+  );
+  expect(files.length).toBeGreaterThan(7);
+  for (const file of files) {
+    // Declarations are built by `npm ci` and `npm run build`, not before each test run.
+    if (file.startsWith("./dist/types/") && !existsSync(join(root, "dist", "types"))) continue;
+    expect(existsSync(join(root, file)), file).toBe(true);
+  }
+});
