@@ -4,7 +4,7 @@
  */
 import { expand, flip, narrow, slice, transpose } from "../../src/ops/index.js";
 import type { DType } from "../../src/tensor/dtype.js";
-import type { Shape } from "../../src/tensor/shape.js";
+import { type Shape, sizeOf } from "../../src/tensor/shape.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import type { Values } from "./generate.js";
 
@@ -121,4 +121,17 @@ export function applyView(leaf: Tensor, { shape, view }: Input): Tensor {
 /** Whether the case asks for the gradient of input i. */
 export function isDifferentiated({ gradient = true, inputs }: Case, i: number): boolean {
   return gradient && inputs[i].dtype === "float32" && inputs[i].gradient !== false;
+}
+
+/** Whether finite differences confirm its gradients. */
+export function hasFirstDerivatives(entry: Case): boolean {
+  return !entry.kink && entry.inputs.some((_, i) => isDifferentiated(entry, i));
+}
+
+/** Larger cases repeat what smaller ones show, and take most of the time. */
+const mostVaried = 300;
+
+/** Whether finite differences of its gradients confirm second derivatives. */
+export function hasSecondDerivatives(entry: Case): boolean {
+  return hasFirstDerivatives(entry) && entry.inputs.every(({ shape }) => sizeOf(shape) <= mostVaried);
 }

@@ -50,6 +50,20 @@ export const creation: readonly Case[] = [
       torch: "torch.ones_like(a)",
     },
     {
+      name: `tensor of ${dtype}`,
+      op: "tensor",
+      inputs: [carrier],
+      run: ([{ device }]) => ops.tensor([[1, 0, 1]], { device, dtype }),
+      torch: "torch.tensor([[1, 0, 1]])",
+    },
+    {
+      name: `arange of ${dtype}`,
+      op: "arange",
+      inputs: [carrier],
+      run: ([{ device }]) => ops.arange(1, 8, 3, { device, dtype }),
+      torch: `torch.arange(1, 8, 3)${dtype === "bool" ? ".bool()" : ""}`,
+    },
+    {
       name: `zeros of ${dtype}`,
       op: "zeros",
       inputs: [carrier],

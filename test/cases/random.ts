@@ -68,14 +68,15 @@ const draws: readonly Case[] = [
     run: ([{ device }]) => ops.randint(-3, 9, [101], { device, generator: new ops.Generator(5) }),
     torch: none,
   },
-  {
-    name: "randint as uint8",
-    op: "randint",
-    inputs: [carrier],
-    run: ([{ device }]) =>
-      ops.randint(0, 200, [33], { device, generator: new ops.Generator(5), dtype: "uint8" }),
-    torch: none,
-  },
+  ...(["float32", "uint8", "int8", "bool"] as const).map(
+    (dtype): Case => ({
+      name: `randint as ${dtype}`,
+      op: "randint",
+      inputs: [carrier],
+      run: ([{ device }]) => ops.randint(0, 100, [33], { device, generator: new ops.Generator(5), dtype }),
+      torch: none,
+    }),
+  ),
   {
     name: "bernoulli of probabilities",
     op: "bernoulli",
