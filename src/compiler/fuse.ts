@@ -83,7 +83,9 @@ export function fuse(graph: Graph, options: FuseOptions = { enabled: true }): Fu
       case "source":
         if (node.op.source === "uniform" || node.op.source === "iota") {
           const inline = options.enabled && !forced[id] && own.length === 1 && own[0].chain === "";
-          materialized[id] = !inline;
+          // A random number belongs to its logical index, and reductions choose the order in which they walk.
+          const reduced = node.op.source === "uniform" && nodes[own[0]?.kernel]?.op?.kind === "reduce";
+          materialized[id] = !inline || reduced;
         }
         break;
       case "reduce":

@@ -16,12 +16,13 @@ import { isArithmetic, type TypedArray } from "../../src/tensor/dtype.js";
 import { type Shape, sameShape } from "../../src/tensor/shape.js";
 import { noGrad, type Tensor } from "../../src/tensor/tensor.js";
 import { generate, type Values } from "../cases/generate.js";
-import { type Bounded, operations, type Picker } from "./operations.js";
+import { type Bounded, type Operation, operations, type Picker } from "./operations.js";
 import type { LeafRecipe, Recipe } from "./recipe.js";
 
 /**
  * How one step is asked for:
- * - `joint`: outputs and assignments as one Program. `apart`: the outputs first.
+ * - `joint`: outputs and assignments as one Program.
+ * - `apart`: some tensors in the middle, then the outputs, then the assignments.
  * - `jit`: captured at the first step, replayed at the others.
  * - `model`: every op at once, and parameters are variables that are never written to: what the others must give.
  */
@@ -99,20 +100,24 @@ class Interpreter {
 
   /** Returns the outputs that the recipe names. */
   run(): Tensor[] {
-    const { family, steps, outputs } = this.#recipe;
-    const choices = operations[family];
-    // About every seventh step changes a parameter. Smooth recipes do that at their end, with the gradients.
-    const updates = family === "exact" ? Math.ceil(choices.length / 6) : 0;
+    const { steps, outputs } = this.#recipe;
     for (const { operation, picks } of steps) {
       this.#picks = picks;
       this.#used = 0;
-      const choice = operation % (choices.length + updates + 1);
-      if (choice < choices.length) this.#compute(choice);
-      else if (choice < choices.length + updates) this.#update();
-      else this.#realizeOne();
+      this.#step(operation);
     }
     if (this.#computed.length === 0) return [];
     return [...new Set(outputs.map((output) => this.#computed[output % this.#computed.length]))];
+  }
+
+  #step(operation: number): void {
+    const { family, operations: chosen } = this.#recipe;
+    // Smooth recipes change parameters at their end, by the gradients.
+    const effects = family === "exact" ? 2 : 0;
+    const choice = operation % (chosen.length + effects + 1);
+    if (choice < chosen.length) this.#compute(operations[family][chosen[choice] % operations[family].length]);
+    else if (choice < chosen.length + effects) this.#update();
+    else this.#realizeOne();
   }
 
   #number(count: number): number {
@@ -126,13 +131,15 @@ class Interpreter {
   #value(fits: (candidate: Tensor) => boolean = () => true): Bounded | undefined {
     const found = this.#entries.filter((entry) => fits(entry.read()));
     if (found.length === 0) return undefined;
-    const { read, bound } = found[this.#number(found.length)];
+    // Half of the time one of the last three, so that there are long chains.
+    const reach = this.#number(2) === 0 ? found.length : Math.min(found.length, 3);
+    const { read, bound } = found[found.length - 1 - this.#number(reach)];
     return { tensor: read(), bound };
   }
 
-  #compute(choice: number): void {
+  #compute(operation: Operation): void {
     const { family } = this.#recipe;
-    const result = operations[family][choice](this.#picker);
+    const result = operation(this.#picker);
     if (result === undefined || result.tensor.size > largestSize || result.tensor.rank > 6) return;
     const kept = bounded(this.#recipe, result, family === "exact" ? largestBound : largestSmoothBound);
     // Ops that have nothing to do return their argument, and a parameter would change when it is assigned to.
@@ -181,8 +188,7 @@ class Interpreter {
   }
 
   #realizeOne(): void {
-    // A captured function would do this at its first call only.
-    if (this.#mode === "jit" || this.#computed.length === 0) return;
+    if (this.#mode !== "apart" || this.#computed.length === 0) return;
     realize([this.#computed[this.#number(this.#computed.length)]]);
   }
 }
@@ -240,7 +246,8 @@ export async function trace(recipe: Recipe, device: Device, mode: Mode, steps: n
       read.push(await readExact(tensor));
     }
     results.push(read);
-    for (const tensor of [...inputs, ...outputs]) if (!current.includes(tensor)) tensor.storage?.dispose();
+    const kept = new Set([...parameters, ...current].map(({ storage }) => storage));
+    for (const { storage } of [...inputs, ...outputs]) if (!kept.has(storage)) storage?.dispose();
   }
   for (const tensor of [...parameters, ...current]) tensor.storage?.dispose();
   return results;

@@ -21,7 +21,7 @@ export interface Picker {
 }
 
 /** Undefined where no operand fits. */
-type Operation = (pick: Picker) => Bounded | undefined;
+export type Operation = (pick: Picker) => Bounded | undefined;
 
 const isNumeric = ({ dtype }: Tensor) => dtype === "float32" || dtype === "int32";
 const isFloat = ({ dtype }: Tensor) => dtype === "float32";

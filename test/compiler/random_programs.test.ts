@@ -60,7 +60,7 @@ describe("exact programs", () => {
             expectEqual(`${label}, unfused`, await unfused(one, device, "joint"), expected);
           }
         }),
-        examples(120),
+        examples(250),
       );
     },
     propertyTimeout,
@@ -83,6 +83,7 @@ describe("smooth programs with gradients", () => {
             const tolerance = device === reference ? doubleTolerance : singleTolerance;
             const joint = await trace(one, device, "joint", steps);
             expectEqual(`${label}, joint`, joint, expected, tolerance);
+            expectEqual(`${label}, apart`, await trace(one, device, "apart", steps), expected, tolerance);
             expectEqual(`${label}, jit against joint`, await trace(one, device, "jit", steps), joint);
             expectEqual(`${label}, unfused`, await unfused(one, device, "joint"), expected, tolerance);
           }

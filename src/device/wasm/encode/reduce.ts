@@ -23,7 +23,7 @@ interface Order {
 function chooseOrder(call: ReduceCall): Order {
   const dims = call.shape.map((_, d) => d).filter((d) => call.shape[d] !== 1);
   const isReduced = (d: number) => call.axes.includes(d);
-  if (usesUniform(call.expression)) return logicalOrder(dims, isReduced);
+  if (usesUniform(call.expression)) return logicalOrder(call.op, dims, isReduced);
   // The operand that moves along most dimensions decides: its memory is read in order.
   let strides: readonly number[] = call.shape.map(() => 0);
   let most = 0;
@@ -49,14 +49,15 @@ function chooseOrder(call: ReduceCall): Order {
 }
 
 /** Random numbers belong to logical indices, so nothing may be moved. */
-function logicalOrder(dims: number[], isReduced: (d: number) => boolean): Order {
+function logicalOrder(op: ReduceOp, dims: number[], isReduced: (d: number) => boolean): Order {
   const first = dims.findIndex(isReduced);
   if (first < 0) return { kept: dims, reduced: [], columns: [] };
   let end = first;
   while (end < dims.length && isReduced(dims[end])) end++;
   const columns = dims.slice(end);
-  if (columns.some(isReduced)) {
-    throw new ArgumentError("random numbers cannot be reduced over separated axes in one kernel", {
+  const findsPosition = op === "argmax" || op === "argmin";
+  if (columns.some(isReduced) || (findsPosition && columns.length > 0)) {
+    throw new ArgumentError("random numbers cannot be reduced over these axes in one kernel", {
       op: "reduce",
       hint: "let a map write them first",
     });
