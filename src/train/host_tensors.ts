@@ -3,6 +3,12 @@ import { readExact } from "../compiler/realize.js";
 import type { HostTensor } from "../formats/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 
+/**
+ * The values of named tensors, as `writeSafetensors` takes them.
+ *
+ * @example
+ * const bytes = writeSafetensors(await hostTensors(model.stateDict()));
+ */
 export async function hostTensors(
   tensors: Iterable<readonly [string, Tensor]>,
 ): Promise<Map<string, HostTensor>> {

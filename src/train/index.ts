@@ -5,5 +5,6 @@ export { type RandomShiftOptions, randomShift } from "./augment.js";
 export { type EvaluateOptions, type Evaluation, evaluate, type Loss } from "./evaluate.js";
 export { type Callback, type CheckpointOptions, type FitOptions, type FitReport, fit } from "./fit.js";
 export type { EpochRecord, FitState, Scores, StepRecord } from "./history.js";
+export { hostTensors } from "./host_tensors.js";
 export { accuracy, type Metric } from "./metrics.js";
 export { lossReached, type PatienceOptions, patience, type StopCondition, timeLimit } from "./stop.js";

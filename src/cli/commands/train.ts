@@ -105,8 +105,10 @@ async function runTrain(options: TrainOptions): Promise<void> {
   const train = await loadImages(options.data, "train");
   const test = await loadImages(options.data, "test");
   const device = await openDevice(options.device, {
-    onChoice({ rejected }) {
-      for (const { name, reason } of rejected) process.stderr.write(`not using ${name}: ${reason}\n`);
+    onChoice({ device: { name }, rejected }) {
+      if (options.device !== "auto" || name !== "reference") return;
+      const reasons = rejected.map((other) => `${other.name}: ${other.reason}`).join("; ");
+      process.stderr.write(`wattgrad: only the slow reference device works here (${reasons})\n`);
     },
   });
   const progress = options.quiet ? undefined : showProgress();
