@@ -112,7 +112,8 @@ function apply(instruction: Instruction, args: number[], from: DType): number {
       if (!isInt) return x / y;
       return y === 0 ? 0 : (x / y) | 0;
     case "pow":
-      return x ** y;
+      // ECMAScript gives NaN for 1^NaN and (±1)^±∞ where IEEE 754 gives 1.
+      return x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : x ** y;
     case "mod": {
       if (isInt && y === 0) return 0;
       const r = x % y;

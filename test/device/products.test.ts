@@ -1,0 +1,156 @@
+/** Matrix products, convolutions and their gradients: random geometries and layouts against the reference. */
+import fc from "fast-check";
+import { describe, it } from "vitest";
+import type { ConvGeometry, KernelCall } from "../../src/device/kernel.js";
+import { uniform } from "../cases/generate.js";
+import { examples, propertyTimeout } from "../compiler/properties.js";
+import { devices, reference } from "../devices.js";
+import { expectSame, input, layouts, output, slotOf, sumTolerance } from "./layout.js";
+
+/** Numbers in [-1, 1). */
+const values = (seed: number) => (i: number) => Math.fround(2 * uniform(seed, i) - 1);
+
+const read = layouts({ reversible: true });
+const written = layouts({ reversible: false });
+const small = fc.integer({ min: 1, max: 9 });
+
+/** Extents around the tiles (4 and 8) and, one at a time, around the blocks (128, 256 and 2048) of the matrix product. */
+const extents = fc.oneof(
+  { weight: 8, arbitrary: fc.tuple(fc.nat(20), fc.nat(20), fc.nat(20)) },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(
+        fc.integer({ min: 1, max: 9 }),
+        small,
+        small,
+        fc.constantFrom(127, 129, 255, 257, 2047, 2050),
+        fc.nat(2),
+      )
+      .map(([m, k, n, long, at]) => [m, k, n].with(at, long) as [number, number, number]),
+  },
+  { weight: 1, arbitrary: fc.constantFrom([130, 260, 12], [33, 300, 70], [5, 5, 4100]) },
+);
+
+const products = fc.record({
+  extents,
+  batch: fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 2 }),
+  /** Which batch dimensions of a and b are broadcast. */
+  broadcast: fc.array(fc.constantFrom("neither", "a", "b"), { minLength: 2, maxLength: 2 }),
+  bias: fc.boolean(),
+  relu: fc.boolean(),
+  layouts: fc.tuple(read, read, read, written),
+});
+
+/** Channels per group: ordinary, depthwise, and the whole image as one group. */
+const channels = fc.record({
+  groups: fc.oneof(fc.constant(1), fc.integer({ min: 2, max: 9 })),
+  inputs: fc.oneof(fc.constant(1), small),
+  outputs: fc.oneof(fc.constant(1), small, fc.integer({ min: 10, max: 17 })),
+});
+
+const pair = (one: fc.Arbitrary<number>) => fc.tuple(one, one);
+
+const convolutions = fc
+  .record({
+    kernel: fc.constantFrom("conv" as const, "convGradInput" as const, "convGradWeight" as const),
+    batch: fc.integer({ min: 0, max: 3 }),
+    channels,
+    taps: pair(fc.integer({ min: 1, max: 4 })),
+    stride: pair(fc.constantFrom(1, 1, 2, 3)),
+    padding: pair(fc.constantFrom(0, 0, 1, 2, 3)),
+    dilation: pair(fc.constantFrom(1, 1, 2, 3)),
+    outputs: pair(small),
+    /** Rows and columns that no window reaches. */
+    rest: pair(fc.nat(2)),
+    layouts: fc.tuple(read, read, written),
+  })
+  .map(({ outputs, taps, stride, padding, dilation, rest, ...more }) => {
+    const image = outputs.map(
+      (extent, d) =>
+        (extent - 1) * stride[d] + dilation[d] * (taps[d] - 1) + 1 - 2 * padding[d] + (rest[d] % stride[d]),
+    );
+    return { ...more, outputs, taps, stride, padding, dilation, image };
+  })
+  .filter(({ image }) => image.every((extent) => extent > 0));
+
+for (const { label, device } of devices) {
+  if (device === reference) continue;
+  describe(`products on ${label}`, () => {
+    it(
+      "multiplies matrices of any extents and layouts",
+      async () => {
+        const property = fc.asyncProperty(products, async (chosen) => {
+          const { extents, batch, broadcast, bias, relu, layouts: chosenLayouts } = chosen;
+          const [m, k, n] = extents;
+          const batchOf = (name: string) => batch.map((extent, d) => (broadcast[d] === name ? 1 : extent));
+          const leaves = [
+            input(slotOf(0), [...batchOf("a"), m, k], chosenLayouts[0], values(1)),
+            input(slotOf(1), [...batchOf("b"), k, n], chosenLayouts[1], values(2)),
+            output(slotOf(2), [...batch, m, n], chosenLayouts[3]),
+          ];
+          if (bias) leaves.push(input(slotOf(3), [n], chosenLayouts[2], values(3)));
+          const expanded = (number: number, shape: readonly number[]) => {
+            const { operand } = leaves[number];
+            const lead = shape.length - operand.view.shape.length;
+            const strides = shape.map((extent, d) =>
+              d < lead || operand.view.shape[d - lead] !== extent ? 0 : operand.view.strides[d - lead],
+            );
+            return { ...operand, view: { shape, strides, offset: operand.view.offset } };
+          };
+          const call: KernelCall = {
+            kernel: "matmul",
+            a: expanded(0, [...batch, m, k]),
+            b: expanded(1, [...batch, k, n]),
+            output: leaves[2].operand,
+            bias: bias ? expanded(3, [...batch, m, n]) : undefined,
+            activation: relu ? "relu" : undefined,
+          };
+          await expectSame(device, call, leaves, sumTolerance(k + 1));
+        });
+        await fc.assert(property, examples(300));
+      },
+      propertyTimeout,
+    );
+
+    it(
+      "convolves images of any geometry and layout, and gives both gradients",
+      async () => {
+        const property = fc.asyncProperty(convolutions, async (chosen) => {
+          const { kernel, batch, channels, taps, image, outputs, layouts: chosenLayouts } = chosen;
+          const { groups } = channels;
+          const shapes = {
+            input: [batch, groups * channels.inputs, ...image],
+            weight: [groups * channels.outputs, channels.inputs, ...taps],
+            output: [batch, groups * channels.outputs, ...outputs],
+          };
+          const computed = { conv: "output", convGradInput: "input", convGradWeight: "weight" } as const;
+          const names = ["input", "weight", "output"] as const;
+          const others = names.filter((name) => name !== computed[kernel]);
+          const leaves = [
+            input(slotOf(0), shapes[others[0]], chosenLayouts[0], values(1)),
+            input(slotOf(1), shapes[others[1]], chosenLayouts[1], values(2)),
+            output(slotOf(2), shapes[computed[kernel]], chosenLayouts[2]),
+          ];
+          const operandOf = (name: (typeof names)[number]) =>
+            leaves[name === computed[kernel] ? 2 : others.indexOf(name)].operand;
+          const geometry: ConvGeometry = { ...chosen, groups };
+          const call: KernelCall = {
+            kernel,
+            input: operandOf("input"),
+            weight: operandOf("weight"),
+            output: operandOf("output"),
+            geometry,
+          };
+          const terms =
+            kernel === "convGradWeight"
+              ? batch * outputs[0] * outputs[1]
+              : taps[0] * taps[1] * (kernel === "conv" ? channels.inputs : channels.outputs);
+          await expectSame(device, call, leaves, sumTolerance(terms));
+        });
+        await fc.assert(property, examples(300));
+      },
+      propertyTimeout,
+    );
+  });
+}
