@@ -21,7 +21,6 @@ export type {
   MemoryReport,
 } from "./device/device.js";
 export type { Cost, KernelCall, Program } from "./device/kernel.js";
-export { openReference } from "./device/reference/reference.js";
 export {
   type Choice,
   type DeviceChoice,
@@ -31,7 +30,7 @@ export {
   type OpenOptions,
   openDevice,
 } from "./device/select.js";
-export { openWasm, type WasmOptions } from "./device/wasm/wasm.js";
+export type { WasmOptions } from "./device/wasm/wasm.js";
 export * from "./ops/index.js";
 export { Tensor } from "./ops/methods.js";
 export type { DType, TypedArray } from "./tensor/dtype.js";

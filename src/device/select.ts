@@ -1,55 +1,119 @@
-/** Which device: opens the one asked for, or the best there is, and says why the others were not taken. */
+/** Which device: opens the one asked for, or the fastest there is, and says why the others were not taken. */
 import { ArgumentError, DeviceError } from "../tensor/errors.js";
 import type { Device } from "./device.js";
-import { openReference } from "./reference/reference.js";
-import { openWasm, type WasmOptions } from "./wasm/wasm.js";
+import { compareSpeed } from "./speed.js";
+import type { WasmOptions } from "./wasm/wasm.js";
 
 export type DeviceName = "wasm" | "reference";
 export type DeviceChoice = DeviceName | "auto";
 
 export interface OpenOptions {
   readonly wasm?: WasmOptions;
-  /** Called once with what was chosen and why each better one was not. */
+  /** Called once with what was chosen and why each other one was not. */
   readonly onChoice?: (choice: Choice) => void;
+}
+
+export interface Rejection {
+  readonly name: DeviceName;
+  /** Why it was not taken, in words. */
+  readonly reason: string;
 }
 
 export interface Choice {
   readonly device: Device;
-  readonly rejected: readonly { readonly name: DeviceName; readonly reason: string }[];
+  readonly rejected: readonly Rejection[];
 }
 
-/** Best first. The reference device is the last resort: right, and slow. */
-const preference: readonly DeviceName[] = ["wasm", "reference"];
+/** Every device; code of those that are not opened is not loaded. */
+const openers: Readonly<Record<DeviceName, (options: OpenOptions) => Promise<Device>>> = {
+  wasm: async ({ wasm }) => (await import("./wasm/wasm.js")).openWasm(wasm),
+  reference: async () => (await import("./reference/reference.js")).openReference(),
+};
+
+export const deviceNames = Object.keys(openers) as readonly DeviceName[];
+
+/** Those that `auto` lets compete. */
+const contestants: readonly DeviceName[] = ["wasm"];
+/** Right, and slow: what is left if none of them works. */
+const lastResort: DeviceName = "reference";
+
+/** What `auto` found out, for the rest of the process: hardware does not change. */
+let remembered: { readonly name: DeviceName; readonly rejected: readonly Rejection[] } | undefined;
 
 /**
- * Opens a device. `"auto"` takes the best one that works here; a name takes that one or fails.
+ * Opens a device. `"auto"` measures those that work here and takes the fastest (once; later calls take the same
+ * one), a name takes that one or fails, a list takes the first that works.
  *
- * @throws DeviceError naming the reason if the device cannot be opened; ArgumentError for an unknown name.
+ * @throws DeviceError naming the reasons if no device can be opened; ArgumentError for an unknown name.
  * @example
- * const device = await openDevice("auto");
+ * const device = await openDevice("auto", { onChoice: ({ rejected }) => console.log(rejected) });
  * console.log(device.info.description); // WebAssembly SIMD (relaxed), 1 thread
  */
-export async function openDevice(choice: DeviceChoice = "auto", options: OpenOptions = {}): Promise<Device> {
-  if (choice !== "auto" && !preference.includes(choice)) {
-    throw new ArgumentError(`unknown device "${choice}"`, {
-      op: "openDevice",
-      hint: `one of auto, ${preference.join(", ")}`,
-    });
-  }
-  const rejected: { name: DeviceName; reason: string }[] = [];
-  for (const name of choice === "auto" ? preference : [choice]) {
+export async function openDevice(
+  choice: DeviceChoice | readonly DeviceName[] = "auto",
+  options: OpenOptions = {},
+): Promise<Device> {
+  const names = choice === "auto" ? undefined : typeof choice === "string" ? [choice] : choice;
+  for (const name of names ?? []) requireKnown(name);
+  const chosen = names === undefined ? await openFastest(options) : await openFirst(names, options);
+  options.onChoice?.(chosen);
+  return chosen.device;
+}
+
+function requireKnown(name: DeviceName): void {
+  if (deviceNames.includes(name)) return;
+  throw new ArgumentError(`unknown device "${name}"`, {
+    op: "openDevice",
+    hint: `one of auto, ${deviceNames.join(", ")}`,
+  });
+}
+
+async function openFirst(names: readonly DeviceName[], options: OpenOptions): Promise<Choice> {
+  const rejected: Rejection[] = [];
+  for (const name of names) {
     try {
-      const device = await open(name, options);
-      options.onChoice?.({ device, rejected });
-      return device;
+      return { device: await openers[name](options), rejected };
     } catch (error) {
-      rejected.push({ name, reason: error instanceof Error ? error.message : String(error) });
+      rejected.push({ name, reason: messageOf(error) });
     }
   }
   throw new DeviceError(`no device: ${rejected.map(({ name, reason }) => `${name}: ${reason}`).join("; ")}`, {
     op: "openDevice",
-    hint: "wattgrad needs WebAssembly with SIMD",
+    hint: 'openDevice("auto") takes what works',
   });
+}
+
+async function openFastest(options: OpenOptions): Promise<Choice> {
+  if (remembered !== undefined) {
+    const { name, rejected } = remembered;
+    return { device: await openers[name](options), rejected };
+  }
+  const opened: { name: DeviceName; device: Device }[] = [];
+  const rejected: Rejection[] = [];
+  for (const name of contestants) {
+    try {
+      opened.push({ name, device: await openers[name](options) });
+    } catch (error) {
+      rejected.push({ name, reason: messageOf(error) });
+    }
+  }
+  const ranking = await compareSpeed(opened.map(({ device }) => device));
+  const [best] = ranking;
+  if (best === undefined) {
+    const choice = await openFirst([lastResort], options);
+    return { ...choice, rejected };
+  }
+  for (const { device, reason } of ranking.slice(1)) {
+    rejected.push({ name: device.name as DeviceName, reason });
+    device.close();
+  }
+  rejected.push({ name: lastResort, reason: "it is for checking the others: exact, and slow" });
+  remembered = { name: best.device.name as DeviceName, rejected };
+  return { device: best.device, rejected };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 export interface DeviceReport {
@@ -64,23 +128,15 @@ export interface DeviceReport {
 /** Tries every device and closes it again: what `wattgrad info` prints. */
 export async function listDevices(options: OpenOptions = {}): Promise<DeviceReport[]> {
   const reports: DeviceReport[] = [];
-  for (const name of preference) {
+  for (const name of deviceNames) {
     try {
-      const device = await open(name, options);
+      const device = await openers[name](options);
       const { description, details } = device.info;
       reports.push({ name, available: true, description, details });
       device.close();
     } catch (error) {
-      reports.push({
-        name,
-        available: false,
-        reason: error instanceof Error ? error.message : String(error),
-      });
+      reports.push({ name, available: false, reason: messageOf(error) });
     }
   }
   return reports;
-}
-
-function open(name: DeviceName, options: OpenOptions): Promise<Device> | Device {
-  return name === "wasm" ? openWasm(options.wasm) : openReference();
 }

@@ -1,0 +1,119 @@
+/** A small race between devices: square products of random matrices, the work that decides in every network. */
+import { rowMajor } from "../tensor/view.js";
+import type { Device } from "./device.js";
+import type { Operand, Program } from "./kernel.js";
+
+export interface Ranked {
+  readonly device: Device;
+  /** Why it is not the first, in words; empty for the first. */
+  readonly reason: string;
+}
+
+/** Tells a software renderer from a device worth a closer look, within a few milliseconds. */
+const firstSize = 256;
+/** Large enough that a GPU's latency does not hide its speed. */
+const finalSize = 512;
+/** Slower than the best by more than this in the first heat: no second one. */
+const hopeless = 6;
+const repetitions = 3;
+
+/** The devices, fastest first; one that fails comes last. A single device is not measured. */
+export async function compareSpeed(devices: readonly Device[]): Promise<readonly Ranked[]> {
+  if (devices.length <= 1) return devices.map((device) => ({ device, reason: "" }));
+  const heat = await measureAll(devices, firstSize);
+  const limit = Math.min(...heat.map(({ milliseconds }) => milliseconds)) * hopeless;
+  const [fast, slow] = [
+    heat.filter((r) => r.milliseconds <= limit),
+    heat.filter((r) => r.milliseconds > limit),
+  ];
+  const final =
+    fast.length > 1
+      ? await measureAll(
+          fast.map(({ device }) => device),
+          finalSize,
+        )
+      : fast;
+  const results = [...final.sort(byTime), ...slow.sort(byTime)];
+  const best = results[0];
+  return results.map((result, i) => ({
+    device: result.device,
+    reason: i === 0 ? "" : (result.failure ?? describe(result, final.includes(result) ? best : heatOf(best))),
+  }));
+
+  function heatOf({ device }: Measured): Measured {
+    return heat.find((result) => result.device === device)!;
+  }
+}
+
+interface Measured {
+  readonly device: Device;
+  readonly size: number;
+  /** Best of a few; Infinity after a failure. */
+  readonly milliseconds: number;
+  readonly failure?: string;
+}
+
+function byTime(a: Measured, b: Measured): number {
+  return a.milliseconds - b.milliseconds;
+}
+
+function describe({ device, size, milliseconds }: Measured, best: Measured): string {
+  const times = `${milliseconds.toFixed(1)} ms against ${best.milliseconds.toFixed(1)} ms`;
+  return `${device.info.description} is slower than ${best.device.name}: ${times} for a ${size} × ${size} product`;
+}
+
+async function measureAll(devices: readonly Device[], size: number): Promise<Measured[]> {
+  const results: Measured[] = [];
+  for (const device of devices) {
+    try {
+      results.push({ device, size, milliseconds: await timeProduct(device, size) });
+    } catch (error) {
+      const failure = `it failed a test product: ${error instanceof Error ? error.message : error}`;
+      results.push({ device, size, milliseconds: Number.POSITIVE_INFINITY, failure });
+    }
+  }
+  return results;
+}
+
+/** Milliseconds of a product [size, size]², until one element has been read back. */
+async function timeProduct(device: Device, size: number): Promise<number> {
+  const matrix = (slot: number): Operand => ({ slot, dtype: "float32", view: rowMajor([size, size]) });
+  const corner: Operand = { slot: 2, dtype: "float32", view: rowMajor([1]) };
+  const program: Program = {
+    calls: [
+      { kernel: "matmul", a: matrix(0), b: matrix(1), output: matrix(2) },
+      // Waiting for one element is waiting for all of the product, without the time of reading it.
+      {
+        kernel: "map",
+        shape: [1],
+        inputs: [corner],
+        outputs: [{ ...corner, slot: 3 }],
+        expression: { instructions: [{ op: "load", dtype: "float32", args: [], index: 0 }], results: [0] },
+      },
+    ],
+    slots: [size * size, size * size, size * size, 1].map((n) => ({ dtype: "float32", size: n, offset: -1 })),
+    leafCount: 4,
+    scalars: [],
+    arenaBytes: 0,
+    cost: { flops: 2 * size ** 3, bytes: 12 * size ** 2 },
+  };
+  const leaves = program.slots.map(({ dtype, size: n }) => device.allocate(dtype, n));
+  const executable = device.prepare(program);
+  try {
+    const values = Float32Array.from({ length: size * size }, (_, i) => ((i * 7) % 13) / 13 - 0.5);
+    device.write(leaves[0], values);
+    device.write(leaves[1], values);
+    let best = Number.POSITIVE_INFINITY;
+    for (let i = 0; i <= repetitions; i++) {
+      const start = performance.now();
+      device.run(executable, leaves, []);
+      await device.read(leaves[3]);
+      // The first run compiles.
+      if (i > 0) best = Math.min(best, performance.now() - start);
+    }
+    return best;
+  } finally {
+    device.release(executable);
+    for (const leaf of leaves) device.free(leaf);
+  }
+}
