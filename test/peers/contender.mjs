@@ -1,7 +1,7 @@
 /**
  * One side of a comparison as a process of its own, so that a step which never ends can be ended and no library
  * disturbs another's memory. Arguments: workload, file of weights, variant. Lines of JSON: {"steps": n} in,
- * {"ms", "losses", "rssMB"} or {"error"} out; {"ready"} comes first.
+ * {"ms", "cpuMs", "losses", "rssMB"} or {"error"} out; {"ready"} comes first.
  */
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -32,9 +32,12 @@ export async function serve(create) {
     const { steps } = JSON.parse(line);
     try {
       const losses = [];
+      const before = process.cpuUsage();
       const start = performance.now();
       for (let i = 0; i < steps; i++) losses.push(await step());
-      say({ ms: performance.now() - start, losses, rssMB: process.memoryUsage().rss / 1e6 });
+      const ms = performance.now() - start;
+      const { user, system } = process.cpuUsage(before);
+      say({ ms, cpuMs: (user + system) / 1e3, losses, rssMB: process.memoryUsage().rss / 1e6 });
     } catch (error) {
       sayError(error);
     }

@@ -2,11 +2,13 @@
  * Training steps per second, one thread, side by side: wattgrad, jax-js, tfjs (wasm and cpu) and, where a Python with
  * torch and safetensors is given, PyTorch on one thread.
  *
- *     node train.mjs [mlp cnn gpt] [--python PATH] [--rounds 7] [--limit 90] [--json FILE]
+ *     node train.mjs [mlp cnn gpt] [--python PATH] [--rounds 7] [--limit 90] [--without tfjs-cpu,…] [--json FILE]
  *
  * Every contender is a process of its own that starts from the same weights and the same batch; only one works at a
  * time, and they take turns. Their losses must agree, or their times count for nothing. `--limit` is the number of
- * seconds that one may take for its first step, and for all of its turns.
+ * seconds that one may take for its first step, and for all of its turns. `--without` leaves out contenders that are
+ * known to be slow when an unstable ratio is measured again. On a busy machine the ratio of processor times, which is
+ * given too, is the steadier one (it counts the engine's background threads).
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -27,11 +29,13 @@ const { values: options, positionals } = parseArgs({
     python: { type: "string" },
     rounds: { type: "string", default: "7" },
     limit: { type: "string", default: "90" },
+    without: { type: "string", default: "" },
     json: { type: "string" },
   },
 });
 const rounds = Number(options.rounds);
 const limit = Number(options.limit) * 1e3;
+const without = options.without.split(",");
 const keys = positionals.length > 0 ? positionals : Object.keys(workloads);
 /** Steps whose losses are compared, and by how much they may differ: PyTorch's float32 against ours, per unit of loss. */
 const checkedSteps = 5;
@@ -107,18 +111,19 @@ async function compare(key, weights) {
   const row = { workload: workloads[key].name, contenders: {}, errors: {} };
   const running = [];
   try {
-    for (const [name, how] of Object.entries(contendersOf(key))) {
+    for (const [name, how] of Object.entries(contendersOf(key)).filter(([name]) => !without.includes(name))) {
       const contender = start(name, how, key, weights);
       running.push(contender);
       try {
         await contender.ask(undefined, limit);
-        Object.assign(contender, { losses: [], times: [], used: 0 });
+        Object.assign(contender, { losses: [], times: [], cpuTimes: [], used: 0 });
         for (let i = 0; i < checkedSteps && (i === 0 || contender.used < limit); i++) {
-          const { ms, losses, rssMB } = await contender.ask({ steps: 1 }, limit);
+          const { ms, cpuMs, losses, rssMB } = await contender.ask({ steps: 1 }, limit);
           contender.rssMB = rssMB;
           contender.losses.push(...losses);
           contender.used += ms;
           contender.once = ms;
+          contender.onceCpu = cpuMs;
         }
         const expected = running[0].losses;
         contender.lossDifference = Math.max(
@@ -128,7 +133,10 @@ async function compare(key, weights) {
           throw new Error(`other losses: ${contender.losses.map((loss) => loss.toFixed(4)).join(", ")}`);
         }
         // Where one step takes the whole time, that step is the figure.
-        if (contender.used >= limit) contender.times.push(contender.once);
+        if (contender.used >= limit) {
+          contender.times.push(contender.once);
+          contender.cpuTimes.push(contender.onceCpu);
+        }
       } catch (error) {
         row.errors[name] = error.message;
         await contender.stop();
@@ -147,21 +155,23 @@ async function compare(key, weights) {
       for (const contender of running) {
         if (contender.used >= limit && contender.times.length > 0) continue;
         const { steps } = contender;
-        const { ms, rssMB } = await contender.ask({ steps }, limit * 2);
+        const { ms, cpuMs, rssMB } = await contender.ask({ steps }, limit * 2);
         contender.used += ms;
         contender.times.push(ms / steps);
+        contender.cpuTimes.push(cpuMs / steps);
         contender.rssMB = rssMB;
       }
     }
   } finally {
     for (const contender of running) await contender.stop();
   }
-  for (const { name, times, losses, lossDifference, rssMB } of running) {
+  for (const { name, times, cpuTimes, losses, lossDifference, rssMB } of running) {
     const [middle, best] = [median(times), Math.min(...times)];
     row.contenders[name] = {
       stepsPerSecond: 1e3 / middle,
       bestStepsPerSecond: 1e3 / best,
       msPerStep: middle,
+      cpuMsPerStep: median(cpuTimes),
       turns: times.length,
       losses,
       lossDifference,
@@ -173,6 +183,9 @@ async function compare(key, weights) {
   row.bestPeer = peers.sort((a, b) => speed(b) - speed(a))[0];
   row.ratioToBestPeer = row.bestPeer ? speed("wattgrad") / speed(row.bestPeer) : null;
   row.ratioToTorch = speed("PyTorch") > 0 ? speed("wattgrad") / speed("PyTorch") : null;
+  const cpu = (name) => row.contenders[name]?.cpuMsPerStep;
+  row.cpuRatioToBestPeer = row.bestPeer ? cpu(row.bestPeer) / cpu("wattgrad") : null;
+  row.cpuRatioToTorch = cpu("PyTorch") ? cpu("PyTorch") / cpu("wattgrad") : null;
   return row;
 }
 
@@ -196,14 +209,14 @@ try {
     rows.push(row);
     const ratio = (value) => (value === null ? "–" : value.toFixed(2));
     console.log(
-      `\n${row.workload}: ${ratio(row.ratioToBestPeer)} × ${row.bestPeer ?? "no JavaScript peer"}, ${ratio(row.ratioToTorch)} × PyTorch (one thread); ${load()}`,
+      `\n${row.workload}: ${ratio(row.ratioToBestPeer)} × ${row.bestPeer ?? "no JavaScript peer"}, ${ratio(row.ratioToTorch)} × PyTorch on one thread; by processor time ${ratio(row.cpuRatioToBestPeer)} and ${ratio(row.cpuRatioToTorch)}; ${load()}`,
     );
     for (const [
       name,
-      { stepsPerSecond, bestStepsPerSecond, msPerStep, turns, losses, lossDifference, rssMB },
+      { stepsPerSecond, bestStepsPerSecond, msPerStep, cpuMsPerStep, turns, losses, lossDifference, rssMB },
     ] of Object.entries(row.contenders)) {
       console.log(
-        `  ${name.padEnd(17)}${stepsPerSecond.toPrecision(4).padStart(8)} (${bestStepsPerSecond.toPrecision(4)}), ${msPerStep.toPrecision(4)} ms, ${turns} turns, ` +
+        `  ${name.padEnd(17)}${stepsPerSecond.toPrecision(4).padStart(8)} (${bestStepsPerSecond.toPrecision(4)}), ${msPerStep.toPrecision(4)} ms (processor ${cpuMsPerStep.toPrecision(4)}), ${turns} turns, ` +
           `losses ${losses.map((loss) => loss.toFixed(4)).join(" ")} (differ by ${lossDifference.toExponential(1)}), ${rssMB?.toFixed(0) ?? "?"} MB`,
       );
     }
