@@ -159,6 +159,8 @@ describe("a state that fit did not write, in an intact file", () => {
     );
     await fc.assert(
       fc.asyncProperty(fc.constantFrom(...places), odd, async (path, value) => {
+        // JSON can leave out a member, but not everything.
+        fc.pre(path.length > 0 || value !== undefined);
         await writeCheckpoint(runs(), 4, { ...written, state: replaced(written.state, path, value) });
         await training(true).catch((error) => expect(error).toBeInstanceOf(WattgradError));
       }),
