@@ -31,8 +31,11 @@ export function backward(loss: Tensor, options: BackwardOptions = {}): void {
     for (const [tensor, gradient] of leaves) {
       tensor.grad = tensor.grad ? add(tensor.grad, gradient) : gradient;
     }
+    markBackward(
+      loss,
+      leaves.map(([tensor]) => tensor),
+    );
   });
-  markBackward(loss);
 }
 
 /**
@@ -162,7 +165,9 @@ function realizeAccumulated(leaves: readonly Tensor[]): void {
   const waiting = leaves.map(({ grad }) => grad).filter((grad) => grad !== undefined && !grad.storage);
   if (waiting.length === 0) return;
   const session = sessionOf(leaves[0].device);
-  if (session.capture === undefined) realize([...(waiting as Tensor[]), ...session.roots]);
+  if (session.capture !== undefined) return;
+  realize([...(waiting as Tensor[]), ...session.roots]);
+  session.roots.clear();
 }
 
 function requireShape(gradient: Tensor, of: Tensor, op: string): void {

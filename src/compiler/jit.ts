@@ -101,6 +101,7 @@ function record<A extends readonly Tensor[]>(
   settle(session, bound, outputs, results, assigned);
   for (const tensor of outputs) tensor.node = undefined;
   session.roots.clear();
+  session.differentiated.clear();
 
   const argumentOf = new Map(args.map((tensor, i) => [tensor.storage!, i]));
   keep({
@@ -123,6 +124,7 @@ function abandon(session: Session): void {
   for (const tensor of session.pending) tensor.pending = undefined;
   session.pending.clear();
   session.roots.clear();
+  session.differentiated.clear();
 }
 
 function replay(recording: Recording, args: readonly Tensor[]): JitResult {

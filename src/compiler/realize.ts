@@ -73,6 +73,7 @@ export function flush(device: Device): void {
   if (roots.length + assigned.length > 0) execute(session, roots, assigned);
   for (const root of session.roots) root.node = undefined;
   session.roots.clear();
+  session.differentiated.clear();
 }
 
 /** A new value for a leaf tensor, written in place by the next flush; ops built from now on see it. */
@@ -91,13 +92,70 @@ export function assign(target: Tensor, value: Tensor): void {
     realize([target]);
     target.node = undefined;
   }
+  const session = sessionOf(target.device);
+  const reassigned = target.pending === undefined ? 0 : (reassignments.get(target) ?? 0) + 1;
   target.pending = currentValue(value);
-  sessionOf(target.device).pending.add(target);
+  session.pending.add(target);
+  reassignments.set(target, reassigned);
+  if (reassigned > maxReassignments && session.capture === undefined) {
+    realize([...session.pending].map(({ pending }) => pending!));
+    for (const tensor of session.pending) reassignments.delete(tensor);
+  }
 }
 
-/** Registers a loss, so that the next flush computes it and lets go of its graph. */
-export function markBackward(root: Tensor): void {
-  sessionOf(root.device).roots.add(root);
+/** After so many new values without a step, as running statistics get them, values that wait are computed. */
+const maxReassignments = 8;
+const reassignments = new WeakMap<Tensor, number>();
+
+/** Registers a loss and what it was differentiated by: the next flush computes the loss and lets go of its graph. */
+export function markBackward(root: Tensor, leaves: readonly Tensor[] = []): void {
+  const { roots, differentiated } = sessionOf(root.device);
+  roots.add(root);
+  for (const leaf of leaves) differentiated.add(leaf);
+}
+
+/**
+ * Frees a tensor's memory. What waits for the next step and depends on it (losses, gradients, assigned values) is
+ * computed first, so that batches may go while their gradients are still being accumulated.
+ */
+export function dispose(tensor: Tensor): void {
+  const { storage, device } = tensor;
+  const session = sessionOf(device);
+  // The next step would fail if it had to compute a loss that is gone, or to write into freed memory.
+  tensor.pending = undefined;
+  for (const list of [session.pending, session.roots, session.differentiated]) list.delete(tensor);
+  try {
+    if (storage !== undefined && !storage.disposed && session.capture === undefined) {
+      realize(waiting(session).filter((other) => dependsOn(other, storage)));
+    }
+  } finally {
+    storage?.dispose();
+    tensor.node = undefined;
+    tensor.grad = undefined;
+  }
+}
+
+/** Lazy tensors that the next step will ask for. */
+function waiting({ pending, roots, differentiated }: Session): Tensor[] {
+  const values = [...pending].map((tensor) => tensor.pending!);
+  const gradients = [...differentiated].flatMap(({ grad }) => grad ?? []);
+  return [...values, ...roots, ...gradients];
+}
+
+function dependsOn(root: Tensor, storage: Storage): boolean {
+  const stack = [root];
+  const seen = new Set<Tensor>(stack);
+  while (stack.length > 0) {
+    const { storage: own, node } = stack.pop()!;
+    if (own === storage) return true;
+    if (own !== undefined || node === undefined) continue;
+    for (const input of node.values) {
+      if (seen.has(input)) continue;
+      seen.add(input);
+      stack.push(input);
+    }
+  }
+  return false;
 }
 
 /** The values in row-major order, in the dtype's typed array. */

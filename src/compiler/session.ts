@@ -17,6 +17,8 @@ export class Session {
   readonly pending = new Set<Tensor>();
   /** Losses on which backward() was called since the last flush. */
   readonly roots = new Set<Tensor>();
+  /** Tensors whose `.grad` was made by backward() since the last flush. */
+  readonly differentiated = new Set<Tensor>();
   /** The capture of the jit function that is being recorded. */
   capture: Capture | undefined;
   /** How many Programs were ever compiled. */

@@ -1,5 +1,5 @@
 /** Batches for training: shuffled reproducibly, uploaded to a device, freed when the next one comes. */
-import { leaf } from "../compiler/realize.js";
+import { dispose, leaf } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
 import { ArgumentError } from "../tensor/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -99,7 +99,7 @@ export class DataLoader implements AsyncIterable<Tensor[]> {
       try {
         yield batch;
       } finally {
-        for (const tensor of batch) tensor.storage?.dispose();
+        for (const tensor of batch) dispose(tensor);
       }
     }
     this.#nextEpoch();

@@ -3,7 +3,7 @@
  * Tensor from here to have them.
  */
 import { type BackwardOptions, backward } from "../autograd/backward.js";
-import { assign, leaf, readTensor, realize } from "../compiler/realize.js";
+import { assign, dispose, leaf, readTensor, realize } from "../compiler/realize.js";
 import { sessionOf } from "../compiler/session.js";
 import type { Device } from "../device/device.js";
 import type { DType, TypedArray } from "../tensor/dtype.js";
@@ -120,7 +120,10 @@ declare module "../tensor/tensor.js" {
     detach(): Tensor;
     /** A copy with memory of its own, through which gradients flow. */
     clone(): Tensor;
-    /** Frees the memory; using the tensor afterwards throws StaleTensorError. */
+    /**
+     * Frees the memory; using the tensor afterwards throws StaleTensorError. What the next step needs of it
+     * (gradients, losses, running statistics) is computed before.
+     */
     dispose(): void;
     [Symbol.dispose](): void;
     /** Gives a tensor with memory a new value of the same shape and dtype, written in place by the next step. */
@@ -169,12 +172,7 @@ const valueMethods: Pick<
     return copy;
   },
   dispose() {
-    // A value that waits to be written into freed memory would make the next step fail.
-    this.pending = undefined;
-    sessionOf(this.device).pending.delete(this);
-    this.storage?.dispose();
-    this.node = undefined;
-    this.grad = undefined;
+    dispose(this);
   },
   assign(value) {
     assign(this, value);
