@@ -11,6 +11,8 @@ import type { Values } from "./generate.js";
 /** What the op gets is a view of the leaf, with strides that are not row-major. */
 export type ViewName = "transposed" | "sliced" | "flipped" | "expanded" | "narrowed";
 
+export const viewNames: readonly ViewName[] = ["transposed", "sliced", "flipped", "expanded", "narrowed"];
+
 export interface Input {
   /** Of the tensor that the op gets. */
   readonly shape: Shape;

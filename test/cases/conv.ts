@@ -1,6 +1,6 @@
 /** Convolutions: every geometry option, channel counts off the SIMD width, depthwise and pointwise filters. */
 import * as ops from "../../src/ops/index.js";
-import { type Case, float, type Input, type ViewName } from "./case.js";
+import { type Case, float, type Input, viewNames } from "./case.js";
 import type { Values } from "./generate.js";
 
 const unit: Values = { between: [-1, 1] };
@@ -51,8 +51,6 @@ function conv(
 }
 
 const image = (...shape: number[]) => float(shape, unit);
-const viewNames: readonly ViewName[] = ["transposed", "sliced", "flipped", "expanded", "narrowed"];
-
 const conv2d: readonly Case[] = [
   conv(image(1, 1, 3, 3), [1, 1, 3, 3]),
   conv(image(1, 1, 5, 5), [1, 1, 3, 3], { padding: 1 }, true),

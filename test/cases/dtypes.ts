@@ -7,8 +7,9 @@ import { loss } from "./loss.js";
 import { pooling } from "./pool.js";
 import { random } from "./random.js";
 import { reduce } from "./reduce.js";
+import { softmax } from "./softmax.js";
 
-const sources = [elementwise, reduce, pooling, indexing, loss, random].flat();
+const sources = [elementwise, reduce, softmax, pooling, indexing, loss, random].flat();
 
 /** From 1, so that logarithms, roots and quotients are defined; up to where repeated sums still fit. */
 function retyped(name: string, dtype: DType, torch: (expression: string, inputs: number) => string): Case {

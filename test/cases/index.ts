@@ -12,14 +12,18 @@ import { normalization } from "./normalization.js";
 import { pooling } from "./pool.js";
 import { random } from "./random.js";
 import { reduce } from "./reduce.js";
+import { selection } from "./selection.js";
 import { shape } from "./shape.js";
+import { softmax } from "./softmax.js";
 
 export type { Case } from "./case.js";
 
 /** By theme; a theme is one file. */
 export const themes: Readonly<Record<string, readonly Case[]>> = {
   elementwise,
+  selection,
   reduce,
+  softmax,
   linalg,
   attention,
   convolution,

@@ -1,7 +1,7 @@
 /** Picking and accumulating by index: repeated indices, shorter indices, every dtype that can be stored. */
 import * as ops from "../../src/ops/index.js";
 import type { DType } from "../../src/tensor/dtype.js";
-import { type Case, float, type Input, integers, type ViewName } from "./case.js";
+import { type Case, float, type Input, integers, viewNames } from "./case.js";
 
 function gatherCase(name: string, x: Input, dim: number, index: Input, more: Partial<Case> = {}): Case {
   return {
@@ -34,7 +34,6 @@ function scatterCase(
   };
 }
 
-const viewNames: readonly ViewName[] = ["transposed", "sliced", "flipped", "expanded", "narrowed"];
 const narrow: readonly DType[] = ["int32", "uint8", "int8", "bool"];
 const stored = (shape: readonly number[], dtype: DType) =>
   integers(shape, 0, dtype === "bool" ? 2 : 50, dtype);

@@ -1,6 +1,6 @@
 /** Matrix products: odd sizes around the kernels' tiles, long inner sizes, batches, vectors, strided operands. */
 import * as ops from "../../src/ops/index.js";
-import { type Case, float, type Input, type ViewName } from "./case.js";
+import { type Case, float, type Input, viewNames } from "./case.js";
 import type { Values } from "./generate.js";
 
 const unit: Values = { between: [-1, 1] };
@@ -43,8 +43,6 @@ const sizes: readonly (readonly [number, number, number])[] = [
   [65, 127, 47],
 ];
 
-const views: readonly ViewName[] = ["transposed", "sliced", "flipped", "expanded", "narrowed"];
-
 const matmuls: readonly Case[] = [
   ...sizes.map(([m, k, n]) => product(m, k, n)),
   product(3, 4099, 5),
@@ -65,7 +63,7 @@ const matmuls: readonly Case[] = [
   matmulCase("matrix × batch", float([3, 4]), float([2, 4, 5])),
   matmulCase("empty batch", float([0, 3, 4]), float([0, 4, 5])),
   matmulCase("batch of single rows", float([6, 1, 8]), float([6, 8, 1])),
-  ...views.flatMap((view) => [
+  ...viewNames.flatMap((view) => [
     matmulCase(`left ${view}`, float([7, 9], unit, view), float([9, 6], unit)),
     matmulCase(`right ${view}`, float([7, 9], unit), float([9, 6], unit, view)),
     matmulCase(`both ${view}`, float([7, 9], unit, view), float([9, 6], unit, view)),

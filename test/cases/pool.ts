@@ -1,6 +1,6 @@
 /** Pooling: overlapping and padded windows, ties, NaN, strided images. */
 
-import { type Case, float, type Input, listed, type ViewName } from "./case.js";
+import { type Case, float, type Input, listed, viewNames } from "./case.js";
 import { ops } from "./ops.js";
 
 interface Options {
@@ -40,8 +40,6 @@ function pool(
     ...more,
   };
 }
-
-const viewNames: readonly ViewName[] = ["transposed", "sliced", "flipped", "expanded", "narrowed"];
 
 const both = (["maxPool2d", "avgPool2d"] as const).flatMap((op) => [
   pool(op, float([1, 1, 4, 4]), 2),

@@ -1,7 +1,7 @@
 /** Reductions: over all, one and several dimensions, tails, long rows, empty extents, ties and special values. */
 
 import type { Tensor } from "../../src/tensor/tensor.js";
-import { type Case, float, integers, listed, specialValues, tails, type ViewName } from "./case.js";
+import { type Case, float, integers, listed, specialValues, tails, viewNames } from "./case.js";
 import type { Values } from "./generate.js";
 import { ops } from "./ops.js";
 
@@ -100,8 +100,6 @@ const reductions: readonly Reduction[] = [
     int32: true,
   },
 ];
-
-const viewNames: readonly ViewName[] = ["transposed", "sliced", "flipped", "expanded", "narrowed"];
 
 function python(dims: Dims, rank: number, keepdim = false): string {
   const list = dims === undefined ? Array.from({ length: rank }, (_, i) => i) : dims;
@@ -335,55 +333,9 @@ const varieties: readonly Case[] = [
   ),
 ];
 
-const softmaxes: readonly Case[] = (["softmax", "logSoftmax"] as const).flatMap((op): Case[] => {
-  const torch = op === "softmax" ? "torch.softmax" : "torch.log_softmax";
-  const of = (name: string, inputs: Case["inputs"], dim: number, more: Partial<Case> = {}): Case => ({
-    name: `${op} ${name}`,
-    op,
-    inputs,
-    run: ([x]) => ops[op](x, dim),
-    torch: `${torch}(a, dim=${dim})`,
-    reductionLength: inputs[0].shape.at(dim),
-    ...more,
-  });
-  return [
-    ...tails.map((n) => of(`of rows of ${n}`, [float([3, n])], 1)),
-    of("over the first dim", [float([5, 7])], 0),
-    of("over the middle", [float([2, 5, 7])], 1),
-    of("of 1031", [float([2, 1031])], 1),
-    of("transposed", [float([5, 6], undefined, "transposed")], -1),
-    of("sliced", [float([5, 6], undefined, "sliced")], -1),
-    of("flipped", [float([5, 6], undefined, "flipped")], 0),
-    of("expanded", [float([5, 6], undefined, "expanded")], 0),
-    of("empty", [float([0, 3])], 1),
-    of("of large numbers", [float([3, 5], { between: [-300, 300] })], 1, { scale: 300 }),
-    of("with -Infinity", [listed([1, -Infinity, 2, -Infinity, -Infinity, 3], "float32", [2, 3])], 1, {
-      gradient: false,
-    }),
-    of("of rows that are all -Infinity", [listed([-Infinity, -Infinity], "float32", [1, 2])], 1, {
-      gradient: false,
-    }),
-    of("with NaN", [listed([1, Number.NaN, 2, 1, 2, 3], "float32", [2, 3])], 1, { gradient: false }),
-  ];
-});
-
-const logsumexps: readonly Case[] = [
-  {
-    name: "logsumexp of infinities",
-    op: "logsumexp",
-    inputs: [listed([-Infinity, -Infinity, 1, Infinity, -Infinity, 2, 1000, 1000], "float32", [4, 2])],
-    run: ([x]) => ops.logsumexp(x, 1),
-    torch: "torch.logsumexp(a, dim=1)",
-    gradient: false,
-    scale: 1000,
-  },
-];
-
 export const reduce: readonly Case[] = [
   ...reductions.flatMap(reductionCases),
   ...positions,
   ...ties,
   ...varieties,
-  ...softmaxes,
-  ...logsumexps,
 ];
