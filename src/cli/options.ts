@@ -1,11 +1,9 @@
 /** Options that several commands share, and the parsers of option values. */
 import { InvalidArgumentError, Option } from "commander";
-import type { DeviceChoice } from "../device/select.js";
-
-const devices: readonly DeviceChoice[] = ["auto", "wasm", "reference"];
+import { deviceNames } from "../device/select.js";
 
 export function deviceOption(): Option {
-  return new Option("--device <name>", "where to compute").choices(devices).default("auto");
+  return new Option("--device <name>", "where to compute").choices(["auto", ...deviceNames]).default("auto");
 }
 
 export function jsonOption(): Option {
