@@ -21,10 +21,16 @@ async function runInfo({ json }: { json?: string }): Promise<void> {
   if (json !== standardOutput) {
     const table = new Table({ head: ["device", "available", "what it is"], style: { head: [], border: [] } });
     for (const { name, available, reason, description, details } of devices) {
-      const facts = Object.entries(details ?? {}).map(([key, value]) => `${key}: ${value}`);
+      const facts = Object.entries(details ?? {}).map(describeFact);
       table.push([name, available ? "yes" : "no", [description ?? reason ?? "", ...facts].join("\n")]);
     }
     process.stdout.write(`wattgrad ${report.wattgrad} on ${report.engine}\n${table}\n`);
   }
   if (json !== undefined) await writeJson(json, report);
+}
+
+/** `["maximumBytes", 65536]` as "maximum bytes: 65,536". */
+function describeFact([key, value]: [string, string | number | boolean]): string {
+  const words = key.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+  return `${words}: ${typeof value === "number" ? value.toLocaleString("en") : value}`;
 }
