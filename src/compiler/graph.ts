@@ -43,19 +43,27 @@ export interface BoundGraph {
   readonly graph: Graph;
   readonly key: string;
   readonly leaves: readonly Storage[];
+  /** The first tensor through which each leaf was reached. */
+  readonly owners: readonly Tensor[];
   readonly scalars: readonly RuntimeScalar[];
 }
 
 /**
- * Extracts what is needed to compute `outputs` (all lazy) and the `assigned` tensors' pending values.
+ * Extracts what is needed to compute `outputs` (all lazy) and the `assigned` tensors' pending values. Tensors that
+ * share memory are one leaf, except those in `separate`, each of which is a leaf of its own.
  * @throws StaleTensorError if a lazy tensor was built on a value that has been overwritten since.
  */
-export function extractGraph(outputs: readonly Tensor[], assigned: readonly Tensor[]): BoundGraph {
+export function extractGraph(
+  outputs: readonly Tensor[],
+  assigned: readonly Tensor[],
+  separate: ReadonlySet<Tensor> = new Set(),
+): BoundGraph {
   const nodes: GraphNode[] = [];
   const leaves: Storage[] = [];
+  const owners: Tensor[] = [];
   const scalars: RuntimeScalar[] = [];
   const ids = new Map<Tensor, number>();
-  const leafIds = new Map<Storage, number>();
+  const leafIds = new Map<Storage | Tensor, number>();
   const scalarIds = new Map<RuntimeScalar, number>();
   const parts: string[] = [];
 
@@ -64,15 +72,17 @@ export function extractGraph(outputs: readonly Tensor[], assigned: readonly Tens
     return nodes.push(node) - 1;
   };
   const leafNode = (tensor: Tensor, storage: Storage): number => {
-    let id = leafIds.get(storage);
+    const owner = separate.has(tensor) ? tensor : storage;
+    let id = leafIds.get(owner);
     if (id === undefined) {
       const { shape, dtype } = tensor;
       const leaf = leaves.push(storage) - 1;
+      owners.push(tensor);
       id = add(
         { op: undefined, inputs: [], attributes: undefined, shape, dtype, leaf, scalar: -1 },
         `L${dtype}${shape}`,
       );
-      leafIds.set(storage, id);
+      leafIds.set(owner, id);
     }
     return id;
   };
@@ -143,7 +153,7 @@ export function extractGraph(outputs: readonly Tensor[], assigned: readonly Tens
     assignments,
     scalars: scalars.map((scalar) => scalar.dtype),
   };
-  return { graph, key: parts.join(";"), leaves, scalars };
+  return { graph, key: parts.join(";"), leaves, owners, scalars };
 }
 
 /** JSON, except that it tells -0, NaN and the infinities apart, which JSON would write as 0 or null. */

@@ -23,8 +23,8 @@ interface Recording {
   readonly executable: Executable;
   readonly leaves: readonly LeafSource[];
   readonly scalars: readonly RuntimeScalar[];
-  /** Storages updated in place. */
-  readonly changed: readonly Storage[];
+  /** Leaves updated in place. */
+  readonly changed: readonly number[];
   readonly results: readonly { readonly dtype: DType; readonly shape: Shape }[];
   /** Rebuilds the function's result from this call's arguments and result tensors. */
   readonly rebuild: (args: readonly Tensor[], results: readonly Tensor[]) => JitResult;
@@ -55,7 +55,10 @@ export function jit<A extends readonly Tensor[], R extends JitResult>(
     if (args.length > 0 && sessionOf(args[0].device).capture !== undefined) return fn(...args);
     const key = args.map(({ dtype, shape }) => `${dtype}${shape}`).join(";");
     const recording = recordings.get(key);
-    if (recording !== undefined) return replay(recording, args) as R;
+    if (recording !== undefined) {
+      const leaves = leavesOf(recording, args);
+      if (!updatesShared(leaves, recording.changed)) return replay(recording, leaves, args) as R;
+    }
     return record(fn, args, (made) => recordings.set(key, made)) as R;
   };
 }
@@ -76,14 +79,16 @@ function record<A extends readonly Tensor[]>(
   if (device === undefined)
     throw new ArgumentError("the function needs at least one tensor argument", { op: "jit" });
   const session = sessionOf(device);
-  flush(device);
   realize(args);
+  flush(device);
+  // Handles of this call alone: a tensor may be given twice, or be used by the function besides.
+  const own = args.map((tensor) => (tensor.requiresGrad ? tensor : sharing(tensor)));
   const capture: Capture = { hooks: [] };
   session.capture = capture;
   current = capture;
   let result: JitResult;
   try {
-    result = fn(...args);
+    result = fn(...(own as unknown as A));
   } catch (error) {
     abandon(session);
     throw error;
@@ -94,29 +99,55 @@ function record<A extends readonly Tensor[]>(
   const returned = tensorsIn(result);
   const outputs = [...new Set(returned.filter((tensor) => tensor.storage === undefined && !tensor.pending))];
   const assigned = [...session.pending];
-  const bound = extractGraph(outputs, assigned);
+  let bound = extractGraph(outputs, assigned, new Set(own));
+  const changed = bound.graph.assignments.map(({ leaf }) => leaf);
+  const shared = updatesShared(bound.leaves, changed);
+  // What is read through one tensor and updated through another is the same leaf in this call, but not in others.
+  if (shared) bound = extractGraph(outputs, assigned);
   const executable = session.executable(bound);
   const results = allocateResults(device, outputs);
   session.run(executable, bound.leaves, results, bound.scalars);
   settle(session, bound, outputs, results, assigned);
-  for (const tensor of outputs) tensor.node = undefined;
+  for (const tensor of outputs) {
+    tensor.node = undefined;
+    tensor.requiresGrad = false;
+  }
   session.roots.clear();
   session.differentiated.clear();
 
-  const argumentOf = new Map(args.map((tensor, i) => [tensor.storage!, i]));
-  keep({
-    executable,
-    leaves: bound.leaves.map((storage) => {
-      const argument = argumentOf.get(storage);
-      return argument === undefined ? { storage } : { argument };
-    }),
-    scalars: bound.scalars,
-    changed: bound.graph.assignments.map(({ leaf }) => bound.leaves[leaf]),
-    results: outputs.map(({ dtype, shape }) => ({ dtype, shape })),
-    rebuild: rebuilder(result, args, outputs),
-    hooks: capture.hooks,
-  });
-  return result;
+  const rebuild = rebuilder(result, own, outputs);
+  if (!shared) {
+    keep({
+      executable,
+      leaves: bound.leaves.map((storage, leaf) => {
+        const argument = own.indexOf(bound.owners[leaf]);
+        return argument < 0 ? { storage } : { argument };
+      }),
+      scalars: bound.scalars,
+      changed,
+      results: outputs.map(({ dtype, shape }) => ({ dtype, shape })),
+      rebuild,
+      hooks: capture.hooks,
+    });
+  }
+  return rebuild(args, outputs);
+}
+
+/** Another handle to the same memory. */
+function sharing({ shape, dtype, device, storage }: Tensor): Tensor {
+  return new Tensor(shape, dtype, device, { storage: storage! });
+}
+
+/** Whether memory that one leaf updates is another leaf's too: a Program takes leaves for different buffers. */
+function updatesShared(leaves: readonly Storage[], changed: readonly number[]): boolean {
+  return changed.some((leaf) => leaves.indexOf(leaves[leaf]) !== leaves.lastIndexOf(leaves[leaf]));
+}
+
+function leavesOf(recording: Recording, args: readonly Tensor[]): Storage[] {
+  realize(args);
+  return recording.leaves.map((source) =>
+    "storage" in source ? source.storage : args[source.argument].storage!,
+  );
 }
 
 /** After an exception in the function nothing it had planned is left behind. */
@@ -127,18 +158,14 @@ function abandon(session: Session): void {
   session.differentiated.clear();
 }
 
-function replay(recording: Recording, args: readonly Tensor[]): JitResult {
+function replay(recording: Recording, leaves: readonly Storage[], args: readonly Tensor[]): JitResult {
   const device: Device = args[0].device;
   const session = sessionOf(device);
   if (session.pending.size + session.roots.size > 0) flush(device);
-  realize(args);
   for (const hook of recording.hooks) hook();
-  const leaves = recording.leaves.map((source) =>
-    "storage" in source ? source.storage : args[source.argument].storage!,
-  );
   const storages = allocateResults(device, recording.results);
   session.run(recording.executable, leaves, storages, recording.scalars);
-  for (const storage of recording.changed) storage.version++;
+  for (const leaf of recording.changed) leaves[leaf].version++;
   const results = recording.results.map(
     ({ dtype, shape }, i) => new Tensor(shape, dtype, device, { storage: storages[i] }),
   );
