@@ -3,7 +3,7 @@
  * `--wasm` builds only the binaries, `--bundles` only the bundles: all that the tests need.
  */
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,6 +11,7 @@ import { build } from "esbuild";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, "dist");
+const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const require = createRequire(import.meta.url);
 const all = { wasm: buildBinaries, bundles: buildBundles, types: buildTypes };
 const chosen = process.argv.slice(2).map((flag) => flag.replace(/^--/, ""));
@@ -45,8 +46,10 @@ async function buildBundles() {
     splitting: true,
     format: "esm",
     platform: "neutral",
-    packages: "external",
-    external: ["node:*"],
+    // Only what package.json lists as dependencies stays outside; twgl.js is built in, so that pages need no bundler.
+    external: ["node:*", ...Object.keys(dependencies)],
+    mainFields: ["module", "main"],
+    loader: { ".glsl": "text" },
     target: "es2022",
     sourcemap: false,
     minifySyntax: true,

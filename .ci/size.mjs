@@ -61,6 +61,7 @@ const { outputFiles, metafile } = await build({
   platform: "browser",
   target: "es2022",
   external: ["node:*"],
+  loader: { ".glsl": "text" },
   define: { WATTGRAD_BUNDLED: "true" },
   // As in build.mjs: without the module that installs Tensor's methods the page would be smaller and would not run.
   ignoreAnnotations: true,

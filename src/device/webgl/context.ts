@@ -1,0 +1,233 @@
+/** The WebGL2 context and what it can really do, found out by rendering. */
+import { createFramebufferInfo, createProgramFromSources, createTexture } from "twgl.js";
+import cover from "../../../glsl/cover.vert.glsl";
+import { DeviceError } from "../../tensor/errors.js";
+import { type FloatStorage, type Format, type FormatName, formats } from "./storage.js";
+
+export interface Capabilities {
+  readonly renderer: string;
+  readonly maxTextureSize: number;
+  readonly drawBuffers: number;
+  readonly textureUnits: number;
+  /** Formats that hold exactly what is rendered to them. */
+  readonly exact: readonly FormatName[];
+  /** Float textures add up exactly by blending. */
+  readonly blend: boolean;
+  readonly parallelCompile: { readonly COMPLETION_STATUS_KHR: number } | null;
+}
+
+/**
+ * A context of our own, without anything that is drawn on a screen.
+ * @throws DeviceError if there is none to be had.
+ */
+export function createContext(): WebGL2RenderingContext {
+  const attributes: WebGLContextAttributes = {
+    alpha: false,
+    antialias: false,
+    depth: false,
+    stencil: false,
+    preserveDrawingBuffer: false,
+    powerPreference: "high-performance",
+  };
+  const canvas =
+    typeof OffscreenCanvas !== "undefined"
+      ? new OffscreenCanvas(1, 1)
+      : typeof document !== "undefined"
+        ? document.createElement("canvas")
+        : undefined;
+  if (canvas === undefined) {
+    throw new DeviceError("there is no canvas here to get a WebGL2 context from", {
+      op: "openWebgl",
+      device: "webgl",
+      hint: "pass a WebGL2RenderingContext as `gl`, or open the wasm device",
+    });
+  }
+  const gl = canvas.getContext("webgl2", attributes) as WebGL2RenderingContext | null;
+  if (gl === null) {
+    throw new DeviceError("the browser gives no WebGL2 context", {
+      op: "openWebgl",
+      device: "webgl",
+      hint: "switch on hardware acceleration, close other pages that use the GPU, or open the wasm device",
+    });
+  }
+  return gl;
+}
+
+/** Switches the extensions on (again, after a loss) and tries every storage format. */
+export function probe(gl: WebGL2RenderingContext): Capabilities {
+  gl.getExtension("EXT_color_buffer_float");
+  const blendable = gl.getExtension("EXT_float_blend") !== null;
+  const debug = gl.getExtension("WEBGL_debug_renderer_info");
+  const exact = (Object.keys(formats) as FormatName[]).filter((name) => holdsBits(gl, formats[name]));
+  return {
+    renderer: String(gl.getParameter(debug ? debug.UNMASKED_RENDERER_WEBGL : gl.RENDERER)),
+    maxTextureSize: gl.getParameter(gl.MAX_TEXTURE_SIZE),
+    drawBuffers: Math.min(gl.getParameter(gl.MAX_DRAW_BUFFERS), gl.getParameter(gl.MAX_COLOR_ATTACHMENTS)),
+    textureUnits: gl.getParameter(gl.MAX_TEXTURE_IMAGE_UNITS),
+    exact,
+    blend: blendable && exact.includes("rgba32f") && addsUp(gl),
+    parallelCompile: gl.getExtension("KHR_parallel_shader_compile"),
+  };
+}
+
+/** @throws DeviceError if the wish cannot be met. */
+export function chooseStorage({ exact, renderer }: Capabilities, wish: FloatStorage | "auto"): FloatStorage {
+  const candidates: readonly FloatStorage[] = wish === "auto" ? ["rgba32f", "rgba32ui"] : [wish];
+  const found = candidates.find((name) => exact.includes(name));
+  const others: readonly FormatName[] = ["rgba32i", "rgba8i", "rgba8ui"];
+  if (found !== undefined && others.every((name) => exact.includes(name))) return found;
+  throw new DeviceError(`${renderer} does not hold exact values in textures: only ${exact.join(", ")}`, {
+    op: "openWebgl",
+    device: "webgl",
+    hint: "open the wasm device",
+  });
+}
+
+/** Values that a texture of each kind must hold to the last bit: small, large, odd mantissas, both signs. */
+const samples: Readonly<Record<FormatName, readonly number[]>> = {
+  rgba32f: [1 / 3, -1e30, 1.17549435e-38, 16777215],
+  rgba32ui: [0xffffffff, 1, 0x7fc00001, 0x80000000],
+  rgba32i: [-2147483648, 2147483647, -1, 16777217],
+  rgba8i: [-128, 127, -1, 5],
+  rgba8ui: [255, 0, 128, 7],
+};
+
+function arrayFor({ name }: Format): Float32Array | Uint32Array | Int32Array | Int8Array | Uint8Array {
+  switch (name) {
+    case "rgba32f":
+      return Float32Array.from(samples[name]);
+    case "rgba32ui":
+      return Uint32Array.from(samples[name]);
+    case "rgba32i":
+      return Int32Array.from(samples[name]);
+    case "rgba8i":
+      return Int8Array.from(samples[name]);
+    default:
+      return Uint8Array.from(samples[name]);
+  }
+}
+
+/** Uploads, renders a copy and reads it: whether the bits are the same. */
+function holdsBits(gl: WebGL2RenderingContext, format: Format): boolean {
+  const { sampler, output } = format;
+  const data = arrayFor(format);
+  const source = oneTexel(gl, format, data);
+  const target = oneTexel(gl, format, null);
+  const info = createFramebufferInfo(gl, [{ attachment: target }], 1, 1);
+  const program = createProgramFromSources(gl, [
+    cover,
+    `#version 300 es
+precision highp float;
+precision highp int;
+uniform highp ${sampler} t0;
+out highp ${output} o0;
+void main() { o0 = texelFetch(t0, ivec2(gl_FragCoord.xy), 0); }`,
+  ]);
+  let same = false;
+  if (program && gl.checkFramebufferStatus(gl.FRAMEBUFFER) === gl.FRAMEBUFFER_COMPLETE) {
+    cleanState(gl);
+    gl.viewport(0, 0, 1, 1);
+    gl.useProgram(program);
+    gl.activeTexture(gl.TEXTURE0);
+    gl.bindTexture(gl.TEXTURE_2D, source);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+    const isByte = format.bytesPerTexel === 4;
+    const signed = format.name === "rgba8i" || format.name === "rgba32i";
+    const result =
+      format.name === "rgba32f" ? new Float32Array(4) : signed ? new Int32Array(4) : new Uint32Array(4);
+    gl.readPixels(
+      0,
+      0,
+      1,
+      1,
+      format.format,
+      isByte ? (signed ? gl.INT : gl.UNSIGNED_INT) : format.type,
+      result,
+    );
+    same = gl.getError() === gl.NO_ERROR && result.every((value, i) => Object.is(value, data[i]));
+  }
+  gl.deleteProgram(program);
+  gl.deleteFramebuffer(info.framebuffer as WebGLFramebuffer);
+  gl.deleteTexture(source);
+  gl.deleteTexture(target);
+  return same;
+}
+
+/** Draws three points over each other: whether a third, 1e-7 and 1 add up as float32 additions in order do. */
+function addsUp(gl: WebGL2RenderingContext): boolean {
+  const target = oneTexel(gl, formats.rgba32f, new Float32Array(4));
+  const info = createFramebufferInfo(gl, [{ attachment: target }], 1, 1);
+  const program = createProgramFromSources(gl, [
+    `#version 300 es
+flat out highp float value;
+void main() {
+  value = gl_VertexID == 0 ? 1.0 / 3.0 : gl_VertexID == 1 ? 1e-7 : 1.0;
+  gl_PointSize = 1.0;
+  gl_Position = vec4(0.0, 0.0, 0.0, 1.0);
+}`,
+    `#version 300 es
+precision highp float;
+flat in highp float value;
+out vec4 o0;
+void main() { o0 = vec4(value, 0.0, -value, 1.0); }`,
+  ]);
+  const result = new Float32Array(4);
+  if (program) {
+    cleanState(gl);
+    gl.viewport(0, 0, 1, 1);
+    gl.useProgram(program);
+    gl.enable(gl.BLEND);
+    gl.blendFunc(gl.ONE, gl.ONE);
+    gl.drawArrays(gl.POINTS, 0, 3);
+    gl.disable(gl.BLEND);
+    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.FLOAT, result);
+  }
+  const sum = Math.fround(Math.fround(Math.fround(1 / 3) + Math.fround(1e-7)) + 1);
+  gl.deleteProgram(program);
+  gl.deleteFramebuffer(info.framebuffer as WebGLFramebuffer);
+  gl.deleteTexture(target);
+  return gl.getError() === gl.NO_ERROR && result.join() === [sum, 0, -sum, 3].join();
+}
+
+function oneTexel(gl: WebGL2RenderingContext, format: Format, data: ArrayBufferView | null): WebGLTexture {
+  const texture = createTexture(gl, {
+    width: 1,
+    height: 1,
+    internalFormat: format.internalFormat,
+    format: format.format,
+    type: format.type,
+    minMag: gl.NEAREST,
+    wrap: gl.CLAMP_TO_EDGE,
+    auto: false,
+  });
+  if (data) {
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, 1, 1, format.format, format.type, data);
+  }
+  return texture;
+}
+
+/** Puts all state that our draws depend on where they expect it, on a context that others may use as well. */
+export function cleanState(gl: WebGL2RenderingContext): void {
+  gl.disable(gl.BLEND);
+  gl.disable(gl.DEPTH_TEST);
+  gl.disable(gl.STENCIL_TEST);
+  gl.disable(gl.CULL_FACE);
+  gl.disable(gl.SCISSOR_TEST);
+  gl.disable(gl.DITHER);
+  gl.disable(gl.RASTERIZER_DISCARD);
+  gl.disable(gl.SAMPLE_COVERAGE);
+  gl.disable(gl.SAMPLE_ALPHA_TO_COVERAGE);
+  gl.colorMask(true, true, true, true);
+  gl.bindVertexArray(null);
+  gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
+  gl.bindBuffer(gl.PIXEL_UNPACK_BUFFER, null);
+  gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
+  gl.pixelStorei(gl.UNPACK_ROW_LENGTH, 0);
+  gl.pixelStorei(gl.UNPACK_SKIP_ROWS, 0);
+  gl.pixelStorei(gl.UNPACK_SKIP_PIXELS, 0);
+  gl.pixelStorei(gl.UNPACK_FLIP_Y_WEBGL, false);
+  gl.pixelStorei(gl.UNPACK_PREMULTIPLY_ALPHA_WEBGL, false);
+  gl.pixelStorei(gl.PACK_ROW_LENGTH, 0);
+  gl.pixelStorei(gl.PACK_SKIP_ROWS, 0);
+  gl.pixelStorei(gl.PACK_SKIP_PIXELS, 0);
+}

@@ -1,0 +1,184 @@
+/** map: one generated shader per expression and access pattern, up to four outputs in one draw. */
+import multiplyHighChunk from "../../../glsl/multiply_high.glsl";
+import philoxChunk from "../../../glsl/philox.glsl";
+import { type Shape, sizeOf } from "../../tensor/shape.js";
+import { rowMajorStrides, sameView } from "../../tensor/view.js";
+import type { Expression, MapCall, Operand } from "../kernel.js";
+import type { PassBuilder } from "./builder.js";
+import { emitExpression, type Sources } from "./expression.js";
+import type { TextureId } from "./pass.js";
+import type { ShaderBuilder } from "./shader.js";
+import { lanes } from "./storage.js";
+import {
+  accessOf,
+  declareWalk,
+  operandPosition,
+  planWalk,
+  type Steps,
+  type Walk,
+  type WalkNames,
+} from "./walk.js";
+
+interface Output {
+  readonly operand: Operand;
+  /** Index of the result that it gets. */
+  readonly result: number;
+  readonly target: TextureId;
+}
+
+export function prepareMap(call: MapCall, builder: PassBuilder): void {
+  if (sizeOf(call.shape) === 0) return;
+  const groups = groupOutputs(call, builder);
+  // With several draws the later ones still need what the earlier ones replace.
+  const read = new Set(call.inputs.map(({ slot }) => slot));
+  const replaced =
+    groups.length > 1 ? call.outputs.map(({ slot }) => slot).filter((slot) => read.has(slot)) : [];
+  const stand = new Map(
+    replaced.map((slot) => [slot, builder.scratch(builder.slots[slot].dtype, builder.sizeOf(slot))]),
+  );
+  for (const group of groups) {
+    const outputs = group.map((k) => {
+      const operand = call.outputs[k];
+      return { operand, result: k, target: stand.get(operand.slot) ?? operand.slot };
+    });
+    mapPass(call, outputs, builder);
+  }
+  for (const [slot, scratch] of stand) builder.replace(slot, scratch);
+}
+
+/** Outputs that one draw can write: equal views, equal sizes, at most as many as there are render targets. */
+function groupOutputs({ outputs }: MapCall, { target, slots }: PassBuilder): number[][] {
+  const groups: number[][] = [];
+  outputs.forEach(({ slot, view }, k) => {
+    const group = groups.find(([first, ...more]) => {
+      const other = outputs[first];
+      const fits = sameView(other.view, view) && slots[other.slot].size === slots[slot].size;
+      const distinct = [first, ...more].every((m) => outputs[m].slot !== slot);
+      return fits && distinct && more.length + 1 < target.drawBuffers;
+    });
+    if (group) group.push(k);
+    else groups.push([k]);
+  });
+  return groups;
+}
+
+function mapPass(call: MapCall, outputs: readonly Output[], builder: PassBuilder): void {
+  const { inputs, shape } = call;
+  const expression = restrict(
+    call.expression,
+    outputs.map(({ result }) => call.expression.results[result]),
+  );
+  const shader = builder.shader();
+  const [{ operand: first }] = outputs;
+  const slotSize = builder.sizeOf(first.slot);
+  const walk = planWalk(first.view, slotSize, [...inputs.map(({ view }) => view), ...orderedSteps(shape)]);
+  const names = declareWalk(shader, walk);
+  const sources = walkSources(shader, walk, names, inputs, shape);
+  const results = emitExpression(shader, expression, sources);
+  outputs.forEach(({ operand, target }, k) => {
+    storeInside(shader, walk, names, operand, target, results[k]);
+  });
+  const texels = Math.ceil(slotSize / lanes);
+  builder.add(shader.build({ name: "map", texels, flops: texels * lanes * expression.instructions.length }));
+}
+
+/** The part of an expression that these results need. */
+function restrict({ instructions }: Expression, results: readonly number[]): Expression {
+  const needed = new Set(results);
+  for (let i = instructions.length - 1; i >= 0; i--) {
+    if (needed.has(i)) for (const arg of instructions[i].args) needed.add(arg);
+  }
+  const kept = [...needed].sort((a, b) => a - b);
+  const renumbered = new Map(kept.map((old, i) => [old, i]));
+  return {
+    instructions: kept.map((i) => ({
+      ...instructions[i],
+      args: instructions[i].args.map((arg) => renumbered.get(arg)!),
+    })),
+    results: results.map((result) => renumbered.get(result)!),
+  };
+}
+
+/** Virtual operands whose positions are the row-major number of an element, and its index along each dimension. */
+export function orderedSteps(shape: Shape): Steps[] {
+  const numbered = { strides: rowMajorStrides(shape), offset: 0 };
+  const along = shape.map((_, d) => ({ strides: shape.map((_, k) => Number(k === d)), offset: 0 }));
+  return [numbered, ...along];
+}
+
+/** Sources at the current texel of a walk whose operands are the inputs, then orderedSteps(shape). */
+function walkSources(
+  shader: ShaderBuilder,
+  walk: Walk,
+  names: WalkNames,
+  inputs: readonly Operand[],
+  shape: Shape,
+): Sources {
+  const position = (k: number) => operandPosition(shader, walk, names, walk.operands[k]);
+  const vectorAt = (k: number) => {
+    const steps = walk.operands[k];
+    if (!walk.quad) return position(k);
+    const last = steps.strides.length - 1;
+    if (steps.strides[last] === 0) return `ivec4(${position(k)})`;
+    const step = steps.strides[last] === 1 ? "" : `${shader.int(steps.strides[last])} * `;
+    return `${position(k)} + ${step}ivec4(0, 1, 2, 3)`;
+  };
+  return {
+    load: (index) => loadAt(shader, walk, inputs[index], walk.operands[index], () => position(index)),
+    iota: (dim) => vectorAt(inputs.length + 1 + dim),
+    uniform: (seeds) => {
+      shader.include(multiplyHighChunk);
+      shader.include(philoxChunk);
+      const number = inputs.length;
+      const blocks = walk.quad && accessOf(walk.operands[number]) === "texel" && shape.length > 0;
+      return blocks
+        ? `unitInterval(philox(uint(${position(number)}) >> 2, ${seeds}))`
+        : `uniforms(${vectorAt(number)}, ${seeds})`;
+    },
+  };
+}
+
+/** The four elements of an operand at `position`, an int in a quad walk and an ivec4 otherwise. */
+export function loadAt(
+  shader: ShaderBuilder,
+  { quad }: Pick<Walk, "quad">,
+  { slot, dtype }: Operand,
+  steps: Steps,
+  position: () => string,
+): string {
+  const name = shader.texture(slot, dtype);
+  const kind = dtype === "float32" ? "float" : "int";
+  const vector = dtype === "float32" ? "vec4" : "ivec4";
+  const access = accessOf(steps);
+  if (steps.strides.every((stride) => stride === 0)) {
+    return `${vector}(${kind}At(${name}, ${shader.int(steps.offset)}))`;
+  }
+  if (!quad) return `${kind}sAt(${name}, ${position()})`;
+  if (access === "texel") return `${kind}Texel(${name}, (${position()}) >> 2)`;
+  if (access === "scalar") return `${vector}(${kind}At(${name}, ${position()}))`;
+  const last = steps.strides[steps.strides.length - 1];
+  const step = last === 1 ? "" : `${shader.int(last)} * `;
+  return `${kind}sAt(${name}, ${position()} + ${step}ivec4(0, 1, 2, 3))`;
+}
+
+/** Stores `value` where the walk is inside the output, and what is there already elsewhere. */
+export function storeInside(
+  shader: ShaderBuilder,
+  { quad }: Pick<Walk, "quad">,
+  { inside }: WalkNames,
+  { slot, dtype }: Operand,
+  target: TextureId,
+  value: string,
+): void {
+  if (inside === undefined) {
+    shader.store(target, dtype, value);
+    return;
+  }
+  const name = shader.texture(slot, dtype);
+  const old = dtype === "float32" ? `floatTexel(${name}, t)` : `intTexel(${name}, t)`;
+  const result = `kept${shader.outputCount}`;
+  const type = dtype === "float32" ? "vec4" : "ivec4";
+  shader.add(`${type} ${result} = ${value};`);
+  shader.add(quad ? `if (!inside) ${result} = ${old};` : `${result} = select(inside, ${result}, ${old});`);
+  shader.store(target, dtype, result);
+}

@@ -1,0 +1,39 @@
+/** What the device executes: a kernel call becomes one or several passes, each one draw of one shader. */
+
+/** A texture by number: a slot of the Program, or behind those a scratch texture of the executable. */
+export type TextureId = number;
+
+export interface ScalarUse {
+  /** Runtime scalar of the Program. */
+  readonly index: number;
+  readonly integer: boolean;
+}
+
+export interface Pass {
+  /** For error messages and profiles: the kernel and its part, e.g. `matmul merge`. */
+  readonly name: string;
+  readonly vertex: string;
+  readonly fragment: string;
+  /** Bound to the samplers t0, t1, … */
+  readonly textures: readonly TextureId[];
+  /** Rendered to locations 0, 1, …; their contents are replaced except where `points` are drawn. */
+  readonly outputs: readonly TextureId[];
+  /** The uniform array `p`: sizes, strides, offsets, constants; four to a vector. */
+  readonly parameters: Int32Array;
+  /** The uniform array `s`: runtime scalars as bits, four to a vector. */
+  readonly scalars: readonly ScalarUse[];
+  /** How many texels are rendered. */
+  readonly texels: number;
+  /** Draws so many points, which are added to what the output holds, instead of covering the output once. */
+  readonly points?: number;
+  /** Replaces rather than adds: points that raise the error flag. */
+  readonly flag?: boolean;
+  /** An estimate, by which long draws are split. */
+  readonly flops: number;
+}
+
+/** A texture that lives only between the passes of an executable. */
+export interface Scratch {
+  readonly dtype: import("../../tensor/dtype.js").DType;
+  readonly size: number;
+}

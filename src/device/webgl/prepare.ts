@@ -1,0 +1,21 @@
+/** Kernel calls to passes: hands each call to the file of its kernel. */
+import type { KernelCall, Program } from "../kernel.js";
+import { type Abilities, PassBuilder } from "./builder.js";
+import { prepareMap } from "./map.js";
+import type { ShaderTarget } from "./shader.js";
+
+export function preparePasses(program: Program, target: ShaderTarget, abilities: Abilities): PassBuilder {
+  const builder = new PassBuilder(program.slots, target, abilities);
+  for (const call of program.calls) prepareCall(call, builder);
+  return builder;
+}
+
+function prepareCall(call: KernelCall, builder: PassBuilder): void {
+  switch (call.kernel) {
+    case "map":
+      prepareMap(call, builder);
+      break;
+    default:
+      throw new Error(`webgl: ${call.kernel} is not there yet`);
+  }
+}

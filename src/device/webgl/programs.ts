@@ -1,0 +1,136 @@
+/**
+ * Shader programs, one per text. Compiling and linking are submitted at once and asked about as late as possible, so
+ * that drivers compile many in parallel (twgl's functions wait for each).
+ */
+import { DeviceError } from "../../tensor/errors.js";
+
+export interface Program {
+  readonly handle: WebGLProgram;
+  readonly fragment: WebGLShader;
+  readonly text: string;
+  /** Set when the program was first used: linked, locations known. */
+  linked: boolean;
+  parameters: WebGLUniformLocation | null;
+  scalars: WebGLUniformLocation | null;
+  /** Whose parameters the uniform array holds. */
+  holds: unknown;
+}
+
+/** How often a waiting warm-up looks whether the driver is done, in milliseconds. */
+const pollInterval = 5;
+
+export class ProgramCache {
+  private readonly programs = new Map<string, Program>();
+  private readonly vertexShaders = new Map<string, WebGLShader>();
+  private current: Program | undefined;
+
+  constructor(
+    private readonly gl: WebGL2RenderingContext,
+    private readonly parallel: { readonly COMPLETION_STATUS_KHR: number } | null,
+  ) {}
+
+  /** Programs compiled so far. */
+  get count(): number {
+    return this.programs.size;
+  }
+
+  /** The program of these texts; submits it to the driver if it is new. */
+  get(vertex: string, fragment: string): Program {
+    const key = vertex === "" ? fragment : `${vertex}\n${fragment}`;
+    let program = this.programs.get(key);
+    if (program === undefined) {
+      program = this.submit(vertex, fragment);
+      this.programs.set(key, program);
+    }
+    return program;
+  }
+
+  /** Makes the program current. @throws DeviceError with the driver's words if it does not compile. */
+  use(program: Program, textures: number): void {
+    if (!program.linked) this.finish(program, textures);
+    if (this.current === program) return;
+    this.gl.useProgram(program.handle);
+    this.current = program;
+  }
+
+  /** Somebody else may have used the context. */
+  forgetCurrent(): void {
+    this.current = undefined;
+  }
+
+  /** Resolves when the driver has compiled all; `progress` is told how many of how many are done. */
+  async warmup(programs: readonly Program[], progress?: (done: number, all: number) => void): Promise<void> {
+    const waiting = new Set(programs.filter(({ linked }) => !linked));
+    const { gl, parallel } = this;
+    this.gl.flush();
+    for (;;) {
+      for (const program of waiting) {
+        const done =
+          parallel === null || gl.getProgramParameter(program.handle, parallel.COMPLETION_STATUS_KHR);
+        if (done) waiting.delete(program);
+        // Without the extension the question itself waits: one program per turn of the event loop.
+        if (parallel === null) {
+          gl.getProgramParameter(program.handle, gl.LINK_STATUS);
+          break;
+        }
+      }
+      progress?.(programs.length - waiting.size, programs.length);
+      if (waiting.size === 0 || gl.isContextLost()) return;
+      await new Promise((resolve) => setTimeout(resolve, parallel === null ? 0 : pollInterval));
+    }
+  }
+
+  close(): void {
+    const { gl } = this;
+    for (const { handle, fragment } of this.programs.values()) {
+      gl.deleteProgram(handle);
+      gl.deleteShader(fragment);
+    }
+    for (const shader of this.vertexShaders.values()) gl.deleteShader(shader);
+    this.programs.clear();
+    this.vertexShaders.clear();
+    this.current = undefined;
+  }
+
+  private submit(vertex: string, text: string): Program {
+    const { gl } = this;
+    let vertexShader = this.vertexShaders.get(vertex);
+    if (vertexShader === undefined) {
+      vertexShader = this.compile(gl.VERTEX_SHADER, vertex);
+      this.vertexShaders.set(vertex, vertexShader);
+    }
+    const fragment = this.compile(gl.FRAGMENT_SHADER, text);
+    const handle = gl.createProgram();
+    gl.attachShader(handle, vertexShader);
+    gl.attachShader(handle, fragment);
+    gl.linkProgram(handle);
+    return { handle, fragment, text, linked: false, parameters: null, scalars: null, holds: undefined };
+  }
+
+  private compile(type: number, text: string): WebGLShader {
+    const { gl } = this;
+    const shader = gl.createShader(type)!;
+    gl.shaderSource(shader, text);
+    gl.compileShader(shader);
+    return shader;
+  }
+
+  private finish(program: Program, textures: number): void {
+    const { gl } = this;
+    const { handle, fragment } = program;
+    if (!gl.getProgramParameter(handle, gl.LINK_STATUS) && !gl.isContextLost()) {
+      const said = [gl.getShaderInfoLog(fragment), gl.getProgramInfoLog(handle)].filter(Boolean).join("\n");
+      throw new DeviceError(`a shader does not compile: ${said}`, {
+        device: "webgl",
+        hint: "please report it with the name of the graphics card; the wasm device works everywhere",
+        cause: program.text,
+      });
+    }
+    program.linked = true;
+    program.parameters = gl.getUniformLocation(handle, "p");
+    program.scalars = gl.getUniformLocation(handle, "s");
+    gl.useProgram(handle);
+    this.current = program;
+    for (let i = 0; i < textures; i++) gl.uniform1i(gl.getUniformLocation(handle, `t${i}`), i);
+  }
+}

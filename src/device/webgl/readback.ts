@@ -1,0 +1,134 @@
+/**
+ * Reading textures without stopping the page: the pixels are copied into a pixel-pack buffer behind everything that was
+ * enqueued, a fence tells when they are there, and only then they are copied out.
+ */
+import { type DType, newArray, type TypedArray } from "../../tensor/dtype.js";
+import { DeviceError } from "../../tensor/errors.js";
+import { lanes, type TextureLayout } from "./storage.js";
+import type { Texture, TexturePool } from "./texture_pool.js";
+
+/** Turns of the event loop without a pause before the pauses begin: most fences are passed within a few. */
+const eagerPolls = 16;
+
+interface PackBuffer {
+  readonly handle: WebGLBuffer;
+  readonly bytes: number;
+}
+
+/** A copy that is under way. */
+export interface PendingRead {
+  /** The raw values in the order of the texture's texels. */
+  finish(): Promise<ArrayBuffer>;
+}
+
+/** Free pack buffers that are kept. */
+const keptBuffers = 4;
+
+export class Readback {
+  private readonly free: PackBuffer[] = [];
+
+  constructor(
+    private readonly gl: WebGL2RenderingContext,
+    private readonly pool: TexturePool,
+    private readonly layout: TextureLayout,
+  ) {}
+
+  /** Enqueues the copy of the first `size` elements. */
+  start(texture: Texture, size: number): PendingRead {
+    const { gl, layout } = this;
+    const texels = layout.texels(size);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.pool.framebuffer([texture]));
+    gl.readBuffer(gl.COLOR_ATTACHMENT0);
+    const { format, type, texelBytes } = this.readFormat(texture);
+    const pack = this.take(texels * texelBytes);
+    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, pack.handle);
+    gl.pixelStorei(gl.PACK_ALIGNMENT, 1);
+    const rows = Math.floor(texels / layout.width);
+    const rest = texels - rows * layout.width;
+    if (rows > 0) gl.readPixels(0, 0, layout.width, rows, format, type, 0);
+    if (rest > 0) gl.readPixels(0, rows, rest, 1, format, type, rows * layout.width * texelBytes);
+    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
+    const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    gl.flush();
+    return { finish: () => this.finish(pack, texels * texelBytes, fence) };
+  }
+
+  close(): void {
+    for (const { handle } of this.free) this.gl.deleteBuffer(handle);
+    this.free.length = 0;
+  }
+
+  /** 8-bit integers may have to be read as 32-bit ones. */
+  private readFormat({ format }: Texture): { format: number; type: number; texelBytes: number } {
+    const { gl } = this;
+    if (format.bytesPerTexel === lanes * 4) {
+      return { format: format.format, type: format.type, texelBytes: format.bytesPerTexel };
+    }
+    const type = format.name === "rgba8ui" ? gl.UNSIGNED_INT : gl.INT;
+    return { format: format.format, type, texelBytes: 16 };
+  }
+
+  private take(bytes: number): PackBuffer {
+    const at = this.free.findIndex((buffer) => buffer.bytes >= bytes && buffer.bytes <= 4 * bytes);
+    if (at >= 0) return this.free.splice(at, 1)[0];
+    const { gl } = this;
+    const handle = gl.createBuffer()!;
+    const size = 2 ** Math.ceil(Math.log2(Math.max(bytes, 256)));
+    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, handle);
+    gl.bufferData(gl.PIXEL_PACK_BUFFER, size, gl.STREAM_READ);
+    return { handle, bytes: size };
+  }
+
+  private async finish(pack: PackBuffer, bytes: number, fence: WebGLSync | null): Promise<ArrayBuffer> {
+    const { gl } = this;
+    if (fence === null) throw contextLost();
+    for (let polls = 0; ; polls++) {
+      const status = gl.clientWaitSync(fence, 0, 0);
+      if (status === gl.ALREADY_SIGNALED || status === gl.CONDITION_SATISFIED) break;
+      if (status === gl.WAIT_FAILED || gl.isContextLost()) throw contextLost();
+      await nextTurn(polls < eagerPolls);
+    }
+    gl.deleteSync(fence);
+    const result = new ArrayBuffer(bytes);
+    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, pack.handle);
+    gl.getBufferSubData(gl.PIXEL_PACK_BUFFER, 0, new Uint8Array(result));
+    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
+    // A lost context leaves the array as it was and raises nothing.
+    if (gl.isContextLost()) throw contextLost();
+    this.free.push(pack);
+    if (this.free.length > keptBuffers) gl.deleteBuffer(this.free.shift()!.handle);
+    return result;
+  }
+}
+
+/** Raw values as the typed array of a dtype. */
+export function fromRaw(raw: ArrayBuffer, dtype: DType, size: number): TypedArray {
+  if (dtype === "float32") return new Float32Array(raw, 0, size);
+  const words = new Int32Array(raw, 0, size);
+  if (dtype === "int32") return words;
+  const result = newArray(dtype, size);
+  result.set(words);
+  return result;
+}
+
+export function contextLost(): DeviceError {
+  return new DeviceError("the WebGL context was lost", {
+    device: "webgl",
+    hint: "open the device again, or give it a snapshotInterval so that it restores its buffers",
+  });
+}
+
+function nextTurn(eager: boolean): Promise<void> {
+  return new Promise((resolve) => {
+    if (!eager || typeof MessageChannel === "undefined") {
+      setTimeout(resolve, eager ? 0 : 1);
+      return;
+    }
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
+}

@@ -1,0 +1,174 @@
+/** Executes the draws of an executable: textures in and out, uniforms, bands of long draws. */
+
+import type { WebglExecutable } from "./executable.js";
+import type { Pass, TextureId } from "./pass.js";
+import type { Program, ProgramCache } from "./programs.js";
+import { formats, type TextureLayout } from "./storage.js";
+import type { Texture, TexturePool } from "./texture_pool.js";
+import type { WebglBuffer } from "./webgl.js";
+
+/** What a run works on. */
+interface Run {
+  readonly executable: WebglExecutable;
+  readonly leaves: readonly WebglBuffer[];
+  readonly scalars: readonly number[];
+}
+
+export class Runner {
+  /** One texel that points are drawn to where an index is out of range: [1, index, size of the axis, kernel]. */
+  private flag: Texture | undefined;
+  private flagRaised = false;
+  private scalarWords = new Int32Array(64);
+  private scalarFloats = new Float32Array(this.scalarWords.buffer);
+
+  constructor(
+    private readonly gl: WebGL2RenderingContext,
+    private readonly layout: TextureLayout,
+    private readonly pool: TexturePool,
+    private readonly programs: ProgramCache,
+    private readonly flopsPerDraw: number,
+  ) {}
+
+  run(executable: WebglExecutable, leaves: readonly WebglBuffer[], scalars: readonly number[]): void {
+    const run: Run = { executable, leaves, scalars };
+    const { temporaries } = executable;
+    for (const { step, shader, dies } of executable.steps) {
+      if (step.kind === "pass") this.draw(step.pass, shader!, run);
+      else this.replace(step.slot, step.by, run);
+      for (const id of dies) {
+        const texture = temporaries[id];
+        if (texture) this.pool.release(texture);
+        temporaries[id] = undefined;
+      }
+    }
+  }
+
+  /** The error flag's texture, if a pass may have raised it since it was last asked for. */
+  takeFlag(): Texture | undefined {
+    if (!this.flagRaised) return undefined;
+    this.flagRaised = false;
+    return this.flag;
+  }
+
+  clearFlag(): void {
+    const { gl } = this;
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.pool.framebuffer([this.flagTexture()]));
+    gl.clearBufferiv(gl.COLOR, 0, [0, 0, 0, 0]);
+  }
+
+  close(): void {
+    if (this.flag) this.pool.release(this.flag);
+    this.flag = undefined;
+  }
+
+  private flagTexture(): Texture {
+    if (this.flag === undefined) {
+      this.flag = this.pool.acquire(formats.rgba32i, 1);
+      this.clearFlag();
+    }
+    return this.flag;
+  }
+
+  private textureOf(id: TextureId, { executable, leaves }: Run): Texture {
+    if (id < executable.leafCount) return leaves[id].texture;
+    executable.temporaries[id] ??= this.pool.acquire(executable.formats[id], executable.texels[id]);
+    return executable.temporaries[id];
+  }
+
+  /** Puts another texture in the place of a slot's and frees the old one. */
+  private exchange(id: TextureId, texture: Texture, { executable, leaves }: Run): void {
+    if (id < executable.leafCount) {
+      this.pool.release(leaves[id].texture);
+      leaves[id].texture = texture;
+    } else {
+      const old = executable.temporaries[id];
+      if (old) this.pool.release(old);
+      executable.temporaries[id] = texture;
+    }
+  }
+
+  private replace(slot: TextureId, by: TextureId, run: Run): void {
+    const texture = this.textureOf(by, run);
+    run.executable.temporaries[by] = undefined;
+    this.exchange(slot, texture, run);
+  }
+
+  private draw(pass: Pass, shader: Program, run: Run): void {
+    const { gl, pool, programs } = this;
+    const { executable } = run;
+    programs.use(shader, pass.textures.length);
+    const inputs = pass.textures.map((id) => this.textureOf(id, run));
+    // What is sampled cannot be rendered to: such an output gets another texture.
+    const fresh: [TextureId, Texture][] = [];
+    const targets = pass.flag
+      ? [this.flagTexture()]
+      : pass.outputs.map((id) => {
+          const current = this.textureOf(id, run);
+          if (!inputs.includes(current)) return current;
+          const texture = pool.acquire(executable.formats[id], executable.texels[id]);
+          fresh.push([id, texture]);
+          return texture;
+        });
+    inputs.forEach((texture, unit) => {
+      gl.activeTexture(gl.TEXTURE0 + unit);
+      gl.bindTexture(gl.TEXTURE_2D, texture.handle);
+      gl.bindSampler(unit, null);
+    });
+    gl.bindFramebuffer(gl.FRAMEBUFFER, pool.framebuffer(targets));
+    this.setUniforms(pass, shader, run.scalars);
+    const { width, height } = pass.flag ? { width: 1, height: 1 } : this.layout.region(pass.texels);
+    gl.viewport(0, 0, width, height);
+    if (pass.points !== undefined) this.drawPoints(pass);
+    else this.drawBands(pass, width, height);
+    if (pass.flag) this.flagRaised = true;
+    for (const [id, texture] of fresh) this.exchange(id, texture, run);
+  }
+
+  private drawPoints({ points, flag }: Pass): void {
+    const { gl } = this;
+    if (!flag) {
+      gl.enable(gl.BLEND);
+      gl.blendEquation(gl.FUNC_ADD);
+      gl.blendFunc(gl.ONE, gl.ONE);
+    }
+    gl.drawArrays(gl.POINTS, 0, points!);
+    if (!flag) gl.disable(gl.BLEND);
+  }
+
+  private drawBands({ flops }: Pass, width: number, height: number): void {
+    const { gl } = this;
+    const along = height > 1 ? height : width;
+    const bands = Math.min(along, Math.ceil(flops / this.flopsPerDraw));
+    if (bands <= 1) {
+      gl.drawArrays(gl.TRIANGLES, 0, 3);
+      return;
+    }
+    gl.enable(gl.SCISSOR_TEST);
+    for (let band = 0; band < bands; band++) {
+      const from = Math.floor((band * along) / bands);
+      const length = Math.floor(((band + 1) * along) / bands) - from;
+      if (height > 1) gl.scissor(0, from, width, length);
+      else gl.scissor(from, 0, length, height);
+      gl.drawArrays(gl.TRIANGLES, 0, 3);
+      gl.flush();
+    }
+    gl.disable(gl.SCISSOR_TEST);
+  }
+
+  private setUniforms(pass: Pass, shader: Program, values: readonly number[]): void {
+    const { gl } = this;
+    if (shader.parameters && shader.holds !== pass) {
+      gl.uniform4iv(shader.parameters, pass.parameters);
+      shader.holds = pass;
+    }
+    if (shader.scalars && pass.scalars.length > 0) {
+      const { scalarWords, scalarFloats } = this;
+      const words = Math.ceil(pass.scalars.length / 4) * 4;
+      pass.scalars.forEach(({ index, integer }, i) => {
+        if (integer) scalarWords[i] = values[index];
+        else scalarFloats[i] = values[index];
+      });
+      gl.uniform4iv(shader.scalars, scalarWords, 0, words);
+    }
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * Assembles a fragment shader and the values of its uniforms side by side. Sizes, strides, offsets and constants become
+ * entries of one uniform array, so that calls of the same structure give the same text and share one program.
+ */
+import cover from "../../../glsl/cover.vert.glsl";
+import fetch from "../../../glsl/fetch.glsl";
+import select from "../../../glsl/select.glsl";
+import type { DType } from "../../tensor/dtype.js";
+import type { Pass, ScalarUse, TextureId } from "./pass.js";
+import { type FloatStorage, formatOf } from "./storage.js";
+
+/** What all shaders of a device have in common. */
+export interface ShaderTarget {
+  readonly floats: FloatStorage;
+  /** log2 of the texture width. */
+  readonly shift: number;
+  /** Render targets per draw. */
+  readonly drawBuffers: number;
+}
+
+/** The GLSL type in which four elements of a dtype are computed. */
+export function vectorOf(dtype: DType): "vec4" | "ivec4" {
+  return dtype === "float32" ? "vec4" : "ivec4";
+}
+
+export interface PassShape {
+  readonly name: string;
+  readonly texels: number;
+  readonly flops: number;
+}
+
+const bits = new DataView(new ArrayBuffer(4));
+
+function bitsOf(value: number): number {
+  bits.setFloat32(0, value);
+  return bits.getInt32(0);
+}
+
+export class ShaderBuilder {
+  private readonly values: number[] = [];
+  private readonly known = new Map<string, string>();
+  private readonly scalars: ScalarUse[] = [];
+  private readonly textures: TextureId[] = [];
+  private readonly outputs: TextureId[] = [];
+  private readonly chunks = new Set<string>([select]);
+  private readonly declarations: string[] = [];
+  private readonly statements: string[] = [];
+  private readonly stores: string[] = [];
+
+  constructor(readonly target: ShaderTarget) {}
+
+  /** A uniform int. */
+  int(value: number): string {
+    return this.parameter(value, `i${this.values.length}`);
+  }
+
+  /** A uniform int; equal values of equal meaning share one entry. The meaning must be part of the structure. */
+  shared(meaning: string, value: number): string {
+    return this.parameter(value, meaning);
+  }
+
+  /** A uniform float; any bits. */
+  float(value: number): string {
+    return `intBitsToFloat(${this.parameter(bitsOf(value), `f${this.values.length}`)})`;
+  }
+
+  /** Runtime scalar `index` of the Program. */
+  scalar(index: number, dtype: DType): string {
+    const integer = dtype !== "float32";
+    let at = this.scalars.findIndex((use) => use.index === index && use.integer === integer);
+    if (at < 0) at = this.scalars.push({ index, integer }) - 1;
+    const word = `s[${at >> 2}].${"xyzw"[at & 3]}`;
+    return integer ? word : `intBitsToFloat(${word})`;
+  }
+
+  /** The name of a sampler for a texture; one sampler per texture. */
+  texture(id: TextureId, dtype: DType): string {
+    let at = this.textures.indexOf(id);
+    if (at < 0) {
+      at = this.textures.push(id) - 1;
+      const sampler = dtype === "float32" ? "FLOAT_SAMPLER" : formatOf(dtype, this.target.floats).sampler;
+      this.declarations.push(`uniform highp ${sampler} t${at};`);
+    }
+    return `t${at}`;
+  }
+
+  get textureCount(): number {
+    return this.textures.length;
+  }
+
+  get outputCount(): number {
+    return this.outputs.length;
+  }
+
+  include(chunk: string): void {
+    this.chunks.add(chunk);
+  }
+
+  /** Adds statements to main. `t` is the number of the texel to compute, `e` that of its first element. */
+  add(...lines: string[]): void {
+    this.statements.push(...lines);
+  }
+
+  /** A new render target, to which main stores the vector `value` at its end. */
+  store(id: TextureId, dtype: DType, value: string): void {
+    const at = this.outputs.push(id) - 1;
+    const { output } = formatOf(dtype, this.target.floats);
+    const type = dtype === "float32" ? "FLOAT_OUTPUT" : output;
+    this.declarations.push(`layout(location = ${at}) out highp ${type} o${at};`);
+    this.stores.push(`o${at} = ${dtype === "float32" ? `fromFloats(${value})` : `${output}(${value})`};`);
+  }
+
+  build({ name, texels, flops }: PassShape): Pass {
+    return {
+      name,
+      vertex: cover,
+      fragment: this.text(`
+void main() {
+  int t = (int(gl_FragCoord.y) << WIDTH_SHIFT) + int(gl_FragCoord.x);
+  int e = t << 2;
+${indent([...this.statements, ...this.stores])}
+}
+`),
+      textures: this.textures,
+      outputs: this.outputs,
+      parameters: wholeVectors(this.values),
+      scalars: this.scalars,
+      texels,
+      flops,
+    };
+  }
+
+  private parameter(value: number, meaning: string): string {
+    const before = this.known.get(meaning);
+    if (before !== undefined) return before;
+    const at = this.values.push(value) - 1;
+    const name = `p[${at >> 2}].${"xyzw"[at & 3]}`;
+    this.known.set(meaning, name);
+    return name;
+  }
+
+  private text(main: string): string {
+    const arrays = [];
+    if (this.values.length > 0) arrays.push(`uniform ivec4 p[${Math.ceil(this.values.length / 4)}];`);
+    if (this.scalars.length > 0) arrays.push(`uniform ivec4 s[${Math.ceil(this.scalars.length / 4)}];`);
+    return [prelude(this.target), fetch, ...this.chunks, ...arrays, ...this.declarations, main].join("\n");
+  }
+}
+
+/** Version, precision and the constants of the device. */
+export function prelude({ shift, floats }: Pick<ShaderTarget, "shift" | "floats">): string {
+  return [
+    "#version 300 es",
+    "precision highp float;",
+    "precision highp int;",
+    "precision highp sampler2D;",
+    "precision highp isampler2D;",
+    "precision highp usampler2D;",
+    `#define WIDTH_SHIFT ${shift}`,
+    ...(floats === "rgba32ui" ? ["#define FLOAT_BITS"] : []),
+  ].join("\n");
+}
+
+function wholeVectors(values: readonly number[]): Int32Array {
+  const result = new Int32Array(Math.ceil(values.length / 4) * 4);
+  result.set(values);
+  return result;
+}
+
+function indent(lines: readonly string[]): string {
+  return lines.map((line) => `  ${line}`).join("\n");
+}

@@ -1,0 +1,137 @@
+/**
+ * How tensors lie in textures. Element i of a buffer is channel i & 3 of texel i >> 2, and texel t lies at column
+ * t & (width − 1) of row t >> log2(width), with one power of two `width` for all textures of a device: index arithmetic
+ * in shaders is shifts and masks, and strided views are plain integers. What fits into one row has a narrower texture.
+ */
+import type { DType, TypedArray } from "../../tensor/dtype.js";
+import { OutOfMemoryError } from "../../tensor/errors.js";
+
+/** How float32 is stored: as such, or as its bits where float textures cannot be rendered to. */
+export type FloatStorage = "rgba32f" | "rgba32ui";
+
+export type FormatName = "rgba32f" | "rgba32ui" | "rgba32i" | "rgba8i" | "rgba8ui";
+
+export interface Format {
+  readonly name: FormatName;
+  readonly internalFormat: number;
+  readonly format: number;
+  readonly type: number;
+  readonly bytesPerTexel: number;
+  /** The GLSL sampler type and the type of an output variable. */
+  readonly sampler: "sampler2D" | "isampler2D" | "usampler2D";
+  readonly output: "vec4" | "ivec4" | "uvec4";
+}
+
+/** Constants of WebGL2, so that formats need no context. */
+const RGBA = 0x1908;
+const RGBA_INTEGER = 0x8d99;
+const BYTE = 0x1400;
+const UNSIGNED_BYTE = 0x1401;
+const INT = 0x1404;
+const UNSIGNED_INT = 0x1405;
+const FLOAT = 0x1406;
+
+export const formats: Readonly<Record<FormatName, Format>> = {
+  rgba32f: format("rgba32f", 0x8814, RGBA, FLOAT, 16, "sampler2D", "vec4"),
+  rgba32ui: format("rgba32ui", 0x8d70, RGBA_INTEGER, UNSIGNED_INT, 16, "usampler2D", "uvec4"),
+  rgba32i: format("rgba32i", 0x8d82, RGBA_INTEGER, INT, 16, "isampler2D", "ivec4"),
+  rgba8i: format("rgba8i", 0x8d8e, RGBA_INTEGER, BYTE, 4, "isampler2D", "ivec4"),
+  rgba8ui: format("rgba8ui", 0x8d7c, RGBA_INTEGER, UNSIGNED_BYTE, 4, "usampler2D", "uvec4"),
+};
+
+function format(
+  name: FormatName,
+  internalFormat: number,
+  kind: number,
+  type: number,
+  bytesPerTexel: number,
+  sampler: Format["sampler"],
+  output: Format["output"],
+): Format {
+  return { name, internalFormat, format: kind, type, bytesPerTexel, sampler, output };
+}
+
+export function formatOf(dtype: DType, floats: FloatStorage): Format {
+  switch (dtype) {
+    case "float32":
+      return formats[floats];
+    case "int32":
+      return formats.rgba32i;
+    case "int8":
+      return formats.rgba8i;
+    default:
+      return formats.rgba8ui;
+  }
+}
+
+/** Elements per texel. */
+export const lanes = 4;
+
+/** Columns of textures with several rows; a power of two. 4096 × 4096 texels are 2^26 elements on the smallest phone. */
+const preferredWidth = 4096;
+/** Heights of folded textures are rounded up to one of this many steps per octave, so that the pool finds matches. */
+const stepsPerOctave = 4;
+
+export interface Extent {
+  readonly width: number;
+  readonly height: number;
+}
+
+export class TextureLayout {
+  readonly width: number;
+  readonly shift: number;
+  readonly maxHeight: number;
+
+  /** @param limit the device's largest texture extent. @param forced a smaller width, so that tests fold early. */
+  constructor(limit: number, forced?: number) {
+    const most = Math.min(limit, forced ?? preferredWidth);
+    this.shift = Math.max(0, Math.floor(Math.log2(most)));
+    this.width = 2 ** this.shift;
+    this.maxHeight = limit;
+  }
+
+  texels(size: number): number {
+    return Math.ceil(size / lanes);
+  }
+
+  /** Texels that a draw covers: exactly as many rows as needed. */
+  region(texels: number): Extent {
+    if (texels <= this.width) return { width: texels, height: 1 };
+    return { width: this.width, height: Math.ceil(texels / this.width) };
+  }
+
+  /**
+   * The texture for so many texels, rounded up so that similar sizes share textures.
+   * @throws OutOfMemoryError if it is larger than the device's textures can be.
+   */
+  extent(texels: number): Extent {
+    if (texels <= this.width) {
+      return { width: 2 ** Math.ceil(Math.log2(Math.max(texels, 1))), height: 1 };
+    }
+    const rows = Math.ceil(texels / this.width);
+    if (rows > this.maxHeight) {
+      const most = this.width * this.maxHeight * lanes;
+      throw new OutOfMemoryError(`a tensor of ${texels * lanes} elements does not fit a texture of ${most}`, {
+        device: "webgl",
+        hint: "split the tensor, use smaller batches, or open the wasm device",
+      });
+    }
+    const step = Math.max(1, 2 ** (Math.floor(Math.log2(rows)) - Math.log2(stepsPerOctave)));
+    return { width: this.width, height: Math.min(Math.ceil(rows / step) * step, this.maxHeight) };
+  }
+}
+
+/** The bytes of `data` as the texture's format wants them; float32 as bits where floats are stored so. */
+export function asTexels(
+  data: TypedArray,
+  dtype: DType,
+  { name }: Format,
+): Exclude<TypedArray, Float64Array> | Uint32Array {
+  if (dtype === "float32") {
+    const floats = data instanceof Float32Array ? data : Float32Array.from(data);
+    return name === "rgba32ui" ? new Uint32Array(floats.buffer, floats.byteOffset, floats.length) : floats;
+  }
+  if (dtype === "int32") return data instanceof Int32Array ? data : Int32Array.from(data);
+  if (dtype === "int8") return data instanceof Int8Array ? data : Int8Array.from(data);
+  return data instanceof Uint8Array ? data : Uint8Array.from(data);
+}

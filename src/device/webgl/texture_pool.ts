@@ -1,0 +1,149 @@
+/**
+ * Textures, kept for reuse by format and extent: making one costs up to a millisecond. Free textures beyond the byte
+ * budget are deleted, those unused for longest first. Framebuffers live as long as the textures they are made of.
+ */
+import { createFramebufferInfo, createTexture } from "twgl.js";
+import { OutOfMemoryError } from "../../tensor/errors.js";
+import type { Format, TextureLayout } from "./storage.js";
+
+export interface Texture {
+  readonly id: number;
+  readonly handle: WebGLTexture;
+  readonly format: Format;
+  readonly width: number;
+  readonly height: number;
+  readonly bytes: number;
+  /** Keys of the framebuffers that it is attached to. */
+  readonly framebuffers: Set<string>;
+}
+
+/** A texture this large asks the driver at once whether there was memory for it: the answer costs a round trip. */
+const checkedBytes = 16 * 1024 * 1024;
+
+export class TexturePool {
+  usedBytes = 0;
+  reservedBytes = 0;
+  peakBytes = 0;
+  /** Textures that exist. */
+  count = 0;
+  private nextId = 1;
+  private freeBytes = 0;
+  /** Free textures, the longest unused first. */
+  private readonly free = new Set<Texture>();
+  private readonly bins = new Map<string, Texture[]>();
+  private readonly framebuffers = new Map<string, WebGLFramebuffer>();
+
+  /**
+   * @param freeBudget most bytes kept in free textures. @param maximumBytes most bytes in all.
+   */
+  constructor(
+    private readonly gl: WebGL2RenderingContext,
+    private readonly layout: TextureLayout,
+    private readonly freeBudget: number,
+    private readonly maximumBytes: number,
+  ) {}
+
+  /** A texture for at least so many texels; what it holds is arbitrary. @throws OutOfMemoryError. */
+  acquire(format: Format, texels: number): Texture {
+    const { width, height } = this.layout.extent(texels);
+    const bin = this.bins.get(keyOf(format, width, height));
+    const found = bin?.pop();
+    if (found) {
+      this.free.delete(found);
+      this.freeBytes -= found.bytes;
+    }
+    const texture = found ?? this.make(format, width, height);
+    this.usedBytes += texture.bytes;
+    this.peakBytes = Math.max(this.peakBytes, this.usedBytes);
+    return texture;
+  }
+
+  release(texture: Texture): void {
+    this.usedBytes -= texture.bytes;
+    this.freeBytes += texture.bytes;
+    this.free.add(texture);
+    const key = keyOf(texture.format, texture.width, texture.height);
+    const bin = this.bins.get(key);
+    if (bin) bin.push(texture);
+    else this.bins.set(key, [texture]);
+    this.trim(this.freeBudget);
+  }
+
+  /** A framebuffer with these colour attachments, in this order. */
+  framebuffer(textures: readonly Texture[]): WebGLFramebuffer {
+    const key = textures.length === 1 ? `${textures[0].id}` : textures.map(({ id }) => id).join();
+    let framebuffer = this.framebuffers.get(key);
+    if (framebuffer === undefined) {
+      const [{ width, height }] = textures;
+      const attachments = textures.map(({ handle }) => ({ attachment: handle }));
+      framebuffer = createFramebufferInfo(this.gl, attachments, width, height)
+        .framebuffer as WebGLFramebuffer;
+      this.framebuffers.set(key, framebuffer);
+      for (const texture of textures) texture.framebuffers.add(key);
+    }
+    return framebuffer;
+  }
+
+  /** Deletes everything that exists. */
+  close(): void {
+    this.trim(0);
+  }
+
+  /** Deletes free textures until at most `bytes` are kept. */
+  private trim(bytes: number): void {
+    for (const texture of this.free) {
+      if (this.freeBytes <= bytes) return;
+      this.free.delete(texture);
+      const bin = this.bins.get(keyOf(texture.format, texture.width, texture.height))!;
+      bin.splice(bin.indexOf(texture), 1);
+      this.freeBytes -= texture.bytes;
+      this.destroy(texture);
+    }
+  }
+
+  private destroy(texture: Texture): void {
+    for (const key of texture.framebuffers) {
+      this.gl.deleteFramebuffer(this.framebuffers.get(key) ?? null);
+      this.framebuffers.delete(key);
+    }
+    this.gl.deleteTexture(texture.handle);
+    this.reservedBytes -= texture.bytes;
+    this.count--;
+  }
+
+  private make(format: Format, width: number, height: number): Texture {
+    const { gl } = this;
+    const bytes = width * height * format.bytesPerTexel;
+    if (this.reservedBytes + bytes > this.maximumBytes)
+      this.trim(Math.max(0, this.maximumBytes - this.usedBytes - bytes));
+    if (this.usedBytes + bytes > this.maximumBytes) throw this.outOfMemory(bytes);
+    const handle = createTexture(gl, {
+      width,
+      height,
+      internalFormat: format.internalFormat,
+      format: format.format,
+      type: format.type,
+      minMag: gl.NEAREST,
+      wrap: gl.CLAMP_TO_EDGE,
+      auto: false,
+    });
+    if (bytes >= checkedBytes && gl.getError() === gl.OUT_OF_MEMORY) {
+      gl.deleteTexture(handle);
+      throw this.outOfMemory(bytes);
+    }
+    this.reservedBytes += bytes;
+    this.count++;
+    return { id: this.nextId++, handle, format, width, height, bytes, framebuffers: new Set() };
+  }
+
+  private outOfMemory(bytes: number): OutOfMemoryError {
+    return new OutOfMemoryError(
+      `cannot make a texture of ${bytes} bytes; ${this.usedBytes} of at most ${this.maximumBytes} are in use`,
+      { device: "webgl", hint: "free tensors that are no longer needed, or use smaller batches" },
+    );
+  }
+}
+
+function keyOf({ name }: Format, width: number, height: number): string {
+  return `${name} ${width}×${height}`;
+}
