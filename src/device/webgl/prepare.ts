@@ -2,6 +2,7 @@
 import type { KernelCall, Program } from "../kernel.js";
 import { type Abilities, PassBuilder } from "./builder.js";
 import { prepareMap } from "./map.js";
+import { prepareReduce } from "./reduce.js";
 import type { ShaderTarget } from "./shader.js";
 
 export function preparePasses(program: Program, target: ShaderTarget, abilities: Abilities): PassBuilder {
@@ -14,6 +15,9 @@ function prepareCall(call: KernelCall, builder: PassBuilder): void {
   switch (call.kernel) {
     case "map":
       prepareMap(call, builder);
+      break;
+    case "reduce":
+      prepareReduce(call, builder);
       break;
     default:
       throw new Error(`webgl: ${call.kernel} is not there yet`);

@@ -102,11 +102,11 @@ export interface WalkNames {
   readonly inside: string | undefined;
 }
 
-/** Declares the indices of the texel's elements. */
-export function declareWalk(shader: ShaderBuilder, walk: Walk): WalkNames {
+/** Declares the indices of the texel's elements; `element` is the number of the first. */
+export function declareWalk(shader: ShaderBuilder, walk: Walk, element = "e"): WalkNames {
   const { extents, output, dense, full, quad, size } = walk;
   const type = quad ? "int" : "ivec4";
-  const own = quad ? "e" : "(e + ivec4(0, 1, 2, 3))";
+  const own = quad ? element : `(${element} + ivec4(0, 1, 2, 3))`;
   const from = full ? own : `${own} - ${shader.int(output.offset)}`;
   const indices = extents.map((_, d) => `i${d}`);
   shader.add(`${type} linear = ${from};`);

@@ -9,7 +9,7 @@ import { ProgramCache, type Program as ShaderProgram } from "./programs.js";
 import { contextLost, fromRaw, Readback } from "./readback.js";
 import { Runner } from "./runner.js";
 import type { ShaderTarget } from "./shader.js";
-import { asTexels, type FloatStorage, type Format, formatOf, TextureLayout } from "./storage.js";
+import { asTexels, type FloatStorage, formatOf, TextureLayout } from "./storage.js";
 import { type Texture, TexturePool } from "./texture_pool.js";
 
 export interface WebglOptions {
@@ -292,5 +292,3 @@ function indexError([, index, axisSize, kernel]: Int32Array): IndexError {
     device: "webgl",
   });
 }
-
-export type { Format };
