@@ -35,6 +35,12 @@ interface Use {
 /** More duplicates than this and a cheap node is stored after all. */
 const maxDuplicates = 4;
 
+/**
+ * Most assignments in one kernel: a parameter with its moments has four at most. Without a bound, parameters of rank 0
+ * would all be joined by a common factor, as gradient clipping has.
+ */
+const maxUpdates = 8;
+
 export interface FuseOptions {
   /** false materializes every node: the unfused Program that tests compare with. */
   readonly enabled: boolean;
@@ -210,6 +216,12 @@ function groupUpdates(graph: Graph): UpdateGroup[] {
     while (group[i] !== i) i = group[i];
     return i;
   };
+  const sizes = assignments.map(() => 1);
+  const join = (a: number, b: number): void => {
+    if (a === b || sizes[a] + sizes[b] > maxUpdates) return;
+    group[a] = b;
+    sizes[b] += sizes[a];
+  };
   const owner = new Map<number, number>();
   assignments.forEach(({ value }, i) => {
     const shape = nodes[value].shape;
@@ -222,7 +234,7 @@ function groupUpdates(graph: Graph): UpdateGroup[] {
       seen.add(id);
       const other = owner.get(id);
       if (other === undefined) owner.set(id, i);
-      else group[find(i)] = find(other);
+      else join(find(i), find(other));
       stack.push(...node.inputs);
     }
   });

@@ -208,7 +208,8 @@ const matmulOperation: Operation = (pick) => {
   const bias = pick.value((y) => isFloat(y) && y.rank === 1 && y.shape[0] === outputs);
   const tensor = ops.linear(x.tensor, other.tensor, bias?.tensor);
   const bound = x.bound * other.bound * k + (bias?.bound ?? 0);
-  return { tensor: pick.number(2) === 0 ? ops.relu(tensor) : tensor, bound };
+  const active = ops.relu(tensor);
+  return { tensor: [tensor, active, ops.sub(active, tensor)][pick.number(3)], bound: 2 * bound };
 };
 
 /** A convolution of images with a part of themselves, so that shapes always fit. */

@@ -1,10 +1,17 @@
 /**
  * What must hold for every Program, whatever it computes: operands lie inside their slots, temporaries are written
- * before they are read, live ones share no bytes, and a kernel overwrites what it reads only element by element.
+ * before they are read, live ones share no bytes, a kernel overwrites what it reads only element by element, and
+ * expressions keep to their limits.
  * Looks at the calls alone, not at the compiler's own idea of lifetimes.
  */
 import type { Device } from "../../src/device/device.js";
-import type { KernelCall, Operand, Program } from "../../src/device/kernel.js";
+import {
+  type KernelCall,
+  maxExpressionInputs,
+  maxExpressionInstructions,
+  type Operand,
+  type Program,
+} from "../../src/device/kernel.js";
 import { itemSize } from "../../src/tensor/dtype.js";
 import { sizeOf } from "../../src/tensor/shape.js";
 import { sameView, type View } from "../../src/tensor/view.js";
@@ -64,6 +71,10 @@ export function checkProgram(program: Program): void {
     };
     const { reads, writes } = operandsOf(call);
     if (writes.length === 0) fail("writes nothing");
+    if ("expression" in call) {
+      if (call.inputs.length > maxExpressionInputs) fail("reads too many operands");
+      if (call.expression.instructions.length > maxExpressionInstructions) fail("is too long");
+    }
     for (const operand of [...reads, ...writes]) {
       const { slot, dtype, view } = operand;
       if (slots[slot]?.dtype !== dtype) fail(`slot ${slot} is read or written as ${dtype}`);
