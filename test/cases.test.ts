@@ -1,11 +1,10 @@
 /** Every case on every device against the float64 reference: values, gradients and their shapes. */
 import { beforeAll, describe, expect, it } from "vitest";
 import * as ops from "../src/ops/index.js";
-import { leafShape } from "./cases/case.js";
 import { allCases, themes } from "./cases/index.js";
+import { compare } from "./compare.js";
 import { devices, reference } from "./devices.js";
 import { type Evaluated, evaluate } from "./evaluate.js";
-import { expectClose, tolerance } from "./tolerance.js";
 
 /** Exported by the ops, but not functions with a value of their own. */
 const notOps = ["Generator", "defaultGenerator", "manualSeed", "backward", "grad"];
@@ -46,24 +45,7 @@ for (const { label, device } of devices) {
         it(entry.name, async () => {
           const want = await expected(first + i);
           const got = device === reference ? want : await evaluate(entry, device);
-          expect(got.shape).toEqual(want.shape);
-          expect(got.dtype).toBe(want.dtype);
-          expect(got.output.length).toBe(want.shape.reduce((n, extent) => n * extent, 1));
-          const exact = got.dtype !== "float32";
-          expectClose("value", got.output, want.output, {
-            absolute: exact || device === reference ? 0 : tolerance(want.output, entry),
-            signedZero: entry.signedZero,
-            rounded: device !== reference && !exact,
-          });
-          got.gradients.forEach((gradient, k) => {
-            const right = want.gradients[k];
-            if (gradient === undefined || right === undefined) return;
-            expect(gradient.shape, `shape of gradient ${k}`).toEqual(leafShape(entry.inputs[k]));
-            expectClose(`gradient ${k}`, gradient.values, right.values, {
-              absolute: device === reference ? 0 : tolerance(right.values, entry),
-              rounded: device !== reference,
-            });
-          });
+          compare(entry, got, want, device === reference ? "exact" : "rounded");
         });
       });
     });

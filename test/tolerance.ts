@@ -1,5 +1,4 @@
 /** How far results may lie from the float64 reference, derived and not tuned. */
-import { expect } from "vitest";
 import type { TypedArray } from "../src/tensor/dtype.js";
 import type { Case } from "./cases/case.js";
 
@@ -36,20 +35,25 @@ interface Comparison {
   readonly rounded: boolean;
 }
 
-/** Equal patterns of NaN and infinities, and finite values within the bound. */
+/**
+ * Equal patterns of NaN and infinities, and finite values within the bound. Throws a plain Error, since pages of
+ * browsers compare too.
+ */
 export function expectClose(
   what: string,
   actual: TypedArray,
   expected: ArrayLike<number>,
   { absolute, signedZero = false, rounded }: Comparison,
 ): void {
-  expect(actual.length, `${what}: length`).toBe(expected.length);
+  if (actual.length !== expected.length) {
+    throw new Error(`${what}: ${actual.length} elements, expected ${expected.length}`);
+  }
   for (let i = 0; i < actual.length; i++) {
     const x = actual[i];
     const y = rounded ? Math.fround(expected[i]) : expected[i];
     const close = Number.isFinite(y) ? Math.abs(x - y) <= absolute : Object.is(x, y);
     if (close && !(signedZero && y === 0 && x === 0 && !Object.is(x, y))) continue;
-    expect.fail(`${what}: element ${i} is ${format(x)}, expected ${format(y)} ± ${absolute}`);
+    throw new Error(`${what}: element ${i} is ${format(x)}, expected ${format(y)} ± ${absolute}`);
   }
 }
 
