@@ -87,6 +87,8 @@ export function assign(target: Tensor, value: Tensor): void {
   }
   if (target.dtype !== value.dtype)
     throw new DTypeError(`${value.dtype} given for a ${target.dtype} tensor`, details);
+  // At once: the step that writes the value would fail for everything else that waits with it.
+  if (target.storage?.disposed) throw new StaleTensorError("the tensor was disposed", details);
   if (target.storage === undefined) {
     if (target.node === undefined) throw new StaleTensorError("the tensor was disposed", details);
     realize([target]);
