@@ -17,7 +17,7 @@ float moduloOf(float x, float y) {
     uint exponent = uy >> 23;
     rest = float(a) * (exponent > 23u ? uintBitsToFloat((exponent - 23u) << 23) : divisor / float(b));
   }
-  if (x < 0.0) rest = -rest;
+  if (floatBitsToUint(x) >= 0x80000000u) rest = -rest;
   if (rest != 0.0 && (rest < 0.0) != (y < 0.0)) rest += y;
   return rest;
 }

@@ -1,6 +1,7 @@
 /** Kernel calls to passes: hands each call to the file of its kernel. */
 import type { KernelCall, Program } from "../kernel.js";
 import { type Abilities, PassBuilder } from "./builder.js";
+import { prepareGather, prepareScatterAdd } from "./indexing.js";
 import { prepareMap } from "./map.js";
 import { prepareReduce } from "./reduce.js";
 import type { ShaderTarget } from "./shader.js";
@@ -18,6 +19,12 @@ function prepareCall(call: KernelCall, builder: PassBuilder): void {
       break;
     case "reduce":
       prepareReduce(call, builder);
+      break;
+    case "gather":
+      prepareGather(call, builder);
+      break;
+    case "scatterAdd":
+      prepareScatterAdd(call, builder);
       break;
     default:
       throw new Error(`webgl: ${call.kernel} is not there yet`);

@@ -130,6 +130,47 @@ ${indent([...this.statements, ...this.stores])}
     };
   }
 
+  /**
+   * A pass that draws `count` points of one texel. The statements added so far set gl_Position from gl_VertexID and
+   * `sent`, a value of type `vector` that becomes the colour.
+   */
+  buildPoints(
+    shape: PassShape,
+    count: number,
+    vector: "vec4" | "ivec4",
+    outputs: readonly TextureId[],
+  ): Pass {
+    const output = vector === "vec4" ? "FLOAT_OUTPUT" : "ivec4";
+    const colour = vector === "vec4" ? "fromFloats(sent)" : "sent";
+    const head = `#define FLOAT_OUTPUT ${formatOf("float32", this.target.floats).output}`;
+    const convert = this.target.floats === "rgba32ui" ? "floatBitsToUint(x)" : "(x)";
+    return {
+      name: shape.name,
+      vertex: this.text(`
+flat out highp ${vector} sent;
+void main() {
+  gl_PointSize = 1.0;
+${indent(this.statements)}
+}
+`),
+      fragment: [
+        prelude(this.target),
+        head,
+        `#define fromFloats(x) ${convert}`,
+        `flat in highp ${vector} sent;`,
+        `layout(location = 0) out highp ${output} o0;`,
+        `void main() { o0 = ${colour}; }`,
+      ].join("\n"),
+      textures: this.textures,
+      outputs,
+      parameters: wholeVectors(this.values),
+      scalars: this.scalars,
+      texels: shape.texels,
+      flops: shape.flops,
+      points: count,
+    };
+  }
+
   private parameter(value: number, meaning: string): string {
     const before = this.known.get(meaning);
     if (before !== undefined) return before;
