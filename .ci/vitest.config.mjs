@@ -1,5 +1,7 @@
 import { defineConfig } from "vitest/config";
 
+const freshDist = ".ci/fresh_dist.mjs";
+
 /** Shader files are strings, as esbuild makes them. */
 const shaders = {
   name: "glsl",
@@ -11,11 +13,28 @@ const shaders = {
 export default defineConfig({
   plugins: [shaders],
   test: {
-    include: ["test/**/*.test.ts"],
-    globalSetup: [".ci/fresh_dist.mjs"],
-    exclude: ["test/peers/**", "node_modules/**"],
-    testTimeout: 60_000,
     // Its main file is not a module.
     server: { deps: { inline: ["twgl.js"] } },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "node",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/browser/**", "test/peers/**", "node_modules/**"],
+          globalSetup: [freshDist],
+          testTimeout: 60_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "browser",
+          include: ["test/browser/*.test.ts"],
+          globalSetup: [freshDist, "test/browser/setup.ts"],
+          testTimeout: 120_000,
+        },
+      },
+    ],
   },
 });

@@ -35,14 +35,14 @@ const mesaEnvironment: Readonly<Record<string, string>> = {
 const protocolTimeout = 300_000;
 
 /**
- * Starts the browser that `find.ts` finds, headless. `CI` in the environment, or root, turns the sandbox off, which
+ * Starts `known`, by default the browser that `find.ts` finds, headless. `CI` in the environment, or root, turns the sandbox off, which
  * does not work there.
  *
  * @throws BrowserNotFoundError
  */
-export async function launchBrowser(driver: Driver): Promise<LaunchedBrowser> {
+export async function launchBrowser(driver: Driver, known?: FoundBrowser): Promise<LaunchedBrowser> {
   const { default: puppeteer } = await import("puppeteer");
-  const found = await (driver === "firefox" ? findFirefox() : findChromium());
+  const found = known ?? (await (driver === "firefox" ? findFirefox() : findChromium()));
   const { executablePath } = found;
   const common: LaunchOptions = { executablePath, headless: true, protocolTimeout };
   if (driver !== "firefox") {
