@@ -1,8 +1,11 @@
 /** Kernel calls to passes: hands each call to the file of its kernel. */
 import type { KernelCall, Program } from "../kernel.js";
 import { type Abilities, PassBuilder } from "./builder.js";
+import { prepareConv } from "./conv.js";
 import { prepareGather, prepareScatterAdd } from "./indexing.js";
 import { prepareMap } from "./map.js";
+import { prepareMatmul } from "./matmul.js";
+import { preparePool, preparePoolGrad } from "./pool.js";
 import { prepareReduce } from "./reduce.js";
 import type { ShaderTarget } from "./shader.js";
 
@@ -26,7 +29,19 @@ function prepareCall(call: KernelCall, builder: PassBuilder): void {
     case "scatterAdd":
       prepareScatterAdd(call, builder);
       break;
-    default:
-      throw new Error(`webgl: ${call.kernel} is not there yet`);
+    case "matmul":
+      prepareMatmul(call, builder);
+      break;
+    case "conv":
+    case "convGradInput":
+    case "convGradWeight":
+      prepareConv(call, builder);
+      break;
+    case "pool":
+      preparePool(call, builder);
+      break;
+    case "poolGrad":
+      preparePoolGrad(call, builder);
+      break;
   }
 }
