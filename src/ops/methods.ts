@@ -162,7 +162,9 @@ const valueMethods: Pick<
   },
   detach() {
     const value = currentValue(this);
-    if (value.storage === undefined) return detached(value);
+    // A captured function knows its arguments by their handles, so that it must not make other ones.
+    const captured = sessionOf(this.device).capture !== undefined;
+    if (value.storage === undefined || captured) return detached(this);
     return new Tensor(value.shape, value.dtype, value.device, { storage: value.storage });
   },
   clone() {

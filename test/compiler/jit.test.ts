@@ -28,6 +28,15 @@ for (const { label, device } of devices) {
       expect(await step(w).tolist()).toEqual([11, 22]);
     });
 
+    it("a detached argument is the argument of each call", async () => {
+      const step = jit((a: Tensor) => [a.detach().mul(2), a.detach()]);
+      for (const start of [1, 5]) {
+        const [twice, same] = step(values(start, start + 1));
+        expect(await twice.tolist()).toEqual([2 * start, 2 * start + 2]);
+        expect(await same.tolist()).toEqual([start, start + 1]);
+      }
+    });
+
     it("updates a captured tensor that is given as an argument as well", async () => {
       const w = values(1, 2);
       const step = jit((a: Tensor) => {
