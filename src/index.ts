@@ -31,6 +31,7 @@ export {
   openDevice,
 } from "./device/select.js";
 export type { WasmOptions } from "./device/wasm/wasm.js";
+export type { WebglOptions } from "./device/webgl/webgl.js";
 export * from "./ops/index.js";
 export { Tensor } from "./ops/methods.js";
 export type { DType, TypedArray } from "./tensor/dtype.js";

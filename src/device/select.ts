@@ -3,12 +3,14 @@ import { ArgumentError, DeviceError } from "../tensor/errors.js";
 import type { Device } from "./device.js";
 import { compareSpeed } from "./speed.js";
 import type { WasmOptions } from "./wasm/wasm.js";
+import type { WebglOptions } from "./webgl/webgl.js";
 
-export type DeviceName = "wasm" | "reference";
+export type DeviceName = "webgl" | "wasm" | "reference";
 export type DeviceChoice = DeviceName | "auto";
 
 export interface OpenOptions {
   readonly wasm?: WasmOptions;
+  readonly webgl?: WebglOptions;
   /** Called once with what was chosen and why each other one was not. */
   readonly onChoice?: (choice: Choice) => void;
 }
@@ -26,6 +28,7 @@ export interface Choice {
 
 /** Every device; code of those that are not opened is not loaded. */
 const openers: Readonly<Record<DeviceName, (options: OpenOptions) => Promise<Device>>> = {
+  webgl: async ({ webgl }) => (await import("./webgl/webgl.js")).openWebgl(webgl),
   wasm: async ({ wasm }) => (await import("./wasm/wasm.js")).openWasm(wasm),
   reference: async () => (await import("./reference/reference.js")).openReference(),
 };
@@ -33,7 +36,7 @@ const openers: Readonly<Record<DeviceName, (options: OpenOptions) => Promise<Dev
 export const deviceNames = Object.keys(openers) as readonly DeviceName[];
 
 /** Those that `auto` lets compete. */
-const contestants: readonly DeviceName[] = ["wasm"];
+const contestants: readonly DeviceName[] = ["webgl", "wasm"];
 /** Right, and slow: what is left if none of them works. */
 const lastResort: DeviceName = "reference";
 
