@@ -57,7 +57,7 @@ interface TrainOptions {
 }
 
 /** Without --epochs: about this many images are trained on in all, small sets seeing more epochs of them. */
-const sampleBudget = 120_000;
+const sampleBudget = 80_000;
 const minimumEpochs = 5;
 /** AdamW's decay; much larger than for big models because the training set is small. */
 const weightDecay = 0.01;
