@@ -1,9 +1,9 @@
 /**
- * Builds dist/: the wasm binaries (one per asconfig.json target), the ESM bundles and the type declarations.
- * `--wasm` builds only the binaries, `--bundles` only the bundles: all that the tests need.
+ * Builds dist/: the wasm binaries (one per asconfig.json target), the playground's page, the ESM bundles and the type
+ * declarations. `--wasm` builds only the binaries, `--playground --bundles` what else the tests need.
  */
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,7 +13,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, "dist");
 const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const require = createRequire(import.meta.url);
-const all = { wasm: buildBinaries, bundles: buildBundles, types: buildTypes };
+const all = { wasm: buildBinaries, playground: buildPlayground, bundles: buildBundles, types: buildTypes };
 const chosen = process.argv.slice(2).map((flag) => flag.replace(/^--/, ""));
 
 mkdirSync(dist, { recursive: true });
@@ -66,6 +66,42 @@ async function buildBundles() {
     if (file.endsWith(".js") && !built.has(file)) rmSync(join(dist, file));
   }
   chmodSync(join(dist, "cli.js"), 0o755);
+}
+
+/** The page and its worker, with all they need but the wasm binaries and the images. */
+async function buildPlayground() {
+  const directory = join(dist, "playground");
+  rmSync(directory, { recursive: true, force: true });
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: ["index.html", "page.css", "page.ts", "worker.ts"].map((file) => `src/playground/${file}`),
+    outdir: "dist/playground",
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "browser",
+    external: ["node:*"],
+    loader: { ".glsl": "text", ".html": "copy" },
+    target: "es2022",
+    minify: true,
+    define: { WATTGRAD_BUNDLED: "true" },
+    ignoreAnnotations: true,
+    metafile: true,
+    logLevel: "warning",
+  });
+  writeFileSync(join(directory, "licenses.txt"), licenses(Object.keys(metafile.inputs)));
+}
+
+/** The licences of the packages whose files were bundled, as they ask for. */
+function licenses(inputs) {
+  const names = inputs.flatMap((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? []);
+  return [...new Set(names)]
+    .map((name) => {
+      const folder = join(root, "node_modules", name);
+      const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+      return `${name}\n\n${readFileSync(join(folder, file), "utf8")}`;
+    })
+    .join("\n\n");
 }
 
 function buildTypes() {

@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import { evalCommand } from "./commands/eval.js";
 import { infoCommand } from "./commands/info.js";
+import { playgroundCommand } from "./commands/playground.js";
 import { trainCommand } from "./commands/train.js";
 import { exitCodeHelp, exitCodes, InterruptedError, lineOf, UsageError } from "./exit.js";
 import { packageVersion } from "./package.js";
@@ -12,7 +13,8 @@ Examples:
   wattgrad train                            train a small CNN on the shipped MNIST images
   wattgrad train --data mnist --out cnn.safetensors
   wattgrad eval models/mnist-cnn.safetensors
-  wattgrad info`;
+  wattgrad info
+  wattgrad playground --open`;
 
 function program(): Command {
   const root = new Command("wattgrad")
@@ -22,7 +24,7 @@ function program(): Command {
     // Errors are thrown, and printed below as one line.
     .exitOverride()
     .configureOutput({ outputError: () => {} });
-  for (const command of [trainCommand(), evalCommand(), infoCommand()]) {
+  for (const command of [trainCommand(), evalCommand(), infoCommand(), playgroundCommand()]) {
     root.addCommand(command.copyInheritedSettings(root).addHelpText("after", exitCodeHelp));
   }
   return root;

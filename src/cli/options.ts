@@ -28,6 +28,17 @@ export function integerFrom(minimum: number): (text: string) => number {
   };
 }
 
+const largestPort = 65535;
+
+/** Ports; 0 stands for any that is free. */
+export function portNumber(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > largestPort) {
+    throw new InvalidArgumentError(`It must be a whole number from 0 to ${largestPort}.`);
+  }
+  return value;
+}
+
 /** Numbers above 0. */
 export function positiveNumber(text: string): number {
   const value = Number(text);

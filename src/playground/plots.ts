@@ -1,0 +1,182 @@
+/** The live plots, drawn by uPlot: loss on a logarithmic scale, accuracy in percent, over the images seen. */
+import uPlot from "uplot";
+import { Curve } from "./curve.js";
+import type { Progress, TestScores } from "./messages.js";
+
+/** About one point per pixel of a wide plot. */
+const capacity = 600;
+/** The first part of a run decides nothing about the range of the accuracies shown. */
+const ignoredShare = 0.15;
+const lowestLoss = 1e-4;
+
+/** A device that took over, and after how many images. */
+interface Switch {
+  readonly images: number;
+  readonly name: string;
+}
+
+export class Plots {
+  readonly #loss = new Curve(2, capacity);
+  readonly #accuracy = new Curve(2, capacity);
+  readonly #plots: readonly uPlot[];
+  #switches: Switch[] = [];
+  #scheduled = false;
+
+  constructor(lossElement: HTMLElement, accuracyElement: HTMLElement) {
+    this.#plots = [
+      this.#plot(lossElement, this.#loss, {
+        distr: 3,
+        range: (_, low, high) => [Math.max(lowestLoss, (low || 1) / 1.3), (high || 3) * 1.3],
+        axis: (value) => (value === null ? "" : String(Number(value.toPrecision(3)))),
+        legend: (value) => value.toFixed(3),
+      }),
+      this.#plot(accuracyElement, this.#accuracy, {
+        distr: 1,
+        range: () => [lowestShown(this.#accuracy), 100],
+        axis: (value) => String(value),
+        legend: (value) => `${value.toFixed(1)} %`,
+      }),
+    ];
+    const repaint = () => this.#draw();
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  }
+
+  addProgress({ images, loss, accuracy }: Progress): void {
+    this.#loss.add(images, [loss, null]);
+    this.#accuracy.add(images, [100 * accuracy, null]);
+    this.#draw();
+  }
+
+  addTest({ images, loss, accuracy }: TestScores): void {
+    this.#loss.add(images, [null, loss]);
+    this.#accuracy.add(images, [null, 100 * accuracy]);
+    this.#draw();
+  }
+
+  /** Marks where another device went on. */
+  addSwitch(images: number, name: string): void {
+    if (this.#switches.at(-1)?.name === name) return;
+    this.#switches = [...this.#switches.filter((other) => other.images < images), { images, name }];
+    this.#draw();
+  }
+
+  clear(): void {
+    this.#loss.clear();
+    this.#accuracy.clear();
+    this.#switches = this.#switches.slice(-1).map(({ name }) => ({ images: 0, name }));
+    this.#draw();
+  }
+
+  /** Once per frame at most. */
+  #draw(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    requestAnimationFrame(() => {
+      this.#scheduled = false;
+      this.#plots[0].setData(this.#loss.data);
+      this.#plots[1].setData(this.#accuracy.data);
+    });
+  }
+
+  #plot(element: HTMLElement, curve: Curve, y: VerticalScale): uPlot {
+    const axis: uPlot.Axis = {
+      stroke: () => color("--muted"),
+      font: axisFont,
+      grid: { stroke: () => color("--line"), width: 1 },
+      ticks: { show: false },
+    };
+    const show = (_: uPlot, value: number | null) => (value === null ? "–" : y.legend(value));
+    const plot = new uPlot(
+      {
+        ...sizeOf(element),
+        scales: {
+          x: { time: false, range: (_, _low, high) => [0, Math.max(high ?? 0, 1000)] },
+          y: { distr: y.distr, range: y.range },
+        },
+        axes: [
+          { ...axis, size: 30, values: (_, splits) => splits.map(thousands) },
+          { ...axis, size: 46, values: (_, splits) => splits.map(y.axis) },
+        ],
+        series: [
+          { label: "images", value: (_, value: number | null) => (value === null ? "–" : thousands(value)) },
+          {
+            label: "training",
+            stroke: () => color("--training"),
+            width: 1.5,
+            spanGaps: true,
+            points: { show: false },
+            value: show,
+          },
+          {
+            label: "test",
+            stroke: () => color("--test"),
+            width: 2,
+            spanGaps: true,
+            points: { show: true, size: 5, fill: () => color("--test") },
+            value: show,
+          },
+        ],
+        cursor: { drag: { x: false, y: false }, points: { size: 7 } },
+        hooks: { draw: [(self) => this.#drawSwitches(self)] },
+      },
+      curve.data,
+      element,
+    );
+    new ResizeObserver(() => plot.setSize(sizeOf(element))).observe(element);
+    return plot;
+  }
+
+  /** A dashed line with the name of the device that went on from there. */
+  #drawSwitches({ ctx, bbox, valToPos }: uPlot): void {
+    if (this.#switches.length < 2) return;
+    ctx.save();
+    ctx.strokeStyle = ctx.fillStyle = color("--muted");
+    ctx.lineWidth = devicePixelRatio;
+    ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
+    ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+    ctx.textAlign = "left";
+    for (const { images, name } of this.#switches) {
+      const x = Math.round(valToPos(images, "x", true));
+      if (images > 0) {
+        ctx.beginPath();
+        ctx.moveTo(x, bbox.top);
+        ctx.lineTo(x, bbox.top + bbox.height);
+        ctx.stroke();
+      }
+      ctx.fillText(name, x + 5 * devicePixelRatio, bbox.top + 12 * devicePixelRatio);
+    }
+    ctx.restore();
+  }
+}
+
+interface VerticalScale {
+  /** uPlot's numbers: 1 linear, 3 logarithmic. */
+  readonly distr: 1 | 3;
+  readonly range: (plot: uPlot, low: number, high: number) => [number, number];
+  readonly axis: (value: number | null) => string;
+  readonly legend: (value: number) => string;
+}
+
+const axisFont = "12px system-ui, sans-serif";
+/** Height of uPlot's legend under the plot. */
+const legendHeight = 32;
+
+function sizeOf(element: HTMLElement): { width: number; height: number } {
+  return { width: element.clientWidth, height: element.clientHeight - legendHeight };
+}
+
+function color(variable: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(variable);
+}
+
+function thousands(value: number): string {
+  return value >= 1000 ? `${Number((value / 1000).toPrecision(4))}k` : String(value);
+}
+
+/** A lower end that leaves room for the part of the curve that is still moving, in steps of 10. */
+function lowestShown(curve: Curve): number {
+  const [x, ...series] = curve.data;
+  const from = Math.floor(x.length * ignoredShare);
+  const values = series.flatMap((list) => list.slice(from)).filter((value) => value !== null);
+  return values.length === 0 ? 0 : Math.min(90, Math.max(0, 10 * Math.floor(Math.min(...values) / 10)));
+}
