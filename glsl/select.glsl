@@ -1,6 +1,8 @@
-// Choices that no driver turns into arithmetic, and NaN by its bits: compilers may assume that floats are numbers.
+// Choices by bits: where a condition and a conditional expression of floats meet, drivers make max and min of them, which
+// lose NaN. And NaN itself by its bits, as compilers may assume that floats are numbers.
 vec4 select(bvec4 condition, vec4 a, vec4 b) {
-  return vec4(condition.x ? a.x : b.x, condition.y ? a.y : b.y, condition.z ? a.z : b.z, condition.w ? a.w : b.w);
+  ivec4 mask = -ivec4(condition);
+  return intBitsToFloat((floatBitsToInt(a) & mask) | (floatBitsToInt(b) & ~mask));
 }
 
 ivec4 select(bvec4 condition, ivec4 a, ivec4 b) {
