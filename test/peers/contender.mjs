@@ -43,23 +43,3 @@ export async function serve(create) {
     }
   }
 }
-
-/** A weight [rows, columns] transposed: libraries that multiply x · w want [in, out]. */
-export function transposed({ shape: [rows, columns], data }) {
-  const result = new Float32Array(data.length);
-  for (let i = 0; i < rows; i++)
-    for (let j = 0; j < columns; j++) result[j * rows + i] = data[i * columns + j];
-  return { shape: [columns, rows], data: result };
-}
-
-/** int32 values as rows of a one-hot matrix. */
-export function oneHot(values, depth) {
-  const result = new Float32Array(values.length * depth);
-  values.forEach((value, i) => {
-    result[i * depth + value] = 1;
-  });
-  return { shape: [values.length, depth], data: result };
-}
-
-/** Whether a parameter is the weight of a linear layer (and not an embedding's or a convolution's). */
-export const isLinear = (name, { shape }) => shape.length === 2 && !/^(tok|pos)\./.test(name);

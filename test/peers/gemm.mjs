@@ -55,7 +55,7 @@ const libraries = {
     const feeds = { A: new ort.Tensor("float32", a, [m, k]), B: new ort.Tensor("float32", b, [k, n]) };
     return {
       run: () => session.run(feeds),
-      result: async () => (await session.run(feeds)).C.data,
+      result: async () => (await session.run(feeds)).Y.data,
       close: () => session.release(),
     };
   },

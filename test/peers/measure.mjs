@@ -5,29 +5,41 @@ export const median = (values) => [...values].sort((a, b) => a - b)[values.lengt
 
 /**
  * Runs each contender's `run` (maybe async) in turns: `rounds` times each for about `milliseconds`, after a warm-up.
+ * `finish`, for those whose `run` only enqueues, waits at the end of a turn until all is done.
  * `limit`, in milliseconds, ends a slow contender's turns early: it keeps the rounds that it has by then (one at least).
  * @returns per contender { name, median, best, rounds }, in milliseconds per run.
  */
 export async function pair(contenders, { rounds = 9, milliseconds = 200, limit = Infinity } = {}) {
   const states = [];
-  for (const { name, run } of contenders) {
+  for (const { name, run, finish = () => {} } of contenders) {
     const begin = performance.now();
     await run();
+    await finish();
     let once = performance.now() - begin;
     if (once < limit / 4) {
       await run();
+      await finish();
       const start = performance.now();
       await run();
+      await finish();
       once = performance.now() - start;
     }
     const repeats = Math.max(1, Math.min(2000, Math.round(milliseconds / Math.max(0.01, once))));
-    states.push({ name, run, repeats, times: once >= limit ? [once] : [], used: performance.now() - begin });
+    states.push({
+      name,
+      run,
+      finish,
+      repeats,
+      times: once >= limit ? [once] : [],
+      used: performance.now() - begin,
+    });
   }
   for (let round = 0; round < rounds; round++) {
     for (const state of states) {
       if (state.used >= limit && state.times.length > 0) continue;
       const start = performance.now();
       for (let i = 0; i < state.repeats; i++) await state.run();
+      await state.finish();
       const time = performance.now() - start;
       state.used += time;
       state.times.push(time / state.repeats);

@@ -1,4 +1,4 @@
-/** Just enough of the ONNX protobuf encoding to write a one-node MatMul model. */
+/** Just enough of the ONNX protobuf encoding to write models of one node. */
 
 function varint(value) {
   const bytes = [];
@@ -20,15 +20,38 @@ function valueInfo(name, shape) {
   return [...text(1, name), ...bytes(2, bytes(1, tensorType))];
 }
 
-/** C[m, n] = A[m, k] · B[k, n], float32, opset 13. */
-export function matmulModel(m, k, n) {
-  const node = [...text(1, "A"), ...text(1, "B"), ...text(2, "C"), ...text(4, "MatMul")];
+/** A model of one node; `inputs` is the shapes of its inputs by name, `output` the shape of its output Y. */
+function singleNodeModel(operator, inputs, output, attributes = []) {
+  const node = [
+    ...Object.keys(inputs).flatMap((name) => text(1, name)),
+    ...text(2, "Y"),
+    ...text(4, operator),
+    ...attributes.flatMap((attribute) => bytes(5, attribute)),
+  ];
   const graph = [
     ...bytes(1, node),
-    ...text(2, "gemm"),
-    ...bytes(11, valueInfo("A", [m, k])),
-    ...bytes(11, valueInfo("B", [k, n])),
-    ...bytes(12, valueInfo("C", [m, n])),
+    ...text(2, operator),
+    ...Object.entries(inputs).flatMap(([name, shape]) => bytes(11, valueInfo(name, shape))),
+    ...bytes(12, valueInfo("Y", output)),
   ];
   return new Uint8Array([...number(1, 8), ...bytes(7, graph), ...bytes(8, number(2, 13))]);
 }
+
+/** An attribute that is a list of integers (AttributeProto.type 7). */
+const integers = (name, values) => [
+  ...text(1, name),
+  ...values.flatMap((value) => number(8, value)),
+  ...number(20, 7),
+];
+
+/** Y[m, n] = A[m, k] · B[k, n], float32, opset 13. */
+export const matmulModel = (m, k, n) => singleNodeModel("MatMul", { A: [m, k], B: [k, n] }, [m, n]);
+
+/** Y[n, o, h, w] = 3 × 3 convolution of X[n, c, h, w] with W[o, c, 3, 3], padding 1, float32, opset 13. */
+export const convModel = (n, c, h, w, o) =>
+  singleNodeModel(
+    "Conv",
+    { X: [n, c, h, w], W: [o, c, 3, 3] },
+    [n, o, h, w],
+    [integers("kernel_shape", [3, 3]), integers("pads", [1, 1, 1, 1])],
+  );

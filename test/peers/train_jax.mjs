@@ -1,5 +1,6 @@
 /** jax-js's side of train.mjs: the whole step, Adam included, in one jit. Variant: "one-hot" (embedding), "products" (attention), both or none. */
-import { isLinear, oneHot, serve, transposed } from "./contender.mjs";
+import { serve } from "./contender.mjs";
+import { isLinear, oneHot, transposed } from "./layouts.mjs";
 import { openJax } from "./peers.mjs";
 import { learningRate } from "./workloads.mjs";
 
