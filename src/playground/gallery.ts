@@ -27,7 +27,7 @@ function newTile(): HTMLLIElement {
   const tile = document.createElement("li");
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = imageSize;
-  tile.append(canvas, document.createElement("b"), document.createElement("span"));
+  tile.append(canvas, ...["b", "span", "i"].map((name) => document.createElement(name)));
   return tile;
 }
 
@@ -39,5 +39,6 @@ function fill(tile: HTMLLIElement, { pixels, label, predicted, probability }: Sa
   const context = tile.querySelector("canvas")!.getContext("2d")!;
   context.putImageData(greyImage(pixels), 0, 0);
   tile.querySelector("b")!.textContent = right ? `${predicted} ✓` : `${predicted} ✗`;
-  tile.querySelector("span")!.textContent = right ? percent : `${percent}, is ${label}`;
+  tile.querySelector("span")!.textContent = percent;
+  tile.querySelector("i")!.textContent = right ? "" : String(label);
 }

@@ -2,8 +2,11 @@
 import type { StepRecord } from "../train/index.js";
 import type { Progress } from "./messages.js";
 
-/** Often enough to look live, seldom enough that drawing the plots costs the page nothing. */
+/** Milliseconds: often enough to look live, seldom enough that drawing the plots costs the page nothing. */
 const interval = 250;
+/** Fewer images make a noisy point; a slow device makes one after `patience` milliseconds. */
+const imagesPerPoint = 512;
+const patience = 2000;
 
 export class Meter {
   /** Since the model was new. */
@@ -36,14 +39,15 @@ export class Meter {
     this.#loss += loss * samples;
     this.#correct += metrics.accuracy * samples;
     const now = performance.now();
-    if (now - this.#last < interval) return;
+    const elapsed = now - this.#last;
+    if (elapsed < interval || (this.#samples < imagesPerPoint && elapsed < patience)) return;
     this.#tell({
       images: this.images,
       step: this.step,
       epochs: this.images / this.#trainImages,
       loss: this.#loss / this.#samples,
       accuracy: this.#correct / this.#samples,
-      imagesPerSecond: this.#samples / ((now - this.#last) / 1000),
+      imagesPerSecond: this.#samples / (elapsed / 1000),
     });
     this.begin();
   }

@@ -99,7 +99,8 @@ export class Pad {
   #look(): void {
     const { pad, seen } = this.#elements;
     const { data } = this.#context.getImageData(0, 0, pad.width, pad.height);
-    const ink = Uint8Array.from({ length: pad.width * pad.height }, (_, i) => data[4 * i + 3]);
+    const ink = new Uint8Array(pad.width * pad.height);
+    for (let i = 0; i < ink.length; i++) ink[i] = data[4 * i + 3];
     this.#pixels = centredDigit(ink, pad.width, pad.height);
     if (this.#pixels === undefined) return;
     seen.getContext("2d")!.putImageData(greyImage(this.#pixels), 0, 0);

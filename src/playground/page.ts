@@ -59,8 +59,8 @@ const receivers: { readonly [K in Report["kind"]]: (report: Extract<Report, { ki
   devices: ({ devices }) => showDevices(devices),
   device: showDevice,
   model({ parameters, trainImages }) {
-    setText("model-text", `${count(parameters)} parameters learn`);
-    setText("progress-text", `an epoch has ${count(trainImages)} images`);
+    setText("model-text", `${count(parameters)} parameters`);
+    setText("progress-text", `of ${count(trainImages)} images each`);
   },
   progress({ progress }) {
     showProgress(progress);
@@ -105,22 +105,30 @@ function showDevice({
   images,
 }: Extract<Report, { kind: "device" }>): void {
   device.value = choice;
-  const others = rejected.map((other) => `${other.name}: ${other.reason}`).join("; ");
-  setText("device-text", `Runs on ${description}.${others && ` Not taken: ${others}.`}`);
+  setText("device-text", `Runs on ${description}.`);
+  element("rejected").hidden = rejected.length === 0;
+  element("reasons").replaceChildren(
+    ...rejected.map((other) => {
+      const item = document.createElement("li");
+      item.textContent = `${deviceTitles[other.name] ?? other.name}: ${other.reason}`;
+      return item;
+    }),
+  );
   plots.addSwitch(images, name);
+  setText("speed", "–");
   hideError();
 }
 
-function showProgress({ images, epochs, loss, imagesPerSecond, step }: Progress): void {
+function showProgress({ images, epochs, loss, imagesPerSecond }: Progress): void {
   setText("loss", loss.toFixed(loss < 0.1 ? 4 : 3));
   setText("speed", count(Math.round(imagesPerSecond)));
-  setText("epochs", `${epochs.toFixed(1)} epochs`);
-  setText("progress-text", `${count(images)} images in ${count(step)} steps`);
+  setText("epochs", epochs.toFixed(1));
+  setText("progress-text", `${count(images)} images seen`);
 }
 
 function showTest({ accuracy, count: images }: TestScores): void {
   setText("test-accuracy", `${(100 * accuracy).toFixed(1)} %`);
-  setText("test-text", `of ${count(images)} images not trained on`);
+  setText("test-text", `of ${count(images)} new images`);
 }
 
 function showSamples({
@@ -135,7 +143,7 @@ function showSamples({
   }
   setText(
     "gallery-text",
-    `The network was not trained on these; it gets ${count(mistakes)} of ${count(images)} wrong.`,
+    `The network was not trained on these. It gets ${count(mistakes)} of ${count(images)} wrong; the corner of such an image shows what is right.`,
   );
 }
 

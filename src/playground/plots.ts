@@ -27,6 +27,7 @@ export class Plots {
       this.#plot(lossElement, this.#loss, {
         distr: 3,
         range: (_, low, high) => [Math.max(lowestLoss, (low || 1) / 1.3), (high || 3) * 1.3],
+        splits: roundNumbers,
         axis: (value) => (value === null ? "" : String(Number(value.toPrecision(3)))),
         legend: (value) => value.toFixed(3),
       }),
@@ -37,8 +38,10 @@ export class Plots {
         legend: (value) => `${value.toFixed(1)} %`,
       }),
     ];
-    const repaint = () => this.#draw();
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      colors.clear();
+      this.#draw();
+    });
   }
 
   addProgress({ images, loss, accuracy }: Progress): void {
@@ -73,8 +76,10 @@ export class Plots {
     this.#scheduled = true;
     requestAnimationFrame(() => {
       this.#scheduled = false;
-      this.#plots[0].setData(this.#loss.data);
-      this.#plots[1].setData(this.#accuracy.data);
+      [this.#loss, this.#accuracy].forEach(({ data }, i) => {
+        this.#plots[i].setData(data);
+        if (this.#plots[i].cursor.idx == null) this.#plots[i].setLegend({ idx: data[0].length - 1 });
+      });
     });
   }
 
@@ -85,7 +90,13 @@ export class Plots {
       grid: { stroke: () => color("--line"), width: 1 },
       ticks: { show: false },
     };
-    const show = (_: uPlot, value: number | null) => (value === null ? "–" : y.legend(value));
+    // Both series have their own points: the last value up to the cursor counts.
+    const show = (plot: uPlot, _: number | null, series: number, index: number | null) => {
+      const list = plot.data[series];
+      for (let i = index ?? -1; i >= 0; i--)
+        if (typeof list[i] === "number") return y.legend(list[i] as number);
+      return "–";
+    };
     const plot = new uPlot(
       {
         ...sizeOf(element),
@@ -95,7 +106,15 @@ export class Plots {
         },
         axes: [
           { ...axis, size: 30, values: (_, splits) => splits.map(thousands) },
-          { ...axis, size: 46, values: (_, splits) => splits.map(y.axis) },
+          {
+            ...axis,
+            size: 46,
+            values: (_, splits) => splits.map(y.axis),
+            ...(y.splits && {
+              splits: (_plot, _axis, low, high) => y.splits!(low, high),
+              filter: (_, all) => all,
+            }),
+          },
         ],
         series: [
           { label: "images", value: (_, value: number | null) => (value === null ? "–" : thousands(value)) },
@@ -116,6 +135,7 @@ export class Plots {
             value: show,
           },
         ],
+        legend: { markers: { fill: (_, series) => color(series === 1 ? "--training" : "--test") } },
         cursor: { drag: { x: false, y: false }, points: { size: 7 } },
         hooks: { draw: [(self) => this.#drawSwitches(self)] },
       },
@@ -134,7 +154,7 @@ export class Plots {
     ctx.lineWidth = devicePixelRatio;
     ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
     ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-    ctx.textAlign = "left";
+    const gap = 5 * devicePixelRatio;
     for (const { images, name } of this.#switches) {
       const x = Math.round(valToPos(images, "x", true));
       if (images > 0) {
@@ -143,7 +163,10 @@ export class Plots {
         ctx.lineTo(x, bbox.top + bbox.height);
         ctx.stroke();
       }
-      ctx.fillText(name, x + 5 * devicePixelRatio, bbox.top + 12 * devicePixelRatio);
+      // Before the line where there is no room behind it.
+      const isLate = x + ctx.measureText(name).width + 2 * gap > bbox.left + bbox.width;
+      ctx.textAlign = isLate ? "right" : "left";
+      ctx.fillText(name, isLate ? x - gap : x + gap, bbox.top + 12 * devicePixelRatio);
     }
     ctx.restore();
   }
@@ -153,6 +176,8 @@ interface VerticalScale {
   /** uPlot's numbers: 1 linear, 3 logarithmic. */
   readonly distr: 1 | 3;
   readonly range: (plot: uPlot, low: number, high: number) => [number, number];
+  /** Where the labels are; default uPlot's choice. */
+  readonly splits?: (low: number, high: number) => number[];
   readonly axis: (value: number | null) => string;
   readonly legend: (value: number) => string;
 }
@@ -165,12 +190,35 @@ function sizeOf(element: HTMLElement): { width: number; height: number } {
   return { width: element.clientWidth, height: element.clientHeight - legendHeight };
 }
 
+/** Asking the page for a colour makes it bring all its styles up to date. */
+const colors = new Map<string, string>();
+
 function color(variable: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(variable);
+  let value = colors.get(variable);
+  if (value === undefined) {
+    value = getComputedStyle(document.documentElement).getPropertyValue(variable);
+    colors.set(variable, value);
+  }
+  return value;
 }
 
 function thousands(value: number): string {
   return value >= 1000 ? `${Number((value / 1000).toPrecision(4))}k` : String(value);
+}
+
+/**
+ * 1, 2 and 5 times the powers of ten from `low` to `high`. uPlot's own choice for logarithmic scales never ends where
+ * `low` is not a round number.
+ */
+function roundNumbers(low: number, high: number): number[] {
+  const numbers: number[] = [];
+  for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; power++) {
+    for (const digit of [1, 2, 5]) {
+      const value = Number(`${digit}e${power}`);
+      if (value >= low && value <= high) numbers.push(value);
+    }
+  }
+  return numbers;
 }
 
 /** A lower end that leaves room for the part of the curve that is still moving, in steps of 10. */
