@@ -64,6 +64,13 @@ export class DeviceError extends WattgradError {
   }
 }
 
+/** The device was lost, and with it a value that no snapshot holds. */
+export class DeviceLostError extends WattgradError {
+  constructor(message: string, details?: ErrorDetails) {
+    super("DEVICE_LOST", message, details);
+  }
+}
+
 /** The device cannot provide the memory asked for; everything that was live before still is. */
 export class OutOfMemoryError extends WattgradError {
   constructor(message: string, details?: ErrorDetails) {

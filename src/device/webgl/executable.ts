@@ -2,14 +2,12 @@
 import type { Executable, Program } from "../device.js";
 import type { PassBuilder, Step } from "./builder.js";
 import type { TextureId } from "./pass.js";
-import type { Program as ShaderProgram } from "./programs.js";
+import type { ProgramCache, Program as ShaderProgram } from "./programs.js";
 import { type FloatStorage, type Format, formatOf, lanes } from "./storage.js";
 import type { Texture } from "./texture_pool.js";
 
 export interface PlannedStep {
   readonly step: Step;
-  /** Of a pass. */
-  readonly shader: ShaderProgram | undefined;
   /** Temporaries that nothing uses afterwards. */
   readonly dies: readonly TextureId[];
 }
@@ -22,30 +20,46 @@ export class WebglExecutable implements Executable {
   readonly temporaries: (Texture | undefined)[];
   readonly formats: readonly Format[];
   readonly texels: readonly number[];
-  /** Whether a pass may raise the error flag. */
-  readonly mayFail: boolean;
+  /** Leaves whose values are used, and leaves that are changed. */
+  readonly readLeaves: readonly number[];
+  readonly writtenLeaves: readonly number[];
+  private shaders: readonly (ShaderProgram | undefined)[] = [];
+  private cache: ProgramCache | undefined;
 
   constructor(
     readonly program: Program,
     builder: PassBuilder,
     floats: FloatStorage,
-    shaderOf: (step: Step) => ShaderProgram | undefined,
   ) {
     this.leafCount = program.leafCount;
     const slots = [...program.slots, ...builder.scratches];
     this.formats = slots.map(({ dtype }) => formatOf(dtype, floats));
     this.texels = slots.map(({ size }) => Math.ceil(size / lanes));
     this.temporaries = new Array(slots.length).fill(undefined);
-    this.steps = planned(builder.steps, program.leafCount, shaderOf);
-    this.mayFail = builder.steps.some((step) => step.kind === "pass" && step.pass.flag === true);
+    this.steps = planned(builder.steps, program.leafCount);
+    const [read, written] = [new Set<number>(), new Set<number>()];
+    for (const { step } of this.steps) {
+      const isPass = step.kind === "pass";
+      for (const id of isPass ? step.pass.textures : [step.by]) if (!written.has(id)) read.add(id);
+      for (const id of isPass ? step.pass.outputs : [step.slot]) written.add(id);
+    }
+    this.readLeaves = [...read].filter((id) => id < this.leafCount);
+    this.writtenLeaves = [...written].filter((id) => id < this.leafCount);
+  }
+
+  /** The shader of each step; those of a lost context are replaced. */
+  shadersIn(cache: ProgramCache): readonly (ShaderProgram | undefined)[] {
+    if (this.cache !== cache) {
+      this.shaders = this.steps.map(({ step }) =>
+        step.kind === "pass" ? cache.get(step.pass.vertex, step.pass.fragment) : undefined,
+      );
+      this.cache = cache;
+    }
+    return this.shaders;
   }
 }
 
-function planned(
-  steps: readonly Step[],
-  leafCount: number,
-  shaderOf: (step: Step) => ShaderProgram | undefined,
-): PlannedStep[] {
+function planned(steps: readonly Step[], leafCount: number): PlannedStep[] {
   const seen = new Set<TextureId>();
   const result: PlannedStep[] = [];
   for (let i = steps.length - 1; i >= 0; i--) {
@@ -53,7 +67,7 @@ function planned(
     const used = step.kind === "pass" ? [...step.pass.textures, ...step.pass.outputs] : [step.slot, step.by];
     const dies = [...new Set(used)].filter((id) => id >= leafCount && !seen.has(id));
     for (const id of used) seen.add(id);
-    result.unshift({ step, shader: shaderOf(step), dies });
+    result.unshift({ step, dies });
   }
   return result;
 }

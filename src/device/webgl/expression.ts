@@ -105,8 +105,14 @@ const bounds: Readonly<Record<string, readonly [string, string]>> = {
   uint8: ["0.0", "255.0"],
 };
 
-/** Literals that are worth a program of their own; all other constants are uniforms. */
-const literals = [0, 1, -1, 2, 0.5];
+/**
+ * Literals that are worth a program of their own; all other constants are uniforms. The float 0 is not among them: with
+ * it in the text, drivers drop products and quotients that IEEE 754 calls NaN.
+ */
+const literals: Readonly<Record<"vec4" | "ivec4", readonly number[]>> = {
+  vec4: [1, -1, 2, 0.5],
+  ivec4: [0, 1, -1, 2],
+};
 
 /** Adds statements that compute the expression and returns the names of its results. */
 export function emitExpression(
@@ -161,7 +167,7 @@ function codeOf(
 
 function constantOf(shader: ShaderBuilder, dtype: DType, value: number): string {
   const type = vectorOf(dtype);
-  if (literals.includes(value) && !Object.is(value, -0)) {
+  if (literals[type].includes(value) && !Object.is(value, -0)) {
     return type === "vec4" ? `vec4(${value.toFixed(1)})` : `ivec4(${value})`;
   }
   return `${type}(${type === "vec4" ? shader.float(value) : shader.int(value)})`;

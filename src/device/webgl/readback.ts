@@ -3,17 +3,12 @@
  * enqueued, a fence tells when they are there, and only then they are copied out.
  */
 import { type DType, newArray, type TypedArray } from "../../tensor/dtype.js";
-import { DeviceError } from "../../tensor/errors.js";
+import { DeviceLostError } from "../../tensor/errors.js";
 import { lanes, type TextureLayout } from "./storage.js";
 import type { Texture, TexturePool } from "./texture_pool.js";
 
 /** Turns of the event loop without a pause before the pauses begin: most fences are passed within a few. */
 const eagerPolls = 16;
-
-interface PackBuffer {
-  readonly handle: WebGLBuffer;
-  readonly bytes: number;
-}
 
 /** A copy that is under way. */
 export interface PendingRead {
@@ -21,11 +16,9 @@ export interface PendingRead {
   finish(): Promise<ArrayBuffer>;
 }
 
-/** Free pack buffers that are kept. */
-const keptBuffers = 4;
-
 export class Readback {
-  private readonly free: PackBuffer[] = [];
+  private readonly pending = new Set<WebGLBuffer>();
+  private closed = false;
 
   constructor(
     private readonly gl: WebGL2RenderingContext,
@@ -40,8 +33,7 @@ export class Readback {
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.pool.framebuffer([texture]));
     gl.readBuffer(gl.COLOR_ATTACHMENT0);
     const { format, type, texelBytes } = this.readFormat(texture);
-    const pack = this.take(texels * texelBytes);
-    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, pack.handle);
+    const pack = this.packBuffer(texels * texelBytes);
     gl.pixelStorei(gl.PACK_ALIGNMENT, 1);
     const rows = Math.floor(texels / layout.width);
     const rest = texels - rows * layout.width;
@@ -53,9 +45,21 @@ export class Readback {
     return { finish: () => this.finish(pack, texels * texelBytes, fence) };
   }
 
+  /** The context was lost: reads under way fail, and there is nothing to delete. */
+  abandon(): void {
+    this.closed = true;
+    this.pending.clear();
+  }
+
   close(): void {
-    for (const { handle } of this.free) this.gl.deleteBuffer(handle);
-    this.free.length = 0;
+    this.closed = true;
+    for (const handle of this.pending) this.gl.deleteBuffer(handle);
+    this.pending.clear();
+  }
+
+  /** Lost, or lost and restored since: what was enqueued here is gone. */
+  private get isLost(): boolean {
+    return this.closed || this.gl.isContextLost();
   }
 
   /** 8-bit integers may have to be read as 32-bit ones. */
@@ -68,35 +72,35 @@ export class Readback {
     return { format: format.format, type, texelBytes: 16 };
   }
 
-  private take(bytes: number): PackBuffer {
-    const at = this.free.findIndex((buffer) => buffer.bytes >= bytes && buffer.bytes <= 4 * bytes);
-    if (at >= 0) return this.free.splice(at, 1)[0];
+  /** A new one for each read: Chromium warns of a lost shadow copy when a buffer is written a second time. */
+  private packBuffer(bytes: number): WebGLBuffer {
     const { gl } = this;
     const handle = gl.createBuffer()!;
-    const size = 2 ** Math.ceil(Math.log2(Math.max(bytes, 256)));
     gl.bindBuffer(gl.PIXEL_PACK_BUFFER, handle);
-    gl.bufferData(gl.PIXEL_PACK_BUFFER, size, gl.STREAM_READ);
-    return { handle, bytes: size };
+    gl.bufferData(gl.PIXEL_PACK_BUFFER, bytes, gl.STREAM_READ);
+    this.pending.add(handle);
+    return handle;
   }
 
-  private async finish(pack: PackBuffer, bytes: number, fence: WebGLSync | null): Promise<ArrayBuffer> {
+  private async finish(pack: WebGLBuffer, bytes: number, fence: WebGLSync | null): Promise<ArrayBuffer> {
     const { gl } = this;
     if (fence === null) throw contextLost();
     for (let polls = 0; ; polls++) {
+      if (this.isLost) throw contextLost();
       const status = gl.clientWaitSync(fence, 0, 0);
       if (status === gl.ALREADY_SIGNALED || status === gl.CONDITION_SATISFIED) break;
-      if (status === gl.WAIT_FAILED || gl.isContextLost()) throw contextLost();
+      if (status === gl.WAIT_FAILED || this.isLost) throw contextLost();
       await nextTurn(polls < eagerPolls);
     }
     gl.deleteSync(fence);
     const result = new ArrayBuffer(bytes);
-    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, pack.handle);
+    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, pack);
     gl.getBufferSubData(gl.PIXEL_PACK_BUFFER, 0, new Uint8Array(result));
     gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
     // A lost context leaves the array as it was and raises nothing.
-    if (gl.isContextLost()) throw contextLost();
-    this.free.push(pack);
-    if (this.free.length > keptBuffers) gl.deleteBuffer(this.free.shift()!.handle);
+    if (this.isLost) throw contextLost();
+    this.pending.delete(pack);
+    gl.deleteBuffer(pack);
     return result;
   }
 }
@@ -111,10 +115,15 @@ export function fromRaw(raw: ArrayBuffer, dtype: DType, size: number): TypedArra
   return result;
 }
 
-export function contextLost(): DeviceError {
-  return new DeviceError("the WebGL context was lost", {
+/** A copy of host values in the form of fromRaw. */
+export function toRaw(data: TypedArray, dtype: DType): ArrayBuffer {
+  return (dtype === "float32" ? Float32Array.from(data) : Int32Array.from(data)).buffer;
+}
+
+export function contextLost(): DeviceLostError {
+  return new DeviceLostError("the WebGL context was lost", {
     device: "webgl",
-    hint: "open the device again, or give it a snapshotInterval so that it restores its buffers",
+    hint: "a device opened with snapshotInterval comes back: await device.recovered() and go on; else open another",
   });
 }
 

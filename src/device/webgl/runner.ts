@@ -1,11 +1,11 @@
 /** Executes the draws of an executable: textures in and out, uniforms, bands of long draws. */
 
+import type { WebglBuffer } from "./buffer.js";
 import type { WebglExecutable } from "./executable.js";
 import type { Pass, TextureId } from "./pass.js";
 import type { Program, ProgramCache } from "./programs.js";
 import { formats, type TextureLayout } from "./storage.js";
 import type { Texture, TexturePool } from "./texture_pool.js";
-import type { WebglBuffer } from "./webgl.js";
 
 /** What a run works on. */
 interface Run {
@@ -31,16 +31,25 @@ export class Runner {
 
   run(executable: WebglExecutable, leaves: readonly WebglBuffer[], scalars: readonly number[]): void {
     const run: Run = { executable, leaves, scalars };
-    const { temporaries } = executable;
-    for (const { step, shader, dies } of executable.steps) {
-      if (step.kind === "pass") this.draw(step.pass, shader!, run);
-      else this.replace(step.slot, step.by, run);
-      for (const id of dies) {
-        const texture = temporaries[id];
-        if (texture) this.pool.release(texture);
-        temporaries[id] = undefined;
-      }
+    const { steps, temporaries } = executable;
+    const shaders = executable.shadersIn(this.programs);
+    try {
+      steps.forEach(({ step, dies }, i) => {
+        if (step.kind === "pass") this.draw(step.pass, shaders[i]!, run);
+        else this.replace(step.slot, step.by, run);
+        for (const id of dies) this.drop(id, temporaries);
+      });
+    } finally {
+      // Only after an error there is something left.
+      for (let id = executable.leafCount; id < temporaries.length; id++) this.drop(id, temporaries);
     }
+  }
+
+  private drop(id: TextureId, temporaries: (Texture | undefined)[]): void {
+    const texture = temporaries[id];
+    if (texture === undefined) return;
+    this.pool.release(texture);
+    temporaries[id] = undefined;
   }
 
   /** The error flag's texture, if a pass may have raised it since it was last asked for. */

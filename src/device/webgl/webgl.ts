@@ -2,15 +2,16 @@
 import { type DType, itemSize, type TypedArray } from "../../tensor/dtype.js";
 import { ArgumentError, DeviceError, IndexError } from "../../tensor/errors.js";
 import type { Device, DeviceBuffer, DeviceInfo, LossReason, MemoryReport, Program } from "../device.js";
+import { upload, WebglBuffer } from "./buffer.js";
 import { type Capabilities, chooseStorage, cleanState, createContext, probe } from "./context.js";
 import { WebglExecutable } from "./executable.js";
+import { ContextLoss } from "./loss.js";
 import { preparePasses } from "./prepare.js";
-import { ProgramCache, type Program as ShaderProgram } from "./programs.js";
-import { contextLost, fromRaw, Readback } from "./readback.js";
-import { Runner } from "./runner.js";
+import { contextLost, fromRaw, toRaw } from "./readback.js";
+import { type ResourceLimits, Resources } from "./resources.js";
 import type { ShaderTarget } from "./shader.js";
-import { asTexels, type FloatStorage, formatOf, TextureLayout } from "./storage.js";
-import { type Texture, TexturePool } from "./texture_pool.js";
+import { Snapshots } from "./snapshots.js";
+import { asTexels, type FloatStorage, formatOf, lanes, TextureLayout } from "./storage.js";
 
 export interface WebglOptions {
   /** A context to compute on, e.g. of a canvas that is drawn on as well. By default the device makes one of its own. */
@@ -25,6 +26,11 @@ export interface WebglOptions {
   readonly maximumBytes?: number;
   /** Floating-point operations per draw; longer ones are split, so that the driver does not take them for hung. */
   readonly flopsPerDraw?: number;
+  /**
+   * Milliseconds between snapshots of all buffers on the host, from which the device comes back after its context was
+   * lost. They cost a read-back each; without this option a lost device stays lost.
+   */
+  readonly snapshotInterval?: number;
 }
 
 const defaultPoolBytes = 256 * 1024 * 1024;
@@ -33,18 +39,6 @@ const defaultMaximumBytes = 4 * 1024 * 1024 * 1024;
 const defaultFlopsPerDraw = 200e6;
 /** Render targets that shaders use: what WebGL2 guarantees. */
 const usedDrawBuffers = 4;
-
-export class WebglBuffer implements DeviceBuffer {
-  freed = false;
-
-  constructor(
-    readonly device: WebglDevice,
-    readonly dtype: DType,
-    readonly size: number,
-    /** Replaced when a kernel updates the buffer that it reads. */
-    public texture: Texture,
-  ) {}
-}
 
 /**
  * Opens the WebGL2 device.
@@ -66,17 +60,17 @@ export class WebglDevice implements Device {
   readonly lost: Promise<LossReason>;
 
   private readonly layout: TextureLayout;
-  private readonly pool: TexturePool;
-  private readonly programs: ProgramCache;
-  private readonly readback: Readback;
-  private readonly runner: Runner;
   private readonly target: ShaderTarget;
+  private readonly limits: ResourceLimits;
+  private readonly ownsContext: boolean;
   private readonly buffers = new Set<WebglBuffer>();
+  private readonly snapshots: Snapshots | undefined;
+  private readonly loss: ContextLoss;
+  private resources: Resources;
   private liveBytes = 0;
   private allocations = 0;
   private executables = 0;
   private closed = false;
-  private readonly ownsContext: boolean;
 
   constructor(
     private readonly gl: WebGL2RenderingContext,
@@ -87,16 +81,12 @@ export class WebglDevice implements Device {
     const { renderer, maxTextureSize, drawBuffers, parallelCompile, blend } = capabilities;
     this.ownsContext = options.gl === undefined;
     this.layout = new TextureLayout(maxTextureSize, options.textureLimit);
-    this.pool = new TexturePool(
-      gl,
-      this.layout,
-      options.poolBytes ?? defaultPoolBytes,
-      options.maximumBytes ?? defaultMaximumBytes,
-    );
-    this.programs = new ProgramCache(gl, parallelCompile);
-    this.readback = new Readback(gl, this.pool, this.layout);
-    const flopsPerDraw = options.flopsPerDraw ?? defaultFlopsPerDraw;
-    this.runner = new Runner(gl, this.layout, this.pool, this.programs, flopsPerDraw);
+    this.limits = {
+      poolBytes: options.poolBytes ?? defaultPoolBytes,
+      maximumBytes: options.maximumBytes ?? defaultMaximumBytes,
+      flopsPerDraw: options.flopsPerDraw ?? defaultFlopsPerDraw,
+    };
+    this.resources = new Resources(gl, this.layout, this.limits, parallelCompile);
     this.target = { floats, shift: this.layout.shift, drawBuffers: Math.min(drawBuffers, usedDrawBuffers) };
     this.info = {
       description: `WebGL2, ${renderer}`,
@@ -111,18 +101,15 @@ export class WebglDevice implements Device {
         parallelCompile: parallelCompile !== null,
       },
     };
-    this.lost = new Promise((resolve) => {
-      gl.canvas.addEventListener?.(
-        "webglcontextlost",
-        () => resolve({ message: "the browser or the driver took the WebGL context away" }),
-        { once: true },
-      );
-    });
+    const { snapshotInterval } = options;
+    if (snapshotInterval !== undefined) this.snapshots = new Snapshots(snapshotInterval);
+    this.loss = new ContextLoss(gl, snapshotInterval !== undefined, () => this.restore());
+    this.lost = this.loss.lost;
   }
 
   allocate(dtype: DType, size: number): WebglBuffer {
     this.check();
-    const texture = this.pool.acquire(formatOf(dtype, this.floats), this.layout.texels(size));
+    const texture = this.resources.pool.acquire(formatOf(dtype, this.floats), this.layout.texels(size));
     const buffer = new WebglBuffer(this, dtype, size, texture);
     this.buffers.add(buffer);
     this.allocations++;
@@ -135,7 +122,7 @@ export class WebglDevice implements Device {
     if (this.closed || !this.buffers.delete(own)) return;
     own.freed = true;
     this.liveBytes -= own.size * itemSize[own.dtype];
-    this.pool.release(own.texture);
+    this.resources.pool.release(own.texture);
   }
 
   write(buffer: DeviceBuffer, data: TypedArray): void {
@@ -143,17 +130,23 @@ export class WebglDevice implements Device {
     if (data.length !== own.size) {
       throw new ArgumentError(`a buffer of ${own.size} elements was given ${data.length}`, { op: "write" });
     }
-    if (own.size > 0) this.upload(own.texture, asTexels(data, own.dtype, own.texture.format));
+    own.version++;
+    own.isLost = false;
+    this.snapshots?.noteWritten(own, toRaw(data, own.dtype));
+    if (own.size > 0)
+      upload(this.gl, this.layout, own.texture, asTexels(data, own.dtype, own.texture.format));
   }
 
   async read(buffer: DeviceBuffer): Promise<TypedArray> {
-    const { texture, dtype, size } = this.own(buffer);
+    const { texture, dtype, size, isLost } = this.own(buffer);
+    if (isLost) throw contextLost();
+    const { runner, readback } = this.resources;
     cleanState(this.gl);
-    const failure = this.runner.takeFlag();
-    const pendingFailure = failure && this.readback.start(failure, 4);
-    if (failure) this.runner.clearFlag();
-    const pending = size > 0 ? this.readback.start(texture, size) : undefined;
-    const flagged = pendingFailure && new Int32Array(await pendingFailure.finish());
+    const flag = runner.takeFlag();
+    const pendingFlag = flag && readback.start(flag, lanes);
+    if (flag) runner.clearFlag();
+    const pending = size > 0 ? readback.start(texture, size) : undefined;
+    const flagged = pendingFlag && new Int32Array(await pendingFlag.finish());
     const raw = await pending?.finish();
     if (flagged?.[0]) throw indexError(flagged);
     return fromRaw(raw ?? new ArrayBuffer(0), dtype, size);
@@ -162,9 +155,8 @@ export class WebglDevice implements Device {
   prepare(program: Program): WebglExecutable {
     this.check();
     const builder = preparePasses(program, this.target, this.capabilities);
-    const executable = new WebglExecutable(program, builder, this.floats, (step) =>
-      step.kind === "pass" ? this.programs.get(step.pass.vertex, step.pass.fragment) : undefined,
-    );
+    const executable = new WebglExecutable(program, builder, this.floats);
+    executable.shadersIn(this.resources.programs);
     this.executables++;
     return executable;
   }
@@ -175,10 +167,9 @@ export class WebglDevice implements Device {
    */
   async warmup(executable: WebglExecutable, progress?: (done: number, all: number) => void): Promise<void> {
     this.check();
-    const shaders = new Set(
-      executable.steps.flatMap(({ shader }): ShaderProgram[] => (shader ? [shader] : [])),
-    );
-    await this.programs.warmup([...shaders], progress);
+    const { programs } = this.resources;
+    const shaders = executable.shadersIn(programs).filter((shader) => shader !== undefined);
+    await programs.warmup([...new Set(shaders)], progress);
   }
 
   release(executable: WebglExecutable): void {
@@ -191,89 +182,102 @@ export class WebglDevice implements Device {
     this.check();
     if (executable.released) throw new DeviceError("the executable was released", { device: this.name });
     const { leafCount, slots } = executable.program;
-    for (let i = 0; i < leafCount; i++) {
-      const leaf = this.own(leaves[i]);
-      if (leaf.size !== slots[i].size || leaf.dtype !== slots[i].dtype) {
-        throw new ArgumentError(
-          `leaf ${i} is ${leaf.size} × ${leaf.dtype}, not ${slots[i].size} × ${slots[i].dtype}`,
-          { op: "run", device: this.name },
-        );
-      }
+    const own = leaves.slice(0, leafCount).map((leaf) => this.own(leaf));
+    own.forEach(({ size, dtype }, i) => {
+      if (size === slots[i].size && dtype === slots[i].dtype) return;
+      throw new ArgumentError(`leaf ${i} is ${size} × ${dtype}, not ${slots[i].size} × ${slots[i].dtype}`, {
+        op: "run",
+        device: this.name,
+      });
+    });
+    for (const i of executable.readLeaves) if (own[i].isLost) throw contextLost();
+    for (const i of executable.writtenLeaves) {
+      own[i].version++;
+      own[i].isLost = false;
     }
     cleanState(this.gl);
-    this.programs.forgetCurrent();
-    this.runner.run(executable, leaves as readonly WebglBuffer[], scalars);
+    this.resources.programs.forgetCurrent();
+    this.resources.runner.run(executable, own, scalars);
+    if (this.snapshots?.isDue) this.snapshot().catch(() => {});
+  }
+
+  /**
+   * Copies all buffers to the host as they are after everything enqueued so far; resolves when the device could come
+   * back with them. Needs `snapshotInterval`. @throws DeviceLostError if the context is lost before.
+   */
+  async snapshot(): Promise<void> {
+    this.check();
+    if (this.snapshots === undefined) {
+      throw new DeviceError("the device keeps no snapshots", {
+        device: this.name,
+        hint: "open it with snapshotInterval",
+      });
+    }
+    cleanState(this.gl);
+    await this.snapshots.take(this.buffers, this.resources.readback);
+  }
+
+  /**
+   * Resolves when a lost device is back, at once if it was not lost: buffers hold what the last snapshot, or a later
+   * write, has of them; values made since are lost and say so when they are used.
+   * @throws DeviceLostError if it was opened without snapshotInterval.
+   */
+  async recovered(): Promise<void> {
+    await this.loss.recovered();
   }
 
   memory(): MemoryReport {
+    const { peakBytes, reservedBytes } = this.resources.pool;
     return {
       liveBuffers: this.buffers.size,
       liveBytes: this.liveBytes,
-      peakBytes: this.pool.peakBytes,
-      reservedBytes: this.pool.reservedBytes,
+      peakBytes,
+      reservedBytes: this.closed ? 0 : reservedBytes,
       allocations: this.allocations,
       executables: this.executables,
     };
   }
 
-  /** Textures and shader programs that exist now. */
-  get resources(): { readonly textures: number; readonly programs: number } {
-    return { textures: this.pool.count, programs: this.programs.count };
+  /** Textures and shader programs that exist now, and snapshots completed so far. */
+  get counts(): { readonly textures: number; readonly programs: number; readonly snapshots: number } {
+    const { pool, programs } = this.resources;
+    return { textures: pool.count, programs: programs.count, snapshots: this.snapshots?.count ?? 0 };
   }
 
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    for (const { texture } of this.buffers) this.pool.release(texture);
+    this.loss.close();
+    for (const { texture } of this.buffers) this.resources.pool.release(texture);
     this.buffers.clear();
     this.liveBytes = 0;
     this.executables = 0;
-    this.runner.close();
-    this.readback.close();
-    this.programs.close();
-    this.pool.close();
+    this.resources.close();
     // Browsers allow about 16 contexts at a time and take the oldest away; garbage collection is too late.
     if (this.ownsContext) this.gl.getExtension("WEBGL_lose_context")?.loseContext();
   }
 
-  private upload(
-    texture: Texture,
-    data: ArrayBufferView & { length: number; subarray(a: number, b: number): ArrayBufferView },
-  ): void {
-    const { gl, layout } = this;
-    const { format, type } = texture.format;
-    const rowLength = layout.width * 4;
-    const rows = Math.floor(data.length / rowLength);
-    cleanState(gl);
-    gl.activeTexture(gl.TEXTURE0);
-    gl.bindTexture(gl.TEXTURE_2D, texture.handle);
-    if (rows > 0) {
-      gl.texSubImage2D(
-        gl.TEXTURE_2D,
-        0,
-        0,
-        0,
-        layout.width,
-        rows,
-        format,
-        type,
-        data.subarray(0, rows * rowLength),
-      );
+  /** The context is there again, empty: new resources, and every buffer from its snapshot. */
+  private restore(): void {
+    const { gl, layout, snapshots } = this;
+    const { parallelCompile } = probe(gl);
+    this.resources.readback.abandon();
+    this.resources = new Resources(gl, layout, this.limits, parallelCompile);
+    for (const buffer of this.buffers) {
+      const { dtype, size } = buffer;
+      buffer.texture = this.resources.pool.acquire(formatOf(dtype, this.floats), layout.texels(size));
+      const saved = snapshots?.of(buffer);
+      buffer.isLost = saved === undefined && size > 0;
+      if (saved === undefined || size === 0) continue;
+      buffer.version = saved.version;
+      const data = fromRaw(saved.raw, dtype, size);
+      upload(gl, layout, buffer.texture, asTexels(data, dtype, buffer.texture.format));
     }
-    const rest = data.length - rows * rowLength;
-    if (rest === 0) return;
-    const texels = layout.texels(rest);
-    let last = data.subarray(rows * rowLength, data.length);
-    if (rest % 4 !== 0) {
-      const padded = new (data.constructor as Uint8ArrayConstructor)(texels * 4);
-      padded.set(last as Uint8Array);
-      last = padded;
-    }
-    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, rows, texels, 1, format, type, last);
   }
 
   private check(): void {
     if (this.closed) throw new DeviceError("the device is closed", { device: this.name });
+    if (this.loss.isLost) throw contextLost();
   }
 
   private own(buffer: DeviceBuffer): WebglBuffer {

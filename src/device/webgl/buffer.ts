@@ -1,0 +1,54 @@
+/** A leaf buffer of the device, and its way into a texture. */
+import type { DType } from "../../tensor/dtype.js";
+import type { DeviceBuffer } from "../device.js";
+import { cleanState } from "./context.js";
+import { lanes, type TextureLayout } from "./storage.js";
+import type { Texture } from "./texture_pool.js";
+import type { WebglDevice } from "./webgl.js";
+
+export class WebglBuffer implements DeviceBuffer {
+  freed = false;
+  /** What it held went with a lost context, and no snapshot has it; writing it makes it whole again. */
+  isLost = false;
+  /** Counts changes, so that snapshots copy only what is new. */
+  version = 0;
+
+  constructor(
+    readonly device: WebglDevice,
+    readonly dtype: DType,
+    readonly size: number,
+    /** Replaced when a kernel updates the buffer that it reads, and when a lost context was restored. */
+    public texture: Texture,
+  ) {}
+}
+
+/** What texSubImage2D takes. */
+export type Texels = Float32Array | Uint32Array | Int32Array | Uint8Array | Int8Array;
+
+/** Copies host values into a texture: whole rows at once, then the last row, padded to whole texels. */
+export function upload(
+  gl: WebGL2RenderingContext,
+  layout: TextureLayout,
+  { handle, format }: Texture,
+  data: Texels,
+): void {
+  const rowLength = layout.width * lanes;
+  const rows = Math.floor(data.length / rowLength);
+  const rest = data.length - rows * rowLength;
+  cleanState(gl);
+  gl.activeTexture(gl.TEXTURE0);
+  gl.bindTexture(gl.TEXTURE_2D, handle);
+  const send = (row: number, width: number, height: number, part: Texels) => {
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, row, width, height, format.format, format.type, part);
+  };
+  if (rows > 0) send(0, layout.width, rows, data.subarray(0, rows * rowLength));
+  if (rest === 0) return;
+  const texels = layout.texels(rest);
+  const last = data.subarray(rows * rowLength);
+  if (rest % lanes === 0) send(rows, texels, 1, last);
+  else {
+    const padded = new (data.constructor as Float32ArrayConstructor)(texels * lanes);
+    padded.set(last);
+    send(rows, texels, 1, padded);
+  }
+}
