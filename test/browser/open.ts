@@ -28,7 +28,7 @@ export interface OpenBrowser {
   openPage(url?: string): Promise<Page>;
   /** Serves the pages in another manner, until the browser is closed. */
   serveAs(options: ServeOptions): Promise<PageServer>;
-  /** Errors that no test caught, and the complaints of WebGL, in the order in which they came. */
+  /** Errors that no script in a page caught, in the order in which they came. */
   readonly problems: readonly string[];
   close(): Promise<void>;
 }
@@ -42,7 +42,10 @@ export async function openBrowser(driver: Exclude<Driver, "default">): Promise<O
   }
   let launched: LaunchedBrowser;
   try {
-    launched = await launchBrowser(driver, typeof chromium === "string" ? undefined : chromium);
+    launched = await launchBrowser(
+      driver,
+      driver === "firefox" || typeof chromium === "string" ? undefined : chromium,
+    );
   } catch (error) {
     if (error instanceof BrowserNotFoundError) return leftOut(driver, error.message);
     throw error;
@@ -82,9 +85,6 @@ class Session implements OpenBrowser {
   async openPage(url = this.server.url): Promise<Page> {
     const page = await this.launched.browser.newPage();
     page.on("pageerror", (error) => this.problems.push(String(error)));
-    page.on("console", (message) => {
-      if (/WebGL: |GL_INVALID/.test(message.text())) this.problems.push(message.text());
-    });
     await page.goto(url);
     await page.waitForFunction(() => "wattgradPage" in globalThis);
     return page;

@@ -48,7 +48,7 @@ export async function caseSuite(
     }
   }
 
-  it(`${driver}: no error but those of the cases`, () => {
+  it(`${driver}: nothing but the cases fails`, () => {
     expect(browser.problems).toEqual([]);
   });
 }

@@ -1,4 +1,4 @@
-/** Chromium on the software rasteriser that comes with it: where every machine can run WebGL2. */
+/** Chromium on the software rasteriser that comes with it: what every machine can run. */
 import { caseSuite } from "./suite.js";
 
-await caseSuite("swiftshader", ["wasm-simd", "wasm-relaxed"]);
+await caseSuite("swiftshader", ["wasm-simd", "wasm-relaxed", "webgl", "webgl-bits", "webgl-narrow"]);

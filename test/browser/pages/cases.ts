@@ -2,7 +2,7 @@
 import { themes } from "../../cases/index.js";
 import { compare } from "../../compare.js";
 import { type Evaluated, evaluate } from "../../evaluate.js";
-import { type DeviceLabel, deviceOf, reference } from "./devices.js";
+import { type DeviceLabel, open, reference } from "./devices.js";
 
 export interface Outcome {
   readonly name: string;
@@ -22,7 +22,7 @@ export async function runCases(
   from: number,
   milliseconds: number,
 ): Promise<Outcome[]> {
-  const device = await deviceOf(label);
+  const { device, failure } = await open(label);
   if (known?.theme !== theme) known = { theme, results: new Map() };
   const { results } = known;
   const end = performance.now() + milliseconds;
@@ -35,6 +35,8 @@ export async function runCases(
         results.set(entry.name, want);
       }
       const got = await withinTime(evaluate(entry, device));
+      const error = failure();
+      if (error !== undefined) throw new Error(error);
       compare(entry, got, want, "rounded");
       outcomes.push({ name: entry.name });
     } catch (error) {

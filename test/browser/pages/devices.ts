@@ -2,27 +2,53 @@
 import type { Device } from "../../../src/device/device.js";
 import { openReference } from "../../../src/device/reference/reference.js";
 import { openWasm } from "../../../src/device/wasm/wasm.js";
-import { openWebgl } from "../../../src/device/webgl/webgl.js";
+import { createContext } from "../../../src/device/webgl/context.js";
+import { openWebgl, type WebglOptions } from "../../../src/device/webgl/webgl.js";
+
+export interface OpenedDevice {
+  readonly device: Device;
+  /** What WebGL found wrong since the last time; undefined if nothing, or without WebGL. */
+  failure(): string | undefined;
+}
 
 const openers = {
-  "wasm-simd": () => openWasm({ binary: "simd" }),
-  "wasm-relaxed": () => openWasm({ binary: "relaxed" }),
-  webgl: () => openWebgl(),
+  "wasm-simd": () => openWasm({ binary: "simd" }).then(onlyDevice),
+  "wasm-relaxed": () => openWasm({ binary: "relaxed" }).then(onlyDevice),
+  webgl: () => openChecked({}),
   /** Floats as bits in integer textures: what is left where float textures do not render. */
-  "webgl-bits": () => openWebgl({ storage: "rgba32ui" }),
+  "webgl-bits": () => openChecked({ storage: "rgba32ui" }),
   /** Textures so narrow that nearly every tensor is folded. */
-  "webgl-narrow": () => openWebgl({ textureLimit: 64 }),
-} satisfies Record<string, () => Promise<Device>>;
+  "webgl-narrow": () => openChecked({ textureLimit: 64 }),
+} satisfies Record<string, () => Promise<OpenedDevice>>;
 
 export type DeviceLabel = keyof typeof openers;
 
 export const reference: Device = openReference();
 
-const opened = new Map<DeviceLabel, Promise<Device>>();
+const opened = new Map<DeviceLabel, Promise<OpenedDevice>>();
 
 /** Opened once per page. */
-export function deviceOf(label: DeviceLabel): Promise<Device> {
+export function open(label: DeviceLabel): Promise<OpenedDevice> {
   const device = opened.get(label) ?? openers[label]();
   opened.set(label, device);
   return device;
+}
+
+export async function deviceOf(label: DeviceLabel): Promise<Device> {
+  return (await open(label)).device;
+}
+
+function onlyDevice(device: Device): OpenedDevice {
+  return { device, failure: () => undefined };
+}
+
+/** On a context that is asked for its errors: a draw that WebGL refuses leaves what was there before. */
+async function openChecked(options: WebglOptions): Promise<OpenedDevice> {
+  const gl = createContext();
+  const device = await openWebgl({ gl, ...options });
+  const failure = () => {
+    const code = gl.getError();
+    return code === gl.NO_ERROR ? undefined : `WebGL raised error 0x${code.toString(16)}`;
+  };
+  return { device, failure };
 }

@@ -1,12 +1,13 @@
 /** What the tests in Node call in a page. */
-import { openDevice } from "../../../src/index.js";
+import { type DeviceName, openDevice } from "../../../src/index.js";
 import { runCases } from "./cases.js";
-import { type DeviceLabel, deviceOf } from "./devices.js";
+import { deviceOf } from "./devices.js";
 import { trainMlp } from "./train.js";
 
 const face = {
   runCases,
-  trainOnPage: async (label: DeviceLabel) => trainMlp(await deviceOf(label)),
+  trainOnPage: async (name: DeviceName) => trainMlp(await openDevice(name)),
+  trainOnSimd: async () => trainMlp(await deviceOf("wasm-simd")),
   trainInWorker,
   chooseDevice,
 };
@@ -16,14 +17,14 @@ declare global {
 }
 globalThis.wattgradPage = face;
 
-function trainInWorker(label: DeviceLabel): Promise<number[]> {
+function trainInWorker(name: DeviceName): Promise<number[]> {
   const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
   return new Promise<number[]>((resolve, reject) => {
     worker.addEventListener("message", ({ data: { losses, error } }) =>
       losses ? resolve(losses) : reject(new Error(error)),
     );
     worker.addEventListener("error", ({ message }) => reject(new Error(`the worker: ${message}`)));
-    worker.postMessage(label);
+    worker.postMessage(name);
   }).finally(() => worker.terminate());
 }
 
