@@ -43,6 +43,8 @@ const pad = new Pad(
   (pixels) => send({ kind: "drawing", pixels }),
 );
 let running = false;
+/** Which device, as a sentence. */
+let runsOn = "";
 
 worker.addEventListener("message", ({ data }: MessageEvent<Report>) => {
   (receivers[data.kind] as (report: Report) => void)(data);
@@ -105,7 +107,8 @@ function showDevice({
   images,
 }: Extract<Report, { kind: "device" }>): void {
   device.value = choice;
-  setText("device-text", `Runs on ${description}.`);
+  runsOn = `Runs on ${description}.`;
+  setText("device-text", running ? `${runsOn} It prepares its kernels …` : runsOn);
   element("rejected").hidden = rejected.length === 0;
   element("reasons").replaceChildren(
     ...rejected.map((other) => {
@@ -120,6 +123,7 @@ function showDevice({
 }
 
 function showProgress({ images, epochs, loss, imagesPerSecond }: Progress): void {
+  setText("device-text", runsOn);
   setText("loss", loss.toFixed(loss < 0.1 ? 4 : 3));
   setText("speed", count(Math.round(imagesPerSecond)));
   setText("epochs", epochs.toFixed(1));

@@ -125,13 +125,16 @@ export class Trainer {
   #wake(): void {
     this.#looping ??= this.#loop().finally(() => {
       this.#looping = undefined;
+      // What came while the loop was ending.
+      if (this.#running || this.#tasks.length > 0) this.#wake();
     });
   }
 
   async #loop(): Promise<void> {
     for (;;) {
       const task = this.#tasks.shift();
-      if (task === undefined && (!this.#running || this.#network === undefined)) break;
+      if (this.#network === undefined) this.#running = false;
+      if (task === undefined && !this.#running) break;
       this.#round = new AbortController();
       try {
         if (task === undefined) await this.#trainRound(this.#network!, this.#round.signal);
@@ -140,7 +143,6 @@ export class Trainer {
         this.#tell({ kind: "error", message: messageOf(error) });
       }
     }
-    this.#running = false;
     this.#show("paused");
   }
 
