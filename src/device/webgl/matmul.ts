@@ -1,15 +1,50 @@
-/** matmul: products with any strides, one fragment per texel of the output. */
+/** matmul: large products by tiles (product.ts), the others one fragment per texel of the output, with any strides. */
 import reluChunk from "../../../glsl/relu.glsl";
 import { sizeOf } from "../../tensor/shape.js";
-import type { MatmulCall } from "../kernel.js";
+import type { MatmulCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
 import { loadAt, storeInside } from "./map.js";
+import { suitsTiles, tiledProduct } from "./product.js";
 import { lanes } from "./storage.js";
 import { declareWalk, operandPosition, planWalk, type Steps } from "./walk.js";
 
 export function prepareMatmul(call: MatmulCall, builder: PassBuilder): void {
   if (sizeOf(call.output.view.shape) === 0) return;
-  generalProduct(call, builder);
+  const joined = joinBatch(call);
+  if (suitsTiles(joined, builder)) tiledProduct(joined, builder);
+  else generalProduct(joined, builder);
+}
+
+/** Rows of all batches as rows of one matrix, where they share B: [..., b, m, k] × [k, n] is [..., b·m, k] × [k, n]. */
+function joinBatch(call: MatmulCall): MatmulCall {
+  const { a, b, output, bias } = call;
+  const rank = output.view.shape.length;
+  if (rank < 3) return call;
+  const [outer, row] = [rank - 3, rank - 2];
+  const [count, m] = output.view.shape.slice(outer, rank - 1);
+  const continues = ({ view }: Operand) =>
+    count === 1 || m === 1 || view.strides[outer] === m * view.strides[row];
+  const isShared = count === 1 || b.view.strides[outer] === 0;
+  if (!isShared || ![a, output, ...(bias ? [bias] : [])].every(continues)) return call;
+  const join = (operand: Operand): Operand => {
+    const { shape, strides, offset } = operand.view;
+    const stride = m === 1 ? strides[outer] : strides[row];
+    const view = {
+      shape: [...shape.slice(0, outer), count * m, shape[rank - 1]],
+      strides: [...strides.slice(0, outer), stride, strides[rank - 1]],
+      offset,
+    };
+    return { ...operand, view };
+  };
+  const { shape, strides, offset } = b.view;
+  const without = { shape: shape.toSpliced(outer, 1), strides: strides.toSpliced(outer, 1), offset };
+  return joinBatch({
+    ...call,
+    a: join(a),
+    b: { ...b, view: without },
+    output: join(output),
+    bias: bias && join(bias),
+  });
 }
 
 /** Walks along k for each output, whatever the strides. */

@@ -1,0 +1,217 @@
+/**
+ * Large matrix products: a fragment computes a tile of 4 × 4 outputs into four render targets, the texels of row i of all
+ * tiles in target i, and a second pass puts the rows together and adds the epilogue. Where few tiles have long sums, k is
+ * split: the partial products lie behind each other in the targets, and the second pass adds them up.
+ */
+import columnsColumns from "../../../glsl/product_columns_columns.glsl";
+import columnsRows from "../../../glsl/product_columns_rows.glsl";
+import rowsColumns from "../../../glsl/product_rows_columns.glsl";
+import rowsRows from "../../../glsl/product_rows_rows.glsl";
+import reluChunk from "../../../glsl/relu.glsl";
+import { sizeOf } from "../../tensor/shape.js";
+import { rowMajor, rowMajorStrides, type View } from "../../tensor/view.js";
+import type { MatmulCall, Operand } from "../kernel.js";
+import type { PassBuilder } from "./builder.js";
+import { loadAt, prepareMap, storeInside } from "./map.js";
+import type { TextureId } from "./pass.js";
+import { lanes } from "./storage.js";
+import { declareWalk, operandPosition, planWalk, positionOf, type Steps, splitIndex } from "./walk.js";
+
+/** Rows of a tile, and its render targets. */
+const tile = 4;
+/** Tiles below which k is split, if the sums are long enough to be worth it. */
+const wantedTiles = 1024;
+const shortestSplit = 128;
+/** Longest sum in one accumulator. */
+const longestSum = 4096;
+
+/** How an operand's texels lie: along its rows (four elements of one row), or along its columns. */
+type Order = "rows" | "columns";
+
+const loops: Readonly<Record<string, string>> = {
+  "rows rows": rowsRows,
+  "rows columns": rowsColumns,
+  "columns rows": columnsRows,
+  "columns columns": columnsColumns,
+};
+
+/** A product as the tiles see it: matrices [m, k] and [k, n] for each of the batch's indices. */
+interface Factor {
+  readonly operand: Operand;
+  readonly order: Order;
+}
+
+/** Whether the product is large enough for tiles, and the device has the render targets. */
+export function suitsTiles({ a, b }: MatmulCall, builder: PassBuilder): boolean {
+  const [m, k] = a.view.shape.slice(-2);
+  const n = b.view.shape.at(-1)!;
+  return builder.target.drawBuffers >= tile && m >= tile && n >= tile && k >= tile && m * n * k >= 4096;
+}
+
+export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
+  const { output } = call;
+  const rank = output.view.shape.length;
+  const [m, n] = output.view.shape.slice(-2);
+  const k = call.a.view.shape[rank - 1];
+  const a = factorOf(call.a, k, builder, "columns");
+  const b = factorOf(call.b, k, builder, "rows");
+  const batch = output.view.shape.slice(0, -2);
+  const [mTiles, nTiles] = [Math.ceil(m / tile), Math.ceil(n / lanes)];
+  const tiles = sizeOf(batch) * mTiles * nTiles;
+  const unit = a.order === "columns" && b.order === "rows" ? 1 : lanes;
+  const splits = splitCount(k, tiles);
+  const length = Math.ceil(k / splits / unit);
+  const targets = Array.from({ length: tile }, () => builder.scratch("float32", splits * tiles * lanes));
+
+  const shader = builder.shader();
+  shader.include(loops[`${a.order} ${b.order}`]);
+  shader.add(
+    `int split = t / ${shader.int(tiles)};`,
+    `int place = t - split * ${shader.int(tiles)};`,
+    `int nTiles = ${shader.int(nTiles)};`,
+    "int line = place / nTiles;",
+    "int column = (place - line * nTiles) << 2;",
+    `int mTiles = ${shader.int(mTiles)};`,
+    "int matrix = line / mTiles;",
+    "int row = (line - matrix * mTiles) << 2;",
+  );
+  splitIndex(shader, "int", "matrix", batch.length > 0 ? batch : [1], "b");
+  const names = batch.map((_, d) => `b${d}`);
+  const start = ({ view }: Operand) =>
+    positionOf(shader, { strides: view.strides.slice(0, -2), offset: view.offset }, names, "int");
+  const [viewA, viewB] = [a.operand.view, b.operand.view];
+  const stepOf = (stride: number) => shader.int(stride / lanes);
+  shader.add(
+    `int startA = ${start(a.operand)};`,
+    `int startB = ${start(b.operand)};`,
+    a.order === "rows"
+      ? `ivec4 rows = (startA >> 2) + (row + ivec4(0, 1, 2, 3)) * ${stepOf(viewA.strides[rank - 2])};`
+      : "ivec4 rows = ivec4((startA + row) >> 2);",
+    b.order === "columns"
+      ? `ivec4 columns = (startB >> 2) + (column + ivec4(0, 1, 2, 3)) * ${stepOf(viewB.strides[rank - 1])};`
+      : "ivec4 columns = ivec4((startB + column) >> 2);",
+    `int stepA = ${a.order === "columns" ? stepOf(viewA.strides[rank - 1]) : "0"};`,
+    `int stepB = ${b.order === "rows" ? stepOf(viewB.strides[rank - 2]) : "0"};`,
+    `int from = split * ${shader.int(length)};`,
+    `int to = min(from + ${shader.int(length)}, ${shader.int(k / unit)});`,
+    "vec4 s0 = vec4(0.0);",
+    "vec4 s1 = vec4(0.0);",
+    "vec4 s2 = vec4(0.0);",
+    "vec4 s3 = vec4(0.0);",
+  );
+  const [samplerA, samplerB] = [a, b].map(({ operand }) => shader.texture(operand.slot, "float32"));
+  shader.add(`multiply(${samplerA}, rows, stepA, ${samplerB}, columns, stepB, from, to, s0, s1, s2, s3);`);
+  targets.forEach((target, i) => {
+    shader.store(target, "float32", `s${i}`);
+  });
+  builder.add(
+    shader.build({ name: "matmul tiles", texels: splits * tiles, flops: 2 * tile * lanes * tiles * k }),
+  );
+  mergeTiles(call, targets, splits, builder);
+}
+
+function splitCount(k: number, tiles: number): number {
+  const wanted = Math.min(Math.ceil(wantedTiles / tiles), Math.floor(k / shortestSplit));
+  return Math.max(1, wanted, Math.ceil(k / longestSum));
+}
+
+/** The operand as it lies, if its texels can be used, else a copy whose texels lie in `order`. */
+function factorOf(operand: Operand, k: number, builder: PassBuilder, order: Order): Factor {
+  const { view } = operand;
+  const rank = view.shape.length;
+  const isAligned = (contiguous: number) =>
+    view.strides[contiguous] === 1 &&
+    view.offset % lanes === 0 &&
+    view.strides.every((stride, d) => d === contiguous || stride % lanes === 0);
+  // Texels along k must not reach beyond it.
+  const isA = order === "columns";
+  if (isAligned(rank - 1) && (!isA || k % lanes === 0)) return { operand, order: "rows" };
+  if (isAligned(rank - 2) && (isA || k % lanes === 0)) return { operand, order: "columns" };
+  return { operand: packed(operand, builder, order), order };
+}
+
+/** A copy with rows (or columns) of whole texels; what lies behind the end of a row is never used. */
+function packed(operand: Operand, builder: PassBuilder, order: Order): Operand {
+  const { view } = operand;
+  const rank = view.shape.length;
+  const contiguous = order === "rows" ? rank - 1 : rank - 2;
+  const others = view.shape.map((_, d) => d).filter((d) => d !== contiguous);
+  const extents = view.shape.with(contiguous, Math.ceil(view.shape[contiguous] / lanes) * lanes);
+  // Broadcast batches are not repeated.
+  const dims = [...others.filter((d) => view.strides[d] !== 0 || d >= rank - 2), contiguous];
+  const shape = dims.map((d) => extents[d]);
+  const slot = builder.scratch("float32", sizeOf(shape));
+  const source: View = { shape, strides: dims.map((d) => view.strides[d]), offset: view.offset };
+  prepareMap(
+    {
+      kernel: "map",
+      shape,
+      inputs: [{ ...operand, view: source }],
+      outputs: [{ slot, dtype: "float32", view: rowMajor(shape) }],
+      expression: { instructions: [{ op: "load", dtype: "float32", args: [], index: 0 }], results: [0] },
+    },
+    builder,
+  );
+  const strides = new Array<number>(rank).fill(0);
+  rowMajorStrides(shape).forEach((stride, i) => {
+    strides[dims[i]] = stride;
+  });
+  return { slot, dtype: "float32", view: { shape: view.shape, strides, offset: 0 } };
+}
+
+/** Puts the rows of the tiles where they belong, adding up the parts of split sums, the bias and the activation. */
+function mergeTiles(
+  { output, bias, activation }: MatmulCall,
+  targets: readonly TextureId[],
+  splits: number,
+  builder: PassBuilder,
+): void {
+  const { shape } = output.view;
+  const rank = shape.length;
+  const [m, n] = shape.slice(-2);
+  const [mTiles, nTiles] = [Math.ceil(m / tile), Math.ceil(n / lanes)];
+  const matrix: Steps = { strides: [...rowMajorStrides(shape.slice(0, -2)), 0, 0], offset: 0 };
+  const row: Steps = { strides: shape.map((_, d) => Number(d === rank - 2)), offset: 0 };
+  const column: Steps = { strides: shape.map((_, d) => Number(d === rank - 1)), offset: 0 };
+  const slotSize = builder.sizeOf(output.slot);
+  const operands = [matrix, row, column, ...(bias ? [bias.view] : [])];
+  const planned = planWalk(output.view, slotSize, operands);
+  // Texels of the output are texels of a target if they lie along the columns.
+  const whole = planned.quad && planned.operands[2].strides.at(-1) === 1;
+  const walk = { ...planned, quad: whole };
+  const shader = builder.shader();
+  const names = declareWalk(shader, walk);
+  const [matrixAt, rowAt, columnAt, biasAt] = walk.operands;
+  const at = (steps: Steps) => operandPosition(shader, walk, names, steps);
+  const tiles = sizeOf(shape.slice(0, -2)) * mTiles * nTiles;
+  const { type } = names;
+  shader.add(
+    `${type} row = ${at(rowAt)};`,
+    `${type} column = ${at(columnAt)};`,
+    `${type} place = (${at(matrixAt)}) * ${shader.int(mTiles)} + (row >> 2);`,
+    `place = place * ${shader.int(nTiles)} + (column >> 2);`,
+    bias ? `vec4 sum = ${loadAt(shader, walk, bias, biasAt, () => at(biasAt))};` : "vec4 sum = vec4(0.0);",
+    `int splits = ${shader.int(splits)};`,
+    "for (int i = 0; i < splits; i++) {",
+  );
+  const samplers = targets.map((target) => shader.texture(target, "float32"));
+  const choose = (which: string, fetched: readonly string[]) =>
+    `${which} < 2 ? (${which} == 0 ? ${fetched[0]} : ${fetched[1]}) : (${which} == 2 ? ${fetched[2]} : ${fetched[3]})`;
+  if (whole) {
+    shader.add("int which = row & 3;");
+    const fetched = samplers.map((name) => `floatTexel(${name}, place)`);
+    shader.add(`sum += ${choose("which", fetched)};`);
+  } else {
+    shader.add("for (int j = 0; j < 4; j++) {", "int which = row[j] & 3;");
+    const fetched = samplers.map((name) => `floatAt(${name}, (place[j] << 2) + (column[j] & 3))`);
+    shader.add(`sum[j] += ${choose("which", fetched)};`, "}");
+  }
+  shader.add(`place += ${shader.int(tiles)};`, "}");
+  if (activation === "relu") {
+    shader.include(reluChunk);
+    shader.add("sum = rectified(sum);");
+  }
+  storeInside(shader, walk, names, output, output.slot, "sum");
+  const texels = Math.ceil(slotSize / lanes);
+  builder.add(shader.build({ name: "matmul merge", texels, flops: slotSize * splits }));
+}
