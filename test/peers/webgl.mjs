@@ -2,7 +2,7 @@
  * wattgrad (from src) beside tfjs and onnxruntime-web on WebGL2, in one headless Chromium, in turns.
  *
  *     node webgl.mjs [--driver swiftshader|llvmpipe|default] [--only gemm,conv,chain,train|mlp|cnn] [--rounds 9]
- *                    [--firsts 3] [--limit 60] [--profile] [--top 30] [--json FILE]
+ *                    [--sides ours,tfjs,ort] [--firsts 3] [--limit 60] [--profile] [--top 30] [--json FILE]
  *     node webgl.mjs --pack DIR
  *
  * Data is resident and every turn ends with reading one element; results are compared with float64 before and after
@@ -26,6 +26,7 @@ const { values } = parseArgs({
     driver: { type: "string", default: "swiftshader" },
     only: { type: "string", default: groups.join() },
     rounds: { type: "string", default: "9" },
+    sides: { type: "string", default: "ours,tfjs,ort" },
     firsts: { type: "string", default: "3" },
     limit: { type: "string", default: "60" },
     profile: { type: "boolean", default: false },
@@ -44,6 +45,7 @@ if (values.pack !== undefined) {
 }
 
 const options = {
+  sides: values.sides.split(","),
   rounds: Number(values.rounds),
   milliseconds: 200,
   limit: Number(values.limit) * 1e3,
@@ -108,19 +110,19 @@ async function addFirsts(url, key, row) {
 const directory = mkdtempSync(join(tmpdir(), "wattgrad-webgl-"));
 await buildPage(directory);
 const server = await serve(directory);
-let report;
+const report = { contenders: {}, errors: {}, rows: [] };
 try {
   for (const keys of pages) {
-    const part = await run(server.url, keys);
-    if (trainings.includes(keys[0])) await addFirsts(server.url, keys[0], part.rows[0]);
-    report = report
-      ? {
-          ...report,
-          contenders: { ...report.contenders, ...part.contenders },
-          errors: { ...report.errors, ...part.errors },
-          rows: [...report.rows, ...part.rows],
-        }
-      : part;
+    try {
+      const { contenders, errors, rows, ...facts } = await run(server.url, keys);
+      if (trainings.includes(keys[0])) await addFirsts(server.url, keys[0], rows[0]);
+      Object.assign(report, facts);
+      Object.assign(report.contenders, contenders);
+      Object.assign(report.errors, errors);
+      report.rows.push(...rows);
+    } catch (error) {
+      report.errors[keys.join()] = error.message;
+    }
   }
 } finally {
   await server.close();

@@ -12,6 +12,9 @@ import { initialWeights, ours, workloads } from "./workloads.mjs";
 const checkedSteps = 5;
 const lossTolerance = 1e-3;
 
+/** Milliseconds after which steps are told one by one. */
+const slow = 10_000;
+
 const messageOf = (error) => String(error?.message ?? error).split("\n")[0];
 
 /** What draws here. */
@@ -27,7 +30,7 @@ function renderer() {
 /** Opens contenders; those that cannot be are in `errors`. */
 async function openAll(openers, errors) {
   const opened = [];
-  for (const [name, open] of Object.entries(openers)) {
+  for (const [name, open] of openers) {
     const start = performance.now();
     try {
       opened.push({ ...(await open()), openMs: performance.now() - start });
@@ -45,6 +48,15 @@ async function verify(contender, result, expected, tolerance) {
   if (raised.length > 0) throw new Error(`WebGL raised ${raised.join(", ")}`);
   if (!(error <= tolerance)) throw new Error(`wrong by ${error}`);
   return error;
+}
+
+async function addProfile(row, { name, device }, run, { profile }) {
+  if (!profile || name !== "ours") return;
+  try {
+    row.profile = await profilePasses(device, run, profile);
+  } catch (error) {
+    row.errors.profile = messageOf(error);
+  }
 }
 
 async function compareCase(test, contenders, options) {
@@ -70,10 +82,7 @@ async function compareCase(test, contenders, options) {
   for (const { contender, result, close } of running) {
     try {
       await verify(contender, result, expected, tolerance);
-      if (options.profile && contender.name === "ours") {
-        const once = async () => (await result()) && undefined;
-        row.profile = await profilePasses(contender.device, once, options.profile);
-      }
+      await addProfile(row, contender, result, options);
     } catch (error) {
       delete row.contenders[contender.name];
       row.errors[contender.name] = `after the timing: ${messageOf(error)}`;
@@ -94,8 +103,9 @@ async function oracleOf(workload) {
   return { weights, losses };
 }
 
-async function compareTraining(key, contenders, errors, options) {
+async function compareTraining(key, contenders, options, log) {
   const workload = workloads[key];
+  const errors = {};
   const row = { name: `${workload.name} step`, key, group: "train", contenders: {}, errors };
   const { weights, losses: expected } = await oracleOf(workload);
   const running = [];
@@ -114,11 +124,12 @@ async function compareTraining(key, contenders, errors, options) {
         if (submitMs !== undefined) submits.push(submitMs);
       };
       let used = 0;
-      for (let i = 0; i < checkedSteps && (i < 2 || used < options.limit); i++) {
+      for (let i = 0; i < checkedSteps && used < options.limit; i++) {
         const start = performance.now();
         await run();
         times.push(performance.now() - start);
         used += times[i];
+        if (used > slow) log(`${row.name}: step ${i + 1} of ${name} took ${(times[i] / 1e3).toFixed(1)} s`);
       }
       const raised = contender.errors();
       if (raised.length > 0) throw new Error(`WebGL raised ${raised.join(", ")}`);
@@ -133,13 +144,17 @@ async function compareTraining(key, contenders, errors, options) {
         losses: [...losses],
         difference,
       };
-      running.push({ contender, name, run, losses, submits });
+      running.push({ contender, name, run, losses, submits, used, last: times.at(-1) });
     } catch (error) {
       errors[name] = messageOf(error);
     }
   }
   if (options.firstOnly) return row;
-  for (const { name, median, best, rounds } of await pair(running, options)) {
+  // Where a few steps take the whole time, the last of them is the figure.
+  const patient = running.filter(({ used }) => used < options.limit);
+  for (const { name, last } of running)
+    Object.assign(row.contenders[name], { ms: last, bestMs: last, rounds: 1 });
+  for (const { name, median, best, rounds } of await pair(patient, options)) {
     Object.assign(row.contenders[name], { ms: median, bestMs: best, rounds });
   }
   for (const { contender, name, run, losses, submits } of running) {
@@ -154,16 +169,14 @@ async function compareTraining(key, contenders, errors, options) {
     }
     row.contenders[name].steps = losses.length;
     if (submits.length > 0) row.contenders[name].submitMs = median(submits);
-    if (options.profile && name === "ours") {
-      row.profile = await profilePasses(contender.device, run, options.profile);
-    }
+    await addProfile(row, contender, run, options);
   }
   return row;
 }
 
 /**
  * Runs the named cases and trainings.
- * @param options { keys, rounds, milliseconds, limit (ms per contender), profile (rounds, 0 for none), reversed (the
+ * @param options { keys, sides (names, all by default), rounds, milliseconds, limit (ms per contender), profile (rounds, 0 for none), reversed (the
  *   peers go first), firstOnly (training: only the first steps) }
  * @param log gets a line now and then
  * @returns { renderer, userAgent, isolated, commit, contenders, errors, rows }
@@ -178,8 +191,6 @@ async function benchmark(options, log = () => {}) {
     errors: {},
     rows: [],
   };
-  const ordered = (openers) =>
-    Object.fromEntries(options.reversed ? Object.entries(openers).reverse() : Object.entries(openers));
   const tests = cases.filter(({ key }) => options.keys.includes(key));
   const isTraining = options.keys.some((key) => trainings.includes(key));
   const openers = {
@@ -187,11 +198,13 @@ async function benchmark(options, log = () => {}) {
     tfjs: openTensorflow,
     ...(tests.length > 0 ? { ort: openOnnxRuntime } : {}),
   };
-  const contenders = await openAll(ordered(openers), report.errors);
+  const chosen = Object.entries(openers).filter(([name]) => options.sides?.includes(name) ?? true);
+  if (options.reversed) chosen.reverse();
+  const contenders = await openAll(chosen, report.errors);
   for (const { name, description } of contenders) report.contenders[name] = description;
   const trainers = contenders.filter(({ train }) => train);
   for (const key of isTraining ? trainings.filter((key) => options.keys.includes(key)) : []) {
-    report.rows.push(await compareTraining(key, trainers, {}, options));
+    report.rows.push(await compareTraining(key, trainers, options, log));
     log(summary(report.rows.at(-1)));
   }
   for (const test of tests) {

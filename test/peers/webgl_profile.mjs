@@ -1,22 +1,23 @@
 /** Where the time of wattgrad's draws goes: each pass of a run timed on its own, waiting for the GPU after it. */
+import { Runner } from "../../src/device/webgl/runner.ts";
 import { median } from "./measure.mjs";
 import { waitForFramebuffer } from "./webgl_contenders.mjs";
 
 /**
  * Runs `run` `rounds` times with every pass timed.
- * @param device wattgrad's WebglDevice; its runner draws one pass at a time, and this stands around it.
+ * @param device wattgrad's WebglDevice; the class of its runner draws one pass at a time, and this stands around that.
  * @returns { idleMs, passes }: what waiting costs by itself (taken off each time), and per pass of a run, in order,
  *   { name, texels, mflop, inputs, outputs, ms, bestMs }.
  */
 export async function profilePasses(device, run, rounds) {
-  const { gl, runner } = device;
-  const draw = runner.draw;
+  const { gl } = device;
+  const { draw } = Runner.prototype;
   const idle = [];
   const runs = [];
   let passes;
-  runner.draw = (pass, ...rest) => {
+  Runner.prototype.draw = function (pass, ...rest) {
     const start = performance.now();
-    draw.call(runner, pass, ...rest);
+    draw.call(this, pass, ...rest);
     waitForFramebuffer(gl);
     const end = performance.now();
     waitForFramebuffer(gl);
@@ -39,7 +40,7 @@ export async function profilePasses(device, run, rounds) {
       if (round > 0 && passes.length > 0) runs.push(passes);
     }
   } finally {
-    runner.draw = draw;
+    Runner.prototype.draw = draw;
   }
   const idleMs = median(idle);
   const [first] = runs;

@@ -92,7 +92,7 @@ export function printReport({ commit, renderer, browser, contenders, errors, row
       ]),
     );
   }
-  for (const [name, message] of Object.entries(errors)) console.log(`${name} cannot be opened: ${message}`);
+  for (const [name, message] of Object.entries(errors)) console.log(`${name} failed: ${message}`);
   for (const row of rows) {
     for (const [name, message] of Object.entries(row.errors)) console.log(`${row.name}, ${name}: ${message}`);
   }
