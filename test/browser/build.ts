@@ -34,5 +34,8 @@ export async function buildPages(directory: string): Promise<void> {
   for (const name of ["simd.wasm", "relaxed.wasm"]) {
     await copyFile(join(root, "dist", name), join(directory, name));
   }
+  const mnist = join(root, "test/data/mnist");
+  await copyFile(join(mnist, "train10k-images-idx3-ubyte.gz"), join(directory, "mnist-images.gz"));
+  await copyFile(join(mnist, "train10k-labels-idx1-ubyte.gz"), join(directory, "mnist-labels.gz"));
   await writeFile(join(directory, "index.html"), html);
 }

@@ -1,11 +1,13 @@
 /** What the tests in Node call in a page. */
 import { type DeviceName, openDevice } from "../../../src/index.js";
 import { runCases } from "./cases.js";
+import { followCurve } from "./curves.js";
 import { deviceOf } from "./devices.js";
 import { trainMlp } from "./train.js";
 
 const face = {
   runCases,
+  followCurve,
   trainOnPage: async (name: DeviceName) => trainMlp(await openDevice(name)),
   trainOnSimd: async () => trainMlp(await deviceOf("wasm-simd")),
   trainInWorker,
