@@ -7,9 +7,14 @@ export const median = (values) => [...values].sort((a, b) => a - b)[values.lengt
  * Runs each contender's `run` (maybe async) in turns: `rounds` times each for about `milliseconds`, after a warm-up.
  * `finish`, for those whose `run` only enqueues, waits at the end of a turn until all is done.
  * `limit`, in milliseconds, ends a slow contender's turns early: it keeps the rounds that it has by then (one at least).
- * @returns per contender { name, median, best, rounds }, in milliseconds per run.
+ * `processor`, maybe async, tells the milliseconds of processor time used so far, where that is wanted.
+ * @returns per contender { name, median, best, rounds, times, cpu }, in milliseconds per run; `cpu` is the mean over all
+ *   turns, undefined without `processor`.
  */
-export async function pair(contenders, { rounds = 9, milliseconds = 200, limit = Infinity } = {}) {
+export async function pair(
+  contenders,
+  { rounds = 9, milliseconds = 200, limit = Infinity, processor = () => undefined } = {},
+) {
   const states = [];
   for (const { name, run, finish = () => {} } of contenders) {
     const begin = performance.now();
@@ -32,23 +37,30 @@ export async function pair(contenders, { rounds = 9, milliseconds = 200, limit =
       repeats,
       times: once >= limit ? [once] : [],
       used: performance.now() - begin,
+      cpu: 0,
+      runs: 0,
     });
   }
   for (let round = 0; round < rounds; round++) {
     for (const state of states) {
       if (state.used >= limit && state.times.length > 0) continue;
+      const before = await processor();
       const start = performance.now();
       for (let i = 0; i < state.repeats; i++) await state.run();
       await state.finish();
       const time = performance.now() - start;
       state.used += time;
       state.times.push(time / state.repeats);
+      state.cpu += (await processor()) - before;
+      state.runs += state.repeats;
     }
   }
-  return states.map(({ name, times }) => ({
+  return states.map(({ name, times, cpu, runs }) => ({
     name,
     median: median(times),
     best: Math.min(...times),
     rounds: times.length,
+    times,
+    cpu: cpu > 0 ? cpu / runs : undefined,
   }));
 }

@@ -8,7 +8,7 @@
  * Data is resident and every turn ends with reading one element; results are compared with float64 before and after
  * the timing, losses of trainings with the wasm device's, and WebGL's errors fail a contender. Each training and each
  * group of cases has a browser of its own. `--firsts` browsers make the first steps of a training, which compile; sides
- * begin in turns. `--limit`: seconds for one contender's timing of one case. `--profile` times every pass of ours.
+ * begin in turns. Processor times are of the whole browser, its GPU process included. `--limit`: seconds for one contender's timing of one case. `--profile` times every pass of ours.
  * `--pack` writes a folder whose webgl.html runs everything by itself and POSTs its report to /result (progress to
  * /log), for machines with a GPU and no Node; its query may hold only, rounds, limit and profile.
  */
@@ -19,6 +19,7 @@ import { parseArgs } from "node:util";
 import { median } from "./measure.mjs";
 import { buildPage, loadBrowser } from "./webgl_build.mjs";
 import { groups, keysOf, trainings } from "./webgl_cases.mjs";
+import { processorTime } from "./webgl_processor.mjs";
 import { addRatios, printProfile, printReport } from "./webgl_report.mjs";
 
 const { values } = parseArgs({
@@ -73,10 +74,11 @@ async function run(url, keys, extra = {}) {
     });
     await page.waitForFunction(() => "benchmarkDone" in globalThis);
     await page.exposeFunction("benchmarkLog", (line) => console.error(line));
+    await page.exposeFunction("benchmarkProcessor", () => processorTime(browser.process().pid));
     await page.evaluate(
       (given) => {
         globalThis
-          .wattgradBenchmark(given, globalThis.benchmarkLog)
+          .wattgradBenchmark({ ...given, processor: globalThis.benchmarkProcessor }, globalThis.benchmarkLog)
           .catch((error) => ({ failure: String(error?.stack ?? error) }))
           .then(globalThis.benchmarkDone);
       },
@@ -94,16 +96,18 @@ async function run(url, keys, extra = {}) {
 async function addFirsts(url, key, row) {
   const firsts = { ours: [], tfjs: [] };
   const take = ({ contenders }) => {
-    for (const name of Object.keys(firsts)) {
-      if (contenders[name]) firsts[name].push(contenders[name].firstMs);
-    }
+    for (const name of Object.keys(firsts)) if (contenders[name]) firsts[name].push(contenders[name]);
   };
   take(row);
   for (let i = 1; i < Number(values.firsts); i++) {
     take((await run(url, [key], { firstOnly: true, reversed: i % 2 === 1 })).rows[0]);
   }
-  for (const [name, times] of Object.entries(firsts)) {
-    if (row.contenders[name]) Object.assign(row.contenders[name], { firsts: times, firstMs: median(times) });
+  for (const [name, sides] of Object.entries(firsts)) {
+    if (!row.contenders[name]) continue;
+    for (const field of ["firstMs", "firstCpuMs"]) {
+      const values = sides.map((side) => side[field]);
+      row.contenders[name] = { ...row.contenders[name], [field]: median(values), [`${field}All`]: values };
+    }
   }
 }
 

@@ -50,6 +50,8 @@ async function verify(contender, result, expected, tolerance) {
   return error;
 }
 
+const timesOf = ({ median, best, times, cpu }) => ({ ms: median, bestMs: best, times, cpuMs: cpu });
+
 async function addProfile(row, { name, device }, run, { profile }) {
   if (!profile || name !== "ours") return;
   try {
@@ -76,8 +78,8 @@ async function compareCase(test, contenders, options) {
       row.errors[contender.name] = messageOf(error);
     }
   }
-  for (const { name, median, best, rounds } of await pair(running, options)) {
-    Object.assign(row.contenders[name], { ms: median, bestMs: best, rounds });
+  for (const { name, ...turns } of await pair(running, options)) {
+    Object.assign(row.contenders[name], timesOf(turns));
   }
   for (const { contender, result, close } of running) {
     try {
@@ -114,6 +116,7 @@ async function compareTraining(key, contenders, options, log) {
     try {
       const losses = [];
       const times = [];
+      const cpus = [];
       const submits = [];
       const begin = performance.now();
       const step = await contender.train(key, workload, weights);
@@ -125,9 +128,11 @@ async function compareTraining(key, contenders, options, log) {
       };
       let used = 0;
       for (let i = 0; i < checkedSteps && used < options.limit; i++) {
+        const before = await options.processor?.();
         const start = performance.now();
         await run();
         times.push(performance.now() - start);
+        if (before !== undefined) cpus.push((await options.processor()) - before);
         used += times[i];
         if (used > slow) log(`${row.name}: step ${i + 1} of ${name} took ${(times[i] / 1e3).toFixed(1)} s`);
       }
@@ -140,6 +145,7 @@ async function compareTraining(key, contenders, options, log) {
         openMs,
         buildMs,
         firstMs: times[0],
+        firstCpuMs: cpus[0],
         secondMs: times[1],
         losses: [...losses],
         difference,
@@ -153,9 +159,9 @@ async function compareTraining(key, contenders, options, log) {
   // Where a few steps take the whole time, the last of them is the figure.
   const patient = running.filter(({ used }) => used < options.limit);
   for (const { name, last } of running)
-    Object.assign(row.contenders[name], { ms: last, bestMs: last, rounds: 1 });
-  for (const { name, median, best, rounds } of await pair(patient, options)) {
-    Object.assign(row.contenders[name], { ms: median, bestMs: best, rounds });
+    Object.assign(row.contenders[name], { ms: last, bestMs: last, times: [last] });
+  for (const { name, ...turns } of await pair(patient, options)) {
+    Object.assign(row.contenders[name], timesOf(turns));
   }
   for (const { contender, name, run, losses, submits } of running) {
     const raised = contender.errors();
@@ -176,7 +182,7 @@ async function compareTraining(key, contenders, options, log) {
 
 /**
  * Runs the named cases and trainings.
- * @param options { keys, sides (names, all by default), rounds, milliseconds, limit (ms per contender), profile (rounds, 0 for none), reversed (the
+ * @param options { keys, sides (names, all by default), rounds, milliseconds, limit (ms per contender), processor (what `pair` wants), profile (rounds, 0 for none), reversed (the
  *   peers go first), firstOnly (training: only the first steps) }
  * @param log gets a line now and then
  * @returns { renderer, userAgent, isolated, commit, contenders, errors, rows }

@@ -1,4 +1,5 @@
 /** What webgl.mjs prints. */
+import { median } from "./measure.mjs";
 
 /** How many times tfjs's time ours has to fit into it, by kind of driver; a real GPU has no bar. */
 const bars = {
@@ -9,7 +10,10 @@ const bars = {
 };
 const firstStepBar = 3;
 
-/** Adds { ratio, bestRatio, firstRatio, bar } to the rows: tfjs's times by ours. */
+/**
+ * Adds { ratio, bestRatio, pairedRatio, cpuRatio, ratioToOrt, firstRatio, firstCpuRatio, bar } to the rows: tfjs's
+ * times by ours. `pairedRatio` is the median over the rounds of the ratio within a round.
+ */
 export function addRatios({ renderer, rows }) {
   const driver = /SwiftShader/.test(renderer) ? "swiftshader" : /llvmpipe/.test(renderer) ? "llvmpipe" : "";
   for (const row of rows) {
@@ -17,8 +21,12 @@ export function addRatios({ renderer, rows }) {
     const ratio = (peer, key) => (ours?.[key] && peer?.[key] ? peer[key] / ours[key] : null);
     row.ratio = ratio(tfjs, "ms");
     row.bestRatio = ratio(tfjs, "bestMs");
+    const rounds = ours?.times?.length === tfjs?.times?.length ? (ours?.times ?? []) : [];
+    row.pairedRatio = rounds.length > 0 ? median(rounds.map((time, i) => tfjs.times[i] / time)) : null;
+    row.cpuRatio = ratio(tfjs, "cpuMs");
     row.ratioToOrt = ratio(ort, "ms");
     row.firstRatio = row.group === "train" ? ratio(tfjs, "firstMs") : null;
+    row.firstCpuRatio = row.group === "train" ? ratio(tfjs, "firstCpuMs") : null;
     row.bar = bars[row.group][driver] ?? null;
   }
 }
@@ -42,21 +50,36 @@ function print(columns, rows) {
 
 export function printReport({ commit, renderer, browser, contenders, errors, rows }) {
   console.log(`\n${renderer}\n${browser ?? ""} wattgrad ${commit}; ${Object.values(contenders).join("; ")}`);
-  console.log("ms: median (best); ratios: tfjs / ours, by medians (by bests)\n");
+  console.log(
+    "ms: median (best); ratios: tfjs / ours, by medians (by bests), within rounds, by processor time\n",
+  );
   const time = (side) =>
     side?.ms === undefined ? "–" : `${milliseconds(side.ms)} (${milliseconds(side.bestMs)})`;
   print(
-    ["", "ours", "tfjs", "ort", "ratio", "bar", "held", "to ort"],
-    rows.map(({ name, contenders: { ours, tfjs, ort }, ratio, bestRatio, ratioToOrt, bar }) => [
-      name,
-      time(ours),
-      time(tfjs),
-      time(ort),
-      `${factor(ratio)} (${factor(bestRatio)})`,
-      bar ?? "–",
-      verdict(ratio, bar),
-      factor(ratioToOrt),
-    ]),
+    ["", "ours", "tfjs", "ort", "ratio", "in rounds", "processor", "bar", "held", "to ort"],
+    rows.map(
+      ({
+        name,
+        contenders: { ours, tfjs, ort },
+        ratio,
+        bestRatio,
+        pairedRatio,
+        cpuRatio,
+        ratioToOrt,
+        bar,
+      }) => [
+        name,
+        time(ours),
+        time(tfjs),
+        time(ort),
+        `${factor(ratio)} (${factor(bestRatio)})`,
+        factor(pairedRatio),
+        factor(cpuRatio),
+        bar ?? "–",
+        verdict(ratio, bar),
+        factor(ratioToOrt),
+      ],
+    ),
   );
   const trained = rows.filter(({ group }) => group === "train");
   if (trained.length > 0) {
@@ -67,6 +90,7 @@ export function printReport({ commit, renderer, browser, contenders, errors, row
         "ours",
         "tfjs",
         "ratio",
+        "processor",
         "bar",
         "held",
         "second: ours",
@@ -76,11 +100,12 @@ export function printReport({ commit, renderer, browser, contenders, errors, row
         "submit",
         "losses differ",
       ],
-      trained.map(({ name, contenders: { ours, tfjs }, firstRatio }) => [
+      trained.map(({ name, contenders: { ours, tfjs }, firstRatio, firstCpuRatio }) => [
         name,
         milliseconds(ours?.firstMs),
         milliseconds(tfjs?.firstMs),
         factor(firstRatio),
+        factor(firstCpuRatio),
         firstStepBar,
         verdict(firstRatio, firstStepBar),
         milliseconds(ours?.secondMs),
