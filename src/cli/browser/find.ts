@@ -131,8 +131,10 @@ async function packaged(env: Environment): Promise<FoundBrowser> {
     throw new Error(`${packagedChromium} is for x64 Linux`);
   }
   const directory = join(env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "wattgrad", "chromium");
-  const flags = ["--no-save", "--ignore-scripts", "--prefix", directory];
-  await promisify(execFile)("npm", ["install", ...flags, packagedChromium]);
+  if (!existsSync(join(directory, "node_modules", "@sparticuz", "chromium"))) {
+    const flags = ["--no-save", "--ignore-scripts", "--prefix", directory];
+    await promisify(execFile)("npm", ["install", ...flags, packagedChromium]);
+  }
   const entry = createRequire(join(directory, "package.json")).resolve("@sparticuz/chromium");
   const { default: chromium } = await import(pathToFileURL(entry).href);
   return { executablePath: await chromium.executablePath(), origin: packagedChromium };
