@@ -1,5 +1,5 @@
 /** The page: shows what its worker reports and passes on what the user wants. It computes nothing itself. */
-import type { DeviceChoice, DeviceReport } from "../device/select.js";
+import type { DeviceChoice, DeviceReport, Rejection } from "../device/select.js";
 import { Gallery } from "./gallery.js";
 import type { Activity, Command, Progress, Report, SampleChoice, TestScores } from "./messages.js";
 import { Pad } from "./pad.js";
@@ -43,6 +43,8 @@ const pad = new Pad(
   (pixels) => send({ kind: "drawing", pixels }),
 );
 let running = false;
+/** Devices that do not work here, and why. */
+let missing: readonly Rejection[] = [];
 /** Which device, as a sentence. */
 let runsOn = "";
 
@@ -89,7 +91,19 @@ function showActivity(activity: Activity): void {
   if (!running) setText("speed", "–");
 }
 
+function showReasons(reasons: readonly Rejection[]): void {
+  element("rejected").hidden = reasons.length === 0;
+  element("reasons").replaceChildren(
+    ...reasons.map(({ name, reason }) => {
+      const item = document.createElement("li");
+      item.textContent = `${deviceTitles[name] ?? name}: ${reason}`;
+      return item;
+    }),
+  );
+}
+
 function showDevices(devices: readonly DeviceReport[]): void {
+  missing = devices.flatMap(({ name, available, reason = "" }) => (available ? [] : [{ name, reason }]));
   for (const { name, available, reason, description } of devices) {
     const option = new Option(deviceTitles[name] ?? name, name);
     option.disabled = !available;
@@ -109,14 +123,7 @@ function showDevice({
   device.value = choice;
   runsOn = `Runs on ${description}.`;
   setText("device-text", running ? `${runsOn} It prepares its kernels …` : runsOn);
-  element("rejected").hidden = rejected.length === 0;
-  element("reasons").replaceChildren(
-    ...rejected.map((other) => {
-      const item = document.createElement("li");
-      item.textContent = `${deviceTitles[other.name] ?? other.name}: ${other.reason}`;
-      return item;
-    }),
-  );
+  showReasons(choice === "auto" ? rejected : missing);
   plots.addSwitch(images, name);
   setText("speed", "–");
   hideError();
