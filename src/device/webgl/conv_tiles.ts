@@ -14,8 +14,8 @@ import type { ShaderBuilder } from "./shader.js";
 import { lanes } from "./storage.js";
 import { accessOf, declareWalk, planWalk, positionOf } from "./walk.js";
 
-/** Below so many multiply-adds packing costs more than it saves. */
-const leastWork = 50_000;
+/** Below so many multiply-adds the draws that pack and merge cost more than they save. */
+const leastWork = 4096;
 /** Fragments that a weight gradient should have: its pixels are split among them. */
 const wantedFragments = 8192;
 
