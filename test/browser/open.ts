@@ -4,6 +4,7 @@ import { inject } from "vitest";
 import { BrowserNotFoundError } from "../../src/cli/browser/find.js";
 import {
   type Driver,
+  hasMesa,
   type LaunchedBrowser,
   launchBrowser,
   rendererOf,
@@ -18,7 +19,10 @@ const renderers: Readonly<Record<Exclude<Driver, "default">, RegExp>> = {
   firefox: /./,
 };
 
-/** REQUIRE_BROWSER=1: no Chromium is a failure. The other drivers are tested where they are installed. */
+/**
+ * REQUIRE_BROWSER=1: no Chromium is a failure, and so is a browser or driver that is installed but does not draw. Mesa
+ * and Firefox may be missing.
+ */
 const isRequired = Boolean(process.env.REQUIRE_BROWSER);
 
 export interface OpenBrowser {
@@ -40,6 +44,9 @@ export async function openBrowser(driver: Exclude<Driver, "default">): Promise<O
     if (isRequired) throw new BrowserNotFoundError(chromium);
     return chromium;
   }
+  if (driver === "llvmpipe" && !hasMesa()) {
+    return leftOut(driver, "Mesa is not installed (apt-get install libegl1 libgles2 libgl1-mesa-dri)");
+  }
   let launched: LaunchedBrowser;
   try {
     launched = await launchBrowser(
@@ -59,7 +66,7 @@ export async function openBrowser(driver: Exclude<Driver, "default">): Promise<O
   if (renderer === undefined || !renderers[driver].test(renderer)) {
     await launched.close();
     const reason = `WebGL2 is drawn by ${renderer ?? "nothing"}`;
-    if (isRequired && driver === "swiftshader") throw new Error(`${driver}: ${reason}`);
+    if (isRequired) throw new Error(`${driver}: ${reason}`);
     return leftOut(driver, reason);
   }
   return new Session(launched, renderer, await serve(inject("pages")));

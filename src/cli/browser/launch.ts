@@ -26,9 +26,14 @@ const chromiumFlags: Readonly<Record<Exclude<Driver, "firefox">, readonly string
 /** Which of the EGL drivers on a machine is Mesa's: on one with a GPU another may come first. */
 const mesaVendor = "/usr/share/glvnd/egl_vendor.d/50_mesa.json";
 
+/** Whether there is a Mesa for Chromium to draw with. */
+export function hasMesa(): boolean {
+  return existsSync(mesaVendor);
+}
+
 const mesaEnvironment: Readonly<Record<string, string>> = {
   LIBGL_ALWAYS_SOFTWARE: "1",
-  ...(existsSync(mesaVendor) ? { __EGL_VENDOR_LIBRARY_FILENAMES: mesaVendor } : {}),
+  ...(hasMesa() ? { __EGL_VENDOR_LIBRARY_FILENAMES: mesaVendor } : {}),
 };
 
 /** Milliseconds: one case on a slow driver, or many, may keep a page from answering. */
