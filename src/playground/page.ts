@@ -201,6 +201,8 @@ fillOptions(batchSize, batchSizes, defaultBatchSize);
 start.addEventListener("click", () => {
   hideError();
   send({ kind: running ? "pause" : "start" });
+  // The step that is running ends first.
+  if (running) start.textContent = "Pausing …";
 });
 reset.addEventListener("click", () => send({ kind: "reset" }));
 save.addEventListener("click", () => send({ kind: "save" }));

@@ -8,6 +8,8 @@ const capacity = 600;
 /** The first part of a run decides nothing about the range of the accuracies shown. */
 const ignoredShare = 0.15;
 const lowestLoss = 1e-4;
+/** Weight of the newest point in the smoothed curve: about the mean of the last ten. */
+const smoothing = 0.2;
 
 /** A device that took over, and after how many images. */
 interface Switch {
@@ -16,8 +18,10 @@ interface Switch {
 }
 
 export class Plots {
-  readonly #loss = new Curve(2, capacity);
-  readonly #accuracy = new Curve(2, capacity);
+  /** As it came, smoothed, and on the test images. */
+  readonly #loss = new Curve(3, capacity);
+  readonly #accuracy = new Curve(3, capacity);
+  #smoothed: { readonly loss: number; readonly accuracy: number } | undefined;
   readonly #plots: readonly uPlot[];
   #switches: Switch[] = [];
   #scheduled = false;
@@ -45,14 +49,17 @@ export class Plots {
   }
 
   addProgress({ images, loss, accuracy }: Progress): void {
-    this.#loss.add(images, [loss, null]);
-    this.#accuracy.add(images, [100 * accuracy, null]);
+    const before = this.#smoothed ?? { loss, accuracy };
+    const smooth = (old: number, now: number) => old + smoothing * (now - old);
+    this.#smoothed = { loss: smooth(before.loss, loss), accuracy: smooth(before.accuracy, accuracy) };
+    this.#loss.add(images, [loss, this.#smoothed.loss, null]);
+    this.#accuracy.add(images, [100 * accuracy, 100 * this.#smoothed.accuracy, null]);
     this.#draw();
   }
 
   addTest({ images, loss, accuracy }: TestScores): void {
-    this.#loss.add(images, [null, loss]);
-    this.#accuracy.add(images, [null, 100 * accuracy]);
+    this.#loss.add(images, [null, null, loss]);
+    this.#accuracy.add(images, [null, null, 100 * accuracy]);
     this.#draw();
   }
 
@@ -66,6 +73,7 @@ export class Plots {
   clear(): void {
     this.#loss.clear();
     this.#accuracy.clear();
+    this.#smoothed = undefined;
     this.#switches = this.#switches.slice(-1).map(({ name }) => ({ images: 0, name }));
     this.#draw();
   }
@@ -119,9 +127,16 @@ export class Plots {
         series: [
           { label: "images", value: (_, value: number | null) => (value === null ? "–" : thousands(value)) },
           {
+            label: "single",
+            stroke: () => color("--training-faint"),
+            width: 1,
+            spanGaps: true,
+            points: { show: false },
+          },
+          {
             label: "training",
             stroke: () => color("--training"),
-            width: 1.5,
+            width: 2,
             spanGaps: true,
             points: { show: false },
             value: show,
@@ -135,7 +150,7 @@ export class Plots {
             value: show,
           },
         ],
-        legend: { markers: { fill: (_, series) => color(series === 1 ? "--training" : "--test") } },
+        legend: { markers: { fill: (_, series) => color(series === 2 ? "--training" : "--test") } },
         cursor: { drag: { x: false, y: false }, points: { size: 7 } },
         hooks: { draw: [(self) => this.#drawSwitches(self)] },
       },
