@@ -1,7 +1,7 @@
 /**
- * conv and its two gradients. Where channels are many enough for tiles, as products with the matrix of patches
- * (columns.ts), a part of the batch at a time where that matrix is large; else each output sums its terms
- * (conv_general.ts).
+ * conv and its two gradients, in the first form that suits: tiles over packed operands (conv_tiles.ts); for groups and
+ * for input gradients of strided convolutions a product with the matrix of patches (columns.ts), a part of the batch at
+ * a time where that matrix is large; each output's sum of its terms (conv_general.ts).
  */
 import { sizeOf } from "../../tensor/shape.js";
 import type { View } from "../../tensor/view.js";
@@ -9,6 +9,7 @@ import type { ConvCall, Expression, MatmulCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
 import { type Patches, patchLength, preparePatches } from "./columns.js";
 import { generalConv } from "./conv_general.js";
+import { prepareConvTiles } from "./conv_tiles.js";
 import { prepareMap } from "./map.js";
 import { prepareMatmul } from "./matmul.js";
 import { suitsTiles } from "./product.js";
@@ -21,6 +22,8 @@ const mostParts = 16;
 
 export function prepareConv(call: ConvCall, builder: PassBuilder): void {
   const { input, output, kernel } = call;
+  const computed = { conv: output, convGradInput: input, convGradWeight: call.weight }[kernel];
+  if (sizeOf(computed.view.shape) === 0 || prepareConvTiles(call, builder)) return;
   const batch = input.view.shape[0];
   const isEmpty = [input, output, call.weight].some(({ view }) => sizeOf(view.shape) === 0);
   const patches = patchesOf(call);

@@ -5,7 +5,6 @@
 import { sizeOf } from "../../tensor/shape.js";
 import type { ConvCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
-import { prepareConvTiles } from "./conv_tiles.js";
 import { declareImageWalk } from "./image.js";
 import { storeInside } from "./map.js";
 import type { ShaderBuilder } from "./shader.js";
@@ -13,7 +12,7 @@ import { lanes } from "./storage.js";
 
 export function generalConv(call: ConvCall, builder: PassBuilder): void {
   const computed = { conv: call.output, convGradInput: call.input, convGradWeight: call.weight }[call.kernel];
-  if (sizeOf(computed.view.shape) === 0 || prepareConvTiles(call, builder)) return;
+  if (sizeOf(computed.view.shape) === 0) return;
   const shader = builder.shader();
   const { walk, names, indices } = declareImageWalk(shader, computed, builder);
   shader.add("vec4 sum = vec4(0.0);");
