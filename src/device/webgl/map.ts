@@ -75,11 +75,15 @@ function mapPass(call: MapCall, outputs: readonly Output[], builder: PassBuilder
   const names = declareWalk(shader, walk);
   const sources = walkSources(shader, walk, names, inputs, shape);
   const results = emitExpression(shader, expression, sources);
+  const unread = outputs.every(({ operand, target }) => operand.slot === target && !shader.samples(target));
+  const range = unread ? discardOutside(shader, walk, names) : undefined;
+  const stored = range ? { ...names, inside: undefined } : names;
   outputs.forEach(({ operand, target }, k) => {
-    storeInside(shader, walk, names, operand, target, results[k]);
+    storeInside(shader, walk, stored, operand, target, results[k]);
   });
   const texels = Math.ceil(slotSize / lanes);
-  builder.add(shader.build({ name: "map", texels, flops: texels * lanes * expression.instructions.length }));
+  const flops = texels * lanes * expression.instructions.length;
+  builder.add(shader.build({ name: "map", texels, flops, range }));
 }
 
 /** The part of an expression that these results need. */
@@ -159,6 +163,22 @@ export function loadAt(
   const last = steps.strides[steps.strides.length - 1];
   const step = last === 1 ? "" : `${shader.int(last)} * `;
   return `${kind}sAt(${name}, ${position()} + ${step}ivec4(0, 1, 2, 3))`;
+}
+
+/**
+ * Leaves the texels outside of a partial output as they are, if none is partly inside; returns the texels to render.
+ * The pass must not sample its outputs.
+ */
+function discardOutside(
+  shader: ShaderBuilder,
+  { quad, extents, output, dense, full }: Walk,
+  { inside }: WalkNames,
+): readonly [number, number] | undefined {
+  if (!quad || full || inside === undefined) return undefined;
+  shader.add(`if (!(${inside})) discard;`);
+  const span = extents.reduce((sum, extent, d) => sum + (extent - 1) * output.strides[d], 1);
+  const length = dense ? sizeOf(extents) : span;
+  return [output.offset / lanes, Math.ceil((output.offset + length) / lanes)];
 }
 
 /** Stores `value` where the walk is inside the output, and what is there already elsewhere. */

@@ -1,5 +1,7 @@
 /** What the device executes: a kernel call becomes one or several passes, each one draw of one shader. */
 
+import type { DType } from "../../tensor/dtype.js";
+
 /** A texture by number: a slot of the Program, or behind those a scratch texture of the executable. */
 export type TextureId = number;
 
@@ -24,6 +26,8 @@ export interface Pass {
   readonly scalars: readonly ScalarUse[];
   /** How many texels are rendered. */
   readonly texels: number;
+  /** The texels from..to−1 are all that is rendered, the others stay: such outputs are not sampled by the pass. */
+  readonly range?: readonly [number, number];
   /** Draws so many points, which are added to what the output holds, instead of covering the output once. */
   readonly points?: number;
   /** Replaces rather than adds: points that raise the error flag. */
@@ -34,6 +38,6 @@ export interface Pass {
 
 /** A texture that lives only between the passes of an executable. */
 export interface Scratch {
-  readonly dtype: import("../../tensor/dtype.js").DType;
+  readonly dtype: DType;
   readonly size: number;
 }

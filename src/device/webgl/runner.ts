@@ -39,6 +39,8 @@ export class Runner {
         else this.replace(step.slot, step.by, run);
         for (const id of dies) this.drop(id, temporaries);
       });
+      // Without it commands may wait for the end of the caller's task.
+      this.gl.flush();
     } finally {
       // Only after an error there is something left.
       for (let id = executable.leafCount; id < temporaries.length; id++) this.drop(id, temporaries);
@@ -144,22 +146,28 @@ export class Runner {
     if (!flag) gl.disable(gl.BLEND);
   }
 
-  private drawBands({ flops }: Pass, width: number, height: number): void {
+  /** Draws the pass's texels in so many bands that none takes long. */
+  private drawBands({ flops, range }: Pass, width: number, height: number): void {
     const { gl } = this;
-    const along = height > 1 ? height : width;
-    const bands = Math.min(along, Math.ceil(flops / this.flopsPerDraw));
-    if (bands <= 1) {
+    const isFolded = height > 1;
+    let [start, end] = [0, isFolded ? height : width];
+    if (range) {
+      const unit = isFolded ? width : 1;
+      [start, end] = [Math.floor(range[0] / unit), Math.ceil(range[1] / unit)];
+    }
+    const bands = Math.max(1, Math.min(end - start, Math.ceil(flops / this.flopsPerDraw)));
+    if (bands === 1 && !range) {
       gl.drawArrays(gl.TRIANGLES, 0, 3);
       return;
     }
     gl.enable(gl.SCISSOR_TEST);
     for (let band = 0; band < bands; band++) {
-      const from = Math.floor((band * along) / bands);
-      const length = Math.floor(((band + 1) * along) / bands) - from;
-      if (height > 1) gl.scissor(0, from, width, length);
-      else gl.scissor(from, 0, length, height);
+      const from = start + Math.floor((band * (end - start)) / bands);
+      const to = start + Math.floor(((band + 1) * (end - start)) / bands);
+      if (isFolded) gl.scissor(0, from, width, to - from);
+      else gl.scissor(from, 0, to - from, height);
       gl.drawArrays(gl.TRIANGLES, 0, 3);
-      gl.flush();
+      if (bands > 1) gl.flush();
     }
     gl.disable(gl.SCISSOR_TEST);
   }

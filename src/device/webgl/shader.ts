@@ -27,6 +27,7 @@ export interface PassShape {
   readonly name: string;
   readonly texels: number;
   readonly flops: number;
+  readonly range?: readonly [number, number];
 }
 
 const bits = new DataView(new ArrayBuffer(4));
@@ -88,6 +89,11 @@ export class ShaderBuilder {
     return this.textures.length;
   }
 
+  /** Whether a texture is among the samplers. */
+  samples(id: TextureId): boolean {
+    return this.textures.includes(id);
+  }
+
   get outputCount(): number {
     return this.outputs.length;
   }
@@ -110,7 +116,7 @@ export class ShaderBuilder {
     this.stores.push(`o${at} = ${dtype === "float32" ? `fromFloats(${value})` : `${output}(${value})`};`);
   }
 
-  build({ name, texels, flops }: PassShape): Pass {
+  build({ name, texels, flops, range }: PassShape): Pass {
     return {
       name,
       vertex: cover,
@@ -127,6 +133,7 @@ ${indent([...this.statements, ...this.stores])}
       scalars: this.scalars,
       texels,
       flops,
+      range,
     };
   }
 
