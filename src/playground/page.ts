@@ -126,7 +126,6 @@ function showDevice({
   showReasons(choice === "auto" ? rejected : missing);
   plots.addSwitch(images, name);
   setText("speed", "–");
-  hideError();
 }
 
 function showProgress({ images, epochs, loss, imagesPerSecond }: Progress): void {
@@ -206,7 +205,10 @@ start.addEventListener("click", () => {
 });
 reset.addEventListener("click", () => send({ kind: "reset" }));
 save.addEventListener("click", () => send({ kind: "save" }));
-device.addEventListener("change", () => send({ kind: "device", choice: device.value as DeviceChoice }));
+device.addEventListener("change", () => {
+  hideError();
+  send({ kind: "device", choice: device.value as DeviceChoice });
+});
 learningRate.addEventListener("change", () =>
   send({ kind: "learningRate", value: Number(learningRate.value) }),
 );

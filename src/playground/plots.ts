@@ -8,8 +8,9 @@ const capacity = 600;
 /** The first part of a run decides nothing about the range of the accuracies shown. */
 const ignoredShare = 0.15;
 const lowestLoss = 1e-4;
-/** Weight of the newest point in the smoothed curve: about the mean of the last ten. */
+/** Weight of the newest point in the smoothed curve: about the mean of the last nine. */
 const smoothing = 0.2;
+const nothingYet = { points: 0, loss: 0, accuracy: 0 };
 
 /** A device that took over, and after how many images. */
 interface Switch {
@@ -21,7 +22,7 @@ export class Plots {
   /** As it came, smoothed, and on the test images. */
   readonly #loss = new Curve(3, capacity);
   readonly #accuracy = new Curve(3, capacity);
-  #smoothed: { readonly loss: number; readonly accuracy: number } | undefined;
+  #smoothed = nothingYet;
   readonly #plots: readonly uPlot[];
   #switches: Switch[] = [];
   #scheduled = false;
@@ -49,9 +50,15 @@ export class Plots {
   }
 
   addProgress({ images, loss, accuracy }: Progress): void {
-    const before = this.#smoothed ?? { loss, accuracy };
-    const smooth = (old: number, now: number) => old + smoothing * (now - old);
-    this.#smoothed = { loss: smooth(before.loss, loss), accuracy: smooth(before.accuracy, accuracy) };
+    const before = this.#smoothed;
+    // The first points have equal weights, so that the curve does not cling to where it began.
+    const weight = Math.max(smoothing, 1 / (before.points + 1));
+    const smooth = (old: number, now: number) => old + weight * (now - old);
+    this.#smoothed = {
+      points: before.points + 1,
+      loss: smooth(before.loss, loss),
+      accuracy: smooth(before.accuracy, accuracy),
+    };
     this.#loss.add(images, [loss, this.#smoothed.loss, null]);
     this.#accuracy.add(images, [100 * accuracy, 100 * this.#smoothed.accuracy, null]);
     this.#draw();
@@ -73,7 +80,7 @@ export class Plots {
   clear(): void {
     this.#loss.clear();
     this.#accuracy.clear();
-    this.#smoothed = undefined;
+    this.#smoothed = nothingYet;
     this.#switches = this.#switches.slice(-1).map(({ name }) => ({ images: 0, name }));
     this.#draw();
   }

@@ -3,7 +3,14 @@
  * anything may change: the device, the batch size, the model. It knows nothing of pages and runs in Node too.
  */
 import { DataLoader, type Mnist, mnistNormalization } from "../data/index.js";
-import { type Device, type DeviceChoice, listDevices, NumericsError, openDevice } from "../index.js";
+import {
+  type Device,
+  type DeviceChoice,
+  DeviceLostError,
+  listDevices,
+  NumericsError,
+  openDevice,
+} from "../index.js";
 import { crossEntropy } from "../nn/index.js";
 import { accuracy, fit, randomShift, timeLimit } from "../train/index.js";
 import { Exam } from "./exam.js";
@@ -181,9 +188,26 @@ export class Trainer {
       });
       await this.#test(network, signal);
     } catch (error) {
+      if (error instanceof DeviceLostError) {
+        this.#tasks.push(() => this.#replaceDevice());
+        throw new Error(`${error.message}; training goes on with the weights of the last test`, {
+          cause: error,
+        });
+      }
       this.#running = false;
       if (error instanceof NumericsError) await network.load(this.#saved!);
       else this.#deviceFailed = true;
+      throw error;
+    }
+  }
+
+  /** The same anew, or what else there is. */
+  async #replaceDevice(): Promise<void> {
+    try {
+      await this.#useDevice(this.#choice).catch(() => this.#useDevice("auto"));
+    } catch (error) {
+      this.#running = false;
+      this.#deviceFailed = true;
       throw error;
     }
   }
