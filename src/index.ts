@@ -21,6 +21,7 @@ export type {
   MemoryReport,
 } from "./device/device.js";
 export type { Cost, KernelCall, Program } from "./device/kernel.js";
+export type { DeviceRecovery, Follower } from "./device/recovery.js";
 export {
   type Choice,
   type DeviceChoice,

@@ -11,7 +11,7 @@ import type { Storage } from "../tensor/storage.js";
 import { Tensor } from "../tensor/tensor.js";
 import { extractGraph } from "./graph.js";
 import { allocateResults, flush, realize, settle } from "./realize.js";
-import { type Capture, type Session, sessionOf } from "./session.js";
+import { type Capture, sessionOf } from "./session.js";
 
 /** What a captured function may return: a tensor, or an array or record of such results, or nothing. */
 export type JitResult = Tensor | undefined | readonly JitResult[] | { readonly [name: string]: JitResult };
@@ -29,6 +29,8 @@ interface Recording {
   /** Rebuilds the function's result from this call's arguments and result tensors. */
   readonly rebuild: (args: readonly Tensor[], results: readonly Tensor[]) => JitResult;
   readonly hooks: readonly (() => void)[];
+  /** Of the device: memory that is no argument may be gone after a loss, and is made anew with the recording. */
+  readonly generation: number;
 }
 
 /**
@@ -55,7 +57,7 @@ export function jit<A extends readonly Tensor[], R extends JitResult>(
     if (args.length > 0 && sessionOf(args[0].device).capture !== undefined) return fn(...args);
     const key = args.map(({ dtype, shape }) => `${dtype}${shape}`).join(";");
     const recording = recordings.get(key);
-    if (recording !== undefined) {
+    if (recording !== undefined && recording.generation === sessionOf(args[0].device).generation) {
       const leaves = leavesOf(recording, args);
       if (!updatesShared(leaves, recording.changed)) return replay(recording, leaves, args) as R;
     }
@@ -90,7 +92,8 @@ function record<A extends readonly Tensor[]>(
   try {
     result = fn(...(own as unknown as A));
   } catch (error) {
-    abandon(session);
+    // Nothing it had planned is left behind.
+    session.abandon();
     throw error;
   } finally {
     session.capture = undefined;
@@ -128,6 +131,7 @@ function record<A extends readonly Tensor[]>(
       results: outputs.map(({ dtype, shape }) => ({ dtype, shape })),
       rebuild,
       hooks: capture.hooks,
+      generation: session.generation,
     });
   }
   return rebuild(args, outputs);
@@ -150,14 +154,6 @@ function leavesOf(recording: Recording, args: readonly Tensor[]): Storage[] {
   );
 }
 
-/** After an exception in the function nothing it had planned is left behind. */
-function abandon(session: Session): void {
-  for (const tensor of session.pending) tensor.pending = undefined;
-  session.pending.clear();
-  session.roots.clear();
-  session.differentiated.clear();
-}
-
 function replay(recording: Recording, leaves: readonly Storage[], args: readonly Tensor[]): JitResult {
   const device: Device = args[0].device;
   const session = sessionOf(device);
@@ -165,7 +161,7 @@ function replay(recording: Recording, leaves: readonly Storage[], args: readonly
   for (const hook of recording.hooks) hook();
   const storages = allocateResults(device, recording.results);
   session.run(recording.executable, leaves, storages, recording.scalars);
-  for (const leaf of recording.changed) leaves[leaf].version++;
+  for (const leaf of recording.changed) leaves[leaf].noteChange();
   const results = recording.results.map(
     ({ dtype, shape }, i) => new Tensor(shape, dtype, device, { storage: storages[i] }),
   );

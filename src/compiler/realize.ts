@@ -45,7 +45,7 @@ export function overwrite(tensor: Tensor, data: TypedArray): void {
     });
   }
   tensor.device.write(tensor.storage.buffer, data);
-  tensor.storage.version++;
+  tensor.storage.noteChange();
 }
 
 /** Computes lazy tensors now, one Program per device. Tensors that have memory already are left alone. */
@@ -239,7 +239,7 @@ export function settle(
     tensor.storage = results[i];
     if (!tensor.requiresGrad) tensor.node = undefined;
   });
-  for (const { leaf } of bound.graph.assignments) bound.leaves[leaf].version++;
+  for (const { leaf } of bound.graph.assignments) bound.leaves[leaf].noteChange();
   for (const tensor of assigned) {
     tensor.pending = undefined;
     session.pending.delete(tensor);

@@ -28,10 +28,34 @@ export class Session {
   /** Set by the debug mode: waits for the checks of the ops run so far. */
   checks: (() => Promise<void>) | undefined;
   fuseOptions: FuseOptions = { enabled: true };
+  #generation: number;
   readonly #programs = new Map<string, Executable>();
 
   constructor(device: Device) {
     this.device = device;
+    this.#generation = device.recovery?.generation ?? 0;
+  }
+
+  /** How often the device was lost and came back, as far as the session has noticed. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** If the device came back since the last time, forgets what waited for a step: it was built on values that are gone. */
+  noticeReturn(): void {
+    const generation = this.device.recovery?.generation ?? 0;
+    if (generation === this.#generation) return;
+    this.#generation = generation;
+    for (const leaf of this.differentiated) leaf.grad = undefined;
+    this.abandon();
+  }
+
+  /** Forgets everything that waits for the next step. */
+  abandon(): void {
+    for (const tensor of this.pending) tensor.pending = undefined;
+    this.pending.clear();
+    this.roots.clear();
+    this.differentiated.clear();
   }
 
   /** The Program for this structure, compiled at most once. */
@@ -87,5 +111,6 @@ export function sessionOf(device: Device): Session {
     session = new Session(device);
     sessions.set(device, session);
   }
+  session.noticeReturn();
   return session;
 }

@@ -72,6 +72,12 @@ export class DataLoader implements AsyncIterable<Tensor[]> {
     return { epoch: this.#epoch, position: this.#position, seed: this.#seed };
   }
 
+  /** Where the next loop would begin, outside of one. */
+  next(): LoaderState {
+    const startsAnew = !this.#resume && this.#position > 0;
+    return startsAnew ? { epoch: this.#epoch + 1, position: 0, seed: this.#seed } : this.state();
+  }
+
   /** @throws ArgumentError if the state is not one that this loader can be in. */
   setState(state: LoaderState): void {
     checkCount("epoch", state.epoch, 2 ** 32 - 1);

@@ -1,6 +1,7 @@
 /** The contract between the runtime and a device. Everything a new backend has to provide is in this file. */
 import type { DType, TypedArray } from "../tensor/dtype.js";
 import type { Program } from "./kernel.js";
+import type { DeviceRecovery } from "./recovery.js";
 
 export type { Program } from "./kernel.js";
 
@@ -73,8 +74,10 @@ export interface Device {
   run(executable: Executable, leaves: readonly DeviceBuffer[], scalars: readonly number[]): void;
 
   memory(): MemoryReport;
-  /** Resolves if the device is lost (a WebGL context, a crashed worker); never rejects. */
+  /** Resolves if the device is lost (a WebGL context, a crashed worker), the first time or the next; never rejects. */
   readonly lost: Promise<LossReason>;
+  /** How it comes back from that; undefined for devices that are not lost or stay so. */
+  readonly recovery?: DeviceRecovery;
   /** Frees everything. Later calls throw DeviceError. */
   close(): void;
 }

@@ -4,6 +4,7 @@
  */
 import { onReplay } from "../compiler/jit.js";
 import type { Device } from "../device/device.js";
+import { type DeviceRecovery, type Follower, followWeakly } from "../device/recovery.js";
 import type { DType } from "../tensor/dtype.js";
 import { ArgumentError } from "../tensor/errors.js";
 import { RuntimeScalar, type UniformAttributes } from "../tensor/op.js";
@@ -21,9 +22,10 @@ export interface GeneratorState {
 }
 
 /** A stream of random numbers: a seed, and how many random ops have drawn from it. */
-export class Generator {
+export class Generator implements Follower {
   #seed = 0;
   #offset = 0;
+  readonly #followed = new WeakSet<DeviceRecovery>();
 
   /** @throws ArgumentError unless the seed is an integer in 0..2^53-1. */
   constructor(seed: number) {
@@ -52,11 +54,21 @@ export class Generator {
     this.#offset = offset;
   }
 
+  /** Where it stands, for a device that comes back. */
+  remember(): () => void {
+    const state = this.state();
+    return () => this.setState(state);
+  }
+
   /**
    * The runtime scalars of one random op: fresh ones, because a Program tells streams apart by them. A captured
    * Program gets the next offset at each replay.
    */
-  stream(): UniformAttributes["stream"] {
+  stream({ recovery }: Device): UniformAttributes["stream"] {
+    if (recovery !== undefined && !this.#followed.has(recovery)) {
+      this.#followed.add(recovery);
+      followWeakly(recovery, this);
+    }
     const low = new RuntimeScalar(0, "int32");
     const high = new RuntimeScalar(0, "int32");
     const offset = new RuntimeScalar(0, "int32");
@@ -87,7 +99,7 @@ export interface RandomOptions {
 /** Uniform in [0, 1), float32 with 24 random bits. */
 export function rand(shape: Shape, { device, generator = defaultGenerator }: RandomOptions): Tensor {
   checkShape(shape, "rand");
-  return uniform(generator.stream(), shape, device);
+  return uniform(generator.stream(device), shape, device);
 }
 
 /** Standard normal, float32, by the transform of Box and Muller (1958). */

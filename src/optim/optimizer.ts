@@ -2,6 +2,7 @@
 import { onReplay } from "../compiler/jit.js";
 import { assign, flush, overwrite, readExact, realize } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
+import { type Follower, followWeakly } from "../device/recovery.js";
 import { zerosLike } from "../ops/creation.js";
 import type { TypedArray } from "../tensor/dtype.js";
 import { ArgumentError } from "../tensor/errors.js";
@@ -50,7 +51,9 @@ export interface Update {
  * Subclasses say how many moments a parameter has, how one update is computed and how their runtime scalars follow
  * the step number. Changing the learning rate or the step number recompiles nothing.
  */
-export abstract class Optimizer<Settings extends { lr: number; readonly weightDecay?: number }> {
+export abstract class Optimizer<Settings extends { lr: number; readonly weightDecay?: number }>
+  implements Follower
+{
   readonly groups: readonly ParameterGroup<Settings>[];
   readonly #state = new Map<Tensor, ParameterState<Settings>>();
 
@@ -69,6 +72,9 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
       throw new ArgumentError("a parameter appears twice", { op: this.constructor.name });
     }
     for (const { settings } of this.groups) this.check(settings);
+    for (const { recovery } of new Set(all.map(({ device }) => device))) {
+      if (recovery !== undefined) followWeakly(recovery, this);
+    }
   }
 
   /** Names of the moments, as they appear in the state dict. */
@@ -201,6 +207,26 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
         });
       }
     });
+  }
+
+  /** Learning rates and step counts, for a device that comes back; it restores the moments itself. */
+  remember(): () => void {
+    const rates = this.groups.map(({ settings }) => settings.lr);
+    const saved = new Map(
+      [...this.#state].map(([parameter, state]) => [parameter, { state, step: state.clock.step }]),
+    );
+    return () => {
+      this.groups.forEach(({ settings }, g) => {
+        settings.lr = rates[g];
+      });
+      this.zeroGrad();
+      // Moments that were made since are gone; the next step makes new ones.
+      this.#state.clear();
+      for (const [parameter, { state, step }] of saved) {
+        state.clock.step = step;
+        this.#state.set(parameter, state);
+      }
+    };
   }
 
   #requireFit(lr: readonly number[], steps: readonly number[]): void {

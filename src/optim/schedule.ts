@@ -1,5 +1,7 @@
 /** Learning-rate schedules: functions from the step number (from 0) to a factor of the base learning rate. */
+import { type Follower, followWeakly } from "../device/recovery.js";
 import { ArgumentError } from "../tensor/errors.js";
+import type { Tensor } from "../tensor/tensor.js";
 
 /** From the number of steps made so far to a factor of the base learning rate. */
 export type Schedule = (step: number) => number;
@@ -44,7 +46,7 @@ export function stepDecay({
 
 /** What a scheduler sets: the groups of an optimizer. */
 export interface Schedulable {
-  readonly groups: readonly { readonly settings: { lr: number } }[];
+  readonly groups: readonly { readonly settings: { lr: number }; readonly parameters?: readonly Tensor[] }[];
 }
 
 /** Where a scheduler stands; plain data, for checkpoints. */
@@ -63,7 +65,7 @@ export interface SchedulerState {
  * optimizer.step();
  * scheduler.step();
  */
-export class LRScheduler {
+export class LRScheduler implements Follower {
   readonly #optimizer: Schedulable;
   readonly #schedule: Schedule;
   #base: readonly number[];
@@ -74,6 +76,10 @@ export class LRScheduler {
     this.#schedule = schedule;
     this.#base = optimizer.groups.map(({ settings }) => settings.lr);
     this.#apply();
+    const parameters = optimizer.groups.flatMap((group) => group.parameters ?? []);
+    for (const { recovery } of new Set(parameters.map(({ device }) => device))) {
+      if (recovery !== undefined) followWeakly(recovery, this);
+    }
   }
 
   step(): void {
@@ -91,6 +97,12 @@ export class LRScheduler {
   /** What `setState` needs to go on from here. */
   state(): SchedulerState {
     return { step: this.#step, base: this.#base };
+  }
+
+  /** Where it stands, for a device that comes back. */
+  remember(): () => void {
+    const state = this.state();
+    return () => this.setState(state);
   }
 
   /** @throws ArgumentError if the state is of an optimizer with another number of groups. */

@@ -64,7 +64,7 @@ export class DeviceError extends WattgradError {
   }
 }
 
-/** The device was lost, and with it a value that no snapshot holds. */
+/** The device is lost, and with it the values on it, until `device.recovery.restore()` brings back a snapshot. */
 export class DeviceLostError extends WattgradError {
   constructor(message: string, details?: ErrorDetails) {
     super("DEVICE_LOST", message, details);
@@ -78,7 +78,7 @@ export class OutOfMemoryError extends WattgradError {
   }
 }
 
-/** A tensor that was disposed, or a lazy one whose input has changed in place since it was built. */
+/** A tensor that was disposed or lost with its device, or a lazy one whose input has changed since it was built. */
 export class StaleTensorError extends WattgradError {
   constructor(message: string, details?: ErrorDetails) {
     super("STALE_TENSOR", message, details);

@@ -11,14 +11,23 @@ const collected = new FinalizationRegistry<Held>(({ device, buffer }) => device.
 
 export class Storage {
   readonly device: Device;
-  /** Grows by one with every in-place change, so that lazy tensors built on an older value are found out. */
-  version = 0;
+  #changes = 0;
   #buffer: DeviceBuffer | undefined;
 
   constructor(device: Device, buffer: DeviceBuffer) {
     this.device = device;
     this.#buffer = buffer;
     collected.register(this, { device, buffer }, this);
+  }
+
+  /** Grows with every in-place change, so that lazy tensors built on an older value are found out. */
+  get version(): number {
+    return this.#changes + (this.device.recovery?.generation ?? 0);
+  }
+
+  /** Notes an in-place change. */
+  noteChange(): void {
+    this.#changes++;
   }
 
   get disposed(): boolean {

@@ -63,6 +63,8 @@ export function evaluator({ model, loss, metrics = {} }: Omit<EvaluateOptions, "
         const current = readAndDispose(forward(input, target)).then(([mean, ...sums]) =>
           sum.add(mean, sums, samples),
         );
+        // Its error is thrown where it is awaited; if another error comes first, it must not count as unhandled.
+        current.catch(() => {});
         await previous;
         previous = current;
         await turns.yieldIfDue();

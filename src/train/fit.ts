@@ -1,99 +1,29 @@
 /**
  * fit: the training loop. Each step (forward, loss, backward, optimizer, metrics) is one recorded Program; its scores
  * are read one step behind, so that the device's queue never runs dry, and their memory is given back at once.
+ *
+ * On a device that can be lost (WebGL) it takes snapshots, whose values travel to the host while training goes on, and
+ * after a loss it goes on from the last one: to the same bits as if nothing had happened.
  */
 import { backward } from "../autograd/backward.js";
 import { jit } from "../compiler/jit.js";
-import type { DataLoader } from "../data/index.js";
-import type { Module } from "../nn/index.js";
-import { defaultGenerator, type Generator } from "../ops/index.js";
-import { clipGradNorm, LRScheduler, type Optimizer, type Schedule } from "../optim/index.js";
-import { ArgumentError, NumericsError } from "../tensor/errors.js";
+import type { Follower } from "../device/recovery.js";
+import { defaultGenerator } from "../ops/index.js";
+import { clipGradNorm, LRScheduler } from "../optim/index.js";
+import { DeviceLostError, NumericsError } from "../tensor/errors.js";
 import { noGrad, type Tensor } from "../tensor/tensor.js";
-import { evaluator, type Loss, packScores, readAndDispose, requirePair } from "./evaluate.js";
-import { type EpochRecord, type FitState, ScoreSum, type StepRecord } from "./history.js";
-import type { Metric } from "./metrics.js";
+import { evaluator, packScores, readAndDispose, requirePair } from "./evaluate.js";
+import { type Callback, checkOptions, type FitOptions, type FitReport } from "./fit_options.js";
+import { type EpochRecord, type FitState, ScoreSum } from "./history.js";
 import { Recovery } from "./recovery.js";
-import type { StopCondition } from "./stop.js";
+import { Snapshots } from "./snapshots.js";
 import { TurnTaker } from "./turns.js";
-
-/** Told what happens during `fit`; every method is optional. Exceptions end the training. */
-export interface Callback {
-  /** Before the first step. `stepsPerEpoch` counts batches; `state` is where a resumed run goes on. */
-  onStart?(plan: { readonly epochs: number; readonly stepsPerEpoch: number; readonly state: FitState }): void;
-  /** After each step, in order; one step after the device was given the work. */
-  onStep?(record: StepRecord): void;
-  /** After each epoch and its validation. */
-  onEpoch?(record: EpochRecord): void | Promise<void>;
-  onCheckpoint?(checkpoint: { readonly path: string; readonly step: number }): void;
-  /** After `resume` found a checkpoint; `skipped` names damaged newer ones. */
-  onResume?(checkpoint: {
-    readonly path: string;
-    readonly step: number;
-    readonly skipped: readonly { readonly path: string; readonly reason: string }[];
-  }): void;
-  /** Once, also if the training was aborted, but not if it failed. */
-  onEnd?(report: FitReport): void;
-}
-
-export interface CheckpointOptions {
-  /** Where checkpoints are written; created if missing. Node only. The newest two are kept. */
-  readonly directory: string;
-  /** A checkpoint every so many steps. */
-  readonly everySteps?: number;
-  /** A checkpoint every so many epochs; default 1 if `everySteps` is not given. */
-  readonly everyEpochs?: number;
-  /** Go on from the newest valid checkpoint in `directory`, if there is one. Default false. */
-  readonly resume?: boolean;
-}
-
-export interface FitOptions {
-  /** Maps one input tensor to one output tensor. */
-  readonly model: Module;
-  readonly optimizer: Optimizer<{ lr: number }>;
-  /** Batches of `[input, target]`. */
-  readonly train: DataLoader;
-  /** Evaluated after each epoch. */
-  readonly validation?: DataLoader;
-  /** Mean over the batch, for example `crossEntropy`. */
-  readonly loss: Loss;
-  readonly metrics?: Readonly<Record<string, Metric>>;
-  /** Epochs in all, those before a resume included. */
-  readonly epochs: number;
-  /** Factor on the learning rate of each of the optimizer's groups, by the step counted from 0; undone at the end. */
-  readonly schedule?: Schedule;
-  /** Largest norm of all gradients together; larger ones are scaled down. */
-  readonly gradClip?: number;
-  readonly stop?: readonly StopCondition[];
-  /** Aborting it ends the training after the running step, with a checkpoint if those are configured. */
-  readonly signal?: AbortSignal;
-  readonly checkpoint?: CheckpointOptions;
-  /** Random streams the model draws from; saved in checkpoints. Default: the default generator. */
-  readonly generators?: readonly Generator[];
-  readonly callbacks?: readonly Callback[];
-}
-
-export interface FitReport {
-  readonly history: readonly EpochRecord[];
-  /** Why the training ended, in words. */
-  readonly stoppedBecause: string;
-  /** True if `signal` ended it. */
-  readonly aborted: boolean;
-  /** Steps since the very start. */
-  readonly steps: number;
-  /** Seconds of training since the very start, validation and checkpoints included. */
-  readonly seconds: number;
-  /** Training samples per second of this run, without validation, checkpoints and the first step, which compiles. */
-  readonly samplesPerSecond: number;
-  /** The last checkpoint written. */
-  readonly checkpoint: string | undefined;
-}
 
 /**
  * Trains a model.
  *
  * @throws NumericsError naming the step if the loss is not finite; ArgumentError for options outside their domain;
- * what callbacks, the loader and the device throw.
+ * what callbacks, the loader and the device throw, DeviceLostError if the device does not come back.
  * @example
  * const report = await fit({
  *   model, optimizer, train: loader, validation: testLoader, loss: crossEntropy, metrics: { accuracy },
@@ -115,24 +45,9 @@ export async function fit(options: FitOptions): Promise<FitReport> {
   }
 }
 
-function checkOptions({ epochs, train, gradClip, checkpoint }: FitOptions): void {
-  const op = "fit";
-  if (!Number.isInteger(epochs) || epochs < 0) {
-    throw new ArgumentError(`epochs is a non-negative integer, got ${epochs}`, { op });
-  }
-  if (train.length === 0) throw new ArgumentError("the training data has no batches", { op });
-  if (gradClip !== undefined && !(gradClip > 0)) {
-    throw new ArgumentError(`gradClip is a positive number, got ${gradClip}`, { op });
-  }
-  for (const name of ["everySteps", "everyEpochs"] as const) {
-    const every = checkpoint?.[name];
-    if (every !== undefined && (!Number.isInteger(every) || every < 1)) {
-      throw new ArgumentError(`checkpoint.${name} is a positive integer, got ${every}`, { op });
-    }
-  }
-}
+type Validate = ReturnType<typeof evaluator>;
 
-class Fit {
+class Fit implements Follower {
   readonly #options: FitOptions;
   readonly #names: readonly string[];
   readonly #step: (input: Tensor, target: Tensor) => Tensor;
@@ -156,8 +71,11 @@ class Fit {
   #checkpoint: string | undefined;
   /** What the last checkpoint stands for. */
   #saved = { steps: -1, epoch: -1 };
+  /** Whether the loader has handed out a batch of the running epoch. */
+  #isInEpoch = false;
   /** One for all epochs: each may be shorter than a turn. */
   readonly #turns = new TurnTaker();
+  readonly #snapshots: Snapshots | undefined;
   /** Samples and seconds behind `samplesPerSecond`. */
   readonly #speed = { samples: 0, seconds: 0 };
 
@@ -180,6 +98,10 @@ class Fit {
       optimizer.step();
       return scores;
     });
+    const device = parameters[0]?.device.recovery;
+    if (device !== undefined && options.snapshot !== false) {
+      this.#snapshots = new Snapshots(device, options.snapshot ?? {}, this);
+    }
     if (checkpoint !== undefined) {
       this.#recovery = new Recovery(checkpoint.directory, {
         model,
@@ -201,7 +123,35 @@ class Fit {
     for (const callback of this.#callbacks) {
       callback.onStart?.({ epochs, stepsPerEpoch: train.length, state });
     }
-    let reason = this.#reasonToStop(state.samples === 0);
+    try {
+      await this.#snapshots?.begin(this.#options.model);
+      const reason = await this.#trainThroughLosses(validate);
+      return this.#finish(reason ?? `all ${epochs} epochs are done`);
+    } finally {
+      this.#snapshots?.end();
+    }
+  }
+
+  async #trainThroughLosses(validate: Validate | undefined): Promise<string | undefined> {
+    for (;;) {
+      try {
+        const reason = await this.#trainEpochs(validate);
+        await this.#saveUnlessSaved();
+        return reason;
+      } catch (error) {
+        if (!(error instanceof DeviceLostError) || this.#snapshots === undefined) throw error;
+        this.#inFlight = undefined;
+        await this.#snapshots.goBack(error, () => this.#steps);
+        const [step, epoch] = [this.#steps, this.#epoch];
+        for (const callback of this.#callbacks) callback.onRestore?.({ step, epoch });
+      }
+    }
+  }
+
+  /** Trains all epochs (undefined) or to a reason to stop before. */
+  async #trainEpochs(validate: Validate | undefined): Promise<string | undefined> {
+    const { epochs, validation } = this.#options;
+    let reason = this.#reasonToStop(this.#sum.samples === 0);
     while (reason === undefined && this.#epoch <= epochs) {
       reason = await this.#runEpoch();
       if (reason !== undefined) break;
@@ -223,12 +173,39 @@ class Fit {
       for (const callback of this.#callbacks) await callback.onEpoch?.(record);
       if (this.#isDue("everyEpochs", record.epoch)) await this.#save();
     }
-    await this.#saveUnlessSaved();
-    return this.#finish(reason ?? `all ${epochs} epochs are done`);
+    return reason;
+  }
+
+  /** Where training stands, for a device that comes back; undefined while the scores of a step are on their way. */
+  remember(): (() => void) | undefined {
+    if (this.#inFlight !== undefined) return undefined;
+    const { train } = this.#options;
+    const loader = this.#isInEpoch ? train.state() : train.next();
+    const { loss, metrics, samples } = this.#sum;
+    const sum = { loss, metrics: [...metrics], samples };
+    const [epoch, steps, history] = [this.#epoch, this.#steps, this.#history];
+    const [learningRate, seconds] = [this.#learningRate, samples === 0 ? 0 : this.#epochSeconds()];
+    return () => {
+      this.#epoch = epoch;
+      this.#steps = steps;
+      this.#history = history;
+      this.#learningRate = learningRate;
+      this.#epochSecondsBefore = seconds;
+      this.#sum = Object.assign(new ScoreSum(0), { ...sum, metrics: [...sum.metrics] });
+      train.setState(loader);
+    };
   }
 
   /** Trains to the end of the epoch (undefined) or to a reason to stop before it. */
   async #runEpoch(): Promise<string | undefined> {
+    try {
+      return await this.#runBatches();
+    } finally {
+      this.#isInEpoch = false;
+    }
+  }
+
+  async #runBatches(): Promise<string | undefined> {
     const { train, optimizer } = this.#options;
     this.#epochStart = performance.now();
     let last = performance.now();
@@ -236,10 +213,11 @@ class Fit {
     let reason: string | undefined;
     for await (const batch of train) {
       const [input, target] = requirePair(batch, "fit");
+      this.#isInEpoch = true;
       this.#learningRate = optimizer.lr;
       const previous = this.#inFlight;
       this.#steps++;
-      this.#inFlight = this.#receive(this.#step(input, target), input.shape[0]);
+      this.#inFlight = this.#receive(this.#step(input, target), input.shape[0], previous);
       // Its error is thrown where it is awaited; if another error comes first, it must not count as unhandled.
       this.#inFlight.catch(() => {});
       this.#scheduler?.step();
@@ -251,6 +229,10 @@ class Fit {
       }
       compiles = false;
       if (this.#isDue("everySteps", this.#steps)) await this.#save();
+      if (this.#snapshots?.isDue(this.#steps)) {
+        await this.#settle();
+        await this.#snapshots.take();
+      }
       await this.#turns.yieldIfDue();
       last = performance.now();
       reason = this.#reasonToStop(false);
@@ -261,11 +243,13 @@ class Fit {
   }
 
   /** Takes in the scores of the step that was just enqueued. */
-  async #receive(result: Tensor, samples: number): Promise<void> {
+  async #receive(result: Tensor, samples: number, previous: Promise<void> | undefined): Promise<void> {
     const step = this.#steps;
     const epoch = this.#epoch;
     const sum = this.#sum;
     const [loss, ...metricSums] = await readAndDispose(result);
+    // Reads may end in another order than they were begun in.
+    await previous;
     if (!Number.isFinite(loss)) {
       throw new NumericsError(`the loss is ${loss} at step ${step} (epoch ${epoch})`, {
         op: "fit",

@@ -3,7 +3,14 @@ import "../ops/methods.js";
 
 export { type RandomShiftOptions, randomShift } from "./augment.js";
 export { type EvaluateOptions, type Evaluation, evaluate, type Loss } from "./evaluate.js";
-export { type Callback, type CheckpointOptions, type FitOptions, type FitReport, fit } from "./fit.js";
+export { fit } from "./fit.js";
+export type {
+  Callback,
+  CheckpointOptions,
+  FitOptions,
+  FitReport,
+  SnapshotOptions,
+} from "./fit_options.js";
 export type { EpochRecord, FitState, Scores, StepRecord } from "./history.js";
 export { hostTensors } from "./host_tensors.js";
 export { accuracy, type Metric } from "./metrics.js";

@@ -10,7 +10,7 @@ export class WebglBuffer implements DeviceBuffer {
   freed = false;
   /** What it held went with a lost context, and no snapshot has it; writing it makes it whole again. */
   isLost = false;
-  /** Counts changes, so that snapshots copy only what is new. */
+  /** Counts changes, so that snapshots copy only what is new; 0 for memory that was never written. */
   version = 0;
 
   constructor(

@@ -1,41 +1,47 @@
-/** Losing the context and getting it back, as events of the canvas tell. */
+/**
+ * Losing the context and getting it back, as the canvas's events tell. A loss is sticky: also when the browser has
+ * restored the context at once, the device counts as lost until it was restored too.
+ */
+import { DeviceError, DeviceLostError } from "../../tensor/errors.js";
 import type { LossReason } from "../device.js";
-import { contextLost } from "./readback.js";
+
+/** Milliseconds after which a context that the browser does not restore is given up. */
+const longestWait = 60_000;
+
+const reason: LossReason = { message: "the browser or the driver took the WebGL context away" };
+
+interface Waiting {
+  resolve(): void;
+  reject(error: Error): void;
+}
 
 export class ContextLoss {
-  /** Resolves at the first loss. */
-  readonly lost: Promise<LossReason>;
-  private waiting: (() => void)[] = [];
-  /** Set from the loss until everything is restored. */
+  /** Resolves at the next loss. */
+  lost: Promise<LossReason>;
+  private tell!: (reason: LossReason) => void;
   private isDown = false;
+  private readonly waiting = new Set<Waiting>();
   private readonly listeners = new AbortController();
 
-  /** @param comesBack whether the browser is asked to restore the context; `restore` rebuilds what was in it. */
-  constructor(
-    private readonly gl: WebGL2RenderingContext,
-    private readonly comesBack: boolean,
-    restore: () => void,
-  ) {
+  constructor(private readonly gl: WebGL2RenderingContext) {
+    this.lost = this.nextLoss();
     const { signal } = this.listeners;
     // Contexts outside of browsers may have no canvas, and are not lost.
     const canvas: EventTarget | undefined = gl.canvas;
-    this.lost = new Promise((resolve) => {
-      canvas?.addEventListener?.(
-        "webglcontextlost",
-        (event) => {
-          this.isDown = true;
-          if (comesBack) event.preventDefault();
-          resolve({ message: "the browser or the driver took the WebGL context away" });
-        },
-        { signal },
-      );
-    });
+    canvas?.addEventListener?.(
+      "webglcontextlost",
+      (event) => {
+        // Without this the browser does not restore it.
+        event.preventDefault();
+        this.isDown = true;
+        this.tell(reason);
+      },
+      { signal },
+    );
     canvas?.addEventListener?.(
       "webglcontextrestored",
       () => {
-        restore();
-        this.isDown = false;
-        for (const resolve of this.waiting.splice(0)) resolve();
+        for (const { resolve } of this.waiting) resolve();
       },
       { signal },
     );
@@ -45,14 +51,56 @@ export class ContextLoss {
     return this.isDown || this.gl.isContextLost();
   }
 
-  /** @throws DeviceLostError if nobody asked for the context to be restored. */
-  async recovered(): Promise<void> {
-    if (!this.isLost) return;
-    if (!this.comesBack) throw contextLost();
-    await new Promise<void>((resolve) => this.waiting.push(resolve));
+  /** Resolves when the context is there again, empty. @throws DeviceLostError if that takes too long. */
+  async contextBack(): Promise<void> {
+    while (this.gl.isContextLost()) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      let own: Waiting | undefined;
+      try {
+        await new Promise<void>((resolve, reject) => {
+          own = { resolve, reject };
+          this.waiting.add(own);
+          timer = setTimeout(() => reject(notRestored()), longestWait);
+        });
+      } finally {
+        clearTimeout(timer);
+        this.waiting.delete(own!);
+      }
+    }
+  }
+
+  /** Everything is as it should be again. */
+  settle(): void {
+    this.isDown = false;
+    this.lost = this.nextLoss();
   }
 
   close(): void {
     this.listeners.abort();
+    for (const { reject } of this.waiting)
+      reject(new DeviceError("the device is closed", { device: "webgl" }));
   }
+
+  private nextLoss(): Promise<LossReason> {
+    return new Promise((resolve) => {
+      this.tell = resolve;
+    });
+  }
+}
+
+export function contextLost(): DeviceLostError {
+  return new DeviceLostError("the WebGL context was lost", {
+    device: "webgl",
+    hint: "await device.recovery.restore() to go on from the last snapshot, or open another device",
+  });
+}
+
+function notRestored(): DeviceLostError {
+  return new DeviceLostError(
+    `the browser has not restored the WebGL context within ${longestWait / 1000} s`,
+    {
+      device: "webgl",
+      hint: "reload the page, or open the wasm device",
+    },
+  );
 }

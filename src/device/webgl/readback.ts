@@ -3,12 +3,15 @@
  * enqueued, a fence tells when they are there, and only then they are copied out.
  */
 import { type DType, newArray, type TypedArray } from "../../tensor/dtype.js";
-import { DeviceLostError } from "../../tensor/errors.js";
+import { contextLost } from "./loss.js";
 import { lanes, type TextureLayout } from "./storage.js";
 import type { Texture, TexturePool } from "./texture_pool.js";
 
 /** Turns of the event loop without a pause before the pauses begin: most fences are passed within a few. */
 const eagerPolls = 16;
+
+/** Bytes copied out in one turn of the event loop: a few milliseconds. */
+const bytesPerTurn = 8 * 1024 * 1024;
 
 /** A copy that is under way. */
 export interface PendingRead {
@@ -94,11 +97,15 @@ export class Readback {
     }
     gl.deleteSync(fence);
     const result = new ArrayBuffer(bytes);
-    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, pack);
-    gl.getBufferSubData(gl.PIXEL_PACK_BUFFER, 0, new Uint8Array(result));
-    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
-    // A lost context leaves the array as it was and raises nothing.
-    if (this.isLost) throw contextLost();
+    for (let from = 0; from < bytes; from += bytesPerTurn) {
+      if (from > 0) await nextTurn(true);
+      gl.bindBuffer(gl.PIXEL_PACK_BUFFER, pack);
+      const part = new Uint8Array(result, from, Math.min(bytesPerTurn, bytes - from));
+      gl.getBufferSubData(gl.PIXEL_PACK_BUFFER, from, part);
+      gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
+      // A lost context leaves the array as it was and raises nothing.
+      if (this.isLost) throw contextLost();
+    }
     this.pending.delete(pack);
     gl.deleteBuffer(pack);
     return result;
@@ -113,18 +120,6 @@ export function fromRaw(raw: ArrayBuffer, dtype: DType, size: number): TypedArra
   const result = newArray(dtype, size);
   result.set(words);
   return result;
-}
-
-/** A copy of host values in the form of fromRaw. */
-export function toRaw(data: TypedArray, dtype: DType): ArrayBuffer {
-  return (dtype === "float32" ? Float32Array.from(data) : Int32Array.from(data)).buffer;
-}
-
-export function contextLost(): DeviceLostError {
-  return new DeviceLostError("the WebGL context was lost", {
-    device: "webgl",
-    hint: "a device opened with snapshotInterval comes back: await device.recovered() and go on; else open another",
-  });
 }
 
 function nextTurn(eager: boolean): Promise<void> {

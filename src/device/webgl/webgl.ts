@@ -1,20 +1,31 @@
 /** The GPU device: WebGL2 fragment shaders over textures. See storage.ts for how tensors lie in them. */
 import { type DType, itemSize, type TypedArray } from "../../tensor/dtype.js";
-import { ArgumentError, DeviceError, IndexError } from "../../tensor/errors.js";
+import {
+  ArgumentError,
+  DeviceError,
+  DeviceLostError,
+  IndexError,
+  StaleTensorError,
+} from "../../tensor/errors.js";
 import type { Device, DeviceBuffer, DeviceInfo, LossReason, MemoryReport, Program } from "../device.js";
 import { upload, WebglBuffer } from "./buffer.js";
 import { type Capabilities, chooseStorage, cleanState, createContext, probe } from "./context.js";
 import { WebglExecutable } from "./executable.js";
-import { ContextLoss } from "./loss.js";
+import { ContextLoss, contextLost } from "./loss.js";
 import { preparePasses } from "./prepare.js";
-import { contextLost, fromRaw, toRaw } from "./readback.js";
+import { fromRaw } from "./readback.js";
+import { WebglRecovery } from "./recovery.js";
 import { type ResourceLimits, Resources } from "./resources.js";
 import type { ShaderTarget } from "./shader.js";
-import { Snapshots } from "./snapshots.js";
 import { asTexels, type FloatStorage, formatOf, lanes, TextureLayout } from "./storage.js";
 
 export interface WebglOptions {
-  /** A context to compute on, e.g. of a canvas that is drawn on as well. By default the device makes one of its own. */
+  /**
+   * A context to compute on, e.g. of a canvas that is drawn on as well. By default the device makes one of its own.
+   * The device takes the context's state as it comes and leaves its own behind (bindings, viewport, blending, pixel
+   * storage, masks): who draws on it as well sets what the drawing needs before. `close` deletes what the device made
+   * and leaves the context alone. After a loss the device asks the browser for the context's restoration.
+   */
   readonly gl?: WebGL2RenderingContext;
   /** How float32 is stored; by default as float textures where a test at the start finds them exact. */
   readonly storage?: FloatStorage | "auto";
@@ -27,8 +38,8 @@ export interface WebglOptions {
   /** Floating-point operations per draw; longer ones are split, so that the driver does not take them for hung. */
   readonly flopsPerDraw?: number;
   /**
-   * Milliseconds between snapshots of all buffers on the host, from which the device comes back after its context was
-   * lost. They cost a read-back each; without this option a lost device stays lost.
+   * Milliseconds between snapshots that the device takes by itself, from which it comes back after its context was
+   * lost (`device.recovery`). Each reads what has changed. By default only those that are asked for: `fit` does.
    */
   readonly snapshotInterval?: number;
 }
@@ -57,14 +68,13 @@ export async function openWebgl(options: WebglOptions = {}): Promise<WebglDevice
 export class WebglDevice implements Device {
   readonly name = "webgl";
   readonly info: DeviceInfo;
-  readonly lost: Promise<LossReason>;
+  readonly recovery: WebglRecovery;
 
   private readonly layout: TextureLayout;
   private readonly target: ShaderTarget;
   private readonly limits: ResourceLimits;
   private readonly ownsContext: boolean;
   private readonly buffers = new Set<WebglBuffer>();
-  private readonly snapshots: Snapshots | undefined;
   private readonly loss: ContextLoss;
   private resources: Resources;
   private liveBytes = 0;
@@ -101,10 +111,25 @@ export class WebglDevice implements Device {
         parallelCompile: parallelCompile !== null,
       },
     };
-    const { snapshotInterval } = options;
-    if (snapshotInterval !== undefined) this.snapshots = new Snapshots(snapshotInterval);
-    this.loss = new ContextLoss(gl, snapshotInterval !== undefined, () => this.restore());
-    this.lost = this.loss.lost;
+    const loss = new ContextLoss(gl);
+    this.loss = loss;
+    const device = this;
+    this.recovery = new WebglRecovery(
+      {
+        gl,
+        loss,
+        buffers: this.buffers,
+        get readback() {
+          return device.resources.readback;
+        },
+        rebuild: (copyOf) => this.rebuild(copyOf),
+      },
+      options.snapshotInterval,
+    );
+  }
+
+  get lost(): Promise<LossReason> {
+    return this.loss.lost;
   }
 
   allocate(dtype: DType, size: number): WebglBuffer {
@@ -132,14 +157,14 @@ export class WebglDevice implements Device {
     }
     own.version++;
     own.isLost = false;
-    this.snapshots?.noteWritten(own, toRaw(data, own.dtype));
     if (own.size > 0)
       upload(this.gl, this.layout, own.texture, asTexels(data, own.dtype, own.texture.format));
   }
 
   async read(buffer: DeviceBuffer): Promise<TypedArray> {
-    const { texture, dtype, size, isLost } = this.own(buffer);
-    if (isLost) throw contextLost();
+    const own = this.own(buffer);
+    requireContents(own);
+    const { texture, dtype, size } = own;
     const { runner, readback } = this.resources;
     cleanState(this.gl);
     const flag = runner.takeFlag();
@@ -190,7 +215,7 @@ export class WebglDevice implements Device {
         device: this.name,
       });
     });
-    for (const i of executable.readLeaves) if (own[i].isLost) throw contextLost();
+    for (const i of executable.readLeaves) requireContents(own[i]);
     for (const i of executable.writtenLeaves) {
       own[i].version++;
       own[i].isLost = false;
@@ -198,32 +223,7 @@ export class WebglDevice implements Device {
     cleanState(this.gl);
     this.resources.programs.forgetCurrent();
     this.resources.runner.run(executable, own, scalars);
-    if (this.snapshots?.isDue) this.snapshot().catch(() => {});
-  }
-
-  /**
-   * Copies all buffers to the host as they are after everything enqueued so far; resolves when the device could come
-   * back with them. Needs `snapshotInterval`. @throws DeviceLostError if the context is lost before.
-   */
-  async snapshot(): Promise<void> {
-    this.check();
-    if (this.snapshots === undefined) {
-      throw new DeviceError("the device keeps no snapshots", {
-        device: this.name,
-        hint: "open it with snapshotInterval",
-      });
-    }
-    cleanState(this.gl);
-    await this.snapshots.take(this.buffers, this.resources.readback);
-  }
-
-  /**
-   * Resolves when a lost device is back, at once if it was not lost: buffers hold what the last snapshot, or a later
-   * write, has of them; values made since are lost and say so when they are used.
-   * @throws DeviceLostError if it was opened without snapshotInterval.
-   */
-  async recovered(): Promise<void> {
-    await this.loss.recovered();
+    this.recovery.noteRun();
   }
 
   memory(): MemoryReport {
@@ -241,7 +241,7 @@ export class WebglDevice implements Device {
   /** Textures and shader programs that exist now, and snapshots completed so far. */
   get counts(): { readonly textures: number; readonly programs: number; readonly snapshots: number } {
     const { pool, programs } = this.resources;
-    return { textures: pool.count, programs: programs.count, snapshots: this.snapshots?.count ?? 0 };
+    return { textures: pool.count, programs: programs.count, snapshots: this.recovery.count };
   }
 
   close(): void {
@@ -257,20 +257,31 @@ export class WebglDevice implements Device {
     if (this.ownsContext) this.gl.getExtension("WEBGL_lose_context")?.loseContext();
   }
 
-  /** The context is there again, empty: new resources, and every buffer from its snapshot. */
-  private restore(): void {
-    const { gl, layout, snapshots } = this;
-    const { parallelCompile } = probe(gl);
+  /** The context is there again, empty. @throws DeviceLostError if it can do less than before. */
+  private rebuild(copyOf: (buffer: WebglBuffer) => { raw: ArrayBuffer; version: number } | undefined): void {
+    const { gl, layout, capabilities: before } = this;
+    const now = probe(gl);
+    const isEnough =
+      before.exact.every((name) => now.exact.includes(name)) &&
+      (now.blend || !before.blend) &&
+      now.maxTextureSize >= before.maxTextureSize &&
+      now.drawBuffers >= before.drawBuffers;
+    if (!isEnough) {
+      throw new DeviceLostError(`the WebGL context was lost, and ${now.renderer} can do less`, {
+        device: this.name,
+        hint: "open another device",
+      });
+    }
     this.resources.readback.abandon();
-    this.resources = new Resources(gl, layout, this.limits, parallelCompile);
+    this.resources = new Resources(gl, layout, this.limits, now.parallelCompile);
     for (const buffer of this.buffers) {
       const { dtype, size } = buffer;
       buffer.texture = this.resources.pool.acquire(formatOf(dtype, this.floats), layout.texels(size));
-      const saved = snapshots?.of(buffer);
-      buffer.isLost = saved === undefined && size > 0;
-      if (saved === undefined || size === 0) continue;
-      buffer.version = saved.version;
-      const data = fromRaw(saved.raw, dtype, size);
+      const copy = copyOf(buffer);
+      buffer.isLost = copy === undefined && size > 0;
+      if (copy === undefined || size === 0) continue;
+      buffer.version = copy.version;
+      const data = fromRaw(copy.raw, dtype, size);
       upload(gl, layout, buffer.texture, asTexels(data, dtype, buffer.texture.format));
     }
   }
@@ -287,6 +298,15 @@ export class WebglDevice implements Device {
     if (own.freed) throw new DeviceError("the buffer was freed", { device: this.name });
     return own;
   }
+}
+
+/** @throws StaleTensorError if they were lost with the context. */
+function requireContents({ isLost, device }: WebglBuffer): void {
+  if (!isLost) return;
+  throw new StaleTensorError("the tensor's value was lost with the WebGL context, after the last snapshot", {
+    device: device.name,
+    hint: "compute or upload it again",
+  });
 }
 
 function indexError([, index, axisSize, kernel]: Int32Array): IndexError {

@@ -1,0 +1,116 @@
+/** What `fit` is told, what it tells, and which options are valid. */
+import type { DataLoader } from "../data/index.js";
+import type { Module } from "../nn/index.js";
+import type { Generator } from "../ops/index.js";
+import type { Optimizer, Schedule } from "../optim/index.js";
+import { ArgumentError } from "../tensor/errors.js";
+import type { Loss } from "./evaluate.js";
+import type { EpochRecord, FitState, StepRecord } from "./history.js";
+import type { Metric } from "./metrics.js";
+import type { StopCondition } from "./stop.js";
+
+/** Told what happens during `fit`; every method is optional. Exceptions end the training. */
+export interface Callback {
+  /** Before the first step. `stepsPerEpoch` counts batches; `state` is where a resumed run goes on. */
+  onStart?(plan: { readonly epochs: number; readonly stepsPerEpoch: number; readonly state: FitState }): void;
+  /** After each step, in order; one step after the device was given the work. Steps that are repeated are told again. */
+  onStep?(record: StepRecord): void;
+  /** After each epoch and its validation. */
+  onEpoch?(record: EpochRecord): void | Promise<void>;
+  onCheckpoint?(checkpoint: { readonly path: string; readonly step: number }): void;
+  /** After `resume` found a checkpoint; `skipped` names damaged newer ones. */
+  onResume?(checkpoint: {
+    readonly path: string;
+    readonly step: number;
+    readonly skipped: readonly { readonly path: string; readonly reason: string }[];
+  }): void;
+  /** After the device was lost and came back: training goes on behind `step`, the last one that a snapshot has. */
+  onRestore?(snapshot: { readonly step: number; readonly epoch: number }): void;
+  /** Once, also if the training was aborted, but not if it failed. */
+  onEnd?(report: FitReport): void;
+}
+
+export interface CheckpointOptions {
+  /** Where checkpoints are written; created if missing. Node only. The newest two are kept. */
+  readonly directory: string;
+  /** A checkpoint every so many steps. */
+  readonly everySteps?: number;
+  /** A checkpoint every so many epochs; default 1 if `everySteps` is not given. */
+  readonly everyEpochs?: number;
+  /** Go on from the newest valid checkpoint in `directory`, if there is one. Default false. */
+  readonly resume?: boolean;
+}
+
+export interface SnapshotOptions {
+  /** A snapshot every so many steps. Default 100. */
+  readonly everySteps?: number;
+}
+
+export interface FitOptions {
+  /** Maps one input tensor to one output tensor. */
+  readonly model: Module;
+  readonly optimizer: Optimizer<{ lr: number }>;
+  /** Batches of `[input, target]`. */
+  readonly train: DataLoader;
+  /** Evaluated after each epoch. */
+  readonly validation?: DataLoader;
+  /** Mean over the batch, for example `crossEntropy`. */
+  readonly loss: Loss;
+  readonly metrics?: Readonly<Record<string, Metric>>;
+  /** Epochs in all, those before a resume included. */
+  readonly epochs: number;
+  /** Factor on the learning rate of each of the optimizer's groups, by the step counted from 0; undone at the end. */
+  readonly schedule?: Schedule;
+  /** Largest norm of all gradients together; larger ones are scaled down. */
+  readonly gradClip?: number;
+  readonly stop?: readonly StopCondition[];
+  /** Aborting it ends the training after the running step, with a checkpoint if those are configured. */
+  readonly signal?: AbortSignal;
+  readonly checkpoint?: CheckpointOptions;
+  /**
+   * Host copies of weights, optimizer state and everything else, from which training goes on when the device was lost
+   * and came back; taken at the start, too. Only on devices with `recovery` (WebGL); false for none.
+   */
+  readonly snapshot?: SnapshotOptions | false;
+  /** Random streams the model draws from; saved in checkpoints. Default: the default generator. */
+  readonly generators?: readonly Generator[];
+  readonly callbacks?: readonly Callback[];
+}
+
+export interface FitReport {
+  readonly history: readonly EpochRecord[];
+  /** Why the training ended, in words. */
+  readonly stoppedBecause: string;
+  /** True if `signal` ended it. */
+  readonly aborted: boolean;
+  /** Steps since the very start. */
+  readonly steps: number;
+  /** Seconds of training since the very start, validation and checkpoints included. */
+  readonly seconds: number;
+  /** Training samples per second of this run, without validation, checkpoints and the first step, which compiles. */
+  readonly samplesPerSecond: number;
+  /** The last checkpoint written. */
+  readonly checkpoint: string | undefined;
+}
+
+/** @throws ArgumentError for options outside their domain. */
+export function checkOptions({ epochs, train, gradClip, checkpoint, snapshot }: FitOptions): void {
+  const op = "fit";
+  if (!Number.isInteger(epochs) || epochs < 0) {
+    throw new ArgumentError(`epochs is a non-negative integer, got ${epochs}`, { op });
+  }
+  if (train.length === 0) throw new ArgumentError("the training data has no batches", { op });
+  if (gradClip !== undefined && !(gradClip > 0)) {
+    throw new ArgumentError(`gradClip is a positive number, got ${gradClip}`, { op });
+  }
+  const periods = {
+    "checkpoint.everySteps": checkpoint?.everySteps,
+    "checkpoint.everyEpochs": checkpoint?.everyEpochs,
+    "snapshot.everySteps": snapshot ? snapshot.everySteps : undefined,
+  };
+  for (const [name, every] of Object.entries(periods)) {
+    if (every !== undefined && (!Number.isInteger(every) || every < 1)) {
+      throw new ArgumentError(`${name} is a positive integer, got ${every}`, { op });
+    }
+  }
+}

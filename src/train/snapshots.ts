@@ -1,0 +1,70 @@
+/** Snapshots of a training run on a device that can be lost, and going back to the last one (device/recovery.ts). */
+import { realize } from "../compiler/realize.js";
+import type { DeviceRecovery, Follower } from "../device/recovery.js";
+import type { Module } from "../nn/index.js";
+import { DeviceLostError } from "../tensor/errors.js";
+import type { SnapshotOptions } from "./fit_options.js";
+
+const defaultSteps = 100;
+/** Losses without a new snapshot after which it is the training itself that seems to bring the device down. */
+const maxFruitless = 20;
+
+export class Snapshots {
+  readonly #device: DeviceRecovery;
+  readonly #everySteps: number;
+  readonly #run: Follower;
+  #stopFollowing: (() => void) | undefined;
+  /** The last one, on its way or complete. */
+  #last: Promise<unknown> | undefined;
+  /** Steps of the snapshot that training went back to, and how often in a row. */
+  #restored = { step: -1, times: 0 };
+
+  /** @param run the training, whose own state belongs to each snapshot. */
+  constructor(device: DeviceRecovery, { everySteps = defaultSteps }: SnapshotOptions, run: Follower) {
+    this.#device = device;
+    this.#everySteps = everySteps;
+    this.#run = run;
+  }
+
+  /** The first one; resolves when it is complete. */
+  async begin(model: Module): Promise<void> {
+    // Initial values that are still to be computed would be lost with what they are computed from.
+    realize([...model.stateDict().values()]);
+    this.#stopFollowing = this.#device.follow(this.#run);
+    await this.#device.snapshot();
+  }
+
+  isDue(step: number): boolean {
+    return step % this.#everySteps === 0;
+  }
+
+  /** Begins a snapshot of everything as it is now; its values arrive while training goes on. */
+  async take(): Promise<void> {
+    // Usually complete for long. If not, there is no use in more of them.
+    await this.#last;
+    this.#last = this.#device.snapshot();
+    // Its error is thrown where it is awaited; a lost device is noticed by the next step.
+    this.#last.catch(() => {});
+  }
+
+  /**
+   * Waits for the lost device and puts everything back as the last snapshot has it; `step` tells which one that is.
+   * @throws DeviceLostError if the device does not come back, or is lost again and again.
+   */
+  async goBack(cause: DeviceLostError, step: () => number): Promise<void> {
+    this.#last = undefined;
+    await this.#device.restore();
+    const times = this.#restored.step === step() ? this.#restored.times + 1 : 1;
+    this.#restored = { step: step(), times };
+    if (times <= maxFruitless) return;
+    throw new DeviceLostError(`the device was lost ${times} times after step ${step()}`, {
+      op: "fit",
+      hint: "smaller batches, or another device",
+      cause,
+    });
+  }
+
+  end(): void {
+    this.#stopFollowing?.();
+  }
+}
