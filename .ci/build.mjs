@@ -84,6 +84,8 @@ async function buildPlayground() {
     loader: { ".glsl": "text", ".html": "copy" },
     target: "es2022",
     minify: true,
+    // Messages name classes.
+    keepNames: true,
     define: { WATTGRAD_BUNDLED: "true" },
     ignoreAnnotations: true,
     metafile: true,
