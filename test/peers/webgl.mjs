@@ -53,6 +53,8 @@ const options = {
   profile: values.profile ? profiledRuns : 0,
 };
 const pages = values.only.split(",").flatMap((name) => (groups.includes(name) ? keysOf(name) : [[name]]));
+// Mesa keeps compiled shaders on disk: the first step of a second run would find them there.
+process.env.MESA_SHADER_CACHE_DISABLE = "true";
 const { launchBrowser, serve } = await loadBrowser();
 
 /** One fresh browser that runs the keys. */
