@@ -53,8 +53,13 @@ export function createContext(): WebGL2RenderingContext {
   return gl;
 }
 
+/** A context holds one error of each kind at most. */
+const maxPendingErrors = 8;
+
 /** Switches the extensions on (again, after a loss) and tries every storage format. */
 export function probe(gl: WebGL2RenderingContext): Capabilities {
+  // What others left behind, or a loss, is none of our formats' failures.
+  for (let i = 0; i < maxPendingErrors && gl.getError() !== gl.NO_ERROR; i++);
   gl.getExtension("EXT_color_buffer_float");
   const blendable = gl.getExtension("EXT_float_blend") !== null;
   const debug = gl.getExtension("WEBGL_debug_renderer_info");

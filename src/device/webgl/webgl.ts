@@ -53,16 +53,28 @@ const usedDrawBuffers = 4;
 
 /**
  * Opens the WebGL2 device.
- * @throws DeviceError if there is no context, or none that stores exact values.
+ * @throws DeviceError if there is no context, or none that stores exact values; DeviceLostError if `gl` is lost.
  * @example
  * const device = await openWebgl();
  * console.log(device.info.description); // WebGL2, ANGLE (…)
  */
 export async function openWebgl(options: WebglOptions = {}): Promise<WebglDevice> {
   const gl = options.gl ?? createContext();
-  if (gl.isContextLost()) throw contextLost();
-  const capabilities = probe(gl);
+  const capabilities = probeLive(gl);
   return new WebglDevice(gl, capabilities, chooseStorage(capabilities, options.storage ?? "auto"), options);
+}
+
+/** @throws DeviceLostError if the context is lost, or is while it is looked at. */
+function probeLive(gl: WebGL2RenderingContext): Capabilities {
+  if (gl.isContextLost()) throw contextLost();
+  let capabilities: Capabilities | undefined;
+  try {
+    capabilities = probe(gl);
+  } catch (error) {
+    if (!gl.isContextLost()) throw error;
+  }
+  if (capabilities === undefined || gl.isContextLost()) throw contextLost();
+  return capabilities;
 }
 
 export class WebglDevice implements Device {
@@ -260,7 +272,7 @@ export class WebglDevice implements Device {
   /** The context is there again, empty. @throws DeviceLostError if it can do less than before. */
   private rebuild(copyOf: (buffer: WebglBuffer) => { raw: ArrayBuffer; version: number } | undefined): void {
     const { gl, layout, capabilities: before } = this;
-    const now = probe(gl);
+    const now = probeLive(gl);
     const isEnough =
       before.exact.every((name) => now.exact.includes(name)) &&
       (now.blend || !before.blend) &&

@@ -3,11 +3,13 @@ import { type DeviceName, openDevice } from "../../../src/index.js";
 import { runCases } from "./cases.js";
 import { followCurve } from "./curves.js";
 import { deviceOf } from "./devices.js";
+import { losses } from "./losses.js";
 import { trainMlp } from "./train.js";
 
 const face = {
   runCases,
   followCurve,
+  losses,
   trainOnPage: async (name: DeviceName) => trainMlp(await openDevice(name)),
   trainOnSimd: async () => trainMlp(await deviceOf("wasm-simd")),
   trainInWorker,
