@@ -13,6 +13,7 @@ export default function setup() {
     join(root, "package.json"),
     join(root, ".ci", "build.mjs"),
     ...filesUnder(join(root, "src")),
+    ...filesUnder(join(root, "glsl")),
   ];
   const newest = Math.max(...sources.map((path) => statSync(path).mtimeMs));
   const bundles = existsSync(join(dist, "cli.js")) && statSync(join(dist, "cli.js")).mtimeMs > newest;
