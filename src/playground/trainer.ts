@@ -182,6 +182,8 @@ export class Trainer {
         loss: crossEntropy,
         metrics: { accuracy },
         epochs: Number.MAX_SAFE_INTEGER,
+        // What a lost device had is in the state after the last test; rounds are short.
+        snapshot: false,
         stop: [timeLimit(this.#meter.step === 0 ? firstRoundSeconds : seconds)],
         signal,
         callbacks: [{ onStep: (record) => this.#meter.add(record) }],

@@ -60,6 +60,8 @@ const maxPendingErrors = 8;
 export function probe(gl: WebGL2RenderingContext): Capabilities {
   // What others left behind, or a loss, is none of our formats' failures.
   for (let i = 0; i < maxPendingErrors && gl.getError() !== gl.NO_ERROR; i++);
+  cleanState(gl);
+  gl.bindSampler(0, null);
   gl.getExtension("EXT_color_buffer_float");
   const blendable = gl.getExtension("EXT_float_blend") !== null;
   const debug = gl.getExtension("WEBGL_debug_renderer_info");
@@ -151,11 +153,18 @@ void main() { o0 = texelFetch(t0, ivec2(gl_FragCoord.xy), 0); }`,
     );
     same = gl.getError() === gl.NO_ERROR && result.every((value, i) => Object.is(value, data[i]));
   }
-  gl.deleteProgram(program);
+  deleteProgram(gl, program);
   gl.deleteFramebuffer(info.framebuffer as WebGLFramebuffer);
   gl.deleteTexture(source);
   gl.deleteTexture(target);
   return same;
+}
+
+/** With its shaders, which twgl leaves to the garbage collector. */
+function deleteProgram(gl: WebGL2RenderingContext, program: WebGLProgram | null): void {
+  if (program === null) return;
+  for (const shader of gl.getAttachedShaders(program) ?? []) gl.deleteShader(shader);
+  gl.deleteProgram(program);
 }
 
 /** Draws three points over each other: whether a third, 1e-7 and 1 add up as float32 additions in order do. */
@@ -188,7 +197,7 @@ void main() { o0 = vec4(value, 0.0, -value, 1.0); }`,
     gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.FLOAT, result);
   }
   const sum = Math.fround(Math.fround(Math.fround(1 / 3) + Math.fround(1e-7)) + 1);
-  gl.deleteProgram(program);
+  deleteProgram(gl, program);
   gl.deleteFramebuffer(info.framebuffer as WebGLFramebuffer);
   gl.deleteTexture(target);
   return gl.getError() === gl.NO_ERROR && result.join() === [sum, 0, -sum, 3].join();

@@ -3,6 +3,7 @@
  * enqueued, a fence tells when they are there, and only then they are copied out.
  */
 import { type DType, newArray, type TypedArray } from "../../tensor/dtype.js";
+import { DeviceError } from "../../tensor/errors.js";
 import { contextLost } from "./loss.js";
 import { lanes, type TextureLayout } from "./storage.js";
 import type { Texture, TexturePool } from "./texture_pool.js";
@@ -20,8 +21,10 @@ export interface PendingRead {
 }
 
 export class Readback {
-  private readonly pending = new Set<WebGLBuffer>();
-  private closed = false;
+  /** Pack buffers of reads under way, with their fences. */
+  private readonly pending = new Map<WebGLBuffer, WebGLSync | null>();
+  /** Why reads under way fail. */
+  private end: (() => Error) | undefined;
 
   constructor(
     private readonly gl: WebGL2RenderingContext,
@@ -44,25 +47,30 @@ export class Readback {
     if (rest > 0) gl.readPixels(0, rows, rest, 1, format, type, rows * layout.width * texelBytes);
     gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
     const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    this.pending.set(pack, fence);
     gl.flush();
     return { finish: () => this.finish(pack, texels * texelBytes, fence) };
   }
 
   /** The context was lost: reads under way fail, and there is nothing to delete. */
   abandon(): void {
-    this.closed = true;
+    this.end = contextLost;
     this.pending.clear();
   }
 
   close(): void {
-    this.closed = true;
-    for (const handle of this.pending) this.gl.deleteBuffer(handle);
+    this.end = () => new DeviceError("the device was closed during a read", { device: "webgl" });
+    for (const [pack, fence] of this.pending) {
+      this.gl.deleteBuffer(pack);
+      this.gl.deleteSync(fence);
+    }
     this.pending.clear();
   }
 
-  /** Lost, or lost and restored since: what was enqueued here is gone. */
-  private get isLost(): boolean {
-    return this.closed || this.gl.isContextLost();
+  /** @throws if what was enqueued is gone: the context lost, also if restored since, or the device closed. */
+  private check(): void {
+    if (this.end !== undefined) throw this.end();
+    if (this.gl.isContextLost()) throw contextLost();
   }
 
   /** 8-bit integers may have to be read as 32-bit ones. */
@@ -81,7 +89,6 @@ export class Readback {
     const handle = gl.createBuffer()!;
     gl.bindBuffer(gl.PIXEL_PACK_BUFFER, handle);
     gl.bufferData(gl.PIXEL_PACK_BUFFER, bytes, gl.STREAM_READ);
-    this.pending.add(handle);
     return handle;
   }
 
@@ -89,22 +96,26 @@ export class Readback {
     const { gl } = this;
     if (fence === null) throw contextLost();
     for (let polls = 0; ; polls++) {
-      if (this.isLost) throw contextLost();
+      this.check();
       const status = gl.clientWaitSync(fence, 0, 0);
       if (status === gl.ALREADY_SIGNALED || status === gl.CONDITION_SATISFIED) break;
-      if (status === gl.WAIT_FAILED || this.isLost) throw contextLost();
+      if (status === gl.WAIT_FAILED) throw contextLost();
       await nextTurn(polls < eagerPolls);
     }
     gl.deleteSync(fence);
+    this.pending.set(pack, null);
     const result = new ArrayBuffer(bytes);
     for (let from = 0; from < bytes; from += bytesPerTurn) {
-      if (from > 0) await nextTurn(true);
+      if (from > 0) {
+        await nextTurn(true);
+        this.check();
+      }
       gl.bindBuffer(gl.PIXEL_PACK_BUFFER, pack);
       const part = new Uint8Array(result, from, Math.min(bytesPerTurn, bytes - from));
       gl.getBufferSubData(gl.PIXEL_PACK_BUFFER, from, part);
       gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
       // A lost context leaves the array as it was and raises nothing.
-      if (this.isLost) throw contextLost();
+      this.check();
     }
     this.pending.delete(pack);
     gl.deleteBuffer(pack);

@@ -4,7 +4,7 @@
  */
 import { createFramebufferInfo, createTexture } from "twgl.js";
 import { OutOfMemoryError } from "../../tensor/errors.js";
-import type { Format, TextureLayout } from "./storage.js";
+import type { Extent, Format, TextureLayout } from "./storage.js";
 
 export interface Texture {
   readonly id: number;
@@ -20,6 +20,14 @@ export interface Texture {
 /** A texture this large asks the driver at once whether there was memory for it: the answer costs a round trip. */
 const checkedBytes = 16 * 1024 * 1024;
 
+/** Framebuffers that are kept: textures come together in ever new ways when reads end in another order. */
+const maxFramebuffers = 256;
+
+interface Framebuffer {
+  readonly handle: WebGLFramebuffer;
+  readonly textures: readonly Texture[];
+}
+
 export class TexturePool {
   usedBytes = 0;
   reservedBytes = 0;
@@ -31,7 +39,8 @@ export class TexturePool {
   /** Free textures, the longest unused first. */
   private readonly free = new Set<Texture>();
   private readonly bins = new Map<string, Texture[]>();
-  private readonly framebuffers = new Map<string, WebGLFramebuffer>();
+  /** The oldest first. */
+  private readonly framebuffers = new Map<string, Framebuffer>();
 
   /**
    * @param freeBudget most bytes kept in free textures. @param maximumBytes most bytes in all.
@@ -43,9 +52,9 @@ export class TexturePool {
     private readonly maximumBytes: number,
   ) {}
 
-  /** A texture for at least so many texels; what it holds is arbitrary. @throws OutOfMemoryError. */
-  acquire(format: Format, texels: number): Texture {
-    const { width, height } = this.layout.extent(texels);
+  /** A texture for at least so many texels, or of exactly the grid's extent; what it holds is arbitrary. @throws OutOfMemoryError. */
+  acquire(format: Format, texels: number, grid?: Extent): Texture {
+    const { width, height } = grid ?? this.layout.extent(texels);
     const bin = this.bins.get(keyOf(format, width, height));
     const found = bin?.pop();
     if (found) {
@@ -72,16 +81,19 @@ export class TexturePool {
   /** A framebuffer with these colour attachments, in this order. */
   framebuffer(textures: readonly Texture[]): WebGLFramebuffer {
     const key = textures.length === 1 ? `${textures[0].id}` : textures.map(({ id }) => id).join();
-    let framebuffer = this.framebuffers.get(key);
-    if (framebuffer === undefined) {
-      const [{ width, height }] = textures;
-      const attachments = textures.map(({ handle }) => ({ attachment: handle }));
-      framebuffer = createFramebufferInfo(this.gl, attachments, width, height)
-        .framebuffer as WebGLFramebuffer;
-      this.framebuffers.set(key, framebuffer);
-      for (const texture of textures) texture.framebuffers.add(key);
+    const found = this.framebuffers.get(key);
+    if (found !== undefined) return found.handle;
+    if (this.framebuffers.size >= maxFramebuffers) {
+      const [oldest] = this.framebuffers.keys();
+      this.deleteFramebuffer(oldest);
     }
-    return framebuffer;
+    const [{ width, height }] = textures;
+    const attachments = textures.map(({ handle }) => ({ attachment: handle }));
+    const info = createFramebufferInfo(this.gl, attachments, width, height);
+    const handle = info.framebuffer as WebGLFramebuffer;
+    this.framebuffers.set(key, { handle, textures });
+    for (const texture of textures) texture.framebuffers.add(key);
+    return handle;
   }
 
   /** Deletes everything that exists. */
@@ -102,13 +114,17 @@ export class TexturePool {
   }
 
   private destroy(texture: Texture): void {
-    for (const key of texture.framebuffers) {
-      this.gl.deleteFramebuffer(this.framebuffers.get(key) ?? null);
-      this.framebuffers.delete(key);
-    }
+    for (const key of texture.framebuffers) this.deleteFramebuffer(key);
     this.gl.deleteTexture(texture.handle);
     this.reservedBytes -= texture.bytes;
     this.count--;
+  }
+
+  private deleteFramebuffer(key: string): void {
+    const { handle, textures } = this.framebuffers.get(key)!;
+    this.gl.deleteFramebuffer(handle);
+    this.framebuffers.delete(key);
+    for (const texture of textures) texture.framebuffers.delete(key);
   }
 
   private make(format: Format, width: number, height: number): Texture {
@@ -117,6 +133,8 @@ export class TexturePool {
     if (this.reservedBytes + bytes > this.maximumBytes)
       this.trim(Math.max(0, this.maximumBytes - this.usedBytes - bytes));
     if (this.usedBytes + bytes > this.maximumBytes) throw this.outOfMemory(bytes);
+    // With a buffer of somebody else bound, a texture without data is an error.
+    gl.bindBuffer(gl.PIXEL_UNPACK_BUFFER, null);
     const handle = createTexture(gl, {
       width,
       height,

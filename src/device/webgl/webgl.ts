@@ -50,6 +50,8 @@ const defaultMaximumBytes = 4 * 1024 * 1024 * 1024;
 const defaultFlopsPerDraw = 200e6;
 /** Render targets that shaders use: what WebGL2 guarantees. */
 const usedDrawBuffers = 4;
+/** What tests may force grids down to: all cases fit into 2^20 texels. */
+const smallestGridLimit = 1024;
 
 /**
  * Opens the WebGL2 device.
@@ -60,8 +62,18 @@ const usedDrawBuffers = 4;
  */
 export async function openWebgl(options: WebglOptions = {}): Promise<WebglDevice> {
   const gl = options.gl ?? createContext();
-  const capabilities = probeLive(gl);
-  return new WebglDevice(gl, capabilities, chooseStorage(capabilities, options.storage ?? "auto"), options);
+  try {
+    const capabilities = probeLive(gl);
+    return new WebglDevice(gl, capabilities, chooseStorage(capabilities, options.storage ?? "auto"), options);
+  } catch (error) {
+    if (options.gl === undefined) loseContext(gl);
+    throw error;
+  }
+}
+
+/** Browsers allow about 16 contexts at a time and take the oldest away; garbage collection is too late. */
+function loseContext(gl: WebGL2RenderingContext): void {
+  gl.getExtension("WEBGL_lose_context")?.loseContext();
 }
 
 /** @throws DeviceLostError if the context is lost, or is while it is looked at. */
@@ -109,7 +121,12 @@ export class WebglDevice implements Device {
       flopsPerDraw: options.flopsPerDraw ?? defaultFlopsPerDraw,
     };
     this.resources = new Resources(gl, this.layout, this.limits, parallelCompile);
-    this.target = { floats, shift: this.layout.shift, drawBuffers: Math.min(drawBuffers, usedDrawBuffers) };
+    this.target = {
+      floats,
+      shift: this.layout.shift,
+      drawBuffers: Math.min(drawBuffers, usedDrawBuffers),
+      extent: Math.min(maxTextureSize, Math.max(options.textureLimit ?? maxTextureSize, smallestGridLimit)),
+    };
     this.info = {
       description: `WebGL2, ${renderer}`,
       convLayout: "channels-last",
@@ -265,8 +282,7 @@ export class WebglDevice implements Device {
     this.liveBytes = 0;
     this.executables = 0;
     this.resources.close();
-    // Browsers allow about 16 contexts at a time and take the oldest away; garbage collection is too late.
-    if (this.ownsContext) this.gl.getExtension("WEBGL_lose_context")?.loseContext();
+    if (this.ownsContext) loseContext(this.gl);
   }
 
   /** The context is there again, empty. @throws DeviceLostError if it can do less than before. */

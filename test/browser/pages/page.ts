@@ -3,6 +3,7 @@ import { type DeviceName, openDevice } from "../../../src/index.js";
 import { runCases } from "./cases.js";
 import { followCurve } from "./curves.js";
 import { deviceOf } from "./devices.js";
+import { lifecycle } from "./lifecycle.js";
 import { losses } from "./losses.js";
 import { trainMlp } from "./train.js";
 
@@ -10,6 +11,7 @@ const face = {
   runCases,
   followCurve,
   losses,
+  lifecycle,
   trainOnPage: async (name: DeviceName) => trainMlp(await openDevice(name)),
   trainOnSimd: async () => trainMlp(await deviceOf("wasm-simd")),
   trainInWorker,
