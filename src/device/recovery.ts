@@ -17,7 +17,31 @@ export interface Follower {
   remember(): (() => void) | undefined;
 }
 
-/** What a device has that can be lost and come back. */
+/**
+ * What a device has that can be lost and come back.
+ *
+ * @example
+ * let step = 0;
+ * device.recovery?.follow({
+ *   remember() {
+ *     const now = step;
+ *     return () => {
+ *       step = now;
+ *     };
+ *   },
+ * });
+ * while (step < steps) {
+ *   try {
+ *     const loss = train(batch(step)); // updates the weights
+ *     step++;
+ *     if (step % 100 === 0) device.recovery?.snapshot().catch(() => {});
+ *     console.log(await loss.item());
+ *   } catch (error) {
+ *     if (!(error instanceof DeviceLostError)) throw error;
+ *     await device.recovery?.restore(); // weights, optimizer and `step` are what they were
+ *   }
+ * }
+ */
 export interface DeviceRecovery {
   /** How often the device came back. Recordings of earlier generations are made anew. */
   readonly generation: number;

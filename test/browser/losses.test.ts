@@ -29,6 +29,8 @@ if (typeof browser === "string") {
   const page = await browser.openPage();
 
   const trainings = {
+    "fit in a worker": (storage: "rgba32f" | "rgba32ui", loseAt: readonly LossPoint[]) =>
+      page.evaluate((options) => globalThis.wattgradPage.fitInWorker(options), { storage, loseAt }),
     fit: (storage: "rgba32f" | "rgba32ui", loseAt: readonly LossPoint[]) =>
       page.evaluate((options) => globalThis.wattgradPage.losses.fitThrough(options), { storage, loseAt }),
     "a loop": (storage: "rgba32f" | "rgba32ui", loseAt: readonly LossPoint[]) =>
@@ -47,6 +49,7 @@ if (typeof browser === "string") {
     ["fit", "rgba32ui", 2],
     ["a loop", "rgba32f", 3],
     ["a loop through jit", "rgba32ui", 4],
+    ["fit in a worker", "rgba32f", 5],
   ] as const;
 
   for (const [name, storage, seed] of runs) {

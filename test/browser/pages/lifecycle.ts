@@ -40,7 +40,9 @@ async function openAndClose(cycles: number) {
   let used = { textures: 0, programs: 0 };
   for (let i = 0; i < cycles; i++) {
     const device = await openWebgl();
-    if (!Number.isFinite(await oneStep(device))) throw new Error(`cycle ${i} computes no loss`);
+    const x = tensor([1, -2, 3, -4], { device, shape: [2, 2] });
+    const sum = await x.matmul(x).relu().sum().item();
+    if (sum !== 16) throw new Error(`cycle ${i} computes ${sum}`);
     const { textures, programs } = device.counts;
     used = { textures, programs };
     device.close();

@@ -4,8 +4,9 @@ import { runCases } from "./cases.js";
 import { followCurve } from "./curves.js";
 import { deviceOf } from "./devices.js";
 import { lifecycle } from "./lifecycle.js";
-import { losses } from "./losses.js";
+import { type LossyOptions, losses } from "./losses.js";
 import { trainMlp } from "./train.js";
+import type { Trainings } from "./worker.js";
 
 const face = {
   runCases,
@@ -14,7 +15,8 @@ const face = {
   lifecycle,
   trainOnPage: async (name: DeviceName) => trainMlp(await openDevice(name)),
   trainOnSimd: async () => trainMlp(await deviceOf("wasm-simd")),
-  trainInWorker,
+  trainInWorker: (name: DeviceName) => inWorker("mlp", name),
+  fitInWorker: (options: LossyOptions) => inWorker("fitThrough", options),
   chooseDevice,
 };
 
@@ -23,15 +25,20 @@ declare global {
 }
 globalThis.wattgradPage = face;
 
-function trainInWorker(name: DeviceName): Promise<number[]> {
+/** In a worker of its own. */
+function inWorker<K extends keyof Trainings>(
+  training: K,
+  input: Parameters<Trainings[K]>[0],
+): ReturnType<Trainings[K]> {
   const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-  return new Promise<number[]>((resolve, reject) => {
-    worker.addEventListener("message", ({ data: { losses, error } }) =>
-      losses ? resolve(losses) : reject(new Error(error)),
+  const result = new Promise((resolve, reject) => {
+    worker.addEventListener("message", ({ data }) =>
+      "result" in data ? resolve(data.result) : reject(new Error(data.error)),
     );
     worker.addEventListener("error", ({ message }) => reject(new Error(`the worker: ${message}`)));
-    worker.postMessage(name);
+    worker.postMessage({ training, input });
   }).finally(() => worker.terminate());
+  return result as ReturnType<Trainings[K]>;
 }
 
 /** What `openDevice("auto")` takes here, and why not the others. */

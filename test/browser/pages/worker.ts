@@ -1,10 +1,18 @@
-/** A module worker: trains on the device whose name it is sent, and sends the losses back. */
-import { openDevice } from "../../../src/index.js";
+/** A module worker: does one of these trainings, and sends back what came of it. */
+import { type DeviceName, openDevice } from "../../../src/index.js";
+import { type LossyOptions, losses } from "./losses.js";
 import { trainMlp } from "./train.js";
 
-self.addEventListener("message", async ({ data }) => {
+const trainings = {
+  mlp: async (name: DeviceName) => trainMlp(await openDevice(name)),
+  fitThrough: (options: LossyOptions) => losses.fitThrough(options),
+};
+
+export type Trainings = typeof trainings;
+
+self.addEventListener("message", async ({ data: { training, input } }) => {
   try {
-    self.postMessage({ losses: await trainMlp(await openDevice(data)) });
+    self.postMessage({ result: await trainings[training as keyof Trainings](input as never) });
   } catch (error) {
     self.postMessage({ error: error instanceof Error ? error.message : String(error) });
   }
