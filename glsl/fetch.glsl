@@ -19,6 +19,12 @@ vec4 floatTexel(FLOAT_SAMPLER s, int t) {
   return toFloats(texelFetch(s, texelPosition(t), 0));
 }
 
+// Texel t of a grid of this width (src/device/webgl/pass.ts).
+vec4 gridTexel(FLOAT_SAMPLER s, int t, int width) {
+  int y = t / width;
+  return toFloats(texelFetch(s, ivec2(t - y * width, y), 0));
+}
+
 ivec4 intTexel(isampler2D s, int t) {
   return texelFetch(s, texelPosition(t), 0);
 }

@@ -4,21 +4,22 @@ void multiply(
   FLOAT_SAMPLER a, ivec4 rows, int stepA, FLOAT_SAMPLER b, ivec4 columns, int stepB, int from, int to,
   inout vec4 s0, inout vec4 s1, inout vec4 s2, inout vec4 s3
 ) {
+  ivec2 column0 = texelPosition(columns.x), column1 = texelPosition(columns.y);
+  ivec2 column2 = texelPosition(columns.z), column3 = texelPosition(columns.w);
   int at = rows.x + 4 * from * stepA;
   for (int k = from; k < to; k++) {
     mat4 y = transpose(mat4(
-      floatTexel(b, columns.x + k),
-      floatTexel(b, columns.y + k),
-      floatTexel(b, columns.z + k),
-      floatTexel(b, columns.w + k)
+      texelB(b, column0, columns.x, k), texelB(b, column1, columns.y, k),
+      texelB(b, column2, columns.z, k), texelB(b, column3, columns.w, k)
     ));
-    for (int i = 0; i < 4; i++) {
-      vec4 x = floatTexel(a, at);
-      at += stepA;
-      s0 += x.x * y[i];
-      s1 += x.y * y[i];
-      s2 += x.z * y[i];
-      s3 += x.w * y[i];
-    }
+    ivec2 line = texelPosition(at);
+    mat4 x = transpose(mat4(
+      texelA(a, line, at, 0), texelA(a, line, at, stepA), texelA(a, line, at, 2 * stepA), texelA(a, line, at, 3 * stepA)
+    ));
+    at += 4 * stepA;
+    s0 += y * x[0];
+    s1 += y * x[1];
+    s2 += y * x[2];
+    s3 += y * x[3];
   }
 }

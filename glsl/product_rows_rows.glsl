@@ -4,20 +4,18 @@ void multiply(
   FLOAT_SAMPLER a, ivec4 rows, int stepA, FLOAT_SAMPLER b, ivec4 columns, int stepB, int from, int to,
   inout vec4 s0, inout vec4 s1, inout vec4 s2, inout vec4 s3
 ) {
+  ivec2 row0 = texelPosition(rows.x), row1 = texelPosition(rows.y);
+  ivec2 row2 = texelPosition(rows.z), row3 = texelPosition(rows.w);
   int at = columns.x + 4 * from * stepB;
   for (int k = from; k < to; k++) {
-    vec4 b0 = floatTexel(b, at);
-    vec4 b1 = floatTexel(b, at + stepB);
-    vec4 b2 = floatTexel(b, at + 2 * stepB);
-    vec4 b3 = floatTexel(b, at + 3 * stepB);
+    ivec2 line = texelPosition(at);
+    mat4 y = mat4(
+      texelB(b, line, at, 0), texelB(b, line, at, stepB), texelB(b, line, at, 2 * stepB), texelB(b, line, at, 3 * stepB)
+    );
     at += 4 * stepB;
-    vec4 x = floatTexel(a, rows.x + k);
-    s0 += x.x * b0 + x.y * b1 + x.z * b2 + x.w * b3;
-    x = floatTexel(a, rows.y + k);
-    s1 += x.x * b0 + x.y * b1 + x.z * b2 + x.w * b3;
-    x = floatTexel(a, rows.z + k);
-    s2 += x.x * b0 + x.y * b1 + x.z * b2 + x.w * b3;
-    x = floatTexel(a, rows.w + k);
-    s3 += x.x * b0 + x.y * b1 + x.z * b2 + x.w * b3;
+    s0 += y * texelA(a, row0, rows.x, k);
+    s1 += y * texelA(a, row1, rows.y, k);
+    s2 += y * texelA(a, row2, rows.z, k);
+    s3 += y * texelA(a, row3, rows.w, k);
   }
 }

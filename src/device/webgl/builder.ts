@@ -3,6 +3,7 @@ import type { DType } from "../../tensor/dtype.js";
 import type { Operand, SlotInfo } from "../kernel.js";
 import type { Pass, Scratch, TextureId } from "./pass.js";
 import { ShaderBuilder, type ShaderTarget } from "./shader.js";
+import { type Extent, lanes } from "./storage.js";
 
 /** Steps of an executable, in order. */
 export type Step =
@@ -28,6 +29,19 @@ export class PassBuilder {
 
   shader(): ShaderBuilder {
     return new ShaderBuilder(this.target);
+  }
+
+  /** The grid for `texels` texels in rows of `width`, or of what a texture can have. */
+  grid(texels: number, width: number): Extent {
+    const { extent } = this.target;
+    const columns = width <= extent && texels <= width * extent ? width : Math.min(texels, extent);
+    return { width: columns, height: Math.ceil(texels / columns) };
+  }
+
+  /** A grid of float32 texels between passes of this Program. */
+  gridScratch(grid: Extent): TextureId {
+    const size = grid.width * grid.height * lanes;
+    return this.slots.length + this.scratches.push({ dtype: "float32", size, grid }) - 1;
   }
 
   /** A texture for `size` elements between passes of this Program. */

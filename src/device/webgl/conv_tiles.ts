@@ -3,6 +3,7 @@
  * four output channels into four render targets, 64 products for 8 fetches. Operands are packed first: images
  * channels-last with their padding around them, so that the inner loops ask no questions; filters as [kh, kw, c, o].
  */
+import texelsChunk from "../../../glsl/product_texels.glsl";
 import { sizeOf } from "../../tensor/shape.js";
 import type { View } from "../../tensor/view.js";
 import type { ConvCall, Instruction, Operand } from "../kernel.js";
@@ -11,7 +12,7 @@ import { declareImageWalk } from "./image.js";
 import { prepareMap, storeInside } from "./map.js";
 import type { TextureId } from "./pass.js";
 import type { ShaderBuilder } from "./shader.js";
-import { lanes } from "./storage.js";
+import { type Extent, lanes } from "./storage.js";
 import { accessOf, declareWalk, planWalk, positionOf } from "./walk.js";
 
 /** Below so many multiply-adds the draws that pack and merge cost more than they save. */
@@ -137,17 +138,15 @@ function tilesOf(
 
 /* ---- packing ----------------------------------------------------------------------------------------- */
 
-/** A copy of `view` over `shape`, 0 wherever an index built by `checks` is outside its range. */
-function packed(
-  source: Operand,
-  view: View,
-  checks: readonly {
-    readonly terms: readonly (readonly [number, number])[];
-    readonly from: number;
-    readonly to: number;
-  }[],
-  builder: PassBuilder,
-): TextureId {
+/** Σ factor · index along dim lies in from..to − 1. */
+type Checks = readonly {
+  readonly terms: readonly (readonly [dim: number, factor: number])[];
+  readonly from: number;
+  readonly to: number;
+}[];
+
+/** A copy of `view`, 0 wherever an index built by `checks` is outside its range. */
+function packed(source: Operand, view: View, checks: Checks, builder: PassBuilder): TextureId {
   const instructions: Instruction[] = [{ op: "load", dtype: source.dtype, args: [], index: 0 }];
   const emit = (instruction: Instruction) => instructions.push(instruction) - 1;
   const constant = (value: number) => emit({ op: "constant", dtype: "int32", args: [], value });
@@ -188,12 +187,32 @@ function within(dim: number, extent: number, rounded: number) {
   return extent === rounded ? [] : [{ terms: [[dim, 1]] as const, from: 0, to: extent }];
 }
 
-/** [N, height, width, channels] with zeros around the image and behind its channels. */
-function packImage(
+interface PackedImage {
+  readonly id: TextureId;
+  readonly tiles: Tiles;
+}
+
+/**
+ * [N, height, width, channels] with zeros around the image and behind its channels; the image itself where it lies like
+ * that. A copy gets rows that do not cross lines of the texture, where their lengths can be powers of two.
+ */
+function packImage(problem: Problem, tiles: Tiles, builder: PassBuilder): PackedImage {
+  const [view, checks] = paddedView(problem, tiles);
+  if (checks.length === 0 && isWhole(view, builder.sizeOf(problem.image.slot))) {
+    return { id: problem.image.slot, tiles };
+  }
+  const width = 2 ** Math.ceil(Math.log2(tiles.width));
+  const isLine = 2 ** builder.target.shift % (width * tiles.channels) === 0;
+  const wider = isLine ? { ...tiles, width } : tiles;
+  const [paddedTo, questions] = paddedView(problem, wider);
+  return { id: packed(problem.image, paddedTo, questions, builder), tiles: wider };
+}
+
+/** The view of the packed image's shape, and where it leaves the image. */
+function paddedView(
   { image, filter, stride, dilation, padding, foldedColumns }: Problem,
   tiles: Tiles,
-  builder: PassBuilder,
-): TextureId {
+): [View, Checks] {
   const { shape, strides, offset } = image.view;
   const [, height, width] = shape;
   const channels = filter.view.shape[2];
@@ -225,8 +244,7 @@ function packImage(
     ...inside(columns, padding[1], width, lastColumn),
     ...within(3, channels, rounded),
   ];
-  if (checks.length === 0 && isWhole(view, builder.sizeOf(image.slot))) return image.slot;
-  return packed(image, view, checks, builder);
+  return [view, checks];
 }
 
 function packFilter({ filter }: Problem, tiles: Tiles, builder: PassBuilder): TextureId {
@@ -251,17 +269,25 @@ function isWhole({ shape, strides, offset }: View, size: number): boolean {
   );
 }
 
+/** The macros of product_texels.glsl, given the texels of what must not cross a line of A and of B. */
+function includeTexels(shader: ShaderBuilder, spanA: number, spanB: number, { target }: PassBuilder): void {
+  if (2 ** target.shift % spanA === 0) shader.include("#define STRAIGHT_A");
+  if (2 ** target.shift % spanB === 0) shader.include("#define STRAIGHT_B");
+  shader.include(texelsChunk);
+}
+
 /* ---- the convolution ----------------------------------------------------------------------------------- */
 
 function forward(problem: Problem, output: Operand, builder: PassBuilder): void {
   const groups = texelsOf(problem.outWidth);
-  const tiles = tilesOf(problem, groups * lanes);
-  const image = packImage(problem, tiles, builder);
+  const { id: image, tiles } = packImage(problem, tilesOf(problem, groups * lanes), builder);
   const filter = packFilter(problem, tiles, builder);
   const texels = tiles.batch * tiles.outHeight * groups * tiles.outputs;
-  const parts = Array.from({ length: lanes }, () => builder.scratch("float32", texels * lanes));
+  const grid = builder.grid(texels, groups * tiles.outputs);
+  const parts = Array.from({ length: lanes }, () => builder.gridScratch(grid));
 
   const shader = builder.shader();
+  includeTexels(shader, tiles.width * tiles.channels, lanes * tiles.outputs, builder);
   const x = shader.texture(image, "float32");
   const w = shader.texture(filter, "float32");
   const int = (value: number) => shader.int(value);
@@ -282,16 +308,20 @@ function forward(problem: Problem, output: Operand, builder: PassBuilder): void 
     "vec4 s0 = vec4(0.0), s1 = vec4(0.0), s2 = vec4(0.0), s3 = vec4(0.0);",
     "int at = o;",
     `for (int kh = 0; kh < ${int(tiles.kernel[0])}; kh++) {`,
-    `int line = (top + kh * ${int(tiles.dilation[0])}) * ${int(tiles.width)} + left;`,
+    `int row0 = (top + kh * ${int(tiles.dilation[0])}) * ${int(tiles.width)} * channels;`,
+    "ivec2 line = texelPosition(row0);",
     `for (int kw = 0; kw < ${int(tiles.kernel[1])}; kw++) {`,
-    `int from = (line + kw * ${int(tiles.dilation[1])}) * channels;`,
+    `int from = (left + kw * ${int(tiles.dilation[1])}) * channels;`,
     "for (int c = 0; c < channels; c++) {",
-    `mat4 b = mat4(floatTexel(${w}, at), floatTexel(${w}, at + outputs), floatTexel(${w}, at + 2 * outputs), floatTexel(${w}, at + 3 * outputs));`,
+    "ivec2 filters = texelPosition(at);",
+    "mat4 b = mat4(",
+    `texelB(${w}, filters, at, 0), texelB(${w}, filters, at, outputs),`,
+    `texelB(${w}, filters, at, 2 * outputs), texelB(${w}, filters, at, 3 * outputs));`,
     "at += 4 * outputs;",
-    `s0 += b * floatTexel(${x}, from);`,
-    `s1 += b * floatTexel(${x}, from + pixel);`,
-    `s2 += b * floatTexel(${x}, from + 2 * pixel);`,
-    `s3 += b * floatTexel(${x}, from + 3 * pixel);`,
+    `s0 += b * texelA(${x}, line, row0, from);`,
+    `s1 += b * texelA(${x}, line, row0, from + pixel);`,
+    `s2 += b * texelA(${x}, line, row0, from + 2 * pixel);`,
+    `s3 += b * texelA(${x}, line, row0, from + 3 * pixel);`,
     "from++;",
     "}",
     "}",
@@ -301,13 +331,14 @@ function forward(problem: Problem, output: Operand, builder: PassBuilder): void 
     shader.store(id, "float32", `s${j}`);
   });
   const terms = tiles.kernel[0] * tiles.kernel[1] * tiles.channels * lanes;
-  builder.add(shader.build({ name: "conv tiles", texels, flops: 2 * texels * lanes * lanes * terms }));
-  mergeColumns(parts, groups, tiles, output, builder);
+  builder.add(shader.build({ name: "conv tiles", texels, flops: 2 * texels * lanes * lanes * terms, grid }));
+  mergeColumns(parts, grid, groups, tiles, output, builder);
 }
 
 /** Output [N, O, OH, OW]: column ow is lane-wise in part ow & 3. */
 function mergeColumns(
   parts: readonly TextureId[],
+  grid: Extent,
   groups: number,
   tiles: Tiles,
   output: Operand,
@@ -320,6 +351,7 @@ function mergeColumns(
   const walk = planWalk(output.view, slotSize, unit);
   const last = walk.extents.length - 1;
   const samplers = parts.map((id) => shader.texture(id, "float32"));
+  shader.add(`int gridWidth = ${shader.int(grid.width)};`);
   const texel = (n: string, oh: string, ow: string, o: string) =>
     `((${n} * ${shader.shared("outHeight", tiles.outHeight)} + ${oh}) * ${shader.shared("groups", groups)} + (${ow} >> 2)) * ${shader.shared("outputs", tiles.outputs)} + (${o} >> 2)`;
   // Four neighbours in memory are four channels of one pixel: one fetch.
@@ -331,7 +363,7 @@ function mergeColumns(
     shader.add(`int from = ${texel(n, oh, ow, o)};`, `int part = ${ow} & 3;`, "vec4 sum;");
     samplers.forEach((sampler, j) => {
       shader.add(
-        `${j === 0 ? "" : "else "}${j === 3 ? "" : `if (part == ${j}) `}sum = floatTexel(${sampler}, from);`,
+        `${j === 0 ? "" : "else "}${j === 3 ? "" : `if (part == ${j}) `}sum = gridTexel(${sampler}, from, gridWidth);`,
       );
     });
     storeInside(shader, walk, names, output, output.slot, "sum");
@@ -359,7 +391,7 @@ function pickPart(
 ): void {
   samplers.forEach((sampler, j) => {
     shader.add(
-      `${j === 0 ? "" : "else "}${j === 3 ? "" : `if (${part} == ${j}) `}${to} = floatAt(${sampler}, ${from});`,
+      `${j === 0 ? "" : "else "}${j === 3 ? "" : `if (${part} == ${j}) `}${to} = gridTexel(${sampler}, ${from} >> 2, gridWidth)[${from} & 3];`,
     );
   });
 }
@@ -368,17 +400,18 @@ function pickPart(
 
 function weightGradient(call: ConvCall, builder: PassBuilder): void {
   const problem = columnsOf(call);
-  const tiles = tilesOf(problem, problem.outWidth);
-  const image = packImage(problem, tiles, builder);
-  const gradient = packGradient(call.output, tiles, builder);
+  const { id: image, tiles } = packImage(problem, tilesOf(problem, problem.outWidth), builder);
+  const { id: gradient, width: gradientWidth } = packGradient(call.output, tiles, builder);
   const tilesPerChunk = tiles.kernel[0] * tiles.kernel[1] * tiles.channels * tiles.outputs;
   const rows = tiles.batch * tiles.outHeight;
   const rowsPerChunk = Math.ceil(rows / Math.min(rows, Math.ceil(wantedFragments / tilesPerChunk)));
   const chunks = Math.ceil(rows / rowsPerChunk);
   const texels = chunks * tilesPerChunk;
-  const parts = Array.from({ length: lanes }, () => builder.scratch("float32", texels * lanes));
+  const grid = builder.grid(texels, tiles.kernel[1] * tiles.channels * tiles.outputs);
+  const parts = Array.from({ length: lanes }, () => builder.gridScratch(grid));
 
   const shader = builder.shader();
+  includeTexels(shader, tiles.width * tiles.channels, gradientWidth * tiles.outputs, builder);
   const x = shader.texture(image, "float32");
   const y = shader.texture(gradient, "float32");
   const int = (value: number) => shader.int(value);
@@ -405,13 +438,33 @@ function weightGradient(call: ConvCall, builder: PassBuilder): void {
     "for (; row < end; row++) {",
     `int n = row / ${int(tiles.outHeight)};`,
     `int line = n * ${int(tiles.height)} + (row - n * ${int(tiles.outHeight)}) * ${int(tiles.stride[0])} + down;`,
-    `int fromX = (line * ${int(tiles.width)} + right) * channels + c;`,
-    `int fromY = row * ${int(tiles.outWidth)} * outputs + o;`,
+    `int rowX = line * ${int(tiles.width)} * channels;`,
+    `int rowY = row * ${int(gradientWidth)} * outputs;`,
+    "ivec2 lineX = texelPosition(rowX), lineY = texelPosition(rowY);",
+    "int fromX = right * channels + c;",
+    "int fromY = o;",
     // A row is summed on its own first: fewer roundings along the long sum.
     "vec4 r0 = vec4(0.0), r1 = vec4(0.0), r2 = vec4(0.0), r3 = vec4(0.0);",
-    `for (int i = 0; i < ${int(tiles.outWidth)}; i++) {`,
-    `vec4 a = floatTexel(${x}, fromX);`,
-    `vec4 b = floatTexel(${y}, fromY);`,
+    `int width = ${int(tiles.outWidth)};`,
+    "int i = 0;",
+    // Four pixels at a time, as one alone is hardly more than its loop.
+    "for (; i + 4 <= width; i += 4) {",
+    "mat4 a = transpose(mat4(",
+    `texelA(${x}, lineX, rowX, fromX), texelA(${x}, lineX, rowX, fromX + pixel),`,
+    `texelA(${x}, lineX, rowX, fromX + 2 * pixel), texelA(${x}, lineX, rowX, fromX + 3 * pixel)));`,
+    "mat4 b = mat4(",
+    `texelB(${y}, lineY, rowY, fromY), texelB(${y}, lineY, rowY, fromY + outputs),`,
+    `texelB(${y}, lineY, rowY, fromY + 2 * outputs), texelB(${y}, lineY, rowY, fromY + 3 * outputs));`,
+    "r0 += b * a[0];",
+    "r1 += b * a[1];",
+    "r2 += b * a[2];",
+    "r3 += b * a[3];",
+    "fromX += 4 * pixel;",
+    "fromY += 4 * outputs;",
+    "}",
+    "for (; i < width; i++) {",
+    `vec4 a = texelA(${x}, lineX, rowX, fromX);`,
+    `vec4 b = texelB(${y}, lineY, rowY, fromY);`,
     "r0 += a.x * b;",
     "r1 += a.y * b;",
     "r2 += a.z * b;",
@@ -429,23 +482,36 @@ function weightGradient(call: ConvCall, builder: PassBuilder): void {
     shader.store(id, "float32", `s${j}`);
   });
   const flops = 2 * lanes * lanes * tilesPerChunk * rows * tiles.outWidth;
-  builder.add(shader.build({ name: "convGradWeight tiles", texels, flops }));
-  mergeChunks(parts, chunks, tiles, problem.foldedColumns, call.weight, builder);
+  builder.add(shader.build({ name: "convGradWeight tiles", texels, flops, grid }));
+  mergeChunks(parts, grid, chunks, tiles, problem.foldedColumns, call.weight, builder);
 }
 
-/** The output's gradient as [N, OH, OW, O], O in whole texels. */
-function packGradient(output: Operand, tiles: Tiles, builder: PassBuilder): TextureId {
+/** The output's gradient as [N, OH, width, O], O in whole texels, width at least OW and if possible a power of two. */
+function packGradient(
+  output: Operand,
+  tiles: Tiles,
+  builder: PassBuilder,
+): { readonly id: TextureId; readonly width: number } {
   const { view } = permuted(output, [0, 2, 3, 1]);
   const [n, height, width, outputs] = view.shape;
   const rounded = tiles.outputs * lanes;
-  const whole: View = { ...view, shape: [n, height, width, rounded] };
-  if (rounded === outputs && isWhole(whole, builder.sizeOf(output.slot))) return output.slot;
-  return packed(output, whole, within(3, outputs, rounded), builder);
+  const asItIs: View = { ...view, shape: [n, height, width, rounded] };
+  const lineLength = 2 ** builder.target.shift;
+  const isUsable = rounded === outputs && isWhole(asItIs, builder.sizeOf(output.slot));
+  if (isUsable && lineLength % (width * tiles.outputs) === 0) return { id: output.slot, width };
+  const power = 2 ** Math.ceil(Math.log2(width));
+  const isLine = lineLength % (power * tiles.outputs) === 0;
+  if (isUsable && !isLine) return { id: output.slot, width };
+  const pitch = isLine ? power : width;
+  // What lies behind the last column is never read.
+  const wide: View = { ...view, shape: [n, height, pitch, rounded] };
+  return { id: packed(output, wide, within(3, outputs, rounded), builder), width: pitch };
 }
 
 /** The weight's gradient [O, C, KH, KW]: channel c is in part c & 3, once per chunk. */
 function mergeChunks(
   parts: readonly TextureId[],
+  grid: Extent,
   chunks: number,
   tiles: Tiles,
   foldedColumns: boolean,
@@ -459,6 +525,7 @@ function mergeChunks(
   const samplers = parts.map((id) => shader.texture(id, "float32"));
   const pitch = tiles.kernel[0] * tiles.kernel[1] * tiles.channels * tiles.outputs * lanes;
   shader.add(
+    `int gridWidth = ${shader.int(grid.width)};`,
     `ivec4 tap = ${kh} * ${shader.int(tiles.kernel[1])} + ${column};`,
     `ivec4 from = ((tap * ${shader.int(tiles.channels)} + (${channel} >> 2)) * ${shader.int(tiles.outputs)} + (${o} >> 2)) * 4 + (${o} & 3);`,
     `ivec4 part = ${channel} & 3;`,

@@ -1,9 +1,9 @@
 /** A Program as a list of draws, with the last use of every temporary texture known. */
 import type { Executable, Program } from "../device.js";
 import type { PassBuilder, Step } from "./builder.js";
-import type { TextureId } from "./pass.js";
+import type { Scratch, TextureId } from "./pass.js";
 import type { ProgramCache, Program as ShaderProgram } from "./programs.js";
-import { type FloatStorage, type Format, formatOf, lanes } from "./storage.js";
+import { type Extent, type FloatStorage, type Format, formatOf, lanes } from "./storage.js";
 import type { Texture } from "./texture_pool.js";
 
 export interface PlannedStep {
@@ -20,6 +20,7 @@ export class WebglExecutable implements Executable {
   readonly temporaries: (Texture | undefined)[];
   readonly formats: readonly Format[];
   readonly texels: readonly number[];
+  readonly grids: readonly (Extent | undefined)[];
   /** Leaves whose values are used, and leaves that are changed. */
   readonly readLeaves: readonly number[];
   readonly writtenLeaves: readonly number[];
@@ -32,9 +33,10 @@ export class WebglExecutable implements Executable {
     floats: FloatStorage,
   ) {
     this.leafCount = program.leafCount;
-    const slots = [...program.slots, ...builder.scratches];
+    const slots: readonly Scratch[] = [...program.slots, ...builder.scratches];
     this.formats = slots.map(({ dtype }) => formatOf(dtype, floats));
     this.texels = slots.map(({ size }) => Math.ceil(size / lanes));
+    this.grids = slots.map(({ grid }) => grid);
     this.temporaries = new Array(slots.length).fill(undefined);
     this.steps = planned(builder.steps, program.leafCount);
     const [read, written] = [new Set<number>(), new Set<number>()];

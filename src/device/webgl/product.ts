@@ -3,10 +3,12 @@
  * tiles in target i, and a second pass puts the rows together and adds the epilogue. Where few tiles have long sums, k is
  * split: the partial products lie behind each other in the targets, and the second pass adds them up.
  */
+
 import columnsColumns from "../../../glsl/product_columns_columns.glsl";
 import columnsRows from "../../../glsl/product_columns_rows.glsl";
 import rowsColumns from "../../../glsl/product_rows_columns.glsl";
 import rowsRows from "../../../glsl/product_rows_rows.glsl";
+import texelsChunk from "../../../glsl/product_texels.glsl";
 import reluChunk from "../../../glsl/relu.glsl";
 import { sizeOf } from "../../tensor/shape.js";
 import { rowMajor, rowMajorStrides, type View } from "../../tensor/view.js";
@@ -60,10 +62,15 @@ export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
   const tiles = sizeOf(batch) * mTiles * nTiles;
   const unit = a.order === "columns" && b.order === "rows" ? 1 : lanes;
   const splits = splitCount(k, tiles);
-  const length = Math.ceil(k / splits / unit);
-  const targets = Array.from({ length: tile }, () => builder.scratch("float32", splits * tiles * lanes));
+  // Straight loops take four rows at a time, from a multiple of four on.
+  const length = Math.ceil(k / splits / lanes) * (lanes / unit);
+  const grid = builder.grid(splits * tiles, nTiles);
+  const targets = Array.from({ length: tile }, () => builder.gridScratch(grid));
 
   const shader = builder.shader();
+  if (isStraight(a, "columns", builder)) shader.include("#define STRAIGHT_A");
+  if (isStraight(b, "rows", builder)) shader.include("#define STRAIGHT_B");
+  shader.include(texelsChunk);
   shader.include(loops[`${a.order} ${b.order}`]);
   shader.add(
     `int split = t / ${shader.int(tiles)};`,
@@ -105,9 +112,14 @@ export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
     shader.store(target, "float32", `s${i}`);
   });
   builder.add(
-    shader.build({ name: "matmul tiles", texels: splits * tiles, flops: 2 * tile * lanes * tiles * k }),
+    shader.build({
+      name: "matmul tiles",
+      texels: splits * tiles,
+      flops: 2 * tile * lanes * tiles * k,
+      grid,
+    }),
   );
-  mergeTiles(call, targets, splits, builder);
+  mergeTiles(call, targets, grid.width, splits, builder);
 }
 
 function splitCount(k: number, tiles: number): number {
@@ -130,13 +142,33 @@ function factorOf(operand: Operand, k: number, builder: PassBuilder, order: Orde
   return { operand: packed(operand, builder, order), order };
 }
 
+/**
+ * Whether the texels that a tile reads together lie on one line of the texture: a whole row along k (`across` is the other
+ * order), or four rows of which each holds a k. Lengths of lines are powers of two, so pitches have to be.
+ */
+function isStraight({ operand, order }: Factor, across: Order, { target }: PassBuilder): boolean {
+  const { shape, strides, offset } = operand.view;
+  const rank = shape.length;
+  const [pitchDim, lengthDim] = order === "rows" ? [rank - 2, rank - 1] : [rank - 1, rank - 2];
+  const pitch = strides[pitchDim] / lanes;
+  const group = (order === across ? lanes : 1) * pitch;
+  const length = Math.ceil(shape[lengthDim] / lanes);
+  return (
+    pitch > 0 &&
+    2 ** target.shift % group === 0 &&
+    ((offset / lanes) % group) + length <= pitch &&
+    strides.slice(0, -2).every((stride) => (stride / lanes) % group === 0)
+  );
+}
+
 /** A copy with rows (or columns) of whole texels; what lies behind the end of a row is never used. */
 function packed(operand: Operand, builder: PassBuilder, order: Order): Operand {
   const { view } = operand;
   const rank = view.shape.length;
   const contiguous = order === "rows" ? rank - 1 : rank - 2;
   const others = view.shape.map((_, d) => d).filter((d) => d !== contiguous);
-  const extents = view.shape.with(contiguous, Math.ceil(view.shape[contiguous] / lanes) * lanes);
+  const pitch = pitchFor(view.shape[contiguous], builder);
+  const extents = view.shape.with(contiguous, pitch);
   // Broadcast batches are not repeated.
   const dims = [...others.filter((d) => view.strides[d] !== 0 || d >= rank - 2), contiguous];
   const shape = dims.map((d) => extents[d]);
@@ -159,10 +191,18 @@ function packed(operand: Operand, builder: PassBuilder, order: Order): Operand {
   return { slot, dtype: "float32", view: { shape: view.shape, strides, offset: 0 } };
 }
 
+/** Elements from row to row of a packed operand: whole texels, a power of two if lines of the texture hold that. */
+export function pitchFor(length: number, { target }: PassBuilder): number {
+  const texels = Math.ceil(length / lanes);
+  const rounded = 2 ** Math.ceil(Math.log2(texels));
+  return (rounded * lanes <= 2 ** target.shift ? rounded : texels) * lanes;
+}
+
 /** Puts the rows of the tiles where they belong, adding up the parts of split sums, the bias and the activation. */
 function mergeTiles(
   { output, bias, activation }: MatmulCall,
   targets: readonly TextureId[],
+  gridWidth: number,
   splits: number,
   builder: PassBuilder,
 ): void {
@@ -192,6 +232,7 @@ function mergeTiles(
     `place = place * ${shader.int(nTiles)} + (column >> 2);`,
     bias ? `vec4 sum = ${loadAt(shader, walk, bias, biasAt, () => at(biasAt))};` : "vec4 sum = vec4(0.0);",
     `int splits = ${shader.int(splits)};`,
+    `int gridWidth = ${shader.int(gridWidth)};`,
     "for (int i = 0; i < splits; i++) {",
   );
   const samplers = targets.map((target) => shader.texture(target, "float32"));
@@ -199,11 +240,11 @@ function mergeTiles(
     `${which} < 2 ? (${which} == 0 ? ${fetched[0]} : ${fetched[1]}) : (${which} == 2 ? ${fetched[2]} : ${fetched[3]})`;
   if (whole) {
     shader.add("int which = row & 3;");
-    const fetched = samplers.map((name) => `floatTexel(${name}, place)`);
+    const fetched = samplers.map((name) => `gridTexel(${name}, place, gridWidth)`);
     shader.add(`sum += ${choose("which", fetched)};`);
   } else {
     shader.add("for (int j = 0; j < 4; j++) {", "int which = row[j] & 3;");
-    const fetched = samplers.map((name) => `floatAt(${name}, (place[j] << 2) + (column[j] & 3))`);
+    const fetched = samplers.map((name) => `gridTexel(${name}, place[j], gridWidth)[column[j] & 3]`);
     shader.add(`sum[j] += ${choose("which", fetched)};`, "}");
   }
   shader.add(`place += ${shader.int(tiles)};`, "}");

@@ -82,8 +82,12 @@ export class Runner {
 
   private textureOf(id: TextureId, { executable, leaves }: Run): Texture {
     if (id < executable.leafCount) return leaves[id].texture;
-    executable.temporaries[id] ??= this.pool.acquire(executable.formats[id], executable.texels[id]);
+    executable.temporaries[id] ??= this.acquire(id, executable);
     return executable.temporaries[id];
+  }
+
+  private acquire(id: TextureId, { formats, texels, grids }: WebglExecutable): Texture {
+    return this.pool.acquire(formats[id], texels[id], grids[id]);
   }
 
   /** Puts another texture in the place of a slot's and frees the old one. */
@@ -116,7 +120,7 @@ export class Runner {
       : pass.outputs.map((id) => {
           const current = this.textureOf(id, run);
           if (!inputs.includes(current)) return current;
-          const texture = pool.acquire(executable.formats[id], executable.texels[id]);
+          const texture = this.acquire(id, executable);
           fresh.push([id, texture]);
           return texture;
         });
@@ -127,7 +131,8 @@ export class Runner {
     });
     gl.bindFramebuffer(gl.FRAMEBUFFER, pool.framebuffer(targets));
     this.setUniforms(pass, shader, run.scalars);
-    const { width, height } = pass.flag ? { width: 1, height: 1 } : this.layout.region(pass.texels);
+    const whole = pass.grid ?? this.layout.region(pass.texels);
+    const { width, height } = pass.flag ? { width: 1, height: 1 } : whole;
     gl.viewport(0, 0, width, height);
     if (pass.points !== undefined) this.drawPoints(pass);
     else this.drawBands(pass, width, height);

@@ -7,7 +7,7 @@ import fetch from "../../../glsl/fetch.glsl";
 import select from "../../../glsl/select.glsl";
 import type { DType } from "../../tensor/dtype.js";
 import type { Pass, ScalarUse, TextureId } from "./pass.js";
-import { type FloatStorage, formatOf } from "./storage.js";
+import { type Extent, type FloatStorage, formatOf } from "./storage.js";
 
 /** What all shaders of a device have in common. */
 export interface ShaderTarget {
@@ -16,6 +16,8 @@ export interface ShaderTarget {
   readonly shift: number;
   /** Render targets per draw. */
   readonly drawBuffers: number;
+  /** Largest width and height of a grid. */
+  readonly extent: number;
 }
 
 /** The GLSL type in which four elements of a dtype are computed. */
@@ -28,6 +30,8 @@ export interface PassShape {
   readonly texels: number;
   readonly flops: number;
   readonly range?: readonly [number, number];
+  /** The shape of the outputs if they are grids. */
+  readonly grid?: Extent;
 }
 
 const bits = new DataView(new ArrayBuffer(4));
@@ -116,13 +120,16 @@ export class ShaderBuilder {
     this.stores.push(`o${at} = ${dtype === "float32" ? `fromFloats(${value})` : `${output}(${value})`};`);
   }
 
-  build({ name, texels, flops, range }: PassShape): Pass {
+  build({ name, texels, flops, range, grid }: PassShape): Pass {
+    const row = grid
+      ? `int(gl_FragCoord.y) * ${this.int(grid.width)}`
+      : "(int(gl_FragCoord.y) << WIDTH_SHIFT)";
     return {
       name,
       vertex: cover,
       fragment: this.text(`
 void main() {
-  int t = (int(gl_FragCoord.y) << WIDTH_SHIFT) + int(gl_FragCoord.x);
+  int t = ${row} + int(gl_FragCoord.x);
   int e = t << 2;
 ${indent([...this.statements, ...this.stores])}
 }
@@ -134,6 +141,7 @@ ${indent([...this.statements, ...this.stores])}
       texels,
       flops,
       range,
+      grid,
     };
   }
 
