@@ -1,4 +1,4 @@
-/** Pooling: overlapping and padded windows, ties, NaN, strided images. */
+/** Pooling: overlapping and padded windows, ties, NaN, strided and channels-last images. */
 
 import { type Case, float, type Input, listed, viewNames } from "./case.js";
 import { ops } from "./ops.js";
@@ -59,7 +59,75 @@ const both = (["maxPool2d", "avgPool2d"] as const).flatMap((op) => [
   ...viewNames.map((view) => pool(op, float([2, 3, 6, 4], undefined, view), 2)),
 ]);
 
+/** The same of images [N, H, W, C] in whole vectors of four channels, for which devices have forms of their own. */
+function channelsLast(
+  op: "maxPool2d" | "avgPool2d",
+  x: Input,
+  kernel: Kernel,
+  options: Options = {},
+  more: Partial<Case> = {},
+): Case {
+  const standard = pool(op, x, kernel, options);
+  const torch = typeof standard.torch === "string" ? standard.torch : "";
+  return {
+    ...standard,
+    name: `channels-last ${standard.name}`,
+    // What follows lies as the pool's result does, and so does its gradient.
+    run: ([input]) => ops.mul(ops[op](ops.permute(input, [0, 3, 1, 2]), kernel, options), 2),
+    torch: `${torch.replace("(a,", "(a.permute(0, 3, 1, 2),")} * 2`,
+    ...more,
+  };
+}
+
+const vectors = (["maxPool2d", "avgPool2d"] as const).flatMap((op) => [
+  channelsLast(op, float([2, 6, 8, 4]), 2),
+  channelsLast(op, float([2, 7, 5, 8]), 2),
+  channelsLast(op, float([1, 5, 5, 12]), 3, { stride: 1 }),
+  channelsLast(op, float([2, 7, 7, 8]), 3, { stride: 2, padding: 1 }),
+  channelsLast(op, float([1, 5, 6, 8]), [3, 2], { padding: [1, 1], stride: [2, 1] }),
+  channelsLast(op, float([2, 5, 5, 4]), 2, { stride: 3 }),
+  channelsLast(op, float([1, 9, 9, 4]), 5, { stride: [4, 3], padding: 2 }),
+  channelsLast(op, float([3, 1, 1, 8]), 1),
+  ...viewNames.map((view) => channelsLast(op, float([2, 8, 6, 8], undefined, view), 4, { stride: 2 })),
+]);
+
 const singles: readonly Case[] = [
+  channelsLast("avgPool2d", float([2, 7, 7, 4]), 3, { stride: 2, padding: 1, countIncludePad: false }),
+  channelsLast(
+    "maxPool2d",
+    listed([1, 2, 3, 0, 1, 5, 3, 0, 1, 5, 3, -1, 1, 2, 3, -1], "float32", [1, 2, 2, 4]),
+    2,
+    {},
+    { name: "channels-last maxPool2d gives the gradient to the first of ties", kink: true },
+  ),
+  channelsLast(
+    "maxPool2d",
+    listed(
+      [
+        Number.NaN,
+        1,
+        -Infinity,
+        2,
+        3,
+        Number.NaN,
+        -Infinity,
+        4,
+        5,
+        6,
+        -Infinity,
+        Number.NaN,
+        7,
+        Infinity,
+        -Infinity,
+        0,
+      ],
+      "float32",
+      [1, 2, 2, 4],
+    ),
+    2,
+    {},
+    { name: "channels-last maxPool2d of NaN and infinities", gradient: false },
+  ),
   pool("avgPool2d", float([2, 3, 7, 7]), 3, { stride: 2, padding: 1, countIncludePad: false }),
   pool("avgPool2d", float([1, 2, 4, 4]), [2, 2], { padding: 1, countIncludePad: true }),
   pool("avgPool2d", float([1, 5, 3, 5]), [3, 2], { stride: 1, padding: [1, 1], countIncludePad: false }),
@@ -106,4 +174,4 @@ const singles: readonly Case[] = [
   },
 ];
 
-export const pooling: readonly Case[] = [...both, ...singles];
+export const pooling: readonly Case[] = [...both, ...vectors, ...singles];

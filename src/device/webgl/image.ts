@@ -2,9 +2,10 @@
 import type { Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
 import type { ShaderBuilder } from "./shader.js";
+import { lanes } from "./storage.js";
 import { declareWalk, planWalk, positionOf, type Walk, type WalkNames } from "./walk.js";
 
-/** Names of four ivec4, in the logical order of the operand's dimensions. */
+/** Names of four int or ivec4, in the logical order of the operand's dimensions. */
 export type ImageIndices = readonly string[];
 
 export interface ImageWalk {
@@ -13,16 +14,38 @@ export interface ImageWalk {
   readonly indices: ImageIndices;
 }
 
+/**
+ * The walk by pixels: each texel holds four channels of one. Undefined for outputs that do not lie channels-last, or not
+ * in whole texels.
+ */
+export function planPixelWalk(output: Operand, builder: PassBuilder): Walk | undefined {
+  const walk = planImageWalk(output, builder);
+  const [, channels] = output.view.shape;
+  const isInnermost = walk.operands[1].strides[walk.extents.length - 1] === 1;
+  return walk.quad && isInnermost && channels % lanes === 0 ? walk : undefined;
+}
+
+/** Declares the ints `index0` … `index3` of a walk by pixels; `index1` is the first of the four channels. */
+export function declarePixelWalk(shader: ShaderBuilder, walk: Walk): ImageWalk {
+  return declareIndices(shader, walk, "int");
+}
+
 /** Declares `index0` … `index3` for the elements of `output`, which has four dimensions. */
 export function declareImageWalk(shader: ShaderBuilder, output: Operand, builder: PassBuilder): ImageWalk {
+  // Every lane has indices of its own.
+  return declareIndices(shader, { ...planImageWalk(output, builder), quad: false }, "ivec4");
+}
+
+function planImageWalk(output: Operand, builder: PassBuilder): Walk {
   const dims = output.view.shape.map((_, d) => d);
   const unit = dims.map((d) => ({ strides: dims.map((k) => Number(k === d)), offset: 0 }));
-  const planned = planWalk(output.view, builder.sizeOf(output.slot), unit);
-  // Every lane has indices of its own.
-  const walk = { ...planned, quad: false };
+  return planWalk(output.view, builder.sizeOf(output.slot), unit);
+}
+
+function declareIndices(shader: ShaderBuilder, walk: Walk, type: "int" | "ivec4"): ImageWalk {
   const names = declareWalk(shader, walk);
-  const indices = dims.map((d) => {
-    shader.add(`ivec4 index${d} = ${positionOf(shader, walk.operands[d], names.indices, "ivec4")};`);
+  const indices = walk.operands.map((steps, d) => {
+    shader.add(`${type} index${d} = ${positionOf(shader, steps, names.indices, type)};`);
     return `index${d}`;
   });
   return { walk, names, indices };

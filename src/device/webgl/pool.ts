@@ -1,15 +1,25 @@
-/** pool and poolGrad, both as gathers: each input element asks the windows that hold it. */
+/**
+ * pool and poolGrad, both as gathers: each input element asks the windows that hold it. Here for any layout, and
+ * in pool_channels.ts for outputs that lie channels-last in whole texels.
+ */
 import { sizeOf } from "../../tensor/shape.js";
 import type { Operand, PoolCall, PoolGeometry, PoolGradCall } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
-import { declareImageWalk } from "./image.js";
+import { declareImageWalk, planPixelWalk } from "./image.js";
 import { storeInside } from "./map.js";
+import { poolChannels, poolGradChannels } from "./pool_channels.js";
 import type { ShaderBuilder } from "./shader.js";
 import { lanes } from "./storage.js";
 import type { Walk, WalkNames } from "./walk.js";
 
-export function preparePool({ op, input, output, geometry }: PoolCall, builder: PassBuilder): void {
+export function preparePool(call: PoolCall, builder: PassBuilder): void {
+  const { op, input, output, geometry } = call;
   if (sizeOf(output.view.shape) === 0) return;
+  const pixels = planPixelWalk(output, builder);
+  if (pixels) {
+    poolChannels(call, pixels, builder);
+    return;
+  }
   const shader = builder.shader();
   const { walk, names, indices } = declareImageWalk(shader, output, builder);
   const sampler = shader.texture(input.slot, input.dtype);
@@ -51,6 +61,11 @@ export function preparePoolGrad(call: PoolGradCall, builder: PassBuilder): void 
   const { op, gradInput } = call;
   if (sizeOf(gradInput.view.shape) === 0) return;
   const winners = op === "max" ? argmaxScratch(call, builder) : undefined;
+  const pixels = planPixelWalk(gradInput, builder);
+  if (pixels) {
+    poolGradChannels(call, winners, pixels, builder);
+    return;
+  }
   const { gradOutput, geometry } = call;
   const shader = builder.shader();
   const { walk, names, indices } = declareImageWalk(shader, gradInput, builder);
