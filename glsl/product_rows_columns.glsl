@@ -4,6 +4,7 @@ void multiply(
   FLOAT_SAMPLER a, ivec4 rows, int stepA, FLOAT_SAMPLER b, ivec4 columns, int stepB, int from, int to,
   inout vec4 s0, inout vec4 s1, inout vec4 s2, inout vec4 s3
 ) {
+  vec2 scaleA = texelSize(a), scaleB = texelSize(b);
   ivec2 row0 = texelPosition(rows.x), row1 = texelPosition(rows.y);
   ivec2 row2 = texelPosition(rows.z), row3 = texelPosition(rows.w);
   ivec2 column0 = texelPosition(columns.x), column1 = texelPosition(columns.y);
