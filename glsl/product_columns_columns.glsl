@@ -5,15 +5,15 @@ void multiply(
   inout vec4 s0, inout vec4 s1, inout vec4 s2, inout vec4 s3
 ) {
   vec2 scaleA = texelSize(a), scaleB = texelSize(b);
-  ivec2 column0 = texelPosition(columns.x), column1 = texelPosition(columns.y);
-  ivec2 column2 = texelPosition(columns.z), column3 = texelPosition(columns.w);
+  vec2 column0 = lineB(columns.x), column1 = lineB(columns.y);
+  vec2 column2 = lineB(columns.z), column3 = lineB(columns.w);
   int at = rows.x + 4 * from * stepA;
   for (int k = from; k < to; k++) {
     mat4 y = transpose(mat4(
       texelB(b, column0, columns.x, k), texelB(b, column1, columns.y, k),
       texelB(b, column2, columns.z, k), texelB(b, column3, columns.w, k)
     ));
-    ivec2 line = texelPosition(at);
+    vec2 line = lineA(at);
     mat4 x = transpose(mat4(
       texelA(a, line, at, 0), texelA(a, line, at, stepA), texelA(a, line, at, 2 * stepA), texelA(a, line, at, 3 * stepA)
     ));

@@ -10,12 +10,12 @@ void multiply(
   int k = from;
   // Four steps at a time, as a step alone is hardly more than its loop.
   for (; k + 4 <= to; k += 4) {
-    ivec2 lineA = texelPosition(atA), lineB = texelPosition(atB);
+    vec2 along = lineA(atA), below = lineB(atB);
     mat4 x = transpose(mat4(
-      texelA(a, lineA, atA, 0), texelA(a, lineA, atA, stepA), texelA(a, lineA, atA, 2 * stepA), texelA(a, lineA, atA, 3 * stepA)
+      texelA(a, along, atA, 0), texelA(a, along, atA, stepA), texelA(a, along, atA, 2 * stepA), texelA(a, along, atA, 3 * stepA)
     ));
     mat4 y = mat4(
-      texelB(b, lineB, atB, 0), texelB(b, lineB, atB, stepB), texelB(b, lineB, atB, 2 * stepB), texelB(b, lineB, atB, 3 * stepB)
+      texelB(b, below, atB, 0), texelB(b, below, atB, stepB), texelB(b, below, atB, 2 * stepB), texelB(b, below, atB, 3 * stepB)
     );
     atA += 4 * stepA;
     atB += 4 * stepB;

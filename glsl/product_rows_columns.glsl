@@ -5,10 +5,10 @@ void multiply(
   inout vec4 s0, inout vec4 s1, inout vec4 s2, inout vec4 s3
 ) {
   vec2 scaleA = texelSize(a), scaleB = texelSize(b);
-  ivec2 row0 = texelPosition(rows.x), row1 = texelPosition(rows.y);
-  ivec2 row2 = texelPosition(rows.z), row3 = texelPosition(rows.w);
-  ivec2 column0 = texelPosition(columns.x), column1 = texelPosition(columns.y);
-  ivec2 column2 = texelPosition(columns.z), column3 = texelPosition(columns.w);
+  vec2 row0 = lineA(rows.x), row1 = lineA(rows.y);
+  vec2 row2 = lineA(rows.z), row3 = lineA(rows.w);
+  vec2 column0 = lineB(columns.x), column1 = lineB(columns.y);
+  vec2 column2 = lineB(columns.z), column3 = lineB(columns.w);
   for (int k = from; k < to; k++) {
     mat4 y = mat4(
       texelB(b, column0, columns.x, k), texelB(b, column1, columns.y, k),

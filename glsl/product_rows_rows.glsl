@@ -5,11 +5,11 @@ void multiply(
   inout vec4 s0, inout vec4 s1, inout vec4 s2, inout vec4 s3
 ) {
   vec2 scaleA = texelSize(a), scaleB = texelSize(b);
-  ivec2 row0 = texelPosition(rows.x), row1 = texelPosition(rows.y);
-  ivec2 row2 = texelPosition(rows.z), row3 = texelPosition(rows.w);
+  vec2 row0 = lineA(rows.x), row1 = lineA(rows.y);
+  vec2 row2 = lineA(rows.z), row3 = lineA(rows.w);
   int at = columns.x + 4 * from * stepB;
   for (int k = from; k < to; k++) {
-    ivec2 line = texelPosition(at);
+    vec2 line = lineB(at);
     mat4 y = mat4(
       texelB(b, line, at, 0), texelB(b, line, at, stepB), texelB(b, line, at, 2 * stepB), texelB(b, line, at, 3 * stepB)
     );
