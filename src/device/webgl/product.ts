@@ -22,7 +22,7 @@ import { declareWalk, operandPosition, planWalk, positionOf, type Steps, splitIn
 /** Rows of a tile, and its render targets. */
 const tile = 4;
 /** Tiles below which k is split, if the sums are long enough to be worth it. */
-const wantedTiles = 1024;
+const wantedTiles = 8192;
 const shortestSplit = 128;
 /** Longest sum in one accumulator. */
 const longestSum = 4096;
