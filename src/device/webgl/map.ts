@@ -71,7 +71,7 @@ function mapPass(call: MapCall, outputs: readonly Output[], builder: PassBuilder
   const shader = builder.shader();
   const [{ operand: first }] = outputs;
   const slotSize = builder.sizeOf(first.slot);
-  const walk = planWalk(first.view, slotSize, [...inputs.map(({ view }) => view), ...orderedSteps(shape)]);
+  const walk = planWalk(first.view, slotSize, sourceSteps(expression, inputs, shape));
   const names = declareWalk(shader, walk);
   const sources = walkSources(shader, walk, names, inputs, shape);
   const results = emitExpression(shader, expression, sources);
@@ -103,14 +103,28 @@ function restrict({ instructions }: Expression, results: readonly number[]): Exp
   };
 }
 
-/** Virtual operands whose positions are the row-major number of an element, and its index along each dimension. */
-export function orderedSteps(shape: Shape): Steps[] {
+/**
+ * The steps of all that an expression may take its elements from: the inputs, then the row-major number of an element
+ * and its index along each dimension. What it does not use stands still, so that it does not keep dimensions from
+ * being joined: fewer divisions, and calls on other shapes share the program.
+ */
+export function sourceSteps({ instructions }: Expression, inputs: readonly Operand[], shape: Shape): Steps[] {
+  const number = inputs.length;
+  const used = new Set<number>();
+  for (const { op, index } of instructions) {
+    if (op === "load") used.add(index!);
+    if (op === "uniform") used.add(number);
+    if (op === "iota") used.add(number + 1 + index!);
+  }
   const numbered = { strides: rowMajorStrides(shape), offset: 0 };
   const along = shape.map((_, d) => ({ strides: shape.map((_, k) => Number(k === d)), offset: 0 }));
-  return [numbered, ...along];
+  const still = { strides: shape.map(() => 0), offset: 0 };
+  return [...inputs.map(({ view }) => view), numbered, ...along].map((steps, k) =>
+    used.has(k) ? { strides: steps.strides, offset: steps.offset } : still,
+  );
 }
 
-/** Sources at the current texel of a walk whose operands are the inputs, then orderedSteps(shape). */
+/** Sources at the current texel of a walk over sourceSteps. */
 function walkSources(
   shader: ShaderBuilder,
   walk: Walk,

@@ -10,7 +10,7 @@ import { denseInOrder, memoryOrder } from "../../tensor/view.js";
 import type { Expression, Operand, ReduceCall, ReduceOp } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
 import { emitExpression, type Sources } from "./expression.js";
-import { loadAt, orderedSteps, storeInside } from "./map.js";
+import { loadAt, sourceSteps, storeInside } from "./map.js";
 import { type ShaderBuilder, vectorOf } from "./shader.js";
 import { lanes } from "./storage.js";
 import { declareWalk, operandPosition, planWalk, type Steps, splitIndex } from "./walk.js";
@@ -23,7 +23,7 @@ const longestChunk = 512;
 /** Rows from this length on are folded by all four lanes. */
 const shortestRow = 8;
 
-/** One level of the tree. Steps and strides are per operand: the inputs, then orderedSteps of the call's shape. */
+/** One level of the tree. Steps and strides are per operand: those of sourceSteps. */
 interface Level {
   readonly op: ReduceOp;
   readonly inputs: readonly Operand[];
@@ -41,13 +41,12 @@ interface Level {
 export function prepareReduce(call: ReduceCall, builder: PassBuilder): void {
   const { op, shape, axes, inputs, expression, output } = call;
   if (sizeOf(output.view.shape) === 0) return;
-  const operands = [...inputs.map(({ view }) => view), ...orderedSteps(shape)];
+  const operands = sourceSteps(expression, inputs, shape);
   const order = [...axes].sort((a, b) => strideAt(inputs, b) - strideAt(inputs, a) || a - b);
   const extents = order.map((d) => shape[d]);
   const along = operands.map(({ strides }) => order.map((d) => strides[d]));
   joinDimensions(extents, along);
-  const kept = operands.map(({ strides, offset }) => ({ strides, offset }));
-  reduceLevel({ op, inputs, expression, kept, extents, along, shape }, output, builder);
+  reduceLevel({ op, inputs, expression, kept: operands, extents, along, shape }, output, builder);
 }
 
 function strideAt(inputs: readonly Operand[], d: number): number {
