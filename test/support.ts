@@ -22,6 +22,8 @@ interface DeviceColumn {
 const deviceColumns: readonly DeviceColumn[] = [
   { name: "reference", exact: true },
   { name: "wasm", exact: false },
+  // Every case runs on it in browsers: test/browser.
+  { name: "webgl", exact: false },
 ];
 
 /** These make tensors: their dtype is the result's. */
@@ -167,4 +169,5 @@ Generated from test/cases by test/support.ts; do not edit. To bring it up to dat
 A dtype is listed where cases of the op run in it, each compared with PyTorch (or, where PyTorch has no such op, between
 devices). ∂: gradients are compared in the same way, and on the reference with finite differences. ∂²: second
 derivatives are compared with finite differences on the reference; gradients are made of the ops listed here, so the
-other devices compute them too. Numbers in brackets are reasons, at the end of this page.`;
+other devices compute them too. webgl: in headless Chromium (SwiftShader and Mesa's llvmpipe; float32 textures, floats kept as
+bits, textures forced narrow) and in Firefox; wasm in the same browsers and in Node. Numbers in brackets are reasons, at the end of this page.`;
