@@ -49,15 +49,23 @@ export class WebglExecutable implements Executable {
     this.writtenLeaves = [...written].filter((id) => id < this.leafCount);
   }
 
-  /** The shader of each step; those of a lost context are replaced. */
+  /** The shader of each step, held until `release`; those of a lost context are replaced. */
   shadersIn(cache: ProgramCache): readonly (ShaderProgram | undefined)[] {
     if (this.cache !== cache) {
       this.shaders = this.steps.map(({ step }) =>
-        step.kind === "pass" ? cache.get(step.pass.vertex, step.pass.fragment) : undefined,
+        step.kind === "pass" ? cache.acquire(step.pass.vertex, step.pass.fragment) : undefined,
       );
       this.cache = cache;
     }
     return this.shaders;
+  }
+
+  /** @param cache that of the device now; an older one went with its context. */
+  release(cache: ProgramCache): void {
+    this.released = true;
+    if (this.cache === cache) for (const shader of this.shaders) if (shader) cache.release(shader);
+    this.shaders = [];
+    this.cache = undefined;
   }
 }
 

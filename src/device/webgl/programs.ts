@@ -1,13 +1,17 @@
 /**
  * Shader programs, one per text. Compiling and linking are submitted at once and asked about as late as possible, so
- * that drivers compile many in parallel (twgl's functions wait for each).
+ * that drivers compile many in parallel (twgl's functions wait for each). Executables hold the programs they use; of
+ * those that none holds, the latest are kept, as captures that are made anew want the same again.
  */
 import { DeviceError } from "../../tensor/errors.js";
 
 export interface Program {
   readonly handle: WebGLProgram;
   readonly fragment: WebGLShader;
+  readonly vertex: VertexShader;
   readonly text: string;
+  /** Executables that hold it. */
+  holders: number;
   /** Set when the program was first used: linked, locations known. */
   linked: boolean;
   parameters: WebGLUniformLocation | null;
@@ -16,12 +20,24 @@ export interface Program {
   holds: unknown;
 }
 
+/** Shared by the programs of its text. */
+interface VertexShader {
+  readonly shader: WebGLShader;
+  readonly text: string;
+  programs: number;
+}
+
+/** Programs that are kept though no executable holds them: about those of two training steps. */
+const keptIdle = 64;
+
 /** How often a waiting warm-up looks whether the driver is done, in milliseconds. */
 const pollInterval = 5;
 
 export class ProgramCache {
   private readonly programs = new Map<string, Program>();
-  private readonly vertexShaders = new Map<string, WebGLShader>();
+  private readonly vertexShaders = new Map<string, VertexShader>();
+  /** Those that nobody holds, the one let go last at the end. */
+  private readonly idle = new Set<Program>();
   private current: Program | undefined;
 
   constructor(
@@ -29,20 +45,34 @@ export class ProgramCache {
     private readonly parallel: { readonly COMPLETION_STATUS_KHR: number } | null,
   ) {}
 
-  /** Programs compiled so far. */
+  /** Programs that exist now. */
   get count(): number {
     return this.programs.size;
   }
 
-  /** The program of these texts; submits it to the driver if it is new. */
-  get(vertex: string, fragment: string): Program {
-    const key = vertex === "" ? fragment : `${vertex}\n${fragment}`;
+  /** The program of these texts, held until `release`; submits it to the driver if it is new. */
+  acquire(vertex: string, fragment: string): Program {
+    const key = keyOf(vertex, fragment);
     let program = this.programs.get(key);
     if (program === undefined) {
       program = this.submit(vertex, fragment);
       this.programs.set(key, program);
     }
+    program.holders++;
+    this.idle.delete(program);
     return program;
+  }
+
+  /** Takes back one `acquire`. */
+  release(program: Program): void {
+    program.holders--;
+    if (program.holders > 0) return;
+    this.idle.add(program);
+    for (const oldest of this.idle) {
+      if (this.idle.size <= keptIdle) break;
+      this.idle.delete(oldest);
+      this.delete(oldest);
+    }
   }
 
   /** Makes the program current. @throws DeviceError with the driver's words if it does not compile. */
@@ -81,30 +111,40 @@ export class ProgramCache {
   }
 
   close(): void {
-    const { gl } = this;
-    for (const { handle, fragment } of this.programs.values()) {
-      gl.deleteProgram(handle);
-      gl.deleteShader(fragment);
-    }
-    for (const shader of this.vertexShaders.values()) gl.deleteShader(shader);
-    this.programs.clear();
-    this.vertexShaders.clear();
+    for (const program of this.programs.values()) this.delete(program);
+    this.idle.clear();
     this.current = undefined;
   }
 
-  private submit(vertex: string, text: string): Program {
+  private delete(program: Program): void {
     const { gl } = this;
-    let vertexShader = this.vertexShaders.get(vertex);
-    if (vertexShader === undefined) {
-      vertexShader = this.compile(gl.VERTEX_SHADER, vertex);
-      this.vertexShaders.set(vertex, vertexShader);
+    const { handle, fragment, vertex, text } = program;
+    gl.deleteProgram(handle);
+    gl.deleteShader(fragment);
+    if (this.current === program) this.current = undefined;
+    this.programs.delete(keyOf(vertex.text, text));
+    vertex.programs--;
+    if (vertex.programs > 0) return;
+    gl.deleteShader(vertex.shader);
+    this.vertexShaders.delete(vertex.text);
+  }
+
+  private submit(vertexText: string, text: string): Program {
+    const { gl } = this;
+    let vertex = this.vertexShaders.get(vertexText);
+    if (vertex === undefined) {
+      const shader = this.compile(gl.VERTEX_SHADER, vertexText);
+      vertex = { shader, text: vertexText, programs: 0 };
+      this.vertexShaders.set(vertexText, vertex);
     }
+    vertex.programs++;
     const fragment = this.compile(gl.FRAGMENT_SHADER, text);
     const handle = gl.createProgram();
-    gl.attachShader(handle, vertexShader);
+    gl.attachShader(handle, vertex.shader);
     gl.attachShader(handle, fragment);
     gl.linkProgram(handle);
-    return { handle, fragment, text, linked: false, parameters: null, scalars: null, holds: undefined };
+    const unknown = { linked: false, parameters: null, scalars: null, holds: undefined };
+    return { handle, fragment, vertex, text, holders: 0, ...unknown };
   }
 
   private compile(type: number, text: string): WebGLShader {
@@ -133,4 +173,8 @@ export class ProgramCache {
     this.current = program;
     for (let i = 0; i < textures; i++) gl.uniform1i(gl.getUniformLocation(handle, `t${i}`), i);
   }
+}
+
+function keyOf(vertex: string, fragment: string): string {
+  return `${vertex}\n${fragment}`;
 }

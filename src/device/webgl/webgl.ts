@@ -228,7 +228,7 @@ export class WebglDevice implements Device {
 
   release(executable: WebglExecutable): void {
     if (this.closed || executable.released) return;
-    executable.released = true;
+    executable.release(this.resources.programs);
     this.executables--;
   }
 
