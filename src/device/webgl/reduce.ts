@@ -178,8 +178,14 @@ function levelPass(
     shader.add(`result[j] = ${scalar}(best.x);`, "}");
     shader.store(output.slot, output.dtype, "result");
   } else {
-    if (chunked) startChunk(shader, "t", shader.int(chunked.pitch / lanes), chunked);
-    if (chunked) shader.add("e = element << 2;");
+    // Whole outputs as a single chunk, so that the levels of a tree share a program.
+    const pitch = Math.ceil(size / lanes) * lanes;
+    const isWhole = planned.full && planned.quad && !isArg && length > 0;
+    const parts = chunked ?? (isWhole ? { chunks: 1, pitch, length, numbers: undefined } : undefined);
+    if (parts) {
+      startChunk(shader, "t", shader.int(parts.pitch / lanes), parts);
+      shader.add("e = element << 2;");
+    }
     const names = declareWalk(shader, planned);
     shader.add(`${vector} best = ${vector}(${identityOf(shader, op, valueType)});`);
     if (isArg) shader.add("ivec4 chosen = ivec4(-1);");
@@ -194,9 +200,9 @@ function levelPass(
     if (isArg) emitChoice(shader, level, value, bases, planned.operands, planned.quad);
     else shader.add(`best = ${combine(shader, op, valueType, "best", value)};`);
     shader.add("}");
-    if (chunked) {
+    if (parts) {
       shader.store(output.slot, output.dtype, "best");
-      if (chunked.numbers) shader.store(chunked.numbers.slot, "int32", "chosen");
+      if (parts.numbers) shader.store(parts.numbers.slot, "int32", "chosen");
     } else {
       const result = isArg ? "chosen" : length === 0 && valueType === "int32" ? emptyInteger(op) : "best";
       storeInside(shader, planned, names, output, output.slot, result);
