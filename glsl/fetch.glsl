@@ -22,7 +22,7 @@ vec4 floatTexel(FLOAT_SAMPLER s, int t) {
 // Texel t of a grid of this width (src/device/webgl/pass.ts).
 vec4 gridTexel(FLOAT_SAMPLER s, int t, int width) {
   int y = t / width;
-  return toFloats(texelFetch(s, ivec2(t - y * width, y), 0));
+  return toFloats(texture(s, (vec2(t - y * width, y) + 0.5) / vec2(textureSize(s, 0))));
 }
 
 ivec4 intTexel(isampler2D s, int t) {
