@@ -18,7 +18,7 @@ Examples:
 
 function program(): Command {
   const root = new Command("wattgrad")
-    .description("Train and run neural networks on the CPU through WebAssembly SIMD.")
+    .description("Train and run neural networks: WebAssembly SIMD on the CPU, WebGL2 on the GPU.")
     .version(packageVersion())
     .addHelpText("after", `${examples}\n${exitCodeHelp}`)
     // Errors are thrown, and printed below as one line.

@@ -6,6 +6,11 @@ import { jsonOption } from "../options.js";
 import { requireJsonTarget, standardOutput, writeJson } from "../output.js";
 import { packageVersion } from "../package.js";
 
+/** Of output that goes to no terminal. */
+const defaultColumns = 100;
+/** What the first two columns and the borders take. */
+const otherColumns = 27;
+
 export function infoCommand(): Command {
   return new Command("info")
     .description("list the devices found here, and why one is not available")
@@ -19,7 +24,12 @@ async function runInfo({ json }: { json?: string }): Promise<void> {
   const devices = await listDevices();
   const report = { wattgrad: packageVersion(), engine: `Node.js ${process.version}`, devices };
   if (json !== standardOutput) {
-    const table = new Table({ head: ["device", "available", "what it is"], style: { head: [], border: [] } });
+    const table = new Table({
+      head: ["device", "available", "what it is"],
+      style: { head: [], border: [] },
+      colWidths: [null, null, (process.stdout.columns ?? defaultColumns) - otherColumns],
+      wordWrap: true,
+    });
     for (const { name, available, reason, description, details } of devices) {
       const facts = Object.entries(details ?? {}).map(describeFact);
       table.push([name, available ? "yes" : "no", [description ?? reason ?? "", ...facts].join("\n")]);
