@@ -1,10 +1,9 @@
 /** A leaf buffer of the device, and its way into a texture. */
 import type { DType } from "../../tensor/dtype.js";
-import type { DeviceBuffer } from "../device.js";
+import type { Device, DeviceBuffer } from "../device.js";
 import { cleanState } from "./context.js";
 import { lanes, type TextureLayout } from "./storage.js";
 import type { Texture } from "./texture_pool.js";
-import type { WebglDevice } from "./webgl.js";
 
 export class WebglBuffer implements DeviceBuffer {
   freed = false;
@@ -14,7 +13,7 @@ export class WebglBuffer implements DeviceBuffer {
   version = 0;
 
   constructor(
-    readonly device: WebglDevice,
+    readonly device: Device,
     readonly dtype: DType,
     readonly size: number,
     /** Replaced when a kernel updates the buffer that it reads, and when a lost context was restored. */
