@@ -144,6 +144,8 @@ function sharing({ shape, dtype, device, storage }: Tensor): Tensor {
 
 /** Whether memory that one leaf updates is another leaf's too: a Program takes leaves for different buffers. */
 function updatesShared(leaves: readonly Storage[], changed: readonly number[]): boolean {
+  // At every replay: mostly all leaves differ, which costs one pass to see.
+  if (new Set(leaves).size === leaves.length) return false;
   return changed.some((leaf) => leaves.indexOf(leaves[leaf]) !== leaves.lastIndexOf(leaves[leaf]));
 }
 

@@ -1,8 +1,9 @@
 /** The WebGL2 context and what it can really do, found out by rendering. */
-import { createFramebufferInfo, createProgramFromSources, createTexture } from "twgl.js";
+import { createFramebufferInfo, createProgramFromSources } from "twgl.js";
 import cover from "../../../glsl/cover.vert.glsl";
 import { DeviceError } from "../../tensor/errors.js";
 import { type FloatStorage, type Format, type FormatName, formats } from "./storage.js";
+import { blankTexture } from "./texture_pool.js";
 
 export interface Capabilities {
   readonly renderer: string;
@@ -204,16 +205,7 @@ void main() { o0 = vec4(value, 0.0, -value, 1.0); }`,
 }
 
 function oneTexel(gl: WebGL2RenderingContext, format: Format, data: ArrayBufferView | null): WebGLTexture {
-  const texture = createTexture(gl, {
-    width: 1,
-    height: 1,
-    internalFormat: format.internalFormat,
-    format: format.format,
-    type: format.type,
-    minMag: gl.NEAREST,
-    wrap: gl.CLAMP_TO_EDGE,
-    auto: false,
-  });
+  const texture = blankTexture(gl, format, 1, 1);
   if (data) {
     gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, 1, 1, format.format, format.type, data);
   }

@@ -135,16 +135,7 @@ export class TexturePool {
     if (this.usedBytes + bytes > this.maximumBytes) throw this.outOfMemory(bytes);
     // With a buffer of somebody else bound, a texture without data is an error.
     gl.bindBuffer(gl.PIXEL_UNPACK_BUFFER, null);
-    const handle = createTexture(gl, {
-      width,
-      height,
-      internalFormat: format.internalFormat,
-      format: format.format,
-      type: format.type,
-      minMag: gl.NEAREST,
-      wrap: gl.CLAMP_TO_EDGE,
-      auto: false,
-    });
+    const handle = blankTexture(gl, format, width, height);
     if (bytes >= checkedBytes && gl.getError() === gl.OUT_OF_MEMORY) {
       gl.deleteTexture(handle);
       throw this.outOfMemory(bytes);
@@ -160,6 +151,17 @@ export class TexturePool {
       { device: "webgl", hint: "free tensors that are no longer needed, or use smaller batches" },
     );
   }
+}
+
+/** A texture whose contents are arbitrary, read texel by texel. No PIXEL_UNPACK_BUFFER may be bound. */
+export function blankTexture(
+  gl: WebGL2RenderingContext,
+  { internalFormat, format, type }: Format,
+  width: number,
+  height: number,
+): WebGLTexture {
+  const sampling = { minMag: gl.NEAREST, wrap: gl.CLAMP_TO_EDGE, auto: false };
+  return createTexture(gl, { width, height, internalFormat, format, type, ...sampling });
 }
 
 function keyOf({ name }: Format, width: number, height: number): string {
