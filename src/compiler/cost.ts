@@ -18,7 +18,7 @@ const notArithmetic = new Set([
   "xor",
 ]);
 
-/** 2 per multiply-add of a product; 1 per element for each arithmetic instruction, transcendental or not. */
+/** 2 per multiply-add of a product, of floats or integers; 1 per element for each arithmetic instruction, transcendental or not. */
 export function flopsOf(call: KernelCall): number {
   switch (call.kernel) {
     case "map":
@@ -31,6 +31,12 @@ export function flopsOf(call: KernelCall): number {
     case "convGradInput":
     case "convGradWeight":
       return 2 * sizeOf(call.output.view.shape) * sizeOf(call.weight.view.shape.slice(1));
+    case "qmatmul":
+      return 2 * sizeOf(call.output.view.shape) * (call.input.view.shape.at(-1) ?? 1);
+    case "qconv": {
+      const perGroup = call.input.view.shape[1] / call.geometry.groups;
+      return 2 * sizeOf(call.output.view.shape) * perGroup * sizeOf(call.kernelSize);
+    }
     case "pool":
       return sizeOf(call.output.view.shape) * sizeOf(call.geometry.kernel);
     case "poolGrad":

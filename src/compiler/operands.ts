@@ -20,6 +20,14 @@ export function operandsOf(call: KernelCall): CallOperands {
       return { reads: [call.output, call.weight], writes: [call.input] };
     case "convGradWeight":
       return { reads: [call.input, call.output], writes: [call.weight] };
+    case "qmatmul":
+    case "qconv": {
+      const { input, weight, scales, inputScales, offsets, bias, output } = call;
+      const reads = [input, weight, scales, inputScales, offsets, bias].filter(
+        (operand) => operand !== undefined,
+      );
+      return { reads, writes: [output] };
+    }
     case "pool":
       return { reads: [call.input], writes: [call.output] };
     case "poolGrad":

@@ -57,7 +57,9 @@ export type BinaryOp =
   | "ge"
   | "and"
   | "or"
-  | "xor";
+  | "xor"
+  | "roundedMul"
+  | "roundedDiv";
 
 /**
  * One instruction of an expression in SSA form; `args` are indices of earlier instructions.
@@ -75,6 +77,8 @@ export type BinaryOp =
  *   `round` is half-to-even. `relu` is `x < 0 ? 0 : x`, so NaN and -0 stay. `sign` of NaN and of ±0 is 0. `pow` gives 1
  *   for 1^y and x^0 even if the other is NaN, and for (-1)^±∞. `reciprocal`, `exp`… float32 only.
  * - The sign of a zero is that of IEEE 754 where the device's floats have one; of max(0, -0) it is open.
+ * - `roundedMul`, `roundedDiv`: the float32 number nearest to a·b or a/b, where `mul` and `div` may be more or less exact.
+ *   What int8 values come of has to be the same bits on every device. Operands and result are 0, infinite, NaN or normal.
  * - comparisons take any dtype (both the same) and give bool; and/or/xor/not work on bool (on int32: bitwise,
  *   except `not`). `isnan` gives bool.
  * - `where`: args [condition(bool), a, b].
@@ -189,6 +193,71 @@ export interface PoolGradCall {
   readonly geometry: PoolGeometry;
 }
 
+/* ---- int8 products --------------------------------------------------------------------------------- */
+
+/**
+ * How weights lie in an int8 buffer of one dimension; the layouts are in packed.ts. Values of 8 bits are −128..127, of 7
+ * bits −63..63, of 4 bits −7..7 with a scale for every `groupSize` of them along k.
+ */
+export type WeightFormat =
+  | { readonly bits: 8 | 7; readonly groupSize?: undefined }
+  | { readonly bits: 4; readonly groupSize: number };
+
+/**
+ * What happens to the accumulators of a quantized product. They are int32 and exact: every device has the same bits.
+ *
+ * - output int32: the accumulators, plus `offsets`.
+ * - output float32: float32(accumulator + offset) · scale · inputScale, plus bias, then the activation.
+ * - output int8: float32(accumulator + offset) · scale, one product rounded to float32 and then to the nearest whole number
+ *   (halves to even), plus `zeroPoint`, limited to −128..127, or from `zeroPoint` on for "relu". NaN gives `zeroPoint`.
+ */
+export interface QuantizedEpilogue {
+  /** float32 [n], stride 0 where all are equal; absent for an int32 output. */
+  readonly scales?: Operand;
+  /** int32 [n]: what the input's zero point and the bias add to the accumulators. */
+  readonly offsets?: Operand;
+  /** float32 [n], for a float32 output. */
+  readonly bias?: Operand;
+  readonly activation?: "relu";
+  readonly zeroPoint?: number;
+}
+
+/**
+ * [m, k] × weight [n, k]ᵀ → [m, n]. The input is int8; or float32, where only the weights are quantized: then the sum is
+ * one of floats, Σ x·w · scale + bias (bits 8 and 7, output float32, no inputScales or offsets).
+ */
+export interface QmatmulCall extends QuantizedEpilogue {
+  readonly kernel: "qmatmul";
+  readonly input: Operand;
+  /** Packed; [n, k] is told by output and input. */
+  readonly weight: Operand;
+  readonly format: WeightFormat;
+  /**
+   * float32 [m]: scales of the input's rows. With 4 bits [m, k/groupSize] and always there: the output is
+   * Σ over groups of float32(the group's accumulator) · inputScale · scale, `scales` are [⌈n/8⌉, k/groupSize, 8], and output is
+   * float32.
+   */
+  readonly inputScales?: Operand;
+  readonly output: Operand;
+}
+
+/**
+ * 2-D cross-correlation of an int8 input [N, C, H, W], any strides, with packed weights [O, C/groups, KH, KW] of 8 or 7 bits
+ * → [N, O, OH, OW]. Around the input lie values `inputZeroPoint`.
+ */
+export interface QconvCall extends QuantizedEpilogue {
+  readonly kernel: "qconv";
+  readonly input: Operand;
+  readonly weight: Operand;
+  readonly format: WeightFormat;
+  readonly kernelSize: readonly [number, number];
+  readonly geometry: ConvGeometry;
+  readonly inputZeroPoint: number;
+  /** float32 [N]: scales of the images. */
+  readonly inputScales?: Operand;
+  readonly output: Operand;
+}
+
 /* ---- indexing --------------------------------------------------------------------------------------- */
 
 /**
@@ -225,6 +294,8 @@ export type KernelCall =
   | ReduceCall
   | MatmulCall
   | ConvCall
+  | QmatmulCall
+  | QconvCall
   | PoolCall
   | PoolGradCall
   | GatherCall

@@ -44,6 +44,8 @@ function operandsOf(call: KernelCall): { reads: Operand[]; writes: Operand[] } {
     poolGrad: "gradInput",
     gather: "output",
     scatterAdd: "output",
+    qmatmul: "output",
+    qconv: "output",
   };
   const reads: Operand[] = [];
   const writes: Operand[] = [];

@@ -86,7 +86,7 @@ function castValue(value: number, { dtype }: Instruction, fromFloat: boolean): n
 type Rule = (a: number, b: number) => number;
 
 /** Rounds to the nearest whole number, halves to even. */
-function roundHalfEven(value: number): number {
+export function roundHalfEven(value: number): number {
   const floor = Math.floor(value);
   const rest = value - floor;
   if (rest < 0.5) return floor === 0 && value < 0 ? -0 : floor;
@@ -139,6 +139,9 @@ const rules: Readonly<Record<string, Rule>> = {
   and: (a, b) => a & b,
   or: (a, b) => a | b,
   xor: (a, b) => a ^ b,
+  // Products and quotients of two float32 numbers rounded first to float64 give the same float32.
+  roundedMul: (a, b) => Math.fround(Math.fround(a) * Math.fround(b)),
+  roundedDiv: (a, b) => Math.fround(Math.fround(a) / Math.fround(b)),
 };
 
 /** Where int32 differs: wrapping, truncating division, 0 for a zero divisor. */

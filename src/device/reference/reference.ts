@@ -11,6 +11,7 @@ import type { Memory } from "./expression.js";
 import { gatherScatter } from "./indexing.js";
 import { pool, poolGrad } from "./pool.js";
 import { conv, matmul } from "./products.js";
+import { qconv, qmatmul } from "./quantized.js";
 
 class ReferenceBuffer implements DeviceBuffer {
   readonly dtype: DType;
@@ -176,6 +177,12 @@ function runCall(call: KernelCall, memory: Memory, scalars: readonly number[]): 
     case "convGradInput":
     case "convGradWeight":
       conv(call, memory);
+      return undefined;
+    case "qmatmul":
+      qmatmul(call, memory);
+      return undefined;
+    case "qconv":
+      qconv(call, memory);
       return undefined;
     case "pool":
       pool(call, memory);

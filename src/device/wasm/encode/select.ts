@@ -314,6 +314,8 @@ export class Selector {
     }
     if (op === "sub" && this.isPending(right)) return this.fused("mulSubFrom", right, left);
     if (op === "pow") return this.power(left, right);
+    if (op === "roundedMul") return this.binary("mul", this.resolve(left), this.resolve(right));
+    if (op === "roundedDiv") return this.binary("div", this.resolve(left), this.resolve(right));
     return this.binary(op as LoopName, this.resolve(left), this.resolve(right));
   }
 
