@@ -3,7 +3,16 @@
  * choosing the memory order of temporaries and copying only where no strides can express a view.
  */
 import type { DeviceInfo } from "../device/device.js";
-import type { Expression, Instruction, KernelCall, MapCall, Operand } from "../device/kernel.js";
+import type {
+  Expression,
+  Instruction,
+  KernelCall,
+  MapCall,
+  MatmulCall,
+  Operand,
+  QconvCall,
+  QmatmulCall,
+} from "../device/kernel.js";
 import type { DType } from "../tensor/dtype.js";
 import type { IotaAttributes, Lowering, ReduceAttributes, ViewOp } from "../tensor/op.js";
 import { type Shape, sameShape, sizeOf } from "../tensor/shape.js";
@@ -169,7 +178,7 @@ class Lowerer {
       input: (i) => this.#operand(node.inputs[i]),
       output: (order) => this.#allocate(id, order ? denseInOrder(node.shape, order) : rowMajor(node.shape)),
       emit: (call) => {
-        const relu = call.kernel === "matmul" && this.#fusion.epilogues.has(id);
+        const relu = takesActivation(call) && this.#fusion.epilogues.has(id);
         this.#calls.push(relu ? { ...call, activation: "relu" } : call);
       },
     };
@@ -298,4 +307,9 @@ function copyCall(from: Operand, to: Operand): MapCall {
 
 function equalViews(a: View, b: View): boolean {
   return a.offset === b.offset && sameShape(a.shape, b.shape) && sameShape(a.strides, b.strides);
+}
+
+/** Kernels with an epilogue. */
+function takesActivation(call: KernelCall): call is MatmulCall | QmatmulCall | QconvCall {
+  return call.kernel === "matmul" || call.kernel === "qmatmul" || call.kernel === "qconv";
 }

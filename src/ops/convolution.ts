@@ -99,7 +99,8 @@ export function asPair(value: Pair, name: string, least: number, op: string): re
   return pair;
 }
 
-function geometryOf(
+/** @throws ArgumentError for options outside their domain. */
+export function geometryOf(
   op: string,
   { stride = 1, padding = 0, dilation = 1, groups = 1 }: ConvOptions,
 ): ConvGeometry {
@@ -114,9 +115,9 @@ function geometryOf(
   };
 }
 
-function shapesDoNotFit(op: string, x: Tensor, weight: Tensor, hint: string): ShapeError {
+function shapesDoNotFit(op: string, x: Tensor, weight: Shape, hint: string): ShapeError {
   return new ShapeError(
-    `an input of shape ${formatShape(x.shape)} does not fit the weight ${formatShape(weight.shape)}`,
+    `an input of shape ${formatShape(x.shape)} does not fit the weight ${formatShape(weight)}`,
     { op, hint },
   );
 }
@@ -130,21 +131,27 @@ function shapesDoNotFit(op: string, x: Tensor, weight: Tensor, hint: string): Sh
 export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options: ConvOptions = {}): Tensor {
   const op = "conv2d";
   const geometry = geometryOf(op, options);
-  const { stride, padding, dilation, groups } = geometry;
   requireFloat(x, op);
   requireFloat(weight, op);
-  const fits = x.rank === 4 && weight.rank === 4 && x.shape[1] === weight.shape[1] * groups;
-  if (!fits || weight.shape[0] % groups !== 0) {
+  const shape = [x.shape[0], weight.shape[0], ...convExtents(op, x, weight.shape, geometry)];
+  return withBias(op, conv(x, weight, shape, geometry), bias);
+}
+
+/** [OH, OW] of a convolution of x with weights of shape `weight`. @throws ShapeError if they do not fit. */
+export function convExtents(op: string, x: Tensor, weight: Shape, geometry: ConvGeometry): readonly number[] {
+  const { stride, padding, dilation, groups } = geometry;
+  const fits = x.rank === 4 && weight.length === 4 && x.shape[1] === weight[1] * groups;
+  if (!fits || weight[0] % groups !== 0) {
     throw shapesDoNotFit(op, x, weight, `channels are C and C/groups with ${groups} groups`);
   }
-  const [height, width] = [0, 1].map((i) => {
-    const reach = dilation[i] * (weight.shape[2 + i] - 1) + 1;
+  const extents = [0, 1].map((i) => {
+    const reach = dilation[i] * (weight[2 + i] - 1) + 1;
     return Math.floor((x.shape[2 + i] + 2 * padding[i] - reach) / stride[i]) + 1;
   });
-  if (height < 1 || width < 1)
+  if (extents.some((extent) => extent < 1)) {
     throw shapesDoNotFit(op, x, weight, "the filter is larger than the padded input");
-  const output = conv(x, weight, [x.shape[0], weight.shape[0], height, width], geometry);
-  return withBias(op, output, bias);
+  }
+  return extents;
 }
 
 function withBias(op: string, output: Tensor, bias: Tensor | undefined): Tensor {
@@ -174,7 +181,7 @@ export function conv1d(
   { stride = 1, padding = 0, dilation = 1, groups = 1 }: Conv1dOptions = {},
 ): Tensor {
   if (x.rank !== 3 || weight.rank !== 3) {
-    throw shapesDoNotFit("conv1d", x, weight, "the input is [N, C, L], the weight [O, C/groups, K]");
+    throw shapesDoNotFit("conv1d", x, weight.shape, "the input is [N, C, L], the weight [O, C/groups, K]");
   }
   const result = conv2d(unsqueeze(x, 2), unsqueeze(weight, 2), bias, {
     stride: [1, stride],
@@ -209,7 +216,7 @@ export function convTranspose2d(
   requireFloat(weight, op);
   const fits = x.rank === 4 && weight.rank === 4 && x.shape[1] === weight.shape[0];
   if (!fits || weight.shape[0] % groups !== 0) {
-    throw shapesDoNotFit(op, x, weight, "the weight is [C, O/groups, KH, KW]");
+    throw shapesDoNotFit(op, x, weight.shape, "the weight is [C, O/groups, KH, KW]");
   }
   if (extra.some((n, i) => n >= Math.max(stride[i], dilation[i]))) {
     throw new ArgumentError(`outputPadding ${formatShape(extra)} is not smaller than stride or dilation`, {
@@ -220,7 +227,7 @@ export function convTranspose2d(
     const reach = dilation[i] * (weight.shape[2 + i] - 1) + 1;
     return (x.shape[2 + i] - 1) * stride[i] - 2 * padding[i] + reach + extra[i];
   });
-  if (height < 1 || width < 1) throw shapesDoNotFit(op, x, weight, "the padding leaves no output");
+  if (height < 1 || width < 1) throw shapesDoNotFit(op, x, weight.shape, "the padding leaves no output");
   const shape = [x.shape[0], weight.shape[1] * groups, height, width];
   return withBias(op, convInput(x, weight, shape, geometry), bias);
 }

@@ -81,8 +81,25 @@ export {
   type Reduction,
 } from "./loss.js";
 export { type BatchNormOptions, batchNorm, layerNorm } from "./normalization.js";
+export { groupScales, type PackedWeight, type PackOptions, packWeight } from "./packed_weight.js";
 export { type AvgPoolOptions, adaptiveAvgPool2d, avgPool2d, maxPool2d, type PoolOptions } from "./pooling.js";
 export { cast, type TensorLike } from "./promotion.js";
+export {
+  type AffineQuantization,
+  type DynamicOptions,
+  type DynamicQuantization,
+  dequantize,
+  type FakeQuantizeOptions,
+  fakeQuantize,
+  quantizeDynamic,
+  quantizePerTensor,
+} from "./quantize.js";
+export {
+  type QuantizedConvOptions,
+  type QuantizedOptions,
+  quantizedConv2d,
+  quantizedLinear,
+} from "./quantized.js";
 export {
   bernoulli,
   type DropoutOptions,

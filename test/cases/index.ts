@@ -10,6 +10,7 @@ import { linalg } from "./linalg.js";
 import { loss } from "./loss.js";
 import { normalization } from "./normalization.js";
 import { pooling } from "./pool.js";
+import { quantized } from "./quantized.js";
 import { random } from "./random.js";
 import { reduce } from "./reduce.js";
 import { selection } from "./selection.js";
@@ -35,6 +36,7 @@ export const themes: Readonly<Record<string, readonly Case[]>> = {
   random,
   creation,
   dtypes,
+  quantized,
 };
 
 export const allCases: readonly Case[] = Object.values(themes).flat();

@@ -1,0 +1,156 @@
+/** Weights of quantized products, arranged as the kernels read them. */
+import type { WeightFormat } from "../device/kernel.js";
+import {
+  depthwiseLanes,
+  isDepthwise,
+  packedBytes,
+  packedConvBytes,
+  panelRows,
+  stepLength,
+  storedOffset,
+} from "../device/packed.js";
+import { ArgumentError, DTypeError, ShapeError } from "../tensor/errors.js";
+import { formatShape, type Shape, sizeOf } from "../tensor/shape.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { add, mul } from "./elementwise.js";
+import { cast, requireFloat } from "./promotion.js";
+import { permute, reshape } from "./reshape.js";
+import { narrow, pad } from "./slice.js";
+
+/** Weights as the products read them. */
+export interface PackedWeight {
+  /** int8, one dimension; the layout is the same on all devices (src/device/packed.ts). */
+  readonly packed: Tensor;
+  /** Of the weights: [out, in], or [O, C/groups, KH, KW]. */
+  readonly shape: Shape;
+  readonly format: WeightFormat;
+  /** Of a convolution. Default 1. */
+  readonly groups?: number;
+}
+
+export interface PackOptions {
+  /** 8: values −128..127; 7: −63..63, faster where the engine has relaxed SIMD; 4: −7..7. Default 8. */
+  readonly bits?: 8 | 7 | 4;
+  /** 4 bits: how many values along `in` share a scale, a multiple of 32. Default 32. */
+  readonly groupSize?: number;
+  /** Of a convolution. Default 1. */
+  readonly groups?: number;
+}
+
+const groupMultiple = 32;
+
+/**
+ * Arranges whole numbers, int8 [out, in] or [O, C/groups, KH, KW], for `quantizedLinear` or `quantizedConv2d`. Realize `packed`
+ * once; products with a lazy one would pack each time.
+ *
+ * @throws ArgumentError for a group size that is no multiple of 32 or does not divide `in`, and 4 bits for a convolution.
+ */
+export function packWeight(values: Tensor, options: PackOptions = {}): PackedWeight {
+  const op = "packWeight";
+  if (values.dtype !== "int8") throw new DTypeError(`int8 is needed, got ${values.dtype}`, { op });
+  const { shape } = values;
+  const { groups = 1 } = options;
+  if (shape.length !== 2 && shape.length !== 4) {
+    throw new ShapeError(`weights are [out, in] or [O, C/groups, KH, KW], got ${formatShape(shape)}`, { op });
+  }
+  const format = weightFormat(shape, options);
+  if (shape.length === 2) return { packed: packRows(values, format), shape, format };
+  if (shape[0] % groups !== 0) {
+    throw new ArgumentError(`${groups} groups do not divide ${shape[0]} channels`, { op });
+  }
+  const [out, perGroup, ...kernel] = shape;
+  const taps = sizeOf(kernel);
+  if (isDepthwise({ shape, groups })) {
+    const columns = permute(reshape(values, [out, taps]), [1, 0]);
+    const packed = reshape(
+      pad(columns, [
+        [0, 0],
+        [0, missing(out, depthwiseLanes)],
+      ]),
+      [-1],
+    );
+    return { packed: stored(packed, format), shape, format, groups };
+  }
+  const rows = permute(reshape(values, [groups, out / groups, perGroup, taps]), [0, 1, 3, 2]);
+  const matrices = reshape(rows, [groups, out / groups, taps * perGroup]);
+  return { packed: packRows(matrices, format), shape, format, groups };
+}
+
+/** @throws ArgumentError */
+export function weightFormat(
+  shape: Shape,
+  { bits = 8, groupSize = groupMultiple }: PackOptions,
+): WeightFormat {
+  const op = "packWeight";
+  if (bits !== 4) return { bits };
+  if (shape.length !== 2) throw new ArgumentError("convolutions take weights of 8 or 7 bits", { op });
+  if (
+    !Number.isInteger(groupSize) ||
+    groupSize < 1 ||
+    groupSize % groupMultiple !== 0 ||
+    shape[1] % groupSize !== 0
+  ) {
+    throw new ArgumentError(`groups of ${groupSize} do not fit rows of ${shape[1]}`, {
+      op,
+      hint: `the group size is a multiple of ${groupMultiple} that divides the row; int8WeightOnly takes any`,
+    });
+  }
+  return { bits, groupSize };
+}
+
+/** How many are missing to the next multiple. */
+function missing(extent: number, multiple: number): number {
+  return (multiple - (extent % multiple)) % multiple;
+}
+
+function stored(values: Tensor, format: WeightFormat): Tensor {
+  const offset = storedOffset(format);
+  return offset === 0 ? values : cast(add(cast(values, "int32"), offset), "int8");
+}
+
+/** [..., n, k] to panels; see packed.ts. */
+function packRows(values: Tensor, format: WeightFormat): Tensor {
+  const lead = values.shape.slice(0, -2);
+  const [n, k] = values.shape.slice(-2);
+  const none = lead.map(() => [0, 0] as const);
+  const padded = pad(values, [...none, [0, missing(n, panelRows)], [0, missing(k, stepLength)]]);
+  const [rows, length] = padded.shape.slice(-2);
+  const parts = [rows / panelRows, panelRows, length / stepLength, stepLength];
+  const count = sizeOf(lead);
+  const panels = permute(reshape(padded, [count, ...parts]), [0, 1, 3, 2, 4]);
+  if (format.bits !== 4) return stored(reshape(panels, [-1]), format);
+  const pairs = reshape(panels, [count * parts[0] * (parts[2] / 2), 2, panelRows * stepLength]);
+  const half = (i: number) => add(cast(narrow(pairs, 1, i, 1), "int32"), 8);
+  return reshape(cast(add(half(0), mul(half(1), 16)), "int8"), [-1]);
+}
+
+/**
+ * Scales of 4-bit weights in the order in which `quantizedLinear` reads them: float32 [out, in/groupSize] →
+ * [⌈out/8⌉, in/groupSize, 8]. Realize them once.
+ */
+export function groupScales(scales: Tensor): Tensor {
+  requireFloat(scales, "groupScales");
+  const [n, groups] = scales.shape;
+  const padded = pad(scales, [
+    [0, missing(n, panelRows)],
+    [0, 0],
+  ]);
+  return permute(reshape(padded, [-1, panelRows, groups]), [0, 2, 1]);
+}
+
+/** @throws DTypeError, ShapeError */
+export function requirePacked(
+  { packed, shape, format, groups = 1 }: PackedWeight,
+  rank: number,
+  op: string,
+): void {
+  if (packed.dtype !== "int8") throw new DTypeError(`packed weights are int8, got ${packed.dtype}`, { op });
+  const [n, k] = shape;
+  const bytes = rank === 2 ? packedBytes(n, k, format) : packedConvBytes({ shape, groups }, format);
+  if (shape.length !== rank || packed.size !== bytes) {
+    throw new ShapeError(`${packed.size} packed bytes are no weights of shape ${formatShape(shape)}`, {
+      op,
+      hint: "make them with packWeight",
+    });
+  }
+}

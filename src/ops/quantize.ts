@@ -1,0 +1,171 @@
+/**
+ * Rounding to int8 and back. The arithmetic is exact: equal inputs give equal bits on every device.
+ *
+ * A value x stands as the whole number round(x / scale) + zeroPoint (Jacob et al. 2018); halves are rounded to even.
+ */
+import { ArgumentError, DTypeError } from "../tensor/errors.js";
+import type { ElementwiseOp } from "../tensor/op.js";
+import { normalizeDims } from "../tensor/shape.js";
+import { createNode, type Tensor } from "../tensor/tensor.js";
+import { expand } from "./broadcast.js";
+import { composite } from "./composite.js";
+import { abs, add, clamp, ge, le, logicalAnd, lt, mul, round, sub, where } from "./elementwise.js";
+import { cast, requireFloat } from "./promotion.js";
+import { max } from "./reduce.js";
+import { constant } from "./source.js";
+
+/** Rows whose largest magnitude is below stand as zeros: 127 divided by it, and it divided by 127, stay normal numbers. */
+const smallestRange = 2 ** -100;
+
+const roundedMulOp: ElementwiseOp = { kind: "elementwise", name: "roundedMul", instruction: "roundedMul" };
+const roundedDivOp: ElementwiseOp = { kind: "elementwise", name: "roundedDiv", instruction: "roundedDiv" };
+
+/** The float32 nearest to a·b, the same on every device; b expands to the shape of a. */
+function roundedMul(a: Tensor, b: Tensor): Tensor {
+  return createNode(roundedMulOp, [a, expand(b, a.shape)], undefined, a.shape, "float32");
+}
+
+/** The float32 nearest to a/b. */
+function roundedDiv(a: Tensor, b: Tensor): Tensor {
+  return createNode(roundedDivOp, [a, b], undefined, a.shape, "float32");
+}
+
+function constantLike(x: Tensor, value: number): Tensor {
+  return constant(value, x.shape, "float32", x.device);
+}
+
+export interface DynamicQuantization {
+  /** int8, shape of x. */
+  readonly values: Tensor;
+  /** float32, shape of x with extents of 1 where it was reduced: x ≈ values · scales. */
+  readonly scales: Tensor;
+}
+
+export interface DynamicOptions {
+  /** Largest magnitude of the values: 127 for 8 bits, 63 for 7, 7 for 4. Default 127. */
+  readonly levels?: number;
+}
+
+/**
+ * Rounds float32 x to int8 with one scale for all elements along `dims`: max|x|/levels, found from the values themselves. A row
+ * of zeros (or below 2^-100) has scale 0; one that holds NaN or an infinity has scale NaN or infinity, so that what is made of it
+ * is NaN too. Not differentiable.
+ *
+ * @example
+ * const { values, scales } = quantizeDynamic(x, -1); // x [32, 768] → int8 [32, 768], float32 [32, 1]
+ *
+ * @throws DTypeError unless x is float32; ArgumentError for levels outside 1..127.
+ */
+export function quantizeDynamic(
+  x: Tensor,
+  dims: number | readonly number[],
+  { levels = 127 }: DynamicOptions = {},
+): DynamicQuantization {
+  const op = "quantizeDynamic";
+  requireFloat(x, op);
+  if (!Number.isInteger(levels) || levels < 1 || levels > 127) {
+    throw new ArgumentError(`levels are a whole number from 1 to 127, got ${levels}`, { op });
+  }
+  const largest = max(abs(x), normalizeDims(dims, x.rank, op), { keepdim: true });
+  const most = constantLike(largest, levels);
+  const isTiny = lt(largest, smallestRange);
+  const inverse = where(isTiny, 0, roundedDiv(most, largest));
+  const scales = where(isTiny, 0, roundedDiv(largest, most));
+  return { values: cast(round(roundedMul(x, inverse)), "int8"), scales };
+}
+
+/** How float32 values stand as int8: x ≈ (q − zeroPoint) · scale. */
+export interface AffineQuantization {
+  /** Above 0. */
+  readonly scale: number;
+  /** What stands for 0: a whole number from −128 to 127. Default 0. */
+  readonly zeroPoint?: number;
+}
+
+/** @throws ArgumentError */
+function requireAffine({ scale, zeroPoint = 0 }: AffineQuantization, op: string): void {
+  const single = Math.fround(scale);
+  if (!Number.isFinite(single) || single < smallestRange || !Number.isFinite(Math.fround(1 / single))) {
+    throw new ArgumentError(`a scale is a finite number above 0, got ${scale}`, {
+      op,
+      hint: "calibrate with data in which the values are not all 0",
+    });
+  }
+  if (!Number.isInteger(zeroPoint) || zeroPoint < -128 || zeroPoint > 127) {
+    throw new ArgumentError(`a zero point is a whole number from -128 to 127, got ${zeroPoint}`, { op });
+  }
+}
+
+/**
+ * Rounds float32 x to int8 with a given scale and zero point; values beyond the range of int8 become its ends, NaN becomes 0. Not
+ * differentiable; see `fakeQuantize`.
+ *
+ * @throws DTypeError unless x is float32; ArgumentError for a scale that is not above 0.
+ */
+export function quantizePerTensor(x: Tensor, quantization: AffineQuantization): Tensor {
+  const op = "quantizePerTensor";
+  requireFloat(x, op);
+  requireAffine(quantization, op);
+  const { scale, zeroPoint = 0 } = quantization;
+  const inverse = constant(Math.fround(1 / Math.fround(scale)), [], "float32", x.device);
+  const level = round(roundedMul(x, inverse));
+  return cast(zeroPoint === 0 ? level : add(level, zeroPoint), "int8");
+}
+
+/**
+ * (x − zeroPoint) · scale as float32, for int8 x.
+ * @throws DTypeError unless x is int8; ArgumentError for a scale that is not above 0.
+ */
+export function dequantize(x: Tensor, quantization: AffineQuantization): Tensor {
+  const op = "dequantize";
+  if (x.dtype !== "int8") throw new DTypeError(`int8 is needed, got ${x.dtype}`, { op });
+  requireAffine(quantization, op);
+  const { scale, zeroPoint = 0 } = quantization;
+  return mul(cast(sub(cast(x, "int32"), zeroPoint), "float32"), scale);
+}
+
+export interface FakeQuantizeOptions {
+  /** Whole numbers, what stands for 0: float32 that expands to x's shape, or a number. Default 0. */
+  readonly zeroPoint?: Tensor | number;
+  /** Smallest and largest whole number. Default −127 and 127. */
+  readonly min?: number;
+  readonly max?: number;
+}
+
+/** Inputs: x, scale, zero point, all of one shape. */
+const fakeQuantization = composite<{ readonly min: number; readonly max: number }>({
+  forward: ([x, scale, zeroPoint], { min, max: most }) => {
+    const level = clamp(levelOf(x, scale, zeroPoint), { min, max: most });
+    return mul(sub(level, zeroPoint), scale);
+  },
+  // As if rounding were the identity (the straight-through estimator, Bengio et al. 2013); 0 where a value was cut.
+  gradient: ({ inputs: [x, scale, zeroPoint], gradient, attributes: { min, max: most } }) => {
+    const level = levelOf(x, scale, zeroPoint);
+    return [where(logicalAnd(ge(level, min), le(level, most)), gradient, 0), undefined, undefined];
+  },
+});
+
+function levelOf(x: Tensor, scale: Tensor, zeroPoint: Tensor): Tensor {
+  const inverse = where(lt(scale, smallestRange), 0, roundedDiv(constantLike(scale, 1), scale));
+  return add(round(roundedMul(x, inverse)), zeroPoint);
+}
+
+/**
+ * What float32 x is after rounding to whole numbers and back, with the gradient of not rounding: for training that expects
+ * quantization. `scale` is a float32 tensor that expands to x's shape, or a number; it gets no gradient.
+ *
+ * @example
+ * const w = fakeQuantize(weight, div(max(abs(weight), 1, { keepdim: true }), 127)); // [10, 128], a scale for each row
+ *
+ * @throws DTypeError unless x is float32; ShapeError if the scale does not expand to its shape.
+ */
+export function fakeQuantize(
+  x: Tensor,
+  scale: Tensor | number,
+  { zeroPoint = 0, min = -127, max: most = 127 }: FakeQuantizeOptions = {},
+): Tensor {
+  requireFloat(x, "fakeQuantize");
+  const asTensor = (value: Tensor | number) =>
+    typeof value === "number" ? constantLike(x, value) : expand(value, x.shape);
+  return fakeQuantization([x, asTensor(scale), asTensor(zeroPoint)], { min, max: most });
+}

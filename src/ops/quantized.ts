@@ -1,0 +1,243 @@
+/** Products of int8 tensors with packed weights: linear layers and convolutions after quantization. */
+import type { ConvGeometry, Operand, QuantizedEpilogue, WeightFormat } from "../device/kernel.js";
+import { panelRows } from "../device/packed.js";
+import { ArgumentError, DTypeError, ShapeError } from "../tensor/errors.js";
+import type { KernelOp, Lowering } from "../tensor/op.js";
+import { formatShape, type Shape, sizeOf } from "../tensor/shape.js";
+import { createNode, type Tensor } from "../tensor/tensor.js";
+import { type ConvOptions, convExtents, geometryOf } from "./convolution.js";
+import { type PackedWeight, requirePacked } from "./packed_weight.js";
+import { requireFloat } from "./promotion.js";
+import { reshape } from "./reshape.js";
+
+export interface QuantizedOptions {
+  /** float32 [out]: scales of the weights, times that of the input if it has one for all. For 4 bits see `groupScales`. */
+  readonly scales?: Tensor;
+  /** float32: a scale for each row of the input, [..., 1]; for 4 bits for each group, [..., in/groupSize]; for images [N, 1, 1, 1]. */
+  readonly inputScales?: Tensor;
+  /** int32 [out], added to the accumulators. */
+  readonly offsets?: Tensor;
+  /** float32 [out], for a float32 result. */
+  readonly bias?: Tensor;
+  /** Default float32; int32 gives the accumulators, int8 values with `zeroPoint` whose scale `scales` is divided by. */
+  readonly dtype?: "float32" | "int32" | "int8";
+  /** Of an int8 result. Default 0. */
+  readonly zeroPoint?: number;
+  /** Applied last. */
+  readonly activation?: "relu";
+}
+
+/** The tensors that a quantized product reads besides input and weight, in this order. */
+const optionalInputs = ["scales", "inputScales", "offsets", "bias"] as const;
+type OptionalInput = (typeof optionalInputs)[number];
+
+interface ProductAttributes {
+  readonly format: WeightFormat;
+  readonly present: readonly OptionalInput[];
+  readonly activation?: "relu";
+  readonly zeroPoint?: number;
+}
+
+interface QconvAttributes extends ProductAttributes {
+  readonly geometry: ConvGeometry;
+  readonly kernelSize: readonly [number, number];
+  readonly inputZeroPoint: number;
+}
+
+function epilogueOf({ attributes, input }: Lowering<ProductAttributes>): QuantizedEpilogue {
+  const { present, activation, zeroPoint } = attributes;
+  const operands: Partial<Record<OptionalInput, Operand>> = {};
+  present.forEach((name, i) => {
+    operands[name] = input(2 + i);
+  });
+  return { ...operands, ...(activation && { activation }), ...(zeroPoint !== undefined && { zeroPoint }) };
+}
+
+const qmatmulOp: KernelOp<ProductAttributes> = {
+  kind: "kernel",
+  name: "qmatmul",
+  lower: (context) => {
+    const { format } = context.attributes;
+    const [input, weight] = [context.input(0), context.input(1)];
+    const epilogue = epilogueOf(context);
+    context.emit({ kernel: "qmatmul", input, weight, format, ...epilogue, output: context.output() });
+  },
+};
+
+/** With a float32 result, so that a ReLU behind it costs nothing. */
+const floatQmatmulOp: KernelOp<ProductAttributes> = { ...qmatmulOp, name: "qmatmulFloat", fusesRelu: true };
+
+const qconvOp: KernelOp<QconvAttributes> = {
+  kind: "kernel",
+  name: "qconv",
+  lower: (context) => {
+    const { format, geometry, kernelSize, inputZeroPoint } = context.attributes;
+    const [input, weight] = [context.input(0), context.input(1)];
+    const epilogue = epilogueOf(context);
+    const output = context.output(context.info.convLayout === "channels-last" ? [0, 2, 3, 1] : undefined);
+    context.emit({
+      kernel: "qconv",
+      input,
+      weight,
+      format,
+      geometry,
+      kernelSize,
+      inputZeroPoint,
+      ...epilogue,
+      output,
+    });
+  },
+};
+
+const floatQconvOp: KernelOp<QconvAttributes> = { ...qconvOp, name: "qconvFloat", fusesRelu: true };
+
+/** The optional tensors that are there, checked. @throws ShapeError, DTypeError, ArgumentError */
+function optionalsOf(
+  op: string,
+  out: number,
+  options: QuantizedOptions,
+  shapes: { readonly scales: Shape; readonly inputScales: Shape },
+): [present: OptionalInput[], tensors: Tensor[]] {
+  const { dtype = "float32" } = options;
+  const present = optionalInputs.filter((name) => options[name] !== undefined);
+  const need = (condition: boolean, message: string) => {
+    if (!condition) throw new ArgumentError(message, { op });
+  };
+  need(
+    (dtype === "int32") === (options.scales === undefined),
+    "scales belong to a result of float32 or int8",
+  );
+  need(dtype === "float32" || options.bias === undefined, "a bias belongs to a float32 result; see offsets");
+  need(
+    dtype === "float32" || options.inputScales === undefined,
+    "scales of the input belong to a float32 result",
+  );
+  need(dtype === "int8" || options.zeroPoint === undefined, "a zero point belongs to an int8 result");
+  need(
+    dtype !== "int32" || options.activation === undefined,
+    "an activation belongs to a float32 or int8 result",
+  );
+  const expected = { offsets: [out], bias: [out], ...shapes };
+  const tensors = present.map((name) => {
+    const tensor = options[name]!;
+    const wanted = name === "offsets" ? "int32" : "float32";
+    if (tensor.dtype !== wanted) throw new DTypeError(`${name} are ${wanted}, got ${tensor.dtype}`, { op });
+    if (tensor.size !== sizeOf(expected[name])) {
+      throw new ShapeError(
+        `${name} of shape ${formatShape(tensor.shape)} do not fit, ${formatShape(expected[name])} are needed`,
+        { op },
+      );
+    }
+    return reshape(tensor, expected[name]);
+  });
+  return [present, tensors];
+}
+
+function productAttributes(
+  { format }: PackedWeight,
+  present: readonly OptionalInput[],
+  { activation, zeroPoint, dtype }: QuantizedOptions,
+): ProductAttributes {
+  return {
+    format,
+    present,
+    ...(activation && { activation }),
+    ...(dtype === "int8" && { zeroPoint: zeroPoint ?? 0 }),
+  };
+}
+
+/**
+ * x · weightᵀ for packed weights [out, in]: x [..., in] int8 → [..., out]. The sums are exact int32; what happens to them is up to
+ * the options. With float32 x the product is one of floats (weights of 8 or 7 bits); with weights of 4 bits x is int8 and
+ * `inputScales` and `groupScales(…)` are needed.
+ *
+ * @example
+ * const { values, scales } = quantizeDynamic(x, -1);
+ * const y = quantizedLinear(values, weight, { scales: weightScales, inputScales: scales, bias }); // ≈ linear(x, w, bias)
+ *
+ * @throws DTypeError, ShapeError, ArgumentError for what does not fit.
+ */
+export function quantizedLinear(x: Tensor, weight: PackedWeight, options: QuantizedOptions = {}): Tensor {
+  const op = "quantizedLinear";
+  requirePacked(weight, 2, op);
+  const [n, k] = weight.shape;
+  const { format } = weight;
+  if (x.rank === 0 || x.shape[x.rank - 1] !== k) {
+    throw new ShapeError(
+      `an input of shape ${formatShape(x.shape)} does not fit the weight ${formatShape(weight.shape)}`,
+      { op, hint: "the weight is [out, in] and the input [..., in]" },
+    );
+  }
+  const { dtype = "float32" } = options;
+  if (x.dtype !== "int8") {
+    requireFloat(x, op);
+    if (format.bits === 4 || dtype !== "float32" || options.offsets || options.inputScales) {
+      throw new ArgumentError(
+        "a float32 input goes with weights of 8 or 7 bits, scales, bias and a float32 result",
+        {
+          op,
+          hint: "quantizeDynamic gives int8",
+        },
+      );
+    }
+  }
+  const m = sizeOf(x.shape.slice(0, -1));
+  const groups = format.bits === 4 ? k / format.groupSize : 1;
+  if (format.bits === 4 && (dtype !== "float32" || !options.inputScales || options.offsets)) {
+    throw new ArgumentError("weights of 4 bits need scales of the input, and give float32 without offsets", {
+      op,
+    });
+  }
+  const [present, tensors] = optionalsOf(op, n, options, {
+    scales: format.bits === 4 ? [Math.ceil(n / panelRows), groups, panelRows] : [n],
+    inputScales: format.bits === 4 ? [m, groups] : [m],
+  });
+  const rows = reshape(x, [m, k]);
+  const kernel = dtype === "float32" ? floatQmatmulOp : qmatmulOp;
+  const attributes = productAttributes(weight, present, options);
+  const result = createNode(kernel, [rows, weight.packed, ...tensors], attributes, [m, n], dtype);
+  return reshape(result, x.shape.with(-1, n));
+}
+
+export interface QuantizedConvOptions extends QuantizedOptions, ConvOptions {
+  /** The input's value that stands for 0, with which it is padded. Default 0. */
+  readonly inputZeroPoint?: number;
+}
+
+/**
+ * 2-D cross-correlation of int8 x [N, C, H, W] with packed weights [O, C/groups, KH, KW] → [N, O, OH, OW], as `conv2d`; the sums are
+ * exact int32.
+ *
+ * @throws DTypeError, ShapeError, ArgumentError for what does not fit.
+ */
+export function quantizedConv2d(x: Tensor, weight: PackedWeight, options: QuantizedConvOptions = {}): Tensor {
+  const op = "quantizedConv2d";
+  requirePacked(weight, 4, op);
+  if (x.dtype !== "int8") {
+    throw new DTypeError(`int8 is needed, got ${x.dtype}`, { op, hint: "quantizePerTensor gives int8" });
+  }
+  const geometry = geometryOf(op, options);
+  if (geometry.groups !== (weight.groups ?? 1)) {
+    throw new ArgumentError(
+      `the weight was packed for ${weight.groups ?? 1} groups, not ${geometry.groups}`,
+      { op },
+    );
+  }
+  const { inputZeroPoint = 0, dtype = "float32" } = options;
+  if (!Number.isInteger(inputZeroPoint) || inputZeroPoint < -128 || inputZeroPoint > 127) {
+    throw new ArgumentError(`a zero point is a whole number from -128 to 127, got ${inputZeroPoint}`, { op });
+  }
+  const shape = [x.shape[0], weight.shape[0], ...convExtents(op, x, weight.shape, geometry)];
+  const [present, tensors] = optionalsOf(op, weight.shape[0], options, {
+    scales: [weight.shape[0]],
+    inputScales: [x.shape[0]],
+  });
+  const attributes: QconvAttributes = {
+    ...productAttributes(weight, present, options),
+    geometry,
+    kernelSize: [weight.shape[2], weight.shape[3]],
+    inputZeroPoint,
+  };
+  const kernel = dtype === "float32" ? floatQconvOp : qconvOp;
+  return createNode(kernel, [x, weight.packed, ...tensors], attributes, shape, dtype);
+}
