@@ -3,6 +3,14 @@ import { ArgumentError } from "../tensor/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 
+/** @throws ArgumentError */
+function replaceAt(modules: readonly Module[], name: string, module: Module): void {
+  if (!Object.hasOwn(modules, name)) {
+    throw new ArgumentError(`there is no module "${name}"`, { op: "replaceChild" });
+  }
+  (modules as Module[])[Number(name)] = module;
+}
+
 /** A list of modules; state names are their positions: `0.weight`, `1.bias`. */
 export class ModuleList extends Module {
   readonly modules: readonly Module[];
@@ -14,6 +22,10 @@ export class ModuleList extends Module {
 
   override children(): [string, Module][] {
     return this.modules.map((module, i) => [String(i), module]);
+  }
+
+  override replaceChild(name: string, module: Module): void {
+    replaceAt(this.modules, name, module);
   }
 
   forward(): Tensor {
@@ -40,6 +52,10 @@ export class Sequential extends Module {
 
   override children(): [string, Module][] {
     return this.modules.map((module, i) => [String(i), module]);
+  }
+
+  override replaceChild(name: string, module: Module): void {
+    replaceAt(this.modules, name, module);
   }
 
   forward(x: Tensor): Tensor {

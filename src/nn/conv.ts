@@ -23,7 +23,7 @@ export interface Conv2dOptions extends ParameterOptions, ConvOptions {
 export class Conv2d extends Module {
   readonly weight: Tensor;
   readonly bias: Tensor | undefined;
-  readonly #options: ConvOptions;
+  readonly options: ConvOptions;
 
   constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: Conv2dOptions = {}) {
     super();
@@ -39,10 +39,10 @@ export class Conv2d extends Module {
     if (options.bias ?? true)
       this.bias = parameter(uniformInit([outChannels], 1 / Math.sqrt(fanIn(shape)), device));
     const { stride, padding, dilation } = options;
-    this.#options = { stride, padding, dilation, groups };
+    this.options = { stride, padding, dilation, groups };
   }
 
   forward(x: Tensor): Tensor {
-    return conv2d(x, this.weight, this.bias, this.#options);
+    return conv2d(x, this.weight, this.bias, this.options);
   }
 }

@@ -2,7 +2,7 @@
 import { leaf, overwrite, readExact } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
 import type { DType, TypedArray } from "../tensor/dtype.js";
-import { WattgradError } from "../tensor/errors.js";
+import { ArgumentError, WattgradError } from "../tensor/errors.js";
 import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
 import { Tensor } from "../tensor/tensor.js";
 import { isParameter, setTrainable } from "./parameter.js";
@@ -17,6 +17,11 @@ export interface HostValues {
 export interface LoadOptions {
   /** Every key must be there and none besides. Default true. */
   readonly strict?: boolean;
+  /**
+   * Makes new tensors on this device instead of copying into the module's own, as PyTorch's `assign=True`: for modules built on
+   * the meta device, whose tensors have no memory.
+   */
+  readonly assign?: Device;
 }
 
 /** Everything about a state dict that does not fit the module, by key. */
@@ -82,6 +87,19 @@ export abstract class Module {
     );
   }
 
+  /**
+   * Puts another module in the place of a sub-module: `name` as `children()` gives it.
+   * @throws ArgumentError if there is none of that name.
+   */
+  replaceChild(name: string, module: Module): void {
+    for (const [field, value] of Object.entries(this)) {
+      if (!(value instanceof Module) || stateName(field) !== name) continue;
+      (this as unknown as Record<string, Module>)[field] = module;
+      return;
+    }
+    throw new ArgumentError(`there is no module "${name}"`, { op: "replaceChild" });
+  }
+
   /** Trainable tensors by their state-dict names. A tensor used in two places appears once. */
   namedParameters(): Map<string, Tensor> {
     const result = new Map<string, Tensor>();
@@ -124,10 +142,11 @@ export abstract class Module {
    */
   async loadStateDict(
     state: ReadonlyMap<string, Tensor | HostValues>,
-    { strict = true }: LoadOptions = {},
+    { strict = true, assign }: LoadOptions = {},
   ): Promise<void> {
     const own = this.stateDict();
     requireFit(own, state, strict);
+    if (assign) return this.#assign(state, assign);
     const updates: [Tensor, TypedArray][] = [];
     for (const [name, target] of own) {
       const value = state.get(name);
@@ -135,6 +154,24 @@ export abstract class Module {
       updates.push([target, value instanceof Tensor ? await readExact(value) : value.data]);
     }
     for (const [target, data] of updates) overwrite(target, data);
+  }
+
+  /** New tensors with the values of `state`; those it lacks stay. */
+  async #assign(state: ReadonlyMap<string, Tensor | HostValues>, device: Device): Promise<void> {
+    const made = new Map<Tensor, Tensor>();
+    for (const { name, tensor, buffer, owner, field } of [...this.#state()]) {
+      const value = state.get(name);
+      if (value === undefined) continue;
+      let copy = made.get(tensor);
+      if (copy === undefined) {
+        const data = value instanceof Tensor ? await readExact(value) : value.data;
+        copy = leaf(device, tensor.dtype, tensor.shape, data);
+        if (!buffer) setTrainable(copy, tensor.requiresGrad);
+        made.set(tensor, copy);
+      }
+      (owner as unknown as Record<string, Tensor>)[field] = copy;
+    }
+    for (const tensor of made.keys()) tensor.storage?.dispose();
   }
 
   /** Switches this module and all below it to training behaviour. */

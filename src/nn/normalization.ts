@@ -31,7 +31,7 @@ export class BatchNorm2d extends Module {
   readonly runningMean: Tensor;
   readonly runningVar: Tensor;
   readonly numBatchesTracked: Tensor;
-  readonly #eps: number;
+  readonly eps: number;
   readonly #momentum: number;
 
   constructor(channels: number, options: BatchNormOptions = {}) {
@@ -45,7 +45,7 @@ export class BatchNorm2d extends Module {
     this.runningVar = this.registerBuffer("runningVar", ones([channels], { device }));
     this.numBatchesTracked = this.registerBuffer("numBatchesTracked", zeros([], { device, dtype: "int32" }));
     realize([this.runningMean, this.runningVar, this.numBatchesTracked]);
-    this.#eps = options.eps ?? 1e-5;
+    this.eps = options.eps ?? 1e-5;
     this.#momentum = options.momentum ?? 0.1;
   }
 
@@ -54,7 +54,7 @@ export class BatchNorm2d extends Module {
     return batchNorm(x, this.runningMean, this.runningVar, this.weight, this.bias, {
       training: this.training,
       momentum: this.#momentum,
-      eps: this.#eps,
+      eps: this.eps,
     });
   }
 }

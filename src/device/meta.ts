@@ -1,0 +1,43 @@
+/**
+ * The meta device: tensors with shape and dtype and no memory, as PyTorch's. A model built on it costs nothing; its tensors get
+ * values by `loadStateDict(state, { assign: device })` or from `loadQuantized`.
+ */
+import { DeviceError } from "../tensor/errors.js";
+import type { Device, DeviceBuffer, Executable } from "./device.js";
+
+/**
+ * Opens a meta device.
+ *
+ * @example
+ * const model = new Cnn({ device: openMeta() });
+ * await model.loadStateDict(readSafetensors(bytes).tensors, { assign: await openDevice() });
+ */
+export function openMeta(): Device {
+  const memory = {
+    liveBuffers: 0,
+    liveBytes: 0,
+    peakBytes: 0,
+    reservedBytes: 0,
+    allocations: 0,
+    executables: 0,
+  };
+  return {
+    name: "meta",
+    info: { description: "shapes without values", convLayout: "channels-first", details: {} },
+    allocate: (dtype, size): DeviceBuffer => ({ dtype, size }),
+    free() {},
+    write() {},
+    async read() {
+      throw new DeviceError("tensors on the meta device have no values", {
+        device: "meta",
+        hint: "load a state dict with { assign: device } first",
+      });
+    },
+    prepare: (program): Executable => ({ program }),
+    release() {},
+    run() {},
+    memory: () => memory,
+    lost: new Promise(() => {}),
+    close() {},
+  };
+}

@@ -1,0 +1,88 @@
+/** Calibration: what ranges the inputs of layers have on real data. */
+import { readTensor, realize } from "../compiler/realize.js";
+import type { Module } from "../nn/module.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { QuantizationError } from "./errors.js";
+import type { InputQuantization } from "./input.js";
+import { affineOf, makeObserver, type Observer } from "./observers.js";
+import type { Calibration } from "./scheme.js";
+import { evaluating, infer, inputsOf, watching } from "./trace.js";
+
+const defaultBatches = 16;
+
+/**
+ * Runs the model on calibration batches and finds scale and zero point of each layer's input.
+ *
+ * @throws QuantizationError for no data, values that are not finite, inputs that are all 0, and layers that were not run; ShapeError
+ * for batches that the model does not take. The model stays as it was.
+ */
+export async function calibrate(
+  model: Module,
+  layers: ReadonlyMap<string, Module>,
+  { data, batches = defaultBatches, observer = "histogram" }: Calibration,
+): Promise<Map<string, InputQuantization>> {
+  const observers = new Map<string, Observer>();
+  const collected: [string, Tensor][] = [];
+  const watch = (name: string, _: Module, inputs: readonly Tensor[]) => collected.push([name, inputs[0]]);
+  let seen = 0;
+  await evaluating(model, async () => {
+    for await (const input of inputsOf(data, batches)) {
+      seen++;
+      collected.length = 0;
+      await watching(layers, watch, async () => {
+        infer(model, input);
+      });
+      const distinct = new Set(collected.map(([, x]) => x));
+      realize([...distinct]);
+      for (const [name, x] of collected) {
+        const values = Float32Array.from(await readTensor(x));
+        requireFinite(values, name, seen);
+        let own = observers.get(name);
+        if (own === undefined) {
+          own = makeObserver(observer);
+          observers.set(name, own);
+        }
+        own.observe(values);
+      }
+      // The batch itself is its owner's.
+      for (const x of distinct) if (x !== input) x.storage?.dispose();
+    }
+  });
+  if (seen === 0) {
+    throw new QuantizationError("there are no calibration data", {
+      op: "quantize",
+      hint: "give int8Static a loader with at least one batch",
+    });
+  }
+  return new Map([...layers.keys()].map((name) => [name, inputOf(name, observers.get(name), seen)]));
+}
+
+function requireFinite(values: Float32Array, name: string, batch: number): void {
+  const bad = values.findIndex((value) => !Number.isFinite(value));
+  if (bad < 0) return;
+  throw new QuantizationError(`the input of ${name} holds ${values[bad]} in calibration batch ${batch}`, {
+    op: "quantize",
+    hint: "calibrate with data and weights that are finite",
+  });
+}
+
+function inputOf(name: string, observer: Observer | undefined, batches: number): InputQuantization {
+  const range = observer?.range();
+  if (range === undefined) {
+    throw new QuantizationError(`${name} was not run by the calibration data`, {
+      op: "quantize",
+      hint: "leave it out with { filter }, or calibrate with inputs that reach it",
+    });
+  }
+  const affine = affineOf(range);
+  if (affine === undefined) {
+    throw new QuantizationError(
+      `the input of ${name} was 0 in all of ${batches} calibration batches: no scale`,
+      {
+        op: "quantize",
+        hint: "leave it out with { filter }, or calibrate with more data",
+      },
+    );
+  }
+  return { kind: "static", ...affine };
+}

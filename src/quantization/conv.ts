@@ -1,0 +1,36 @@
+/** A convolution with quantized weights. */
+import type { Conv2d } from "../nn/conv.js";
+import type { ConvOptions } from "../ops/convolution.js";
+import { quantizeDynamic, quantizePerTensor } from "../ops/quantize.js";
+import { quantizedConv2d } from "../ops/quantized.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { InputQuantization } from "./input.js";
+import { type LayerParts, partsOf, QuantizedLayer } from "./layer.js";
+import type { WeightQuantization } from "./weights.js";
+
+/** x [N, C, H, W] float32 → [N, O, OH, OW] float32, as the `Conv2d` it was made of up to rounding. */
+export class QuantizedConv2d extends QuantizedLayer {
+  readonly options: ConvOptions;
+
+  constructor(parts: LayerParts, options: ConvOptions) {
+    super(parts);
+    this.options = options;
+  }
+
+  /** The convolution stays as it is. */
+  static of(conv: Conv2d, weights: WeightQuantization, input: InputQuantization): QuantizedConv2d {
+    const quantization = { ...weights, groups: conv.options.groups };
+    return new QuantizedConv2d(partsOf(conv, quantization, input), conv.options);
+  }
+
+  forward(x: Tensor): Tensor {
+    const { scale: scales, bias, offset: offsets, input, options } = this;
+    if (input.kind === "static") {
+      const values = quantizePerTensor(x, input);
+      const inputZeroPoint = input.zeroPoint;
+      return quantizedConv2d(values, this.packed, { ...options, scales, offsets, bias, inputZeroPoint });
+    }
+    const { values, scales: inputScales } = quantizeDynamic(x, [1, 2, 3]);
+    return quantizedConv2d(values, this.packed, { ...options, scales, inputScales, bias });
+  }
+}

@@ -1,0 +1,231 @@
+/**
+ * Quantized models to and from safetensors. Weights stand in files as whole numbers in PyTorch's order (I8 [out, in] or
+ * [O, C/groups, KH, KW]; 4 bits: U8 [out, in/2], the first of two in the low half, plus 8), not as kernels want them. What else is
+ * needed is JSON in the metadata.
+ */
+import { leaf, readExact } from "../compiler/realize.js";
+import type { Device } from "../device/device.js";
+import { panelRows, unpackConv, unpackMatrix } from "../device/packed.js";
+import type { HostTensor } from "../formats/host.js";
+import { Identity } from "../nn/activation.js";
+import { Conv2d } from "../nn/conv.js";
+import { Linear } from "../nn/linear.js";
+import type { Module } from "../nn/module.js";
+import { BatchNorm2d } from "../nn/normalization.js";
+import type { DType, TypedArray } from "../tensor/dtype.js";
+import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
+import { QuantizedConv2d } from "./conv.js";
+import { damaged, type LayerRecord, parseRecord, recordOf, writeRecord } from "./file_record.js";
+import { replaceModule } from "./fold.js";
+import { QuantizedLayer } from "./layer.js";
+import { QuantizedLinear } from "./linear.js";
+import { weightLevels } from "./weights.js";
+
+/** The key of the metadata. */
+const metadataKey = "quantization";
+/** What is added to values of 4 bits. */
+const offsetOf4 = 8;
+
+export interface QuantizedState {
+  readonly tensors: ReadonlyMap<string, HostTensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Whether a file's metadata say that it holds a quantized model. */
+export function isQuantizedFile(metadata: Readonly<Record<string, string>>): boolean {
+  return metadata[metadataKey] !== undefined;
+}
+
+/**
+ * The tensors and metadata of a quantized model, as `writeSafetensors` takes them.
+ *
+ * @example
+ * const { tensors, metadata } = await quantizedState(model);
+ * await writeFileAtomic("model.safetensors", writeSafetensors(tensors, metadata));
+ */
+export async function quantizedState(model: Module): Promise<QuantizedState> {
+  const tensors = new Map<string, HostTensor>();
+  const layers: Record<string, LayerRecord> = {};
+  const parts = new Map<string, () => Promise<HostTensor>>();
+  const folded: string[] = [];
+  for (const [name, module] of model.namedModules()) {
+    if (module instanceof Identity) folded.push(name);
+    if (!(module instanceof QuantizedLayer)) continue;
+    layers[name] = recordOf(module);
+    parts.set(`${name}.weight`, () => weightInFile(module));
+    if (module.description.format.bits === 4) parts.set(`${name}.scale`, () => groupScalesInFile(module));
+  }
+  for (const [name, tensor] of model.stateDict()) {
+    const { dtype, shape } = tensor;
+    tensors.set(name, (await parts.get(name)?.()) ?? { dtype, shape, data: await readExact(tensor) });
+  }
+  return { tensors, metadata: { [metadataKey]: writeRecord(layers, folded) } };
+}
+
+async function weightInFile({ weight, description }: QuantizedLayer): Promise<HostTensor> {
+  const packed = await readExact(weight);
+  const { shape, format, groups = 1 } = description;
+  if (shape.length === 4)
+    return { dtype: "int8", shape, data: unpackConv(packed, { shape, groups }, format) };
+  const [n, k] = shape;
+  const values = unpackMatrix(packed, n, k, format);
+  if (format.bits !== 4) return { dtype: "int8", shape, data: values };
+  const pairs = Uint8Array.from(
+    { length: (n * k) / 2 },
+    (_, i) => (values[2 * i] + offsetOf4) | ((values[2 * i + 1] + offsetOf4) << 4),
+  );
+  return { dtype: "uint8", shape: [n, k / 2], data: pairs };
+}
+
+/** [⌈out/8⌉, groups, 8] to [out, groups]. */
+async function groupScalesInFile({ scale, description }: QuantizedLayer): Promise<HostTensor> {
+  const arranged = await readExact(scale);
+  const [n] = description.shape;
+  const groups = scale.shape[1];
+  const data = Float32Array.from({ length: n * groups }, (_, i) => {
+    const row = Math.floor(i / groups);
+    return arranged[(Math.floor(row / panelRows) * groups + (i % groups)) * panelRows + (row % panelRows)];
+  });
+  return { dtype: "float32", shape: [n, groups], data };
+}
+
+/**
+ * Makes `model`, an architecture with float layers, the quantized model of a file: layers that the file has quantized are replaced,
+ * batch norms that were folded are taken out, and everything else gets the file's values, on `device`. Build the model on the
+ * meta device, and its weights never exist as float32. If the file does not fit, the model stays as it was.
+ *
+ * @example
+ * const model = await loadQuantized(new Cnn({ device: openMeta() }), readSafetensors(bytes), device);
+ *
+ * @throws FormatError for metadata or tensors that are damaged or do not fit the model.
+ */
+export async function loadQuantized<M extends Module>(
+  model: M,
+  { tensors, metadata }: QuantizedState,
+  device: Device,
+): Promise<M> {
+  const { layers, folded } = parseRecord(metadata[metadataKey]);
+  const modules = new Map(model.namedModules());
+  const rest = new Map(tensors);
+  // Everything is looked at before anything is changed.
+  const found = [...layers].map(([name, record]) => {
+    const layer = modules.get(name);
+    if (!(layer instanceof Linear) && !(layer instanceof Conv2d)) {
+      throw damaged(`the model has no linear layer or convolution ${name}`);
+    }
+    return { name, layer, record, tensors: tensorsOf(name, record, layer, rest) };
+  });
+  for (const name of folded) {
+    const module = modules.get(name);
+    if (!(module instanceof BatchNorm2d) && !(module instanceof Identity)) {
+      throw damaged(`the model has no batch norm ${name}`);
+    }
+  }
+  const replaced = new Set([...layers.keys(), ...folded]);
+  const kept = [...model.stateDict()].filter(([name]) => !replaced.has(name.slice(0, name.lastIndexOf("."))));
+  for (const [name, { dtype, shape }] of kept) requireTensor(tensors, name, dtype, shape);
+  const known = new Set(kept.map(([name]) => name));
+  for (const name of rest.keys()) if (!known.has(name)) throw damaged(`the model has no tensor ${name}`);
+
+  for (const { name, layer, record, tensors: own } of found) {
+    replaceModule(model, name, layerOf(layer, record, own, device));
+    layer.dispose();
+  }
+  for (const name of folded) {
+    replaceModule(model, name, new Identity());
+    modules.get(name)!.dispose();
+  }
+  await model.loadStateDict(rest, { strict: false, assign: device });
+  return model;
+}
+
+interface LayerTensors {
+  readonly weight: HostTensor;
+  readonly scale: HostTensor;
+  readonly bias?: HostTensor;
+  readonly offset?: HostTensor;
+}
+
+/** Takes a layer's tensors out of `rest`. @throws FormatError if one is missing, of another kind, or holds what it cannot. */
+function tensorsOf(
+  name: string,
+  { bits, groupSize, bias, input }: LayerRecord,
+  { weight: { shape } }: Linear | Conv2d,
+  rest: Map<string, HostTensor>,
+): LayerTensors {
+  const take = (part: string, dtype: DType, wanted: Shape): HostTensor => {
+    const tensor = requireTensor(rest, `${name}.${part}`, dtype, wanted);
+    rest.delete(`${name}.${part}`);
+    return tensor;
+  };
+  const out = [shape[0]];
+  if (bits === 4 && (shape.length !== 2 || shape[1] % groupSize! !== 0)) {
+    throw damaged(`${name}: groups of ${groupSize} do not fit a weight of shape ${formatShape(shape)}`);
+  }
+  const found = {
+    weight: bits === 4 ? take("weight", "uint8", [shape[0], shape[1] / 2]) : take("weight", "int8", shape),
+    scale: take("scale", "float32", bits === 4 ? [shape[0], shape[1] / groupSize!] : out),
+    ...(bias && { bias: take("bias", "float32", out) }),
+    ...(input.kind === "static" && input.zeroPoint !== 0 && { offset: take("offset", "int32", out) }),
+  };
+  if (shape.length === 4 && input.kind === "float") throw damaged(`${name}: convolutions take int8 inputs`);
+  requireLevels(name, found.weight.data, bits);
+  for (const scale of found.scale.data) {
+    if (!Number.isFinite(scale) || scale < 0) throw damaged(`${name}: a scale of ${scale}`);
+  }
+  return found;
+}
+
+/** @throws FormatError */
+function requireTensor(
+  tensors: ReadonlyMap<string, HostTensor>,
+  name: string,
+  dtype: DType,
+  shape: Shape,
+): HostTensor {
+  const tensor = tensors.get(name);
+  if (tensor === undefined) throw damaged(`there is no tensor ${name}`);
+  if (tensor.dtype === dtype && sameShape(tensor.shape, shape)) return tensor;
+  throw damaged(
+    `${name} is ${tensor.dtype} ${formatShape(tensor.shape)}, not ${dtype} ${formatShape(shape)}`,
+  );
+}
+
+/** Weights of 7 bits beyond their range would saturate in kernels. */
+function requireLevels(name: string, values: TypedArray, bits: LayerRecord["bits"]): void {
+  if (bits !== 7) return;
+  const most = weightLevels[bits];
+  const bad = values.find((value) => Math.abs(value) > most);
+  if (bad !== undefined) throw damaged(`${name}: a weight of ${bad}, more than 7 bits`);
+}
+
+function layerOf(
+  layer: Linear | Conv2d,
+  { bits, groupSize, input }: LayerRecord,
+  { weight, scale, bias, offset }: LayerTensors,
+  device: Device,
+): QuantizedLayer {
+  const upload = ({ dtype, shape, data }: HostTensor) => leaf(device, dtype, shape, data);
+  const values = upload(bits === 4 ? unpairedWeight(weight) : weight);
+  const options = layer instanceof Conv2d ? layer.options : {};
+  const parts = {
+    values,
+    scale: upload(scale),
+    ...(bias && { bias: upload(bias) }),
+    ...(offset && { offset: upload(offset) }),
+    quantization: { bits, groupSize, groups: options.groups },
+    input,
+  };
+  const made = layer instanceof Conv2d ? new QuantizedConv2d(parts, options) : new QuantizedLinear(parts);
+  // Arranged for the kernels by now.
+  const own = new Set(made.stateDict().values());
+  for (const tensor of [values, parts.scale]) if (!own.has(tensor)) tensor.storage?.dispose();
+  return made;
+}
+
+function unpairedWeight({ shape: [n, half], data }: HostTensor): HostTensor {
+  const values = Int8Array.from({ length: n * half * 2 }, (_, i) => {
+    return ((data[i >> 1] >> (4 * (i & 1))) & 0xf) - offsetOf4;
+  });
+  return { dtype: "int8", shape: [n, half * 2], data: values };
+}

@@ -1,0 +1,86 @@
+/**
+ * Training that expects quantization, in two steps as torchao's: `prepare` puts layers that round weights and inputs, and let
+ * gradients pass, in the place of float ones; after some training `convert` makes them quantized layers.
+ */
+import { readTensor } from "../compiler/realize.js";
+import { Conv2d } from "../nn/conv.js";
+import type { Module } from "../nn/module.js";
+import { QuantizedConv2d } from "./conv.js";
+import { QuantizationError } from "./errors.js";
+import { FakeQuantizedConv2d, FakeQuantizedLayer, FakeQuantizedLinear } from "./fake.js";
+import { findFoldable, foldBatchNorms, replaceModule } from "./fold.js";
+import type { InputQuantization } from "./input.js";
+import { QuantizedLinear } from "./linear.js";
+import { affineOf } from "./observers.js";
+import { chooseLayers, type QuantizeOptions } from "./quantize.js";
+import type { Int8Dynamic, Int8Static } from "./scheme.js";
+
+/**
+ * Puts fake-quantized layers in the place of linear layers and convolutions, with the same parameters (an optimizer made before
+ * goes on with them), and folds batch norms into the convolutions in front of them. Train for some epochs at a small learning
+ * rate, then `convert`. With int8Static() the ranges of inputs are learned while training: moving averages of each batch's.
+ *
+ * @example
+ * await prepare(model, int8Static());
+ * await fit({ model, optimizer: new AdamW(model.parameters(), { lr: 1e-4 }), … });
+ * await convert(model);
+ *
+ * @throws QuantizationError if there is no layer to quantize.
+ */
+export async function prepare(
+  model: Module,
+  scheme: Int8Dynamic | Int8Static,
+  { filter, data }: Omit<QuantizeOptions, "minSnr"> = {},
+): Promise<void> {
+  const layers = chooseLayers(model, scheme, filter);
+  await foldBatchNorms(model, await findFoldable(model, data));
+  for (const [name, layer] of layers) {
+    const fake =
+      layer instanceof Conv2d
+        ? new FakeQuantizedConv2d(layer, scheme)
+        : new FakeQuantizedLinear(layer, scheme);
+    fake.training = layer.training;
+    replaceModule(model, name, fake);
+  }
+}
+
+/**
+ * Makes the layers that `prepare` has put into a model quantized ones.
+ *
+ * @throws QuantizationError if there are none, or one with static inputs has never been trained. The model then stays as it was.
+ */
+export async function convert(model: Module): Promise<void> {
+  const layers = [...model.namedModules()].filter(
+    (entry): entry is [string, FakeQuantizedLayer] => entry[1] instanceof FakeQuantizedLayer,
+  );
+  if (layers.length === 0) {
+    throw new QuantizationError("the model has no fake-quantized layers", {
+      op: "convert",
+      hint: "prepare() it first",
+    });
+  }
+  const inputs: InputQuantization[] = [];
+  for (const [name, layer] of layers) inputs.push(await learnedInput(name, layer));
+  layers.forEach(([name, layer], i) => {
+    const quantization = { bits: layer.scheme.weightBits };
+    const made =
+      layer instanceof FakeQuantizedConv2d
+        ? QuantizedConv2d.of(layer, quantization, inputs[i])
+        : QuantizedLinear.of(layer, quantization, inputs[i]);
+    replaceModule(model, name, made);
+    layer.dispose();
+  });
+}
+
+async function learnedInput(name: string, { range }: FakeQuantizedLayer): Promise<InputQuantization> {
+  if (range === undefined) return { kind: "dynamic" };
+  const [low, high] = await readTensor(range);
+  const affine = low <= high ? affineOf({ min: low, max: high }) : undefined;
+  if (affine === undefined) {
+    throw new QuantizationError(`${name} has seen no inputs but 0 in training: no scale`, {
+      op: "convert",
+      hint: "train the prepared model with data that reach it",
+    });
+  }
+  return { kind: "static", ...affine };
+}

@@ -1,0 +1,199 @@
+/** quantize: puts quantized layers in the place of a trained model's linear layers and convolutions. */
+import { realize } from "../compiler/realize.js";
+import { Conv2d } from "../nn/conv.js";
+import { Linear } from "../nn/linear.js";
+import type { Module } from "../nn/module.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { calibrate } from "./calibrate.js";
+import { QuantizedConv2d } from "./conv.js";
+import { QuantizationError } from "./errors.js";
+import { findFoldable, foldBatchNorms, replaceModule } from "./fold.js";
+import type { InputQuantization } from "./input.js";
+import type { QuantizedLayer } from "./layer.js";
+import { QuantizedLinear } from "./linear.js";
+import type { Batches, Scheme } from "./scheme.js";
+import { SignalToNoise } from "./snr.js";
+import { evaluating, infer, inputsOf, leafModules, watching } from "./trace.js";
+
+export interface QuantizeOptions {
+  /**
+   * Which layers, by name and module. Default: every linear layer, and every convolution if the scheme takes them. Choosing a layer
+   * that the scheme does not take is an error.
+   */
+  readonly filter?: (name: string, module: Module) => boolean;
+  /**
+   * Leaves out layers whose outputs, given the same inputs, have a signal-to-noise ratio below so many decibels. Needs data: those
+   * of the calibration, or `data`.
+   */
+  readonly minSnr?: number;
+  /** Batches for `minSnr`, and an example that shows which batch norms can be folded; static schemes have their calibration's. */
+  readonly data?: Batches;
+}
+
+export interface LayerReport {
+  readonly name: string;
+  readonly type: "linear" | "conv2d";
+  /** False if `minSnr` left it out. */
+  readonly quantized: boolean;
+  /** In decibels, of its output for inputs from the data; null if it was not measured. */
+  readonly snr: number | null;
+}
+
+export interface QuantizeReport {
+  readonly layers: readonly LayerReport[];
+  /** Batch norms that became part of the convolutions in front of them. */
+  readonly folded: readonly string[];
+}
+
+/** Batches that sensitivity is measured on. */
+const snrBatches = 4;
+
+type QuantizableLayer = Linear | Conv2d;
+
+/**
+ * Quantizes a trained model in place: batch norms are folded into the convolutions in front of them, and linear layers and
+ * convolutions are replaced by quantized ones. The model no longer trains; see `prepare` for training with rounding in mind. If
+ * anything is wrong with the data or a layer, the model stays as it was.
+ *
+ * @example
+ * await quantize(model, int8Dynamic());
+ * await quantize(model, int8Static({ data: loader }), { filter: (name) => name !== "head" });
+ *
+ * @throws QuantizationError for layers that the scheme does not take, nothing to quantize, and bad calibration data.
+ */
+export async function quantize(
+  model: Module,
+  scheme: Scheme,
+  options: QuantizeOptions = {},
+): Promise<QuantizeReport> {
+  const layers = chooseLayers(model, scheme, options.filter);
+  const { calibration } = scheme.kind === "int8-static" ? scheme : {};
+  if (scheme.kind === "int8-static" && calibration === undefined) {
+    throw new QuantizationError("int8Static needs calibration data", {
+      op: "quantize",
+      hint: "int8Static({ data: loader }); int8Dynamic() needs none",
+    });
+  }
+  const data = options.data ?? calibration?.data;
+  if (options.minSnr !== undefined && data === undefined) {
+    throw new QuantizationError("minSnr needs data to measure with", {
+      op: "quantize",
+      hint: "give { data }",
+    });
+  }
+  const inputs = calibration ? await calibrate(model, layers, calibration) : undefined;
+  const pairs = await findFoldable(model, data);
+  const folded = pairs.map(({ name }) => name);
+  await foldBatchNorms(model, pairs);
+  const made = new Map(
+    [...layers].map(([name, layer]) => [name, replacementOf(layer, scheme, inputs?.get(name))]),
+  );
+  const ratios = data && options.minSnr !== undefined ? await measure(model, layers, made, data) : undefined;
+  const reports: LayerReport[] = [];
+  for (const [name, layer] of layers) {
+    const snr = ratios?.get(name)?.decibels ?? null;
+    const quantized = snr === null || !(snr < (options.minSnr ?? Number.NEGATIVE_INFINITY));
+    reports.push({ name, type: layer instanceof Linear ? "linear" : "conv2d", quantized, snr });
+    if (quantized) {
+      replaceModule(model, name, made.get(name)!);
+      layer.dispose();
+    } else {
+      made.get(name)!.dispose();
+    }
+  }
+  return { layers: reports, folded };
+}
+
+/** Whether a scheme knows how to replace a module. */
+export function isQuantizable(module: Module, scheme: Scheme): module is QuantizableLayer {
+  if (module instanceof Conv2d) return scheme.kind === "int8-dynamic" || scheme.kind === "int8-static";
+  return module instanceof Linear;
+}
+
+/** @throws QuantizationError */
+export function chooseLayers(
+  model: Module,
+  scheme: Scheme,
+  filter: QuantizeOptions["filter"],
+): Map<string, QuantizableLayer> {
+  const chosen = new Map<string, QuantizableLayer>();
+  for (const [name, module] of leafModules(model)) {
+    if (filter ? !filter(name, module) : !isQuantizable(module, scheme)) continue;
+    if (!isQuantizable(module, scheme)) {
+      throw new QuantizationError(
+        `${name} is a ${module.constructor.name}, which ${scheme.kind} does not take`,
+        {
+          op: "quantize",
+          hint: "leave it out of the filter",
+        },
+      );
+    }
+    requireGroups(name, module, scheme);
+    chosen.set(name, module);
+  }
+  if (chosen.has("")) {
+    throw new QuantizationError("the model is a single layer, which cannot be replaced in place", {
+      op: "quantize",
+      hint: "wrap it: new Sequential(layer)",
+    });
+  }
+  if (chosen.size === 0) {
+    throw new QuantizationError(`the model has no layer that ${scheme.kind} takes`, { op: "quantize" });
+  }
+  return chosen;
+}
+
+function requireGroups(name: string, { weight }: QuantizableLayer, scheme: Scheme): void {
+  if (scheme.kind !== "int4-weight-only" || weight.shape[1] % scheme.groupSize === 0) return;
+  throw new QuantizationError(
+    `${name} has rows of ${weight.shape[1]}, no multiple of groups of ${scheme.groupSize}`,
+    {
+      op: "quantize",
+      hint: "choose another group size, or leave the layer out with { filter }",
+    },
+  );
+}
+
+/** The quantized layer; the given one stays as it is. */
+export function replacementOf(
+  layer: QuantizableLayer,
+  scheme: Scheme,
+  calibrated: InputQuantization | undefined,
+): QuantizedLayer {
+  const quantization =
+    scheme.kind === "int4-weight-only"
+      ? { bits: 4 as const, groupSize: scheme.groupSize }
+      : { bits: scheme.weightBits };
+  const input: InputQuantization = calibrated ?? {
+    kind: scheme.kind === "int8-weight-only" ? "float" : "dynamic",
+  };
+  return layer instanceof Conv2d
+    ? QuantizedConv2d.of(layer, quantization, input)
+    : QuantizedLinear.of(layer, quantization, input);
+}
+
+/** Each layer's output for the inputs that it gets in the float model, rounded against not rounded. */
+async function measure(
+  model: Module,
+  layers: ReadonlyMap<string, Module>,
+  made: ReadonlyMap<string, QuantizedLayer>,
+  data: Batches,
+): Promise<Map<string, SignalToNoise>> {
+  const ratios = new Map([...layers.keys()].map((name) => [name, new SignalToNoise()]));
+  await evaluating(model, async () => {
+    for await (const input of inputsOf(data, snrBatches)) {
+      const pairs: { name: string; want: Tensor; got: Tensor }[] = [];
+      await watching(
+        layers,
+        (name, _, [x], want) => pairs.push({ name, want, got: infer(made.get(name)!, x) }),
+        async () => {
+          infer(model, input);
+        },
+      );
+      realize(pairs.flatMap(({ want, got }) => [want, got]));
+      for (const { name, want, got } of pairs) await ratios.get(name)!.add(want, got);
+      for (const { want, got } of pairs) for (const tensor of [want, got]) tensor.storage?.dispose();
+    }
+  });
+  return ratios;
+}
