@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { evalCommand } from "./commands/eval.js";
 import { infoCommand } from "./commands/info.js";
 import { playgroundCommand } from "./commands/playground.js";
+import { quantizeCommand } from "./commands/quantize.js";
 import { trainCommand } from "./commands/train.js";
 import { exitCodeHelp, exitCodes, InterruptedError, lineOf, UsageError } from "./exit.js";
 import { packageVersion } from "./package.js";
@@ -13,6 +14,7 @@ Examples:
   wattgrad train                            train a small CNN on the shipped MNIST images
   wattgrad train --data mnist --out cnn.safetensors
   wattgrad eval models/mnist-cnn.safetensors
+  wattgrad quantize models/mnist-cnn.safetensors --scheme int8-static --out int8.safetensors
   wattgrad info
   wattgrad playground --open`;
 
@@ -24,7 +26,13 @@ function program(): Command {
     // Errors are thrown, and printed below as one line.
     .exitOverride()
     .configureOutput({ outputError: () => {} });
-  for (const command of [trainCommand(), evalCommand(), infoCommand(), playgroundCommand()]) {
+  for (const command of [
+    trainCommand(),
+    evalCommand(),
+    quantizeCommand(),
+    infoCommand(),
+    playgroundCommand(),
+  ]) {
     root.addCommand(command.copyInheritedSettings(root).addHelpText("after", exitCodeHelp));
   }
   return root;

@@ -5,6 +5,13 @@ import { readFile } from "../formats/file.js";
 import { readSafetensors, writeFileAtomic, writeSafetensors } from "../formats/index.js";
 import { imageClassifiers } from "../models/index.js";
 import type { Module } from "../nn/index.js";
+import {
+  isQuantizedFile,
+  loadQuantized,
+  openMeta,
+  QuantizedLayer,
+  quantizedState,
+} from "../quantization/index.js";
 import { FormatError, WattgradError } from "../tensor/errors.js";
 import { hostTensors } from "../train/host_tensors.js";
 import { packageVersion } from "./package.js";
@@ -15,49 +22,59 @@ export interface Normalization {
   readonly std: number;
 }
 
-/** Writes weights and description; the old file stays until the new one is complete. */
+/** Writes weights, quantized or not, and description; the old file stays until the new one is complete. */
 export async function saveModelFile(
   path: string,
   name: string,
   model: Module,
   normalization: Normalization,
 ): Promise<void> {
-  const metadata = {
+  const isQuantized = [...model.namedModules()].some(([, module]) => module instanceof QuantizedLayer);
+  const { tensors, metadata } = isQuantized
+    ? await quantizedState(model)
+    : { tensors: await hostTensors(model.stateDict()), metadata: {} };
+  const description = {
     format: "pt",
     model: name,
     normalization: JSON.stringify(normalization),
     wattgrad: packageVersion(),
   };
-  await writeFileAtomic(path, writeSafetensors(await hostTensors(model.stateDict()), metadata));
+  await writeFileAtomic(path, writeSafetensors(tensors, { ...description, ...metadata }));
 }
 
 export interface ModelFile {
   readonly name: string;
   readonly model: Module;
+  readonly quantized: boolean;
   readonly normalization: Normalization;
 }
 
 /**
  * Builds the architecture that the file names, on `device`, and loads the weights.
  *
- * @throws FileError, or FormatError naming the file if it is damaged, not made by `wattgrad train`, or its weights do
+ * @throws FileError, or FormatError naming the file if it is damaged, not made by wattgrad, or its weights do
  * not fit the architecture.
  */
 export async function loadModelFile(path: string, device: Device): Promise<ModelFile> {
   const bytes = await readFile(path, "");
   try {
-    const { tensors, metadata } = readSafetensors(bytes);
+    const file = readSafetensors(bytes);
+    const { tensors, metadata } = file;
     const name = metadata.model;
     if (name === undefined || !Object.hasOwn(imageClassifiers, name)) {
       throw new FormatError(
         name === undefined ? "the file does not name its model" : `unknown model "${name}"`,
-        { hint: `files written by wattgrad train; models: ${Object.keys(imageClassifiers).join(", ")}` },
+        {
+          hint: `files written by wattgrad train or quantize; models: ${Object.keys(imageClassifiers).join(", ")}`,
+        },
       );
     }
     const normalization = parseNormalization(metadata.normalization);
-    const model = imageClassifiers[name]({ device });
-    await model.loadStateDict(tensors);
-    return { name, model, normalization };
+    const quantized = isQuantizedFile(metadata);
+    const model = imageClassifiers[name]({ device: openMeta() });
+    if (quantized) await loadQuantized(model, file, device);
+    else await model.loadStateDict(tensors, { assign: device });
+    return { name, model, quantized, normalization };
   } catch (error) {
     if (!(error instanceof WattgradError)) throw error;
     throw new FormatError(`${path}: ${error.message}`, { cause: error });

@@ -2,6 +2,13 @@
 import "../ops/methods.js";
 
 export { openMeta } from "../device/meta.js";
+export {
+  type CompareOptions,
+  type Comparison,
+  compareModels,
+  type LayerNoise,
+  type ModelFigures,
+} from "./compare.js";
 export { QuantizedConv2d } from "./conv.js";
 export { QuantizationError } from "./errors.js";
 export { isQuantizedFile, loadQuantized, type QuantizedState, quantizedState } from "./file.js";
@@ -10,7 +17,13 @@ export { QuantizedLayer } from "./layer.js";
 export { QuantizedLinear } from "./linear.js";
 export { type ObserverName, observerNames } from "./observers.js";
 export { convert, prepare } from "./qat.js";
-export { type LayerReport, type QuantizeOptions, type QuantizeReport, quantize } from "./quantize.js";
+export {
+  isQuantizable,
+  type LayerReport,
+  type QuantizeOptions,
+  type QuantizeReport,
+  quantize,
+} from "./quantize.js";
 export {
   type Batches,
   type Calibration,

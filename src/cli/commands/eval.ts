@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { DataLoader, ImageDataset } from "../../data/index.js";
 import { type DeviceChoice, openDevice } from "../../device/select.js";
 import { crossEntropy } from "../../nn/index.js";
+import { stateBytes } from "../../quantization/compare.js";
 import { accuracy, evaluate } from "../../train/index.js";
 import { loadImages } from "../images.js";
 import { loadModelFile } from "../model_file.js";
@@ -25,7 +26,7 @@ Examples:
 export function evalCommand(): Command {
   return new Command("eval")
     .description("measure a trained model's accuracy on the test images")
-    .argument("<model>", "a file written by wattgrad train")
+    .argument("<model>", "a file written by wattgrad train or quantize")
     .addOption(dataOption())
     .option("--batch-size <n>", "images per batch", integerFrom(1), 250)
     .addOption(deviceOption())
@@ -40,7 +41,7 @@ async function runEval(path: string, options: EvalOptions): Promise<void> {
   const { images, labels } = await loadImages(options.data, "test");
   const device = await openDevice(options.device);
   try {
-    const { name, model, normalization } = await loadModelFile(path, device);
+    const { name, model, quantized, normalization } = await loadModelFile(path, device);
     const data = new DataLoader(new ImageDataset(images, labels, normalization), {
       device,
       batchSize: options.batchSize,
@@ -57,18 +58,21 @@ async function runEval(path: string, options: EvalOptions): Promise<void> {
       samples,
       samplesPerSecond: samples / seconds,
       parameters: model.parameterCount(),
+      bytes: stateBytes(model),
       device: device.name,
       model: name,
+      quantized,
       modelFile: path,
     };
     if (json !== standardOutput) {
       const table = new Table({ style: { head: [], border: [] } });
       table.push(
-        ["model", name],
+        ["model", quantized ? `${name}, quantized` : name],
         ["test accuracy", `${(100 * report.testAccuracy).toFixed(2)} % of ${samples} images`],
         ["test loss", loss.toFixed(4)],
         ["samples per second", Math.round(report.samplesPerSecond).toLocaleString("en")],
-        ["parameters", report.parameters.toLocaleString("en")],
+        ...(quantized ? [] : [["parameters", report.parameters.toLocaleString("en")]]),
+        ["size", `${(report.bytes / 1024).toFixed(1)} KiB`],
         ["device", device.info.description],
       );
       process.stdout.write(`${table}\n`);

@@ -1,0 +1,222 @@
+/** `wattgrad quantize`: makes a trained model smaller and faster, and shows what that costs in accuracy. */
+
+import { resolve } from "node:path";
+import Table from "cli-table3";
+import { Command, Option } from "commander";
+import { DataLoader, ImageDataset, subset } from "../../data/index.js";
+import type { Device } from "../../device/device.js";
+import { type DeviceChoice, openDevice } from "../../device/select.js";
+import { crossEntropy, type Module } from "../../nn/index.js";
+import {
+  type Comparison,
+  compareModels,
+  int4WeightOnly,
+  int8Dynamic,
+  int8Static,
+  int8WeightOnly,
+  isQuantizable,
+  type ModelFigures,
+  type ObserverName,
+  observerNames,
+  type QuantizeReport,
+  quantize,
+  type Scheme,
+  type SchemeName,
+} from "../../quantization/index.js";
+import { accuracy } from "../../train/index.js";
+import { UsageError } from "../exit.js";
+import { loadImages } from "../images.js";
+import { loadModelFile, saveModelFile } from "../model_file.js";
+import { dataOption, deviceOption, integerFrom, jsonOption, positiveNumber } from "../options.js";
+import { requireJsonTarget, requireWritableFile, standardOutput, writeJson } from "../output.js";
+
+interface QuantizeCommandOptions {
+  readonly scheme: SchemeName;
+  readonly weightBits?: "8" | "7";
+  readonly groupSize?: number;
+  readonly observer: ObserverName;
+  readonly batches: number;
+  readonly minSnr?: number;
+  readonly skip: readonly string[];
+  readonly data?: string;
+  readonly device: DeviceChoice;
+  readonly out: string;
+  readonly json?: string;
+  readonly quiet?: boolean;
+}
+
+const schemes: readonly SchemeName[] = [
+  "int8-dynamic",
+  "int8-static",
+  "int8-weight-only",
+  "int4-weight-only",
+];
+const batchSize = 64;
+
+const examples = `
+Examples:
+  wattgrad quantize models/mnist-cnn.safetensors --scheme int8-static --out models/mnist-cnn-int8.safetensors
+  wattgrad quantize cnn.safetensors --scheme int8-dynamic --weight-bits 7 --out cnn7.safetensors --json -
+  wattgrad eval models/mnist-cnn-int8.safetensors`;
+
+export function quantizeCommand(): Command {
+  return new Command("quantize")
+    .description("quantize a trained model to int8 or int4, and compare both")
+    .argument("<model>", "a file written by wattgrad train")
+    .addOption(new Option("--scheme <name>", "how").choices(schemes).makeOptionMandatory())
+    .requiredOption("--out <file>", "where to save the quantized model")
+    .addOption(new Option("--weight-bits <n>", "of int8 schemes: 8, or 7 for speed").choices(["8", "7"]))
+    .option("--group-size <n>", "of int4: weights that share a scale (default: 32)", integerFrom(1))
+    .addOption(
+      new Option("--observer <name>", "of int8-static: how ranges are found")
+        .choices(observerNames)
+        .default("histogram"),
+    )
+    .option(
+      "--batches <n>",
+      `of int8-static: batches of ${batchSize} training images to calibrate with`,
+      integerFrom(1),
+      16,
+    )
+    .option("--min-snr <dB>", "leave layers out whose signal-to-noise ratio is lower", positiveNumber)
+    .option("--skip <names...>", "leave these layers out", [])
+    .addOption(dataOption())
+    .addOption(deviceOption())
+    .addOption(jsonOption())
+    .option("--quiet", "no table")
+    .addHelpText("after", examples)
+    .action(runQuantize);
+}
+
+async function runQuantize(path: string, options: QuantizeCommandOptions): Promise<void> {
+  await checkOptions(path, options);
+  const train = await loadImages(options.data, "train");
+  const test = await loadImages(options.data, "test");
+  const opened: Device[] = [];
+  const open = async (): Promise<Device> => {
+    const device = await openDevice(options.device);
+    opened.push(device);
+    return device;
+  };
+  try {
+    // Each model on a device of its own, so that each has a peak memory of its own.
+    const float = await loadModelFile(path, await open());
+    if (float.quantized) throw new UsageError(`${path} is quantized already`);
+    const { name, normalization } = float;
+    const device = await open();
+    const { model } = await loadModelFile(path, device);
+    const images = new ImageDataset(train.images, train.labels, normalization);
+    const few = subset(images, 0, Math.min(images.length, options.batches * batchSize));
+    const data = new DataLoader(few, { device, batchSize });
+    const scheme = schemeOf(options, data);
+    requireLayers(options.skip, model, scheme);
+    const report = await quantize(model, scheme, {
+      data,
+      minSnr: options.minSnr,
+      filter: (layer, module) => isQuantizable(module, scheme) && !options.skip.includes(layer),
+    });
+    await saveModelFile(options.out, name, model, normalization);
+    // As it will be used: from the file, without float32 weights.
+    const quantized = await loadModelFile(options.out, await open());
+    const comparison = await compareModels(
+      float.model,
+      quantized.model,
+      new ImageDataset(test.images, test.labels, normalization),
+      { loss: crossEntropy, metrics: { accuracy }, batchSize },
+    );
+    const result = {
+      scheme: options.scheme,
+      device: device.name,
+      modelFile: options.out,
+      ...report,
+      comparison,
+    };
+    if (!options.quiet) {
+      const stream = options.json === standardOutput ? process.stderr : process.stdout;
+      printComparison(stream, device, report, comparison);
+      stream.write(`saved ${options.out}\n`);
+    }
+    if (options.json !== undefined) await writeJson(options.json, result);
+  } finally {
+    for (const device of opened) device.close();
+  }
+}
+
+async function checkOptions(path: string, options: QuantizeCommandOptions): Promise<void> {
+  if (resolve(path) === resolve(options.out))
+    throw new UsageError(`--out ${options.out} would overwrite the model`);
+  if (options.groupSize !== undefined && options.scheme !== "int4-weight-only") {
+    throw new UsageError("--group-size belongs to --scheme int4-weight-only");
+  }
+  if (options.weightBits !== undefined && options.scheme === "int4-weight-only") {
+    throw new UsageError("--weight-bits belongs to the int8 schemes");
+  }
+  await requireJsonTarget(options.json, options.out);
+  await requireWritableFile(options.out);
+}
+
+/** @throws UsageError for a name that is none of the layers. */
+function requireLayers(skip: readonly string[], model: Module, scheme: Scheme): void {
+  const layers = [...model.namedModules()].flatMap(([name, module]) =>
+    isQuantizable(module, scheme) ? [name] : [],
+  );
+  const unknown = skip.find((name) => !layers.includes(name));
+  if (unknown !== undefined) {
+    throw new UsageError(`--skip ${unknown}: the layers are ${layers.join(", ")}`);
+  }
+}
+
+function schemeOf(
+  { scheme, weightBits, groupSize, observer, batches }: QuantizeCommandOptions,
+  data: DataLoader,
+): Scheme {
+  const bits = { weightBits: weightBits === "7" ? (7 as const) : (8 as const) };
+  switch (scheme) {
+    case "int8-dynamic":
+      return int8Dynamic(bits);
+    case "int8-static":
+      return int8Static({ data, batches, observer }, bits);
+    case "int8-weight-only":
+      return int8WeightOnly(bits);
+    case "int4-weight-only":
+      return int4WeightOnly({ groupSize });
+  }
+}
+
+function printComparison(
+  stream: NodeJS.WritableStream,
+  device: Device,
+  report: QuantizeReport,
+  { float, quantized, samples, batchSize: batch, layers }: Comparison,
+): void {
+  const models = new Table({ head: ["", "float32", "quantized", ""], style: { head: [], border: [] } });
+  const row = (name: string, figure: (model: ModelFigures) => number, format: (value: number) => string) => {
+    const [before, after] = [figure(float), figure(quantized)];
+    models.push([name, format(before), format(after), `${((100 * after) / before).toFixed(1)} %`]);
+  };
+  const kibibytes = (value: number) => `${(value / 1024).toFixed(1)} KiB`;
+  const milliseconds = (value: number) => `${value.toFixed(2)} ms`;
+  const points = 100 * (quantized.metrics.accuracy - float.metrics.accuracy);
+  models.push([
+    `accuracy, ${samples} images`,
+    ...[float, quantized].map(({ metrics }) => `${(100 * metrics.accuracy).toFixed(2)} %`),
+    `${points < 0 ? "" : "+"}${points.toFixed(2)} points`,
+  ]);
+  models.push(["loss", float.loss.toFixed(4), quantized.loss.toFixed(4), ""]);
+  row("size", ({ bytes }) => bytes, kibibytes);
+  row("one image", ({ latency }) => latency.sample, milliseconds);
+  row(`${batch} images`, ({ latency }) => latency.batch, milliseconds);
+  row("peak memory", ({ peakBytes }) => peakBytes ?? Number.NaN, kibibytes);
+  stream.write(`${models}\n${device.info.description}\n`);
+
+  const noise = new Map(layers.map(({ name, snr }) => [name, snr]));
+  const table = new Table({ head: ["layer", "type", "signal to noise"], style: { head: [], border: [] } });
+  for (const { name, type, quantized: isQuantized, snr } of report.layers) {
+    const shown = isQuantized
+      ? `${(noise.get(name) ?? Number.NaN).toFixed(1)} dB`
+      : `left out: ${(snr ?? Number.NaN).toFixed(1)} dB`;
+    table.push([name, type, shown]);
+  }
+  stream.write(`${table}\n`);
+  if (report.folded.length > 0) stream.write(`batch norms folded: ${report.folded.join(", ")}\n`);
+}
