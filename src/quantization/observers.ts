@@ -71,7 +71,7 @@ const levels = 255;
 
 /**
  * The range with the least expected squared error: rounding errors of step²/12 inside, and what is cut off outside (as
- * torch.ao's HistogramObserver, with a search of our own). Values are counted in 2,048 bins whose range doubles as needed.
+ * torch.ao's HistogramObserver, with a search of our own). Values are counted in 2,048 bins whose range grows as needed.
  */
 class HistogramObserver implements Observer {
   readonly #counts = new Float64Array(bins);
@@ -84,30 +84,26 @@ class HistogramObserver implements Observer {
     this.#cover(Math.min(min, 0), Math.max(max, 0));
     if (this.#width === 0) return;
     const scale = 1 / this.#width;
-    for (let i = 0; i < values.length; i++) {
-      const bin = Math.floor((values[i] - this.#low) * scale);
-      this.#counts[Math.max(0, Math.min(bins - 1, bin))]++;
-    }
+    for (let i = 0; i < values.length; i++) this.#count((values[i] - this.#low) * scale, 1);
   }
 
-  /** Makes the bins reach from min to max: joins pairs of bins until they do. */
+  /** Makes the bins reach from min to max; what was counted goes to the bins where the middles of the old ones lie. */
   #cover(min: number, max: number): void {
-    if (this.#width === 0) {
-      this.#low = min;
-      this.#width = (max - min) / bins;
-      return;
-    }
-    while (min < this.#low || max > this.#low + bins * this.#width) {
-      const downwards = min < this.#low;
-      const joined = Float64Array.from(
-        { length: bins / 2 },
-        (_, i) => this.#counts[2 * i] + this.#counts[2 * i + 1],
-      );
-      this.#counts.fill(0);
-      this.#counts.set(joined, downwards ? bins / 2 : 0);
-      if (downwards) this.#low -= bins * this.#width;
-      this.#width *= 2;
-    }
+    const low = Math.min(this.#low, min);
+    const high = Math.max(this.#low + bins * this.#width, max);
+    const width = (high - low) / bins;
+    if (width === this.#width || !(width > 0)) return;
+    const old = this.#counts.slice();
+    this.#counts.fill(0);
+    old.forEach((count, i) => {
+      if (count > 0) this.#count((this.#low + (i + 0.5) * this.#width - low) / width, count);
+    });
+    this.#low = low;
+    this.#width = width;
+  }
+
+  #count(position: number, count: number): void {
+    this.#counts[Math.max(0, Math.min(bins - 1, Math.floor(position)))] += count;
   }
 
   range(): Range | undefined {

@@ -1,0 +1,255 @@
+/** Quantized models in safetensors files: the same bits again, never float32 on the way, and nothing believed. */
+import { describe, expect, it } from "vitest";
+import { readExact } from "../../src/compiler/realize.js";
+import { DataLoader } from "../../src/data/index.js";
+import type { Device } from "../../src/device/device.js";
+import { openWasm } from "../../src/device/wasm/wasm.js";
+import { type HostTensor, readSafetensors, writeSafetensors } from "../../src/formats/index.js";
+import { Linear, type Module, Sequential } from "../../src/nn/index.js";
+import { tensor } from "../../src/ops/index.js";
+import "../../src/ops/methods.js";
+import {
+  int4WeightOnly,
+  int8Dynamic,
+  int8Static,
+  int8WeightOnly,
+  isQuantizedFile,
+  loadQuantized,
+  openMeta,
+  quantize,
+  quantizedState,
+  type Scheme,
+} from "../../src/quantization/index.js";
+import { FormatError } from "../../src/tensor/errors.js";
+import { noGrad, type Tensor } from "../../src/tensor/tensor.js";
+import { quadrants, smallCnn } from "./problem.js";
+
+const device: Device = await openWasm();
+
+const schemes: readonly [string, () => Scheme][] = [
+  ["int8-dynamic", () => int8Dynamic()],
+  [
+    "int8-static of 7 bits",
+    () => int8Static({ data: new DataLoader(quadrants(64), { device, batchSize: 32 }) }, { weightBits: 7 }),
+  ],
+  ["int8-weight-only", () => int8WeightOnly()],
+  ["int4-weight-only", () => int4WeightOnly({ groupSize: 32 })],
+];
+
+async function fileOf(model: Module): Promise<Uint8Array> {
+  const { tensors, metadata } = await quantizedState(model);
+  return writeSafetensors(tensors, { ...metadata, format: "pt" });
+}
+
+const images = (on: Device): Tensor =>
+  tensor(
+    Float32Array.from({ length: 5 * 64 }, (_, i) => Math.sin(i * 1.3)),
+    { device: on, shape: [5, 1, 8, 8] },
+  );
+
+const outputOf = async (model: Module, on: Device) =>
+  readExact(noGrad(() => model.eval().forward(images(on))));
+
+describe("a quantized model in a file", () => {
+  for (const [name, scheme] of schemes) {
+    it(`${name}: read back, it gives the same bits`, async () => {
+      const model = smallCnn(device);
+      await quantize(model, scheme());
+      const bytes = await fileOf(model);
+      const file = readSafetensors(bytes);
+      expect(isQuantizedFile(file.metadata)).toBe(true);
+      const on = await openWasm();
+      const loaded = await loadQuantized(smallCnn(openMeta()), file, on);
+      expect(await outputOf(loaded, on)).toEqual(await outputOf(model, device));
+      expect(await fileOf(loaded)).toEqual(bytes);
+      on.close();
+    });
+  }
+
+  it("holds whole numbers in PyTorch's order", async () => {
+    const model = new Sequential(new Linear(4, 2, { device }));
+    const weight = Float32Array.of(1.27, -0.5, 0, 0.01, 0.2, 0.4, -6.35, 0.05);
+    await model.loadStateDict(
+      new Map<string, HostTensor>([
+        ["0.weight", { dtype: "float32", shape: [2, 4], data: weight }],
+        ["0.bias", { dtype: "float32", shape: [2], data: Float32Array.of(1, 2) }],
+      ]),
+    );
+    await quantize(model, int8Dynamic());
+    const { tensors } = readSafetensors(await fileOf(model));
+    expect([...tensors.keys()].sort()).toEqual(["0.bias", "0.scale", "0.weight"]);
+    expect(tensors.get("0.weight")).toEqual({
+      dtype: "int8",
+      shape: [2, 4],
+      data: Int8Array.of(127, -50, 0, 1, 4, 8, -127, 1),
+    });
+    expect([...tensors.get("0.scale")!.data].map((scale) => scale.toFixed(4))).toEqual(["0.0100", "0.0500"]);
+  });
+
+  it("comes back without float32 weights on the device", async () => {
+    const wide = () => new Sequential(new Linear(1024, 1024, { device }), new Linear(1024, 1024, { device }));
+    const model = wide();
+    await quantize(model, int8Dynamic());
+    const file = readSafetensors(await fileOf(model));
+    const on = await openWasm();
+    const meta = openMeta();
+    const build = () =>
+      new Sequential(new Linear(1024, 1024, { device: meta }), new Linear(1024, 1024, { device: meta }));
+    const loaded = await loadQuantized(build(), file, on);
+    const own = 2 * (1024 * 1024 + 8 * 1024);
+    expect(on.memory().liveBytes).toBe(own);
+    // One layer's weights twice, while they are arranged; float32 would be 8 MiB.
+    expect(on.memory().peakBytes).toBeLessThan(own + 1.2 * 1024 * 1024);
+    loaded.dispose();
+    expect(on.memory().liveBytes).toBe(0);
+    on.close();
+  });
+
+  it("moves to another device and keeps its bits", async () => {
+    const model = smallCnn(device);
+    await quantize(model, int8Dynamic());
+    const before = await outputOf(model, device);
+    const on = await openWasm();
+    await model.to(on);
+    expect(await outputOf(model, on)).toEqual(before);
+    on.close();
+  });
+});
+
+describe("a damaged file is refused, and the model stays as it was:", () => {
+  type Change = (tensors: Map<string, HostTensor>, record: Record<string, unknown>) => void;
+  const layer = (record: Record<string, unknown>, name: string) =>
+    (record.layers as Record<string, Record<string, unknown>>)[name];
+  const changes: readonly [string, Change, RegExp][] = [
+    ["a missing tensor", (tensors) => tensors.delete("8.scale"), /no tensor 8\.scale/],
+    ["a missing float tensor", (tensors) => tensors.delete("8.bias"), /no tensor 8\.bias/],
+    [
+      "a tensor too many",
+      (tensors) => tensors.set("12.weight", { dtype: "float32", shape: [1], data: new Float32Array(1) }),
+      /the model has no tensor 12\.weight/,
+    ],
+    [
+      "a weight of another shape",
+      (tensors) => tensors.set("8.weight", { dtype: "int8", shape: [2], data: new Int8Array(2) }),
+      /8\.weight is int8 \[2\], not int8 \[32, 192\]/,
+    ],
+    [
+      "a weight of another dtype",
+      (tensors) =>
+        tensors.set("10.weight", { dtype: "float32", shape: [4, 32], data: new Float32Array(128) }),
+      /10\.weight is float32/,
+    ],
+    [
+      "a weight beyond 7 bits",
+      (tensors) => {
+        tensors.get("0.weight")!.data[3] = 64;
+      },
+      /a weight of 64, more than 7 bits/,
+    ],
+    [
+      "a scale that is not a number",
+      (tensors) => {
+        tensors.get("0.scale")!.data[0] = Number.NaN;
+      },
+      /a scale of NaN/,
+    ],
+    [
+      "a negative scale",
+      (tensors) => {
+        tensors.get("0.scale")!.data[0] = -1;
+      },
+      /a scale of -1/,
+    ],
+    ["another version", (_, record) => Object.assign(record, { version: 2 }), /version 2 is unknown/],
+    ["no layers", (_, record) => Object.assign(record, { layers: 3 }), /no layers/],
+    [
+      "folded norms that are none",
+      (_, record) => Object.assign(record, { folded: ["2"] }),
+      /no batch norm 2/,
+    ],
+    [
+      "folded norms that are no names",
+      (_, record) => Object.assign(record, { folded: [{}] }),
+      /no list of names/,
+    ],
+    [
+      "a layer that is none",
+      (_, record) => Object.assign(record.layers as object, { 3: layer(record, "8") }),
+      /no linear layer or convolution 3/,
+    ],
+    ["strange bits", (_, record) => Object.assign(layer(record, "8"), { bits: 5 }), /weights of 5 bits/],
+    [
+      "a bias that is no boolean",
+      (_, record) => Object.assign(layer(record, "8"), { bias: 1 }),
+      /neither true nor false/,
+    ],
+    [
+      "4 bits with a group size that does not fit",
+      (_, record) =>
+        Object.assign(layer(record, "8"), { bits: 4, groupSize: 128, input: { kind: "dynamic" } }),
+      /groups of 128 do not fit/,
+    ],
+    [
+      "4 bits without a group size",
+      (_, record) => Object.assign(layer(record, "8"), { bits: 4, input: { kind: "dynamic" } }),
+      /the group size is a multiple of 32/,
+    ],
+    ["no input", (_, record) => Object.assign(layer(record, "8"), { input: null }), /not described/],
+    [
+      "an unknown input",
+      (_, record) => Object.assign(layer(record, "8"), { input: { kind: "magic" } }),
+      /kind "magic"/,
+    ],
+    [
+      "a scale of 0",
+      (_, record) => Object.assign(layer(record, "8"), { input: { kind: "static", scale: 0, zeroPoint: 0 } }),
+      /a float32 above 0, not 0/,
+    ],
+    [
+      "a zero point outside int8",
+      (_, record) =>
+        Object.assign(layer(record, "8"), { input: { kind: "static", scale: 1, zeroPoint: 300 } }),
+      /from -128 to 127, not 300/,
+    ],
+    [
+      "a convolution of float inputs",
+      (_, record) => Object.assign(layer(record, "0"), { input: { kind: "float" } }),
+      /convolutions take int8 inputs/,
+    ],
+  ];
+  for (const [name, change, message] of changes) {
+    it(name, async () => {
+      const model = smallCnn(device);
+      await quantize(model, schemes[1][1]());
+      const { tensors, metadata } = readSafetensors(await fileOf(model));
+      const record = JSON.parse(metadata.quantization);
+      change(tensors, record);
+      const target = smallCnn(device);
+      const modules = [...target.modules];
+      const before = await outputOf(target, device);
+      const attempt = loadQuantized(
+        target,
+        { tensors, metadata: { quantization: JSON.stringify(record) } },
+        device,
+      );
+      await expect(attempt).rejects.toThrow(FormatError);
+      await expect(attempt).rejects.toThrow(message);
+      expect(target.modules).toEqual(modules);
+      expect(await outputOf(target, device)).toEqual(before);
+    });
+  }
+
+  it("metadata that are no JSON, or none", async () => {
+    const tensors = new Map<string, HostTensor>();
+    const target = smallCnn(device);
+    await expect(loadQuantized(target, { tensors, metadata: { quantization: "{" } }, device)).rejects.toThrow(
+      /not JSON/,
+    );
+    await expect(
+      loadQuantized(target, { tensors, metadata: { quantization: "[]" } }, device),
+    ).rejects.toThrow(/no object/);
+    await expect(loadQuantized(target, { tensors, metadata: {} }, device)).rejects.toThrow(
+      /does not hold a quantized model/,
+    );
+  });
+});
