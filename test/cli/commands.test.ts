@@ -76,6 +76,35 @@ describe("train", () => {
     });
   });
 
+  test.each([
+    ["int8-dynamic"],
+    ["int8-static", "--weight-bits", "7", "--observer", "min-max", "--batches", "2"],
+    ["int8-weight-only", "--skip", "layers.0"],
+    ["int4-weight-only", "--min-snr", "1", "--skip", "layers.0"],
+  ])("quantize %s, then eval", async (scheme, ...more) => {
+    const source = "quantize/mlp.safetensors";
+    const made = await run([...train, "--epochs", "2", "--quiet", "--out", source], directory);
+    expect(made.code).toBe(0);
+    const out = `quantize/${scheme}.safetensors`;
+    const args = ["--data", "data", "--out", out, "--json", "quantize.json", ...more];
+    const { code, stdout } = await run(["quantize", source, "--scheme", scheme, ...args], directory);
+    expect(code).toBe(0);
+    expect(stdout).toContain("accuracy, 96 images");
+    const report = JSON.parse(await readFile(join(directory, "quantize.json"), "utf8"));
+    expect(report).toMatchObject({ scheme, modelFile: out, comparison: { samples: 96 } });
+    const { float, quantized } = report.comparison;
+    expect(quantized.bytes).toBeLessThan(float.bytes);
+    expect(quantized.metrics.accuracy).toBeGreaterThan(float.metrics.accuracy - 0.1);
+    const tested = await run(["eval", out, "--data", "data", "--json", "-"], directory);
+    expect(tested.code).toBe(0);
+    const evaluated = JSON.parse(tested.stdout);
+    expect(evaluated).toMatchObject({
+      quantized: true,
+      testAccuracy: quantized.metrics.accuracy,
+      bytes: quantized.bytes,
+    });
+  });
+
   test("on the reference device too", async () => {
     const args = [...train, "--epochs", "1", "--device", "reference", "--out", "reference.safetensors"];
     const { code, stdout } = await run([...args, "--json", "-"], directory);

@@ -59,6 +59,20 @@ beforeAll(async () => {
     path("std.safetensors"),
     writeSafetensors(tensors, { ...metadata, normalization: '{"mean":0,"std":0}' }),
   );
+  const made = await run(
+    ["quantize", model, "--scheme", "int8-dynamic", "--data", "data", "--quiet", "--out", "int8.safetensors"],
+    directory,
+  );
+  expect(made).toMatchObject({ code: 0, stderr: "" });
+  const quantized = readSafetensors(await readFile(path("int8.safetensors")));
+  const without = new Map(quantized.tensors);
+  without.delete("layers.0.scale");
+  await writeFile(path("scale.safetensors"), writeSafetensors(without, quantized.metadata));
+  const quantization = quantized.metadata.quantization.replace('"bits":8', '"bits":9');
+  await writeFile(
+    path("bits.safetensors"),
+    writeSafetensors(quantized.tensors, { ...quantized.metadata, quantization }),
+  );
   await writeFile(path("file"), "in the way");
   const [checkpoint] = await readdir(path("run"));
   await mkdir(path("damaged"));
@@ -93,6 +107,7 @@ async function expectOneLine(args: readonly string[], code: number, message: Reg
 }
 
 const train = ["train", "--model", "mlp", "--epochs", "1", "--out", model];
+const quantize = ["quantize", model, "--scheme", "int8-static", "--out", "q.safetensors"];
 const trainOn = (data: string) => [...train, "--data", data];
 
 describe("usage errors: exit code 2", () => {
@@ -117,6 +132,42 @@ describe("usage errors: exit code 2", () => {
       /would overwrite the model file/,
     ],
     ["JSON over the model to test", ["eval", model, "--json", model], /would overwrite the model file/],
+    [
+      "a scheme missing",
+      ["quantize", model, "--out", "q.safetensors"],
+      /option '--scheme <name>' not specified/,
+    ],
+    ["an unknown scheme", [...quantize, "--scheme", "int3"], /'int3' is invalid.*int8-dynamic/],
+    [
+      "a quantized model over its own",
+      ["quantize", model, "--scheme", "int8-dynamic", "--out", model],
+      /would overwrite the model/,
+    ],
+    ["groups without int4", [...quantize, "--group-size", "32"], /--group-size belongs to/],
+    [
+      "bits with int4",
+      [...quantize, "--scheme", "int4-weight-only", "--weight-bits", "7"],
+      /--weight-bits belongs to/,
+    ],
+    [
+      "a layer to skip that is none",
+      [...quantize, "--data", "data", "--skip", "fc"],
+      /--skip fc: the layers are layers\.0/,
+    ],
+    [
+      "a model that is quantized already",
+      [
+        "quantize",
+        "int8.safetensors",
+        "--scheme",
+        "int8-dynamic",
+        "--data",
+        "data",
+        "--out",
+        "q.safetensors",
+      ],
+      /is quantized already/,
+    ],
   ])("%s", (_, args, message) => expectOneLine(args, 2, message));
 });
 
@@ -142,6 +193,18 @@ describe("files that cannot be used: exit code 1", () => {
       /cnn\.safetensors: .*(missing|does not fit|shape)/,
     ],
     ["a normalisation by 0", ["eval", "std.safetensors"], /how its inputs are normalised/],
+    [
+      "groups that do not fit",
+      [...quantize, "--data", "data", "--scheme", "int4-weight-only", "--group-size", "48"],
+      /multiple of 32, got 48/,
+    ],
+    [
+      "layers that do not fit groups",
+      [...quantize, "--data", "data", "--scheme", "int4-weight-only", "--group-size", "64"],
+      /rows of 784, no multiple of groups of 64/,
+    ],
+    ["a damaged quantization", ["eval", "bits.safetensors"], /bits\.safetensors: .*weights of 9 bits/],
+    ["a quantized layer that is missing", ["eval", "scale.safetensors"], /no tensor layers\.0\.scale/],
     ["a model that is a directory", ["eval", "data"], /cannot read data: it is a directory/],
     ["an output that is a directory", ["train", "--out", "data"], /cannot write data: it is a directory/],
     ["a directory that is a file", ["train", "--out", "file/x/y"], /not a directory/],

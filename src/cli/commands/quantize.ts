@@ -109,7 +109,9 @@ async function runQuantize(path: string, options: QuantizeCommandOptions): Promi
     const few = subset(images, 0, Math.min(images.length, options.batches * batchSize));
     const data = new DataLoader(few, { device, batchSize });
     const scheme = schemeOf(options, data);
+    const say = (what: string) => options.quiet || process.stderr.write(`${what}\n`);
     requireLayers(options.skip, model, scheme);
+    if (scheme.kind === "int8-static") say(`calibrating on ${few.length.toLocaleString("en")} images`);
     const report = await quantize(model, scheme, {
       data,
       minSnr: options.minSnr,
@@ -118,6 +120,7 @@ async function runQuantize(path: string, options: QuantizeCommandOptions): Promi
     await saveModelFile(options.out, name, model, normalization);
     // As it will be used: from the file, without float32 weights.
     const quantized = await loadModelFile(options.out, await open());
+    say(`comparing on ${test.images.shape[0].toLocaleString("en")} images`);
     const comparison = await compareModels(
       float.model,
       quantized.model,
