@@ -22,7 +22,7 @@ import {
 } from "../../src/quantization/index.js";
 import { FormatError } from "../../src/tensor/errors.js";
 import { noGrad, type Tensor } from "../../src/tensor/tensor.js";
-import { quadrants, smallCnn } from "./problem.js";
+import { exampleImages, quadrants, smallCnn } from "./problem.js";
 
 const device: Device = await openWasm();
 
@@ -41,11 +41,7 @@ async function fileOf(model: Module): Promise<Uint8Array> {
   return writeSafetensors(tensors, { ...metadata, format: "pt" });
 }
 
-const images = (on: Device): Tensor =>
-  tensor(
-    Float32Array.from({ length: 5 * 64 }, (_, i) => Math.sin(i * 1.3)),
-    { device: on, shape: [5, 1, 8, 8] },
-  );
+const images = (on: Device): Tensor => tensor(exampleImages.data, { device: on, shape: exampleImages.shape });
 
 const outputOf = async (model: Module, on: Device) =>
   readExact(noGrad(() => model.eval().forward(images(on))));

@@ -36,6 +36,12 @@ export function quadrants(count: number, seed = 1): Dataset {
   );
 }
 
+/** Five images without noise of a generator. */
+export const exampleImages = {
+  shape: [5, 1, imageSize, imageSize],
+  data: Float32Array.from({ length: 5 * imageSize ** 2 }, (_, i) => Math.sin(i * 1.3)),
+} as const;
+
 /** Convolutions, batch norms, pooling and linear layers in a row. */
 export function smallCnn(device: Device): Sequential {
   manualSeed(3);

@@ -25,17 +25,8 @@ import { ShapeError } from "../../src/tensor/errors.js";
 import { noGrad, type Tensor } from "../../src/tensor/tensor.js";
 import { accuracy, evaluate, fit } from "../../src/train/index.js";
 import { devices } from "../devices.js";
+import { noiseOf } from "./noise.js";
 import { quadrants, Residual, smallCnn } from "./problem.js";
-
-/** Signal to noise in decibels. */
-function noiseOf(got: ArrayLike<number>, want: ArrayLike<number>): number {
-  let [signal, noise] = [0, 0];
-  for (let i = 0; i < want.length; i++) {
-    signal += want[i] ** 2;
-    noise += (got[i] - want[i]) ** 2;
-  }
-  return 10 * Math.log10(signal / noise);
-}
 
 // The reference would take minutes for the trainings.
 for (const { label, device } of devices.filter(({ label }) => label !== "reference")) {

@@ -5,12 +5,14 @@ import { followCurve } from "./curves.js";
 import { deviceOf } from "./devices.js";
 import { lifecycle } from "./lifecycle.js";
 import { type LossyOptions, losses } from "./losses.js";
+import { runQuantized } from "./quantized.js";
 import { trainMlp } from "./train.js";
 import type { Trainings } from "./worker.js";
 
 const face = {
   runCases,
   followCurve,
+  runQuantized,
   losses,
   lifecycle,
   trainOnPage: async (name: DeviceName) => trainMlp(await openDevice(name)),

