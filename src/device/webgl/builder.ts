@@ -38,10 +38,10 @@ export class PassBuilder {
     return { width: columns, height: Math.ceil(texels / columns) };
   }
 
-  /** A grid of float32 texels between passes of this Program. */
-  gridScratch(grid: Extent): TextureId {
+  /** A grid of texels between passes of this Program. */
+  gridScratch(grid: Extent, dtype: DType = "float32"): TextureId {
     const size = grid.width * grid.height * lanes;
-    return this.slots.length + this.scratches.push({ dtype: "float32", size, grid }) - 1;
+    return this.slots.length + this.scratches.push({ dtype, size, grid }) - 1;
   }
 
   /** A texture for `size` elements between passes of this Program. */

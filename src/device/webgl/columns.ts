@@ -5,7 +5,7 @@
 import { sizeOf } from "../../tensor/shape.js";
 import type { ConvGeometry, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
-import type { ShaderBuilder } from "./shader.js";
+import { type ShaderBuilder, vectorOf } from "./shader.js";
 import { lanes } from "./storage.js";
 
 export interface Patches {
@@ -20,6 +20,8 @@ export interface Patches {
    * is an output, and pixel (h, w) of the input sees those of its elements to which it contributed.
    */
   readonly direction: "forward" | "backward";
+  /** What lies around the image, where that is not zeros. */
+  readonly outside?: number;
 }
 
 /** Length of a row: whole texels, the rest zeros. */
@@ -28,7 +30,7 @@ export function patchLength({ image, kernel, geometry }: Patches): number {
   return Math.ceil((kernel[0] * kernel[1] * channels) / lanes) * lanes;
 }
 
-/** float32 [groups, N · height · width, patchLength] in a scratch texture. */
+/** [groups, N · height · width, patchLength] of the image's dtype, in a scratch texture. */
 export function preparePatches(patches: Patches, builder: PassBuilder): Operand {
   const { image, pixels, kernel, geometry } = patches;
   const [batch, allChannels] = image.view.shape;
@@ -36,7 +38,8 @@ export function preparePatches(patches: Patches, builder: PassBuilder): Operand 
   const length = patchLength(patches);
   const count = batch * pixels[0] * pixels[1];
   const shape = [geometry.groups, count, length];
-  const slot = builder.scratch("float32", sizeOf(shape));
+  const { dtype } = image;
+  const slot = builder.scratch(dtype, sizeOf(shape));
   const shader = builder.shader();
   const int = (value: number) => shader.int(value);
   // One texel holds four channels under one tap where channels come in fours.
@@ -78,21 +81,24 @@ export function preparePatches(patches: Patches, builder: PassBuilder): Operand 
     `int plane = ${int(offset)} + n * ${strideN} + group * ${int(channels)} * ${strideC};`,
     `${type} at = plane + c * ${strideC} + h * ${strideH} + w * ${strideW};`,
   );
-  const sampler = shader.texture(image.slot, "float32");
+  const sampler = shader.texture(image.slot, dtype);
+  const kind = dtype === "float32" ? "float" : "int";
+  const vector = vectorOf(dtype);
+  const outside = patches.outside ? `${vector}(${int(patches.outside)})` : `${vector}(0)`;
   const aligned =
     strides[1] === 1 && offset % lanes === 0 && [0, 2, 3].every((d) => strides[d] % lanes === 0);
   if (together) {
     const fetched = aligned
-      ? `floatTexel(${sampler}, at >> 2)`
-      : `floatsAt(${sampler}, at + ${strideC} * ivec4(0, 1, 2, 3))`;
-    shader.add("vec4 value = vec4(0.0);", `if (seen) value = ${fetched};`);
+      ? `${kind}Texel(${sampler}, at >> 2)`
+      : `${kind}sAt(${sampler}, at + ${strideC} * ivec4(0, 1, 2, 3))`;
+    shader.add(`${vector} value = ${outside};`, `if (seen) value = ${fetched};`);
   } else {
-    shader.add(`vec4 value = select(seen, floatsAt(${sampler}, at), vec4(0.0));`);
+    shader.add(`${vector} value = select(seen, ${kind}sAt(${sampler}, at), ${outside});`);
   }
-  shader.store(slot, "float32", "value");
+  shader.store(slot, dtype, "value");
   const texels = Math.ceil(sizeOf(shape) / lanes);
   builder.add(shader.build({ name: "conv patches", texels, flops: sizeOf(shape) }));
-  return { slot, dtype: "float32", view: { shape, strides: [count * length, length, 1], offset: 0 } };
+  return { slot, dtype, view: { shape, strides: [count * length, length, 1], offset: 0 } };
 }
 
 /** Declares h and w, where in the image pixel (py, px) looks under tap (kh, kw); returns what else has to hold. */

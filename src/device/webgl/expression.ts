@@ -5,11 +5,13 @@ import expChunk from "../../../glsl/exp.glsl";
 import extremesChunk from "../../../glsl/extremes.glsl";
 import integerChunk from "../../../glsl/integer.glsl";
 import logChunk from "../../../glsl/log.glsl";
+import materializedChunk from "../../../glsl/materialized.glsl";
 import moduloChunk from "../../../glsl/modulo.glsl";
 import multiplyHighChunk from "../../../glsl/multiply_high.glsl";
 import powerChunk from "../../../glsl/power.glsl";
 import reluChunk from "../../../glsl/relu.glsl";
 import roundChunk from "../../../glsl/round.glsl";
+import roundedQuotientChunk from "../../../glsl/rounded_quotient.glsl";
 import sigmoidChunk from "../../../glsl/sigmoid.glsl";
 import sineChunk from "../../../glsl/sine.glsl";
 import tanhChunk from "../../../glsl/tanh.glsl";
@@ -60,6 +62,7 @@ const floatRules: Readonly<Record<string, Rule>> = {
   div: { code: "$a / $b" },
   pow: { code: "power($a, $b)", chunks: [expChunk, logChunk, powerChunk] },
   mod: { code: "modulo($a, $b)", chunks: [moduloChunk] },
+  roundedDiv: { code: "roundedQuotient($a, $b)", chunks: [roundedQuotientChunk] },
   max: { code: "maximum($a, $b)", chunks: [extremesChunk] },
   min: { code: "minimum($a, $b)", chunks: [extremesChunk] },
 };
@@ -155,6 +158,9 @@ function codeOf(
       return castOf(shader, args[0], argType!, dtype);
     case "where":
       return `select(notEqual(${args[0]}, ivec4(0)), ${args[1]}, ${args[2]})`;
+    case "roundedMul":
+      shader.include(materializedChunk);
+      return `materialized(${args.join(" * ")}, ${allBits(shader)})`;
     default: {
       if (op in comparisons) return `ivec4(${comparisons[op]}(${args.join(", ")}))`;
       const rule = (argType === "float32" ? floatRules : intRules)[op];
@@ -163,6 +169,11 @@ function codeOf(
       return rule.code.replaceAll("$a", args[0]).replaceAll("$b", args[1]);
     }
   }
+}
+
+/** All bits set, for `materialized`. */
+export function allBits(shader: ShaderBuilder): string {
+  return shader.shared("all bits", -1);
 }
 
 function constantOf(shader: ShaderBuilder, dtype: DType, value: number): string {

@@ -6,6 +6,8 @@ import { prepareGather, prepareScatterAdd } from "./indexing.js";
 import { prepareMap } from "./map.js";
 import { prepareMatmul } from "./matmul.js";
 import { preparePool, preparePoolGrad } from "./pool.js";
+import { prepareQconv } from "./qconv.js";
+import { prepareQmatmul } from "./qmatmul.js";
 import { prepareReduce } from "./reduce.js";
 import type { ShaderTarget } from "./shader.js";
 
@@ -36,6 +38,12 @@ function prepareCall(call: KernelCall, builder: PassBuilder): void {
     case "convGradInput":
     case "convGradWeight":
       prepareConv(call, builder);
+      break;
+    case "qmatmul":
+      prepareQmatmul(call, builder);
+      break;
+    case "qconv":
+      prepareQconv(call, builder);
       break;
     case "pool":
       preparePool(call, builder);

@@ -1,0 +1,18 @@
+// The float32 nearest to an int32, halves to even: how conversions round beyond 2^24 is open.
+vec4 nearestFloat(ivec4 x) {
+  uvec4 magnitude = uvec4(select(lessThan(x, ivec4(0)), -x, x));
+  // Bits beyond the 24 of a float; the conversion of what is left without the last eight is exact.
+  ivec4 exponent = (floatBitsToInt(vec4(magnitude >> 8)) >> 23) - 127;
+  ivec4 beyond = max(exponent - 15, ivec4(0));
+  uvec4 unit = uvec4(1u) << beyond;
+  magnitude += ((unit >> 1) - min(unit >> 1, uvec4(1u))) + ((magnitude >> beyond) & min(unit >> 1, uvec4(1u)));
+  vec4 y = vec4(magnitude >> beyond) * vec4(unit);
+  return select(lessThan(x, ivec4(0)), -y, y);
+}
+
+// Accumulators as int8: one product rounded to float32, then to the nearest whole number. NaN gives the zero point.
+ivec4 requantized(ivec4 sum, vec4 scale, int mask, int zeroPoint, int least) {
+  vec4 product = materialized(nearestFloat(sum) * scale, mask);
+  vec4 level = clamp(roundHalfEven(product) + float(zeroPoint), float(least), 127.0);
+  return ivec4(select(isNotNumber(product), vec4(zeroPoint), level));
+}
