@@ -17,7 +17,10 @@ const defaultRoundings = 8;
  * as for terms of random sign and size, and the errors of K roundings likewise add up to √K of one. Hence
  * |Δ| ≤ c·u·K·scale, where c also covers the constants of that estimate.
  */
-export function tolerance(expected: ArrayLike<number>, entry: Case): number {
+export function tolerance(
+  expected: ArrayLike<number>,
+  entry: Pick<Case, "reductionLength" | "scale" | "ulps">,
+): number {
   const { reductionLength = 1, scale = 1, ulps = defaultRoundings } = entry;
   let largest = scale;
   for (let i = 0; i < expected.length; i++) {

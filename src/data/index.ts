@@ -2,11 +2,11 @@
 import "../ops/methods.js";
 
 export type { HostTensor } from "../formats/host.js";
+export { type Cifar10, type Cifar10Split, loadCifar10, readCifar10 } from "./cifar10.js";
 export { type Dataset, subset, TensorDataset } from "./dataset.js";
+export { ImageDataset, type ImageDatasetOptions, imageNetNormalization } from "./images.js";
 export { DataLoader, type DataLoaderOptions, type LoaderState } from "./loader.js";
 export {
-  ImageDataset,
-  type ImageDatasetOptions,
   loadMnist,
   type Mnist,
   type MnistSplit,

@@ -1,10 +1,9 @@
-/** MNIST (LeCun, Cortes, Burges, 1998) from its IDX files, and images as normalised network inputs. */
-import { FileError, nodeFiles, readFile, reasonOf } from "../formats/file.js";
+/** MNIST (LeCun, Cortes, Burges, 1998) from its IDX files. */
+import { FileError, fetchBytes, namesIn, nodeFiles, readFile } from "../formats/file.js";
 import type { HostTensor } from "../formats/host.js";
 import { readIdx } from "../formats/idx.js";
-import { ArgumentError, FormatError, ShapeError, WattgradError } from "../tensor/errors.js";
+import { ArgumentError, FormatError, WattgradError } from "../tensor/errors.js";
 import { formatShape } from "../tensor/shape.js";
-import { type Dataset, gatherRows } from "./dataset.js";
 
 const op = "loadMnist";
 
@@ -49,7 +48,8 @@ export async function loadMnist(
     throw new ArgumentError(`unknown split "${split}"`, { op, hint: "train or test" });
   }
   const urls = typeof source === "string" ? await findPair(source, split) : source;
-  const load = typeof source === "string" ? (name: string) => readFile(name, op) : fetchBytes;
+  const read = typeof source === "string" ? readFile : fetchBytes;
+  const load = (name: string) => read(name, op);
   const [imagesName, labelsName] = [String(urls.images), String(urls.labels)];
   const images = await parse(imagesName, 3, load);
   const labels = await parse(labelsName, 1, load);
@@ -76,13 +76,8 @@ export async function loadMnist(
 
 /** The first stem with both files. */
 async function findPair(directory: string, split: MnistSplit): Promise<MnistUrls> {
-  const { fs, path } = nodeFiles(op);
-  let names: Set<string>;
-  try {
-    names = new Set(await fs.promises.readdir(directory));
-  } catch (error) {
-    throw new FileError(`cannot read directory ${directory}: ${reasonOf(error)}`, { op, cause: error });
-  }
+  const { path } = nodeFiles(op);
+  const names = await namesIn(directory, op);
   const find = (name: string) => [name, `${name}.gz`].find((candidate) => names.has(candidate));
   for (const stem of stems[split]) {
     const images = find(`${stem}-images-idx3-ubyte`);
@@ -93,17 +88,6 @@ async function findPair(directory: string, split: MnistSplit): Promise<MnistUrls
   }
   const expected = stems[split].map((stem) => `${stem}-images-idx3-ubyte[.gz]`).join(" or ");
   throw new FileError(`no ${split} images and labels in ${directory}, ${expected} expected`, { op });
-}
-
-async function fetchBytes(url: string): Promise<Uint8Array> {
-  let response: Response;
-  try {
-    response = await fetch(url);
-  } catch (error) {
-    throw new FileError(`cannot fetch ${url}: ${reasonOf(error)}`, { op, cause: error });
-  }
-  if (!response.ok) throw new FileError(`cannot fetch ${url}: HTTP status ${response.status}`, { op });
-  return new Uint8Array(await response.arrayBuffer());
 }
 
 async function parse(
@@ -125,76 +109,5 @@ async function parse(
   return tensor;
 }
 
-export interface ImageDatasetOptions {
-  /** Subtracted after scaling to 0..1; one number or one per channel. Default 0. */
-  readonly mean?: number | readonly number[];
-  /** Divided by; one number or one per channel. Default 1. */
-  readonly std?: number | readonly number[];
-}
-
 /** Mean and standard deviation of the MNIST training images in 0..1, as PyTorch's examples use them. */
 export const mnistNormalization = { mean: 0.1307, std: 0.3081 } as const;
-
-/**
- * Images with labels: uint8 [N, C, H, W] and int32 [N] in memory, batches [float32 [B, C, H, W], int32 [B]] with
- * (x / 255 − mean) / std, computed when a batch is drawn.
- *
- * @throws ShapeError or ArgumentError if images, labels and options do not fit each other.
- * @example
- * const dataset = new ImageDataset(images, labels, mnistNormalization);
- */
-export class ImageDataset implements Dataset {
-  readonly length: number;
-  readonly #images: HostTensor;
-  readonly #labels: HostTensor;
-  /** The normalised value of every byte, per channel. */
-  readonly #tables: readonly Float32Array[];
-
-  constructor(images: HostTensor, labels: HostTensor, options: ImageDatasetOptions = {}) {
-    const details = { op: "ImageDataset" };
-    const [count, channels] = images.shape;
-    if (images.dtype !== "uint8" || images.shape.length !== 4) {
-      throw new ShapeError(
-        `images are uint8 [N, C, H, W], got ${images.dtype} ${formatShape(images.shape)}`,
-        details,
-      );
-    }
-    if (labels.dtype !== "int32" || labels.shape.length !== 1 || labels.shape[0] !== count) {
-      throw new ShapeError(
-        `labels are int32 [${count}], got ${labels.dtype} ${formatShape(labels.shape)}`,
-        details,
-      );
-    }
-    const means = perChannel("mean", options.mean ?? 0, channels);
-    const stds = perChannel("std", options.std ?? 1, channels);
-    if (stds.some((std) => std === 0)) throw new ArgumentError("std is 0", details);
-    this.length = count;
-    this.#images = images;
-    this.#labels = labels;
-    this.#tables = means.map((mean, c) =>
-      Float32Array.from({ length: 256 }, (_, x) => (x / 255 - mean) / stds[c]),
-    );
-  }
-
-  batch(indices: Int32Array): HostTensor[] {
-    const { shape, data } = gatherRows(this.#images, indices);
-    const [, channels, height, width] = shape;
-    const plane = height * width;
-    const values = new Float32Array(data.length);
-    for (let start = 0, c = 0; start < data.length; start += plane, c = (c + 1) % channels) {
-      const table = this.#tables[c];
-      for (let i = start; i < start + plane; i++) values[i] = table[data[i]];
-    }
-    return [{ dtype: "float32", shape, data: values }, gatherRows(this.#labels, indices)];
-  }
-}
-
-function perChannel(name: string, value: number | readonly number[], channels: number): readonly number[] {
-  const list = typeof value === "number" ? new Array<number>(channels).fill(value) : value;
-  if (list.length !== channels || !list.every(Number.isFinite)) {
-    throw new ArgumentError(`${name} is a number or one for each of ${channels} channels`, {
-      op: "ImageDataset",
-    });
-  }
-  return list;
-}

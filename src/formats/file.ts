@@ -1,4 +1,4 @@
-/** Files in Node, reached without an import so that browser bundles carry nothing of it. */
+/** Files in Node, reached without an import so that browser bundles carry nothing of it, and files behind URLs. */
 import { type ErrorDetails, WattgradError } from "../tensor/errors.js";
 
 /** A file or URL that cannot be read or written; the message is one line with the path and the reason. */
@@ -46,6 +46,28 @@ export async function readFile(path: string, op: string): Promise<Uint8Array> {
     return await fs.promises.readFile(path);
   } catch (error) {
     throw new FileError(`cannot read ${path}: ${reasonOf(error)}`, { op, cause: error });
+  }
+}
+
+/** Downloads a file. @throws FileError naming the URL and the reason. */
+export async function fetchBytes(url: string, op: string): Promise<Uint8Array> {
+  let response: Response;
+  try {
+    response = await fetch(url);
+  } catch (error) {
+    throw new FileError(`cannot fetch ${url}: ${reasonOf(error)}`, { op, cause: error });
+  }
+  if (!response.ok) throw new FileError(`cannot fetch ${url}: HTTP status ${response.status}`, { op });
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** The names in a directory. @throws FileError naming the path and the reason. */
+export async function namesIn(directory: string, op: string): Promise<Set<string>> {
+  const { fs } = nodeFiles(op);
+  try {
+    return new Set(await fs.promises.readdir(directory));
+  } catch (error) {
+    throw new FileError(`cannot read directory ${directory}: ${reasonOf(error)}`, { op, cause: error });
   }
 }
 

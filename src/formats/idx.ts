@@ -8,6 +8,7 @@
  */
 import { FormatError } from "../tensor/errors.js";
 import { formatShape } from "../tensor/shape.js";
+import { gunzip, isGzip, joinChunks } from "./gzip.js";
 import type { HostTensor } from "./host.js";
 
 const op = "readIdx";
@@ -31,9 +32,8 @@ export interface IdxOptions {
  * extents say, or damaged compression.
  */
 export async function readIdx(bytes: Uint8Array, options: IdxOptions = {}): Promise<HostTensor> {
-  const compressed = bytes[0] === 0x1f && bytes[1] === 0x8b;
   const maximum = options.maximum ?? defaultMaximum;
-  if (!compressed) return readPlain(bytes, maximum);
+  if (!isGzip(bytes)) return readPlain(bytes, maximum);
   return readPlain(await inflate(bytes, maximum), maximum);
 }
 
@@ -84,48 +84,24 @@ function readHeader(bytes: Uint8Array, maximum: number): IdxHeader | undefined {
 
 /** Unpacks until the header's own size is reached; a byte more ends it. */
 async function inflate(bytes: Uint8Array, maximum: number): Promise<Uint8Array> {
-  const stream = new Blob([bytes as Uint8Array<ArrayBuffer>])
-    .stream()
-    .pipeThrough(new DecompressionStream("gzip"));
-  const reader = stream.getReader();
   const chunks: Uint8Array[] = [];
   let length = 0;
   let header: IdxHeader | undefined;
-  try {
-    for (;;) {
-      const { done, value } = await reader.read().catch((error: unknown) => {
-        throw new FormatError("the gzip compression is damaged", { op, cause: error });
-      });
-      if (done) break;
-      chunks.push(value);
-      length += value.length;
-      if (header === undefined) {
-        header = readHeader(joinChunks(chunks, length), maximum);
-        if (header === undefined) continue;
-        if (header.size > bytes.length * deflateRatio) {
-          throw new FormatError(`${bytes.length} compressed bytes cannot hold ${formatShape(header.shape)}`, {
-            op,
-          });
-        }
-      }
-      if (length > header.headerBytes + header.size) {
-        throw new FormatError(`the file unpacks to more than ${formatShape(header.shape)}`, { op });
+  for await (const chunk of gunzip(bytes, op)) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (header === undefined) {
+      header = readHeader(joinChunks(chunks, length), maximum);
+      if (header === undefined) continue;
+      if (header.size > bytes.length * deflateRatio) {
+        throw new FormatError(`${bytes.length} compressed bytes cannot hold ${formatShape(header.shape)}`, {
+          op,
+        });
       }
     }
-  } catch (error) {
-    await reader.cancel().catch(() => {});
-    throw error;
+    if (length > header.headerBytes + header.size) {
+      throw new FormatError(`the file unpacks to more than ${formatShape(header.shape)}`, { op });
+    }
   }
   return joinChunks(chunks, length);
-}
-
-function joinChunks(chunks: readonly Uint8Array[], length: number): Uint8Array {
-  if (chunks.length === 1) return chunks[0];
-  const joined = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    joined.set(chunk, at);
-    at += chunk.length;
-  }
-  return joined;
 }

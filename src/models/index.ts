@@ -8,6 +8,9 @@ import { Mlp } from "./mlp/mlp.js";
 export { Cnn, CnnLarge, type CnnOptions } from "./cnn/cnn.js";
 export { CharGpt, type GptOptions } from "./gpt/gpt.js";
 export { Mlp, type MlpOptions } from "./mlp/mlp.js";
+export { BasicBlock, Bottleneck, type ResidualBlock } from "./resnet/blocks.js";
+export { CifarResNet, type CifarResNetOptions } from "./resnet/cifar.js";
+export { ResNet, type ResNetOptions, resnet18, resnet34, resnet50, resnet101 } from "./resnet/resnet.js";
 
 /** Classifiers of 28 × 28 grey images, by name. */
 export const imageClassifiers: Readonly<Record<string, (options: ParameterOptions) => Module>> = {

@@ -1,8 +1,8 @@
-/** Initial values of parameters, PyTorch's defaults. All draw from the seeded default generator. */
-
+/** Initial values of parameters, PyTorch's. All draw from the seeded default generator. */
+import { assign, flush } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
 import { mul, sub } from "../ops/elementwise.js";
-import { rand } from "../ops/random.js";
+import { rand, randn } from "../ops/random.js";
 import type { Shape } from "../tensor/shape.js";
 import { sizeOf } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -17,6 +17,11 @@ export function fanIn(shape: Shape): number {
   return sizeOf(shape.slice(1));
 }
 
+/** Outputs that one input of a weight [out, in, ...kernel] goes into. */
+export function fanOut(shape: Shape): number {
+  return shape[0] * sizeOf(shape.slice(2));
+}
+
 /**
  * He et al. 2015 with the slope √5 that torch.nn.Linear and Conv2d use: uniform within 1/√fanIn.
  * @param shape [out, in, ...kernel]
@@ -28,4 +33,32 @@ export function kaimingUniform(shape: Shape, device: Device): Tensor {
 /** Glorot and Bengio 2010: uniform within √(6 / (in + out)). @param shape [out, in] */
 export function xavierUniform(shape: Shape, device: Device): Tensor {
   return uniformInit(shape, Math.sqrt(6 / (shape[0] + shape[1])), device);
+}
+
+export interface KaimingOptions {
+  /** What keeps its variance: values on their way forward ("fanIn", default) or gradients back ("fanOut"). */
+  readonly mode?: "fanIn" | "fanOut";
+}
+
+/**
+ * He et al. 2015 for layers followed by ReLU: normal with the standard deviation √(2 / fan).
+ * @param shape [out, in, ...kernel]
+ */
+export function kaimingNormal(shape: Shape, device: Device, { mode = "fanIn" }: KaimingOptions = {}): Tensor {
+  const fan = mode === "fanIn" ? fanIn(shape) : fanOut(shape);
+  return mul(randn(shape, { device }), Math.sqrt(2 / Math.max(1, fan)));
+}
+
+/**
+ * Gives a layer's parameter another initial value of its shape, in place and at once.
+ *
+ * @example
+ * const { weight } = new Conv2d(3, 16, 3);
+ * initialize(weight, kaimingNormal(weight.shape, weight.device));
+ *
+ * @throws ShapeError or DTypeError if the value is not of the parameter's shape and dtype.
+ */
+export function initialize(parameter: Tensor, value: Tensor): void {
+  assign(parameter, value);
+  flush(parameter.device);
 }

@@ -1,7 +1,7 @@
 /** Module: the base of layers and networks. Parameters, buffers and sub-modules are found in its own fields. */
 import { leaf, overwrite, readExact } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
-import type { DType, TypedArray } from "../tensor/dtype.js";
+import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
 import { ArgumentError, WattgradError } from "../tensor/errors.js";
 import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
 import { Tensor } from "../tensor/tensor.js";
@@ -15,13 +15,18 @@ export interface HostValues {
 }
 
 export interface LoadOptions {
-  /** Every key must be there and none besides. Default true. */
+  /** Every key but those of optional buffers must be there, and none besides. Default true. */
   readonly strict?: boolean;
   /**
    * Makes new tensors on this device instead of copying into the module's own, as PyTorch's `assign=True`: for modules built on
    * the meta device, whose tensors have no memory.
    */
   readonly assign?: Device;
+}
+
+export interface BufferOptions {
+  /** Whether a state dict may lack it, even a strict one; the buffer then keeps its value. Default false. */
+  readonly optional?: boolean;
 }
 
 /** Everything about a state dict that does not fit the module, by key. */
@@ -64,13 +69,15 @@ export abstract class Module {
   /** Whether dropout drops and batch norm uses the batch's statistics. See `train()` and `eval()`. */
   training = true;
   readonly #buffers = new Set<string>();
+  readonly #optionalBuffers = new Set<string>();
 
   /** Computes the module's output. Lazy, as all ops. */
   abstract forward(...inputs: Tensor[]): Tensor;
 
   /** Marks field `field` as state that is saved but not trained; returns the value for the assignment. */
-  protected registerBuffer(field: string, value: Tensor): Tensor {
+  protected registerBuffer(field: string, value: Tensor, { optional = false }: BufferOptions = {}): Tensor {
     this.#buffers.add(field);
+    if (optional) this.#optionalBuffers.add(field);
     return value;
   }
 
@@ -145,7 +152,8 @@ export abstract class Module {
     { strict = true, assign }: LoadOptions = {},
   ): Promise<void> {
     const own = this.stateDict();
-    requireFit(own, state, strict);
+    const required = [...this.#state()].filter(({ optional }) => !optional).map(({ name }) => name);
+    requireFit(own, state, strict ? required : undefined);
     if (assign) return this.#assign(state, assign);
     const updates: [Tensor, TypedArray][] = [];
     for (const [name, target] of own) {
@@ -156,11 +164,12 @@ export abstract class Module {
     for (const [target, data] of updates) overwrite(target, data);
   }
 
-  /** New tensors with the values of `state`; those it lacks stay. */
+  /** New tensors with the values of `state`; those it lacks stay, and optional buffers start with zeros. */
   async #assign(state: ReadonlyMap<string, Tensor | HostValues>, device: Device): Promise<void> {
     const made = new Map<Tensor, Tensor>();
-    for (const { name, tensor, buffer, owner, field } of [...this.#state()]) {
-      const value = state.get(name);
+    for (const { name, tensor, buffer, optional, owner, field } of [...this.#state()]) {
+      const zeros = optional && tensor.device !== device ? newArray(tensor.dtype, tensor.size) : undefined;
+      const value = state.get(name) ?? (zeros && { data: zeros });
       if (value === undefined) continue;
       let copy = made.get(tensor);
       if (copy === undefined) {
@@ -227,30 +236,44 @@ export abstract class Module {
     for (const { tensor } of this.#state()) tensor.storage?.dispose();
   }
 
-  *#state(): Generator<{ name: string; tensor: Tensor; buffer: boolean; owner: Module; field: string }> {
+  *#state(): Generator<StateEntry> {
     for (const [prefix, owner] of this.namedModules()) {
       for (const [field, tensor] of Object.entries(owner)) {
         if (!(tensor instanceof Tensor)) continue;
         const buffer = owner.#buffers.has(field);
         if (!buffer && !isParameter(tensor)) continue;
-        yield { name: join(prefix, stateName(field)), tensor, buffer, owner, field };
+        const optional = owner.#optionalBuffers.has(field);
+        yield { name: join(prefix, stateName(field)), tensor, buffer, optional, owner, field };
       }
     }
   }
+}
+
+/** A parameter or buffer, and the field that holds it. */
+interface StateEntry {
+  readonly name: string;
+  readonly tensor: Tensor;
+  readonly buffer: boolean;
+  readonly optional: boolean;
+  readonly owner: Module;
+  readonly field: string;
 }
 
 function join(prefix: string, name: string): string {
   return prefix === "" ? name : `${prefix}.${name}`;
 }
 
-/** @throws StateDictError */
+/**
+ * @param required The keys that have to be there, if none besides may be; undefined takes what there is.
+ * @throws StateDictError
+ */
 function requireFit(
   own: ReadonlyMap<string, Tensor>,
   state: ReadonlyMap<string, Tensor | HostValues>,
-  strict: boolean,
+  required: readonly string[] | undefined,
 ): void {
-  const missing = strict ? [...own.keys()].filter((name) => !state.has(name)) : [];
-  const unexpected = strict ? [...state.keys()].filter((name) => !own.has(name)) : [];
+  const missing = required?.filter((name) => !state.has(name)) ?? [];
+  const unexpected = required === undefined ? [] : [...state.keys()].filter((name) => !own.has(name));
   const mismatched: string[] = [];
   const parts: string[] = [];
   if (missing.length > 0) parts.push(`missing ${missing.join(", ")}`);

@@ -43,7 +43,10 @@ export class BatchNorm2d extends Module {
     }
     this.runningMean = this.registerBuffer("runningMean", zeros([channels], { device }));
     this.runningVar = this.registerBuffer("runningVar", ones([channels], { device }));
-    this.numBatchesTracked = this.registerBuffer("numBatchesTracked", zeros([], { device, dtype: "int32" }));
+    // Weights saved before PyTorch 0.4.1 lack it, and PyTorch loads them.
+    this.numBatchesTracked = this.registerBuffer("numBatchesTracked", zeros([], { device, dtype: "int32" }), {
+      optional: true,
+    });
     realize([this.runningMean, this.runningVar, this.numBatchesTracked]);
     this.eps = options.eps ?? 1e-5;
     this.#momentum = options.momentum ?? 0.1;

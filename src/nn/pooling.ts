@@ -1,6 +1,12 @@
 /** Pooling layers on x [N, C, H, W]. */
 import type { Pair } from "../ops/convolution.js";
-import { type AvgPoolOptions, avgPool2d, maxPool2d, type PoolOptions } from "../ops/pooling.js";
+import {
+  type AvgPoolOptions,
+  adaptiveAvgPool2d,
+  avgPool2d,
+  maxPool2d,
+  type PoolOptions,
+} from "../ops/pooling.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 
@@ -43,5 +49,26 @@ export class AvgPool2d extends Module {
 
   forward(x: Tensor): Tensor {
     return avgPool2d(x, this.#kernel, this.#options);
+  }
+}
+
+/**
+ * The mean over height and width: x [N, C, H, W] → [N, C, 1, 1] whatever H and W are. 1 is the only output size.
+ *
+ * @example
+ * const y = new AdaptiveAvgPool2d(1).forward(x); // x [64, 512, 7, 7] → y [64, 512, 1, 1]
+ *
+ * @throws ArgumentError for another output size, when it runs.
+ */
+export class AdaptiveAvgPool2d extends Module {
+  readonly #outputSize: Pair;
+
+  constructor(outputSize: Pair) {
+    super();
+    this.#outputSize = outputSize;
+  }
+
+  forward(x: Tensor): Tensor {
+    return adaptiveAvgPool2d(x, this.#outputSize);
   }
 }

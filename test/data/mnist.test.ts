@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { ImageDataset, loadMnist, mnistNormalization } from "../../src/data/mnist.js";
+import { ImageDataset } from "../../src/data/images.js";
+import { loadMnist, mnistNormalization } from "../../src/data/mnist.js";
 import { FileError } from "../../src/formats/file.js";
-import { ArgumentError, FormatError, ShapeError } from "../../src/tensor/errors.js";
+import { FormatError } from "../../src/tensor/errors.js";
 
 const shipped = fileURLToPath(new URL("./mnist/", import.meta.url));
 const unpack = (name: string) => new Uint8Array(gunzipSync(readFileSync(join(shipped, `${name}.gz`))));
@@ -78,27 +79,6 @@ test("URLs are fetched; a status that is not ok is an error", async () => {
   } finally {
     server.close();
   }
-});
-
-test("an ImageDataset normalises per channel when a batch is drawn", () => {
-  const images = {
-    dtype: "uint8",
-    shape: [2, 2, 1, 2],
-    data: Uint8Array.of(0, 255, 0, 255, 51, 102, 51, 102),
-  } as const;
-  const labels = { dtype: "int32", shape: [2], data: Int32Array.of(3, 4) } as const;
-  const dataset = new ImageDataset(images, labels, { mean: [0, 0.5], std: [1, 0.25] });
-  expect(dataset.length).toBe(2);
-  const [x, y] = dataset.batch(Int32Array.of(1, 0));
-  expect(x.shape).toEqual([2, 2, 1, 2]);
-  expect([...x.data].map((value) => Math.round(value * 1e6) / 1e6)).toEqual([
-    0.2, 0.4, -1.2, -0.4, 0, 1, -2, 2,
-  ]);
-  expect(y.data).toEqual(Int32Array.of(4, 3));
-  expect(() => new ImageDataset(labels, labels)).toThrow(ShapeError);
-  expect(() => new ImageDataset(images, { ...labels, shape: [1] })).toThrow(ShapeError);
-  expect(() => new ImageDataset(images, labels, { std: 0 })).toThrow(ArgumentError);
-  expect(() => new ImageDataset(images, labels, { mean: [0] })).toThrow(ArgumentError);
 });
 
 test("the usual constants give the training images mean 0 and deviation 1, nearly", async () => {

@@ -120,6 +120,7 @@ describe("forward", () => {
       [new nn.Softmax(-1), ops.softmax(x, -1)],
       [new nn.MaxPool2d(2), ops.maxPool2d(x, 2)],
       [new nn.AvgPool2d(2), ops.avgPool2d(x, 2)],
+      [new nn.AdaptiveAvgPool2d(1), ops.mean(x, [2, 3], { keepdim: true })],
       [new nn.Flatten(), ops.flatten(x, 1)],
       [new nn.Identity(), x],
     ];

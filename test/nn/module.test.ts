@@ -150,6 +150,19 @@ describe("loadStateDict", () => {
     expect(await values(model)).toEqual([before[0], [9, 9, 9], before[2], before[3]]);
   });
 
+  it("may lack optional buffers, which keep their values, and nothing else", async () => {
+    const state = new nn.BatchNorm2d(2).stateDict();
+    state.set("running_mean", ops.tensor([3, 4], { device }));
+    state.delete("num_batches_tracked");
+    const model = new nn.BatchNorm2d(2);
+    model.forward(ops.zeros([1, 2, 1, 2], { device }));
+    await model.loadStateDict(state);
+    expect(await model.runningMean.tolist()).toEqual([3, 4]);
+    expect(await model.numBatchesTracked.item()).toBe(1);
+    state.delete("running_var");
+    await expect(model.loadStateDict(state)).rejects.toThrow(/fit: missing running_var$/);
+  });
+
   it("refuses another dtype", async () => {
     const state = new nn.BatchNorm2d(1).stateDict();
     state.set("num_batches_tracked", ops.zeros([], { device }));
