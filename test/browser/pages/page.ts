@@ -6,6 +6,7 @@ import { deviceOf } from "./devices.js";
 import { lifecycle } from "./lifecycle.js";
 import { type LossyOptions, losses } from "./losses.js";
 import { trainMlp } from "./train.js";
+import { warmup } from "./warmup.js";
 import type { Trainings } from "./worker.js";
 
 const face = {
@@ -13,6 +14,7 @@ const face = {
   followCurve,
   losses,
   lifecycle,
+  warmup,
   trainOnPage: async (name: DeviceName) => trainMlp(await openDevice(name)),
   trainOnSimd: async () => trainMlp(await deviceOf("wasm-simd")),
   trainInWorker: (name: DeviceName) => inWorker("mlp", name),
