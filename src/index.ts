@@ -1,7 +1,7 @@
 /** The public face: tensors and their ops, devices, gradients, jit. Layers, optimizers and data have sub-paths. */
 export { backward, grad } from "./autograd/backward.js";
 export { type DebugOptions, setDebug } from "./compiler/debug.js";
-export { type JitResult, jit, onReplay } from "./compiler/jit.js";
+export { type JitFunction, type JitResult, jit, onReplay, onUndo } from "./compiler/jit.js";
 export {
   assign,
   compileCount,
@@ -11,6 +11,7 @@ export {
   readExact,
   realize,
   totalCost,
+  warmup,
 } from "./compiler/realize.js";
 export type {
   Device,
@@ -19,6 +20,7 @@ export type {
   Executable,
   LossReason,
   MemoryReport,
+  WarmupProgress,
 } from "./device/device.js";
 export type { Cost, KernelCall, Program } from "./device/kernel.js";
 export type { DeviceRecovery, Follower } from "./device/recovery.js";

@@ -1,4 +1,5 @@
 /** Reverse-mode differentiation: walks the lazy graph from the loss and asks each op for its gradient. */
+import { onUndo } from "../compiler/jit.js";
 import { markBackward, realize } from "../compiler/realize.js";
 import { sessionOf } from "../compiler/session.js";
 import { add } from "../ops/elementwise.js";
@@ -29,7 +30,11 @@ export function backward(loss: Tensor, options: BackwardOptions = {}): void {
     const leaves = [...gradients].filter(([tensor]) => tensor.requiresGrad && !hasGradientPath(tensor));
     realizeAccumulated(leaves.map(([tensor]) => tensor));
     for (const [tensor, gradient] of leaves) {
-      tensor.grad = tensor.grad ? add(tensor.grad, gradient) : gradient;
+      const before = tensor.grad;
+      onUndo(() => {
+        tensor.grad = before;
+      });
+      tensor.grad = before ? add(before, gradient) : gradient;
     }
     markBackward(
       loss,

@@ -37,6 +37,7 @@ export function showProgress(stream: NodeJS.WriteStream = process.stderr): Progr
       started = performance.now();
       view.start(plan.epochs * plan.stepsPerEpoch, plan.state.step);
     },
+    onWarmup: ({ done, all }) => view.note(`compiling shaders ${done}/${all}`),
     onStep(record) {
       samples += record.samples;
       loss = average(loss, record.loss);
@@ -54,6 +55,8 @@ export function showProgress(stream: NodeJS.WriteStream = process.stderr): Progr
 
 interface View {
   start(steps: number, done: number): void;
+  /** What is done before the next step. */
+  note(what: string): void;
   step(step: number, figures: Figures): void;
   end(): void;
 }
@@ -75,6 +78,10 @@ class BarView implements View {
     // A second Ctrl-C leaves without end(); the cursor must come back then too.
     process.on("exit", this.#stop);
     this.#bar.start(steps, done, { epoch: "", figures: "compiling" });
+  }
+
+  note(what: string): void {
+    if (this.#bar.isActive) this.#bar.update({ figures: what });
   }
 
   step(step: number, figures: Figures): void {
@@ -110,16 +117,26 @@ class LineView implements View {
     this.#printed = this.#started;
   }
 
+  note(what: string): void {
+    if (this.#isDue(performance.now())) this.#stream.write(`${what}\n`);
+  }
+
   step(step: number, figures: Figures): void {
     const now = performance.now();
-    if (now - this.#printed < secondsBetweenLines * 1000 && step < this.#steps) return;
-    this.#printed = now;
+    if (!this.#isDue(now) && step < this.#steps) return;
     const left = (((now - this.#started) / 1000) * (this.#steps - step)) / (step - this.#done);
     const position = `step ${step}/${this.#steps}, epoch ${figures.epoch}/${figures.epochs}`;
     this.#stream.write(`${position} | ${describe(figures)} | ETA ${Math.ceil(left)} s\n`);
   }
 
   end(): void {}
+
+  /** Whether it is time for another line. */
+  #isDue(now: number): boolean {
+    if (now - this.#printed < secondsBetweenLines * 1000) return false;
+    this.#printed = now;
+    return true;
+  }
 }
 
 function describe({ loss, accuracy, samplesPerSecond }: Figures): string {

@@ -2,16 +2,16 @@
  * jit: records what a function does with its tensors as one Program and replays it with new inputs, without
  * building the graph again. For training steps and token-by-token generation.
  */
-import type { Device, Executable } from "../device/device.js";
+import type { Device, Executable, WarmupProgress } from "../device/device.js";
 import type { DType } from "../tensor/dtype.js";
 import { ArgumentError } from "../tensor/errors.js";
 import type { RuntimeScalar } from "../tensor/op.js";
 import type { Shape } from "../tensor/shape.js";
 import type { Storage } from "../tensor/storage.js";
 import { Tensor } from "../tensor/tensor.js";
-import { extractGraph } from "./graph.js";
+import { type BoundGraph, extractGraph } from "./graph.js";
 import { allocateResults, flush, realize, settle } from "./realize.js";
-import { type Capture, sessionOf } from "./session.js";
+import { type Capture, type Session, sessionOf } from "./session.js";
 
 /** What a captured function may return: a tensor, or an array or record of such results, or nothing. */
 export type JitResult = Tensor | undefined | readonly JitResult[] | { readonly [name: string]: JitResult };
@@ -33,6 +33,22 @@ interface Recording {
   readonly generation: number;
 }
 
+/** A function made by `jit`. */
+export interface JitFunction<A extends readonly Tensor[], R extends JitResult> {
+  (...args: A): R;
+  /**
+   * Prepares the device for calls with arguments of these shapes and dtypes, without blocking the thread: where shaders
+   * have to be compiled (WebGL2), the first call alone would wait for them. `fn` is recorded for that, but nothing runs:
+   * values on the device, step counts and random streams stay as they are. `progress` is told how many shaders of how
+   * many are compiled. Resolves at once where nothing is missing, and on devices that compile none.
+   *
+   * @example
+   * await step.warmup([x, y], (done, all) => console.log(`compiling shaders ${done}/${all}`));
+   * const loss = step(x, y);
+   */
+  warmup(args: A, progress?: WarmupProgress): Promise<void>;
+}
+
 /**
  * Returns a function that behaves like `fn` but runs `fn` itself only once per combination of argument shapes and
  * dtypes; later calls replay the recorded Program, updates of parameters and optimizer state included. Results are
@@ -51,18 +67,44 @@ interface Recording {
  */
 export function jit<A extends readonly Tensor[], R extends JitResult>(
   fn: (...args: A) => R,
-): (...args: A) => R {
+): JitFunction<A, R> {
   const recordings = new Map<string, Recording>();
-  return (...args: A): R => {
+  const find = (args: A): Recording | undefined => {
+    const recording = recordings.get(keyOf(args));
+    return recording?.generation === sessionOf(args[0].device).generation ? recording : undefined;
+  };
+  const keep = (args: A, captured: Captured) => {
+    if (!captured.shared) recordings.set(keyOf(args), recordingOf(captured));
+  };
+  const call = (...args: A): R => {
     if (args.length > 0 && sessionOf(args[0].device).capture !== undefined) return fn(...args);
-    const key = args.map(({ dtype, shape }) => `${dtype}${shape}`).join(";");
-    const recording = recordings.get(key);
-    if (recording !== undefined && recording.generation === sessionOf(args[0].device).generation) {
+    const recording = args.length > 0 ? find(args) : undefined;
+    if (recording !== undefined) {
       const leaves = leavesOf(recording, args);
       if (!updatesShared(leaves, recording.changed)) return replay(recording, leaves, args) as R;
     }
-    return record(fn, args, (made) => recordings.set(key, made)) as R;
+    const captured = capture(fn, args);
+    const results = run(captured);
+    keep(args, captured);
+    return captured.rebuild(args, results) as R;
   };
+  const warmup = async (args: A, progress?: WarmupProgress): Promise<void> => {
+    const device = args[0]?.device;
+    if (device?.warmup === undefined) return;
+    let executable = find(args)?.executable;
+    if (executable === undefined) {
+      const captured = capture(fn, args);
+      takeBack(captured);
+      keep(args, captured);
+      ({ executable } = captured);
+    }
+    await device.warmup(executable, progress);
+  };
+  return Object.assign(call, { warmup });
+}
+
+function keyOf(args: readonly Tensor[]): string {
+  return args.map(({ dtype, shape }) => `${dtype}${shape}`).join(";");
 }
 
 let current: Capture | undefined;
@@ -72,11 +114,32 @@ export function onReplay(hook: () => void): void {
   current?.hooks.push(hook);
 }
 
-function record<A extends readonly Tensor[]>(
-  fn: (...args: A) => JitResult,
-  args: A,
-  keep: (recording: Recording) => void,
-): JitResult {
+/**
+ * Registers, while a jit function is being captured, what takes back that it was called: done, the latest first, if
+ * the capture was for a warm-up or fails. For state outside the device that the function advances.
+ */
+export function onUndo(undo: () => void): void {
+  current?.undos.push(undo);
+}
+
+/** One call of a function, recorded and prepared but not run. */
+interface Captured {
+  readonly session: Session;
+  readonly bound: BoundGraph;
+  readonly executable: Executable;
+  readonly outputs: readonly Tensor[];
+  readonly assigned: readonly Tensor[];
+  /** The arguments, as the function got them. */
+  readonly own: readonly Tensor[];
+  /** Leaves updated in place. */
+  readonly changed: readonly number[];
+  /** It holds for this call only: an argument is memory that it updates by another way as well. */
+  readonly shared: boolean;
+  readonly rebuild: Recording["rebuild"];
+  readonly capture: Capture;
+}
+
+function capture<A extends readonly Tensor[]>(fn: (...args: A) => JitResult, args: A): Captured {
   const device = args[0]?.device;
   if (device === undefined)
     throw new ArgumentError("the function needs at least one tensor argument", { op: "jit" });
@@ -85,15 +148,14 @@ function record<A extends readonly Tensor[]>(
   flush(device);
   // Handles of this call alone: a tensor may be given twice, or be used by the function besides.
   const own = args.map((tensor) => (tensor.requiresGrad ? tensor : sharing(tensor)));
-  const capture: Capture = { hooks: [] };
+  const capture: Capture = { hooks: [], undos: [] };
   session.capture = capture;
   current = capture;
   let result: JitResult;
   try {
     result = fn(...(own as unknown as A));
   } catch (error) {
-    // Nothing it had planned is left behind.
-    session.abandon();
+    takeBack({ session, capture });
     throw error;
   } finally {
     session.capture = undefined;
@@ -108,7 +170,19 @@ function record<A extends readonly Tensor[]>(
   // What is read through one tensor and updated through another is the same leaf in this call, but not in others.
   if (shared) bound = extractGraph(outputs, assigned);
   const executable = session.executable(bound);
-  const results = allocateResults(device, outputs);
+  const rebuild = rebuilder(result, own, outputs);
+  return { session, bound, executable, outputs, assigned, own, changed, shared, rebuild, capture };
+}
+
+/** Nothing that the captured call had planned or advanced is left behind. */
+function takeBack({ session, capture }: Pick<Captured, "session" | "capture">): void {
+  for (const undo of capture.undos.toReversed()) undo();
+  session.abandon();
+}
+
+/** Runs the captured call itself; its results. */
+function run({ session, bound, executable, outputs, assigned }: Captured): readonly Tensor[] {
+  const results = allocateResults(session.device, outputs);
   session.run(executable, bound.leaves, results, bound.scalars);
   settle(session, bound, outputs, results, assigned);
   for (const tensor of outputs) {
@@ -117,24 +191,32 @@ function record<A extends readonly Tensor[]>(
   }
   session.roots.clear();
   session.differentiated.clear();
+  return outputs;
+}
 
-  const rebuild = rebuilder(result, own, outputs);
-  if (!shared) {
-    keep({
-      executable,
-      leaves: bound.leaves.map((storage, leaf) => {
-        const argument = own.indexOf(bound.owners[leaf]);
-        return argument < 0 ? { storage } : { argument };
-      }),
-      scalars: bound.scalars,
-      changed,
-      results: outputs.map(({ dtype, shape }) => ({ dtype, shape })),
-      rebuild,
-      hooks: capture.hooks,
-      generation: session.generation,
-    });
-  }
-  return rebuild(args, outputs);
+function recordingOf({
+  session,
+  bound,
+  executable,
+  outputs,
+  own,
+  changed,
+  rebuild,
+  capture,
+}: Captured): Recording {
+  return {
+    executable,
+    leaves: bound.leaves.map((storage, leaf) => {
+      const argument = own.indexOf(bound.owners[leaf]);
+      return argument < 0 ? { storage } : { argument };
+    }),
+    scalars: bound.scalars,
+    changed,
+    results: outputs.map(({ dtype, shape }) => ({ dtype, shape })),
+    rebuild,
+    hooks: capture.hooks,
+    generation: session.generation,
+  };
 }
 
 /** Another handle to the same memory. */

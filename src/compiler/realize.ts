@@ -2,7 +2,7 @@
  * Realizing: cuts the lazy graph at the buffers that exist, compiles the part above the cut (or finds its
  * Program) and runs it. Everything that turns recipes into values goes through here.
  */
-import type { Device, MemoryReport } from "../device/device.js";
+import type { Device, MemoryReport, WarmupProgress } from "../device/device.js";
 import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
 import { DTypeError, ShapeError, StaleTensorError, WattgradError } from "../tensor/errors.js";
 import { formatShape, type Shape, sameShape, sizeOf } from "../tensor/shape.js";
@@ -50,6 +50,11 @@ export function overwrite(tensor: Tensor, data: TypedArray): void {
 
 /** Computes lazy tensors now, one Program per device. Tensors that have memory already are left alone. */
 export function realize(tensors: readonly Tensor[]): void {
+  for (const [device, list] of lazyByDevice(tensors)) execute(sessionOf(device), list, []);
+}
+
+/** Those without memory, each once, by their devices. */
+function lazyByDevice(tensors: readonly Tensor[]): Map<Device, Tensor[]> {
   const byDevice = new Map<Device, Tensor[]>();
   for (const tensor of tensors) {
     const value = currentValue(tensor);
@@ -58,7 +63,23 @@ export function realize(tensors: readonly Tensor[]): void {
     if (list === undefined) byDevice.set(value.device, [value]);
     else if (!list.includes(value)) list.push(value);
   }
-  for (const [device, list] of byDevice) execute(sessionOf(device), list, []);
+  return byDevice;
+}
+
+/**
+ * Prepares the device for `realize(tensors)` (or reading them) without blocking the thread, and computes nothing: where
+ * shaders have to be compiled (WebGL2), the first such call alone would wait for them. Other tensors of the same
+ * structure profit as well. `progress` is told how many shaders of how many are compiled.
+ *
+ * @example
+ * const output = model.forward(input);
+ * await warmup([output], (done, all) => console.log(`compiling shaders ${done}/${all}`));
+ * console.log(await output.tolist());
+ */
+export async function warmup(tensors: readonly Tensor[], progress?: WarmupProgress): Promise<void> {
+  for (const [device, list] of lazyByDevice(tensors)) {
+    await device.warmup?.(sessionOf(device).executable(extractGraph(list, [])), progress);
+  }
 }
 
 /**

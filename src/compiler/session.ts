@@ -101,6 +101,8 @@ export class Session {
 export interface Capture {
   /** Run before each replay: they advance step numbers and random offsets. */
   readonly hooks: (() => void)[];
+  /** Take back what the captured call itself advanced, if it does not run. */
+  readonly undos: (() => void)[];
 }
 
 const sessions = new WeakMap<Device, Session>();

@@ -40,6 +40,9 @@ export interface MemoryReport {
   readonly executables: number;
 }
 
+/** Told how many shaders of how many are compiled; not at all where none is missing. */
+export type WarmupProgress = (done: number, all: number) => void;
+
 export interface LossReason {
   readonly message: string;
 }
@@ -66,6 +69,11 @@ export interface Device {
 
   /** Encodes or compiles. A device that has to wait (shader compilation) returns a promise from `warmup`, not here. */
   prepare(program: Program): Executable;
+  /**
+   * Waits, without blocking the thread, until all that `run` needs of an executable is compiled; without it the first
+   * run waits. Undefined for devices that have nothing to wait for.
+   */
+  warmup?(executable: Executable, progress?: WarmupProgress): Promise<void>;
   release(executable: Executable): void;
   /**
    * Enqueues one execution and returns. `leaves[i]` stands for slot i (i < program.leafCount), `scalars[i]` for

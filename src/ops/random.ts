@@ -2,7 +2,7 @@
  * Random tensors. Randomness is counter-based (Philox4x32-10): seed and offset determine every element, on
  * every device alike. Each random op takes the next offset of its generator.
  */
-import { onReplay } from "../compiler/jit.js";
+import { onReplay, onUndo } from "../compiler/jit.js";
 import type { Device } from "../device/device.js";
 import { type DeviceRecovery, type Follower, followWeakly } from "../device/recovery.js";
 import type { DType } from "../tensor/dtype.js";
@@ -79,6 +79,9 @@ export class Generator implements Follower {
     };
     draw();
     onReplay(draw);
+    onUndo(() => {
+      this.#offset--;
+    });
     return [low, high, offset];
   }
 }

@@ -1,5 +1,5 @@
 /** What optimizers share: parameter groups, step counts, state that can be saved, and when updates happen. */
-import { onReplay } from "../compiler/jit.js";
+import { onReplay, onUndo } from "../compiler/jit.js";
 import { assign, flush, overwrite, readExact, realize } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
 import { type Follower, followWeakly } from "../device/recovery.js";
@@ -126,6 +126,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
   step(): void {
     const clocks = new Set<Clock<Settings>>();
     const devices = new Set<Device>();
+    const used = new Map<Tensor, Tensor>();
     noGrad(() => {
       for (const group of this.groups) {
         let fresh: Clock<Settings> | undefined;
@@ -149,6 +150,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
             assign(moments[i], value);
           });
           parameter.grad = undefined;
+          used.set(parameter, gradient);
           devices.add(parameter.device);
         }
       }
@@ -158,6 +160,10 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
         clock.step++;
         this.tick(clock);
       }
+    });
+    onUndo(() => {
+      for (const clock of clocks) clock.step--;
+      for (const [parameter, gradient] of used) parameter.grad = gradient;
     });
     for (const device of devices) flush(device);
   }

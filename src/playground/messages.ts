@@ -71,6 +71,8 @@ export type Report =
       /** Training images seen when it took over. */
       readonly images: number;
     }
+  /** The device compiles shaders, of which so many are ready. */
+  | { readonly kind: "warmup"; readonly done: number; readonly all: number }
   | { readonly kind: "model"; readonly parameters: number; readonly trainImages: number }
   | { readonly kind: "progress"; readonly progress: Progress }
   | { readonly kind: "test"; readonly scores: TestScores }

@@ -1,7 +1,17 @@
 /** The network that the page trains, with its optimizer, on one device; its state can go on on another. */
 import { type HostTensor, ImageDataset, type Mnist, mnistNormalization } from "../data/index.js";
 import { writeSafetensors } from "../formats/index.js";
-import { type Device, jit, manualSeed, noGrad, softmax, type Tensor, tensor } from "../index.js";
+import {
+  type Device,
+  type JitFunction,
+  jit,
+  manualSeed,
+  noGrad,
+  softmax,
+  type Tensor,
+  tensor,
+  type WarmupProgress,
+} from "../index.js";
 import { Cnn } from "../models/index.js";
 import { AdamW } from "../optim/index.js";
 import { hostTensors } from "../train/index.js";
@@ -19,21 +29,29 @@ export interface NetworkState {
   };
 }
 
+export interface NetworkOptions {
+  readonly seed: number;
+  readonly learningRate: number;
+  readonly onWarmup: WarmupProgress;
+}
+
 export class Network {
   readonly device: Device;
   readonly model: Cnn;
   readonly optimizer: AdamW;
-  readonly #probabilities: (x: Tensor) => Tensor;
+  readonly #probabilities: JitFunction<readonly [Tensor], Tensor>;
+  readonly #onWarmup: WarmupProgress;
 
-  /** A new network; `seed` decides its weights. */
-  constructor(device: Device, { seed, learningRate }: { seed: number; learningRate: number }) {
+  /** A new network; `seed` decides its weights, `onWarmup` is told while shaders for answers are compiled. */
+  constructor(device: Device, { seed, learningRate, onWarmup }: NetworkOptions) {
     manualSeed(seed);
     const model = new Cnn({ device });
     this.device = device;
     this.model = model;
     this.optimizer = new AdamW(model.parameters(), { lr: learningRate, weightDecay });
     // Recorded in one turn, so the mode of a training that is going on is back before its next step.
-    this.#probabilities = jit((x: Tensor) => {
+    this.#onWarmup = onWarmup;
+    this.#probabilities = jit((x) => {
       const { training } = model;
       model.eval();
       try {
@@ -61,6 +79,7 @@ export class Network {
   async classify(images: HostTensor): Promise<Float32Array> {
     const input = tensor(images.data, { device: this.device, shape: images.shape });
     try {
+      await this.#probabilities.warmup([input], this.#onWarmup);
       const output = this.#probabilities(input);
       try {
         return Float32Array.from(await output.data());

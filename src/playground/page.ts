@@ -62,6 +62,7 @@ const receivers: { readonly [K in Report["kind"]]: (report: Extract<Report, { ki
   activity: ({ activity }) => showActivity(activity),
   devices: ({ devices }) => showDevices(devices),
   device: showDevice,
+  warmup: showWarmup,
   model({ parameters, trainImages }) {
     setText("model-text", `${count(parameters)} parameters`);
     setText("progress-text", `of ${count(trainImages)} images each`);
@@ -126,6 +127,11 @@ function showDevice({
   showReasons(choice === "auto" ? rejected : missing);
   plots.addSwitch(images, name);
   setText("speed", "–");
+}
+
+/** Then training, a test or an answer goes on. */
+function showWarmup({ done, all }: Extract<Report, { kind: "warmup" }>): void {
+  setText("device-text", done < all ? `${runsOn} Compiling shaders: ${done} of ${all} …` : runsOn);
 }
 
 function showProgress({ images, epochs, loss, imagesPerSecond }: Progress): void {

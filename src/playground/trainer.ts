@@ -186,7 +186,12 @@ export class Trainer {
         snapshot: false,
         stop: [timeLimit(this.#meter.step === 0 ? firstRoundSeconds : seconds)],
         signal,
-        callbacks: [{ onStep: (record) => this.#meter.add(record) }],
+        callbacks: [
+          {
+            onStep: (record) => this.#meter.add(record),
+            onWarmup: (shaders) => this.#tell({ kind: "warmup", ...shaders }),
+          },
+        ],
       });
       await this.#test(network, signal);
     } catch (error) {
@@ -302,7 +307,11 @@ export class Trainer {
   }
 
   #newNetwork(device: Device): Network {
-    return new Network(device, { seed: this.#seed, learningRate: this.#learningRate });
+    return new Network(device, {
+      seed: this.#seed,
+      learningRate: this.#learningRate,
+      onWarmup: (done, all) => this.#tell({ kind: "warmup", done, all }),
+    });
   }
 
   #newMeter(): Meter {

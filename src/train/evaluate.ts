@@ -2,6 +2,7 @@
 import { jit } from "../compiler/jit.js";
 import { readTensor } from "../compiler/realize.js";
 import type { DataLoader } from "../data/index.js";
+import type { WarmupProgress } from "../device/device.js";
 import type { Module } from "../nn/index.js";
 import { cast, reshape, stack } from "../ops/index.js";
 import { ArgumentError } from "../tensor/errors.js";
@@ -40,7 +41,10 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
 }
 
 /** The same as a function that compiles its forward pass once, for validation after each epoch. */
-export function evaluator({ model, loss, metrics = {} }: Omit<EvaluateOptions, "data">) {
+export function evaluator(
+  { model, loss, metrics = {} }: Omit<EvaluateOptions, "data">,
+  progress?: WarmupProgress,
+) {
   const names = Object.keys(metrics);
   const measures = Object.values(metrics);
   const forward = jit((input: Tensor, target: Tensor) =>
@@ -60,6 +64,7 @@ export function evaluator({ model, loss, metrics = {} }: Omit<EvaluateOptions, "
       for await (const batch of data) {
         const [input, target] = requirePair(batch, "evaluate");
         const samples = input.shape[0];
+        await forward.warmup([input, target], progress);
         const current = readAndDispose(forward(input, target)).then(([mean, ...sums]) =>
           sum.add(mean, sums, samples),
         );

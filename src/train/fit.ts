@@ -6,7 +6,8 @@
  * after a loss it goes on from the last one: to the same bits as if nothing had happened.
  */
 import { backward } from "../autograd/backward.js";
-import { jit } from "../compiler/jit.js";
+import { type JitFunction, jit } from "../compiler/jit.js";
+import type { WarmupProgress } from "../device/device.js";
 import type { Follower } from "../device/recovery.js";
 import { defaultGenerator } from "../ops/index.js";
 import { clipGradNorm, LRScheduler } from "../optim/index.js";
@@ -50,7 +51,7 @@ type Validate = ReturnType<typeof evaluator>;
 class Fit implements Follower {
   readonly #options: FitOptions;
   readonly #names: readonly string[];
-  readonly #step: (input: Tensor, target: Tensor) => Tensor;
+  readonly #step: JitFunction<readonly [Tensor, Tensor], Tensor>;
   readonly #callbacks: readonly Callback[];
   readonly #recovery: Recovery | undefined;
   readonly #scheduler: LRScheduler | undefined;
@@ -73,6 +74,7 @@ class Fit implements Follower {
   #saved = { steps: -1, epoch: -1 };
   /** Whether the loader has handed out a batch of the running epoch. */
   #isInEpoch = false;
+  #isWarmingUp = false;
   /** One for all epochs: each may be shorter than a turn. */
   readonly #turns = new TurnTaker();
   readonly #snapshots: Snapshots | undefined;
@@ -89,7 +91,7 @@ class Fit implements Follower {
     this.#scheduler = scheduler;
     this.#learningRate = optimizer.lr;
     const parameters = [...model.parameters()];
-    this.#step = jit((input: Tensor, target: Tensor) => {
+    this.#step = jit((input, target) => {
       const output = model.forward(input);
       const value = loss(output, target);
       const scores = noGrad(() => packScores(value, measures, output, target));
@@ -118,7 +120,7 @@ class Fit implements Follower {
     if (checkpoint?.resume) await this.#resume();
     else await this.#recovery?.requireEmpty();
     this.#start = performance.now();
-    const validate = validation && evaluator(this.#options);
+    const validate = validation && evaluator(this.#options, this.#tellWarmup);
     const state = this.#state(false);
     for (const callback of this.#callbacks) {
       callback.onStart?.({ epochs, stepsPerEpoch: train.length, state });
@@ -176,9 +178,12 @@ class Fit implements Follower {
     return reason;
   }
 
-  /** Where training stands, for a device that comes back; undefined while the scores of a step are on their way. */
+  /**
+   * Where training stands, for a device that comes back; undefined while the scores of a step are on their way, or a
+   * batch waits for its step.
+   */
   remember(): (() => void) | undefined {
-    if (this.#inFlight !== undefined) return undefined;
+    if (this.#inFlight !== undefined || this.#isWarmingUp) return undefined;
     const { train } = this.#options;
     const loader = this.#isInEpoch ? train.state() : train.next();
     const { loss, metrics, samples } = this.#sum;
@@ -214,6 +219,7 @@ class Fit implements Follower {
     for await (const batch of train) {
       const [input, target] = requirePair(batch, "fit");
       this.#isInEpoch = true;
+      await this.#warmUp(input, target);
       this.#learningRate = optimizer.lr;
       const previous = this.#inFlight;
       this.#steps++;
@@ -241,6 +247,20 @@ class Fit implements Follower {
     await this.#settle();
     return reason;
   }
+
+  /** Lets the device compile what a step on such a batch needs, while everything else on this thread goes on. */
+  async #warmUp(input: Tensor, target: Tensor): Promise<void> {
+    this.#isWarmingUp = true;
+    try {
+      await this.#step.warmup([input, target], this.#tellWarmup);
+    } finally {
+      this.#isWarmingUp = false;
+    }
+  }
+
+  readonly #tellWarmup: WarmupProgress = (done, all) => {
+    for (const callback of this.#callbacks) callback.onWarmup?.({ done, all });
+  };
 
   /** Takes in the scores of the step that was just enqueued. */
   async #receive(result: Tensor, samples: number, previous: Promise<void> | undefined): Promise<void> {

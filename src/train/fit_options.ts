@@ -13,6 +13,11 @@ import type { StopCondition } from "./stop.js";
 export interface Callback {
   /** Before the first step. `stepsPerEpoch` counts batches; `state` is where a resumed run goes on. */
   onStart?(plan: { readonly epochs: number; readonly stepsPerEpoch: number; readonly state: FitState }): void;
+  /**
+   * While a device compiles shaders, of which `done` of `all` are ready: before the first step or validation on batches
+   * of a shape. Not on devices that compile none.
+   */
+  onWarmup?(shaders: { readonly done: number; readonly all: number }): void;
   /** After each step, in order; one step after the device was given the work. Steps that are repeated are told again. */
   onStep?(record: StepRecord): void;
   /** After each epoch and its validation. */

@@ -202,6 +202,33 @@ test.skipIf(typeof opened === "string")(
   4 * patience,
 );
 
+test.skipIf(typeof opened === "string")(
+  "on WebGL2 it tells how many shaders are compiled, and trains then",
+  async () => {
+    const page = await openPage(playground.url);
+    await page.evaluate(() => {
+      const said: string[] = [];
+      Object.assign(globalThis, { said });
+      const text = document.getElementById("device-text")!;
+      new MutationObserver(() => said.push(text.textContent!)).observe(text, { childList: true });
+    });
+    await page.select("#device", "webgl");
+    await page.click("#start");
+    await waitForNumber(page, "speed", 1);
+    const said = ((await page.evaluate("said")) as string[]).filter((text) => text.includes("shaders"));
+    expect(said[0]).toMatch(/^Runs on WebGL2, .*\. Compiling shaders: 0 of \d+ …$/);
+    expect(new Set(said).size).toBeGreaterThan(5);
+    // The test after the round has a few shaders of its own.
+    await page.waitForFunction(
+      () => /^Runs on WebGL2, .*\)\.$/.test(document.getElementById("device-text")!.textContent!),
+      { timeout: patience },
+    );
+    await page.close();
+    expect(problems).toEqual([]);
+  },
+  4 * patience,
+);
+
 test.skipIf(typeof opened === "string")("fits a phone in both schemes", async () => {
   const page = await openPage(playground.url);
   for (const scheme of ["light", "dark"]) {

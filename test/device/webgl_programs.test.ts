@@ -59,3 +59,60 @@ describe("programs of the WebGL device", () => {
     expect([live.Program.size, live.Shader.size]).toEqual([0, 0]);
   });
 });
+
+describe("warm-up of programs", () => {
+  const completionStatus = 0x91b1;
+  const linkStatus = 0x8b82;
+
+  /** A driver that has compiled everything when it has been asked `looks` times about `question`. */
+  function slowContext(question: number, looks: number) {
+    const { gl, live } = countingContext();
+    let asked = 0;
+    Object.assign(gl, {
+      LINK_STATUS: linkStatus,
+      flush: () => {},
+      isContextLost: () => false,
+      getProgramParameter: (program: object, what: number) => {
+        if (!live.Program.has(program)) throw new Error("a program is asked about that there is not");
+        if (what !== question) throw new Error("asked about something else, which may block");
+        return asked++ >= looks;
+      },
+    });
+    return gl;
+  }
+
+  for (const [name, extension] of [
+    ["in parallel", { COMPLETION_STATUS_KHR: completionStatus }],
+    ["one after the other", null],
+  ] as const) {
+    it(`${name}: tells how many are done, and lets the event loop turn in between`, async () => {
+      const gl = extension ? slowContext(completionStatus, 7) : slowContext(linkStatus, 0);
+      const programs = new ProgramCache(gl, extension);
+      const made = ["a", "b", "c"].map((text) => programs.acquire("vertex", text));
+      const told: string[] = [];
+      let turns = 0;
+      const timer = setInterval(() => turns++, 0);
+      await programs.warmup(made, (done, all) => told.push(`${done}/${all}`));
+      clearInterval(timer);
+      expect(told[0]).toBe("0/3");
+      expect(told.at(-1)).toBe("3/3");
+      expect(told).toEqual([...new Set(told)].sort());
+      expect(turns).toBeGreaterThan(0);
+      if (!extension) expect(told).toEqual(["0/3", "1/3", "2/3", "3/3"]);
+      await programs.warmup(made, () => told.push("again"));
+      expect(told).not.toContain("again");
+    });
+  }
+
+  it("ends when programs are deleted or the context is lost meanwhile", async () => {
+    const gl = slowContext(completionStatus, Number.POSITIVE_INFINITY);
+    const programs = new ProgramCache(gl, { COMPLETION_STATUS_KHR: completionStatus });
+    const waiting = programs.warmup([programs.acquire("vertex", "a")]);
+    programs.close();
+    await waiting;
+    const other = new ProgramCache(gl, { COMPLETION_STATUS_KHR: completionStatus });
+    const more = other.warmup([other.acquire("vertex", "a")]);
+    gl.isContextLost = () => true;
+    await more;
+  });
+});

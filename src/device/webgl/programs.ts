@@ -4,6 +4,7 @@
  * those that none holds, the latest are kept, as captures that are made anew want the same again.
  */
 import { DeviceError } from "../../tensor/errors.js";
+import type { WarmupProgress } from "../device.js";
 
 export interface Program {
   readonly handle: WebGLProgram;
@@ -12,6 +13,9 @@ export interface Program {
   readonly text: string;
   /** Executables that hold it. */
   holders: number;
+  /** The driver is known to be done with it. */
+  compiled: boolean;
+  deleted: boolean;
   /** Set when the program was first used: linked, locations known. */
   linked: boolean;
   parameters: WebGLUniformLocation | null;
@@ -88,25 +92,32 @@ export class ProgramCache {
     this.current = undefined;
   }
 
-  /** Resolves when the driver has compiled all; `progress` is told how many of how many are done. */
-  async warmup(programs: readonly Program[], progress?: (done: number, all: number) => void): Promise<void> {
-    const waiting = new Set(programs.filter(({ linked }) => !linked));
+  /**
+   * Resolves when the driver has compiled all, or there is nothing to wait for any more: the context lost, the program
+   * deleted.
+   */
+  async warmup(programs: readonly Program[], progress?: WarmupProgress): Promise<void> {
+    const waiting = new Set(programs.filter(({ compiled }) => !compiled));
+    if (waiting.size === 0) return;
+    const all = waiting.size;
     const { gl, parallel } = this;
-    this.gl.flush();
+    gl.flush();
+    progress?.(0, all);
     for (;;) {
-      for (const program of waiting) {
-        const done =
-          parallel === null || gl.getProgramParameter(program.handle, parallel.COMPLETION_STATUS_KHR);
-        if (done) waiting.delete(program);
-        // Without the extension the question itself waits: one program per turn of the event loop.
-        if (parallel === null) {
-          gl.getProgramParameter(program.handle, gl.LINK_STATUS);
-          break;
-        }
-      }
-      progress?.(programs.length - waiting.size, programs.length);
-      if (waiting.size === 0 || gl.isContextLost()) return;
       await new Promise((resolve) => setTimeout(resolve, parallel === null ? 0 : pollInterval));
+      const before = waiting.size;
+      for (const program of waiting) {
+        const isGone = program.deleted || gl.isContextLost();
+        // Without the extension the question itself waits: one program per turn of the event loop.
+        const question = parallel === null ? gl.LINK_STATUS : parallel.COMPLETION_STATUS_KHR;
+        const answer = isGone || program.compiled || gl.getProgramParameter(program.handle, question);
+        if (!answer && parallel !== null) continue;
+        waiting.delete(program);
+        program.compiled = !isGone;
+        if (parallel === null && !isGone) break;
+      }
+      if (waiting.size < before) progress?.(all - waiting.size, all);
+      if (waiting.size === 0) return;
     }
   }
 
@@ -119,6 +130,7 @@ export class ProgramCache {
   private delete(program: Program): void {
     const { gl } = this;
     const { handle, fragment, vertex, text } = program;
+    program.deleted = true;
     gl.deleteProgram(handle);
     gl.deleteShader(fragment);
     if (this.current === program) this.current = undefined;
@@ -143,7 +155,14 @@ export class ProgramCache {
     gl.attachShader(handle, vertex.shader);
     gl.attachShader(handle, fragment);
     gl.linkProgram(handle);
-    const unknown = { linked: false, parameters: null, scalars: null, holds: undefined };
+    const unknown = {
+      compiled: false,
+      deleted: false,
+      linked: false,
+      parameters: null,
+      scalars: null,
+      holds: undefined,
+    };
     return { handle, fragment, vertex, text, holders: 0, ...unknown };
   }
 
@@ -166,6 +185,7 @@ export class ProgramCache {
         cause: program.text,
       });
     }
+    program.compiled = true;
     program.linked = true;
     program.parameters = gl.getUniformLocation(handle, "p");
     program.scalars = gl.getUniformLocation(handle, "s");

@@ -7,7 +7,15 @@ import {
   IndexError,
   StaleTensorError,
 } from "../../tensor/errors.js";
-import type { Device, DeviceBuffer, DeviceInfo, LossReason, MemoryReport, Program } from "../device.js";
+import type {
+  Device,
+  DeviceBuffer,
+  DeviceInfo,
+  LossReason,
+  MemoryReport,
+  Program,
+  WarmupProgress,
+} from "../device.js";
 import { upload, WebglBuffer } from "./buffer.js";
 import { type Capabilities, chooseStorage, cleanState, createContext, probe } from "./context.js";
 import { WebglExecutable } from "./executable.js";
@@ -215,11 +223,7 @@ export class WebglDevice implements Device {
     return executable;
   }
 
-  /**
-   * Waits, without blocking, until the shaders of an executable are compiled; without it the first run waits.
-   * `progress` is told how many of how many are done.
-   */
-  async warmup(executable: WebglExecutable, progress?: (done: number, all: number) => void): Promise<void> {
+  async warmup(executable: WebglExecutable, progress?: WarmupProgress): Promise<void> {
     this.check();
     const { programs } = this.resources;
     const shaders = executable.shadersIn(programs).filter((shader) => shader !== undefined);

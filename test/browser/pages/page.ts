@@ -7,6 +7,7 @@ import { lifecycle } from "./lifecycle.js";
 import { type LossyOptions, losses } from "./losses.js";
 import { runQuantized } from "./quantized.js";
 import { trainMlp } from "./train.js";
+import { warmup } from "./warmup.js";
 import type { Trainings } from "./worker.js";
 
 const face = {
@@ -15,6 +16,7 @@ const face = {
   runQuantized,
   losses,
   lifecycle,
+  warmup,
   trainOnPage: async (name: DeviceName) => trainMlp(await openDevice(name)),
   trainOnSimd: async () => trainMlp(await deviceOf("wasm-simd")),
   trainInWorker: (name: DeviceName) => inWorker("mlp", name),
