@@ -35,7 +35,7 @@ export interface Cifar10 {
  *
  * @throws FormatError if the bytes are not whole records, a label is above 9, or the compression is damaged.
  * @example
- * const { images, labels } = await readCifar10(await file.arrayBuffer().then((buffer) => new Uint8Array(buffer)));
+ * const { images, labels } = await readCifar10(new Uint8Array(await file.arrayBuffer()));
  */
 export async function readCifar10(bytes: Uint8Array): Promise<Cifar10> {
   const op = "readCifar10";

@@ -65,7 +65,7 @@ const networks: Readonly<Record<string, (device: Device) => Module>> = {
 
 /** Two float64 evaluations; gradients pass up to ten batch norms, each of which divides by a deviation. */
 const float64Tolerance = 1e-9;
-/** What DESIGN promises for losses on every device; gradients of networks this small are as well-conditioned. */
+/** As for the losses of training on every device; gradients of networks this shallow are as well-conditioned. */
 const float32Tolerance = 1e-3;
 /** The longest sums of the networks: 512 channels of 3 × 3 pixels. */
 const reductionLength = 512 * 9;
