@@ -6,7 +6,7 @@
 import type { DType } from "../src/tensor/dtype.js";
 import { WattgradError } from "../src/tensor/errors.js";
 import type { Tensor } from "../src/tensor/tensor.js";
-import { type Case, hasFirstDerivatives, hasSecondDerivatives } from "./cases/case.js";
+import { type Case, hasFirstDerivatives, hasSecondDerivatives, isDifferentiated } from "./cases/case.js";
 import { themes } from "./cases/index.js";
 import { reference } from "./devices.js";
 import { leavesOf, viewed } from "./evaluate.js";
@@ -41,6 +41,14 @@ const constant: Readonly<Record<string, string>> = {
   bernoulli: "a draw is no function of its probability",
   zerosLike: "the result does not depend on the values",
   onesLike: "the result does not depend on the values",
+  quantizeDynamic: "rounding has no slope; fakeQuantize lets gradients pass",
+  quantizedLinear: "whole numbers do not train; fakeQuantize lets gradients pass",
+  quantizedConv2d: "whole numbers do not train; fakeQuantize lets gradients pass",
+};
+
+/** Gradients that are a convention, which PyTorch confirms and finite differences do not. */
+const conventional: Readonly<Record<string, string>> = {
+  fakeQuantize: "the gradient passes as if nothing had been rounded",
 };
 
 /** Which input's dtype counts. */
@@ -103,7 +111,8 @@ export function support(): Support {
       if (reason === undefined) gaps.push(`${op} of ${dtype}: no case`);
       else lack(dtype, reason);
     }
-    const first = !isMade && cases.some(hasFirstDerivatives);
+    const byConvention = Object.hasOwn(conventional, op) && cases.some((entry) => isDifferentiated(entry, 0));
+    const first = byConvention || (!isMade && cases.some(hasFirstDerivatives));
     const second = !isMade && cases.some(hasSecondDerivatives);
     if (!first) {
       const between = (entry: Case) => dtypeOf(entry) === "float32" && outputOf(entry).dtype === "float32";
@@ -114,6 +123,8 @@ export function support(): Support {
           : "input and result are not both float32";
       if (reason === undefined) gaps.push(`${op}: no gradient`);
       else lack("∂", reason);
+    } else if (byConvention) {
+      lack("∂²", conventional[op]);
     } else if (!second) {
       gaps.push(`${op}: no second derivative`);
     }

@@ -2,19 +2,24 @@
  * What quantization costs in accuracy on real data: the CNN of `npm start` on the shipped digits, and, where the shared data are, a
  * pretrained ResNet on CIFAR-10. Prints a table.
  */
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readExact } from "../../src/compiler/realize.js";
 import {
   DataLoader,
   type Dataset,
   ImageDataset,
+  imageNetNormalization,
+  loadCifar10,
   loadMnist,
   mnistNormalization,
   subset,
 } from "../../src/data/index.js";
 import { openWasm } from "../../src/device/wasm/wasm.js";
-import type { HostTensor } from "../../src/formats/index.js";
-import { Cnn } from "../../src/models/index.js";
+import { type HostTensor, readSafetensors } from "../../src/formats/index.js";
+import { CifarResNet, Cnn } from "../../src/models/index.js";
 import { crossEntropy, type Module } from "../../src/nn/index.js";
 import { manualSeed } from "../../src/ops/index.js";
 import "../../src/ops/methods.js";
@@ -69,6 +74,7 @@ describe("the CNN on MNIST", () => {
     const steps = epochs * loader.length;
     const optimizer = new AdamW(model.parameters(), { lr, weightDecay: 0.01 });
     const schedule = cosine({ steps, warmup: Math.ceil(steps / 10) });
+    // biome-ignore lint/suspicious/noFocusedTests: this fit trains; it is not the test function of that name.
     return fit({ model, optimizer, train: loader, loss: crossEntropy, epochs, schedule });
   }
 
@@ -118,5 +124,48 @@ describe("the CNN on MNIST", () => {
         -bars.trained,
       );
     }, 120_000);
+  }
+});
+
+/** Weights and images lie outside the repository; see test/nn/resnet_cifar10.test.ts. */
+const shared = new URL("../../../shared/data/", import.meta.url);
+const weights = fileURLToPath(new URL("models/cifar-resnet/resnet20.safetensors", shared));
+const images = fileURLToPath(new URL("cifar10/test500.bin.gz", shared));
+const isMissing = !existsSync(weights) || !existsSync(images);
+const why = isMissing ? " (skipped: weights and images are outside the repository and not here)" : "";
+if (isMissing) console.warn(`left out: the quantized ResNet-20 on CIFAR-10${why}`);
+
+/** Points that the ResNet may lose: 2 of 500 images. */
+const resnetBar = 0.5;
+
+describe.skipIf(isMissing)(`the pretrained ResNet-20 on CIFAR-10${why}`, () => {
+  const load = async (): Promise<CifarResNet> => {
+    const model = new CifarResNet({ depth: 20, device });
+    await model.loadStateDict(readSafetensors(await readFile(weights)).tensors);
+    return model;
+  };
+  let test: Dataset;
+  let float: Score;
+
+  beforeAll(async () => {
+    const cifar = await loadCifar10(images);
+    test = new ImageDataset(cifar.images, cifar.labels, imageNetNormalization);
+    float = await scoreOf(await load(), test);
+    rows.push(`ResNet-20, float32: ${(100 * float.accuracy).toFixed(2)} %`);
+  });
+
+  for (const weightBits of [8, 7] as const) {
+    it(`static, ${weightBits} bits`, async () => {
+      const model = await load();
+      // There are no other images; calibration does not see the labels.
+      const data = new DataLoader(subset(test, 0, 256), { device, batchSize: 64 });
+      const { folded } = await quantize(model, int8Static({ data }, { weightBits }));
+      expect(folded).toHaveLength(19);
+      const score = await scoreOf(model, test);
+      const points = change(`ResNet-20, int8-static, ${weightBits}`, float, score);
+      expect(score.bytes / float.bytes).toBeLessThanOrEqual(bars.size);
+      // The bar is that of full 8-bit weights; 7 bits are reported.
+      if (weightBits === 8) expect(points).toBeGreaterThanOrEqual(-resnetBar);
+    });
   }
 });

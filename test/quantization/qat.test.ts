@@ -24,6 +24,7 @@ const device = await openWasm();
 const test = quadrants(300, 1000);
 
 const train = (model: Module, epochs: number, lr: number) =>
+  // biome-ignore lint/suspicious/noFocusedTests: this fit trains; it is not the test function of that name.
   fit({
     model,
     optimizer: new AdamW(model.parameters(), { lr }),

@@ -44,6 +44,7 @@ function suite(device: Device): void {
 
   beforeAll(async () => {
     const model = smallCnn(device);
+    // biome-ignore lint/suspicious/noFocusedTests: this fit trains; it is not the test function of that name.
     await fit({
       model,
       optimizer: new AdamW(model.parameters(), { lr: 3e-3 }),
