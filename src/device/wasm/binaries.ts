@@ -33,6 +33,21 @@ const locations: Readonly<Record<BinaryName, URL>> =
         relaxed: new URL("../../../dist/relaxed.wasm", import.meta.url),
       };
 
+/**
+ * The smallest module with a relaxed instruction (f32x4.relaxed_madd of three zeros): whether the engine takes it tells which of the
+ * binaries to load, before any is.
+ */
+const relaxedProbe = Uint8Array.of(
+  // Magic and version; a type () → v128; a function of it.
+  ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+  ...[0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7b],
+  ...[0x03, 0x02, 0x01, 0x00],
+  // Its code: three times i32.const 0, i8x16.splat; f32x4.relaxed_madd; end.
+  ...[0x0a, 0x13, 0x01, 0x11, 0x00],
+  ...[0x41, 0x00, 0xfd, 0x0f, 0x41, 0x00, 0xfd, 0x0f, 0x41, 0x00, 0xfd, 0x0f],
+  ...[0xfd, 0x85, 0x02, 0x0b],
+);
+
 async function fetchBytes(url: URL): Promise<BufferSource> {
   try {
     if (url.protocol === "file:" && typeof process !== "undefined" && process.getBuiltinModule) {
@@ -66,10 +81,16 @@ export async function loadKernels(binary?: BinaryName, bytes?: BufferSource): Pr
   const wanted = binary ?? (bytes ? "simd" : undefined);
   let reason = wanted === "simd" ? "the simd binary was asked for" : "";
   if (wanted !== "simd") {
-    const source = bytes ?? (await fetchBytes(locations.relaxed));
-    if (!WebAssembly.validate(source)) {
+    if (!WebAssembly.validate(relaxedProbe)) {
       reason = "the engine does not have relaxed SIMD";
     } else {
+      const source = bytes ?? (await fetchBytes(locations.relaxed));
+      if (!WebAssembly.validate(source)) {
+        throw new DeviceError("the relaxed binary is damaged", {
+          device: "wasm",
+          hint: "build or copy it anew",
+        });
+      }
       const loaded = await instantiate(source);
       const failures = loaded.kernels.selfTest();
       if (failures === 0) return { name: "relaxed", ...loaded, reason };
