@@ -14,7 +14,7 @@ import { prepareMap, storeInside } from "./map.js";
 import type { TextureId } from "./pass.js";
 import { pitchFor } from "./product.js";
 import { type Epilogue, finishSum } from "./quantized_epilogue.js";
-import type { ShaderBuilder } from "./shader.js";
+import { type ShaderBuilder, vectorOf } from "./shader.js";
 import { type Extent, lanes } from "./storage.js";
 import { declareWalk, operandPosition, planWalk, type Steps } from "./walk.js";
 
@@ -22,11 +22,11 @@ import { declareWalk, operandPosition, planWalk, type Steps } from "./walk.js";
 const tile = 4;
 /** Texels of a step of a panel: one for each row. */
 const stepTexels = panelRows;
-/** Elements of k whose products of int8 float32 adds up exactly: 2^24 / 2^14. */
-const exactLength = 1024;
 /** Tiles below which k is split, if the sums are long enough to be worth it. */
 const wantedTiles = 8192;
 const shortestSplit = 128;
+/** Longest sum of floats in one accumulator. */
+const longestSum = 4096;
 
 export interface QuantizedFactors {
   /** [matrices, m, k], int8 or float32. */
@@ -71,15 +71,16 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
   const steps = Math.ceil(k / (format.bits === 4 ? 2 * stepLength : stepLength));
   const units = format.bits === 4 ? k / format.groupSize : steps;
   const wanted = Math.min(Math.ceil(wantedTiles / tiles), Math.floor(k / shortestSplit), units);
-  const length = Math.ceil(units / Math.max(1, wanted));
+  const length = Math.ceil(units / Math.max(1, wanted, isInteger ? 1 : Math.ceil(k / longestSum)));
   const splits = Math.max(1, Math.ceil(units / Math.max(1, length)));
   const grid = builder.grid(splits * tiles, columnTiles);
   const dtype = isInteger ? "int32" : "float32";
+  const vector = vectorOf(dtype);
   const parts = Array.from({ length: rows }, () => builder.gridScratch(grid, dtype));
 
   const shader = builder.shader();
   const int = (value: number) => shader.int(value);
-  shader.include(`#define STORED_OFFSET ${storedOffset(format).toFixed(1)}`);
+  shader.include(`#define STORED_OFFSET ${storedOffset(format)}`);
   if (input.dtype === "float32") shader.include("#define FLOAT_INPUT");
   if (isStraight) shader.include("#define STRAIGHT_INPUT");
   shader.include(texelsChunk);
@@ -111,10 +112,10 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
     shader.add(
       `int row${r} = start + (row + ${r}) * ${shader.shared("row step", rowStep / lanes)};`,
       `vec2 line${r} = lineOf(row${r}, sizeX);`,
-      `${isInteger ? "ivec4" : "vec4"} sum${r} = ${isInteger ? "ivec4(0)" : "vec4(0.0)"};`,
+      `${vector} sum${r} = ${vector}(0);`,
     );
   }
-  const terms: Terms = { x, w, rows, isInteger };
+  const terms: Terms = { x, w, rows };
   if (format.bits === 4) multiplyGroups(shader, factors, format.groupSize, terms, builder);
   else multiplySteps(shader, terms);
   parts.forEach((part, r) => {
@@ -125,70 +126,76 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
   return { parts, grid, splits, rowTiles, columnTiles, tiles, isInteger };
 }
 
-/** What the loops over k read, and what they add up. */
+/** What the loops over k read, and how many rows they add up. */
 interface Terms {
   readonly x: string;
   readonly w: string;
   readonly rows: number;
-  readonly isInteger: boolean;
 }
 
-/** 8 and 7 bits: sums of floats, as long as they are exact, are added to the integers. */
-function multiplySteps(shader: ShaderBuilder, { x, w, rows, isInteger }: Terms): void {
-  const each = (line: (r: number) => string) => Array.from({ length: rows }, (_, r) => line(r));
+const columns = [0, 1, 2, 3] as const;
+
+function eachRow({ rows }: Terms, line: (r: number) => string): string[] {
+  return Array.from({ length: rows }, (_, r) => line(r));
+}
+
+/** 8 and 7 bits. */
+function multiplySteps(shader: ShaderBuilder, terms: Terms): void {
+  const { x, w } = terms;
   shader.add(
     "at += from * 8;",
-    `for (int begin = from; begin < to; begin += ${exactLength / stepLength}) {`,
-    `int end = min(begin + ${exactLength / stepLength}, to);`,
-    ...each((r) => `vec4 part${r} = vec4(0.0);`),
-    "for (int k = begin; k < end; k++) {",
+    "for (int k = from; k < to; k++) {",
     "vec2 weights = middleOf(at, sizeW);",
-    `mat4 b = mat4(${[0, 1, 2, 3].map((j) => `weightTexel(${w}, weights, ${j}, sizeW)`).join(", ")});`,
+    ...columns.map((j) => `ivec4 w${j} = weightsAt(${w}, weights, ${j}, sizeW);`),
     "at += 8;",
-    ...each((r) => `part${r} += inputTexel(${x}, line${r}, row${r}, k, sizeX) * b;`),
-    "}",
-    ...each((r) => `sum${r} += ${isInteger ? `ivec4(part${r})` : `part${r}`};`),
+    ...eachRow(
+      terms,
+      (r) => `sum${r} += dots(inputTexel(${x}, line${r}, row${r}, k, sizeX), w0, w1, w2, w3);`,
+    ),
     "}",
   );
 }
 
-/** 4 bits: the sum of a group is exact, and scaled. */
+/** 4 bits: the sum of each group is scaled. */
 function multiplyGroups(
   shader: ShaderBuilder,
   factors: QuantizedFactors,
   groupSize: number,
-  { x, w, rows }: Terms,
+  terms: Terms,
   builder: PassBuilder,
 ): void {
+  const { x, w } = terms;
   const scales = denseScales(factors.scales!, builder);
   const inputScales = factors.inputScales!;
-  const each = (line: (r: number) => string) => Array.from({ length: rows }, (_, r) => line(r));
   const [scaleRow, scaleGroup] = inputScales.view.strides.map((stride) => shader.int(stride));
-  const four = [0, 1, 2, 3];
   const s = shader.texture(scales.slot, "float32");
   const v = shader.texture(inputScales.slot, "float32");
+  const dots = (r: number, k: string, half: string) =>
+    `dots(inputTexel(${x}, line${r}, row${r}, ${k}, sizeX), ${columns.map((j) => `${half}${j}`).join(", ")})`;
   shader.add(
     `int length = ${shader.int(groupSize / (2 * stepLength))};`,
     "at += from * length * 8;",
     "int k = from * length * 2;",
     `int firstScale = ${shader.int(scales.view.offset / lanes)} + panel * ${shader.int(scales.view.shape[1])} * 2 + (columnTile & 1);`,
     "for (int group = from; group < to; group++) {",
-    ...each((r) => `vec4 part${r} = vec4(0.0);`),
+    ...eachRow(terms, (r) => `ivec4 part${r} = ivec4(0);`),
     "for (int i = 0; i < length; i++) {",
     "vec2 weights = middleOf(at, sizeW);",
-    ...four.map((j) => `ivec4 bytes${j} = byteTexel(${w}, weights, ${j}, sizeW);`),
-    `mat4 low = mat4(${four.map((j) => `vec4((bytes${j} & 15) - 8)`).join(", ")});`,
-    `mat4 high = mat4(${four.map((j) => `vec4((bytes${j} >> 4 & 15) - 8)`).join(", ")});`,
+    ...columns.flatMap((j) => [
+      `ivec4 bytes${j} = bytesAt(${w}, weights, ${j}, sizeW);`,
+      `ivec4 low${j} = (bytes${j} & 15) - 8;`,
+      `ivec4 high${j} = (bytes${j} >> 4 & 15) - 8;`,
+    ]),
     "at += 8;",
-    ...each(
-      (r) =>
-        `part${r} += inputTexel(${x}, line${r}, row${r}, k, sizeX) * low + inputTexel(${x}, line${r}, row${r}, k + 1, sizeX) * high;`,
-    ),
+    ...eachRow(terms, (r) => `part${r} += ${dots(r, "k", "low")} + ${dots(r, "k + 1", "high")};`),
     "k += 2;",
     "}",
     `vec4 scale = floatTexel(${s}, firstScale + group * 2);`,
     `int inputScale = ${shader.int(inputScales.view.offset)} + row * ${scaleRow} + group * ${scaleGroup};`,
-    ...each((r) => `sum${r} += part${r} * floatAt(${v}, inputScale + ${r} * ${scaleRow}) * scale;`),
+    ...eachRow(
+      terms,
+      (r) => `sum${r} += vec4(part${r}) * floatAt(${v}, inputScale + ${r} * ${scaleRow}) * scale;`,
+    ),
     "}",
   );
 }
