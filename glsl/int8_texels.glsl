@@ -1,9 +1,11 @@
-// How quantized products read texels: four int8 weights of one row, stored STORED_OFFSET above what they are, or the bytes of
-// eight of 4 bits; and four elements of a row of the input, int8 or float32. As in product_texels.glsl, positions are
+// How quantized products read texels: four bytes of one row of the weights, which are weights stored STORED_OFFSET above what
+// they are, or pairs of 4 bits, each 8 above; and four elements of a row of the input, int8 or float32. As in product_texels.glsl, positions are
 // coordinates of samplers: `size` is that of a texel.
 #define middleOf(t, size) ((vec2(texelPosition(t)) + 0.5) * (size))
 #define bytesAt(s, at, j, size) texture(s, vec2((at).x + float(j) * (size).x, (at).y))
-#define weightsAt(s, at, j, size) (bytesAt(s, at, j, size) - STORED_OFFSET)
+#define weightsOf(bytes) ((bytes) - STORED_OFFSET)
+#define lowOf(bytes) (((bytes) & 15) - 8)
+#define highOf(bytes) (((bytes) ^ -128) >> 4)
 #ifdef FLOAT_INPUT
 #define numbersOf(x) toFloats(x)
 #else

@@ -1,9 +1,8 @@
 /**
- * Products of rows with packed weights: a fragment computes up to four rows × the four columns of half a panel into as many
- * render targets, and a second pass puts the rows together and finishes the sums. Where few tiles have long sums, k is split:
+ * Products of rows with packed weights: a fragment computes up to four rows × the four columns of half a panel, or those of
+ * several where there are the render targets, and a second pass puts the rows together and finishes the sums. Where few tiles have long sums, k is split:
  * the partial sums lie behind each other in the targets, and the second pass adds them up.
  */
-import gridIntegersChunk from "../../../glsl/grid_integers.glsl";
 import texelsChunk from "../../../glsl/int8_texels.glsl";
 import { sizeOf } from "../../tensor/shape.js";
 import { rowMajor } from "../../tensor/view.js";
@@ -18,8 +17,12 @@ import { type ShaderBuilder, vectorOf } from "./shader.js";
 import { type Extent, lanes } from "./storage.js";
 import { declareWalk, operandPosition, planWalk, type Steps } from "./walk.js";
 
-/** Rows of a tile, and its render targets. */
+/** Rows of a tile, at most. */
 const tile = 4;
+/** Half panels that a tile is wide, at most: each texel of the input is fetched once for so many columns. */
+const mostHalves = 4;
+/** Steps along k that one turn of the loop takes, if they come in as many: one position of the texture serves both. */
+const unrolled = 2;
 /** Texels of a step of a panel: one for each row. */
 const stepTexels = panelRows;
 /** Tiles below which k is split, if the sums are long enough to be worth it. */
@@ -40,14 +43,17 @@ export interface QuantizedFactors {
   readonly scales?: Operand;
 }
 
-/** Sums in grids: texel (split · tiles + tile) of grid r holds row r of the tile. */
+/**
+ * Sums in grids: grid (r · halves + h) holds row r of the tiles' half panel h, the tiles in rows of the grid's width, and the
+ * splits below each other, each in as many rows.
+ */
 export interface TileSums {
   readonly parts: readonly TextureId[];
   readonly grid: Extent;
   readonly splits: number;
   readonly rowTiles: number;
   readonly columnTiles: number;
-  readonly tiles: number;
+  readonly halves: number;
   readonly isInteger: boolean;
 }
 
@@ -64,19 +70,22 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
   const { input, isStraight } = alignedRows(factors.input, builder);
   const weight = alignedWeight(factors.weight, builder);
   const rows = Math.min(m, tile);
-  const [rowTiles, columnTiles] = [Math.ceil(m / tile), Math.ceil(n / lanes)];
+  const halves = widthOf(n, Math.floor(builder.target.drawBuffers / rows));
+  const [rowTiles, columnTiles] = [Math.ceil(m / tile), Math.ceil(n / (lanes * halves))];
   const tiles = matrices * rowTiles * columnTiles;
   const isInteger = input.dtype === "int8" && format.bits !== 4;
   // What is split: texels of the weights, or groups.
   const steps = Math.ceil(k / (format.bits === 4 ? 2 * stepLength : stepLength));
   const units = format.bits === 4 ? k / format.groupSize : steps;
   const wanted = Math.min(Math.ceil(wantedTiles / tiles), Math.floor(k / shortestSplit), units);
-  const length = Math.ceil(units / Math.max(1, wanted, isInteger ? 1 : Math.ceil(k / longestSum)));
+  const least = Math.max(1, wanted, isInteger ? 1 : Math.ceil(k / longestSum));
+  const stride = format.bits !== 4 && steps % unrolled === 0 ? unrolled : 1;
+  const length = Math.ceil(units / stride / least) * stride;
   const splits = Math.max(1, Math.ceil(units / Math.max(1, length)));
-  const grid = builder.grid(splits * tiles, columnTiles);
+  const grid = splitGrid(splits, tiles, columnTiles, builder);
   const dtype = isInteger ? "int32" : "float32";
   const vector = vectorOf(dtype);
-  const parts = Array.from({ length: rows }, () => builder.gridScratch(grid, dtype));
+  const parts = Array.from({ length: rows * halves }, () => builder.gridScratch(grid, dtype));
 
   const shader = builder.shader();
   const int = (value: number) => shader.int(value);
@@ -87,8 +96,8 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
   const [matrixStep, rowStep] = input.view.strides;
   const matrixTexels = Math.ceil(n / panelRows) * steps * stepTexels;
   shader.add(
-    `int split = t / ${int(tiles)};`,
-    `int place = t - split * ${int(tiles)};`,
+    `int split = int(gl_FragCoord.y) / ${int(grid.height / splits)};`,
+    `int place = t - split * ${int((grid.height / splits) * grid.width)};`,
     `int columnTiles = ${int(columnTiles)};`,
     "int line = place / columnTiles;",
     "int columnTile = place - line * columnTiles;",
@@ -99,8 +108,9 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
     `int from = split * ${int(length)};`,
     `int to = min(from + ${int(length)}, ${int(units)});`,
     `int at = ${int(weight.view.offset / lanes)} + matrix * ${int(matrixTexels)};`,
-    "int panel = columnTile >> 1;",
-    "at += panel * steps * 8 + (columnTile & 1) * 4;",
+    `int panel = columnTile * ${halves} >> 1;`,
+    `int half0 = columnTile * ${halves} & 1;`,
+    "at += panel * steps * 8 + half0 * 4;",
     `int start = ${int(input.view.offset / lanes)} + matrix * ${int(matrixStep / lanes)};`,
   );
   const [x, w] = [shader.texture(input.slot, input.dtype), shader.texture(weight.slot, "int8")];
@@ -112,48 +122,93 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
     shader.add(
       `int row${r} = start + (row + ${r}) * ${shader.shared("row step", rowStep / lanes)};`,
       `vec2 line${r} = lineOf(row${r}, sizeX);`,
-      `${vector} sum${r} = ${vector}(0);`,
+      ...Array.from({ length: halves }, (_, h) => `${vector} sum${r}${h} = ${vector}(0);`),
     );
   }
-  const terms: Terms = { x, w, rows };
+  const terms: Terms = { x, w, rows, halves, stride };
   if (format.bits === 4) multiplyGroups(shader, factors, format.groupSize, terms, builder);
-  else multiplySteps(shader, terms);
-  parts.forEach((part, r) => {
-    shader.store(part, dtype, `sum${r}`);
-  });
-  const flops = 2 * rows * lanes * tiles * k;
-  builder.add(shader.build({ name: "quantized tiles", texels: splits * tiles, flops, grid }));
-  return { parts, grid, splits, rowTiles, columnTiles, tiles, isInteger };
+  else multiplySteps(shader, terms, vectorOf(input.dtype));
+  eachSum(terms, (r, h) => shader.store(parts[r * halves + h], dtype, `sum${r}${h}`));
+  const flops = 2 * rows * halves * lanes * tiles * k;
+  builder.add(shader.build({ name: "quantized tiles", texels: grid.width * grid.height, flops, grid }));
+  return { parts, grid, splits, rowTiles, columnTiles, halves, isInteger };
 }
 
-/** What the loops over k read, and how many rows they add up. */
+function splitGrid(splits: number, tiles: number, columnTiles: number, builder: PassBuilder): Extent {
+  const { extent } = builder.target;
+  const one = builder.grid(tiles, columnTiles);
+  const width = one.height * splits <= extent ? one.width : Math.min(tiles, extent);
+  return { width, height: Math.ceil(tiles / width) * splits };
+}
+
+/** Half panels of a tile: a power of two, as many as there are targets for and columns. */
+function widthOf(n: number, targets: number): number {
+  let halves = 1;
+  while (halves * 2 <= Math.min(targets, mostHalves) && halves * lanes < n) halves *= 2;
+  return halves;
+}
+
+/** What the loops over k read, and how much they add up. */
 interface Terms {
   readonly x: string;
   readonly w: string;
   readonly rows: number;
+  readonly halves: number;
+  /** Steps along k in one turn. */
+  readonly stride: number;
 }
 
+function eachRow<T>({ rows }: Terms, of: (r: number) => T): T[] {
+  return Array.from({ length: rows }, (_, r) => of(r));
+}
+
+function eachSum<T>(terms: Terms, of: (r: number, h: number) => T): T[] {
+  return eachRow(terms, (r) => Array.from({ length: terms.halves }, (_, h) => of(r, h))).flat();
+}
+
+/** The columns of half a panel. */
 const columns = [0, 1, 2, 3] as const;
 
-function eachRow({ rows }: Terms, line: (r: number) => string): string[] {
-  return Array.from({ length: rows }, (_, r) => line(r));
+/** GLSL for a row's dot products with what a macro makes of the four texels w0 to w3. */
+function dotsWith(row: string, macro: "weightsOf" | "lowOf" | "highOf"): string {
+  return `dots(${row}, ${columns.map((j) => `${macro}(w${j})`).join(", ")})`;
+}
+
+/** Statements that declare where the texels of each panel lie at step `at`. */
+function panelLines({ halves }: Terms): string[] {
+  const count = Math.ceil(halves / 2);
+  return Array.from(
+    { length: count },
+    (_, p) => `vec2 panel${p} = middleOf(at${p === 0 ? "" : ` + ${p} * steps * 8`}, sizeW);`,
+  );
+}
+
+/** GLSL for the texel of column j of half panel h, `step` steps behind `at`. */
+function columnTexel({ w }: Terms, h: number, j: number, step = 0): string {
+  return `bytesAt(${w}, panel${h >> 1}, ${(h & 1) * lanes + j + step * stepTexels}, sizeW)`;
 }
 
 /** 8 and 7 bits. */
-function multiplySteps(shader: ShaderBuilder, terms: Terms): void {
-  const { x, w } = terms;
-  shader.add(
-    "at += from * 8;",
-    "for (int k = from; k < to; k++) {",
-    "vec2 weights = middleOf(at, sizeW);",
-    ...columns.map((j) => `ivec4 w${j} = weightsAt(${w}, weights, ${j}, sizeW);`),
-    "at += 8;",
-    ...eachRow(
-      terms,
-      (r) => `sum${r} += dots(inputTexel(${x}, line${r}, row${r}, k, sizeX), w0, w1, w2, w3);`,
-    ),
-    "}",
-  );
+function multiplySteps(shader: ShaderBuilder, terms: Terms, vector: string): void {
+  const { x, halves, stride } = terms;
+  shader.add("at += from * 8;", `for (int k = from; k < to; k += ${stride}) {`, ...panelLines(terms));
+  for (let step = 0; step < stride; step++) {
+    shader.add(
+      "{",
+      ...eachRow(terms, (r) => `${vector} x${r} = inputTexel(${x}, line${r}, row${r}, k + ${step}, sizeX);`),
+    );
+    // Half by half, so that few values live at a time.
+    for (let h = 0; h < halves; h++) {
+      shader.add(
+        "{",
+        ...columns.map((j) => `ivec4 w${j} = ${columnTexel(terms, h, j, step)};`),
+        ...eachRow(terms, (r) => `sum${r}${h} += ${dotsWith(`x${r}`, "weightsOf")};`),
+        "}",
+      );
+    }
+    shader.add("}");
+  }
+  shader.add(`at += ${stride * stepTexels};`, "}");
 }
 
 /** 4 bits: the sum of each group is scaled. */
@@ -164,38 +219,44 @@ function multiplyGroups(
   terms: Terms,
   builder: PassBuilder,
 ): void {
-  const { x, w } = terms;
+  const { x, halves } = terms;
   const scales = denseScales(factors.scales!, builder);
   const inputScales = factors.inputScales!;
   const [scaleRow, scaleGroup] = inputScales.view.strides.map((stride) => shader.int(stride));
   const s = shader.texture(scales.slot, "float32");
   const v = shader.texture(inputScales.slot, "float32");
-  const dots = (r: number, k: string, half: string) =>
-    `dots(inputTexel(${x}, line${r}, row${r}, ${k}, sizeX), ${columns.map((j) => `${half}${j}`).join(", ")})`;
   shader.add(
     `int length = ${shader.int(groupSize / (2 * stepLength))};`,
     "at += from * length * 8;",
     "int k = from * length * 2;",
-    `int firstScale = ${shader.int(scales.view.offset / lanes)} + panel * ${shader.int(scales.view.shape[1])} * 2 + (columnTile & 1);`,
+    `int groups2 = ${shader.int(2 * scales.view.shape[1])};`,
+    `int scaleAt = ${shader.int(scales.view.offset / lanes)} + panel * groups2 + from * 2 + half0;`,
     "for (int group = from; group < to; group++) {",
-    ...eachRow(terms, (r) => `ivec4 part${r} = ivec4(0);`),
+    ...eachSum(terms, (r, h) => `ivec4 part${r}${h} = ivec4(0);`),
     "for (int i = 0; i < length; i++) {",
-    "vec2 weights = middleOf(at, sizeW);",
-    ...columns.flatMap((j) => [
-      `ivec4 bytes${j} = bytesAt(${w}, weights, ${j}, sizeW);`,
-      `ivec4 low${j} = (bytes${j} & 15) - 8;`,
-      `ivec4 high${j} = (bytes${j} >> 4 & 15) - 8;`,
+    ...panelLines(terms),
+    ...eachRow(terms, (r) => `ivec4 x${r} = inputTexel(${x}, line${r}, row${r}, k, sizeX);`),
+    ...eachRow(terms, (r) => `ivec4 y${r} = inputTexel(${x}, line${r}, row${r}, k + 1, sizeX);`),
+    ...Array.from({ length: halves }, (_, h) => h).flatMap((h) => [
+      "{",
+      ...columns.map((j) => `ivec4 w${j} = ${columnTexel(terms, h, j)};`),
+      ...eachRow(
+        terms,
+        (r) => `part${r}${h} += ${dotsWith(`x${r}`, "lowOf")} + ${dotsWith(`y${r}`, "highOf")};`,
+      ),
+      "}",
     ]),
     "at += 8;",
-    ...eachRow(terms, (r) => `part${r} += ${dots(r, "k", "low")} + ${dots(r, "k + 1", "high")};`),
     "k += 2;",
     "}",
-    `vec4 scale = floatTexel(${s}, firstScale + group * 2);`,
     `int inputScale = ${shader.int(inputScales.view.offset)} + row * ${scaleRow} + group * ${scaleGroup};`,
-    ...eachRow(
-      terms,
-      (r) => `sum${r} += vec4(part${r}) * floatAt(${v}, inputScale + ${r} * ${scaleRow}) * scale;`,
+    ...Array.from(
+      { length: halves },
+      (_, h) => `vec4 scale${h} = floatTexel(${s}, scaleAt + ${h & 1} + ${h >> 1} * groups2);`,
     ),
+    "scaleAt += 2;",
+    ...eachRow(terms, (r) => `float scaleOf${r} = floatAt(${v}, inputScale + ${r} * ${scaleRow});`),
+    ...eachSum(terms, (r, h) => `sum${r}${h} += vec4(part${r}${h}) * scaleOf${r} * scale${h};`),
     "}",
   );
 }
@@ -288,7 +349,7 @@ export function mergeSums(
   epilogue: Epilogue,
   builder: PassBuilder,
 ): void {
-  const { parts, grid, splits, rowTiles, columnTiles, tiles, isInteger } = sums;
+  const { parts, grid, splits, rowTiles, columnTiles, halves, isInteger } = sums;
   const slotSize = builder.sizeOf(output.slot);
   const steps = [matrix, row, column, ...epilogue.operands.map((operand) => operand.steps)];
   const planned = planWalk(output.view, slotSize, steps);
@@ -300,34 +361,39 @@ export function mergeSums(
   const [matrixAt, rowAt, columnAt, ...rest] = walk.operands;
   const at = (operand: Steps) => operandPosition(shader, walk, names, operand);
   const { type } = names;
-  if (isInteger) shader.include(gridIntegersChunk);
   shader.add(
     `${type} row = ${at(rowAt)};`,
     `${type} column = ${at(columnAt)};`,
     `${type} place = (${at(matrixAt)}) * ${shader.int(rowTiles)} + (row >> 2);`,
-    `place = place * ${shader.int(columnTiles)} + (column >> 2);`,
+    `place = place * ${shader.int(columnTiles)} + (column >> ${2 + Math.log2(halves)});`,
+    `${type} which = (row & 3) * ${halves} + (column >> 2 & ${halves - 1});`,
     isInteger ? "ivec4 sum = ivec4(0);" : "vec4 sum = vec4(0.0);",
+    `int width = ${shader.int(grid.width)};`,
+    `${type} down = place / width;`,
+    `${type} across = place - down * width;`,
     `int splits = ${shader.int(splits)};`,
-    `int gridWidth = ${shader.int(grid.width)};`,
     "for (int i = 0; i < splits; i++) {",
   );
   const samplers = parts.map((part) => shader.texture(part, isInteger ? "int32" : "float32"));
-  const choose = (which: string, fetched: readonly string[]): string =>
-    fetched
-      .slice(0, -1)
-      .reduceRight((others, part, r) => `${which} == ${r} ? ${part} : ${others}`, fetched.at(-1)!);
-  if (whole) {
-    shader.add(
-      `sum += ${choose(
-        "(row & 3)",
-        samplers.map((part) => `gridTexel(${part}, place, gridWidth)`),
-      )};`,
-    );
-  } else {
-    const fetched = samplers.map((part) => `gridTexel(${part}, place[j], gridWidth)[column[j] & 3]`);
-    shader.add("for (int j = 0; j < 4; j++) {", `sum[j] += ${choose("(row[j] & 3)", fetched)};`, "}");
+  // Written out as branches, of which one fetches.
+  const add = (sum: string, which: string, from: (sampler: string) => string) => {
+    samplers.forEach((sampler, part) => {
+      const last = part === samplers.length - 1;
+      shader.add(
+        `${part === 0 ? "" : "else "}${last ? "" : `if (${which} == ${part}) `}${sum} += ${from(sampler)};`,
+      );
+    });
+  };
+  const fetched = (at: string) => (sampler: string) =>
+    isInteger ? `texelFetch(${sampler}, ${at}, 0)` : `toFloats(texelFetch(${sampler}, ${at}, 0))`;
+  if (whole) add("sum", "which", fetched("ivec2(across, down)"));
+  else {
+    shader.add("for (int j = 0; j < 4; j++) {");
+    const lane = fetched("ivec2(across[j], down[j])");
+    add("sum[j]", "which[j]", (sampler) => `${lane(sampler)}[column[j] & 3]`);
+    shader.add("}");
   }
-  shader.add(`place += ${shader.int(tiles)};`, "}");
+  shader.add(`down += ${shader.int(grid.height / splits)};`, "}");
   const value = finishSum(shader, walk, names, epilogue, rest, "sum");
   storeInside(shader, walk, names, output, output.slot, value);
   const texels = Math.ceil(slotSize / lanes);
