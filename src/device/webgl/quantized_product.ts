@@ -316,10 +316,10 @@ function copiedRows(input: Operand, builder: PassBuilder): Operand {
   return { slot, dtype, view: { ...view, shape: input.view.shape } };
 }
 
-/** Weights of which the rows of half a panel lie on one line of the texture. */
+/** Weights of which what a turn of the loop reads lies on one line of the texture. */
 function alignedWeight(weight: Operand, builder: PassBuilder): Operand {
   const { view } = weight;
-  const isAligned = view.strides[0] === 1 && view.offset % (lanes * lanes) === 0;
+  const isAligned = view.strides[0] === 1 && view.offset % (lanes * stepTexels * unrolled) === 0;
   return isAligned ? weight : copied(weight, builder);
 }
 
