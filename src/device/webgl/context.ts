@@ -84,7 +84,8 @@ export function chooseStorage({ exact, renderer }: Capabilities, wish: FloatStor
   const found = candidates.find((name) => exact.includes(name));
   const others: readonly FormatName[] = ["rgba32i", "rgba8i", "rgba8ui"];
   if (found !== undefined && others.every((name) => exact.includes(name))) return found;
-  throw new DeviceError(`${renderer} does not hold exact values in textures: only ${exact.join(", ")}`, {
+  const kinds = exact.length > 0 ? `those of ${exact.join(", ")} only` : "none";
+  throw new DeviceError(`of the textures that are needed, ${renderer} holds exact values in ${kinds}`, {
     op: "openWebgl",
     device: "webgl",
     hint: "open the wasm device",

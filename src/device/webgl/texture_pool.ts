@@ -54,7 +54,7 @@ export class TexturePool {
 
   /** A texture for at least so many texels, or of exactly the grid's extent; what it holds is arbitrary. @throws OutOfMemoryError. */
   acquire(format: Format, texels: number, grid?: Extent): Texture {
-    const { width, height } = grid ?? this.layout.extent(texels);
+    const { width, height } = grid ? this.layout.fitting(grid) : this.layout.extent(texels);
     const bin = this.bins.get(keyOf(format, width, height));
     const found = bin?.pop();
     if (found) {
