@@ -18,11 +18,11 @@ import { accessOf, declareWalk, planWalk, positionOf } from "./walk.js";
 /** Below so many multiply-adds the draws that pack and merge cost more than they save. */
 const leastWork = 4096;
 
-/** The passes of a call, unless its geometry or size is for the general form: then false. */
+/** The passes of a call, unless its geometry, its size or the device is for the general form: then false. */
 export function prepareConvTiles(call: ConvCall, builder: PassBuilder): boolean {
   const { geometry, kernel } = call;
   const work = sizeOf(call.output.view.shape) * sizeOf(call.weight.view.shape.slice(1));
-  if (geometry.groups !== 1 || work < leastWork) return false;
+  if (geometry.groups !== 1 || work < leastWork || builder.target.drawBuffers < lanes) return false;
   if (kernel === "conv") {
     forward(columnsOf(call), call.output, builder);
     return true;

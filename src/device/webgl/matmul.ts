@@ -1,17 +1,20 @@
-/** matmul: large products by tiles (product.ts), the others one fragment per texel of the output, with any strides. */
+/** matmul: large products by tiles (product.ts), of few rows by row_product.ts, the others one fragment per texel of the output, with any strides. */
 import reluChunk from "../../../glsl/relu.glsl";
 import { sizeOf } from "../../tensor/shape.js";
 import type { MatmulCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
 import { loadAt, storeInside } from "./map.js";
 import { suitsTiles, tiledProduct } from "./product.js";
+import { asRowProduct, rowProduct } from "./row_product.js";
 import { lanes } from "./storage.js";
 import { declareWalk, operandPosition, planWalk, type Steps } from "./walk.js";
 
 export function prepareMatmul(call: MatmulCall, builder: PassBuilder): void {
   if (sizeOf(call.output.view.shape) === 0) return;
   const joined = joinBatch(call);
-  if (suitsTiles(joined, builder)) tiledProduct(joined, builder);
+  const rows = asRowProduct(joined, builder);
+  if (rows !== undefined) rowProduct(rows, builder);
+  else if (suitsTiles(joined, builder)) tiledProduct(joined, builder);
   else generalProduct(joined, builder);
 }
 

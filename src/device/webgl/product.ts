@@ -146,7 +146,7 @@ function factorOf(operand: Operand, k: number, builder: PassBuilder, order: Orde
  * Whether the texels that a tile reads together lie on one line of the texture: a whole row along k (`across` is the other
  * order), or four rows of which each holds a k. Lengths of lines are powers of two, so pitches have to be.
  */
-function isStraight({ operand, order }: Factor, across: Order, { target }: PassBuilder): boolean {
+export function isStraight({ operand, order }: Factor, across: Order, { target }: PassBuilder): boolean {
   const { shape, strides, offset } = operand.view;
   const rank = shape.length;
   const [pitchDim, lengthDim] = order === "rows" ? [rank - 2, rank - 1] : [rank - 1, rank - 2];
@@ -162,7 +162,7 @@ function isStraight({ operand, order }: Factor, across: Order, { target }: PassB
 }
 
 /** A copy with rows (or columns) of whole texels; what lies behind the end of a row is never used. */
-function packed(operand: Operand, builder: PassBuilder, order: Order): Operand {
+export function packed(operand: Operand, builder: PassBuilder, order: Order): Operand {
   const { view } = operand;
   const rank = view.shape.length;
   const contiguous = order === "rows" ? rank - 1 : rank - 2;

@@ -79,7 +79,9 @@ function reduceLevel(level: Level, output: Operand, builder: PassBuilder): void 
   const byRows = !isArg && folds(level);
   const width = byRows ? lanes : 1;
   const rowTexels = byRows ? count / lanes : Math.ceil(count / lanes);
-  const chunks = chunkCount(length, width, rowTexels);
+  // Partial arg-reductions have two results.
+  const isWhole = isArg && builder.target.drawBuffers < 2;
+  const chunks = isWhole ? 1 : chunkCount(length, width, rowTexels);
   if (chunks === 1 && (whole || !byRows)) {
     levelPass(level, output, undefined, byRows, builder);
     return;

@@ -2,7 +2,7 @@
  * Textures, kept for reuse by format and extent: making one costs up to a millisecond. Free textures beyond the byte
  * budget are deleted, those unused for longest first. Framebuffers live as long as the textures they are made of.
  */
-import { createFramebufferInfo, createTexture } from "twgl.js";
+import { createTexture } from "twgl.js";
 import { OutOfMemoryError } from "../../tensor/errors.js";
 import type { Extent, Format, TextureLayout } from "./storage.js";
 
@@ -54,7 +54,7 @@ export class TexturePool {
 
   /** A texture for at least so many texels, or of exactly the grid's extent; what it holds is arbitrary. @throws OutOfMemoryError. */
   acquire(format: Format, texels: number, grid?: Extent): Texture {
-    const { width, height } = grid ?? this.layout.extent(texels);
+    const { width, height } = grid ? this.layout.fitting(grid) : this.layout.extent(texels);
     const bin = this.bins.get(keyOf(format, width, height));
     const found = bin?.pop();
     if (found) {
@@ -87,10 +87,10 @@ export class TexturePool {
       const [oldest] = this.framebuffers.keys();
       this.deleteFramebuffer(oldest);
     }
-    const [{ width, height }] = textures;
-    const attachments = textures.map(({ handle }) => ({ attachment: handle }));
-    const info = createFramebufferInfo(this.gl, attachments, width, height);
-    const handle = info.framebuffer as WebGLFramebuffer;
+    const handle = framebufferOf(
+      this.gl,
+      textures.map((texture) => texture.handle),
+    );
     this.framebuffers.set(key, { handle, textures });
     for (const texture of textures) texture.framebuffers.add(key);
     return handle;
@@ -151,6 +151,22 @@ export class TexturePool {
       { device: "webgl", hint: "free tensors that are no longer needed, or use smaller batches" },
     );
   }
+}
+
+/** A framebuffer with these colour attachments, in this order. It is bound then. */
+export function framebufferOf(
+  gl: WebGL2RenderingContext,
+  textures: readonly WebGLTexture[],
+): WebGLFramebuffer {
+  // Not by twgl: it asks whether they are of the global class WebGLTexture, which Node does not have.
+  const framebuffer = gl.createFramebuffer();
+  gl.bindFramebuffer(gl.FRAMEBUFFER, framebuffer);
+  const points = textures.map((_, i) => gl.COLOR_ATTACHMENT0 + i);
+  textures.forEach((texture, i) => {
+    gl.framebufferTexture2D(gl.FRAMEBUFFER, points[i], gl.TEXTURE_2D, texture, 0);
+  });
+  gl.drawBuffers(points);
+  return framebuffer;
 }
 
 /** A texture whose contents are arbitrary, read texel by texel. No PIXEL_UNPACK_BUFFER may be bound. */

@@ -86,15 +86,23 @@ function loseContext(gl: WebGL2RenderingContext): void {
 
 /** @throws DeviceLostError if the context is lost, or is while it is looked at. */
 function probeLive(gl: WebGL2RenderingContext): Capabilities {
-  if (gl.isContextLost()) throw contextLost();
+  if (gl.isContextLost()) throw lostAtOnce();
   let capabilities: Capabilities | undefined;
   try {
     capabilities = probe(gl);
   } catch (error) {
     if (!gl.isContextLost()) throw error;
   }
-  if (capabilities === undefined || gl.isContextLost()) throw contextLost();
+  if (capabilities === undefined || gl.isContextLost()) throw lostAtOnce();
   return capabilities;
+}
+
+function lostAtOnce(): DeviceLostError {
+  return new DeviceLostError("the WebGL context was lost while it was looked at", {
+    op: "openWebgl",
+    device: "webgl",
+    hint: "try again in a moment, close other pages that use the GPU, or open the wasm device",
+  });
 }
 
 export class WebglDevice implements Device {
