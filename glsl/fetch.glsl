@@ -5,11 +5,13 @@ ivec2 texelPosition(int t) {
 
 #ifdef FLOAT_BITS
 #define FLOAT_SAMPLER usampler2D
+#define FLOAT_LAYERS usampler2DArray
 #define FLOAT_OUTPUT uvec4
 #define toFloats(x) uintBitsToFloat(x)
 #define fromFloats(x) floatBitsToUint(x)
 #else
 #define FLOAT_SAMPLER sampler2D
+#define FLOAT_LAYERS sampler2DArray
 #define FLOAT_OUTPUT vec4
 #define toFloats(x) (x)
 #define fromFloats(x) (x)
@@ -19,10 +21,11 @@ vec4 floatTexel(FLOAT_SAMPLER s, int t) {
   return toFloats(texelFetch(s, texelPosition(t), 0));
 }
 
-// Texel t of a grid of this width (src/device/webgl/pass.ts).
-vec4 gridTexel(FLOAT_SAMPLER s, int t, int width) {
+// Texel t of a layer of a grid of this width (src/device/webgl/pass.ts).
+vec4 gridTexel(FLOAT_LAYERS s, int t, int layer, int width) {
   int y = t / width;
-  return toFloats(texture(s, (vec2(t - y * width, y) + 0.5) / vec2(textureSize(s, 0))));
+  vec2 at = (vec2(t - y * width, y) + 0.5) / vec2(textureSize(s, 0).xy);
+  return toFloats(texture(s, vec3(at, layer)));
 }
 
 ivec4 intTexel(isampler2D s, int t) {

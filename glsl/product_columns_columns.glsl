@@ -10,12 +10,12 @@ void multiply(
   int at = rows.x + 4 * from * stepA;
   for (int k = from; k < to; k++) {
     mat4 y = transpose(mat4(
-      texelB(b, column0, columns.x, k), texelB(b, column1, columns.y, k),
-      texelB(b, column2, columns.z, k), texelB(b, column3, columns.w, k)
+      texelB(b, column0, k), texelB(b, column1, k),
+      texelB(b, column2, k), texelB(b, column3, k)
     ));
     vec2 line = lineA(at);
     mat4 x = transpose(mat4(
-      texelA(a, line, at, 0), texelA(a, line, at, stepA), texelA(a, line, at, 2 * stepA), texelA(a, line, at, 3 * stepA)
+      texelA(a, line, 0), texelA(a, line, stepA), texelA(a, line, 2 * stepA), texelA(a, line, 3 * stepA)
     ));
     at += 4 * stepA;
     s0 += y * x[0];

@@ -12,10 +12,10 @@ void multiply(
   for (; k + 4 <= to; k += 4) {
     vec2 along = lineA(atA), below = lineB(atB);
     mat4 x = transpose(mat4(
-      texelA(a, along, atA, 0), texelA(a, along, atA, stepA), texelA(a, along, atA, 2 * stepA), texelA(a, along, atA, 3 * stepA)
+      texelA(a, along, 0), texelA(a, along, stepA), texelA(a, along, 2 * stepA), texelA(a, along, 3 * stepA)
     ));
     mat4 y = mat4(
-      texelB(b, below, atB, 0), texelB(b, below, atB, stepB), texelB(b, below, atB, 2 * stepB), texelB(b, below, atB, 3 * stepB)
+      texelB(b, below, 0), texelB(b, below, stepB), texelB(b, below, 2 * stepB), texelB(b, below, 3 * stepB)
     );
     atA += 4 * stepA;
     atB += 4 * stepB;

@@ -11,12 +11,12 @@ void multiply(
   for (int k = from; k < to; k++) {
     vec2 line = lineB(at);
     mat4 y = mat4(
-      texelB(b, line, at, 0), texelB(b, line, at, stepB), texelB(b, line, at, 2 * stepB), texelB(b, line, at, 3 * stepB)
+      texelB(b, line, 0), texelB(b, line, stepB), texelB(b, line, 2 * stepB), texelB(b, line, 3 * stepB)
     );
     at += 4 * stepB;
-    s0 += y * texelA(a, row0, rows.x, k);
-    s1 += y * texelA(a, row1, rows.y, k);
-    s2 += y * texelA(a, row2, rows.z, k);
-    s3 += y * texelA(a, row3, rows.w, k);
+    s0 += y * texelA(a, row0, k);
+    s1 += y * texelA(a, row1, k);
+    s2 += y * texelA(a, row2, k);
+    s3 += y * texelA(a, row3, k);
   }
 }

@@ -3,7 +3,7 @@ import type { DType } from "../../tensor/dtype.js";
 import type { Operand, SlotInfo } from "../kernel.js";
 import type { Pass, Scratch, TextureId } from "./pass.js";
 import { ShaderBuilder, type ShaderTarget } from "./shader.js";
-import { type Extent, lanes } from "./storage.js";
+import { type Grid, lanes } from "./storage.js";
 
 /** Steps of an executable, in order. */
 export type Step =
@@ -15,6 +15,14 @@ export type Step =
 export interface Abilities {
   /** Float textures can be blended into: scattering by addition. */
   readonly blend: boolean;
+}
+
+/**
+ * Whether a grid should be lower. Software rasterisers give their threads squares of 64 × 64 texels (llvmpipe) or pairs of
+ * rows (SwiftShader): a small grid that is wide, but of several rows, is shared among the threads of both.
+ */
+function isHigh(columns: number, rows: number): boolean {
+  return rows > Math.max(4, columns / 16);
 }
 
 export class PassBuilder {
@@ -31,17 +39,19 @@ export class PassBuilder {
     return new ShaderBuilder(this.target);
   }
 
-  /** The grid for `texels` texels in rows of `width`, or of what a texture can have. */
-  grid(texels: number, width: number): Extent {
+  /** A grid for `layers` times `texels` float32 texels between passes of this Program, in rows of some times `width`. */
+  gridScratch(
+    texels: number,
+    width: number,
+    layers: number,
+  ): { readonly id: TextureId; readonly grid: Grid } {
     const { extent } = this.target;
-    const columns = width <= extent && texels <= width * extent ? width : Math.min(texels, extent);
-    return { width: columns, height: Math.ceil(texels / columns) };
-  }
-
-  /** A grid of float32 texels between passes of this Program. */
-  gridScratch(grid: Extent): TextureId {
+    let columns = width <= extent && texels <= width * extent ? width : Math.min(texels, extent);
+    while (columns * 2 <= extent && isHigh(columns, Math.ceil(texels / columns))) columns *= 2;
+    const grid = { width: columns, height: Math.ceil(texels / columns), layers };
     const size = grid.width * grid.height * lanes;
-    return this.slots.length + this.scratches.push({ dtype: "float32", size, grid }) - 1;
+    const id = this.slots.length + this.scratches.push({ dtype: "float32", size, grid }) - 1;
+    return { id, grid };
   }
 
   /** A texture for `size` elements between passes of this Program. */

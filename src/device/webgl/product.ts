@@ -1,7 +1,7 @@
 /**
- * Large matrix products: a fragment computes a tile of 4 × 4 outputs into four render targets, the texels of row i of all
- * tiles in target i, and a second pass puts the rows together and adds the epilogue. Where few tiles have long sums, k is
- * split: the partial products lie behind each other in the targets, and the second pass adds them up.
+ * Large matrix products: a fragment computes a tile of 4 × 4 outputs into the four layers of a grid, the texels of row i of all
+ * tiles in layer i, and a second pass puts the rows together and adds the epilogue. Where few tiles have long sums, k is
+ * split: the partial products lie behind each other in the layers, and the second pass adds them up.
  */
 
 import columnsColumns from "../../../glsl/product_columns_columns.glsl";
@@ -19,7 +19,7 @@ import type { TextureId } from "./pass.js";
 import { lanes } from "./storage.js";
 import { declareWalk, operandPosition, planWalk, positionOf, type Steps, splitIndex } from "./walk.js";
 
-/** Rows of a tile, and its render targets. */
+/** Rows of a tile, and layers of its grid. */
 const tile = 4;
 /** Tiles below which k is split, if the sums are long enough to be worth it. */
 const wantedTiles = 8192;
@@ -64,8 +64,7 @@ export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
   const splits = splitCount(k, tiles);
   // Straight loops take four rows at a time, from a multiple of four on.
   const length = Math.ceil(k / splits / lanes) * (lanes / unit);
-  const grid = builder.grid(splits * tiles, nTiles);
-  const targets = Array.from({ length: tile }, () => builder.gridScratch(grid));
+  const { id: parts, grid } = builder.gridScratch(splits * tiles, nTiles, tile);
 
   const shader = builder.shader();
   if (isStraight(a, "columns", builder)) shader.include("#define STRAIGHT_A");
@@ -108,9 +107,7 @@ export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
   );
   const [samplerA, samplerB] = [a, b].map(({ operand }) => shader.texture(operand.slot, "float32"));
   shader.add(`multiply(${samplerA}, rows, stepA, ${samplerB}, columns, stepB, from, to, s0, s1, s2, s3);`);
-  targets.forEach((target, i) => {
-    shader.store(target, "float32", `s${i}`);
-  });
+  shader.storeLayers(parts, ["s0", "s1", "s2", "s3"]);
   builder.add(
     shader.build({
       name: "matmul tiles",
@@ -119,7 +116,7 @@ export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
       grid,
     }),
   );
-  mergeTiles(call, targets, grid.width, splits, builder);
+  mergeTiles(call, parts, grid.width, splits, builder);
 }
 
 function splitCount(k: number, tiles: number): number {
@@ -201,7 +198,7 @@ export function pitchFor(length: number, { target }: PassBuilder): number {
 /** Puts the rows of the tiles where they belong, adding up the parts of split sums, the bias and the activation. */
 function mergeTiles(
   { output, bias, activation }: MatmulCall,
-  targets: readonly TextureId[],
+  parts: TextureId,
   gridWidth: number,
   splits: number,
   builder: PassBuilder,
@@ -235,17 +232,14 @@ function mergeTiles(
     `int gridWidth = ${shader.int(gridWidth)};`,
     "for (int i = 0; i < splits; i++) {",
   );
-  const samplers = targets.map((target) => shader.texture(target, "float32"));
-  const choose = (which: string, fetched: readonly string[]) =>
-    `${which} < 2 ? (${which} == 0 ? ${fetched[0]} : ${fetched[1]}) : (${which} == 2 ? ${fetched[2]} : ${fetched[3]})`;
-  if (whole) {
-    shader.add("int which = row & 3;");
-    const fetched = samplers.map((name) => `gridTexel(${name}, place, gridWidth)`);
-    shader.add(`sum += ${choose("which", fetched)};`);
-  } else {
-    shader.add("for (int j = 0; j < 4; j++) {", "int which = row[j] & 3;");
-    const fetched = samplers.map((name) => `gridTexel(${name}, place[j], gridWidth)[column[j] & 3]`);
-    shader.add(`sum[j] += ${choose("which", fetched)};`, "}");
+  const sampler = shader.layers(parts);
+  if (whole) shader.add(`sum += gridTexel(${sampler}, place, row & 3, gridWidth);`);
+  else {
+    shader.add(
+      "for (int j = 0; j < 4; j++) {",
+      `sum[j] += gridTexel(${sampler}, place[j], row[j] & 3, gridWidth)[column[j] & 3];`,
+      "}",
+    );
   }
   shader.add(`place += ${shader.int(tiles)};`, "}");
   if (activation === "relu") {
