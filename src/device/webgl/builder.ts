@@ -2,6 +2,7 @@
 import type { DType } from "../../tensor/dtype.js";
 import type { Operand, SlotInfo } from "../kernel.js";
 import type { Pass, Scratch, TextureId } from "./pass.js";
+import { passOf, type Result } from "./result.js";
 import { ShaderBuilder, type ShaderTarget } from "./shader.js";
 import { type Grid, lanes } from "./storage.js";
 
@@ -28,11 +29,14 @@ function isHigh(columns: number, rows: number): boolean {
 export class PassBuilder {
   readonly steps: Step[] = [];
   readonly scratches: Scratch[] = [];
+  private waiting: Result | undefined;
 
+  /** @param passedOn temporaries that one call writes and one other reads. */
   constructor(
     readonly slots: readonly SlotInfo[],
     readonly target: ShaderTarget,
     readonly abilities: Abilities,
+    private readonly passedOn: ReadonlySet<TextureId>,
   ) {}
 
   shader(): ShaderBuilder {
@@ -65,10 +69,37 @@ export class PassBuilder {
   }
 
   add(pass: Pass): void {
+    this.flush();
     this.steps.push({ kind: "pass", pass });
   }
 
+  /** The pass of a call's output, which is added before the next one unless that takes it over. */
+  finish(result: Result): void {
+    this.flush();
+    this.waiting = result;
+  }
+
+  /** The result that waits, if the call that comes now is all that reads its output. */
+  get handedOver(): Result | undefined {
+    const { waiting } = this;
+    return waiting?.whole && this.passedOn.has(waiting.output.slot) ? waiting : undefined;
+  }
+
+  /** A pass that computes the result that waits, too. */
+  addWithin(pass: Pass): void {
+    this.waiting = undefined;
+    this.add(pass);
+  }
+
+  /** Adds the result that waits. */
+  flush(): void {
+    const { waiting } = this;
+    this.waiting = undefined;
+    if (waiting) this.steps.push({ kind: "pass", pass: passOf(waiting, this) });
+  }
+
   replace(slot: TextureId, by: TextureId): void {
+    this.flush();
     this.steps.push({ kind: "replace", slot, by });
   }
 

@@ -8,11 +8,10 @@ import type { PassBuilder } from "./builder.js";
 import { includeTexels, packFilter, packImage } from "./conv_pack.js";
 import { columnsOf, mirrored, type Problem, type Tiles, texelsOf, tilesOf } from "./conv_problem.js";
 import { weightGradient } from "./conv_weight_tiles.js";
-import { declareImageWalk } from "./image.js";
-import { storeInside } from "./map.js";
+import { finishImage, type ImageIndices } from "./image.js";
 import type { TextureId } from "./pass.js";
+import type { ShaderBuilder } from "./shader.js";
 import { lanes } from "./storage.js";
-import { accessOf, declareWalk, planWalk, positionOf } from "./walk.js";
 
 /** Below so many multiply-adds the draws that pack and merge cost more than they save. */
 const leastWork = 4096;
@@ -99,38 +98,34 @@ function mergeColumns(
   output: Operand,
   builder: PassBuilder,
 ): void {
-  const shader = builder.shader();
-  const dims = [0, 1, 2, 3];
-  const unit = dims.map((d) => ({ strides: dims.map((k) => Number(k === d)), offset: 0 }));
-  const slotSize = builder.sizeOf(output.slot);
-  const walk = planWalk(output.view, slotSize, unit);
-  const last = walk.extents.length - 1;
-  const sampler = shader.layers(parts);
-  shader.add(`int gridWidth = ${shader.int(gridWidth)};`);
-  const texel = (n: string, oh: string, ow: string, o: string) =>
-    `((${n} * ${shader.shared("outHeight", tiles.outHeight)} + ${oh}) * ${shader.shared("groups", groups)} + (${ow} >> 2)) * ${shader.shared("outputs", tiles.outputs)} + (${o} >> 2)`;
-  // Four neighbours in memory are four channels of one pixel: one fetch.
-  if (walk.quad && accessOf(walk.operands[1]) !== "scalar" && walk.operands[1].strides[last] === 1) {
-    const names = declareWalk(shader, walk);
-    const [n, o, oh, ow] = walk.operands.map(
-      (steps) => `(${positionOf(shader, steps, names.indices, "int")})`,
-    );
-    shader.add(`vec4 sum = gridTexel(${sampler}, ${texel(n, oh, ow, o)}, ${ow} & 3, gridWidth);`);
-    storeInside(shader, walk, names, output, output.slot, "sum");
-  } else {
-    const { walk: scattered, names, indices } = declareImageWalk(shader, output, builder);
-    const [n, o, oh, ow] = indices;
-    shader.add(
-      `ivec4 from = ${texel(n, oh, ow, o)};`,
-      `ivec4 layer = ${ow} & 3;`,
-      `ivec4 lane = ${o} & 3;`,
-      "vec4 sum;",
-      "for (int j = 0; j < 4; j++) {",
-      `sum[j] = gridTexel(${sampler}, from[j], layer[j], gridWidth)[lane[j]];`,
-      "}",
-    );
-    storeInside(shader, scattered, names, output, output.slot, "sum");
-  }
-  const texels = texelsOf(slotSize);
-  builder.add(shader.build({ name: "conv merge", texels, flops: texels * lanes }));
+  const texel = (shader: ShaderBuilder, [n, o, oh, ow]: ImageIndices) => {
+    const [rows, across, outputs] = [tiles.outHeight, groups, tiles.outputs].map((size) => shader.int(size));
+    return `((${n} * ${rows} + ${oh}) * ${across} + (${ow} >> 2)) * ${outputs} + (${o} >> 2)`;
+  };
+  const width = (shader: ShaderBuilder) => shader.shared("gridWidth", gridWidth);
+  finishImage(
+    {
+      name: "conv merge",
+      output,
+      flops: builder.sizeOf(output.slot),
+      value(shader, indices) {
+        const [, o, , ow] = indices;
+        shader.add(
+          `ivec4 from = ${texel(shader, indices)};`,
+          `ivec4 layer = ${ow} & 3;`,
+          `ivec4 lane = ${o} & 3;`,
+          "vec4 sum;",
+          "for (int j = 0; j < 4; j++) {",
+          `sum[j] = gridTexel(${shader.layers(parts)}, from[j], layer[j], ${width(shader)})[lane[j]];`,
+          "}",
+        );
+        return "sum";
+      },
+      pixelValue(shader, indices) {
+        const at = texel(shader, indices);
+        return `gridTexel(${shader.layers(parts)}, ${at}, ${indices[3]} & 3, ${width(shader)})`;
+      },
+    },
+    builder,
+  );
 }

@@ -5,9 +5,8 @@
 import type { ConvCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
 import { includeTexels, packGradient, packImage } from "./conv_pack.js";
-import { columnsOf, type Tiles, texelsOf, tilesOf } from "./conv_problem.js";
-import { declareImageWalk } from "./image.js";
-import { storeInside } from "./map.js";
+import { columnsOf, type Tiles, tilesOf } from "./conv_problem.js";
+import { finishImage } from "./image.js";
 import type { TextureId } from "./pass.js";
 import { lanes } from "./storage.js";
 
@@ -111,28 +110,31 @@ function mergeChunks(
   weight: Operand,
   builder: PassBuilder,
 ): void {
-  const shader = builder.shader();
-  const { walk, names, indices } = declareImageWalk(shader, weight, builder);
-  const [o, first, kh, kw] = indices;
-  const [channel, column] = foldedColumns ? [kw, "0"] : [first, kw];
-  const sampler = shader.layers(parts);
   const pitch = tiles.kernel[0] * tiles.kernel[1] * tiles.channels * tiles.outputs;
-  shader.add(
-    `int gridWidth = ${shader.int(gridWidth)};`,
-    `ivec4 tap = ${kh} * ${shader.int(tiles.kernel[1])} + ${column};`,
-    `ivec4 from = (tap * ${shader.int(tiles.channels)} + (${channel} >> 2)) * ${shader.int(tiles.outputs)} + (${o} >> 2);`,
-    `ivec4 layer = ${channel} & 3;`,
-    `ivec4 lane = ${o} & 3;`,
-    "vec4 sum = vec4(0.0);",
-    `for (int chunk = 0; chunk < ${shader.int(chunks)}; chunk++) {`,
-    "for (int j = 0; j < 4; j++) {",
-    `sum[j] += gridTexel(${sampler}, from[j], layer[j], gridWidth)[lane[j]];`,
-    "}",
-    `from += ${shader.int(pitch)};`,
-    "}",
+  finishImage(
+    {
+      name: "convGradWeight merge",
+      output: weight,
+      flops: builder.sizeOf(weight.slot) * chunks,
+      value(shader, [o, first, kh, kw]) {
+        const [channel, column] = foldedColumns ? [kw, "0"] : [first, kw];
+        shader.add(
+          `int gridWidth = ${shader.int(gridWidth)};`,
+          `ivec4 tap = ${kh} * ${shader.int(tiles.kernel[1])} + ${column};`,
+          `ivec4 from = (tap * ${shader.int(tiles.channels)} + (${channel} >> 2)) * ${shader.int(tiles.outputs)} + (${o} >> 2);`,
+          `ivec4 layer = ${channel} & 3;`,
+          `ivec4 lane = ${o} & 3;`,
+          "vec4 sum = vec4(0.0);",
+          `for (int chunk = 0; chunk < ${shader.int(chunks)}; chunk++) {`,
+          "for (int j = 0; j < 4; j++) {",
+          `sum[j] += gridTexel(${shader.layers(parts)}, from[j], layer[j], gridWidth)[lane[j]];`,
+          "}",
+          `from += ${shader.int(pitch)};`,
+          "}",
+        );
+        return "sum";
+      },
+    },
+    builder,
   );
-  storeInside(shader, walk, names, weight, weight.slot, "sum");
-  const slotSize = builder.sizeOf(weight.slot);
-  const texels = texelsOf(slotSize);
-  builder.add(shader.build({ name: "convGradWeight merge", texels, flops: texels * lanes * chunks }));
 }

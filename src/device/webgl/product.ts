@@ -14,8 +14,10 @@ import { sizeOf } from "../../tensor/shape.js";
 import { rowMajor, rowMajorStrides, type View } from "../../tensor/view.js";
 import type { MatmulCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
-import { loadAt, prepareMap, storeInside } from "./map.js";
+import { loadAt, prepareMap } from "./map.js";
 import type { TextureId } from "./pass.js";
+import type { Emitted } from "./result.js";
+import type { ShaderBuilder } from "./shader.js";
 import { lanes } from "./storage.js";
 import { declareWalk, operandPosition, planWalk, positionOf, type Steps, splitIndex } from "./walk.js";
 
@@ -216,37 +218,37 @@ function mergeTiles(
   // Texels of the output are texels of a target if they lie along the columns.
   const whole = planned.quad && planned.operands[2].strides.at(-1) === 1;
   const walk = { ...planned, quad: whole };
-  const shader = builder.shader();
-  const names = declareWalk(shader, walk);
-  const [matrixAt, rowAt, columnAt, biasAt] = walk.operands;
-  const at = (steps: Steps) => operandPosition(shader, walk, names, steps);
-  const tiles = sizeOf(shape.slice(0, -2)) * mTiles * nTiles;
-  const { type } = names;
-  shader.add(
-    `${type} row = ${at(rowAt)};`,
-    `${type} column = ${at(columnAt)};`,
-    `${type} place = (${at(matrixAt)}) * ${shader.int(mTiles)} + (row >> 2);`,
-    `place = place * ${shader.int(nTiles)} + (column >> 2);`,
-    bias ? `vec4 sum = ${loadAt(shader, walk, bias, biasAt, () => at(biasAt))};` : "vec4 sum = vec4(0.0);",
-    `int splits = ${shader.int(splits)};`,
-    `int gridWidth = ${shader.int(gridWidth)};`,
-    "for (int i = 0; i < splits; i++) {",
-  );
-  const sampler = shader.layers(parts);
-  if (whole) shader.add(`sum += gridTexel(${sampler}, place, row & 3, gridWidth);`);
-  else {
+  const emit = (shader: ShaderBuilder): Emitted => {
+    const names = declareWalk(shader, walk);
+    const [matrixAt, rowAt, columnAt, biasAt] = walk.operands;
+    const at = (steps: Steps) => operandPosition(shader, walk, names, steps);
+    const tiles = sizeOf(shape.slice(0, -2)) * mTiles * nTiles;
+    const { type } = names;
     shader.add(
-      "for (int j = 0; j < 4; j++) {",
-      `sum[j] += gridTexel(${sampler}, place[j], row[j] & 3, gridWidth)[column[j] & 3];`,
-      "}",
+      `${type} row = ${at(rowAt)};`,
+      `${type} column = ${at(columnAt)};`,
+      `${type} place = (${at(matrixAt)}) * ${shader.int(mTiles)} + (row >> 2);`,
+      `place = place * ${shader.int(nTiles)} + (column >> 2);`,
+      bias ? `vec4 sum = ${loadAt(shader, walk, bias, biasAt, () => at(biasAt))};` : "vec4 sum = vec4(0.0);",
+      `int splits = ${shader.int(splits)};`,
+      `int gridWidth = ${shader.int(gridWidth)};`,
+      "for (int i = 0; i < splits; i++) {",
     );
-  }
-  shader.add(`place += ${shader.int(tiles)};`, "}");
-  if (activation === "relu") {
-    shader.include(reluChunk);
-    shader.add("sum = rectified(sum);");
-  }
-  storeInside(shader, walk, names, output, output.slot, "sum");
-  const texels = Math.ceil(slotSize / lanes);
-  builder.add(shader.build({ name: "matmul merge", texels, flops: slotSize * splits }));
+    const sampler = shader.layers(parts);
+    if (whole) shader.add(`sum += gridTexel(${sampler}, place, row & 3, gridWidth);`);
+    else {
+      shader.add(
+        "for (int j = 0; j < 4; j++) {",
+        `sum[j] += gridTexel(${sampler}, place[j], row[j] & 3, gridWidth)[column[j] & 3];`,
+        "}",
+      );
+    }
+    shader.add(`place += ${shader.int(tiles)};`, "}");
+    if (activation === "relu") {
+      shader.include(reluChunk);
+      shader.add("sum = rectified(sum);");
+    }
+    return { value: "sum", quad: walk.quad, inside: names.inside };
+  };
+  builder.finish({ name: "matmul merge", output, whole: walk.full, flops: slotSize * splits, emit });
 }

@@ -51,6 +51,8 @@ export class ShaderBuilder {
   private readonly declarations: string[] = [];
   private readonly statements: string[] = [];
   private readonly stores: string[] = [];
+  private blocks = 0;
+  private scope = "";
 
   constructor(readonly target: ShaderTarget) {}
 
@@ -61,7 +63,7 @@ export class ShaderBuilder {
 
   /** A uniform int; equal values of equal meaning share one entry. The meaning must be part of the structure. */
   shared(meaning: string, value: number): string {
-    return this.parameter(value, meaning);
+    return this.parameter(value, `${this.scope}${meaning}`);
   }
 
   /** A uniform float; any bits. */
@@ -111,6 +113,20 @@ export class ShaderBuilder {
   /** Adds statements to main. `t` is the number of the texel to compute, `e` that of its first element. */
   add(...lines: string[]): void {
     this.statements.push(...lines);
+  }
+
+  /**
+   * The statements that `emit` adds, in a block of their own: their names are not seen outside. Returns the name of a
+   * variable that holds the value whose name `emit` returns.
+   */
+  block(type: "vec4" | "ivec4", emit: () => string): string {
+    const result = `block${this.blocks++}`;
+    const { scope } = this;
+    this.scope = `${result} `;
+    this.add(`${type} ${result};`, "{");
+    this.add(`${result} = ${emit()};`, "}");
+    this.scope = scope;
+    return result;
   }
 
   /** A new render target, to which main stores the vector `value` at its end. */

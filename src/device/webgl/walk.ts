@@ -62,10 +62,11 @@ export function planWalk(output: View, slotSize: number, operands: readonly Step
   return { extents, output: to, operands: rest, dense, full, quad: isQuad(extents, to, full), size };
 }
 
-function isDenseRowMajor(extents: readonly number[], strides: readonly number[]): boolean {
+/** Whether the strides are those of memory in which the elements follow each other in order. */
+export function isDenseRowMajor(extents: readonly number[], strides: readonly number[]): boolean {
   let step = 1;
   for (let d = extents.length - 1; d >= 0; d--) {
-    if (strides[d] !== step) return false;
+    if (extents[d] !== 1 && strides[d] !== step) return false;
     step *= extents[d];
   }
   return true;
