@@ -1,12 +1,15 @@
-// A 4 × 4 tile: four rows of A, whose texels hold four k each, times rows of B, whose texels hold four columns each.
-// Positions and steps are in texels; `from` and `to` count four k at a time.
+// A tile: rows of A, whose texels hold four k each, times rows of B, whose texels hold four columns each.
+// Positions and steps are in texels; `from` and `to` count four k at a time. `below` are the rows behind the first four.
 void multiply(
-  FLOAT_SAMPLER a, ivec4 rows, int stepA, FLOAT_SAMPLER b, ivec4 columns, int stepB, int from, int to,
-  inout vec4 s0, inout vec4 s1, inout vec4 s2, inout vec4 s3
+  FLOAT_SAMPLER a, ivec4 rows, ivec4 below, int stepA, FLOAT_SAMPLER b, ivec4 columns, int stepB, int from, int to, SUMS
 ) {
   vec2 scaleA = texelSize(a), scaleB = texelSize(b);
   vec2 row0 = lineA(rows.x), row1 = lineA(rows.y);
   vec2 row2 = lineA(rows.z), row3 = lineA(rows.w);
+#ifdef EIGHT_ROWS
+  vec2 row4 = lineA(below.x), row5 = lineA(below.y);
+  vec2 row6 = lineA(below.z), row7 = lineA(below.w);
+#endif
   int at = columns.x + 4 * from * stepB;
   for (int k = from; k < to; k++) {
     vec2 line = lineB(at);
@@ -18,5 +21,11 @@ void multiply(
     s1 += y * texelA(a, row1, k);
     s2 += y * texelA(a, row2, k);
     s3 += y * texelA(a, row3, k);
+#ifdef EIGHT_ROWS
+    s4 += y * texelA(a, row4, k);
+    s5 += y * texelA(a, row5, k);
+    s6 += y * texelA(a, row6, k);
+    s7 += y * texelA(a, row7, k);
+#endif
   }
 }

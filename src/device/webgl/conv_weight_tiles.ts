@@ -10,16 +10,13 @@ import { finishImage } from "./image.js";
 import type { TextureId } from "./pass.js";
 import { lanes } from "./storage.js";
 
-/** Fragments that a weight gradient should have: its pixels are split among them. */
-const wantedFragments = 8192;
-
 export function weightGradient(call: ConvCall, builder: PassBuilder): void {
   const problem = columnsOf(call);
   const { id: image, tiles } = packImage(problem, tilesOf(problem, problem.outWidth), builder);
   const { id: gradient, width: gradientWidth } = packGradient(call.output, tiles, builder);
   const tilesPerChunk = tiles.kernel[0] * tiles.kernel[1] * tiles.channels * tiles.outputs;
   const rows = tiles.batch * tiles.outHeight;
-  const rowsPerChunk = Math.ceil(rows / Math.min(rows, Math.ceil(wantedFragments / tilesPerChunk)));
+  const rowsPerChunk = Math.ceil(rows / Math.min(rows, Math.ceil(builder.target.fragments / tilesPerChunk)));
   const chunks = Math.ceil(rows / rowsPerChunk);
   const texels = chunks * tilesPerChunk;
   const width = tiles.kernel[1] * tiles.channels * tiles.outputs;
@@ -34,15 +31,15 @@ export function weightGradient(call: ConvCall, builder: PassBuilder): void {
     `int outputs = ${int(tiles.outputs)};`,
     `int channels = ${int(tiles.channels)};`,
     `int kernelWidth = ${int(tiles.kernel[1])};`,
-    "int rest = t / outputs;",
+    "int rest = quotient(t, outputs);",
     "int o = t - rest * outputs;",
     "int c = rest;",
-    "rest /= channels;",
+    "rest = quotient(rest, channels);",
     "c -= rest * channels;",
     "int kw = rest;",
-    "rest /= kernelWidth;",
+    "rest = quotient(rest, kernelWidth);",
     "kw -= rest * kernelWidth;",
-    `int chunk = rest / ${int(tiles.kernel[0])};`,
+    `int chunk = quotient(rest, ${int(tiles.kernel[0])});`,
     `int kh = rest - chunk * ${int(tiles.kernel[0])};`,
     `int row = chunk * ${int(rowsPerChunk)};`,
     `int end = min(row + ${int(rowsPerChunk)}, ${int(rows)});`,
@@ -52,7 +49,7 @@ export function weightGradient(call: ConvCall, builder: PassBuilder): void {
     `int down = kh * ${int(tiles.dilation[0])};`,
     "vec4 s0 = vec4(0.0), s1 = vec4(0.0), s2 = vec4(0.0), s3 = vec4(0.0);",
     "for (; row < end; row++) {",
-    `int n = row / ${int(tiles.outHeight)};`,
+    `int n = quotient(row, ${int(tiles.outHeight)});`,
     `int line = n * ${int(tiles.height)} + (row - n * ${int(tiles.outHeight)}) * ${int(tiles.stride[0])} + down;`,
     `int rowX = line * ${int(tiles.width)} * channels;`,
     `int rowY = row * ${int(gradientWidth)} * outputs;`,

@@ -1,6 +1,6 @@
 /**
- * Large matrix products: a fragment computes a tile of 4 × 4 outputs into the four layers of a grid, the texels of row i of all
- * tiles in layer i, and a second pass puts the rows together and adds the epilogue. Where few tiles have long sums, k is
+ * Large matrix products: a fragment computes a tile of 8 × 4 outputs (4 × 4 on devices with fewer render targets) into as
+ * many layers of a grid, the texels of row i of all tiles in layer i, and a second pass puts the rows together and adds the epilogue. Where few tiles have long sums, k is
  * split: the partial products lie behind each other in the layers, and the second pass adds them up.
  */
 
@@ -8,6 +8,7 @@ import columnsColumns from "../../../glsl/product_columns_columns.glsl";
 import columnsRows from "../../../glsl/product_columns_rows.glsl";
 import rowsColumns from "../../../glsl/product_rows_columns.glsl";
 import rowsRows from "../../../glsl/product_rows_rows.glsl";
+import sumsChunk from "../../../glsl/product_sums.glsl";
 import texelsChunk from "../../../glsl/product_texels.glsl";
 import reluChunk from "../../../glsl/relu.glsl";
 import { sizeOf } from "../../tensor/shape.js";
@@ -18,13 +19,14 @@ import { loadAt, prepareMap } from "./map.js";
 import type { TextureId } from "./pass.js";
 import type { Emitted } from "./result.js";
 import type { ShaderBuilder } from "./shader.js";
-import { lanes } from "./storage.js";
+import { type Grid, lanes } from "./storage.js";
 import { declareWalk, operandPosition, planWalk, positionOf, type Steps, splitIndex } from "./walk.js";
 
-/** Rows of a tile, and layers of its grid. */
-const tile = 4;
-/** Tiles below which k is split, if the sums are long enough to be worth it. */
-const wantedTiles = 8192;
+/** Fewest rows of a tile; it has as many layers of the grid, which are render targets. */
+const fewestRows = 4;
+/** Rows of a tile where a device has the targets: 12 fetches for 128 products instead of 8 for 64. */
+const mostRows = 8;
+/** Sums that are not split even where few tiles have longer ones. */
 const shortestSplit = 128;
 /** Longest sum in one accumulator. */
 const longestSum = 4096;
@@ -49,7 +51,8 @@ interface Factor {
 export function suitsTiles({ a, b }: MatmulCall, builder: PassBuilder): boolean {
   const [m, k] = a.view.shape.slice(-2);
   const n = b.view.shape.at(-1)!;
-  return builder.target.drawBuffers >= tile && m >= tile && n >= tile && k >= tile && m * n * k >= 4096;
+  const isLarge = m >= fewestRows && n >= lanes && k >= lanes && m * n * k >= 4096;
+  return builder.target.drawBuffers >= fewestRows && isLarge;
 }
 
 export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
@@ -60,28 +63,33 @@ export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
   const a = factorOf(call.a, k, builder, "columns");
   const b = factorOf(call.b, k, builder, "rows");
   const batch = output.view.shape.slice(0, -2);
+  const tile = m > fewestRows && builder.target.drawBuffers >= mostRows ? mostRows : fewestRows;
   const [mTiles, nTiles] = [Math.ceil(m / tile), Math.ceil(n / lanes)];
   const tiles = sizeOf(batch) * mTiles * nTiles;
   const unit = a.order === "columns" && b.order === "rows" ? 1 : lanes;
-  const splits = splitCount(k, tiles);
+  const splits = splitCount(k, tiles, builder);
   // Straight loops take four rows at a time, from a multiple of four on.
   const length = Math.ceil(k / splits / lanes) * (lanes / unit);
   const { id: parts, grid } = builder.gridScratch(splits * tiles, nTiles, tile);
 
+  const sums = Array.from({ length: tile }, (_, i) => `s${i}`);
+
   const shader = builder.shader();
   if (isStraight(a, "columns", builder)) shader.include("#define STRAIGHT_A");
   if (isStraight(b, "rows", builder)) shader.include("#define STRAIGHT_B");
+  if (tile === mostRows) shader.include("#define EIGHT_ROWS");
   shader.include(texelsChunk);
+  shader.include(sumsChunk);
   shader.include(loops[`${a.order} ${b.order}`]);
   shader.add(
-    `int split = t / ${shader.int(tiles)};`,
+    `int split = quotient(t, ${shader.int(tiles)});`,
     `int place = t - split * ${shader.int(tiles)};`,
     `int nTiles = ${shader.int(nTiles)};`,
-    "int line = place / nTiles;",
+    "int line = quotient(place, nTiles);",
     "int column = (place - line * nTiles) << 2;",
     `int mTiles = ${shader.int(mTiles)};`,
-    "int matrix = line / mTiles;",
-    "int row = (line - matrix * mTiles) << 2;",
+    "int matrix = quotient(line, mTiles);",
+    `int row = (line - matrix * mTiles) * ${tile};`,
   );
   splitIndex(shader, "int", "matrix", batch.length > 0 ? batch : [1], "b");
   const names = batch.map((_, d) => `b${d}`);
@@ -92,24 +100,23 @@ export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
   shader.add(
     `int startA = ${start(a.operand)};`,
     `int startB = ${start(b.operand)};`,
-    a.order === "rows"
-      ? `ivec4 rows = (startA >> 2) + (row + ivec4(0, 1, 2, 3)) * ${stepOf(viewA.strides[rank - 2])};`
-      : "ivec4 rows = ivec4((startA + row) >> 2);",
+    `int stepA = ${stepOf(viewA.strides[a.order === "rows" ? rank - 2 : rank - 1])};`,
+    ...(a.order === "rows"
+      ? ["ivec4 rows = (startA >> 2) + (row + ivec4(0, 1, 2, 3)) * stepA;", "ivec4 below = rows + 4 * stepA;"]
+      : ["ivec4 rows = ivec4((startA + row) >> 2);", "ivec4 below = rows + 1;"]),
     b.order === "columns"
       ? `ivec4 columns = (startB >> 2) + (column + ivec4(0, 1, 2, 3)) * ${stepOf(viewB.strides[rank - 1])};`
       : "ivec4 columns = ivec4((startB + column) >> 2);",
-    `int stepA = ${a.order === "columns" ? stepOf(viewA.strides[rank - 1]) : "0"};`,
     `int stepB = ${b.order === "rows" ? stepOf(viewB.strides[rank - 2]) : "0"};`,
     `int from = split * ${shader.int(length)};`,
     `int to = min(from + ${shader.int(length)}, ${shader.int(k / unit)});`,
-    "vec4 s0 = vec4(0.0);",
-    "vec4 s1 = vec4(0.0);",
-    "vec4 s2 = vec4(0.0);",
-    "vec4 s3 = vec4(0.0);",
+    ...sums.map((name) => `vec4 ${name} = vec4(0.0);`),
   );
   const [samplerA, samplerB] = [a, b].map(({ operand }) => shader.texture(operand.slot, "float32"));
-  shader.add(`multiply(${samplerA}, rows, stepA, ${samplerB}, columns, stepB, from, to, s0, s1, s2, s3);`);
-  shader.storeLayers(parts, ["s0", "s1", "s2", "s3"]);
+  shader.add(
+    `multiply(${samplerA}, rows, below, stepA, ${samplerB}, columns, stepB, from, to, ${sums.join(", ")});`,
+  );
+  shader.storeLayers(parts, sums);
   builder.add(
     shader.build({
       name: "matmul tiles",
@@ -118,11 +125,11 @@ export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
       grid,
     }),
   );
-  mergeTiles(call, parts, grid.width, splits, builder);
+  mergeTiles(call, parts, grid, splits, builder);
 }
 
-function splitCount(k: number, tiles: number): number {
-  const wanted = Math.min(Math.ceil(wantedTiles / tiles), Math.floor(k / shortestSplit));
+function splitCount(k: number, tiles: number, { target }: PassBuilder): number {
+  const wanted = Math.min(Math.ceil(target.fragments / tiles), Math.floor(k / shortestSplit));
   return Math.max(1, wanted, Math.ceil(k / longestSum));
 }
 
@@ -201,7 +208,7 @@ export function pitchFor(length: number, { target }: PassBuilder): number {
 function mergeTiles(
   { output, bias, activation }: MatmulCall,
   parts: TextureId,
-  gridWidth: number,
+  { width, layers: tile }: Grid,
   splits: number,
   builder: PassBuilder,
 ): void {
@@ -227,23 +234,29 @@ function mergeTiles(
     shader.add(
       `${type} row = ${at(rowAt)};`,
       `${type} column = ${at(columnAt)};`,
-      `${type} place = (${at(matrixAt)}) * ${shader.int(mTiles)} + (row >> 2);`,
+      `${type} place = (${at(matrixAt)}) * ${shader.int(mTiles)} + (row >> ${Math.log2(tile)});`,
       `place = place * ${shader.int(nTiles)} + (column >> 2);`,
       bias ? `vec4 sum = ${loadAt(shader, walk, bias, biasAt, () => at(biasAt))};` : "vec4 sum = vec4(0.0);",
-      `int splits = ${shader.int(splits)};`,
-      `int gridWidth = ${shader.int(gridWidth)};`,
-      "for (int i = 0; i < splits; i++) {",
+      `int gridWidth = ${shader.int(width)};`,
     );
     const sampler = shader.layers(parts);
-    if (whole) shader.add(`sum += gridTexel(${sampler}, place, row & 3, gridWidth);`);
+    const term = whole
+      ? [`sum += gridTexel(${sampler}, place, row & ${tile - 1}, gridWidth);`]
+      : [
+          "for (int j = 0; j < 4; j++) {",
+          `sum[j] += gridTexel(${sampler}, place[j], row[j] & ${tile - 1}, gridWidth)[column[j] & 3];`,
+          "}",
+        ];
+    if (splits === 1) shader.add(...term);
     else {
       shader.add(
-        "for (int j = 0; j < 4; j++) {",
-        `sum[j] += gridTexel(${sampler}, place[j], row[j] & 3, gridWidth)[column[j] & 3];`,
+        `int splits = ${shader.int(splits)};`,
+        "for (int i = 0; i < splits; i++) {",
+        ...term,
+        `place += ${shader.int(tiles)};`,
         "}",
       );
     }
-    shader.add(`place += ${shader.int(tiles)};`, "}");
     if (activation === "relu") {
       shader.include(reluChunk);
       shader.add("sum = rectified(sum);");

@@ -16,8 +16,6 @@ import { type ShaderBuilder, vectorOf } from "./shader.js";
 import { lanes } from "./storage.js";
 import { declareWalk, operandPosition, planWalk, type Steps, splitIndex } from "./walk.js";
 
-/** Fragments that a pass should have if the work suffices: enough to keep a small GPU busy. */
-const wantedFragments = 2048;
 /** Fewest and most terms that one lane folds. */
 const shortestChunk = 64;
 const longestChunk = 512;
@@ -79,7 +77,7 @@ function reduceLevel(level: Level, output: Operand, builder: PassBuilder): void 
   const byRows = !isArg(level) && folds(level);
   const width = byRows ? lanes : 1;
   const rowTexels = byRows ? count / lanes : Math.ceil(count / lanes);
-  const chunks = chunkCount(length, width, rowTexels);
+  const chunks = chunkCount(length, width, rowTexels, builder);
   if (chunks === 1 && (whole || !byRows)) {
     lastLevel(level, output, byRows, builder);
     return;
@@ -119,10 +117,10 @@ function folds({ extents, along, inputs }: Level): boolean {
   return inputs.some((_, k) => along[k][last] === 1) || inputs.length === 0;
 }
 
-function chunkCount(length: number, width: number, texels: number): number {
-  const most = Math.ceil(length / (shortestChunk * width));
+function chunkCount(length: number, width: number, texels: number, { target }: PassBuilder): number {
+  const most = Math.floor(length / (shortestChunk * width));
   const least = Math.ceil(length / (longestChunk * width));
-  return Math.max(1, least, Math.min(most, Math.ceil(wantedFragments / Math.max(texels, 1))));
+  return Math.max(1, least, Math.min(most, Math.ceil(target.fragments / Math.max(texels, 1))));
 }
 
 interface Chunks {
@@ -258,7 +256,7 @@ function emptyInteger(op: ReduceOp): string {
 function startChunk(shader: ShaderBuilder, number: string, period: string, { length }: Chunks): void {
   const element = number === "element" ? "element" : "int element";
   shader.add(
-    `int chunk = ${number} / ${period};`,
+    `int chunk = quotient(${number}, ${period});`,
     `${element} = ${number} - chunk * ${period};`,
     `from = chunk * ${shader.int(length)};`,
     `to = min(from + ${shader.int(length)}, length);`,

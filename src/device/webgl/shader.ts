@@ -16,6 +16,8 @@ export interface ShaderTarget {
   readonly shift: number;
   /** Render targets per draw. */
   readonly drawBuffers: number;
+  /** How many keep the device busy: passes that would have fewer split their sums. */
+  readonly fragments: number;
   /** Largest width and height of a grid. */
   readonly extent: number;
 }

@@ -123,7 +123,7 @@ export function declareWalk(shader: ShaderBuilder, walk: Walk, element = "e"): W
     if (output.strides[d] === 1) shader.add(`${type} i${d} = rest;`, "rest -= rest;");
     else {
       const stride = shader.int(output.strides[d]);
-      shader.add(`${type} i${d} = rest / ${stride};`, `rest -= i${d} * ${stride};`);
+      shader.add(`${type} i${d} = quotient(rest, ${stride});`, `rest -= i${d} * ${stride};`);
     }
     const bound = shader.int(extent);
     checks.push(quad ? `i${d} < ${bound}` : `lessThan(i${d}, ivec4(${bound}))`);
@@ -160,7 +160,7 @@ export function splitIndex(
     }
     const extent = shader.shared(`extent ${prefix}${d}`, extents[d]);
     const quotient = `${prefix}Over${d}`;
-    shader.add(`${type} ${quotient} = ${rest} / ${extent};`);
+    shader.add(`${type} ${quotient} = quotient(${rest}, ${extent});`);
     shader.add(`${type} ${prefix}${d} = ${rest} - ${quotient} * ${extent};`);
     rest = quotient;
   }
