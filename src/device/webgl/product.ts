@@ -4,12 +4,6 @@
  * split: the partial products lie behind each other in the layers, and the second pass adds them up.
  */
 
-import columnsColumns from "../../../glsl/product_columns_columns.glsl";
-import columnsRows from "../../../glsl/product_columns_rows.glsl";
-import rowsColumns from "../../../glsl/product_rows_columns.glsl";
-import rowsRows from "../../../glsl/product_rows_rows.glsl";
-import sumsChunk from "../../../glsl/product_sums.glsl";
-import texelsChunk from "../../../glsl/product_texels.glsl";
 import reluChunk from "../../../glsl/relu.glsl";
 import { sizeOf } from "../../tensor/shape.js";
 import { rowMajor, rowMajorStrides, type View } from "../../tensor/view.js";
@@ -17,6 +11,7 @@ import type { MatmulCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
 import { loadAt, prepareMap } from "./map.js";
 import type { TextureId } from "./pass.js";
+import { addTileSums, type Order, type Side } from "./product_loop.js";
 import type { Emitted } from "./result.js";
 import type { ShaderBuilder } from "./shader.js";
 import { type Grid, lanes } from "./storage.js";
@@ -30,16 +25,6 @@ const mostRows = 8;
 const shortestSplit = 128;
 /** Longest sum in one accumulator. */
 const longestSum = 4096;
-
-/** How an operand's texels lie: along its rows (four elements of one row), or along its columns. */
-type Order = "rows" | "columns";
-
-const loops: Readonly<Record<string, string>> = {
-  "rows rows": rowsRows,
-  "rows columns": rowsColumns,
-  "columns rows": columnsRows,
-  "columns columns": columnsColumns,
-};
 
 /** A product as the tiles see it: matrices [m, k] and [k, n] for each of the batch's indices. */
 interface Factor {
@@ -66,21 +51,12 @@ export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
   const tile = m > fewestRows && builder.target.drawBuffers >= mostRows ? mostRows : fewestRows;
   const [mTiles, nTiles] = [Math.ceil(m / tile), Math.ceil(n / lanes)];
   const tiles = sizeOf(batch) * mTiles * nTiles;
-  const unit = a.order === "columns" && b.order === "rows" ? 1 : lanes;
   const splits = splitCount(k, tiles, builder);
-  // Straight loops take four rows at a time, from a multiple of four on.
-  const length = Math.ceil(k / splits / lanes) * (lanes / unit);
+  const quads = Math.floor(k / lanes);
+  const length = Math.ceil(quads / splits);
   const { id: parts, grid } = builder.gridScratch(splits * tiles, nTiles, tile);
 
-  const sums = Array.from({ length: tile }, (_, i) => `s${i}`);
-
   const shader = builder.shader();
-  if (isStraight(a, "columns", builder)) shader.include("#define STRAIGHT_A");
-  if (isStraight(b, "rows", builder)) shader.include("#define STRAIGHT_B");
-  if (tile === mostRows) shader.include("#define EIGHT_ROWS");
-  shader.include(texelsChunk);
-  shader.include(sumsChunk);
-  shader.include(loops[`${a.order} ${b.order}`]);
   shader.add(
     `int split = quotient(t, ${shader.int(tiles)});`,
     `int place = t - split * ${shader.int(tiles)};`,
@@ -90,32 +66,35 @@ export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
     `int mTiles = ${shader.int(mTiles)};`,
     "int matrix = quotient(line, mTiles);",
     `int row = (line - matrix * mTiles) * ${tile};`,
+    `int from = split * ${shader.int(length)};`,
+    `int to = min(from + ${shader.int(length)}, ${shader.int(quads)});`,
   );
   splitIndex(shader, "int", "matrix", batch.length > 0 ? batch : [1], "b");
   const names = batch.map((_, d) => `b${d}`);
   const start = ({ view }: Operand) =>
     positionOf(shader, { strides: view.strides.slice(0, -2), offset: view.offset }, names, "int");
-  const [viewA, viewB] = [a.operand.view, b.operand.view];
-  const stepOf = (stride: number) => shader.int(stride / lanes);
-  shader.add(
-    `int startA = ${start(a.operand)};`,
-    `int startB = ${start(b.operand)};`,
-    `int stepA = ${stepOf(viewA.strides[a.order === "rows" ? rank - 2 : rank - 1])};`,
-    ...(a.order === "rows"
-      ? ["ivec4 rows = (startA >> 2) + (row + ivec4(0, 1, 2, 3)) * stepA;", "ivec4 below = rows + 4 * stepA;"]
-      : ["ivec4 rows = ivec4((startA + row) >> 2);", "ivec4 below = rows + 1;"]),
-    b.order === "columns"
-      ? `ivec4 columns = (startB >> 2) + (column + ivec4(0, 1, 2, 3)) * ${stepOf(viewB.strides[rank - 1])};`
-      : "ivec4 columns = ivec4((startB + column) >> 2);",
-    `int stepB = ${b.order === "rows" ? stepOf(viewB.strides[rank - 2]) : "0"};`,
-    `int from = split * ${shader.int(length)};`,
-    `int to = min(from + ${shader.int(length)}, ${shader.int(k / unit)});`,
-    ...sums.map((name) => `vec4 ${name} = vec4(0.0);`),
-  );
-  const [samplerA, samplerB] = [a, b].map(({ operand }) => shader.texture(operand.slot, "float32"));
-  shader.add(
-    `multiply(${samplerA}, rows, below, stepA, ${samplerB}, columns, stepB, from, to, ${sums.join(", ")});`,
-  );
+  // Four rows of A, or columns of B, are in one texel where its texels lie across k.
+  const sideOf = ({ operand, order }: Factor, across: Order, line: string): Side => {
+    const { strides } = operand.view;
+    const stride = strides[order === "rows" ? rank - 2 : rank - 1];
+    const step = shader.int(stride / lanes);
+    const at = start(operand);
+    return {
+      order,
+      sampler: shader.texture(operand.slot, "float32"),
+      first: order === across ? `(${at} + ${line}) >> 2` : `((${at}) >> 2) + ${line} * ${step}`,
+      step,
+      straight: isStraight({ operand, order }, across, builder),
+    };
+  };
+  const sums = addTileSums(shader, tile, sideOf(a, "columns", "row"), sideOf(b, "rows", "column"), {
+    from: "from",
+    to: "to",
+    even: quads % 2 === 0 && length % 2 === 0,
+    rest: k % lanes,
+    split: "split",
+    last: splits - 1,
+  });
   shader.storeLayers(parts, sums);
   builder.add(
     shader.build({
