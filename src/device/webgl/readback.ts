@@ -133,17 +133,19 @@ export function fromRaw(raw: ArrayBuffer, dtype: DType, size: number): TypedArra
   return result;
 }
 
-function nextTurn(eager: boolean): Promise<void> {
-  return new Promise((resolve) => {
-    if (!eager || typeof MessageChannel === "undefined") {
-      setTimeout(resolve, eager ? 0 : 1);
-      return;
-    }
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
-  });
+/** The next turn of the event loop, or one about a millisecond later. */
+async function nextTurn(eager: boolean): Promise<void> {
+  if (typeof MessageChannel !== "undefined") {
+    await new Promise<void>((resolve) => {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => {
+        port1.close();
+        resolve();
+      };
+      port2.postMessage(null);
+    });
+    if (eager) return;
+  }
+  // Not from within a timer: browsers make the sixth of timers that set each other wait for 4 ms.
+  await new Promise((resolve) => setTimeout(resolve, eager ? 0 : 1));
 }
