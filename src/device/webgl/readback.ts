@@ -8,8 +8,8 @@ import { contextLost } from "./loss.js";
 import { lanes, type TextureLayout } from "./storage.js";
 import type { Texture, TexturePool } from "./texture_pool.js";
 
-/** Turns of the event loop without a pause before the pauses begin: most fences are passed within a few. */
-const eagerPolls = 8;
+/** Turns of the event loop without a pause before the pauses begin: what is done already is told at the next turn. */
+const eagerPolls = 2;
 
 /** Bytes copied out in one turn of the event loop: a few milliseconds. */
 const bytesPerTurn = 8 * 1024 * 1024;
@@ -101,8 +101,6 @@ export class Readback {
       if (status === gl.ALREADY_SIGNALED || status === gl.CONDITION_SATISFIED) break;
       if (status === gl.WAIT_FAILED) throw contextLost();
       await nextTurn(polls < eagerPolls);
-      // Chromium's GPU process looks at its fences when it is given something, and else every other millisecond.
-      if (polls >= eagerPolls) gl.flush();
     }
     gl.deleteSync(fence);
     this.pending.set(pack, null);
@@ -135,8 +133,17 @@ export function fromRaw(raw: ArrayBuffer, dtype: DType, size: number): TypedArra
   return result;
 }
 
+/** Of browsers that have it: https://wicg.github.io/scheduling-apis/. */
+declare const scheduler:
+  | { postTask(callback: () => void, options: { delay: number }): Promise<void> }
+  | undefined;
+
 /** The next turn of the event loop, or one about a millisecond later. */
 async function nextTurn(eager: boolean): Promise<void> {
+  if (!eager && typeof scheduler !== "undefined") {
+    await scheduler.postTask(() => {}, { delay: 1 });
+    return;
+  }
   if (typeof MessageChannel !== "undefined") {
     await new Promise<void>((resolve) => {
       const { port1, port2 } = new MessageChannel();
