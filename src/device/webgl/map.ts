@@ -115,7 +115,7 @@ function mapPass(
   builder.addWithin(shader.build({ name, texels, flops: flops + computed.flops, range }));
 }
 
-/** Whether the map needs of the slot at each texel just that texel. */
+/** Whether the map reads the slot, and needs of it at each texel just that texel. */
 function isAtTexels(
   slot: TextureId,
   { inputs }: MapCall,
@@ -128,6 +128,7 @@ function isAtTexels(
     quad &&
     full &&
     builder.sizeOf(slot) === slotSize &&
+    inputs.some((input) => input.slot === slot) &&
     inputs.every((input, k) => input.slot !== slot || isThis(operands[k]))
   );
 }
