@@ -1,8 +1,8 @@
 /** What a Program costs: exact floating-point operations and bytes, known when it is compiled. */
 import type { Cost, Expression, KernelCall, Operand } from "../device/kernel.js";
+import { operandsOf } from "../device/operands.js";
 import { itemSize } from "../tensor/dtype.js";
 import { sizeOf } from "../tensor/shape.js";
-import { operandsOf } from "./operands.js";
 
 const notArithmetic = new Set([
   "load",

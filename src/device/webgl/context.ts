@@ -122,7 +122,7 @@ function holdsBits(gl: WebGL2RenderingContext, format: Format): boolean {
   const data = arrayFor(format);
   const source = oneTexel(gl, format, data);
   const target = oneTexel(gl, format, null);
-  const framebuffer = framebufferOf(gl, [target]);
+  const framebuffer = framebufferOf(gl, [{ handle: target }]);
   const program = createProgramFromSources(gl, [
     cover,
     `#version 300 es
@@ -172,7 +172,7 @@ function deleteProgram(gl: WebGL2RenderingContext, program: WebGLProgram | null)
 /** Draws three points over each other: whether a third, 1e-7 and 1 add up as float32 additions in order do. */
 function addsUp(gl: WebGL2RenderingContext): boolean {
   const target = oneTexel(gl, formats.rgba32f, new Float32Array(4));
-  const framebuffer = framebufferOf(gl, [target]);
+  const framebuffer = framebufferOf(gl, [{ handle: target }]);
   const program = createProgramFromSources(gl, [
     `#version 300 es
 flat out highp float value;

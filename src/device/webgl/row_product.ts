@@ -11,10 +11,11 @@ import { sizeOf } from "../../tensor/shape.js";
 import { rowMajorStrides, type View } from "../../tensor/view.js";
 import type { MatmulCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
-import { loadAt, storeInside } from "./map.js";
+import { loadAt } from "./map.js";
 import type { TextureId } from "./pass.js";
 import { isStraight, packed } from "./product.js";
 import { lanes } from "./storage.js";
+import { storeInside } from "./store.js";
 import { declareWalk, operandPosition, planWalk, positionOf, type Steps, splitIndex } from "./walk.js";
 
 /** More rows are tiles (product.ts). */
@@ -189,7 +190,7 @@ function addParts({ output, bias, activation }: MatmulCall, parts: Parts, builde
     shader.include(reluChunk);
     shader.add("sum = rectified(sum);");
   }
-  storeInside(shader, walk, names, output, output.slot, "sum");
+  storeInside(shader, walk.quad, names.inside, output, output.slot, "sum");
   const texels = Math.ceil(slotSize / lanes);
   builder.add(shader.build({ name: "matmul parts", texels, flops: slotSize * count }));
 }

@@ -77,6 +77,11 @@ export interface Extent {
   readonly height: number;
 }
 
+/** The shape of a texture array whose layers are the render targets of one draw. */
+export interface Grid extends Extent {
+  readonly layers: number;
+}
+
 export class TextureLayout {
   readonly width: number;
   readonly shift: number;

@@ -1,5 +1,5 @@
-/** Which operands a kernel call reads and writes, for the passes that look at calls from outside. */
-import type { KernelCall, Operand } from "../device/kernel.js";
+/** Which operands a kernel call reads and writes, for those who look at calls from outside. */
+import type { KernelCall, Operand } from "./kernel.js";
 
 export interface CallOperands {
   readonly reads: readonly Operand[];
