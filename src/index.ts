@@ -1,7 +1,7 @@
 /** The public face: tensors and their ops, devices, gradients, jit. Layers, optimizers and data have sub-paths. */
 export { backward, grad } from "./autograd/backward.js";
 export { type DebugOptions, setDebug } from "./compiler/debug.js";
-export { type JitResult, jit, onReplay } from "./compiler/jit.js";
+export { type JitFunction, type JitResult, jit, onReplay } from "./compiler/jit.js";
 export {
   assign,
   compileCount,

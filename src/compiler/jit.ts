@@ -3,12 +3,13 @@
  * building the graph again. For training steps and token-by-token generation.
  */
 import type { Device, Executable } from "../device/device.js";
+import type { Program } from "../device/kernel.js";
 import type { DType } from "../tensor/dtype.js";
 import { ArgumentError } from "../tensor/errors.js";
 import type { RuntimeScalar } from "../tensor/op.js";
 import type { Shape } from "../tensor/shape.js";
 import type { Storage } from "../tensor/storage.js";
-import { Tensor } from "../tensor/tensor.js";
+import { currentScope, Tensor } from "../tensor/tensor.js";
 import { extractGraph } from "./graph.js";
 import { allocateResults, flush, realize, settle } from "./realize.js";
 import { type Capture, sessionOf } from "./session.js";
@@ -51,11 +52,11 @@ interface Recording {
  */
 export function jit<A extends readonly Tensor[], R extends JitResult>(
   fn: (...args: A) => R,
-): (...args: A) => R {
+): JitFunction<A, R> {
   const recordings = new Map<string, Recording>();
-  return (...args: A): R => {
+  const call = (...args: A): R => {
     if (args.length > 0 && sessionOf(args[0].device).capture !== undefined) return fn(...args);
-    const key = args.map(({ dtype, shape }) => `${dtype}${shape}`).join(";");
+    const key = keyOf(args);
     const recording = recordings.get(key);
     if (recording !== undefined && recording.generation === sessionOf(args[0].device).generation) {
       const leaves = leavesOf(recording, args);
@@ -63,6 +64,26 @@ export function jit<A extends readonly Tensor[], R extends JitResult>(
     }
     return record(fn, args, (made) => recordings.set(key, made)) as R;
   };
+  return Object.assign(call, {
+    program: (...args: A) => recordings.get(keyOf(args))?.executable.program,
+  });
+}
+
+/** What `jit` returns. */
+export type JitFunction<A extends readonly Tensor[], R extends JitResult> = ((...args: A) => R) & {
+  /**
+   * The Program recorded for arguments of these shapes and dtypes, with its exact cost; undefined before the first call.
+   *
+   * @example
+   * const { flops, bytes } = step.program(x, y)!.cost;
+   */
+  program(...args: A): Program | undefined;
+};
+
+/** While a profile is taken, functions are recorded anew, with the modules that their calls belong to. */
+function keyOf(args: readonly Tensor[]): string {
+  const shapes = args.map(({ dtype, shape }) => `${dtype}${shape}`).join(";");
+  return currentScope() === undefined ? shapes : `profiled;${shapes}`;
 }
 
 let current: Capture | undefined;
