@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import { evalCommand } from "./commands/eval.js";
 import { infoCommand } from "./commands/info.js";
+import { planCommand } from "./commands/plan.js";
 import { playgroundCommand } from "./commands/playground.js";
 import { trainCommand } from "./commands/train.js";
 import { exitCodeHelp, exitCodes, InterruptedError, lineOf, UsageError } from "./exit.js";
@@ -14,6 +15,7 @@ Examples:
   wattgrad train --data mnist --out cnn.safetensors
   wattgrad eval models/mnist-cnn.safetensors
   wattgrad info
+  wattgrad plan --params 175e9 --tokens 300e9
   wattgrad playground --open`;
 
 function program(): Command {
@@ -24,7 +26,7 @@ function program(): Command {
     // Errors are thrown, and printed below as one line.
     .exitOverride()
     .configureOutput({ outputError: () => {} });
-  for (const command of [trainCommand(), evalCommand(), infoCommand(), playgroundCommand()]) {
+  for (const command of [trainCommand(), evalCommand(), infoCommand(), planCommand(), playgroundCommand()]) {
     root.addCommand(command.copyInheritedSettings(root).addHelpText("after", exitCodeHelp));
   }
   return root;

@@ -26,6 +26,7 @@ test.each([
   [["train", "--help"]],
   [["eval", "--help"]],
   [["info", "--help"]],
+  [["plan", "--help"]],
 ])("help: wattgrad %j", async (args) => {
   const { code, stdout, stderr } = await run(args, directory);
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
