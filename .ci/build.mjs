@@ -35,7 +35,7 @@ function buildBinaries() {
 }
 
 async function buildBundles() {
-  const rooms = ["nn", "optim", "data", "train", "models", "formats", "quantization"];
+  const rooms = ["nn", "optim", "data", "train", "models", "formats", "quantization", "energy", "profile"];
   const entries = { index: "src/index.ts", cli: "src/cli/main.ts" };
   for (const room of rooms) entries[room] = `src/${room}/index.ts`;
   const { metafile } = await build({

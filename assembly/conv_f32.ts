@@ -62,14 +62,15 @@ export function conv(payload: usize): void {
   const panels = scratch + load<usize>(payload, At.panels);
   const padded = scratch + load<usize>(payload, At.padded);
   const table = scratch + load<usize>(payload, At.runs);
-  writeRuns(table, kernelH, kernelW, load<i32>(payload, At.dilationH) * paddedW * channels, dilationW * channels, joined);
+  const rowStep = (load<i32>(payload, At.dilationH) * paddedW * channels) << 2;
+  writeRuns(table, kernelH, kernelW, rowStep, (dilationW * channels) << 2, joined);
   packWeights(payload, panels);
   const inPlace = load<i32>(payload, At.inPlace);
   if (!inPlace) memory.fill(padded, 0, <usize>(load<i32>(image, Image.paddedH) * paddedW * channels) << 2);
   const batch = load<i32>(payload, At.batch);
   for (let n = 0; n < batch; n++) {
     const source = load<usize>(payload, At.source) + (<usize>(n * load<i32>(payload, At.sourceN)) << 2);
-    if (!inPlace) layOut(image, source, padded);
+    if (!inPlace) layOut(image, source, padded, 2);
     const output = load<usize>(payload, At.output) + (<usize>(n * load<i32>(payload, At.outputN)) << 2);
     for (let g = 0; g < groups; g++) {
       correlate(payload, inPlace ? source : padded, g, table, runs, runLength, panels, output);

@@ -59,13 +59,14 @@ export function convGradWeight(payload: usize): void {
   const padded = scratch + load<usize>(payload, At.padded);
   const panels = scratch + load<usize>(payload, At.panels);
   const table = scratch + load<usize>(payload, At.runs);
-  writeRuns(table, kernelH, kernelW, load<i32>(payload, At.dilationH) * paddedW * channels, dilationW * channels, joined);
+  const rowStep = (load<i32>(payload, At.dilationH) * paddedW * channels) << 2;
+  writeRuns(table, kernelH, kernelW, rowStep, (dilationW * channels) << 2, joined);
   const weights = kernelH * kernelW * inputs;
   memory.fill(sums, 0, <usize>(groups * outputs * weights) << 2);
   memory.fill(padded, 0, <usize>(load<i32>(image, Image.paddedH) * paddedW * channels) << 2);
   const batch = load<i32>(payload, At.batch);
   for (let n = 0; n < batch; n++) {
-    layOut(image, load<usize>(payload, At.input) + (<usize>(n * load<i32>(payload, At.inputN)) << 2), padded);
+    layOut(image, load<usize>(payload, At.input) + (<usize>(n * load<i32>(payload, At.inputN)) << 2), padded, 2);
     packOutput(payload, load<usize>(payload, At.output) + (<usize>(n * load<i32>(payload, At.outputN)) << 2), panels);
     accumulate(payload, padded, panels, sums, table, joined ? kernelH : kernelH * kernelW, joined ? kernelW * inputs : inputs);
   }

@@ -5,6 +5,8 @@
  * `Image`, 32-bit words: channels, height, width; strides in elements of channel, row, column; where row 0 and column 0
  * go (may be negative), how far apart rows and columns go; height and width of the padded image.
  */
+import { gatherBytes } from "./pack_i8";
+
 export namespace Image {
   export const channels: usize = 0;
   export const height: usize = 4;
@@ -21,8 +23,8 @@ export namespace Image {
   export const bytes: usize = 48;
 }
 
-/** Copies one image into the padded one, whose border is zero already. */
-export function layOut(image: usize, source: usize, padded: usize): void {
+/** Copies one image into the padded one, whose border is there already. Elements have 1 << `shift` bytes, 4 or 1. */
+export function layOut(image: usize, source: usize, padded: usize, shift: i32): void {
   const channels = load<i32>(image, Image.channels);
   const height = load<i32>(image, Image.height);
   const width = load<i32>(image, Image.width);
@@ -37,21 +39,25 @@ export function layOut(image: usize, source: usize, padded: usize): void {
   for (let h = 0; h < height; h++) {
     const row = load<i32>(image, Image.top) + h * load<i32>(image, Image.stepH);
     if (row < 0 || row >= paddedH) continue;
-    const from = source + (<usize>(h * strideH) << 2);
-    const to = padded + (<usize>(row * paddedW * channels) << 2);
+    const from = source + (<usize>(h * strideH) << shift);
+    const to = padded + (<usize>(row * paddedW * channels) << shift);
     if (wholeRows) {
-      memory.copy(to + (<usize>(left * channels) << 2), from, <usize>(width * channels) << 2);
+      memory.copy(to + (<usize>(left * channels) << shift), from, <usize>(width * channels) << shift);
       continue;
     }
     for (let w = 0; w < width; w++) {
       const column = left + w * stepW;
       if (column < 0 || column >= paddedW) continue;
-      copyPixel(to + (<usize>(column * channels) << 2), from + (<usize>(w * strideW) << 2), channels, strideC);
+      copyPixel(to + (<usize>(column * channels) << shift), from + (<usize>(w * strideW) << shift), channels, strideC, shift);
     }
   }
 }
 
-function copyPixel(to: usize, from: usize, channels: i32, strideC: i32): void {
+function copyPixel(to: usize, from: usize, channels: i32, strideC: i32, shift: i32): void {
+  if (shift == 0) {
+    gatherBytes(to, from, strideC, channels);
+    return;
+  }
   let c = 0;
   if (strideC == 1) {
     for (; c + 4 <= channels; c += 4) {
@@ -69,17 +75,18 @@ function copyPixel(to: usize, from: usize, channels: i32, strideC: i32): void {
 }
 
 /**
- * Byte offsets of a window's runs: a whole kernel row if channels and columns are contiguous (`joined`), else one tap.
+ * Byte offsets of a window's runs, from steps in bytes: a whole kernel row if channels and columns are contiguous
+ * (`joined`), else one tap.
  */
 export function writeRuns(table: usize, kernelH: i32, kernelW: i32, rowStep: i32, columnStep: i32, joined: bool): void {
   for (let kh = 0; kh < kernelH; kh++) {
     if (joined) {
-      store<i32>(table, (kh * rowStep) << 2);
+      store<i32>(table, kh * rowStep);
       table += 4;
       continue;
     }
     for (let kw = 0; kw < kernelW; kw++) {
-      store<i32>(table, (kh * rowStep + kw * columnStep) << 2);
+      store<i32>(table, kh * rowStep + kw * columnStep);
       table += 4;
     }
   }

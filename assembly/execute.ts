@@ -9,6 +9,10 @@ import { gather, scatterAdd } from "./indexing";
 import { map } from "./map";
 import { Opcode } from "./opcodes";
 import { pool, poolGrad } from "./pool";
+import { qconv } from "./qconv_i8";
+import { qmatmulFloat } from "./qmatmul_f32";
+import { qmatmulGroups } from "./qmatmul_i4";
+import { qmatmul } from "./qmatmul_i8";
 import { reduce } from "./reduce";
 
 /** Runs the commands at `start` until `end`. Returns 0, or the opcode of the first command that failed. */
@@ -43,6 +47,18 @@ export function execute(start: usize): i32 {
         break;
       case Opcode.gather:
         gather(payload);
+        break;
+      case Opcode.qmatmul:
+        qmatmul(payload);
+        break;
+      case Opcode.qmatmulGroups:
+        qmatmulGroups(payload);
+        break;
+      case Opcode.qmatmulFloat:
+        qmatmulFloat(payload);
+        break;
+      case Opcode.qconv:
+        qconv(payload);
         break;
       case Opcode.scatterAdd:
         scatterAdd(payload);

@@ -12,4 +12,8 @@ export namespace Opcode {
   export const poolGrad: i32 = 8;
   export const gather: i32 = 9;
   export const scatterAdd: i32 = 10;
+  export const qmatmul: i32 = 11;
+  export const qmatmulGroups: i32 = 12;
+  export const qmatmulFloat: i32 = 13;
+  export const qconv: i32 = 14;
 }

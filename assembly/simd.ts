@@ -23,3 +23,17 @@ export function horizontalSum(v: v128): f32 {
   const pairs = f32x4.add(v, i32x4.shuffle(v, v, 2, 3, 0, 1));
   return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
 }
+
+/** Eight 1s of 16 bits, in memory: engines build a constant anew at each use, inside loops too. */
+export const onesI16: usize = memory.data<i16>([1, 1, 1, 1, 1, 1, 1, 1], 16);
+
+/**
+ * Sums of two neighbouring products each, of bytes with bytes 0..127; only in the relaxed binary. Engines differ in what
+ * they make of a second operand outside those.
+ */
+// @ts-ignore: decorator
+@inline
+export function relaxedDot(a: v128, b: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i16x8.relaxed_dot_i8x16_i7x16_s(a, b);
+  return unreachable();
+}

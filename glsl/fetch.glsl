@@ -3,13 +3,33 @@ ivec2 texelPosition(int t) {
   return ivec2(t & ((1 << WIDTH_SHIFT) - 1), t >> WIDTH_SHIFT);
 }
 
+// a / b for a >= 0 and b > 0. No processor divides vectors of integers, and drivers do it lane by lane; the quotient of floats
+// is wrong by little, the quotient of what remains is not.
+int quotient(int a, int b) {
+  float inverse = 1.0 / float(b);
+  int q = int(float(a) * inverse);
+  q += int(floor(float(a - q * b) * inverse));
+  int rest = a - q * b;
+  return q + int(rest >= b) - int(rest < 0);
+}
+
+ivec4 quotient(ivec4 a, int b) {
+  float inverse = 1.0 / float(b);
+  ivec4 q = ivec4(vec4(a) * inverse);
+  q += ivec4(floor(vec4(a - q * b) * inverse));
+  ivec4 rest = a - q * b;
+  return q + ivec4(greaterThanEqual(rest, ivec4(b))) - ivec4(lessThan(rest, ivec4(0)));
+}
+
 #ifdef FLOAT_BITS
 #define FLOAT_SAMPLER usampler2D
+#define FLOAT_LAYERS usampler2DArray
 #define FLOAT_OUTPUT uvec4
 #define toFloats(x) uintBitsToFloat(x)
 #define fromFloats(x) floatBitsToUint(x)
 #else
 #define FLOAT_SAMPLER sampler2D
+#define FLOAT_LAYERS sampler2DArray
 #define FLOAT_OUTPUT vec4
 #define toFloats(x) (x)
 #define fromFloats(x) (x)
@@ -19,10 +39,15 @@ vec4 floatTexel(FLOAT_SAMPLER s, int t) {
   return toFloats(texelFetch(s, texelPosition(t), 0));
 }
 
-// Texel t of a grid of this width (src/device/webgl/pass.ts).
+// Texel t of a grid of this width, or of a layer of one (src/device/webgl/pass.ts).
 vec4 gridTexel(FLOAT_SAMPLER s, int t, int width) {
-  int y = t / width;
-  return toFloats(texture(s, (vec2(t - y * width, y) + 0.5) / vec2(textureSize(s, 0))));
+  int y = quotient(t, width);
+  return toFloats(texelFetch(s, ivec2(t - y * width, y), 0));
+}
+
+vec4 gridTexel(FLOAT_LAYERS s, int t, int layer, int width) {
+  int y = quotient(t, width);
+  return toFloats(texelFetch(s, ivec3(t - y * width, y, layer), 0));
 }
 
 ivec4 intTexel(isampler2D s, int t) {

@@ -1,26 +1,31 @@
-// How products read texel `at + step` of A and of B. STRAIGHT_A and STRAIGHT_B say that the two never lie on different lines of
-// the texture, which saves the arithmetic of a position: `line` is lineA(at), the middle of texel `at` in the coordinates of
+// How products read texel `at + step` of A and of B. `line` is lineA(at), the middle of texel `at` in the coordinates of
 // samplers, and scaleA is texelSize(a). Drivers are quicker at sampling than at texelFetch, by half on software rasterisers;
-// lines are powers of two long, so that coordinates along them are exact.
+// lines are powers of two long, so that coordinates along them are exact. STRAIGHT_A and STRAIGHT_B say that `at + step` is
+// never on another line of the texture than `at`.
 vec2 texelSize(FLOAT_SAMPLER s) {
   return 1.0 / vec2(textureSize(s, 0));
 }
 
-vec4 sampledTexel(FLOAT_SAMPLER s, int t, vec2 scale) {
-  return toFloats(texture(s, (vec2(texelPosition(t)) + 0.5) * scale));
+vec2 middle(int t, vec2 scale) {
+  return (vec2(texelPosition(t)) + 0.5) * scale;
 }
 
+// Whole lines in x move on to the lines that follow.
+vec4 folded(FLOAT_SAMPLER s, vec2 line, float step, vec2 scale) {
+  float x = line.x + step * scale.x;
+  float lines = floor(x);
+  return toFloats(texture(s, vec2(x - lines, line.y + lines * scale.y)));
+}
+
+#define lineA(at) middle(at, scaleA)
+#define lineB(at) middle(at, scaleB)
 #ifdef STRAIGHT_A
-#define lineA(at) ((vec2(texelPosition(at)) + 0.5) * scaleA)
-#define texelA(s, line, at, step) toFloats(texture(s, vec2((line).x + float(step) * scaleA.x, (line).y)))
+#define texelA(s, line, step) toFloats(texture(s, vec2((line).x + float(step) * scaleA.x, (line).y)))
 #else
-#define lineA(at) vec2(0.0)
-#define texelA(s, line, at, step) sampledTexel(s, (at) + (step), scaleA)
+#define texelA(s, line, step) folded(s, line, float(step), scaleA)
 #endif
 #ifdef STRAIGHT_B
-#define lineB(at) ((vec2(texelPosition(at)) + 0.5) * scaleB)
-#define texelB(s, line, at, step) toFloats(texture(s, vec2((line).x + float(step) * scaleB.x, (line).y)))
+#define texelB(s, line, step) toFloats(texture(s, vec2((line).x + float(step) * scaleB.x, (line).y)))
 #else
-#define lineB(at) vec2(0.0)
-#define texelB(s, line, at, step) sampledTexel(s, (at) + (step), scaleB)
+#define texelB(s, line, step) folded(s, line, float(step), scaleB)
 #endif

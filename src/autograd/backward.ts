@@ -8,7 +8,7 @@ import { constant } from "../ops/source.js";
 import { ArgumentError, ShapeError } from "../tensor/errors.js";
 import type { GradientContext } from "../tensor/op.js";
 import { formatShape, sameShape } from "../tensor/shape.js";
-import { gradientMode, type Tensor } from "../tensor/tensor.js";
+import { gradientMode, inScope, type Tensor } from "../tensor/tensor.js";
 
 export interface BackwardOptions {
   /** ∂(what is minimized)/∂(output), of the output's shape. Default 1, for outputs of one element. */
@@ -125,7 +125,10 @@ function propagate(roots: readonly Tensor[], seeds: readonly Tensor[]): Map<Tens
       attributes: attributes as never,
       needs: (input) => inputs[input].requiresGrad,
     };
-    op.gradient!(context).forEach((part, i) => {
+    const { scope } = output.node!;
+    const parts =
+      scope === undefined ? op.gradient!(context) : inScope(gradientOf(scope), () => op.gradient!(context));
+    parts.forEach((part, i) => {
       if (part === undefined || !inputs[i].requiresGrad) return;
       requireShape(part, inputs[i], op.name);
       accumulate(inputs[i], part);
@@ -133,6 +136,13 @@ function propagate(roots: readonly Tensor[], seeds: readonly Tensor[]): Map<Tens
   }
   return gradients;
 }
+
+/** The name under which a profile shows a module's gradients; those of gradients are no third kind. */
+function gradientOf(scope: string): string {
+  return scope.endsWith(gradientSuffix) ? scope : scope + gradientSuffix;
+}
+
+const gradientSuffix = " (gradient)";
 
 /** Whether a gradient that arrives at the tensor goes on to tensors that it was computed from. */
 function hasGradientPath({ node }: Tensor): boolean {

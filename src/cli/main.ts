@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import { evalCommand } from "./commands/eval.js";
 import { infoCommand } from "./commands/info.js";
+import { planCommand } from "./commands/plan.js";
 import { playgroundCommand } from "./commands/playground.js";
 import { quantizeCommand } from "./commands/quantize.js";
 import { trainCommand } from "./commands/train.js";
@@ -16,6 +17,7 @@ Examples:
   wattgrad eval models/mnist-cnn.safetensors
   wattgrad quantize models/mnist-cnn.safetensors --scheme int8-static --out int8.safetensors
   wattgrad info
+  wattgrad plan --params 175e9 --tokens 300e9
   wattgrad playground --open`;
 
 function program(): Command {
@@ -31,6 +33,7 @@ function program(): Command {
     evalCommand(),
     quantizeCommand(),
     infoCommand(),
+    planCommand(),
     playgroundCommand(),
   ]) {
     root.addCommand(command.copyInheritedSettings(root).addHelpText("after", exitCodeHelp));

@@ -1,5 +1,6 @@
 /** Shows a training run: a bar where stderr is a terminal, a line every few seconds elsewhere. */
 import { SingleBar } from "cli-progress";
+import { describeEnergy, type EnergyFigure } from "../energy/index.js";
 import type { Callback } from "../train/index.js";
 
 const secondsBetweenLines = 5;
@@ -11,6 +12,7 @@ interface Figures {
   readonly loss: number;
   readonly accuracy: number;
   readonly samplesPerSecond: number;
+  readonly energy: EnergyFigure | undefined;
 }
 
 /** How much the newest step counts in the displayed averages. */
@@ -43,7 +45,14 @@ export function showProgress(stream: NodeJS.WriteStream = process.stderr): Progr
       loss = average(loss, record.loss);
       correct = average(correct, record.metrics.accuracy);
       const samplesPerSecond = (samples * 1000) / (performance.now() - started);
-      view.step(record.step, { epoch: record.epoch, epochs, loss, accuracy: correct, samplesPerSecond });
+      view.step(record.step, {
+        epoch: record.epoch,
+        epochs,
+        loss,
+        accuracy: correct,
+        samplesPerSecond,
+        energy: record.energy,
+      });
     },
     onResume({ path, step, skipped }) {
       for (const { path: damaged, reason } of skipped) stream.write(`skipped ${damaged}: ${reason}\n`);
@@ -139,6 +148,8 @@ class LineView implements View {
   }
 }
 
-function describe({ loss, accuracy, samplesPerSecond }: Figures): string {
-  return `loss ${loss.toFixed(4)} | accuracy ${(100 * accuracy).toFixed(1)} % | ${Math.round(samplesPerSecond)} samples/s`;
+function describe({ loss, accuracy, samplesPerSecond, energy }: Figures): string {
+  const figures = `loss ${loss.toFixed(4)} | accuracy ${(100 * accuracy).toFixed(1)} % | ${Math.round(samplesPerSecond)} samples/s`;
+  // While it is unknown there is nothing to show: the report says why.
+  return typeof energy?.joules === "number" ? `${figures} | ${describeEnergy(energy)}` : figures;
 }

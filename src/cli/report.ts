@@ -1,5 +1,7 @@
 /** The outcome of a training run: as JSON for programs, as a table for people. */
 import Table from "cli-table3";
+import { sumOfIntervals } from "../energy/figure.js";
+import { describeEnergy, type EnergyFigure } from "../energy/index.js";
 
 /** What `wattgrad train --json` writes. */
 export interface TrainReport {
@@ -13,8 +15,20 @@ export interface TrainReport {
   readonly peakBytes: number;
   /** Of training, without loading the data and testing. */
   readonly seconds: number;
+  /** Of training, resumed parts included. */
+  readonly energy: EnergyFigure;
+  /** Training images per joule; null if either is unknown. */
+  readonly samplesPerJoule: number | null;
+  readonly epochs: readonly EpochReport[];
   readonly device: string;
   readonly modelFile: string;
+}
+
+export interface EpochReport {
+  readonly epoch: number;
+  readonly loss: number;
+  readonly seconds: number;
+  readonly energy: EnergyFigure;
 }
 
 export interface ReportContext {
@@ -28,7 +42,7 @@ export function printReport(
   report: TrainReport,
   { testSamples, stoppedBecause, device }: ReportContext,
 ): void {
-  const { flopsPerSample } = report;
+  const { flopsPerSample, energy, samplesPerJoule } = report;
   const table = new Table({ style: { head: [], border: [] } });
   table.push(
     ["test accuracy", `${(100 * report.testAccuracy).toFixed(2)} % of ${testSamples} images`],
@@ -40,8 +54,24 @@ export function printReport(
     ["parameters", report.parameters.toLocaleString("en")],
     ["peak memory", `${(report.peakBytes / 2 ** 20).toFixed(1)} MiB`],
     ["training time", `${report.seconds.toFixed(1)} s; ${stoppedBecause}`],
+    ["energy", `${describeEnergy(energy)}: ${energy.scope}`],
+    ["found by", energy.method],
+    [
+      "samples per joule",
+      samplesPerJoule === null
+        ? "unknown"
+        : samplesPerJoule.toLocaleString("en", { maximumSignificantDigits: 3 }),
+    ],
+    ["energy per epoch", perEpoch(report.epochs)],
     ["device", device],
     ["model file", report.modelFile],
   );
   stream.write(`${table}\n`);
+}
+
+/** The mean of the complete epochs; each by itself is in the JSON. */
+function perEpoch(epochs: readonly EpochReport[]): string {
+  if (epochs.length === 0) return "no epoch was completed";
+  const { joules, ...rest } = epochs.map(({ energy }) => energy).reduce(sumOfIntervals);
+  return describeEnergy({ ...rest, joules: joules === null ? null : joules / epochs.length });
 }

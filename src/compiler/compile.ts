@@ -12,7 +12,7 @@ import { simplify } from "./simplify.js";
 export function compile(graph: Graph, info: DeviceInfo, options?: FuseOptions): Program {
   const simple = simplify(graph);
   const fusion = fuse(simple, options);
-  const { calls, slots, leafCount } = lower(simple, fusion, schedule(simple, fusion), info);
+  const { calls, slots, leafCount, origins } = lower(simple, fusion, schedule(simple, fusion), info);
   const { offsets, arenaBytes } = plan(calls, slots, leafCount);
   return {
     calls,
@@ -21,5 +21,6 @@ export function compile(graph: Graph, info: DeviceInfo, options?: FuseOptions): 
     scalars: graph.scalars,
     arenaBytes,
     cost: costOf(calls),
+    ...(origins && { origins }),
   };
 }

@@ -1,8 +1,19 @@
 /** What a Program costs: exact floating-point operations and bytes, known when it is compiled. */
-import type { Cost, Expression, KernelCall, Operand } from "../device/kernel.js";
+import type {
+  ConvCall,
+  Cost,
+  Expression,
+  GatherCall,
+  KernelCall,
+  Operand,
+  PoolCall,
+  PoolGradCall,
+  QconvCall,
+  ScatterAddCall,
+} from "../device/kernel.js";
+import { operandsOf } from "../device/operands.js";
 import { itemSize } from "../tensor/dtype.js";
 import { sizeOf } from "../tensor/shape.js";
-import { operandsOf } from "./operands.js";
 
 const notArithmetic = new Set([
   "load",
@@ -50,8 +61,47 @@ export function flopsOf(call: KernelCall): number {
 
 /** Bytes that the call has to read and write, each element of an operand counted once. */
 export function bytesOf(call: KernelCall): number {
+  if (call.kernel === "gather" || call.kernel === "scatterAdd") return bytesOfIndexing(call);
   const { reads, writes } = operandsOf(call);
-  return [...reads, ...writes].reduce((sum, operand) => sum + distinctBytes(operand), 0);
+  const passedOver = "geometry" in call ? bytesPassedOver(call) : 0;
+  return -passedOver + [...reads, ...writes].reduce((sum, operand) => sum + distinctBytes(operand), 0);
+}
+
+/** Bytes of the image that lie in no window, as the strides of a 1 × 1 convolution leave them out. */
+function bytesPassedOver(call: ConvCall | QconvCall | PoolCall | PoolGradCall): number {
+  // Gradients of images are written everywhere.
+  if (call.kernel === "convGradInput" || call.input === undefined) return 0;
+  const output = call.kernel === "poolGrad" ? call.gradOutput : call.output;
+  const window = windowOf(call);
+  const { stride, padding } = call.geometry;
+  const dilation = "dilation" in call.geometry ? call.geometry.dilation : [1, 1];
+  const image = call.input.view.shape.slice(2);
+  const touched = image.map((size, axis) => {
+    const at = new Set<number>();
+    for (let o = 0; o < output.view.shape[axis + 2]; o++) {
+      for (let k = 0; k < window[axis]; k++) {
+        const position = o * stride[axis] - padding[axis] + k * dilation[axis];
+        if (position >= 0 && position < size) at.add(position);
+      }
+    }
+    return at.size;
+  });
+  const planes = sizeOf(call.input.view.shape.slice(0, 2));
+  return planes * (sizeOf(image) - sizeOf(touched)) * itemSize[call.input.dtype];
+}
+
+/** [height, width] */
+function windowOf(call: ConvCall | QconvCall | PoolCall | PoolGradCall): readonly number[] {
+  if (call.kernel === "qconv") return call.kernelSize;
+  return "weight" in call ? call.weight.view.shape.slice(2) : call.geometry.kernel;
+}
+
+/** Only the elements that are picked are touched; those picked twice are read (and written) twice. */
+function bytesOfIndexing(call: GatherCall | ScatterAddCall): number {
+  const picked = sizeOf(call.shape) * itemSize[call.output.dtype];
+  const others = distinctBytes(call.index);
+  if (call.kernel === "gather") return picked + others + distinctBytes(call.output);
+  return distinctBytes(call.source) + others + 2 * picked;
 }
 
 export function costOf(calls: readonly KernelCall[]): Cost {

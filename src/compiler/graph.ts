@@ -21,6 +21,8 @@ export interface GraphNode {
   readonly leaf: number;
   /** First runtime scalar of a `scalar` or `uniform` source, or -1. */
   readonly scalar: number;
+  /** The module that made it, while a profile is taken. */
+  readonly scope?: string;
 }
 
 /** An in-place update: leaf `leaf` gets the value of node `value`. */
@@ -131,10 +133,13 @@ export function extractGraph(
         attributes = attributesKey(node.attributes);
       }
       const { shape, dtype } = tensor;
-      const key = `${node.op.name}(${inputs})${attributes}${scalar < 0 ? "" : `$${scalar}`}:${dtype}${shape}`;
+      const { scope } = node;
+      // Profiles have Programs of their own, in which calls know their modules.
+      const owner = scope === undefined ? "" : `@${scope}`;
+      const key = `${node.op.name}(${inputs})${attributes}${scalar < 0 ? "" : `$${scalar}`}:${dtype}${shape}${owner}`;
       ids.set(
         tensor,
-        add({ op: node.op, inputs, attributes: node.attributes, shape, dtype, leaf: -1, scalar }, key),
+        add({ op: node.op, inputs, attributes: node.attributes, shape, dtype, leaf: -1, scalar, scope }, key),
       );
     }
     return ids.get(root)!;

@@ -3,12 +3,13 @@
  * building the graph again. For training steps and token-by-token generation.
  */
 import type { Device, Executable, WarmupProgress } from "../device/device.js";
+import type { Program } from "../device/kernel.js";
 import type { DType } from "../tensor/dtype.js";
 import { ArgumentError } from "../tensor/errors.js";
 import type { RuntimeScalar } from "../tensor/op.js";
 import type { Shape } from "../tensor/shape.js";
 import type { Storage } from "../tensor/storage.js";
-import { Tensor } from "../tensor/tensor.js";
+import { currentScope, Tensor } from "../tensor/tensor.js";
 import { type BoundGraph, extractGraph } from "./graph.js";
 import { allocateResults, flush, realize, settle } from "./realize.js";
 import { type Capture, type Session, sessionOf } from "./session.js";
@@ -47,6 +48,13 @@ export interface JitFunction<A extends readonly Tensor[], R extends JitResult> {
    * const loss = step(x, y);
    */
   warmup(args: A, progress?: WarmupProgress): Promise<void>;
+  /**
+   * The Program recorded for arguments of these shapes and dtypes, with its exact cost; undefined before the first call.
+   *
+   * @example
+   * const { flops, bytes } = step.program(x, y)!.cost;
+   */
+  program(...args: A): Program | undefined;
 }
 
 /**
@@ -100,11 +108,14 @@ export function jit<A extends readonly Tensor[], R extends JitResult>(
     }
     await device.warmup(executable, progress);
   };
-  return Object.assign(call, { warmup });
+  const program = (...args: A) => recordings.get(keyOf(args))?.executable.program;
+  return Object.assign(call, { warmup, program });
 }
 
+/** While a profile is taken, functions are recorded anew, with the modules that their calls belong to. */
 function keyOf(args: readonly Tensor[]): string {
-  return args.map(({ dtype, shape }) => `${dtype}${shape}`).join(";");
+  const shapes = args.map(({ dtype, shape }) => `${dtype}${shape}`).join(";");
+  return currentScope() === undefined ? shapes : `profiled;${shapes}`;
 }
 
 let current: Capture | undefined;

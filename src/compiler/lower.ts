@@ -39,6 +39,8 @@ export interface Lowered {
   readonly calls: readonly KernelCall[];
   readonly slots: readonly LoweredSlot[];
   readonly leafCount: number;
+  /** Per call, the module that it belongs to; only while a profile is taken. */
+  readonly origins?: readonly (string | undefined)[];
 }
 
 /** View nodes to apply to a node's memory, innermost first. */
@@ -77,14 +79,25 @@ class Lowerer {
 
   run(steps: readonly Step[]): Lowered {
     const copiesBack: KernelCall[] = [];
+    const origins: (string | undefined)[] = [];
     for (const step of steps) {
       if (step.kind === "node") this.#lowerNode(step.node);
       else if (step.kind === "store") this.#lowerStore(step.output);
       else copiesBack.push(...this.#lowerUpdate(step.assignments, step.staged));
+      const scope = this.#scopeOf(step);
+      while (origins.length < this.#calls.length) origins.push(scope);
     }
     this.#calls.push(...copiesBack);
     const leafCount = this.#graph.leafCount + this.#graph.outputs.length;
-    return { calls: this.#calls, slots: this.#slots, leafCount };
+    const lowered = { calls: this.#calls, slots: this.#slots, leafCount };
+    return origins.some((scope) => scope !== undefined) ? { ...lowered, origins } : lowered;
+  }
+
+  #scopeOf(step: Step): string | undefined {
+    const { nodes, outputs, assignments } = this.#graph;
+    if (step.kind === "update") return nodes[assignments[step.assignments[0]].value].scope;
+    const id = step.kind === "node" ? step.node : outputs[step.output];
+    return nodes[this.#fusion.epilogues.get(id) ?? id].scope;
   }
 
   #lowerNode(id: number): void {

@@ -3,10 +3,10 @@
  * memory, and elementwise kernels write over an input that dies with them.
  */
 import type { KernelCall, MapCall } from "../device/kernel.js";
+import { operandsOf } from "../device/operands.js";
 import { itemSize } from "../tensor/dtype.js";
 import { sameView } from "../tensor/view.js";
 import type { LoweredSlot } from "./lower.js";
-import { operandsOf } from "./operands.js";
 
 /** Alignment of every slot: a cache line. */
 const alignment = 64;

@@ -27,6 +27,8 @@ export class Session {
   readonly total: { flops: number; bytes: number; runs: number } = { flops: 0, bytes: 0, runs: 0 };
   /** Set by the debug mode: waits for the checks of the ops run so far. */
   checks: (() => Promise<void>) | undefined;
+  /** Set while costs are counted or a profile is taken: told of every Program that is run. */
+  observer: ((executable: Executable, scalars: readonly number[]) => void) | undefined;
   fuseOptions: FuseOptions = { enabled: true };
   #generation: number;
   readonly #programs = new Map<string, Executable>();
@@ -85,11 +87,9 @@ export class Session {
     scalars: readonly RuntimeScalar[],
   ): void {
     const buffers = [...leaves, ...results].map((storage) => storage.buffer);
-    this.device.run(
-      executable,
-      buffers,
-      scalars.map((scalar) => scalar.value),
-    );
+    const values = scalars.map((scalar) => scalar.value);
+    this.device.run(executable, buffers, values);
+    this.observer?.(executable, values);
     const { flops, bytes }: Cost = executable.program.cost;
     this.total.flops += flops;
     this.total.bytes += bytes;

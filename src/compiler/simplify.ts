@@ -28,7 +28,10 @@ export function simplify(graph: Graph): Graph {
 
   for (const original of graph.nodes) {
     const node = { ...original, inputs: original.inputs.map((id) => renamed[id]) };
-    renamed.push(rewrite(node, nodes, constantOf) ?? share(withJoinedViews(node, nodes, constantOf)));
+    renamed.push(
+      rewrite(node, nodes, constantOf) ??
+        share(folded(node, nodes, constantOf) ?? withJoinedViews(node, nodes, constantOf)),
+    );
   }
   return {
     ...graph,
@@ -79,6 +82,24 @@ function rewrite(node: GraphNode, nodes: readonly GraphNode[], constantOf: Const
     }
   }
   return undefined;
+}
+
+/** Quotients round the same in float64 and then float32 as in float32, if the operands are such. */
+const foldable: Readonly<Record<string, (a: number, b: number) => number>> = {
+  mul: (a, b) => a * b,
+  div: (a, b) => a / b,
+};
+
+/** A product or quotient of two float32 constants as a constant: the gradient of a mean begins with one. */
+function folded(
+  { op, inputs, shape, dtype }: GraphNode,
+  nodes: readonly GraphNode[],
+  constantOf: ConstantOf,
+): GraphNode | undefined {
+  if (op?.kind !== "elementwise" || dtype !== "float32" || !(op.instruction in foldable)) return undefined;
+  const [a, b] = inputs.map(constantOf);
+  if (a === undefined || b === undefined || Math.fround(a) !== a || Math.fround(b) !== b) return undefined;
+  return { ...nodes[inputs[0]], shape, dtype, attributes: { value: foldable[op.instruction](a, b) } };
 }
 
 function isPositiveZero(value: number | undefined): boolean {

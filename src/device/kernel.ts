@@ -326,4 +326,6 @@ export interface Program {
   readonly scalars: readonly DType[];
   readonly arenaBytes: number;
   readonly cost: Cost;
+  /** Per call, the module that it belongs to; only in the Programs of a profile. Copies at the end have none. */
+  readonly origins?: readonly (string | undefined)[];
 }

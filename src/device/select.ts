@@ -44,7 +44,7 @@ const lastResort: DeviceName = "reference";
 let remembered: { readonly name: DeviceName; readonly rejected: readonly Rejection[] } | undefined;
 
 /**
- * Opens a device. `"auto"` measures those that work here and takes the fastest (once; later calls take the same
+ * Opens a device. `"auto"` tries those there are and takes the fastest (once; later calls take the same
  * one), a name takes that one or fails, a list takes the first that works.
  *
  * @throws DeviceError naming the reasons if no device can be opened; ArgumentError for an unknown name.
@@ -101,14 +101,15 @@ async function openFastest(options: OpenOptions): Promise<Choice> {
     }
   }
   const ranking = await compareSpeed(opened.map(({ device }) => device));
-  const [best] = ranking;
+  const best = ranking.find(({ works }) => works);
+  for (const { device, reason } of ranking) {
+    if (device === best?.device) continue;
+    rejected.push({ name: device.name as DeviceName, reason });
+    device.close();
+  }
   if (best === undefined) {
     const choice = await openFirst([lastResort], options);
     return { ...choice, rejected };
-  }
-  for (const { device, reason } of ranking.slice(1)) {
-    rejected.push({ name: device.name as DeviceName, reason });
-    device.close();
   }
   rejected.push({ name: lastResort, reason: "it is for checking the others: exact, and slow" });
   remembered = { name: best.device.name as DeviceName, rejected };

@@ -5,7 +5,9 @@ import type { Operand, Program } from "./kernel.js";
 
 export interface Ranked {
   readonly device: Device;
-  /** Why it is not the first, in words; empty for the first. */
+  /** Whether it can compute a product at all: a driver may give a context and compile nothing. */
+  readonly works: boolean;
+  /** Why it does not work or is not the first, in words; empty for the first if that works. */
   readonly reason: string;
 }
 
@@ -17,9 +19,8 @@ const finalSize = 512;
 const hopeless = 6;
 const repetitions = 3;
 
-/** The devices, fastest first; one that fails comes last. A single device is not measured. */
+/** The devices, fastest first; one that fails comes last. */
 export async function compareSpeed(devices: readonly Device[]): Promise<readonly Ranked[]> {
-  if (devices.length <= 1) return devices.map((device) => ({ device, reason: "" }));
   const heat = await measureAll(devices, firstSize);
   const limit = Math.min(...heat.map(({ milliseconds }) => milliseconds)) * hopeless;
   const [fast, slow] = [
@@ -37,7 +38,8 @@ export async function compareSpeed(devices: readonly Device[]): Promise<readonly
   const best = results[0];
   return results.map((result, i) => ({
     device: result.device,
-    reason: i === 0 ? "" : (result.failure ?? describe(result, final.includes(result) ? best : heatOf(best))),
+    works: result.failure === undefined,
+    reason: result.failure ?? (i === 0 ? "" : describe(result, final.includes(result) ? best : heatOf(best))),
   }));
 
   function heatOf({ device }: Measured): Measured {

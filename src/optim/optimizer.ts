@@ -7,7 +7,7 @@ import { zerosLike } from "../ops/creation.js";
 import type { TypedArray } from "../tensor/dtype.js";
 import { ArgumentError } from "../tensor/errors.js";
 import type { RuntimeScalar } from "../tensor/op.js";
-import { noGrad, Tensor } from "../tensor/tensor.js";
+import { currentScope, inScope, noGrad, Tensor } from "../tensor/tensor.js";
 
 /** Parameters with their own settings. */
 export interface ParameterGroup<Settings> {
@@ -127,7 +127,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     const clocks = new Set<Clock<Settings>>();
     const devices = new Set<Device>();
     const used = new Map<Tensor, Tensor>();
-    noGrad(() => {
+    const update = () => {
       for (const group of this.groups) {
         let fresh: Clock<Settings> | undefined;
         for (const parameter of group.parameters) {
@@ -154,7 +154,8 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
           devices.add(parameter.device);
         }
       }
-    });
+    };
+    noGrad(() => (currentScope() === undefined ? update() : inScope(this.constructor.name, update)));
     onReplay(() => {
       for (const clock of clocks) {
         clock.step++;

@@ -16,7 +16,7 @@ import type { DType, TypedArray } from "../tensor/dtype.js";
 import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
 import { QuantizedConv2d } from "./conv.js";
 import { damaged, type LayerRecord, parseRecord, recordOf, writeRecord } from "./file_record.js";
-import { replaceModule } from "./fold.js";
+import { addBias, replaceModule } from "./fold.js";
 import { QuantizedLayer } from "./layer.js";
 import { QuantizedLinear } from "./linear.js";
 import { weightLevels } from "./weights.js";
@@ -121,10 +121,18 @@ export async function loadQuantized<M extends Module>(
       throw damaged(`the model has no batch norm ${name}`);
     }
   }
+  // Convolutions that stayed float, for their sensitivity, have got a bias if a batch norm was folded into them.
+  const unbiased = [...modules].flatMap(([name, module]) => {
+    if (!(module instanceof Conv2d) || module.bias || layers.has(name) || !rest.has(`${name}.bias`))
+      return [];
+    const { weight } = module;
+    requireTensor(rest, `${name}.bias`, "float32", [weight.shape[0]]);
+    return [{ name, module, zeros: new Float32Array(weight.shape[0]) }];
+  });
   const replaced = new Set([...layers.keys(), ...folded]);
   const kept = [...model.stateDict()].filter(([name]) => !replaced.has(name.slice(0, name.lastIndexOf("."))));
   for (const [name, { dtype, shape }] of kept) requireTensor(tensors, name, dtype, shape);
-  const known = new Set(kept.map(([name]) => name));
+  const known = new Set([...kept.map(([name]) => name), ...unbiased.map(({ name }) => `${name}.bias`)]);
   for (const name of rest.keys()) if (!known.has(name)) throw damaged(`the model has no tensor ${name}`);
 
   for (const { name, layer, record, tensors: own } of found) {
@@ -135,6 +143,7 @@ export async function loadQuantized<M extends Module>(
     replaceModule(model, name, new Identity());
     modules.get(name)!.dispose();
   }
+  for (const { module, zeros } of unbiased) addBias(module, zeros);
   await model.loadStateDict(rest, { strict: false, assign: device });
   return model;
 }

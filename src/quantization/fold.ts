@@ -109,6 +109,12 @@ export async function foldBatchNorms(model: Module, pairs: readonly FoldablePair
   }
 }
 
+/** Gives a convolution that has none a bias, as folding does. */
+export function addBias(conv: Conv2d, values: Float32Array): void {
+  const { device } = conv.weight;
+  (conv as { bias: Tensor | undefined }).bias = parameter(leaf(device, "float32", [values.length], values));
+}
+
 /** Puts a module in the place of the one called `name` below `model`. */
 export function replaceModule(model: Module, name: string, module: Module): void {
   const parts = name.split(".");

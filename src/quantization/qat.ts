@@ -33,7 +33,9 @@ export async function prepare(
   { filter, data }: Omit<QuantizeOptions, "minSnr"> = {},
 ): Promise<void> {
   const layers = chooseLayers(model, scheme, filter);
-  await foldBatchNorms(model, await findFoldable(model, data));
+  const chosen = new Set<Module>(layers.values());
+  const pairs = (await findFoldable(model, data)).filter(({ conv }) => chosen.has(conv));
+  await foldBatchNorms(model, pairs);
   for (const [name, layer] of layers) {
     const fake =
       layer instanceof Conv2d

@@ -41,7 +41,7 @@ export interface LayerReport {
 
 export interface QuantizeReport {
   readonly layers: readonly LayerReport[];
-  /** Batch norms that became part of the convolutions in front of them. */
+  /** Batch norms that became part of the chosen convolutions in front of them. */
   readonly folded: readonly string[];
 }
 
@@ -51,8 +51,8 @@ const snrBatches = 4;
 type QuantizableLayer = Linear | Conv2d;
 
 /**
- * Quantizes a trained model in place: batch norms are folded into the convolutions in front of them, and linear layers and
- * convolutions are replaced by quantized ones. The model no longer trains; see `prepare` for training with rounding in mind. If
+ * Quantizes a trained model in place: linear layers and convolutions are replaced by quantized ones, with the batch norms behind
+ * convolutions folded in. The model no longer trains; see `prepare` for training with rounding in mind. If
  * anything is wrong with the data or a layer, the model stays as it was.
  *
  * @example
@@ -82,7 +82,8 @@ export async function quantize(
     });
   }
   const inputs = calibration ? await calibrate(model, layers, calibration) : undefined;
-  const pairs = await findFoldable(model, data);
+  const chosen = new Set<Module>(layers.values());
+  const pairs = (await findFoldable(model, data)).filter(({ conv }) => chosen.has(conv));
   const folded = pairs.map(({ name }) => name);
   await foldBatchNorms(model, pairs);
   const made = new Map(

@@ -21,6 +21,8 @@ export interface Node {
   readonly versions: readonly number[];
   /** Longest path to a tensor with memory; bounds the graph. */
   readonly depth: number;
+  /** The module that made it, while a profile is taken. */
+  readonly scope: string | undefined;
 }
 
 export class Tensor {
@@ -65,6 +67,32 @@ export class Tensor {
 
 /** Whether ops record what a gradient needs, and whether they see assigned values before they are written. */
 const mode = { gradient: true, pending: true };
+
+/** What ops that are called now belong to: a module's name, while a profile is taken. */
+let scope: string | undefined;
+
+export function currentScope(): string | undefined {
+  return scope;
+}
+
+/** Runs `fn`; the nodes that it makes belong to `name`. */
+export function inScope<T>(name: string, fn: () => T): T {
+  const leave = enterScope(name);
+  try {
+    return fn();
+  } finally {
+    leave();
+  }
+}
+
+/** The same for what runs until the returned function is called, over awaits. */
+export function enterScope(name: string): () => void {
+  const before = scope;
+  scope = name;
+  return () => {
+    scope = before;
+  };
+}
 
 type NodeObserver = (tensor: Tensor) => void;
 let observer: NodeObserver | undefined;
@@ -124,7 +152,7 @@ export function createNode(
     if (value.storage === undefined && value.node) depth = Math.max(depth, value.node.depth);
   }
   const versions = values.map((value) => value.storage?.version ?? 0);
-  const node: Node = { op, inputs, values, attributes, versions, depth: depth + 1 };
+  const node: Node = { op, inputs, values, attributes, versions, depth: depth + 1, scope };
   const result = new Tensor(shape, dtype, device, { node });
   const differentiable = op.gradient !== undefined && dtype === "float32";
   result.requiresGrad = mode.gradient && differentiable && inputs.some((input) => input.requiresGrad);

@@ -13,6 +13,7 @@ import { defaultGenerator } from "../ops/index.js";
 import { clipGradNorm, LRScheduler } from "../optim/index.js";
 import { DeviceLostError, NumericsError } from "../tensor/errors.js";
 import { noGrad, type Tensor } from "../tensor/tensor.js";
+import { EnergyAccount, type EnergyState } from "./energy.js";
 import { evaluator, packScores, readAndDispose, requirePair } from "./evaluate.js";
 import { type Callback, checkOptions, type FitOptions, type FitReport } from "./fit_options.js";
 import { type EpochRecord, type FitState, ScoreSum } from "./history.js";
@@ -78,6 +79,9 @@ class Fit implements Follower {
   /** One for all epochs: each may be shorter than a turn. */
   readonly #turns = new TurnTaker();
   readonly #snapshots: Snapshots | undefined;
+  #energy: EnergyAccount | undefined;
+  /** Of earlier runs. */
+  #energyBefore: EnergyState | undefined;
   /** Samples and seconds behind `samplesPerSecond`. */
   readonly #speed = { samples: 0, seconds: 0 };
 
@@ -119,6 +123,8 @@ class Fit implements Follower {
     const { epochs, train, validation, checkpoint } = this.#options;
     if (checkpoint?.resume) await this.#resume();
     else await this.#recovery?.requireEmpty();
+    const meter = this.#options.energy;
+    this.#energy = meter && (await EnergyAccount.begin(meter, this.#energyBefore));
     this.#start = performance.now();
     const validate = validation && evaluator(this.#options, this.#tellWarmup);
     const state = this.#state(false);
@@ -128,6 +134,7 @@ class Fit implements Follower {
     try {
       await this.#snapshots?.begin(this.#options.model);
       const reason = await this.#trainThroughLosses(validate);
+      await this.#energy?.read();
       return this.#finish(reason ?? `all ${epochs} epochs are done`);
     } finally {
       this.#snapshots?.end();
@@ -166,6 +173,7 @@ class Fit implements Follower {
         ...(scores && { validation: { loss: scores.loss, metrics: scores.metrics } }),
         learningRate: this.#learningRate,
         seconds: this.#epochSeconds(),
+        ...(this.#energy && { energy: await this.#energy.endEpoch() }),
       };
       this.#history = [...this.#history, record];
       reason = this.#reasonToStop(true);
@@ -240,6 +248,7 @@ class Fit implements Follower {
         await this.#snapshots.take();
       }
       await this.#turns.yieldIfDue();
+      await this.#energy?.refresh();
       last = performance.now();
       reason = this.#reasonToStop(false);
       if (reason !== undefined) break;
@@ -278,7 +287,8 @@ class Fit implements Follower {
     }
     sum.add(loss, metricSums, samples);
     const metrics = Object.fromEntries(this.#names.map((name, i) => [name, metricSums[i] / samples]));
-    for (const callback of this.#callbacks) callback.onStep?.({ step, epoch, samples, loss, metrics });
+    for (const callback of this.#callbacks)
+      callback.onStep?.({ step, epoch, samples, loss, metrics, ...this.#spent() });
   }
 
   /** Waits until nothing is on its way. */
@@ -304,9 +314,14 @@ class Fit implements Follower {
       step: this.#steps,
       samples: this.#sum.samples,
       seconds: this.#seconds(),
+      ...this.#spent(),
       history: this.#history,
       epochEnded,
     };
+  }
+
+  #spent() {
+    return this.#energy && { energy: this.#energy.total };
   }
 
   #seconds(): number {
@@ -341,6 +356,7 @@ class Fit implements Follower {
       learningRate: this.#learningRate,
       metricNames: this.#names,
       history: this.#history,
+      ...(this.#energy && { energy: await this.#energy.state(this.#sum.samples > 0) }),
     });
     this.#saved = { steps: this.#steps, epoch: this.#epoch };
     this.#checkpoint = path;
@@ -359,6 +375,7 @@ class Fit implements Follower {
     this.#checkpoint = path;
     this.#secondsBefore = progress.seconds;
     this.#epochSecondsBefore = progress.epochSeconds;
+    this.#energyBefore = progress.energy;
     Object.assign(this.#sum, { ...progress.sum, metrics: [...progress.sum.metrics] });
     for (const callback of this.#callbacks) callback.onResume?.({ path, step: progress.steps, skipped });
   }
@@ -372,6 +389,7 @@ class Fit implements Follower {
       steps: this.#steps,
       seconds: this.#seconds(),
       samplesPerSecond: seconds > 0 ? samples / seconds : 0,
+      ...this.#spent(),
       checkpoint: this.#checkpoint,
     };
     for (const callback of this.#callbacks) callback.onEnd?.(report);

@@ -1,5 +1,7 @@
 /** What `fit` is told, what it tells, and which options are valid. */
 import type { DataLoader } from "../data/index.js";
+import type { EnergyFigure } from "../energy/figure.js";
+import type { EnergyMeter } from "../energy/meter.js";
 import type { Module } from "../nn/index.js";
 import type { Generator } from "../ops/index.js";
 import type { Optimizer, Schedule } from "../optim/index.js";
@@ -77,6 +79,8 @@ export interface FitOptions {
    * and came back; taken at the start, too. Only on devices with `recovery` (WebGL); false for none.
    */
   readonly snapshot?: SnapshotOptions | false;
+  /** What tells the energy of each epoch and of the run (see `openMeter`); the caller closes it. Default: none. */
+  readonly energy?: EnergyMeter;
   /** Random streams the model draws from; saved in checkpoints. Default: the default generator. */
   readonly generators?: readonly Generator[];
   readonly callbacks?: readonly Callback[];
@@ -94,6 +98,8 @@ export interface FitReport {
   readonly seconds: number;
   /** Training samples per second of this run, without validation, checkpoints and the first step, which compiles. */
   readonly samplesPerSecond: number;
+  /** Of the training since the very start, validation and checkpoints included; if there is a meter. */
+  readonly energy?: EnergyFigure;
   /** The last checkpoint written. */
   readonly checkpoint: string | undefined;
 }

@@ -1,5 +1,7 @@
 /** What a training run records: one row per epoch, and the state that callbacks and stop conditions look at. */
 
+import type { EnergyFigure } from "../energy/figure.js";
+
 /** Mean loss and metrics over some samples. */
 export interface Scores {
   readonly loss: number;
@@ -17,6 +19,8 @@ export interface EpochRecord extends Scores {
   readonly learningRate: number;
   /** Wall-clock seconds of the epoch, validation included. */
   readonly seconds: number;
+  /** Of the epoch, validation included; if `fit` has a meter. After a lost device, what was repeated is in it. */
+  readonly energy?: EnergyFigure;
 }
 
 export interface StepRecord extends Scores {
@@ -25,6 +29,8 @@ export interface StepRecord extends Scores {
   readonly epoch: number;
   /** Samples in this step's batch. */
   readonly samples: number;
+  /** Spent since the very start, as of the meter's last reading; if `fit` has a meter. */
+  readonly energy?: EnergyFigure;
 }
 
 export interface FitState {
@@ -35,6 +41,8 @@ export interface FitState {
   readonly samples: number;
   /** Wall-clock seconds spent training, the runs before a resume included. */
   readonly seconds: number;
+  /** Spent since the very start, as of the meter's last reading; if `fit` has a meter. */
+  readonly energy?: EnergyFigure;
   readonly history: readonly EpochRecord[];
   /** True when asked at the end of an epoch, after `history` got its row. */
   readonly epochEnded: boolean;

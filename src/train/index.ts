@@ -14,4 +14,11 @@ export type {
 export type { EpochRecord, FitState, Scores, StepRecord } from "./history.js";
 export { hostTensors } from "./host_tensors.js";
 export { accuracy, type Metric } from "./metrics.js";
-export { lossReached, type PatienceOptions, patience, type StopCondition, timeLimit } from "./stop.js";
+export {
+  joules,
+  lossReached,
+  type PatienceOptions,
+  patience,
+  type StopCondition,
+  timeLimit,
+} from "./stop.js";

@@ -8,6 +8,7 @@ import type { Generator, GeneratorState } from "../ops/index.js";
 import type { LRScheduler, Optimizer, OptimizerState, SchedulerState } from "../optim/index.js";
 import { ArgumentError, FormatError } from "../tensor/errors.js";
 import { listCheckpoints, readNewestCheckpoint, writeCheckpoint } from "./checkpoint.js";
+import type { EnergyState } from "./energy.js";
 import type { EpochRecord } from "./history.js";
 import { hostTensors } from "./host_tensors.js";
 
@@ -21,6 +22,8 @@ export interface Progress {
   readonly learningRate: number;
   readonly metricNames: readonly string[];
   readonly history: readonly EpochRecord[];
+  /** If there was a meter. */
+  readonly energy?: EnergyState;
 }
 
 /** The parts of a training run that carry state. */
@@ -154,9 +157,16 @@ function checkState(state: Partial<State> | null): void {
       state?.optimizer?.steps,
     ].every(Array.isArray) &&
     sum?.metrics.length === metricNames?.length &&
+    (progress.energy === undefined || isEnergyState(progress.energy)) &&
     typeof state?.loader === "object" &&
     typeof state.scheduler === "object";
   if (!complete) throw new FormatError("its state is not complete");
+}
+
+function isEnergyState({ total, epoch }: Partial<EnergyState>): boolean {
+  return [total, epoch ?? total].every(
+    (figure) => figure && (figure.joules === null || Number.isFinite(figure.joules)) && figure.seconds >= 0,
+  );
 }
 
 function* prefixed<T>(prefix: string, entries: Iterable<readonly [string, T]>): Iterable<[string, T]> {

@@ -1,4 +1,5 @@
 /** Conditions that end a training run. They compose: `fit` stops at the first one that gives a reason. */
+import { formatJoules } from "../energy/figure.js";
 import { ArgumentError } from "../tensor/errors.js";
 import type { EpochRecord, FitState } from "./history.js";
 
@@ -58,6 +59,35 @@ export function timeLimit(seconds: number): StopCondition {
   requireNumber("timeLimit", "seconds", seconds);
   return (state) => (state.seconds >= seconds ? `the time limit of ${seconds} s is over` : undefined);
 }
+
+/**
+ * Ends the training when it has taken so many joules, resumed parts included; also in the middle of an epoch. It needs
+ * `fit`'s `energy`, and ends the training too if the energy becomes unknown: a budget that nobody watches is none.
+ *
+ * @example
+ * const meter = await openMeter({ device });
+ * await fit({ model, optimizer, train, loss, epochs: 100, energy: meter, stop: [joules(5000)] });
+ */
+export function joules(budget: number): StopCondition {
+  requireNumber("joules", "budget", budget);
+  return ({ energy }) => {
+    if (energy === undefined) {
+      throw new ArgumentError("fit has no meter", {
+        op: "joules",
+        hint: "give it energy: await openMeter()",
+      });
+    }
+    if (energy.joules === null) {
+      return energy.seconds >= patienceSeconds ? `its energy is unknown: ${energy.reason}` : undefined;
+    }
+    return energy.joules >= budget
+      ? `the budget of ${formatJoules(budget)} is spent (${energy.kind})`
+      : undefined;
+  };
+}
+
+/** Counters that are read once a second need a while until they have moved. */
+const patienceSeconds = 5;
 
 /** Higher is better. */
 function qualityOf(record: EpochRecord, metric: string): number {

@@ -74,6 +74,20 @@ if (typeof browser === "string") {
         expect(auto).toEqual({ name: "wasm", sum: [2, 3], reason: expect.stringMatching(message) });
       });
     }
+
+    it("no compiler, and no WebAssembly either: what is left is the reference", async () => {
+      const own = await browser.openPage();
+      const { auto } = await own.evaluate(() => {
+        WebAssembly.validate = () => false;
+        return globalThis.wattgradPage.lifecycle.openHindered("no compiler");
+      });
+      await own.close();
+      expect(auto).toEqual({
+        name: "reference",
+        sum: [2, 3],
+        reason: expect.stringMatching(/failed a test product.*does not compile/),
+      });
+    });
   });
 
   it("in Node without a context of the caller", async () => {

@@ -1,6 +1,6 @@
 /** What the commands print, write and return when all is well, and when they are interrupted. */
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -26,6 +26,7 @@ test.each([
   [["train", "--help"]],
   [["eval", "--help"]],
   [["info", "--help"]],
+  [["plan", "--help"]],
 ])("help: wattgrad %j", async (args) => {
   const { code, stdout, stderr } = await run(args, directory);
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
@@ -50,13 +51,27 @@ describe("train", () => {
     const json = await run([...args, "--quiet", "--json", "-"], directory);
     expect({ code: json.code, stderr: json.stderr }).toEqual({ code: 0, stderr: "" });
     const report = JSON.parse(json.stdout);
-    const positive = ["flopsPerSample", "parameters", "peakBytes", "samplesPerSecond", "seconds"];
-    expect(Object.keys(report).sort()).toEqual(["device", "modelFile", "testAccuracy", ...positive].sort());
+    const positive = [
+      "flopsPerSample",
+      "parameters",
+      "peakBytes",
+      "samplesPerSecond",
+      "samplesPerJoule",
+      "seconds",
+    ];
+    const others = ["device", "energy", "epochs", "modelFile", "testAccuracy"];
+    expect(Object.keys(report).sort()).toEqual([...others, ...positive].sort());
     for (const name of positive) expect(report[name], name).toBeGreaterThan(0);
     expect(report.testAccuracy).toBeGreaterThan(0.5);
     expect(report.testAccuracy).toBeLessThanOrEqual(1);
     expect(report).toMatchObject({ device: "wasm", modelFile: "out/mlp.safetensors" });
     expect(plain.stdout).toContain(`${(100 * report.testAccuracy).toFixed(2)} %`);
+    expect(report.energy.joules).toBeGreaterThan(0);
+    expect(report.energy.kind).toMatch(/^(measured|modelled|assumed)$/);
+    expect(report.epochs).toHaveLength(4);
+    for (const { energy } of report.epochs) expect(energy.joules === 0, energy.reason).toBe(false);
+    expect(plain.stdout).toMatch(/energy +│ [\d.]+ [kM]?J \((measured|modelled|assumed)\)/);
+    expect(plain.stderr).toMatch(/samples\/s \| [\d.]+ [kM]?J \(/);
     // The same seed gives the same bits.
     expect(await readFile(join(directory, "out/mlp.safetensors"))).toEqual(model);
 
@@ -103,6 +118,30 @@ describe("train", () => {
       testAccuracy: quantized.metrics.accuracy,
       bytes: quantized.bytes,
     });
+  });
+
+  test("an energy budget ends it, measured by the user's own meter", async () => {
+    const script = join(directory, "meter.mjs");
+    await writeFile(script, "console.log(Date.now() / 10)");
+    const meter = ["--energy-command", `"${process.execPath}" "${script}"`];
+    const args = [
+      ...train,
+      "--epochs",
+      "1000000",
+      "--joules",
+      "250",
+      "--out",
+      "budget.safetensors",
+      ...meter,
+    ];
+    const { code, stdout } = await run([...args, "--json", "budget.json"], directory);
+    expect(code).toBe(0);
+    expect(stdout).toContain("the budget of 250 J is spent (measured)");
+    const report = JSON.parse(await readFile(join(directory, "budget.json"), "utf8"));
+    expect(report.energy).toMatchObject({ kind: "measured", method: expect.stringContaining("meter.mjs") });
+    // 100 W by this meter.
+    expect(report.energy.joules / report.energy.seconds).toBeGreaterThan(50);
+    expect(report.energy.joules).toBeGreaterThanOrEqual(250);
   });
 
   test("on the reference device too", async () => {

@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => rm(directory, { recursive: true }));
 
 /** Bundles a program that uses the installed package, runs the bundle, and returns what it prints. */
-async function bundled(program: string): Promise<{ output: string; bytes: number }> {
+async function bundled(program: string): Promise<{ output: string; bytes: number; text: string }> {
   const path = join(directory, "bundle.mjs");
   const { outputFiles } = await build({
     stdin: { contents: program, resolveDir: directory },
@@ -37,6 +37,7 @@ async function bundled(program: string): Promise<{ output: string; bytes: number
   return {
     output: execFileSync(process.execPath, [path], { encoding: "utf8" }).trim(),
     bytes: outputFiles[0].contents.length,
+    text: outputFiles[0].text,
   };
 }
 
@@ -52,6 +53,16 @@ describe("bundled by esbuild, which trusts sideEffects: false", () => {
       console.log((await weight.grad.data()).length, (await weight.tolist()).length);
     `);
     expect(output).toBe("6 2");
+  });
+
+  test("meters reach Node's modules without an import, so that a page can load them", async () => {
+    const { output, text } = await bundled(`
+      import { measure } from "wattgrad/energy";
+      const { energy } = await measure(() => { for (const end = Date.now() + 20; Date.now() < end; ); });
+      console.log(energy.joules > 0, energy.kind);
+    `);
+    expect(output).toMatch(/^true (measured|modelled|assumed)$/);
+    expect(text).not.toMatch(/\bfrom ?"node:|import ?"node:|require\(/);
   });
 
   test("what is not used is left out", async () => {

@@ -14,9 +14,12 @@ const number = (field, value) => [...varint(field * 8), ...varint(value)];
 const bytes = (field, content) => [...varint(field * 8 + 2), ...varint(content.length), ...content];
 const text = (field, value) => bytes(field, [...new TextEncoder().encode(value)]);
 
-function valueInfo(name, shape) {
+/** Element types (TensorProto.DataType). */
+const types = { float: 1, uint8: 2, int8: 3, int32: 6 };
+
+function valueInfo(name, shape, type = types.float) {
   const dims = shape.flatMap((extent) => bytes(1, number(1, extent)));
-  const tensorType = [...number(1, 1), ...bytes(2, dims)];
+  const tensorType = [...number(1, type), ...bytes(2, dims)];
   return [...text(1, name), ...bytes(2, bytes(1, tensorType))];
 }
 
@@ -55,3 +58,28 @@ export const convModel = (n, c, h, w, o) =>
     [n, o, h, w],
     [integers("kernel_shape", [3, 3]), integers("pads", [1, 1, 1, 1])],
   );
+
+/** bytes() for long contents, which do not fit an argument list: header and content as arrays. */
+const longBytes = (field, parts) => {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  return [Uint8Array.from([...varint(field * 8 + 2), ...varint(length)]), ...parts];
+};
+
+/** Y[m, n] (int32) = A[m, k] (uint8) · B[k, n] (int8), B a constant of the model, opset 13. */
+export function matmulIntegerModel(m, k, n, b) {
+  const node = [...text(1, "A"), ...text(1, "B"), ...text(2, "Y"), ...text(4, "MatMulInteger")];
+  const tensorHead = [...number(1, k), ...number(1, n), ...number(2, types.int8), ...text(8, "B")];
+  const raw = new Uint8Array(b.buffer, b.byteOffset, b.byteLength);
+  const graph = [
+    Uint8Array.from([...bytes(1, node), ...text(2, "MatMulInteger")]),
+    ...longBytes(5, [Uint8Array.from(tensorHead), ...longBytes(9, [raw])]),
+    Uint8Array.from(bytes(11, valueInfo("A", [m, k], types.uint8))),
+    Uint8Array.from(bytes(12, valueInfo("Y", [m, n], types.int32))),
+  ];
+  const model = [
+    Uint8Array.from(number(1, 8)),
+    ...longBytes(7, graph),
+    Uint8Array.from(bytes(8, number(2, 13))),
+  ];
+  return new Uint8Array(Buffer.concat(model));
+}

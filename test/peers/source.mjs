@@ -20,7 +20,7 @@ export async function loadSource() {
         export * as optim from "./src/optim/index.ts";
         export * as models from "./src/models/index.ts";
         export * as cost from "./src/compiler/cost.ts";
-        export * as operands from "./src/compiler/operands.ts";`,
+        export * as operands from "./src/device/operands.ts";`,
       resolveDir: root,
       loader: "ts",
     },

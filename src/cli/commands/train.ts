@@ -5,6 +5,7 @@ import { totalCost } from "../../compiler/realize.js";
 import { DataLoader, ImageDataset, type Mnist, mnistNormalization } from "../../data/index.js";
 import type { Device } from "../../device/device.js";
 import { type DeviceChoice, openDevice } from "../../device/select.js";
+import { type EnergyMeter, efficiency, openMeter } from "../../energy/index.js";
 import { imageClassifiers } from "../../models/index.js";
 import { crossEntropy, type Module } from "../../nn/index.js";
 import { manualSeed } from "../../ops/index.js";
@@ -16,6 +17,7 @@ import {
   evaluate,
   type FitReport,
   fit,
+  joules,
   lossReached,
   patience,
   randomShift,
@@ -54,6 +56,9 @@ interface TrainOptions {
   readonly timeLimit?: number;
   readonly targetLoss?: number;
   readonly patience?: number;
+  readonly joules?: number;
+  readonly energyCommand?: string;
+  readonly cpuWatts?: number;
 }
 
 /** Without --epochs: about this many images are trained on in all, small sets seeing more epochs of them. */
@@ -94,6 +99,13 @@ export function trainCommand(): Command {
     .option("--time-limit <seconds>", "stop training after this time", positiveNumber)
     .option("--target-loss <loss>", "stop when an epoch's training loss is this low", positiveNumber)
     .option("--patience <n>", "stop when the training loss has not improved for n epochs", integerFrom(1))
+    .option("--joules <n>", "stop when the training has taken so much energy", positiveNumber)
+    .option("--energy-command <command>", "an external meter: prints the joules counted so far")
+    .option(
+      "--cpu-watts <w>",
+      "of a busy core, where no meter can be read (default: assumed)",
+      positiveNumber,
+    )
     .option("--quiet", "no progress and no table")
     .addHelpText("after", examples)
     .action(runTrain);
@@ -111,6 +123,8 @@ async function runTrain(options: TrainOptions): Promise<void> {
       process.stderr.write(`wattgrad: only the slow reference device works here (${reasons})\n`);
     },
   });
+  const { energyCommand: command, cpuWatts } = options;
+  const meter = await openMeter({ command, cpuWatts, device });
   const progress = options.quiet ? undefined : showProgress();
   const interrupt = listenForInterrupt(() => {
     progress?.end();
@@ -119,8 +133,9 @@ async function runTrain(options: TrainOptions): Promise<void> {
   try {
     manualSeed(options.seed);
     const model = imageClassifiers[options.model]({ device });
-    const run: Run = { options, device, model, images: train, signal: interrupt.signal, progress };
-    const { report: trained, flopsPerSample } = await trainModel(run);
+    const run: Run = { options, device, model, meter, images: train, signal: interrupt.signal, progress };
+    const { report: trained, flopsPerSample, samples } = await trainModel(run);
+    const energy = trained.energy!;
     progress?.end();
     if (trained.aborted) throw new InterruptedError(await saveInterrupted(options, out, model, trained));
     const data = new DataLoader(new ImageDataset(test.images, test.labels, mnistNormalization), {
@@ -140,6 +155,14 @@ async function runTrain(options: TrainOptions): Promise<void> {
       parameters: model.parameterCount(),
       peakBytes: device.memory().peakBytes,
       seconds: trained.seconds,
+      energy,
+      samplesPerJoule: efficiency(energy, { samples }).samplesPerJoule,
+      epochs: trained.history.map(({ epoch, loss, seconds, energy }) => ({
+        epoch,
+        loss,
+        seconds,
+        energy: energy!,
+      })),
       device: device.name,
       modelFile: out,
     };
@@ -155,6 +178,7 @@ async function runTrain(options: TrainOptions): Promise<void> {
   } finally {
     progress?.end();
     interrupt.dispose();
+    meter.close();
     device.close();
   }
 }
@@ -180,6 +204,7 @@ interface Run {
   readonly options: TrainOptions;
   readonly device: Device;
   readonly model: Module;
+  readonly meter: EnergyMeter;
   readonly images: Mnist;
   readonly signal: AbortSignal;
   readonly progress: ProgressDisplay | undefined;
@@ -189,10 +214,11 @@ async function trainModel({
   options,
   device,
   model,
+  meter,
   images: { images, labels },
   signal,
   progress,
-}: Run): Promise<{ report: FitReport; flopsPerSample: number | null }> {
+}: Run): Promise<{ report: FitReport; flopsPerSample: number | null; samples: number }> {
   const { seed, batchSize, checkpoint } = options;
   const dataset = randomShift(new ImageDataset(images, labels, mnistNormalization), {
     pixels: shiftPixels,
@@ -205,6 +231,7 @@ async function trainModel({
   const steps = epochs * loader.length;
   const headline = `training ${options.model} on ${dataset.length.toLocaleString("en")} images, ${epochs} ${epochs === 1 ? "epoch" : "epochs"}: ${device.info.description}\n`;
   let samples = 0;
+  let samplesBefore = 0;
   const flopsBefore = totalCost(device).flops;
   // biome-ignore lint/suspicious/noFocusedTests: this fit trains; it is not the test function of that name.
   const report = await fit({
@@ -217,6 +244,7 @@ async function trainModel({
     schedule: cosine({ steps, warmup: Math.ceil(steps * warmupShare) }),
     stop: stopConditions(options),
     signal,
+    energy: meter,
     ...(checkpoint !== undefined && {
       checkpoint: {
         directory: checkpoint,
@@ -227,7 +255,8 @@ async function trainModel({
     }),
     callbacks: [
       {
-        onStart() {
+        onStart({ state }) {
+          samplesBefore = state.history.reduce((sum, record) => sum + record.samples, state.samples);
           if (!options.quiet) process.stderr.write(headline);
         },
         onStep(record) {
@@ -239,7 +268,11 @@ async function trainModel({
   });
   const flops = totalCost(device).flops - flopsBefore;
   // A resumed run that was already complete trains on nothing: then it is unknown, not 0.
-  return { report, flopsPerSample: samples > 0 ? flops / samples : null };
+  return {
+    report,
+    flopsPerSample: samples > 0 ? flops / samples : null,
+    samples: samplesBefore + samples,
+  };
 }
 
 function stopConditions(options: TrainOptions): StopCondition[] {
@@ -247,6 +280,7 @@ function stopConditions(options: TrainOptions): StopCondition[] {
   if (options.timeLimit !== undefined) conditions.push(timeLimit(options.timeLimit));
   if (options.targetLoss !== undefined) conditions.push(lossReached(options.targetLoss));
   if (options.patience !== undefined) conditions.push(patience({ epochs: options.patience }));
+  if (options.joules !== undefined) conditions.push(joules(options.joules));
   return conditions;
 }
 

@@ -162,7 +162,12 @@ function bytesOf(arrays: readonly TypedArray[]): number {
   return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
-function runCall(call: KernelCall, memory: Memory, scalars: readonly number[]): IndexError | undefined {
+/** One call over arrays: what the device does for each call of a Program. */
+export function runCall(
+  call: KernelCall,
+  memory: Memory,
+  scalars: readonly number[],
+): IndexError | undefined {
   switch (call.kernel) {
     case "map":
       map(call, memory, scalars);

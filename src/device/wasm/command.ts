@@ -23,6 +23,10 @@ export const Opcode = {
   poolGrad: 8,
   gather: 9,
   scatterAdd: 10,
+  qmatmul: 11,
+  qmatmulGroups: 12,
+  qmatmulFloat: 13,
+  qconv: 14,
 } as const;
 
 /** What an encoder (src/device/wasm/encode/*.ts) writes one command's payload with. */
@@ -35,8 +39,11 @@ export interface CommandWriter {
   address(operand: Operand): void;
   /** The byte address of runtime scalar `index` (a 32-bit word). */
   scalarAddress(index: number): void;
-  /** The 64-byte-aligned address of a working space of at least `bytes`, shared by all commands of all Programs. */
-  scratch(bytes: number): void;
+  /**
+   * The 64-byte-aligned address of a working space of at least `bytes`, shared by all commands of all Programs; or the
+   * address `at` bytes into it, of a part of at least `bytes`.
+   */
+  scratch(bytes: number, at?: number): void;
   /** Ends the command: fills in its length. */
   end(): void;
 }

@@ -10,6 +10,8 @@ import { encodeIndexing } from "./encode/indexing.js";
 import { encodeMap } from "./encode/map.js";
 import { encodeMatmul } from "./encode/matmul.js";
 import { encodePool, encodePoolGrad } from "./encode/pool.js";
+import { encodeQconv } from "./encode/qconv.js";
+import { encodeQmatmul } from "./encode/qmatmul.js";
 import { encodeReduce } from "./encode/reduce.js";
 
 /** Word indices and the byte offsets that are added to a base there: [word, offset, word, offset, …]. */
@@ -51,6 +53,12 @@ export class ProgramEncoder implements CommandWriter {
       case "convGradInput":
       case "convGradWeight":
         encodeConv(call, this);
+        break;
+      case "qmatmul":
+        encodeQmatmul(call, this);
+        break;
+      case "qconv":
+        encodeQconv(call, this);
         break;
       case "pool":
         encodePool(call, this);
@@ -97,9 +105,9 @@ export class ProgramEncoder implements CommandWriter {
     this.words.push(0);
   }
 
-  scratch(bytes: number): void {
-    this.scratchBytes = Math.max(this.scratchBytes, bytes);
-    this.scratchPatches.push(this.words.length, 0);
+  scratch(bytes: number, at = 0): void {
+    this.scratchBytes = Math.max(this.scratchBytes, at + bytes);
+    this.scratchPatches.push(this.words.length, at);
     this.words.push(0);
   }
 

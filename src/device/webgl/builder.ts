@@ -2,8 +2,9 @@
 import type { DType } from "../../tensor/dtype.js";
 import type { Operand, SlotInfo } from "../kernel.js";
 import type { Pass, Scratch, TextureId } from "./pass.js";
+import { passOf, type Result } from "./result.js";
 import { ShaderBuilder, type ShaderTarget } from "./shader.js";
-import { type Extent, lanes } from "./storage.js";
+import { type Extent, type Grid, lanes } from "./storage.js";
 
 /** Steps of an executable, in order. */
 export type Step =
@@ -17,14 +18,25 @@ export interface Abilities {
   readonly blend: boolean;
 }
 
+/**
+ * Whether a grid should be lower. Software rasterisers give their threads squares of 64 × 64 texels (llvmpipe) or pairs of
+ * rows (SwiftShader): a small grid that is wide, but of several rows, is shared among the threads of both.
+ */
+function isHigh(columns: number, rows: number): boolean {
+  return rows > Math.max(4, columns / 16);
+}
+
 export class PassBuilder {
   readonly steps: Step[] = [];
   readonly scratches: Scratch[] = [];
+  private waiting: Result | undefined;
 
+  /** @param passedOn temporaries that one call writes and one other reads. */
   constructor(
     readonly slots: readonly SlotInfo[],
     readonly target: ShaderTarget,
     readonly abilities: Abilities,
+    private readonly passedOn: ReadonlySet<TextureId>,
   ) {}
 
   shader(): ShaderBuilder {
@@ -38,10 +50,28 @@ export class PassBuilder {
     return { width: columns, height: Math.ceil(texels / columns) };
   }
 
-  /** A grid of texels between passes of this Program. */
+  /** A texture of that grid between passes of this Program. */
   gridScratch(grid: Extent, dtype: DType = "float32"): TextureId {
     const size = grid.width * grid.height * lanes;
     return this.slots.length + this.scratches.push({ dtype, size, grid }) - 1;
+  }
+
+  /**
+   * A texture array for `layers` times `texels` float32 texels between passes of this Program: its layers are the targets of one
+   * draw. Rows are some times `width`.
+   */
+  layeredScratch(
+    texels: number,
+    width: number,
+    layers: number,
+  ): { readonly id: TextureId; readonly grid: Grid } {
+    const { extent } = this.target;
+    let columns = this.grid(texels, width).width;
+    while (columns * 2 <= extent && isHigh(columns, Math.ceil(texels / columns))) columns *= 2;
+    const grid = { width: columns, height: Math.ceil(texels / columns), layers };
+    const size = grid.width * grid.height * lanes;
+    const id = this.slots.length + this.scratches.push({ dtype: "float32", size, grid }) - 1;
+    return { id, grid };
   }
 
   /** A texture for `size` elements between passes of this Program. */
@@ -55,10 +85,37 @@ export class PassBuilder {
   }
 
   add(pass: Pass): void {
+    this.flush();
     this.steps.push({ kind: "pass", pass });
   }
 
+  /** The pass of a call's output, which is added before the next one unless that takes it over. */
+  finish(result: Result): void {
+    this.flush();
+    this.waiting = result;
+  }
+
+  /** The result that waits, if the call that comes now is all that reads its output. */
+  get handedOver(): Result | undefined {
+    const { waiting } = this;
+    return waiting?.whole && this.passedOn.has(waiting.output.slot) ? waiting : undefined;
+  }
+
+  /** A pass that computes the result that waits, too. */
+  addWithin(pass: Pass): void {
+    this.waiting = undefined;
+    this.add(pass);
+  }
+
+  /** Adds the result that waits. */
+  flush(): void {
+    const { waiting } = this;
+    this.waiting = undefined;
+    if (waiting) this.steps.push({ kind: "pass", pass: passOf(waiting, this) });
+  }
+
   replace(slot: TextureId, by: TextureId): void {
+    this.flush();
     this.steps.push({ kind: "replace", slot, by });
   }
 

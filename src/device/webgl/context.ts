@@ -1,9 +1,9 @@
 /** The WebGL2 context and what it can really do, found out by rendering. */
-import { createFramebufferInfo, createProgramFromSources } from "twgl.js";
+import { createProgramFromSources } from "twgl.js";
 import cover from "../../../glsl/cover.vert.glsl";
 import { DeviceError } from "../../tensor/errors.js";
 import { type FloatStorage, type Format, type FormatName, formats } from "./storage.js";
-import { blankTexture } from "./texture_pool.js";
+import { blankTexture, framebufferOf } from "./texture_pool.js";
 
 export interface Capabilities {
   readonly renderer: string;
@@ -84,7 +84,8 @@ export function chooseStorage({ exact, renderer }: Capabilities, wish: FloatStor
   const found = candidates.find((name) => exact.includes(name));
   const others: readonly FormatName[] = ["rgba32i", "rgba8i", "rgba8ui"];
   if (found !== undefined && others.every((name) => exact.includes(name))) return found;
-  throw new DeviceError(`${renderer} does not hold exact values in textures: only ${exact.join(", ")}`, {
+  const kinds = exact.length > 0 ? `those of ${exact.join(", ")} only` : "none";
+  throw new DeviceError(`of the textures that are needed, ${renderer} holds exact values in ${kinds}`, {
     op: "openWebgl",
     device: "webgl",
     hint: "open the wasm device",
@@ -121,7 +122,7 @@ function holdsBits(gl: WebGL2RenderingContext, format: Format): boolean {
   const data = arrayFor(format);
   const source = oneTexel(gl, format, data);
   const target = oneTexel(gl, format, null);
-  const info = createFramebufferInfo(gl, [{ attachment: target }], 1, 1);
+  const framebuffer = framebufferOf(gl, [{ handle: target }]);
   const program = createProgramFromSources(gl, [
     cover,
     `#version 300 es
@@ -155,7 +156,7 @@ void main() { o0 = texelFetch(t0, ivec2(gl_FragCoord.xy), 0); }`,
     same = gl.getError() === gl.NO_ERROR && result.every((value, i) => Object.is(value, data[i]));
   }
   deleteProgram(gl, program);
-  gl.deleteFramebuffer(info.framebuffer as WebGLFramebuffer);
+  gl.deleteFramebuffer(framebuffer);
   gl.deleteTexture(source);
   gl.deleteTexture(target);
   return same;
@@ -171,7 +172,7 @@ function deleteProgram(gl: WebGL2RenderingContext, program: WebGLProgram | null)
 /** Draws three points over each other: whether a third, 1e-7 and 1 add up as float32 additions in order do. */
 function addsUp(gl: WebGL2RenderingContext): boolean {
   const target = oneTexel(gl, formats.rgba32f, new Float32Array(4));
-  const info = createFramebufferInfo(gl, [{ attachment: target }], 1, 1);
+  const framebuffer = framebufferOf(gl, [{ handle: target }]);
   const program = createProgramFromSources(gl, [
     `#version 300 es
 flat out highp float value;
@@ -199,7 +200,7 @@ void main() { o0 = vec4(value, 0.0, -value, 1.0); }`,
   }
   const sum = Math.fround(Math.fround(Math.fround(1 / 3) + Math.fround(1e-7)) + 1);
   deleteProgram(gl, program);
-  gl.deleteFramebuffer(info.framebuffer as WebGLFramebuffer);
+  gl.deleteFramebuffer(framebuffer);
   gl.deleteTexture(target);
   return gl.getError() === gl.NO_ERROR && result.join() === [sum, 0, -sum, 3].join();
 }

@@ -5,26 +5,32 @@
 import { sizeOf } from "../../tensor/shape.js";
 import type { ConvCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
-import { declareImageWalk } from "./image.js";
-import { storeInside } from "./map.js";
+import { finishImage } from "./image.js";
 import type { ShaderBuilder } from "./shader.js";
-import { lanes } from "./storage.js";
 
 export function generalConv(call: ConvCall, builder: PassBuilder): void {
   const computed = { conv: call.output, convGradInput: call.input, convGradWeight: call.weight }[call.kernel];
   if (sizeOf(computed.view.shape) === 0) return;
-  const shader = builder.shader();
-  const { walk, names, indices } = declareImageWalk(shader, computed, builder);
-  shader.add("vec4 sum = vec4(0.0);");
-  const terms = {
-    conv: outputTerms,
-    convGradInput: inputTerms,
-    convGradWeight: weightTerms,
-  }[call.kernel](shader, call, indices);
-  storeInside(shader, walk, names, computed, computed.slot, "sum");
-  const slotSize = builder.sizeOf(computed.slot);
-  const flops = 2 * slotSize * terms;
-  builder.add(shader.build({ name: call.kernel, texels: Math.ceil(slotSize / lanes), flops }));
+  const rule = { conv: outputSum, convGradInput: inputSum, convGradWeight: weightSum }[call.kernel];
+  finishImage(
+    {
+      name: call.kernel,
+      output: computed,
+      flops: 2 * builder.sizeOf(computed.slot) * rule.terms(call),
+      value(shader, indices) {
+        shader.add("vec4 sum = vec4(0.0);");
+        rule.add(shader, call, indices);
+        return "sum";
+      },
+    },
+    builder,
+  );
+}
+
+/** How an operand is computed: how many terms its sums have, and the statements that add them to `sum`. */
+interface Sum {
+  terms(call: ConvCall): number;
+  add(shader: ShaderBuilder, call: ConvCall, indices: readonly string[]): void;
 }
 
 /** GLSL that fetches the elements of an operand at four indices. */
@@ -79,7 +85,12 @@ function inRange(at: string, extent: string): string {
 }
 
 /** y[n, o, oh, ow] = Σ x[n, c, h, w] · w[o, c, kh, kw]. */
-function outputTerms(shader: ShaderBuilder, call: ConvCall, [n, o, oh, ow]: readonly string[]): number {
+const outputSum: Sum = {
+  terms: ({ weight }) => sizeOf(weight.view.shape.slice(1)),
+  add: addOutputTerms,
+};
+
+function addOutputTerms(shader: ShaderBuilder, call: ConvCall, [n, o, oh, ow]: readonly string[]): void {
   const sizes = declareSizes(shader, call);
   const [x, w] = [fetcher(shader, call.input), fetcher(shader, call.weight)];
   const [, channels, kernelHeight, kernelWidth] = call.weight.view.shape;
@@ -96,15 +107,18 @@ function outputTerms(shader: ShaderBuilder, call: ConvCall, [n, o, oh, ow]: read
   open(shader, "c", channels);
   shader.add(`part += ${x([n, "firstChannel + c", "h", "v"])} * ${w([o, "c", "kh", "kw"])};`, "}");
   shader.add("sum += select(valid, part, vec4(0.0));", "}", "}");
-  return channels * kernelHeight * kernelWidth;
 }
 
 /** x[n, c, h, w] = Σ y[n, o, oh, ow] · w[o, c, kh, kw] over the windows that hold (h, w). */
-function inputTerms(shader: ShaderBuilder, call: ConvCall, [n, c, h, v]: readonly string[]): number {
+const inputSum: Sum = {
+  terms: ({ weight, geometry }) => sizeOf(weight.view.shape.with(1, 1)) / geometry.groups,
+  add: addInputTerms,
+};
+
+function addInputTerms(shader: ShaderBuilder, call: ConvCall, [n, c, h, v]: readonly string[]): void {
   const sizes = declareSizes(shader, call);
   const [y, w] = [fetcher(shader, call.output), fetcher(shader, call.weight)];
-  const [outChannels, , kernelHeight, kernelWidth] = call.weight.view.shape;
-  const perGroup = outChannels / call.geometry.groups;
+  const [, , kernelHeight, kernelWidth] = call.weight.view.shape;
   shader.add(
     `ivec4 group = ${c} / ${sizes.groupChannels};`,
     `ivec4 firstOutput = group * ${sizes.groupOutputs};`,
@@ -131,15 +145,18 @@ function inputTerms(shader: ShaderBuilder, call: ConvCall, [n, c, h, v]: readonl
     "}",
     "}",
   );
-  return perGroup * kernelHeight * kernelWidth;
 }
 
 /** w[o, c, kh, kw] = Σ x[n, c, h, w] · y[n, o, oh, ow]; rows are summed before they are added up. */
-function weightTerms(shader: ShaderBuilder, call: ConvCall, [o, c, kh, kw]: readonly string[]): number {
+const weightSum: Sum = {
+  terms: ({ input, output }) => sizeOf(output.view.shape.slice(2)) * input.view.shape[0],
+  add: addWeightTerms,
+};
+
+function addWeightTerms(shader: ShaderBuilder, call: ConvCall, [o, c, kh, kw]: readonly string[]): void {
   const sizes = declareSizes(shader, call);
   const [x, y] = [fetcher(shader, call.input), fetcher(shader, call.output)];
   const [batch] = call.input.view.shape;
-  const [, , outHeight, outWidth] = call.output.view.shape;
   shader.add(`ivec4 channel = (${o} / ${sizes.groupOutputs}) * ${sizes.groupChannels} + ${c};`);
   open(shader, "n", batch);
   open(shader, "oh", sizes.outHeight);
@@ -158,5 +175,4 @@ function weightTerms(shader: ShaderBuilder, call: ConvCall, [o, c, kh, kw]: read
     "}",
     "}",
   );
-  return batch * outHeight * outWidth;
 }

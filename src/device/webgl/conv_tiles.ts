@@ -1,28 +1,26 @@
 /**
- * Convolutions in tiles: a fragment computes four columns × four output channels into four render targets, 64 products
+ * Convolutions in tiles: a fragment computes four columns × four output channels into four layers of a grid, 64 products
  * for 8 fetches, over packed operands (conv_pack.ts); a second pass puts the columns where they belong.
  */
 import { sizeOf } from "../../tensor/shape.js";
 import type { ConvCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
 import { includeTexels, packFilter, packImage } from "./conv_pack.js";
-import { pickPart } from "./conv_parts.js";
 import { columnsOf, mirrored, type Problem, type Tiles, texelsOf, tilesOf } from "./conv_problem.js";
 import { weightGradient } from "./conv_weight_tiles.js";
-import { declareImageWalk } from "./image.js";
-import { storeInside } from "./map.js";
+import { finishImage, type ImageIndices } from "./image.js";
 import type { TextureId } from "./pass.js";
-import { type Extent, lanes } from "./storage.js";
-import { accessOf, declareWalk, planWalk, positionOf } from "./walk.js";
+import type { ShaderBuilder } from "./shader.js";
+import { lanes } from "./storage.js";
 
 /** Below so many multiply-adds the draws that pack and merge cost more than they save. */
 const leastWork = 4096;
 
-/** The passes of a call, unless its geometry or size is for the general form: then false. */
+/** The passes of a call, unless its geometry, its size or the device is for the general form: then false. */
 export function prepareConvTiles(call: ConvCall, builder: PassBuilder): boolean {
   const { geometry, kernel } = call;
   const work = sizeOf(call.output.view.shape) * sizeOf(call.weight.view.shape.slice(1));
-  if (geometry.groups !== 1 || work < leastWork) return false;
+  if (geometry.groups !== 1 || work < leastWork || builder.target.drawBuffers < lanes) return false;
   if (kernel === "conv") {
     forward(columnsOf(call), call.output, builder);
     return true;
@@ -41,8 +39,7 @@ function forward(problem: Problem, output: Operand, builder: PassBuilder): void 
   const { id: image, tiles } = packImage(problem, tilesOf(problem, groups * lanes), builder);
   const filter = packFilter(problem, tiles, builder);
   const texels = tiles.batch * tiles.outHeight * groups * tiles.outputs;
-  const grid = builder.grid(texels, groups * tiles.outputs);
-  const parts = Array.from({ length: lanes }, () => builder.gridScratch(grid));
+  const { id: parts, grid } = builder.layeredScratch(texels, groups * tiles.outputs, lanes);
 
   const shader = builder.shader();
   includeTexels(shader, tiles.width * tiles.channels, lanes * tiles.outputs, builder);
@@ -54,12 +51,12 @@ function forward(problem: Problem, output: Operand, builder: PassBuilder): void 
     `int outputs = ${outputs};`,
     `int channels = ${channels};`,
     `int groups = ${int(groups)};`,
-    "int row = t / outputs;",
+    "int row = quotient(t, outputs);",
     "int o = t - row * outputs;",
     "int column = row;",
-    "row /= groups;",
+    "row = quotient(row, groups);",
     "column -= row * groups;",
-    `int n = row / ${int(tiles.outHeight)};`,
+    `int n = quotient(row, ${int(tiles.outHeight)});`,
     `int top = (row - n * ${int(tiles.outHeight)}) * ${int(tiles.stride[0])} + n * ${int(tiles.height)};`,
     `int left = column * ${int(tiles.stride[1] * lanes)};`,
     `int pixel = ${int(tiles.stride[1])} * channels;`,
@@ -74,69 +71,61 @@ function forward(problem: Problem, output: Operand, builder: PassBuilder): void 
     "for (int c = 0; c < channels; c++) {",
     "vec2 filters = lineB(at);",
     "mat4 b = mat4(",
-    `texelB(${w}, filters, at, 0), texelB(${w}, filters, at, outputs),`,
-    `texelB(${w}, filters, at, 2 * outputs), texelB(${w}, filters, at, 3 * outputs));`,
+    `texelB(${w}, filters, 0), texelB(${w}, filters, outputs),`,
+    `texelB(${w}, filters, 2 * outputs), texelB(${w}, filters, 3 * outputs));`,
     "at += 4 * outputs;",
-    `s0 += b * texelA(${x}, line, row0, from);`,
-    `s1 += b * texelA(${x}, line, row0, from + pixel);`,
-    `s2 += b * texelA(${x}, line, row0, from + 2 * pixel);`,
-    `s3 += b * texelA(${x}, line, row0, from + 3 * pixel);`,
+    `s0 += b * texelA(${x}, line, from);`,
+    `s1 += b * texelA(${x}, line, from + pixel);`,
+    `s2 += b * texelA(${x}, line, from + 2 * pixel);`,
+    `s3 += b * texelA(${x}, line, from + 3 * pixel);`,
     "from++;",
     "}",
     "}",
     "}",
   );
-  parts.forEach((id, j) => {
-    shader.store(id, "float32", `s${j}`);
-  });
+  shader.storeLayers(parts, ["s0", "s1", "s2", "s3"]);
   const terms = tiles.kernel[0] * tiles.kernel[1] * tiles.channels * lanes;
   builder.add(shader.build({ name: "conv tiles", texels, flops: 2 * texels * lanes * lanes * terms, grid }));
-  mergeColumns(parts, grid, groups, tiles, output, builder);
+  mergeColumns(parts, grid.width, groups, tiles, output, builder);
 }
 
-/** Output [N, O, OH, OW]: column ow is lane-wise in part ow & 3. */
+/** Output [N, O, OH, OW]: column ow is lane-wise in layer ow & 3. */
 function mergeColumns(
-  parts: readonly TextureId[],
-  grid: Extent,
+  parts: TextureId,
+  gridWidth: number,
   groups: number,
   tiles: Tiles,
   output: Operand,
   builder: PassBuilder,
 ): void {
-  const shader = builder.shader();
-  const dims = [0, 1, 2, 3];
-  const unit = dims.map((d) => ({ strides: dims.map((k) => Number(k === d)), offset: 0 }));
-  const slotSize = builder.sizeOf(output.slot);
-  const walk = planWalk(output.view, slotSize, unit);
-  const last = walk.extents.length - 1;
-  const samplers = parts.map((id) => shader.texture(id, "float32"));
-  shader.add(`int gridWidth = ${shader.int(grid.width)};`);
-  const texel = (n: string, oh: string, ow: string, o: string) =>
-    `((${n} * ${shader.shared("outHeight", tiles.outHeight)} + ${oh}) * ${shader.shared("groups", groups)} + (${ow} >> 2)) * ${shader.shared("outputs", tiles.outputs)} + (${o} >> 2)`;
-  // Four neighbours in memory are four channels of one pixel: one fetch.
-  if (walk.quad && accessOf(walk.operands[1]) !== "scalar" && walk.operands[1].strides[last] === 1) {
-    const names = declareWalk(shader, walk);
-    const [n, o, oh, ow] = walk.operands.map(
-      (steps) => `(${positionOf(shader, steps, names.indices, "int")})`,
-    );
-    shader.add(`int from = ${texel(n, oh, ow, o)};`, `int part = ${ow} & 3;`, "vec4 sum;");
-    samplers.forEach((sampler, j) => {
-      shader.add(
-        `${j === 0 ? "" : "else "}${j === 3 ? "" : `if (part == ${j}) `}sum = gridTexel(${sampler}, from, gridWidth);`,
-      );
-    });
-    storeInside(shader, walk, names, output, output.slot, "sum");
-  } else {
-    const { walk: scattered, names, indices } = declareImageWalk(shader, output, builder);
-    const [n, o, oh, ow] = indices;
-    shader.add(
-      `ivec4 from = (${texel(n, oh, ow, o)}) * 4 + (${o} & 3);`,
-      `ivec4 part = ${ow} & 3;`,
-      "vec4 sum;",
-    );
-    for (const lane of "xyzw") pickPart(shader, samplers, `sum.${lane}`, `from.${lane}`, `part.${lane}`);
-    storeInside(shader, scattered, names, output, output.slot, "sum");
-  }
-  const texels = texelsOf(slotSize);
-  builder.add(shader.build({ name: "conv merge", texels, flops: texels * lanes }));
+  const texel = (shader: ShaderBuilder, [n, o, oh, ow]: ImageIndices) => {
+    const [rows, across, outputs] = [tiles.outHeight, groups, tiles.outputs].map((size) => shader.int(size));
+    return `((${n} * ${rows} + ${oh}) * ${across} + (${ow} >> 2)) * ${outputs} + (${o} >> 2)`;
+  };
+  const width = (shader: ShaderBuilder) => shader.shared("gridWidth", gridWidth);
+  finishImage(
+    {
+      name: "conv merge",
+      output,
+      flops: builder.sizeOf(output.slot),
+      value(shader, indices) {
+        const [, o, , ow] = indices;
+        shader.add(
+          `ivec4 from = ${texel(shader, indices)};`,
+          `ivec4 layer = ${ow} & 3;`,
+          `ivec4 lane = ${o} & 3;`,
+          "vec4 sum;",
+          "for (int j = 0; j < 4; j++) {",
+          `sum[j] = gridTexel(${shader.layers(parts)}, from[j], layer[j], ${width(shader)})[lane[j]];`,
+          "}",
+        );
+        return "sum";
+      },
+      pixelValue(shader, indices) {
+        const at = texel(shader, indices);
+        return `gridTexel(${shader.layers(parts)}, ${at}, ${indices[3]} & 3, ${width(shader)})`;
+      },
+    },
+    builder,
+  );
 }

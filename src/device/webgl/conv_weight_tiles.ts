@@ -5,15 +5,10 @@
 import type { ConvCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
 import { includeTexels, packGradient, packImage } from "./conv_pack.js";
-import { pickPart } from "./conv_parts.js";
-import { columnsOf, type Tiles, texelsOf, tilesOf } from "./conv_problem.js";
-import { declareImageWalk } from "./image.js";
-import { storeInside } from "./map.js";
+import { columnsOf, type Tiles, tilesOf } from "./conv_problem.js";
+import { finishImage } from "./image.js";
 import type { TextureId } from "./pass.js";
-import { type Extent, lanes } from "./storage.js";
-
-/** Fragments that a weight gradient should have: its pixels are split among them. */
-const wantedFragments = 8192;
+import { lanes } from "./storage.js";
 
 export function weightGradient(call: ConvCall, builder: PassBuilder): void {
   const problem = columnsOf(call);
@@ -21,11 +16,11 @@ export function weightGradient(call: ConvCall, builder: PassBuilder): void {
   const { id: gradient, width: gradientWidth } = packGradient(call.output, tiles, builder);
   const tilesPerChunk = tiles.kernel[0] * tiles.kernel[1] * tiles.channels * tiles.outputs;
   const rows = tiles.batch * tiles.outHeight;
-  const rowsPerChunk = Math.ceil(rows / Math.min(rows, Math.ceil(wantedFragments / tilesPerChunk)));
+  const rowsPerChunk = Math.ceil(rows / Math.min(rows, Math.ceil(builder.target.fragments / tilesPerChunk)));
   const chunks = Math.ceil(rows / rowsPerChunk);
   const texels = chunks * tilesPerChunk;
-  const grid = builder.grid(texels, tiles.kernel[1] * tiles.channels * tiles.outputs);
-  const parts = Array.from({ length: lanes }, () => builder.gridScratch(grid));
+  const width = tiles.kernel[1] * tiles.channels * tiles.outputs;
+  const { id: parts, grid } = builder.layeredScratch(texels, width, lanes);
 
   const shader = builder.shader();
   includeTexels(shader, tiles.width * tiles.channels, gradientWidth * tiles.outputs, builder);
@@ -36,15 +31,15 @@ export function weightGradient(call: ConvCall, builder: PassBuilder): void {
     `int outputs = ${int(tiles.outputs)};`,
     `int channels = ${int(tiles.channels)};`,
     `int kernelWidth = ${int(tiles.kernel[1])};`,
-    "int rest = t / outputs;",
+    "int rest = quotient(t, outputs);",
     "int o = t - rest * outputs;",
     "int c = rest;",
-    "rest /= channels;",
+    "rest = quotient(rest, channels);",
     "c -= rest * channels;",
     "int kw = rest;",
-    "rest /= kernelWidth;",
+    "rest = quotient(rest, kernelWidth);",
     "kw -= rest * kernelWidth;",
-    `int chunk = rest / ${int(tiles.kernel[0])};`,
+    `int chunk = quotient(rest, ${int(tiles.kernel[0])});`,
     `int kh = rest - chunk * ${int(tiles.kernel[0])};`,
     `int row = chunk * ${int(rowsPerChunk)};`,
     `int end = min(row + ${int(rowsPerChunk)}, ${int(rows)});`,
@@ -54,7 +49,7 @@ export function weightGradient(call: ConvCall, builder: PassBuilder): void {
     `int down = kh * ${int(tiles.dilation[0])};`,
     "vec4 s0 = vec4(0.0), s1 = vec4(0.0), s2 = vec4(0.0), s3 = vec4(0.0);",
     "for (; row < end; row++) {",
-    `int n = row / ${int(tiles.outHeight)};`,
+    `int n = quotient(row, ${int(tiles.outHeight)});`,
     `int line = n * ${int(tiles.height)} + (row - n * ${int(tiles.outHeight)}) * ${int(tiles.stride[0])} + down;`,
     `int rowX = line * ${int(tiles.width)} * channels;`,
     `int rowY = row * ${int(gradientWidth)} * outputs;`,
@@ -68,11 +63,11 @@ export function weightGradient(call: ConvCall, builder: PassBuilder): void {
     // Four pixels at a time, as one alone is hardly more than its loop.
     "for (; i + 4 <= width; i += 4) {",
     "mat4 a = transpose(mat4(",
-    `texelA(${x}, lineX, rowX, fromX), texelA(${x}, lineX, rowX, fromX + pixel),`,
-    `texelA(${x}, lineX, rowX, fromX + 2 * pixel), texelA(${x}, lineX, rowX, fromX + 3 * pixel)));`,
+    `texelA(${x}, lineX, fromX), texelA(${x}, lineX, fromX + pixel),`,
+    `texelA(${x}, lineX, fromX + 2 * pixel), texelA(${x}, lineX, fromX + 3 * pixel)));`,
     "mat4 b = mat4(",
-    `texelB(${y}, lineY, rowY, fromY), texelB(${y}, lineY, rowY, fromY + outputs),`,
-    `texelB(${y}, lineY, rowY, fromY + 2 * outputs), texelB(${y}, lineY, rowY, fromY + 3 * outputs));`,
+    `texelB(${y}, lineY, fromY), texelB(${y}, lineY, fromY + outputs),`,
+    `texelB(${y}, lineY, fromY + 2 * outputs), texelB(${y}, lineY, fromY + 3 * outputs));`,
     "r0 += b * a[0];",
     "r1 += b * a[1];",
     "r2 += b * a[2];",
@@ -81,8 +76,8 @@ export function weightGradient(call: ConvCall, builder: PassBuilder): void {
     "fromY += 4 * outputs;",
     "}",
     "for (; i < width; i++) {",
-    `vec4 a = texelA(${x}, lineX, rowX, fromX);`,
-    `vec4 b = texelB(${y}, lineY, rowY, fromY);`,
+    `vec4 a = texelA(${x}, lineX, fromX);`,
+    `vec4 b = texelB(${y}, lineY, fromY);`,
     "r0 += a.x * b;",
     "r1 += a.y * b;",
     "r2 += a.z * b;",
@@ -96,43 +91,47 @@ export function weightGradient(call: ConvCall, builder: PassBuilder): void {
     "s3 += r3;",
     "}",
   );
-  parts.forEach((id, j) => {
-    shader.store(id, "float32", `s${j}`);
-  });
+  shader.storeLayers(parts, ["s0", "s1", "s2", "s3"]);
   const flops = 2 * lanes * lanes * tilesPerChunk * rows * tiles.outWidth;
   builder.add(shader.build({ name: "convGradWeight tiles", texels, flops, grid }));
-  mergeChunks(parts, grid, chunks, tiles, problem.foldedColumns, call.weight, builder);
+  mergeChunks(parts, grid.width, chunks, tiles, problem.foldedColumns, call.weight, builder);
 }
 
-/** The weight's gradient [O, C, KH, KW]: channel c is in part c & 3, once per chunk. */
+/** The weight's gradient [O, C, KH, KW]: channel c is in layer c & 3, once per chunk. */
 function mergeChunks(
-  parts: readonly TextureId[],
-  grid: Extent,
+  parts: TextureId,
+  gridWidth: number,
   chunks: number,
   tiles: Tiles,
   foldedColumns: boolean,
   weight: Operand,
   builder: PassBuilder,
 ): void {
-  const shader = builder.shader();
-  const { walk, names, indices } = declareImageWalk(shader, weight, builder);
-  const [o, first, kh, kw] = indices;
-  const [channel, column] = foldedColumns ? [kw, "0"] : [first, kw];
-  const samplers = parts.map((id) => shader.texture(id, "float32"));
-  const pitch = tiles.kernel[0] * tiles.kernel[1] * tiles.channels * tiles.outputs * lanes;
-  shader.add(
-    `int gridWidth = ${shader.int(grid.width)};`,
-    `ivec4 tap = ${kh} * ${shader.int(tiles.kernel[1])} + ${column};`,
-    `ivec4 from = ((tap * ${shader.int(tiles.channels)} + (${channel} >> 2)) * ${shader.int(tiles.outputs)} + (${o} >> 2)) * 4 + (${o} & 3);`,
-    `ivec4 part = ${channel} & 3;`,
-    "vec4 sum = vec4(0.0);",
-    `for (int chunk = 0; chunk < ${shader.int(chunks)}; chunk++) {`,
-    "vec4 term;",
+  const pitch = tiles.kernel[0] * tiles.kernel[1] * tiles.channels * tiles.outputs;
+  finishImage(
+    {
+      name: "convGradWeight merge",
+      output: weight,
+      flops: builder.sizeOf(weight.slot) * chunks,
+      value(shader, [o, first, kh, kw]) {
+        const [channel, column] = foldedColumns ? [kw, "0"] : [first, kw];
+        shader.add(
+          `int gridWidth = ${shader.int(gridWidth)};`,
+          `ivec4 tap = ${kh} * ${shader.int(tiles.kernel[1])} + ${column};`,
+          `ivec4 from = (tap * ${shader.int(tiles.channels)} + (${channel} >> 2)) * ${shader.int(tiles.outputs)} + (${o} >> 2);`,
+          `ivec4 layer = ${channel} & 3;`,
+          `ivec4 lane = ${o} & 3;`,
+          "vec4 sum = vec4(0.0);",
+          `for (int chunk = 0; chunk < ${shader.int(chunks)}; chunk++) {`,
+          "for (int j = 0; j < 4; j++) {",
+          `sum[j] += gridTexel(${shader.layers(parts)}, from[j], layer[j], gridWidth)[lane[j]];`,
+          "}",
+          `from += ${shader.int(pitch)};`,
+          "}",
+        );
+        return "sum";
+      },
+    },
+    builder,
   );
-  for (const lane of "xyzw") pickPart(shader, samplers, `term.${lane}`, `from.${lane}`, `part.${lane}`);
-  shader.add("sum += term;", `from += ${shader.int(pitch)};`, "}");
-  storeInside(shader, walk, names, weight, weight.slot, "sum");
-  const slotSize = builder.sizeOf(weight.slot);
-  const texels = texelsOf(slotSize);
-  builder.add(shader.build({ name: "convGradWeight merge", texels, flops: texels * lanes * chunks }));
 }

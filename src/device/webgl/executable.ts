@@ -3,7 +3,7 @@ import type { Executable, Program } from "../device.js";
 import type { PassBuilder, Step } from "./builder.js";
 import type { Scratch, TextureId } from "./pass.js";
 import type { ProgramCache, Program as ShaderProgram } from "./programs.js";
-import { type Extent, type FloatStorage, type Format, formatOf, lanes } from "./storage.js";
+import { type Extent, type FloatStorage, type Format, formatOf, type Grid, lanes } from "./storage.js";
 import type { Texture } from "./texture_pool.js";
 
 export interface PlannedStep {
@@ -20,7 +20,7 @@ export class WebglExecutable implements Executable {
   readonly temporaries: (Texture | undefined)[];
   readonly formats: readonly Format[];
   readonly texels: readonly number[];
-  readonly grids: readonly (Extent | undefined)[];
+  readonly grids: readonly (Extent | Grid | undefined)[];
   /** Leaves whose values are used, and leaves that are changed. */
   readonly readLeaves: readonly number[];
   readonly writtenLeaves: readonly number[];

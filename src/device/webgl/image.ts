@@ -36,6 +36,36 @@ export function declareImageWalk(shader: ShaderBuilder, output: Operand, builder
   return declareIndices(shader, { ...planImageWalk(output, builder), quad: false }, "ivec4");
 }
 
+/** What a kernel over images computes, whatever the layout of its output. */
+export interface ImageResult {
+  readonly name: string;
+  readonly output: Operand;
+  readonly flops: number;
+  /** Adds the statements that compute the elements at four ivec4 indices, and returns their vector. */
+  value(shader: ShaderBuilder, indices: ImageIndices): string;
+  /** The same for the four channels of one pixel, whose indices are ints: shorter, where texels are such. */
+  pixelValue?(shader: ShaderBuilder, indices: ImageIndices): string;
+}
+
+/** The result's pass. */
+export function finishImage(result: ImageResult, builder: PassBuilder): void {
+  const { name, output, flops } = result;
+  const pixels = result.pixelValue && planPixelWalk(output, builder);
+  builder.finish({
+    name,
+    output,
+    flops,
+    whole: planImageWalk(output, builder).full,
+    emit(shader) {
+      const { walk, names, indices } = pixels
+        ? declarePixelWalk(shader, pixels)
+        : declareImageWalk(shader, output, builder);
+      const value = pixels ? result.pixelValue!(shader, indices) : result.value(shader, indices);
+      return { value, quad: walk.quad, inside: names.inside };
+    },
+  });
+}
+
 function planImageWalk(output: Operand, builder: PassBuilder): Walk {
   const dims = output.view.shape.map((_, d) => d);
   const unit = dims.map((d) => ({ strides: dims.map((k) => Number(k === d)), offset: 0 }));

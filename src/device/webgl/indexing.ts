@@ -6,8 +6,11 @@ import { sizeOf } from "../../tensor/shape.js";
 import { rowMajor } from "../../tensor/view.js";
 import type { GatherCall, Operand, ScatterAddCall } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
-import { loadAt, storeInside } from "./map.js";
+import { loadAt } from "./map.js";
+import type { Emitted } from "./result.js";
+import type { ShaderBuilder } from "./shader.js";
 import { lanes } from "./storage.js";
+import { storeInside } from "./store.js";
 import {
   accessOf,
   declareWalk,
@@ -25,31 +28,31 @@ export function prepareGather(call: GatherCall, builder: PassBuilder): void {
   const { shape, source, index, output, axisStride, axisSize } = call;
   if (sizeOf(shape) === 0) return;
   checkPass(call, builder);
-  const shader = builder.shader();
   const slotSize = builder.sizeOf(output.slot);
   const walk = planWalk(output.view, slotSize, [source.view, index.view]);
-  const names = declareWalk(shader, walk);
-  const [from, at] = walk.operands;
-  const position = (steps: Steps) => operandPosition(shader, walk, names, steps);
-  shader.add(
-    `ivec4 at = ${loadAt(shader, walk, index, at, () => position(at))};`,
-    `at = clamp(at, ivec4(0), ivec4(${shader.int(Math.max(axisSize - 1, 0))}));`,
-  );
-  const sampler = shader.texture(source.slot, source.dtype);
-  const kind = source.dtype === "float32" ? "float" : "int";
-  const step = shader.int(axisStride);
-  const last = from.strides.length - 1;
-  let value: string;
-  if (!walk.quad) value = `${kind}sAt(${sampler}, ${position(from)} + at * ${step})`;
-  else if (accessOf(at) === "scalar" && accessOf(from) === "texel" && axisStride % lanes === 0) {
-    value = `${kind}Texel(${sampler}, (${position(from)} + at.x * ${step}) >> 2)`;
-  } else {
-    const along = `${shader.int(from.strides[last])} * ivec4(0, 1, 2, 3)`;
-    value = `${kind}sAt(${sampler}, ${position(from)} + ${along} + at * ${step})`;
-  }
-  storeInside(shader, walk, names, output, output.slot, value);
-  const texels = Math.ceil(slotSize / lanes);
-  builder.add(shader.build({ name: "gather", texels, flops: slotSize }));
+  const emit = (shader: ShaderBuilder): Emitted => {
+    const names = declareWalk(shader, walk);
+    const [from, at] = walk.operands;
+    const position = (steps: Steps) => operandPosition(shader, walk, names, steps);
+    shader.add(
+      `ivec4 at = ${loadAt(shader, walk, index, at, () => position(at))};`,
+      `at = clamp(at, ivec4(0), ivec4(${shader.int(Math.max(axisSize - 1, 0))}));`,
+    );
+    const sampler = shader.texture(source.slot, source.dtype);
+    const kind = source.dtype === "float32" ? "float" : "int";
+    const step = shader.int(axisStride);
+    const last = from.strides.length - 1;
+    let value: string;
+    if (!walk.quad) value = `${kind}sAt(${sampler}, ${position(from)} + at * ${step})`;
+    else if (accessOf(at) === "scalar" && accessOf(from) === "texel" && axisStride % lanes === 0) {
+      value = `${kind}Texel(${sampler}, (${position(from)} + at.x * ${step}) >> 2)`;
+    } else {
+      const along = `${shader.int(from.strides[last])} * ivec4(0, 1, 2, 3)`;
+      value = `${kind}sAt(${sampler}, ${position(from)} + ${along} + at * ${step})`;
+    }
+    return { value, quad: walk.quad, inside: names.inside };
+  };
+  builder.finish({ name: "gather", output, whole: walk.full, flops: slotSize, emit });
 }
 
 export function prepareScatterAdd(call: ScatterAddCall, builder: PassBuilder): void {
@@ -190,7 +193,7 @@ function scatterBySearching(call: ScatterAddCall, builder: PassBuilder): void {
     `if (any(hit)) sum += select(hit, ${kind}sAt(${sourceSampler}, sourceBase + (${steps(source)})), ${vector}(0));`,
     "}",
   );
-  storeInside(shader, walk, names, output, output.slot, "sum");
+  storeInside(shader, walk.quad, names.inside, output, output.slot, "sum");
   const texels = Math.ceil(slotSize / lanes);
   builder.add(shader.build({ name: "scatterAdd", texels, flops: slotSize * sizeOf(extents) }));
 }

@@ -7,17 +7,29 @@ import type { Expression, MapCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
 import { emitExpression, type Sources } from "./expression.js";
 import type { TextureId } from "./pass.js";
-import type { ShaderBuilder } from "./shader.js";
+import type { Result } from "./result.js";
+import { type ShaderBuilder, vectorOf } from "./shader.js";
 import { lanes } from "./storage.js";
+import { storeInside } from "./store.js";
 import {
   accessOf,
   declareWalk,
+  isDenseRowMajor,
   operandPosition,
   planWalk,
   type Steps,
   type Walk,
   type WalkNames,
 } from "./walk.js";
+
+/** Texture units that every device has. */
+const mostTextures = 16;
+
+/** A slot whose texel is computed by the pass that needs it. */
+interface Within {
+  readonly slot: TextureId;
+  value(): string;
+}
 
 interface Output {
   readonly operand: Operand;
@@ -26,7 +38,8 @@ interface Output {
   readonly target: TextureId;
 }
 
-export function prepareMap(call: MapCall, builder: PassBuilder): void {
+/** @param computed the result that this map alone reads: computed by the map's pass where that is possible. */
+export function prepareMap(call: MapCall, builder: PassBuilder, computed?: Result): void {
   if (sizeOf(call.shape) === 0) return;
   const groups = groupOutputs(call, builder);
   // With several draws the later ones still need what the earlier ones replace.
@@ -41,7 +54,7 @@ export function prepareMap(call: MapCall, builder: PassBuilder): void {
       const operand = call.outputs[k];
       return { operand, result: k, target: stand.get(operand.slot) ?? operand.slot };
     });
-    mapPass(call, outputs, builder);
+    mapPass(call, outputs, builder, groups.length === 1 ? computed : undefined);
   }
   for (const [slot, scratch] of stand) builder.replace(slot, scratch);
 }
@@ -62,7 +75,12 @@ function groupOutputs({ outputs }: MapCall, { target, slots }: PassBuilder): num
   return groups;
 }
 
-function mapPass(call: MapCall, outputs: readonly Output[], builder: PassBuilder): void {
+function mapPass(
+  call: MapCall,
+  outputs: readonly Output[],
+  builder: PassBuilder,
+  computed: Result | undefined,
+): void {
   const { inputs, shape } = call;
   const expression = restrict(
     call.expression,
@@ -73,17 +91,58 @@ function mapPass(call: MapCall, outputs: readonly Output[], builder: PassBuilder
   const slotSize = builder.sizeOf(first.slot);
   const walk = planWalk(first.view, slotSize, sourceSteps(expression, inputs, shape));
   const names = declareWalk(shader, walk);
-  const sources = walkSources(shader, walk, names, inputs, shape);
+  const isWithin = computed !== undefined && isAtTexels(computed.output.slot, call, walk, slotSize, builder);
+  const within = isWithin ? withinPass(shader, computed) : undefined;
+  const sources = walkSources(shader, walk, names, inputs, shape, within);
   const results = emitExpression(shader, expression, sources);
   const unread = outputs.every(({ operand, target }) => operand.slot === target && !shader.samples(target));
   const range = unread ? discardOutside(shader, walk, names) : undefined;
   const stored = range ? { ...names, inside: undefined } : names;
   outputs.forEach(({ operand, target }, k) => {
-    storeInside(shader, walk, stored, operand, target, results[k]);
+    storeInside(shader, walk.quad, stored.inside, operand, target, results[k]);
   });
   const texels = Math.ceil(slotSize / lanes);
   const flops = texels * lanes * expression.instructions.length;
-  builder.add(shader.build({ name: "map", texels, flops, range }));
+  if (!isWithin) {
+    builder.add(shader.build({ name: "map", texels, flops, range }));
+    return;
+  }
+  if (shader.textureCount > mostTextures) {
+    mapPass(call, outputs, builder, undefined);
+    return;
+  }
+  const name = `${computed.name} and map`;
+  builder.addWithin(shader.build({ name, texels, flops: flops + computed.flops, range }));
+}
+
+/** Whether the map reads the slot, and needs of it at each texel just that texel. */
+function isAtTexels(
+  slot: TextureId,
+  { inputs }: MapCall,
+  { quad, full, extents, operands }: Walk,
+  slotSize: number,
+  builder: PassBuilder,
+): boolean {
+  const isThis = ({ strides, offset }: Steps) => offset === 0 && isDenseRowMajor(extents, strides);
+  return (
+    quad &&
+    full &&
+    builder.sizeOf(slot) === slotSize &&
+    inputs.some((input) => input.slot === slot) &&
+    inputs.every((input, k) => input.slot !== slot || isThis(operands[k]))
+  );
+}
+
+/** What loads of the result's slot read instead: a vector that is computed when the first of them asks. */
+function withinPass(shader: ShaderBuilder, { output, emit }: Result): Within {
+  let name: string | undefined;
+  return {
+    slot: output.slot,
+    value() {
+      name ??= shader.block(vectorOf(output.dtype), () => emit(shader).value);
+      return name;
+    },
+  };
 }
 
 /** The part of an expression that these results need. */
@@ -131,6 +190,7 @@ function walkSources(
   names: WalkNames,
   inputs: readonly Operand[],
   shape: Shape,
+  within: Within | undefined,
 ): Sources {
   const position = (k: number) => operandPosition(shader, walk, names, walk.operands[k]);
   const vectorAt = (k: number) => {
@@ -142,7 +202,10 @@ function walkSources(
     return `${position(k)} + ${step}ivec4(0, 1, 2, 3)`;
   };
   return {
-    load: (index) => loadAt(shader, walk, inputs[index], walk.operands[index], () => position(index)),
+    load: (index) =>
+      inputs[index].slot === within?.slot
+        ? within.value()
+        : loadAt(shader, walk, inputs[index], walk.operands[index], () => position(index)),
     iota: (dim) => vectorAt(inputs.length + 1 + dim),
     uniform: (seeds) => {
       shader.include(multiplyHighChunk);
@@ -193,26 +256,4 @@ function discardOutside(
   const span = extents.reduce((sum, extent, d) => sum + (extent - 1) * output.strides[d], 1);
   const length = dense ? sizeOf(extents) : span;
   return [output.offset / lanes, Math.ceil((output.offset + length) / lanes)];
-}
-
-/** Stores `value` where the walk is inside the output, and what is there already elsewhere. */
-export function storeInside(
-  shader: ShaderBuilder,
-  { quad }: Pick<Walk, "quad">,
-  { inside }: WalkNames,
-  { slot, dtype }: Operand,
-  target: TextureId,
-  value: string,
-): void {
-  if (inside === undefined) {
-    shader.store(target, dtype, value);
-    return;
-  }
-  const name = shader.texture(slot, dtype);
-  const old = dtype === "float32" ? `floatTexel(${name}, t)` : `intTexel(${name}, t)`;
-  const result = `kept${shader.outputCount}`;
-  const type = dtype === "float32" ? "vec4" : "ivec4";
-  shader.add(`${type} ${result} = ${value};`);
-  shader.add(quad ? `if (!inside) ${result} = ${old};` : `${result} = select(inside, ${result}, ${old});`);
-  shader.store(target, dtype, result);
 }

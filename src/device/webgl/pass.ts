@@ -1,7 +1,7 @@
 /** What the device executes: a kernel call becomes one or several passes, each one draw of one shader. */
 
 import type { DType } from "../../tensor/dtype.js";
-import type { Extent } from "./storage.js";
+import type { Extent, Grid } from "./storage.js";
 
 /** A texture by number: a slot of the Program, or behind those a scratch texture of the executable. */
 export type TextureId = number;
@@ -19,7 +19,7 @@ export interface Pass {
   readonly fragment: string;
   /** Bound to the samplers t0, t1, … */
   readonly textures: readonly TextureId[];
-  /** Rendered to locations 0, 1, …; their contents are replaced except where `points` are drawn. */
+  /** Rendered to locations 0, 1, …, layer by layer; their contents are replaced except where `points` are drawn. */
   readonly outputs: readonly TextureId[];
   /** The uniform array `p`: sizes, strides, offsets, constants; four to a vector. */
   readonly parameters: Int32Array;
@@ -27,8 +27,8 @@ export interface Pass {
   readonly scalars: readonly ScalarUse[];
   /** How many texels are rendered. */
   readonly texels: number;
-  /** The outputs are grids (see Scratch); by default they are buffers, whose texels lie as storage.ts says. */
-  readonly grid?: Extent;
+  /** The output is a grid (see Scratch); by default outputs are buffers, whose texels lie as storage.ts says. */
+  readonly grid?: Extent | Grid;
   /** The texels from..to−1 are all that is rendered, the others stay: such outputs are not sampled by the pass. */
   readonly range?: readonly [number, number];
   /** Draws so many points, which are added to what the output holds, instead of covering the output once. */
@@ -44,8 +44,8 @@ export interface Scratch {
   readonly dtype: DType;
   readonly size: number;
   /**
-   * Texel t lies at column t % width of row t / width. A rasteriser is fastest where neighbouring fragments read
-   * neighbouring texels in both directions, and wastes half of its work on a single row.
+   * Texel t of each layer lies at column t % width of row t / width. A rasteriser is fastest where neighbouring fragments
+   * read neighbouring texels in both directions, and wastes half of its work on a single row.
    */
-  readonly grid?: Extent;
+  readonly grid?: Extent | Grid;
 }

@@ -6,10 +6,10 @@ import { sizeOf } from "../../tensor/shape.js";
 import type { Operand, PoolCall, PoolGeometry, PoolGradCall } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
 import { declareImageWalk, planPixelWalk } from "./image.js";
-import { storeInside } from "./map.js";
 import { poolChannels, poolGradChannels } from "./pool_channels.js";
 import type { ShaderBuilder } from "./shader.js";
 import { lanes } from "./storage.js";
+import { storeInside } from "./store.js";
 import type { Walk, WalkNames } from "./walk.js";
 
 export function preparePool(call: PoolCall, builder: PassBuilder): void {
@@ -162,7 +162,7 @@ function storeImage(
   builder: PassBuilder,
   { kernel }: PoolGeometry,
 ): void {
-  storeInside(shader, walk, names, output, output.slot, value);
+  storeInside(shader, walk.quad, names.inside, output, output.slot, value);
   const texels = Math.ceil(builder.sizeOf(output.slot) / lanes);
   builder.add(shader.build({ name: "pool", texels, flops: texels * lanes * kernel[0] * kernel[1] }));
 }

@@ -7,7 +7,7 @@ import extremesChunk from "../../../glsl/extremes.glsl";
 import type { Operand, PoolCall, PoolGeometry, PoolGradCall } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
 import { declarePixelWalk } from "./image.js";
-import { storeInside } from "./map.js";
+import type { Emitted } from "./result.js";
 import type { ShaderBuilder } from "./shader.js";
 import { lanes } from "./storage.js";
 import { accessOf, type Walk } from "./walk.js";
@@ -24,55 +24,56 @@ export function poolChannels(
   walk: Walk,
   builder: PassBuilder,
 ): void {
-  const shader = builder.shader();
-  const { names, indices } = declarePixelWalk(shader, walk);
-  const plane = declarePlane(shader, input, "image", indices);
-  const [, , height, width] = input.view.shape;
-  const { kernel, stride, padding } = geometry;
-  const isPadded = padding.some((n) => n > 0);
-  const start = (index: string, d: number) =>
-    `${index} * ${shader.int(stride[d])}${isPadded ? ` - ${shader.int(padding[d])}` : ""}`;
-  shader.add(`int top = ${start(indices[2], 0)};`, `int left = ${start(indices[3], 1)};`);
-  shader.add(`int width = ${shader.int(width)};`);
-  if (isPadded) {
-    const [kernelHeight, kernelWidth] = kernel.map((n) => shader.int(n));
-    shader.add(
-      `int bottom = min(top + ${kernelHeight}, ${shader.int(height)});`,
-      `int right = min(left + ${kernelWidth}, width);`,
-      "top = max(top, 0);",
-      "left = max(left, 0);",
-    );
-  }
-  if (op === "average") shader.add("vec4 sum = vec4(0.0);");
-  else shader.add("vec4 best = -infinity();");
-  if (op === "argmax") shader.add("ivec4 chosen = ivec4(top * width + left);");
-  const take = [`vec4 x = ${plane("h", "w")};`, ...takeElement(shader, op)];
-  if (!isPadded && kernel[0] * kernel[1] <= mostWrittenOut) {
-    for (let kh = 0; kh < kernel[0]; kh++) {
-      for (let kw = 0; kw < kernel[1]; kw++) {
-        shader.add("{", `int h = top + ${kh};`, `int w = left + ${kw};`, ...take, "}");
-      }
-    }
-  } else {
-    if (!isPadded) {
+  const emit = (shader: ShaderBuilder): Emitted => {
+    const { names, indices } = declarePixelWalk(shader, walk);
+    const plane = declarePlane(shader, input, "image", indices);
+    const [, , height, width] = input.view.shape;
+    const { kernel, stride, padding } = geometry;
+    const isPadded = padding.some((n) => n > 0);
+    const start = (index: string, d: number) =>
+      `${index} * ${shader.int(stride[d])}${isPadded ? ` - ${shader.int(padding[d])}` : ""}`;
+    shader.add(`int top = ${start(indices[2], 0)};`, `int left = ${start(indices[3], 1)};`);
+    shader.add(`int width = ${shader.int(width)};`);
+    if (isPadded) {
       const [kernelHeight, kernelWidth] = kernel.map((n) => shader.int(n));
-      shader.add(`int bottom = top + ${kernelHeight};`, `int right = left + ${kernelWidth};`);
+      shader.add(
+        `int bottom = min(top + ${kernelHeight}, ${shader.int(height)});`,
+        `int right = min(left + ${kernelWidth}, width);`,
+        "top = max(top, 0);",
+        "left = max(left, 0);",
+      );
     }
-    shader.add(
-      "for (int h = top; h < bottom; h++) {",
-      "for (int w = left; w < right; w++) {",
-      ...take,
-      "}",
-      "}",
-    );
-  }
-  let result = op === "max" ? "best" : "chosen";
-  if (op === "average") {
-    const all = isPadded && !geometry.countIncludePad ? "(bottom - top) * (right - left)" : undefined;
-    result = `sum / float(${all ?? shader.int(kernel[0] * kernel[1])})`;
-  }
-  storeInside(shader, walk, names, output, output.slot, result);
-  build(shader, builder, output, kernel[0] * kernel[1]);
+    if (op === "average") shader.add("vec4 sum = vec4(0.0);");
+    else shader.add("vec4 best = -infinity();");
+    if (op === "argmax") shader.add("ivec4 chosen = ivec4(top * width + left);");
+    const take = [`vec4 x = ${plane("h", "w")};`, ...takeElement(shader, op)];
+    if (!isPadded && kernel[0] * kernel[1] <= mostWrittenOut) {
+      for (let kh = 0; kh < kernel[0]; kh++) {
+        for (let kw = 0; kw < kernel[1]; kw++) {
+          shader.add("{", `int h = top + ${kh};`, `int w = left + ${kw};`, ...take, "}");
+        }
+      }
+    } else {
+      if (!isPadded) {
+        const [kernelHeight, kernelWidth] = kernel.map((n) => shader.int(n));
+        shader.add(`int bottom = top + ${kernelHeight};`, `int right = left + ${kernelWidth};`);
+      }
+      shader.add(
+        "for (int h = top; h < bottom; h++) {",
+        "for (int w = left; w < right; w++) {",
+        ...take,
+        "}",
+        "}",
+      );
+    }
+    let result = op === "max" ? "best" : "chosen";
+    if (op === "average") {
+      const all = isPadded && !geometry.countIncludePad ? "(bottom - top) * (right - left)" : undefined;
+      result = `sum / float(${all ?? shader.int(kernel[0] * kernel[1])})`;
+    }
+    return { value: result, quad: walk.quad, inside: names.inside };
+  };
+  finish(output, walk, emit, geometry.kernel[0] * geometry.kernel[1], builder);
 }
 
 /** max and argmax begin with -Infinity at the window's first position; NaN counts as the largest. */
@@ -99,34 +100,35 @@ export function poolGradChannels(
   walk: Walk,
   builder: PassBuilder,
 ): void {
-  const shader = builder.shader();
-  const { names, indices } = declarePixelWalk(shader, walk);
-  const plane = declarePlane(shader, gradOutput, "gradient", indices);
-  const chosen = winners && declarePlane(shader, winners, "winner", indices);
-  const [, , height, width] = gradInput.view.shape;
-  const [, , outHeight, outWidth] = gradOutput.view.shape;
   const { kernel, stride, padding } = geometry;
-  const loops = [
-    windows(shader, ["oh", "row"], indices[2], outHeight, geometry, 0),
-    windows(shader, ["ow", "column"], indices[3], outWidth, geometry, 1),
-  ];
-  shader.add(`ivec4 position = ivec4(${indices[2]} * ${shader.int(width)} + ${indices[3]});`);
-  shader.add("vec4 sum = vec4(0.0);", ...loops);
-  let value = plane("oh", "ow");
-  if (chosen) value = `select(equal(${chosen("oh", "ow")}, position), ${value}, vec4(0.0))`;
-  else if (geometry.countIncludePad || padding.every((n) => n === 0)) {
-    value = `${value} / float(${shader.int(kernel[0] * kernel[1])})`;
-  } else {
-    const covered = (at: string, extent: number, d: number) => {
-      const start = `${at} * ${shader.int(stride[d])} - ${shader.int(padding[d])}`;
-      return `(min(${start} + ${shader.int(kernel[d])}, ${shader.int(extent)}) - max(${start}, 0))`;
-    };
-    value = `${value} / float(${covered("oh", height, 0)} * ${covered("ow", width, 1)})`;
-  }
-  shader.add(`sum += ${value};`, "}", "}");
-  storeInside(shader, walk, names, gradInput, gradInput.slot, "sum");
+  const emit = (shader: ShaderBuilder): Emitted => {
+    const { names, indices } = declarePixelWalk(shader, walk);
+    const plane = declarePlane(shader, gradOutput, "gradient", indices);
+    const chosen = winners && declarePlane(shader, winners, "winner", indices);
+    const [, , height, width] = gradInput.view.shape;
+    const [, , outHeight, outWidth] = gradOutput.view.shape;
+    const loops = [
+      windows(shader, ["oh", "row"], indices[2], outHeight, geometry, 0),
+      windows(shader, ["ow", "column"], indices[3], outWidth, geometry, 1),
+    ];
+    shader.add(`ivec4 position = ivec4(${indices[2]} * ${shader.int(width)} + ${indices[3]});`);
+    shader.add("vec4 sum = vec4(0.0);", ...loops);
+    let value = plane("oh", "ow");
+    if (chosen) value = `select(equal(${chosen("oh", "ow")}, position), ${value}, vec4(0.0))`;
+    else if (geometry.countIncludePad || padding.every((n) => n === 0)) {
+      value = `${value} / float(${shader.int(kernel[0] * kernel[1])})`;
+    } else {
+      const covered = (at: string, extent: number, d: number) => {
+        const start = `${at} * ${shader.int(stride[d])} - ${shader.int(padding[d])}`;
+        return `(min(${start} + ${shader.int(kernel[d])}, ${shader.int(extent)}) - max(${start}, 0))`;
+      };
+      value = `${value} / float(${covered("oh", height, 0)} * ${covered("ow", width, 1)})`;
+    }
+    shader.add(`sum += ${value};`, "}", "}");
+    return { value: "sum", quad: walk.quad, inside: names.inside };
+  };
   const held = Math.ceil(kernel[0] / stride[0]) * Math.ceil(kernel[1] / stride[1]);
-  build(shader, builder, gradInput, held);
+  finish(gradInput, walk, emit, held, builder);
 }
 
 /** The head of a loop (an `if` where there is one at most) over the windows that hold row or column `index`. */
@@ -174,7 +176,13 @@ function declarePlane(
   };
 }
 
-function build(shader: ShaderBuilder, builder: PassBuilder, output: Operand, taps: number): void {
-  const texels = Math.ceil(builder.sizeOf(output.slot) / lanes);
-  builder.add(shader.build({ name: "pool channels", texels, flops: texels * lanes * taps }));
+function finish(
+  output: Operand,
+  { full }: Walk,
+  emit: (shader: ShaderBuilder) => Emitted,
+  taps: number,
+  builder: PassBuilder,
+): void {
+  const flops = builder.sizeOf(output.slot) * taps;
+  builder.finish({ name: "pool channels", output, whole: full, flops, emit });
 }

@@ -9,18 +9,20 @@ import { preparePool, preparePoolGrad } from "./pool.js";
 import { prepareQconv } from "./qconv.js";
 import { prepareQmatmul } from "./qmatmul.js";
 import { prepareReduce } from "./reduce.js";
+import { passedOn } from "./result.js";
 import type { ShaderTarget } from "./shader.js";
 
 export function preparePasses(program: Program, target: ShaderTarget, abilities: Abilities): PassBuilder {
-  const builder = new PassBuilder(program.slots, target, abilities);
+  const builder = new PassBuilder(program.slots, target, abilities, passedOn(program));
   for (const call of program.calls) prepareCall(call, builder);
+  builder.flush();
   return builder;
 }
 
 function prepareCall(call: KernelCall, builder: PassBuilder): void {
   switch (call.kernel) {
     case "map":
-      prepareMap(call, builder);
+      prepareMap(call, builder, builder.handedOver);
       break;
     case "reduce":
       prepareReduce(call, builder);

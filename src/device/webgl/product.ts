@@ -1,41 +1,30 @@
 /**
- * Large matrix products: a fragment computes a tile of 4 × 4 outputs into four render targets, the texels of row i of all
- * tiles in target i, and a second pass puts the rows together and adds the epilogue. Where few tiles have long sums, k is
- * split: the partial products lie behind each other in the targets, and the second pass adds them up.
+ * Large matrix products: a fragment computes a tile of 8 × 4 outputs (4 × 4 on devices with fewer render targets) into as
+ * many layers of a grid, the texels of row i of all tiles in layer i, and a second pass puts the rows together and adds the epilogue. Where few tiles have long sums, k is
+ * split: the partial products lie behind each other in the layers, and the second pass adds them up.
  */
 
-import columnsColumns from "../../../glsl/product_columns_columns.glsl";
-import columnsRows from "../../../glsl/product_columns_rows.glsl";
-import rowsColumns from "../../../glsl/product_rows_columns.glsl";
-import rowsRows from "../../../glsl/product_rows_rows.glsl";
-import texelsChunk from "../../../glsl/product_texels.glsl";
 import reluChunk from "../../../glsl/relu.glsl";
 import { sizeOf } from "../../tensor/shape.js";
 import { rowMajor, rowMajorStrides, type View } from "../../tensor/view.js";
 import type { MatmulCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
-import { loadAt, prepareMap, storeInside } from "./map.js";
+import { loadAt, prepareMap } from "./map.js";
 import type { TextureId } from "./pass.js";
-import { lanes } from "./storage.js";
+import { addTileSums, type Order, type Side } from "./product_loop.js";
+import type { Emitted } from "./result.js";
+import type { ShaderBuilder } from "./shader.js";
+import { type Grid, lanes } from "./storage.js";
 import { declareWalk, operandPosition, planWalk, positionOf, type Steps, splitIndex } from "./walk.js";
 
-/** Rows of a tile, and its render targets. */
-const tile = 4;
-/** Tiles below which k is split, if the sums are long enough to be worth it. */
-const wantedTiles = 8192;
+/** Fewest rows of a tile; it has as many layers of the grid, which are render targets. */
+const fewestRows = 4;
+/** Rows of a tile where a device has the targets: 12 fetches for 128 products instead of 8 for 64. */
+const mostRows = 8;
+/** Sums that are not split even where few tiles have longer ones. */
 const shortestSplit = 128;
 /** Longest sum in one accumulator. */
 const longestSum = 4096;
-
-/** How an operand's texels lie: along its rows (four elements of one row), or along its columns. */
-type Order = "rows" | "columns";
-
-const loops: Readonly<Record<string, string>> = {
-  "rows rows": rowsRows,
-  "rows columns": rowsColumns,
-  "columns rows": columnsRows,
-  "columns columns": columnsColumns,
-};
 
 /** A product as the tiles see it: matrices [m, k] and [k, n] for each of the batch's indices. */
 interface Factor {
@@ -47,7 +36,8 @@ interface Factor {
 export function suitsTiles({ a, b }: MatmulCall, builder: PassBuilder): boolean {
   const [m, k] = a.view.shape.slice(-2);
   const n = b.view.shape.at(-1)!;
-  return builder.target.drawBuffers >= tile && m >= tile && n >= tile && k >= tile && m * n * k >= 4096;
+  const isLarge = m >= fewestRows && n >= lanes && k >= lanes && m * n * k >= 4096;
+  return builder.target.drawBuffers >= fewestRows && isLarge;
 }
 
 export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
@@ -58,59 +48,54 @@ export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
   const a = factorOf(call.a, k, builder, "columns");
   const b = factorOf(call.b, k, builder, "rows");
   const batch = output.view.shape.slice(0, -2);
+  const tile = m > fewestRows && builder.target.drawBuffers >= mostRows ? mostRows : fewestRows;
   const [mTiles, nTiles] = [Math.ceil(m / tile), Math.ceil(n / lanes)];
   const tiles = sizeOf(batch) * mTiles * nTiles;
-  const unit = a.order === "columns" && b.order === "rows" ? 1 : lanes;
-  const splits = splitCount(k, tiles);
-  // Straight loops take four rows at a time, from a multiple of four on.
-  const length = Math.ceil(k / splits / lanes) * (lanes / unit);
-  const grid = builder.grid(splits * tiles, nTiles);
-  const targets = Array.from({ length: tile }, () => builder.gridScratch(grid));
+  const splits = splitCount(k, tiles, builder);
+  const quads = Math.floor(k / lanes);
+  const length = Math.ceil(quads / splits);
+  const { id: parts, grid } = builder.layeredScratch(splits * tiles, nTiles, tile);
 
   const shader = builder.shader();
-  if (isStraight(a, "columns", builder)) shader.include("#define STRAIGHT_A");
-  if (isStraight(b, "rows", builder)) shader.include("#define STRAIGHT_B");
-  shader.include(texelsChunk);
-  shader.include(loops[`${a.order} ${b.order}`]);
   shader.add(
-    `int split = t / ${shader.int(tiles)};`,
+    `int split = quotient(t, ${shader.int(tiles)});`,
     `int place = t - split * ${shader.int(tiles)};`,
     `int nTiles = ${shader.int(nTiles)};`,
-    "int line = place / nTiles;",
+    "int line = quotient(place, nTiles);",
     "int column = (place - line * nTiles) << 2;",
     `int mTiles = ${shader.int(mTiles)};`,
-    "int matrix = line / mTiles;",
-    "int row = (line - matrix * mTiles) << 2;",
+    "int matrix = quotient(line, mTiles);",
+    `int row = (line - matrix * mTiles) * ${tile};`,
+    `int from = split * ${shader.int(length)};`,
+    `int to = min(from + ${shader.int(length)}, ${shader.int(quads)});`,
   );
   splitIndex(shader, "int", "matrix", batch.length > 0 ? batch : [1], "b");
   const names = batch.map((_, d) => `b${d}`);
   const start = ({ view }: Operand) =>
     positionOf(shader, { strides: view.strides.slice(0, -2), offset: view.offset }, names, "int");
-  const [viewA, viewB] = [a.operand.view, b.operand.view];
-  const stepOf = (stride: number) => shader.int(stride / lanes);
-  shader.add(
-    `int startA = ${start(a.operand)};`,
-    `int startB = ${start(b.operand)};`,
-    a.order === "rows"
-      ? `ivec4 rows = (startA >> 2) + (row + ivec4(0, 1, 2, 3)) * ${stepOf(viewA.strides[rank - 2])};`
-      : "ivec4 rows = ivec4((startA + row) >> 2);",
-    b.order === "columns"
-      ? `ivec4 columns = (startB >> 2) + (column + ivec4(0, 1, 2, 3)) * ${stepOf(viewB.strides[rank - 1])};`
-      : "ivec4 columns = ivec4((startB + column) >> 2);",
-    `int stepA = ${a.order === "columns" ? stepOf(viewA.strides[rank - 1]) : "0"};`,
-    `int stepB = ${b.order === "rows" ? stepOf(viewB.strides[rank - 2]) : "0"};`,
-    `int from = split * ${shader.int(length)};`,
-    `int to = min(from + ${shader.int(length)}, ${shader.int(k / unit)});`,
-    "vec4 s0 = vec4(0.0);",
-    "vec4 s1 = vec4(0.0);",
-    "vec4 s2 = vec4(0.0);",
-    "vec4 s3 = vec4(0.0);",
-  );
-  const [samplerA, samplerB] = [a, b].map(({ operand }) => shader.texture(operand.slot, "float32"));
-  shader.add(`multiply(${samplerA}, rows, stepA, ${samplerB}, columns, stepB, from, to, s0, s1, s2, s3);`);
-  targets.forEach((target, i) => {
-    shader.store(target, "float32", `s${i}`);
+  // Four rows of A, or columns of B, are in one texel where its texels lie across k.
+  const sideOf = ({ operand, order }: Factor, across: Order, line: string): Side => {
+    const { strides } = operand.view;
+    const stride = strides[order === "rows" ? rank - 2 : rank - 1];
+    const step = shader.int(stride / lanes);
+    const at = start(operand);
+    return {
+      order,
+      sampler: shader.texture(operand.slot, "float32"),
+      first: order === across ? `(${at} + ${line}) >> 2` : `((${at}) >> 2) + ${line} * ${step}`,
+      step,
+      straight: isStraight({ operand, order }, across, builder),
+    };
+  };
+  const sums = addTileSums(shader, tile, sideOf(a, "columns", "row"), sideOf(b, "rows", "column"), {
+    from: "from",
+    to: "to",
+    even: quads % 2 === 0 && length % 2 === 0,
+    rest: k % lanes,
+    split: "split",
+    last: splits - 1,
   });
+  shader.storeLayers(parts, sums);
   builder.add(
     shader.build({
       name: "matmul tiles",
@@ -119,11 +104,11 @@ export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
       grid,
     }),
   );
-  mergeTiles(call, targets, grid.width, splits, builder);
+  mergeTiles(call, parts, grid, splits, builder);
 }
 
-function splitCount(k: number, tiles: number): number {
-  const wanted = Math.min(Math.ceil(wantedTiles / tiles), Math.floor(k / shortestSplit));
+function splitCount(k: number, tiles: number, { target }: PassBuilder): number {
+  const wanted = Math.min(Math.ceil(target.fragments / tiles), Math.floor(k / shortestSplit));
   return Math.max(1, wanted, Math.ceil(k / longestSum));
 }
 
@@ -146,7 +131,7 @@ function factorOf(operand: Operand, k: number, builder: PassBuilder, order: Orde
  * Whether the texels that a tile reads together lie on one line of the texture: a whole row along k (`across` is the other
  * order), or four rows of which each holds a k. Lengths of lines are powers of two, so pitches have to be.
  */
-function isStraight({ operand, order }: Factor, across: Order, { target }: PassBuilder): boolean {
+export function isStraight({ operand, order }: Factor, across: Order, { target }: PassBuilder): boolean {
   const { shape, strides, offset } = operand.view;
   const rank = shape.length;
   const [pitchDim, lengthDim] = order === "rows" ? [rank - 2, rank - 1] : [rank - 1, rank - 2];
@@ -162,7 +147,7 @@ function isStraight({ operand, order }: Factor, across: Order, { target }: PassB
 }
 
 /** A copy with rows (or columns) of whole texels; what lies behind the end of a row is never used. */
-function packed(operand: Operand, builder: PassBuilder, order: Order): Operand {
+export function packed(operand: Operand, builder: PassBuilder, order: Order): Operand {
   const { view } = operand;
   const rank = view.shape.length;
   const contiguous = order === "rows" ? rank - 1 : rank - 2;
@@ -201,8 +186,8 @@ export function pitchFor(length: number, { target }: PassBuilder): number {
 /** Puts the rows of the tiles where they belong, adding up the parts of split sums, the bias and the activation. */
 function mergeTiles(
   { output, bias, activation }: MatmulCall,
-  targets: readonly TextureId[],
-  gridWidth: number,
+  parts: TextureId,
+  { width, layers: tile }: Grid,
   splits: number,
   builder: PassBuilder,
 ): void {
@@ -219,40 +204,43 @@ function mergeTiles(
   // Texels of the output are texels of a target if they lie along the columns.
   const whole = planned.quad && planned.operands[2].strides.at(-1) === 1;
   const walk = { ...planned, quad: whole };
-  const shader = builder.shader();
-  const names = declareWalk(shader, walk);
-  const [matrixAt, rowAt, columnAt, biasAt] = walk.operands;
-  const at = (steps: Steps) => operandPosition(shader, walk, names, steps);
-  const tiles = sizeOf(shape.slice(0, -2)) * mTiles * nTiles;
-  const { type } = names;
-  shader.add(
-    `${type} row = ${at(rowAt)};`,
-    `${type} column = ${at(columnAt)};`,
-    `${type} place = (${at(matrixAt)}) * ${shader.int(mTiles)} + (row >> 2);`,
-    `place = place * ${shader.int(nTiles)} + (column >> 2);`,
-    bias ? `vec4 sum = ${loadAt(shader, walk, bias, biasAt, () => at(biasAt))};` : "vec4 sum = vec4(0.0);",
-    `int splits = ${shader.int(splits)};`,
-    `int gridWidth = ${shader.int(gridWidth)};`,
-    "for (int i = 0; i < splits; i++) {",
-  );
-  const samplers = targets.map((target) => shader.texture(target, "float32"));
-  const choose = (which: string, fetched: readonly string[]) =>
-    `${which} < 2 ? (${which} == 0 ? ${fetched[0]} : ${fetched[1]}) : (${which} == 2 ? ${fetched[2]} : ${fetched[3]})`;
-  if (whole) {
-    shader.add("int which = row & 3;");
-    const fetched = samplers.map((name) => `gridTexel(${name}, place, gridWidth)`);
-    shader.add(`sum += ${choose("which", fetched)};`);
-  } else {
-    shader.add("for (int j = 0; j < 4; j++) {", "int which = row[j] & 3;");
-    const fetched = samplers.map((name) => `gridTexel(${name}, place[j], gridWidth)[column[j] & 3]`);
-    shader.add(`sum[j] += ${choose("which", fetched)};`, "}");
-  }
-  shader.add(`place += ${shader.int(tiles)};`, "}");
-  if (activation === "relu") {
-    shader.include(reluChunk);
-    shader.add("sum = rectified(sum);");
-  }
-  storeInside(shader, walk, names, output, output.slot, "sum");
-  const texels = Math.ceil(slotSize / lanes);
-  builder.add(shader.build({ name: "matmul merge", texels, flops: slotSize * splits }));
+  const emit = (shader: ShaderBuilder): Emitted => {
+    const names = declareWalk(shader, walk);
+    const [matrixAt, rowAt, columnAt, biasAt] = walk.operands;
+    const at = (steps: Steps) => operandPosition(shader, walk, names, steps);
+    const tiles = sizeOf(shape.slice(0, -2)) * mTiles * nTiles;
+    const { type } = names;
+    shader.add(
+      `${type} row = ${at(rowAt)};`,
+      `${type} column = ${at(columnAt)};`,
+      `${type} place = (${at(matrixAt)}) * ${shader.int(mTiles)} + (row >> ${Math.log2(tile)});`,
+      `place = place * ${shader.int(nTiles)} + (column >> 2);`,
+      bias ? `vec4 sum = ${loadAt(shader, walk, bias, biasAt, () => at(biasAt))};` : "vec4 sum = vec4(0.0);",
+      `int gridWidth = ${shader.int(width)};`,
+    );
+    const sampler = shader.layers(parts);
+    const term = whole
+      ? [`sum += gridTexel(${sampler}, place, row & ${tile - 1}, gridWidth);`]
+      : [
+          "for (int j = 0; j < 4; j++) {",
+          `sum[j] += gridTexel(${sampler}, place[j], row[j] & ${tile - 1}, gridWidth)[column[j] & 3];`,
+          "}",
+        ];
+    if (splits === 1) shader.add(...term);
+    else {
+      shader.add(
+        `int splits = ${shader.int(splits)};`,
+        "for (int i = 0; i < splits; i++) {",
+        ...term,
+        `place += ${shader.int(tiles)};`,
+        "}",
+      );
+    }
+    if (activation === "relu") {
+      shader.include(reluChunk);
+      shader.add("sum = rectified(sum);");
+    }
+    return { value: "sum", quad: walk.quad, inside: names.inside };
+  };
+  builder.finish({ name: "matmul merge", output, whole: walk.full, flops: slotSize * splits, emit });
 }

@@ -7,9 +7,10 @@ import type { QconvCall } from "../kernel.js";
 import { depthwiseLanes, storedOffset } from "../packed.js";
 import type { PassBuilder } from "./builder.js";
 import { declareImageWalk, declarePixelWalk, planPixelWalk } from "./image.js";
-import { storeInside } from "./map.js";
+
 import { epilogueOf, finishSum } from "./quantized_epilogue.js";
 import { lanes } from "./storage.js";
+import { storeInside } from "./store.js";
 import { planWalk } from "./walk.js";
 
 export function depthwiseQconv(call: QconvCall, builder: PassBuilder): void {
@@ -74,7 +75,7 @@ export function depthwiseQconv(call: QconvCall, builder: PassBuilder): void {
     ...epilogue.operands.map(({ steps }) => steps),
   ]);
   const value = finishSum(shader, walk, names, epilogue, planned.operands.slice(unitSteps.length), "sum");
-  storeInside(shader, walk, names, output, output.slot, value);
+  storeInside(shader, walk.quad, names.inside, output, output.slot, value);
   const flops = 2 * slotSize * sizeOf(kernelSize);
   builder.add(shader.build({ name: "depthwise qconv", texels: Math.ceil(slotSize / lanes), flops }));
 }

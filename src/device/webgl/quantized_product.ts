@@ -9,12 +9,13 @@ import { rowMajor } from "../../tensor/view.js";
 import type { Expression, Operand, WeightFormat } from "../kernel.js";
 import { panelRows, stepLength, storedOffset } from "../packed.js";
 import type { PassBuilder } from "./builder.js";
-import { prepareMap, storeInside } from "./map.js";
+import { prepareMap } from "./map.js";
 import type { TextureId } from "./pass.js";
 import { pitchFor } from "./product.js";
 import { type Epilogue, finishSum } from "./quantized_epilogue.js";
 import { type ShaderBuilder, vectorOf } from "./shader.js";
 import { type Extent, lanes } from "./storage.js";
+import { storeInside } from "./store.js";
 import { declareWalk, operandPosition, planWalk, type Steps } from "./walk.js";
 
 /** Rows of a tile, at most. */
@@ -395,7 +396,7 @@ export function mergeSums(
   }
   shader.add(`down += ${shader.int(grid.height / splits)};`, "}");
   const value = finishSum(shader, walk, names, epilogue, rest, "sum");
-  storeInside(shader, walk, names, output, output.slot, value);
+  storeInside(shader, walk.quad, names.inside, output, output.slot, value);
   const texels = Math.ceil(slotSize / lanes);
   builder.add(shader.build({ name: "quantized merge", texels, flops: slotSize * splits }));
 }

@@ -10,15 +10,14 @@ import { denseInOrder, memoryOrder } from "../../tensor/view.js";
 import type { Expression, Operand, ReduceCall, ReduceOp } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
 import { emitExpression, type Sources } from "./expression.js";
-import { loadAt, sourceSteps, storeInside } from "./map.js";
+import { loadAt, sourceSteps } from "./map.js";
+import type { Emitted } from "./result.js";
 import { type ShaderBuilder, vectorOf } from "./shader.js";
 import { lanes } from "./storage.js";
 import { declareWalk, operandPosition, planWalk, type Steps, splitIndex } from "./walk.js";
 
-/** Fragments that a pass should have if the work suffices: enough to keep a small GPU busy. */
-const wantedFragments = 2048;
 /** Fewest and most terms that one lane folds. */
-const shortestChunk = 32;
+const shortestChunk = 64;
 const longestChunk = 512;
 /** Rows from this length on are folded by all four lanes. */
 const shortestRow = 8;
@@ -74,14 +73,15 @@ function reduceLevel(level: Level, output: Operand, builder: PassBuilder): void 
   const { extents, op, expression } = level;
   const length = sizeOf(extents);
   const count = sizeOf(output.view.shape);
-  const isArg = op === "argmax" || op === "argmin";
   const whole = planWalk(output.view, builder.sizeOf(output.slot), []).full;
-  const byRows = !isArg && folds(level);
+  const byRows = !isArg(level) && folds(level);
   const width = byRows ? lanes : 1;
   const rowTexels = byRows ? count / lanes : Math.ceil(count / lanes);
-  const chunks = chunkCount(length, width, rowTexels);
+  // Partial arg-reductions have two results.
+  const isWhole = isArg(level) && builder.target.drawBuffers < 2;
+  const chunks = isWhole ? 1 : chunkCount(length, width, rowTexels, builder);
   if (chunks === 1 && (whole || !byRows)) {
-    levelPass(level, output, undefined, byRows, builder);
+    lastLevel(level, output, byRows, builder);
     return;
   }
   // Partial results lie chunk by chunk, the outputs in their memory order.
@@ -89,7 +89,7 @@ function reduceLevel(level: Level, output: Operand, builder: PassBuilder): void 
   const view = denseInOrder(output.view.shape, memoryOrder(output.view));
   const valueType = expression.instructions[expression.results[0]].dtype;
   const values: Operand = { slot: builder.scratch(valueType, chunks * pitch), dtype: valueType, view };
-  const numbers: Operand | undefined = isArg
+  const numbers: Operand | undefined = isArg(level)
     ? { slot: builder.scratch("int32", chunks * pitch), dtype: "int32", view }
     : undefined;
   const chunkLength = Math.ceil(length / chunks / width) * width;
@@ -119,10 +119,10 @@ function folds({ extents, along, inputs }: Level): boolean {
   return inputs.some((_, k) => along[k][last] === 1) || inputs.length === 0;
 }
 
-function chunkCount(length: number, width: number, texels: number): number {
-  const most = Math.ceil(length / (shortestChunk * width));
+function chunkCount(length: number, width: number, texels: number, { target }: PassBuilder): number {
+  const most = Math.floor(length / (shortestChunk * width));
   const least = Math.ceil(length / (longestChunk * width));
-  return Math.max(1, least, Math.min(most, Math.ceil(wantedFragments / Math.max(texels, 1))));
+  return Math.max(1, least, Math.min(most, Math.ceil(target.fragments / Math.max(texels, 1))));
 }
 
 interface Chunks {
@@ -134,23 +134,62 @@ interface Chunks {
   readonly numbers: Operand | undefined;
 }
 
+/** A pass that is followed by others: its results are chunk by chunk in scratch textures. */
 function levelPass(
+  level: Level,
+  output: Operand,
+  chunked: Chunks,
+  byRows: boolean,
+  builder: PassBuilder,
+): void {
+  const shader = builder.shader();
+  const { value, chosen } = emitLevel(shader, level, output, chunked, byRows, builder);
+  shader.store(output.slot, output.dtype, value);
+  if (chunked.numbers) shader.store(chunked.numbers.slot, "int32", chosen);
+  const texels = Math.ceil(builder.sizeOf(output.slot) / lanes);
+  builder.add(shader.build({ name: `reduce ${level.op}`, texels, flops: flopsOf(level, output) }));
+}
+
+function lastLevel(level: Level, output: Operand, byRows: boolean, builder: PassBuilder): void {
+  builder.finish({
+    name: `reduce ${level.op}`,
+    output,
+    whole: planWalk(output.view, builder.sizeOf(output.slot), []).full,
+    flops: flopsOf(level, output),
+    emit(shader) {
+      const { chosen, value, ...where } = emitLevel(shader, level, output, undefined, byRows, builder);
+      return { value: isArg(level) ? chosen : value, ...where };
+    },
+  });
+}
+
+function flopsOf({ extents, expression }: Level, { view }: Operand): number {
+  return sizeOf(view.shape) * sizeOf(extents) * expression.instructions.length;
+}
+
+function isArg({ op }: Level): boolean {
+  return op === "argmax" || op === "argmin";
+}
+
+interface LevelEmitted extends Emitted {
+  /** The index of the value in an arg-reduction. */
+  readonly chosen: string;
+}
+
+function emitLevel(
+  shader: ShaderBuilder,
   level: Level,
   output: Operand,
   chunked: Chunks | undefined,
   byRows: boolean,
   builder: PassBuilder,
-): void {
+): LevelEmitted {
   const { op, expression, extents, kept } = level;
-  const shader = builder.shader();
   const length = sizeOf(extents);
-  const slotSize = builder.sizeOf(output.slot);
-  const virtualSize = chunked ? sizeOf(output.view.shape) : slotSize;
-  const planned = planWalk(output.view, virtualSize, kept);
+  const size = sizeOf(output.view.shape);
+  const planned = planWalk(output.view, chunked ? size : builder.sizeOf(output.slot), kept);
   const valueType = expression.instructions[expression.results[0]].dtype;
   const vector = vectorOf(valueType);
-  const isArg = op === "argmax" || op === "argmin";
-  const size = sizeOf(output.view.shape);
   shader.add(`int length = ${shader.int(length)};`, "int from = 0;", "int to = length;");
 
   if (byRows) {
@@ -176,42 +215,38 @@ function levelPass(
     shader.add(`best = ${combine(shader, op, valueType, "best", "best.zwxy")};`);
     shader.add(`best = ${combine(shader, op, valueType, "best", "best.yxwz")};`);
     shader.add(`result[j] = ${scalar}(best.x);`, "}");
-    shader.store(output.slot, output.dtype, "result");
-  } else {
-    // Whole outputs as a single chunk, so that the levels of a tree share a program.
-    const pitch = Math.ceil(size / lanes) * lanes;
-    const isWhole = planned.full && planned.quad && !isArg && length > 0;
-    const parts = chunked ?? (isWhole ? { chunks: 1, pitch, length, numbers: undefined } : undefined);
-    if (parts) {
-      startChunk(shader, "t", shader.int(parts.pitch / lanes), parts);
-      shader.add("e = element << 2;");
-    }
-    const names = declareWalk(shader, planned);
-    shader.add(`${vector} best = ${vector}(${identityOf(shader, op, valueType)});`);
-    if (isArg) shader.add("ivec4 chosen = ivec4(-1);");
-    const bases = declareBases(
-      shader,
-      level,
-      (k) => operandPosition(shader, planned, names, planned.operands[k]),
-      names.type,
-    );
-    shader.add("for (int r = from; r < to; r++) {");
-    const value = emitTerm(shader, level, bases, planned.operands, false, planned.quad);
-    if (isArg) emitChoice(shader, level, value, bases, planned.operands, planned.quad);
-    else shader.add(`best = ${combine(shader, op, valueType, "best", value)};`);
-    shader.add("}");
-    if (parts) {
-      shader.store(output.slot, output.dtype, "best");
-      if (parts.numbers) shader.store(parts.numbers.slot, "int32", "chosen");
-    } else {
-      const result = isArg ? "chosen" : length === 0 && valueType === "int32" ? emptyInteger(op) : "best";
-      storeInside(shader, planned, names, output, output.slot, result);
-    }
+    return { value: "result", chosen: "", quad: true, inside: undefined };
   }
-  const texels = Math.ceil(slotSize / lanes);
-  builder.add(
-    shader.build({ name: `reduce ${op}`, texels, flops: size * length * expression.instructions.length }),
+  // Whole outputs as a single chunk, so that the levels of a tree share a program.
+  const pitch = Math.ceil(size / lanes) * lanes;
+  const isWhole = planned.full && planned.quad && !isArg(level) && length > 0;
+  const parts = chunked ?? (isWhole ? { chunks: 1, pitch, length, numbers: undefined } : undefined);
+  if (parts) {
+    startChunk(shader, "t", shader.int(parts.pitch / lanes), parts);
+    shader.add("int first = element << 2;");
+  }
+  const { quad, operands } = planned;
+  const names = declareWalk(shader, planned, parts ? "first" : "e");
+  shader.add(`${vector} best = ${vector}(${identityOf(shader, op, valueType)});`);
+  if (isArg(level)) shader.add("ivec4 chosen = ivec4(-1);");
+  const bases = declareBases(
+    shader,
+    level,
+    (k) => operandPosition(shader, planned, names, operands[k]),
+    names.type,
   );
+  shader.add("for (int r = from; r < to; r++) {");
+  const value = emitTerm(shader, level, bases, operands, false, quad);
+  if (isArg(level)) emitChoice(shader, level, value, bases, operands, quad);
+  else shader.add(`best = ${combine(shader, op, valueType, "best", value)};`);
+  shader.add("}");
+  const isEmptyInteger = length === 0 && valueType === "int32";
+  return {
+    value: isEmptyInteger ? emptyInteger(op) : "best",
+    chosen: "chosen",
+    quad,
+    inside: names.inside,
+  };
 }
 
 /** int32 has no infinities: the extremes of nothing are 0. */
@@ -223,7 +258,7 @@ function emptyInteger(op: ReduceOp): string {
 function startChunk(shader: ShaderBuilder, number: string, period: string, { length }: Chunks): void {
   const element = number === "element" ? "element" : "int element";
   shader.add(
-    `int chunk = ${number} / ${period};`,
+    `int chunk = quotient(${number}, ${period});`,
     `${element} = ${number} - chunk * ${period};`,
     `from = chunk * ${shader.int(length)};`,
     `to = min(from + ${shader.int(length)}, length);`,

@@ -126,7 +126,7 @@ export class Runner {
         });
     inputs.forEach((texture, unit) => {
       gl.activeTexture(gl.TEXTURE0 + unit);
-      gl.bindTexture(gl.TEXTURE_2D, texture.handle);
+      gl.bindTexture(texture.layers === undefined ? gl.TEXTURE_2D : gl.TEXTURE_2D_ARRAY, texture.handle);
       gl.bindSampler(unit, null);
     });
     gl.bindFramebuffer(gl.FRAMEBUFFER, pool.framebuffer(targets));

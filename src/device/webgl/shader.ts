@@ -7,7 +7,7 @@ import fetch from "../../../glsl/fetch.glsl";
 import select from "../../../glsl/select.glsl";
 import type { DType } from "../../tensor/dtype.js";
 import type { Pass, ScalarUse, TextureId } from "./pass.js";
-import { type Extent, type FloatStorage, formatOf } from "./storage.js";
+import { type Extent, type FloatStorage, formatOf, type Grid } from "./storage.js";
 
 /** What all shaders of a device have in common. */
 export interface ShaderTarget {
@@ -16,6 +16,8 @@ export interface ShaderTarget {
   readonly shift: number;
   /** Render targets per draw. */
   readonly drawBuffers: number;
+  /** How many keep the device busy: passes that would have fewer split their sums. */
+  readonly fragments: number;
   /** Largest width and height of a grid. */
   readonly extent: number;
 }
@@ -30,8 +32,8 @@ export interface PassShape {
   readonly texels: number;
   readonly flops: number;
   readonly range?: readonly [number, number];
-  /** The shape of the outputs if they are grids. */
-  readonly grid?: Extent;
+  /** The shape of the output if it is a grid. */
+  readonly grid?: Extent | Grid;
 }
 
 const bits = new DataView(new ArrayBuffer(4));
@@ -51,6 +53,8 @@ export class ShaderBuilder {
   private readonly declarations: string[] = [];
   private readonly statements: string[] = [];
   private readonly stores: string[] = [];
+  private blocks = 0;
+  private scope = "";
 
   constructor(readonly target: ShaderTarget) {}
 
@@ -61,7 +65,7 @@ export class ShaderBuilder {
 
   /** A uniform int; equal values of equal meaning share one entry. The meaning must be part of the structure. */
   shared(meaning: string, value: number): string {
-    return this.parameter(value, meaning);
+    return this.parameter(value, `${this.scope}${meaning}`);
   }
 
   /** A uniform float; any bits. */
@@ -80,13 +84,15 @@ export class ShaderBuilder {
 
   /** The name of a sampler for a texture; one sampler per texture. */
   texture(id: TextureId, dtype: DType): string {
-    let at = this.textures.indexOf(id);
-    if (at < 0) {
-      at = this.textures.push(id) - 1;
-      const sampler = dtype === "float32" ? "FLOAT_SAMPLER" : formatOf(dtype, this.target.floats).sampler;
-      this.declarations.push(`uniform highp ${sampler} t${at};`);
-    }
-    return `t${at}`;
+    return this.sampler(
+      id,
+      dtype === "float32" ? "FLOAT_SAMPLER" : formatOf(dtype, this.target.floats).sampler,
+    );
+  }
+
+  /** The name of a sampler for all layers of a grid. */
+  layers(id: TextureId): string {
+    return this.sampler(id, "FLOAT_LAYERS");
   }
 
   get textureCount(): number {
@@ -99,7 +105,7 @@ export class ShaderBuilder {
   }
 
   get outputCount(): number {
-    return this.outputs.length;
+    return this.stores.length;
   }
 
   include(chunk: string): void {
@@ -111,13 +117,30 @@ export class ShaderBuilder {
     this.statements.push(...lines);
   }
 
+  /**
+   * The statements that `emit` adds, in a block of their own: their names are not seen outside. Returns the name of a
+   * variable that holds the value whose name `emit` returns.
+   */
+  block(type: "vec4" | "ivec4", emit: () => string): string {
+    const result = `block${this.blocks++}`;
+    const { scope } = this;
+    this.scope = `${result} `;
+    this.add(`${type} ${result};`, "{");
+    this.add(`${result} = ${emit()};`, "}");
+    this.scope = scope;
+    return result;
+  }
+
   /** A new render target, to which main stores the vector `value` at its end. */
   store(id: TextureId, dtype: DType, value: string): void {
-    const at = this.outputs.push(id) - 1;
-    const { output } = formatOf(dtype, this.target.floats);
-    const type = dtype === "float32" ? "FLOAT_OUTPUT" : output;
-    this.declarations.push(`layout(location = ${at}) out highp ${type} o${at};`);
-    this.stores.push(`o${at} = ${dtype === "float32" ? `fromFloats(${value})` : `${output}(${value})`};`);
+    this.outputs.push(id);
+    this.addTarget(dtype, value);
+  }
+
+  /** Render targets for the layers of a grid, which get the vec4 `values`. */
+  storeLayers(id: TextureId, values: readonly string[]): void {
+    this.outputs.push(id);
+    for (const value of values) this.addTarget("float32", value);
   }
 
   build({ name, texels, flops, range, grid }: PassShape): Pass {
@@ -186,6 +209,24 @@ ${indent(this.statements)}
     };
   }
 
+  private sampler(id: TextureId, type: string): string {
+    let at = this.textures.indexOf(id);
+    if (at < 0) {
+      at = this.textures.push(id) - 1;
+      this.declarations.push(`uniform highp ${type} t${at};`);
+    }
+    return `t${at}`;
+  }
+
+  private addTarget(dtype: DType, value: string): void {
+    const { output } = formatOf(dtype, this.target.floats);
+    const [type, stored] =
+      dtype === "float32" ? ["FLOAT_OUTPUT", `fromFloats(${value})`] : [output, `${output}(${value})`];
+    const at = this.stores.length;
+    this.declarations.push(`layout(location = ${at}) out highp ${type} o${at};`);
+    this.stores.push(`o${at} = ${stored};`);
+  }
+
   private parameter(value: number, meaning: string): string {
     const before = this.known.get(meaning);
     if (before !== undefined) return before;
@@ -212,6 +253,8 @@ export function prelude({ shift, floats }: Pick<ShaderTarget, "shift" | "floats"
     "precision highp sampler2D;",
     "precision highp isampler2D;",
     "precision highp usampler2D;",
+    "precision highp sampler2DArray;",
+    "precision highp usampler2DArray;",
     `#define WIDTH_SHIFT ${shift}`,
     ...(floats === "rgba32ui" ? ["#define FLOAT_BITS"] : []),
   ].join("\n");

@@ -77,6 +77,11 @@ export interface Extent {
   readonly height: number;
 }
 
+/** The shape of a texture array whose layers are the render targets of one draw. */
+export interface Grid extends Extent {
+  readonly layers: number;
+}
+
 export class TextureLayout {
   readonly width: number;
   readonly shift: number;
@@ -109,15 +114,24 @@ export class TextureLayout {
       return { width: 2 ** Math.ceil(Math.log2(Math.max(texels, 1))), height: 1 };
     }
     const rows = Math.ceil(texels / this.width);
-    if (rows > this.maxHeight) {
-      const most = this.width * this.maxHeight * lanes;
-      throw new OutOfMemoryError(`a tensor of ${texels * lanes} elements does not fit a texture of ${most}`, {
-        device: "webgl",
-        hint: "split the tensor, use smaller batches, or open the wasm device",
-      });
-    }
+    if (rows > this.maxHeight) throw this.tooLarge(texels, this.width * this.maxHeight);
     const step = Math.max(1, 2 ** (Math.floor(Math.log2(rows)) - Math.log2(stepsPerOctave)));
     return { width: this.width, height: Math.min(Math.ceil(rows / step) * step, this.maxHeight) };
+  }
+
+  /** A grid (pass.ts), if a texture can have its extent. @throws OutOfMemoryError if not. */
+  fitting(grid: Extent): Extent {
+    const { width, height } = grid;
+    const limit = this.maxHeight;
+    if (width > limit || height > limit) throw this.tooLarge(width * height, limit * limit);
+    return grid;
+  }
+
+  private tooLarge(texels: number, most: number): OutOfMemoryError {
+    return new OutOfMemoryError(
+      `a tensor of ${texels * lanes} elements does not fit a texture of ${most * lanes}`,
+      { device: "webgl", hint: "split the tensor, use smaller batches, or open the wasm device" },
+    );
   }
 }
 

@@ -2,9 +2,9 @@
  * Textures, kept for reuse by format and extent: making one costs up to a millisecond. Free textures beyond the byte
  * budget are deleted, those unused for longest first. Framebuffers live as long as the textures they are made of.
  */
-import { createFramebufferInfo, createTexture } from "twgl.js";
+import { createTexture } from "twgl.js";
 import { OutOfMemoryError } from "../../tensor/errors.js";
-import type { Extent, Format, TextureLayout } from "./storage.js";
+import type { Extent, Format, Grid, TextureLayout } from "./storage.js";
 
 export interface Texture {
   readonly id: number;
@@ -12,6 +12,8 @@ export interface Texture {
   readonly format: Format;
   readonly width: number;
   readonly height: number;
+  /** Of a texture array; undefined for a plain texture. */
+  readonly layers: number | undefined;
   readonly bytes: number;
   /** Keys of the framebuffers that it is attached to. */
   readonly framebuffers: Set<string>;
@@ -52,16 +54,17 @@ export class TexturePool {
     private readonly maximumBytes: number,
   ) {}
 
-  /** A texture for at least so many texels, or of exactly the grid's extent; what it holds is arbitrary. @throws OutOfMemoryError. */
-  acquire(format: Format, texels: number, grid?: Extent): Texture {
-    const { width, height } = grid ?? this.layout.extent(texels);
-    const bin = this.bins.get(keyOf(format, width, height));
+  /** A texture for at least so many texels, or of exactly the grid's shape; what it holds is arbitrary. @throws OutOfMemoryError. */
+  acquire(format: Format, texels: number, grid?: Extent | Grid): Texture {
+    const extent = grid ? this.layout.fitting(grid) : this.layout.extent(texels);
+    const layers = grid && "layers" in grid ? grid.layers : undefined;
+    const bin = this.bins.get(keyOf(format, extent, layers));
     const found = bin?.pop();
     if (found) {
       this.free.delete(found);
       this.freeBytes -= found.bytes;
     }
-    const texture = found ?? this.make(format, width, height);
+    const texture = found ?? this.make(format, extent, layers);
     this.usedBytes += texture.bytes;
     this.peakBytes = Math.max(this.peakBytes, this.usedBytes);
     return texture;
@@ -71,14 +74,14 @@ export class TexturePool {
     this.usedBytes -= texture.bytes;
     this.freeBytes += texture.bytes;
     this.free.add(texture);
-    const key = keyOf(texture.format, texture.width, texture.height);
+    const key = keyOf(texture.format, texture, texture.layers);
     const bin = this.bins.get(key);
     if (bin) bin.push(texture);
     else this.bins.set(key, [texture]);
     this.trim(this.freeBudget);
   }
 
-  /** A framebuffer with these colour attachments, in this order. */
+  /** A framebuffer with the layers of these textures as colour attachments, in this order. */
   framebuffer(textures: readonly Texture[]): WebGLFramebuffer {
     const key = textures.length === 1 ? `${textures[0].id}` : textures.map(({ id }) => id).join();
     const found = this.framebuffers.get(key);
@@ -87,10 +90,7 @@ export class TexturePool {
       const [oldest] = this.framebuffers.keys();
       this.deleteFramebuffer(oldest);
     }
-    const [{ width, height }] = textures;
-    const attachments = textures.map(({ handle }) => ({ attachment: handle }));
-    const info = createFramebufferInfo(this.gl, attachments, width, height);
-    const handle = info.framebuffer as WebGLFramebuffer;
+    const handle = framebufferOf(this.gl, textures);
     this.framebuffers.set(key, { handle, textures });
     for (const texture of textures) texture.framebuffers.add(key);
     return handle;
@@ -106,7 +106,7 @@ export class TexturePool {
     for (const texture of this.free) {
       if (this.freeBytes <= bytes) return;
       this.free.delete(texture);
-      const bin = this.bins.get(keyOf(texture.format, texture.width, texture.height))!;
+      const bin = this.bins.get(keyOf(texture.format, texture, texture.layers))!;
       bin.splice(bin.indexOf(texture), 1);
       this.freeBytes -= texture.bytes;
       this.destroy(texture);
@@ -127,22 +127,22 @@ export class TexturePool {
     for (const texture of textures) texture.framebuffers.delete(key);
   }
 
-  private make(format: Format, width: number, height: number): Texture {
+  private make(format: Format, { width, height }: Extent, layers: number | undefined): Texture {
     const { gl } = this;
-    const bytes = width * height * format.bytesPerTexel;
+    const bytes = width * height * (layers ?? 1) * format.bytesPerTexel;
     if (this.reservedBytes + bytes > this.maximumBytes)
       this.trim(Math.max(0, this.maximumBytes - this.usedBytes - bytes));
     if (this.usedBytes + bytes > this.maximumBytes) throw this.outOfMemory(bytes);
     // With a buffer of somebody else bound, a texture without data is an error.
     gl.bindBuffer(gl.PIXEL_UNPACK_BUFFER, null);
-    const handle = blankTexture(gl, format, width, height);
+    const handle = blankTexture(gl, format, width, height, layers);
     if (bytes >= checkedBytes && gl.getError() === gl.OUT_OF_MEMORY) {
       gl.deleteTexture(handle);
       throw this.outOfMemory(bytes);
     }
     this.reservedBytes += bytes;
     this.count++;
-    return { id: this.nextId++, handle, format, width, height, bytes, framebuffers: new Set() };
+    return { id: this.nextId++, handle, format, width, height, layers, bytes, framebuffers: new Set() };
   }
 
   private outOfMemory(bytes: number): OutOfMemoryError {
@@ -153,17 +153,47 @@ export class TexturePool {
   }
 }
 
+/** What a framebuffer is made of; each layer of a texture array is an attachment of its own. */
+export interface Attachable {
+  readonly handle: WebGLTexture;
+  readonly layers?: number;
+}
+
+/** A framebuffer with these textures, or all their layers, as colour attachments, in this order. It is bound then. */
+export function framebufferOf(gl: WebGL2RenderingContext, textures: readonly Attachable[]): WebGLFramebuffer {
+  // Not by twgl: it asks whether they are of the global class WebGLTexture, which Node does not have.
+  const framebuffer = gl.createFramebuffer();
+  gl.bindFramebuffer(gl.FRAMEBUFFER, framebuffer);
+  const points: number[] = [];
+  const next = () => {
+    points.push(gl.COLOR_ATTACHMENT0 + points.length);
+    return points[points.length - 1];
+  };
+  for (const { handle, layers } of textures) {
+    if (layers === undefined) {
+      gl.framebufferTexture2D(gl.FRAMEBUFFER, next(), gl.TEXTURE_2D, handle, 0);
+      continue;
+    }
+    for (let i = 0; i < layers; i++) gl.framebufferTextureLayer(gl.FRAMEBUFFER, next(), handle, 0, i);
+  }
+  gl.drawBuffers(points);
+  return framebuffer;
+}
+
 /** A texture whose contents are arbitrary, read texel by texel. No PIXEL_UNPACK_BUFFER may be bound. */
 export function blankTexture(
   gl: WebGL2RenderingContext,
   { internalFormat, format, type }: Format,
   width: number,
   height: number,
+  layers?: number,
 ): WebGLTexture {
   const sampling = { minMag: gl.NEAREST, wrap: gl.CLAMP_TO_EDGE, auto: false };
-  return createTexture(gl, { width, height, internalFormat, format, type, ...sampling });
+  const shape =
+    layers === undefined ? { width, height } : { target: gl.TEXTURE_2D_ARRAY, width, height, depth: layers };
+  return createTexture(gl, { ...shape, internalFormat, format, type, ...sampling });
 }
 
-function keyOf({ name }: Format, width: number, height: number): string {
-  return `${name} ${width}×${height}`;
+function keyOf({ name }: Format, { width, height }: Extent, layers: number | undefined): string {
+  return `${name} ${width}×${height}×${layers}`;
 }

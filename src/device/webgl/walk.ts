@@ -62,10 +62,11 @@ export function planWalk(output: View, slotSize: number, operands: readonly Step
   return { extents, output: to, operands: rest, dense, full, quad: isQuad(extents, to, full), size };
 }
 
-function isDenseRowMajor(extents: readonly number[], strides: readonly number[]): boolean {
+/** Whether the strides are those of memory in which the elements follow each other in order. */
+export function isDenseRowMajor(extents: readonly number[], strides: readonly number[]): boolean {
   let step = 1;
   for (let d = extents.length - 1; d >= 0; d--) {
-    if (strides[d] !== step) return false;
+    if (extents[d] !== 1 && strides[d] !== step) return false;
     step *= extents[d];
   }
   return true;
@@ -122,7 +123,7 @@ export function declareWalk(shader: ShaderBuilder, walk: Walk, element = "e"): W
     if (output.strides[d] === 1) shader.add(`${type} i${d} = rest;`, "rest -= rest;");
     else {
       const stride = shader.int(output.strides[d]);
-      shader.add(`${type} i${d} = rest / ${stride};`, `rest -= i${d} * ${stride};`);
+      shader.add(`${type} i${d} = quotient(rest, ${stride});`, `rest -= i${d} * ${stride};`);
     }
     const bound = shader.int(extent);
     checks.push(quad ? `i${d} < ${bound}` : `lessThan(i${d}, ivec4(${bound}))`);
@@ -159,7 +160,7 @@ export function splitIndex(
     }
     const extent = shader.shared(`extent ${prefix}${d}`, extents[d]);
     const quotient = `${prefix}Over${d}`;
-    shader.add(`${type} ${quotient} = ${rest} / ${extent};`);
+    shader.add(`${type} ${quotient} = quotient(${rest}, ${extent});`);
     shader.add(`${type} ${prefix}${d} = ${rest} - ${quotient} * ${extent};`);
     rest = quotient;
   }

@@ -37,7 +37,7 @@ export interface WebglOptions {
   readonly gl?: WebGL2RenderingContext;
   /** How float32 is stored; by default as float textures where a test at the start finds them exact. */
   readonly storage?: FloatStorage | "auto";
-  /** Folds rows of textures at this width instead of the device's. For tests. */
+  /** Folds rows of textures at this width instead of the device's, and splits sums as on a GPU. For tests. */
   readonly textureLimit?: number;
   /** Most bytes of free textures that are kept for reuse; 256 MiB by default. */
   readonly poolBytes?: number;
@@ -56,8 +56,13 @@ const defaultPoolBytes = 256 * 1024 * 1024;
 const defaultMaximumBytes = 4 * 1024 * 1024 * 1024;
 /** About 50 ms at the 4 GFLOP/s of a software rasteriser, well under a millisecond on a GPU. */
 const defaultFlopsPerDraw = 200e6;
-/** Render targets that shaders use: what WebGL2 guarantees. */
-const usedDrawBuffers = 4;
+/** Render targets that shaders use: four is what WebGL2 guarantees. */
+const usedDrawBuffers = 8;
+/** Rasterisers on the processor, which has few threads: sums that are split cost it more than they give. */
+const software = /swiftshader|llvmpipe|softpipe|software|basic render/i;
+const fragmentsOfSoftware = 256;
+/** A few per lane of a small GPU. */
+const fragmentsOfGpu = 8192;
 /** What tests may force grids down to: all cases fit into 2^20 texels. */
 const smallestGridLimit = 1024;
 
@@ -86,15 +91,23 @@ function loseContext(gl: WebGL2RenderingContext): void {
 
 /** @throws DeviceLostError if the context is lost, or is while it is looked at. */
 function probeLive(gl: WebGL2RenderingContext): Capabilities {
-  if (gl.isContextLost()) throw contextLost();
+  if (gl.isContextLost()) throw lostAtOnce();
   let capabilities: Capabilities | undefined;
   try {
     capabilities = probe(gl);
   } catch (error) {
     if (!gl.isContextLost()) throw error;
   }
-  if (capabilities === undefined || gl.isContextLost()) throw contextLost();
+  if (capabilities === undefined || gl.isContextLost()) throw lostAtOnce();
   return capabilities;
+}
+
+function lostAtOnce(): DeviceLostError {
+  return new DeviceLostError("the WebGL context was lost while it was looked at", {
+    op: "openWebgl",
+    device: "webgl",
+    hint: "try again in a moment, close other pages that use the GPU, or open the wasm device",
+  });
 }
 
 export class WebglDevice implements Device {
@@ -133,6 +146,8 @@ export class WebglDevice implements Device {
       floats,
       shift: this.layout.shift,
       drawBuffers: Math.min(drawBuffers, usedDrawBuffers),
+      fragments:
+        software.test(renderer) && options.textureLimit === undefined ? fragmentsOfSoftware : fragmentsOfGpu,
       extent: Math.min(maxTextureSize, Math.max(options.textureLimit ?? maxTextureSize, smallestGridLimit)),
     };
     this.info = {

@@ -1,61 +1,14 @@
 /** Encodes the convolutions; layouts in assembly/conv_f32.ts and conv_grad_f32.ts. */
 import type { ConvCall, Operand } from "../../kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
+import { align, imageBytes, isInPlace, type PaddedImage, writeImage } from "./image.js";
 
 /** One 4 × 8 tile, at the start of the working space. */
 const tileBytes = 128;
-/** A tile may read this far past the last window; what it reads there is not used. */
-const overrun = 64;
 
 export function encodeConv(call: ConvCall, writer: CommandWriter): void {
   if (call.kernel === "convGradWeight") encodeGradWeight(call, writer);
   else encodeCorrelation(call, writer);
-}
-
-/** How an image is laid out in the working space; `Image` in assembly/conv_image.ts. */
-interface PaddedImage {
-  readonly operand: Operand;
-  readonly top: number;
-  readonly left: number;
-  readonly stepH: number;
-  readonly stepW: number;
-  readonly paddedH: number;
-  readonly paddedW: number;
-}
-
-function writeImage(
-  { operand, top, left, stepH, stepW, paddedH, paddedW }: PaddedImage,
-  writer: CommandWriter,
-): void {
-  const [, channels, height, width] = operand.view.shape;
-  const [, strideC, strideH, strideW] = operand.view.strides;
-  const words = [channels, height, width, channels === 1 ? 1 : strideC, strideH, strideW];
-  for (const word of [...words, top, left, stepH, stepW, paddedH, paddedW]) writer.i32(word);
-}
-
-function imageBytes({ operand, paddedH, paddedW }: PaddedImage): number {
-  return align(paddedH * paddedW * operand.view.shape[1] * 4 + overrun);
-}
-
-function align(bytes: number): number {
-  return Math.ceil(bytes / 64) * 64;
-}
-
-/** Whether the image in memory is the padded image already. */
-function isInPlace({ operand, top, left, stepH, stepW, paddedH, paddedW }: PaddedImage): boolean {
-  const [, channels, height, width] = operand.view.shape;
-  const [, strideC, strideH, strideW] = operand.view.strides;
-  return (
-    top === 0 &&
-    left === 0 &&
-    stepH === 1 &&
-    stepW === 1 &&
-    paddedH <= height &&
-    paddedW === width &&
-    (strideC === 1 || channels === 1) &&
-    strideW === channels &&
-    strideH === width * channels
-  );
 }
 
 function encodeCorrelation(

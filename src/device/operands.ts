@@ -1,9 +1,23 @@
-/** Which operands a kernel call reads and writes, for the passes that look at calls from outside. */
-import type { KernelCall, Operand } from "../device/kernel.js";
+/** Which operands a kernel call reads and writes, for those who look at calls from outside. */
+import type { KernelCall, Operand } from "./kernel.js";
 
 export interface CallOperands {
   readonly reads: readonly Operand[];
   readonly writes: readonly Operand[];
+}
+
+/** The same call over other slots. */
+export function withSlots(call: KernelCall, rename: (slot: number) => number): KernelCall {
+  const renamed = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(renamed);
+    return isOperand(value) ? { ...value, slot: rename(value.slot) } : value;
+  };
+  const fields = Object.entries(call).map(([field, value]) => [field, renamed(value)]);
+  return Object.fromEntries(fields);
+}
+
+function isOperand(value: unknown): value is Operand {
+  return typeof value === "object" && value !== null && "slot" in value && "view" in value;
 }
 
 export function operandsOf(call: KernelCall): CallOperands {

@@ -1,23 +1,25 @@
-// A 4 × 4 tile of dot products: texels of A and of B, which lies as [n, k], hold four k each.
-// Positions and steps are in texels; `from` and `to` count four k at a time.
+// ROWS rows of A times four columns of B, which lies as [n, k]: texels of both hold four k.
+// Positions are in texels; `from`, `to` and `by` count four k at a time.
 void multiply(
-  FLOAT_SAMPLER a, ivec4 rows, int stepA, FLOAT_SAMPLER b, ivec4 columns, int stepB, int from, int to,
-  inout vec4 s0, inout vec4 s1, inout vec4 s2, inout vec4 s3
+  FLOAT_SAMPLER a, ivec3 rows, FLOAT_SAMPLER b, ivec4 columns, int stepB, int from, int to, int by,
+  inout vec4 s0, inout vec4 s1, inout vec4 s2
 ) {
   vec2 scaleA = texelSize(a), scaleB = texelSize(b);
-  vec2 row0 = lineA(rows.x), row1 = lineA(rows.y);
-  vec2 row2 = lineA(rows.z), row3 = lineA(rows.w);
+  vec2 row0 = lineA(rows.x), row1 = lineA(rows.y), row2 = lineA(rows.z);
   vec2 column0 = lineB(columns.x), column1 = lineB(columns.y);
   vec2 column2 = lineB(columns.z), column3 = lineB(columns.w);
-  for (int k = from; k < to; k++) {
+  for (int k = from; k < to; k += by) {
     mat4 y = mat4(
       texelB(b, column0, columns.x, k), texelB(b, column1, columns.y, k),
       texelB(b, column2, columns.z, k), texelB(b, column3, columns.w, k)
     );
     // A vector times a matrix is its dot products with the columns.
     s0 += texelA(a, row0, rows.x, k) * y;
+#if ROWS > 1
     s1 += texelA(a, row1, rows.y, k) * y;
+#endif
+#if ROWS > 2
     s2 += texelA(a, row2, rows.z, k) * y;
-    s3 += texelA(a, row3, rows.w, k) * y;
+#endif
   }
 }

@@ -1,0 +1,79 @@
+/**
+ * Depthwise int8 cross-correlation: 16 channels of a pixel at a time. Two taps stand side by side for each channel, so that
+ * one instruction multiplies both and adds them as int32.
+ */
+import { Image } from "./conv_image";
+import { RowTable } from "./pack_i8";
+import { At, placePixels } from "./qconv_i8";
+import { Finish, finishTile } from "./quantized_epilogue";
+
+/** Weights of 16 channels and two taps, as 16 bits. */
+const pairBytes: usize = 64;
+
+/** Lays the weights out as [16 channels][pair of taps][16][2] and gives the run table an even number of taps. */
+export function prepareDepthwise(payload: usize): void {
+  const taps = load<i32>(payload, At.kernelH) * load<i32>(payload, At.kernelW);
+  const pitch = (load<i32>(payload + At.image, Image.channels) + 15) & ~15;
+  const weight = load<usize>(payload, At.weight);
+  const offset = load<i32>(payload + At.finish, Finish.storedOffset);
+  let to = load<usize>(payload, At.prepared);
+  for (let c = 0; c < pitch; c += 16) {
+    for (let tap = 0; tap < taps; tap += 2) {
+      for (let i = 0; i < 16; i++) {
+        const from = weight + tap * pitch + c + i;
+        store<i16>(to, load<i8>(from) - offset);
+        store<i16>(to, tap + 1 < taps ? load<i8>(from + pitch) - offset : 0, 2);
+        to += 4;
+      }
+    }
+  }
+  const runs = load<usize>(payload, At.runs) + (<usize>taps << 2);
+  if (taps & 1) store<i32>(runs, load<i32>(runs - 4));
+}
+
+/** All channels of a block of pixels. */
+export function depthwisePixels(payload: usize, image: i32, source: usize, pixel: i32, rows: i32): void {
+  const channels = load<i32>(payload + At.image, Image.channels);
+  const finish = payload + At.finish;
+  const offsets = load<usize>(payload, At.runs);
+  const pairs = (load<i32>(payload, At.kernelH) * load<i32>(payload, At.kernelW) + 1) >> 1;
+  const table = load<usize>(payload, At.table);
+  const tile = load<usize>(payload, At.tile);
+  let weights = load<usize>(payload, At.prepared);
+  // Corrections are nothing: the offset of the stored weights was taken off them.
+  placePixels(payload, image, source, pixel, rows);
+  for (let c = 0; c < channels; c += 16) {
+    for (let i = 0; i < rows; i += 4) {
+      const entry = table + <usize>i * RowTable.bytes;
+      const height = min(4, rows - i);
+      for (let r = 0; r < height; r++) {
+        const window = load<usize>(entry + <usize>r * RowTable.bytes, RowTable.window) + c;
+        depthwise1x16(pairs, window, offsets, weights, tile + (<usize>r << 5));
+      }
+      finishTile(finish, tile, entry, height, c, min(8, channels - c));
+      if (channels - c > 8) finishTile(finish, tile + 128, entry, height, c + 8, min(8, channels - c - 8));
+    }
+    weights += <usize>pairs * pairBytes;
+  }
+}
+
+/** One pixel: the sums of channels 0..7 go to a row of a tile, those of 8..15 to the same row of the next tile. */
+function depthwise1x16(pairs: i32, window: usize, offsets: usize, weights: usize, sums: usize): void {
+  let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0;
+  for (; pairs > 0; pairs--) {
+    const x = v128.load(window + load<usize>(offsets));
+    const y = v128.load(window + load<usize>(offsets, 4));
+    const low = i8x16.shuffle(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const high = i8x16.shuffle(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    c0 = i32x4.add(c0, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(low), v128.load(weights)));
+    c1 = i32x4.add(c1, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(low), v128.load(weights, 16)));
+    c2 = i32x4.add(c2, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(high), v128.load(weights, 32)));
+    c3 = i32x4.add(c3, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(high), v128.load(weights, 48)));
+    offsets += 8;
+    weights += pairBytes;
+  }
+  v128.store(sums, c0);
+  v128.store(sums, c1, 16);
+  v128.store(sums, c2, 128);
+  v128.store(sums, c3, 144);
+}

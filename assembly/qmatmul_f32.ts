@@ -1,0 +1,164 @@
+/**
+ * float32 rows times packed weights of 8 or 7 bits: a few rows convert the weights on the way, more rows share panels that are
+ * converted once and go through the micro-kernel of gemm_f32.ts.
+ *
+ * Payload, 32-bit words: m, n, k; addresses of input, weight and output; the input's strides in elements, the output's bytes from
+ * row to row; address and stride of the weights' scales; rows in a block; addresses of working spaces: a tile, table of rows,
+ * packed rows, a converted panel; then `Finish`.
+ */
+import { kernelDirect } from "./gemm_f32";
+import { RowTable } from "./pack_i8";
+import { Finish, finishTile, prepareColumns } from "./quantized_epilogue";
+import { fma, horizontalSum } from "./simd";
+
+namespace At {
+  export const m: usize = 0;
+  export const n: usize = 4;
+  export const k: usize = 8;
+  export const input: usize = 12;
+  export const weight: usize = 16;
+  export const output: usize = 20;
+  export const inputM: usize = 24;
+  export const inputK: usize = 28;
+  export const outputM: usize = 32;
+  export const scales: usize = 36;
+  export const scalesN: usize = 40;
+  export const blockRows: usize = 44;
+  export const tile: usize = 48;
+  export const table: usize = 52;
+  export const packed: usize = 56;
+  export const panel: usize = 60;
+  export const finish: usize = 64;
+}
+
+/** Rows up to which the weights are converted for each. */
+const fewRows: i32 = 3;
+
+export function qmatmulFloat(payload: usize): void {
+  const m = load<i32>(payload, At.m);
+  const n = load<i32>(payload, At.n);
+  const k = load<i32>(payload, At.k);
+  const blockRows = load<i32>(payload, At.blockRows);
+  const packed = load<usize>(payload, At.packed);
+  const panel = load<usize>(payload, At.panel);
+  const tile = load<usize>(payload, At.tile);
+  const table = load<usize>(payload, At.table);
+  const finish = payload + At.finish;
+  const offset = load<i32>(finish, Finish.storedOffset);
+  const steps = (k + 3) >> 2;
+  const rowBytes = <usize>steps << 4;
+  const panelBytes = <usize>steps << 5;
+  prepareColumns(finish);
+  for (let first = 0; first < m; first += blockRows) {
+    const rows = min(blockRows, m - first);
+    for (let i = 0; i < rows; i++) copyRow(payload, first + i, packed + <usize>i * rowBytes, table + <usize>i * RowTable.bytes);
+    let weight = load<usize>(payload, At.weight);
+    for (let j = 0; j < n; j += 8) {
+      const width = min(8, n - j);
+      if (m <= fewRows) {
+        for (let i = 0; i < rows; i++) {
+          row1x8(steps, packed + <usize>i * rowBytes, weight, offset, tile);
+          finishRows(payload, tile, table + <usize>i * RowTable.bytes, 1, j, width);
+        }
+      } else {
+        convertPanel(steps, weight, offset, panel);
+        for (let i = 0; i < rows; i += 4) {
+          const height = min(4, rows - i);
+          const p0 = packed + <usize>i * rowBytes;
+          const p1 = height > 1 ? p0 + rowBytes : p0;
+          const p2 = height > 2 ? p1 + rowBytes : p0;
+          const p3 = height > 3 ? p2 + rowBytes : p0;
+          kernelDirect(steps << 2, p0, p1, p2, p3, panel, tile, 32, 0, 0);
+          finishRows(payload, tile, table + <usize>i * RowTable.bytes, height, j, width);
+        }
+      }
+      weight += panelBytes;
+    }
+  }
+}
+
+/** A row, zeros up to a multiple of 4, and its table's entry. */
+function copyRow(payload: usize, row: i32, target: usize, entry: usize): void {
+  const k = load<i32>(payload, At.k);
+  const stride = load<i32>(payload, At.inputK) << 2;
+  let source = load<usize>(payload, At.input) + (<usize>(row * load<i32>(payload, At.inputM)) << 2);
+  store<usize>(entry, load<usize>(payload, At.output) + row * load<i32>(payload, At.outputM), RowTable.address);
+  if (stride == 4) {
+    memory.copy(target, source, <usize>k << 2);
+  } else {
+    for (let p = 0; p < k; p++) {
+      store<f32>(target + (<usize>p << 2), load<f32>(source));
+      source += stride;
+    }
+  }
+  for (let p = k; (p & 3) != 0; p++) store<f32>(target + (<usize>p << 2), 0);
+}
+
+/** Scales the sums of a tile and finishes them. */
+function finishRows(payload: usize, tile: usize, table: usize, height: i32, column: i32, width: i32): void {
+  const scales = load<usize>(payload, At.scales);
+  const stride = load<i32>(payload, At.scalesN);
+  for (let j = 0; j < width; j++) {
+    const scale = load<f32>(scales + (<usize>((column + j) * stride) << 2));
+    for (let i = 0; i < height; i++) {
+      const at = tile + (<usize>(8 * i + j) << 2);
+      store<f32>(at, scale * load<f32>(at));
+    }
+  }
+  finishTile(payload + At.finish, tile, table, height, column, width);
+}
+
+/** Eight columns of one row. */
+function row1x8(steps: i32, x: usize, b: usize, offset: i32, sums: usize): void {
+  let c0 = f32x4.splat(0), c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0, c6 = c0, c7 = c0;
+  const zero = i16x8.splat(<i16>offset);
+  for (; steps > 0; steps--) {
+    const a = v128.load(x);
+    const w0 = i16x8.sub(v128.load8x8_s(b), zero);
+    c0 = fma(a, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(w0)), c0);
+    c1 = fma(a, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(w0)), c1);
+    const w1 = i16x8.sub(v128.load8x8_s(b, 8), zero);
+    c2 = fma(a, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(w1)), c2);
+    c3 = fma(a, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(w1)), c3);
+    const w2 = i16x8.sub(v128.load8x8_s(b, 16), zero);
+    c4 = fma(a, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(w2)), c4);
+    c5 = fma(a, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(w2)), c5);
+    const w3 = i16x8.sub(v128.load8x8_s(b, 24), zero);
+    c6 = fma(a, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(w3)), c6);
+    c7 = fma(a, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(w3)), c7);
+    x += 16;
+    b += 32;
+  }
+  store<f32>(sums, horizontalSum(c0));
+  store<f32>(sums, horizontalSum(c1), 4);
+  store<f32>(sums, horizontalSum(c2), 8);
+  store<f32>(sums, horizontalSum(c3), 12);
+  store<f32>(sums, horizontalSum(c4), 16);
+  store<f32>(sums, horizontalSum(c5), 20);
+  store<f32>(sums, horizontalSum(c6), 24);
+  store<f32>(sums, horizontalSum(c7), 28);
+}
+
+/** A panel as float32, [k][8 columns]. */
+function convertPanel(steps: i32, b: usize, offset: i32, target: usize): void {
+  const zero = i16x8.splat(<i16>offset);
+  for (; steps > 0; steps--) {
+    convertQuad(v128.load(b), zero, target);
+    convertQuad(v128.load(b, 16), zero, target + 16);
+    b += 32;
+    target += 128;
+  }
+}
+
+/** Four columns of four k to four rows, 32 bytes apart. */
+// @ts-ignore: decorator
+@inline
+function convertQuad(columns: v128, zero: v128, target: usize): void {
+  const rows = i8x16.shuffle(columns, columns, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const low = i16x8.sub(i16x8.extend_low_i8x16_s(rows), zero);
+  const high = i16x8.sub(i16x8.extend_high_i8x16_s(rows), zero);
+  v128.store(target, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(low)));
+  v128.store(target, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(low)), 32);
+  v128.store(target, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(high)), 64);
+  v128.store(target, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(high)), 96);
+}

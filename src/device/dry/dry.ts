@@ -1,0 +1,98 @@
+/**
+ * The dry device: everything is compiled and nothing computed. It has no memory, so that the cost of models far larger
+ * than this machine can be counted from their own graph. What is read from it is 0.
+ */
+import { type DType, itemSize, newArray, type TypedArray } from "../../tensor/dtype.js";
+import { DeviceError } from "../../tensor/errors.js";
+import type { Device, DeviceBuffer, DeviceInfo, Executable, LossReason, MemoryReport } from "../device.js";
+import type { Program } from "../kernel.js";
+
+class DryDevice implements Device {
+  readonly name = "dry";
+  readonly info: DeviceInfo = {
+    description: "compiles and counts, computes nothing",
+    convLayout: "channels-first",
+    details: {},
+  };
+  readonly lost = new Promise<LossReason>(() => {});
+  readonly #live = new Set<DeviceBuffer>();
+  readonly #executables = new Set<Executable>();
+  #liveBytes = 0;
+  #peakBytes = 0;
+  #allocations = 0;
+  #closed = false;
+
+  allocate(dtype: DType, size: number): DeviceBuffer {
+    this.#checkOpen();
+    const buffer: DeviceBuffer = { dtype, size };
+    this.#live.add(buffer);
+    this.#allocations++;
+    this.#liveBytes += size * itemSize[dtype];
+    this.#peakBytes = Math.max(this.#peakBytes, this.#liveBytes);
+    return buffer;
+  }
+
+  free(buffer: DeviceBuffer): void {
+    if (this.#live.delete(buffer)) this.#liveBytes -= buffer.size * itemSize[buffer.dtype];
+  }
+
+  write(): void {
+    this.#checkOpen();
+  }
+
+  async read({ dtype, size }: DeviceBuffer): Promise<TypedArray> {
+    this.#checkOpen();
+    return newArray(dtype, size);
+  }
+
+  prepare(program: Program): Executable {
+    this.#checkOpen();
+    const executable = { program };
+    this.#executables.add(executable);
+    return executable;
+  }
+
+  release(executable: Executable): void {
+    this.#executables.delete(executable);
+  }
+
+  run({ program }: Executable): void {
+    this.#checkOpen();
+    this.#peakBytes = Math.max(this.#peakBytes, this.#liveBytes + program.arenaBytes);
+  }
+
+  /** What another device would need for the same work, without its own working space. */
+  memory(): MemoryReport {
+    return {
+      liveBuffers: this.#live.size,
+      liveBytes: this.#liveBytes,
+      peakBytes: this.#peakBytes,
+      reservedBytes: 0,
+      allocations: this.#allocations,
+      executables: this.#executables.size,
+    };
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#live.clear();
+    this.#executables.clear();
+    this.#liveBytes = 0;
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new DeviceError("the device is closed", { device: this.name });
+  }
+}
+
+/**
+ * Opens a dry device: for the cost, and the memory, of work that is not to be done.
+ *
+ * @example
+ * const device = openDry();
+ * const model = new CharGpt({ device, width: 12288, numLayers: 96, numHeads: 96, context: 2048, vocabulary: 50257 });
+ * const { flops } = await cost(device, () => model.forward(zeros([1, 2048], { device, dtype: "int32" })));
+ */
+export function openDry(): Device {
+  return new DryDevice();
+}

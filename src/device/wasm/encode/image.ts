@@ -1,0 +1,52 @@
+/** How the convolutions lay an image out in the working space; `Image` in assembly/conv_image.ts. */
+import { itemSize } from "../../../tensor/dtype.js";
+import type { Operand } from "../../kernel.js";
+import type { CommandWriter } from "../command.js";
+
+/** Bytes behind the last window that a kernel may read; what it reads there is not used. */
+const overrun = 64;
+
+export interface PaddedImage {
+  readonly operand: Operand;
+  readonly top: number;
+  readonly left: number;
+  readonly stepH: number;
+  readonly stepW: number;
+  readonly paddedH: number;
+  readonly paddedW: number;
+}
+
+export function writeImage(
+  { operand, top, left, stepH, stepW, paddedH, paddedW }: PaddedImage,
+  writer: CommandWriter,
+): void {
+  const [, channels, height, width] = operand.view.shape;
+  const [, strideC, strideH, strideW] = operand.view.strides;
+  const words = [channels, height, width, channels === 1 ? 1 : strideC, strideH, strideW];
+  for (const word of [...words, top, left, stepH, stepW, paddedH, paddedW]) writer.i32(word);
+}
+
+export function imageBytes({ operand, paddedH, paddedW }: PaddedImage): number {
+  return align(paddedH * paddedW * operand.view.shape[1] * itemSize[operand.dtype] + overrun);
+}
+
+export function align(bytes: number): number {
+  return Math.ceil(bytes / 64) * 64;
+}
+
+/** Whether the image in memory is the padded image already. */
+export function isInPlace({ operand, top, left, stepH, stepW, paddedH, paddedW }: PaddedImage): boolean {
+  const [, channels, height, width] = operand.view.shape;
+  const [, strideC, strideH, strideW] = operand.view.strides;
+  return (
+    top === 0 &&
+    left === 0 &&
+    stepH === 1 &&
+    stepW === 1 &&
+    paddedH <= height &&
+    paddedW === width &&
+    (strideC === 1 || channels === 1) &&
+    strideW === channels &&
+    strideH === width * channels
+  );
+}

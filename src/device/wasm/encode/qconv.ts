@@ -1,0 +1,65 @@
+/** Encodes `qconv`; layout in assembly/qconv_i8.ts. */
+import { sizeOf } from "../../../tensor/shape.js";
+import type { QconvCall } from "../../kernel.js";
+import { depthwiseLanes, isDepthwise, packedConvBytes } from "../../packed.js";
+import { type CommandWriter, Opcode } from "../command.js";
+import { imageBytes, isInPlace, type PaddedImage, writeImage } from "./image.js";
+import {
+  itemBytes,
+  packedRowBytes,
+  rowsOfBlock,
+  rowTableBytes,
+  tileBytes,
+  WorkingSpaces,
+  writeFinish,
+  writeVector,
+} from "./quantized.js";
+
+export function encodeQconv(call: QconvCall, writer: CommandWriter): void {
+  const { input, weight, output, kernelSize, geometry, format } = call;
+  if (sizeOf(output.view.shape) === 0) return;
+  const { stride, padding, dilation, groups } = geometry;
+  const [batch, outputs, outputH, outputW] = output.view.shape;
+  const channels = input.view.shape[1];
+  const [kernelH, kernelW] = kernelSize;
+  const extents = { shape: [outputs, channels / groups, kernelH, kernelW], groups };
+  const depthwise = isDepthwise(extents);
+  const image: PaddedImage = {
+    operand: input,
+    top: padding[0],
+    left: padding[1],
+    stepH: 1,
+    stepW: 1,
+    paddedH: (outputH - 1) * stride[0] + dilation[0] * (kernelH - 1) + 1,
+    paddedW: (outputW - 1) * stride[1] + dilation[1] * (kernelW - 1) + 1,
+  };
+  // The depthwise kernel reads 16 channels at a time: in place that would go beyond the buffer.
+  const inPlace = isInPlace(image) && (!depthwise || channels % depthwiseLanes === 0);
+  const length = (kernelH * kernelW * channels) / groups;
+  const pixels = rowsOfBlock(outputH * outputW, length);
+  const item = itemBytes(output);
+  const [outputN, outputC, outputRow, outputColumn] = output.view.strides;
+  const spaces = new WorkingSpaces(writer);
+
+  writer.begin(Opcode.qconv);
+  for (const word of [batch, groups, channels / groups, outputs / groups, kernelH, kernelW]) writer.i32(word);
+  for (const word of [...dilation, ...stride, outputH, outputW]) writer.i32(word);
+  for (const operand of [input, weight, output]) writer.address(operand);
+  writer.i32(packedConvBytes(extents, format) / groups);
+  writer.i32(input.view.strides[0]);
+  for (const bytes of [outputN, outputRow, outputColumn]) writer.i32(bytes * item);
+  writeVector(call.inputScales, writer);
+  for (const word of [call.inputZeroPoint, inPlace ? 1 : 0, depthwise ? 1 : 0, pixels]) writer.i32(word);
+  // Depthwise, 16 channels are two tiles.
+  spaces.write(2 * tileBytes);
+  spaces.write(pixels * rowTableBytes);
+  spaces.write(depthwise ? 0 : packedRowBytes(pixels, length));
+  spaces.write(4 * length);
+  spaces.write(inPlace ? 0 : imageBytes(image));
+  // One more where depthwise taps are odd in number.
+  spaces.write((kernelH * kernelW + 1) * 4);
+  spaces.write(depthwise ? Math.ceil((kernelH * kernelW) / 2) * Math.ceil(channels / 16) * 64 : 0);
+  writeImage(image, writer);
+  writeFinish(call, outputs, (outputs === 1 ? 1 : outputC) * item, spaces, writer);
+  writer.end();
+}

@@ -1,0 +1,109 @@
+/** Encodes `qmatmul`; layouts in assembly/qmatmul_i8.ts, qmatmul_i4.ts and qmatmul_f32.ts. */
+import { sizeOf } from "../../../tensor/shape.js";
+import { isRowMajor } from "../../../tensor/view.js";
+import type { Operand, QmatmulCall } from "../../kernel.js";
+import { type CommandWriter, Opcode } from "../command.js";
+import {
+  itemBytes,
+  packedRowBytes,
+  rowsOfBlock,
+  rowTableBytes,
+  tileBytes,
+  WorkingSpaces,
+  writeFinish,
+  writeVector,
+} from "./quantized.js";
+
+/** Bytes of rows that are packed at a time for weights of 4 bits and for float32 rows: a quarter of the second-level cache. */
+const blockBytes = 131_072;
+
+export function encodeQmatmul(call: QmatmulCall, writer: CommandWriter): void {
+  if (sizeOf(call.output.view.shape) === 0) return;
+  if (call.format.bits === 4) encodeGroups(call, call.format.groupSize, writer);
+  else if (call.input.dtype === "float32") encodeFloat(call, writer);
+  else encodeInt8(call, writer);
+}
+
+/** Rows of a block, a multiple of 4 where there are as many. */
+function blockRows(m: number, rowBytes: number): number {
+  return Math.min(m, Math.max(4, Math.floor(blockBytes / Math.max(rowBytes, 1) / 4) * 4));
+}
+
+/** m, n, k; addresses of input, weight and output; strides. */
+function writeOperands({ input, weight, output }: QmatmulCall, writer: CommandWriter): void {
+  const [m, k] = input.view.shape;
+  for (const extent of [m, output.view.shape[1], k]) writer.i32(extent);
+  for (const operand of [input, weight, output]) writer.address(operand);
+  writer.i32(input.view.strides[0]);
+  writer.i32(k === 1 ? 1 : input.view.strides[1]);
+  writer.i32(output.view.strides[0] * itemBytes(output));
+}
+
+/** Bytes from column to column; where there is but one, such that rows are contiguous. */
+function columnStep(output: Operand): number {
+  return (output.view.shape[1] === 1 ? 1 : output.view.strides[1]) * itemBytes(output);
+}
+
+function encodeInt8(call: QmatmulCall, writer: CommandWriter): void {
+  const { input, output } = call;
+  const [m, k] = input.view.shape;
+  const n = output.view.shape[1];
+  const spaces = new WorkingSpaces(writer);
+  const rows = rowsOfBlock(m, k);
+  writer.begin(Opcode.qmatmul);
+  writeOperands(call, writer);
+  writeVector(call.inputScales, writer);
+  writer.i32(rows);
+  spaces.write(tileBytes);
+  spaces.write(rows * rowTableBytes);
+  // The single row has its table's entry and 16 sums before it.
+  spaces.write(packedRowBytes(rows, k) + rowTableBytes + 64);
+  spaces.write(4 * k);
+  writeFinish(call, n, columnStep(output), spaces, writer);
+  writer.end();
+}
+
+function encodeGroups(call: QmatmulCall, groupSize: number, writer: CommandWriter): void {
+  const { input, output, inputScales, scales } = call;
+  const [m, k] = input.view.shape;
+  const groups = k / groupSize;
+  // Values of 16 bits at most, and what each group needs.
+  const rowBytes = 2 * k + 8 * groups;
+  const rows = blockRows(m, rowBytes);
+  const spaces = new WorkingSpaces(writer);
+  writer.begin(Opcode.qmatmulGroups);
+  writeOperands(call, writer);
+  writer.address(inputScales!);
+  for (const stride of inputScales!.view.strides) writer.i32(stride);
+  writer.i32(groups);
+  writer.i32(groupSize);
+  writer.address(scales!);
+  for (const stride of scales!.view.strides) writer.i32(stride);
+  const inPlace = isRowMajor(scales!.view);
+  writer.i32(inPlace ? 1 : 0);
+  spaces.write(inPlace ? 0 : 4 * sizeOf(scales!.view.shape));
+  writer.i32(rows);
+  spaces.write(64);
+  spaces.write(rowTableBytes);
+  spaces.write(rows * rowBytes);
+  writeFinish(call, output.view.shape[1], columnStep(output), spaces, writer, "scaled");
+  writer.end();
+}
+
+function encodeFloat(call: QmatmulCall, writer: CommandWriter): void {
+  const { input, output } = call;
+  const [m, k] = input.view.shape;
+  const rowBytes = Math.ceil(k / 4) * 16;
+  const rows = blockRows(m, rowBytes);
+  const spaces = new WorkingSpaces(writer);
+  writer.begin(Opcode.qmatmulFloat);
+  writeOperands(call, writer);
+  writeVector(call.scales, writer);
+  writer.i32(rows);
+  spaces.write(tileBytes);
+  spaces.write(rows * rowTableBytes);
+  spaces.write(rows * rowBytes);
+  spaces.write(8 * rowBytes);
+  writeFinish(call, output.view.shape[1], columnStep(output), spaces, writer, "scaled");
+  writer.end();
+}

@@ -1,0 +1,73 @@
+/** What the encoders of the quantized products share: the epilogue, and the rows packed at a time. */
+import { type DType, itemSize } from "../../../tensor/dtype.js";
+import type { Operand, QuantizedEpilogue, WeightFormat } from "../../kernel.js";
+import { storedOffset } from "../../packed.js";
+import type { CommandWriter } from "../command.js";
+import { align } from "./image.js";
+
+/** One 4 × 8 tile of int32, at the start of the working space. */
+export const tileBytes = 128;
+/** `RowTable` in assembly/pack_i8.ts. */
+export const rowTableBytes = 16;
+/** Packed rows, of 16 bits at most, fill half the second-level cache. */
+const blockBytes = 262_144;
+/** `Kind` in assembly/quantized_epilogue.ts. */
+const kinds: Readonly<Partial<Record<DType, number>>> = { int32: 0, float32: 1, int8: 2 };
+const kindOfScaled = 3;
+
+/** Parts of the working space, one behind the other. */
+export class WorkingSpaces {
+  private bytes = 0;
+
+  constructor(private readonly writer: CommandWriter) {}
+
+  /** Writes the address of the next part. */
+  write(bytes: number): void {
+    this.writer.scratch(bytes, this.bytes);
+    this.bytes += align(bytes);
+  }
+}
+
+/** Rows of k values that are packed at a time, a multiple of 4. */
+export function rowsOfBlock(m: number, k: number): number {
+  const fitting = Math.floor(blockBytes / (8 * Math.max(k, 1))) * 4;
+  return Math.max(4, Math.min(fitting, Math.ceil(m / 4) * 4));
+}
+
+/** Bytes of such rows. */
+export function packedRowBytes(rows: number, k: number): number {
+  return rows * Math.ceil(k / 4) * 8;
+}
+
+export function itemBytes({ dtype }: Operand): number {
+  return itemSize[dtype];
+}
+
+/**
+ * `Finish` of assembly/quantized_epilogue.ts for n columns; `sums` tells whether those are accumulators or scaled already.
+ */
+export function writeFinish(
+  call: QuantizedEpilogue & { readonly output: Operand; readonly format: WeightFormat },
+  n: number,
+  outputN: number,
+  spaces: WorkingSpaces,
+  writer: CommandWriter,
+  sums: "accumulators" | "scaled" = "accumulators",
+): void {
+  writer.i32(sums === "scaled" ? kindOfScaled : kinds[call.output.dtype]!);
+  writer.i32(call.activation === "relu" ? 1 : 0);
+  writer.i32(call.zeroPoint ?? 0);
+  writer.i32(storedOffset(call.format));
+  writer.i32(n);
+  const scales = sums === "scaled" ? undefined : call.scales;
+  for (const operand of [scales, call.offsets, call.bias]) writeVector(operand, writer);
+  writer.i32(outputN);
+  spaces.write(3 * 4 * (n + 8));
+}
+
+/** Address and stride of an operand of one dimension. */
+export function writeVector(operand: Operand | undefined, writer: CommandWriter): void {
+  if (operand) writer.address(operand);
+  else writer.i32(0);
+  writer.i32(operand?.view.strides.at(-1) ?? 0);
+}

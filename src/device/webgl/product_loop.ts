@@ -1,0 +1,115 @@
+/**
+ * The sums of a tile of a product: `rows` rows × four columns, four k at a time, 16 · rows products for rows + 4 fetches.
+ * Operands may lie in either order; texels hold four elements of a row or of a column.
+ */
+import texelsChunk from "../../../glsl/product_texels.glsl";
+import type { ShaderBuilder } from "./shader.js";
+import { lanes } from "./storage.js";
+
+/** How an operand's texels lie: along its rows (four elements of one row), or along its columns. */
+export type Order = "rows" | "columns";
+
+/** An operand as the tile reads it; all are GLSL. */
+export interface Side {
+  readonly order: Order;
+  readonly sampler: string;
+  /** The texel of the tile's first row (of A) or of its columns (of B) at k = 0, and texels from line to line. */
+  readonly first: string;
+  readonly step: string;
+  /** No texels that the tile reads together lie on different lines of the texture. */
+  readonly straight: boolean;
+}
+
+export interface Range {
+  /** Quads of k: names of ints. */
+  readonly from: string;
+  readonly to: string;
+  /** The number of quads is even, whatever the range. */
+  readonly even: boolean;
+  /** How many k follow the last quad, 0 to 3: they are for the range in which `split` is `last`. */
+  readonly rest: number;
+  readonly split: string;
+  readonly last: number;
+}
+
+/**
+ * Adds the statements that sum the products of the range into `s0` … of the tile's rows.
+ * @returns the names of the sums.
+ */
+export function addTileSums(shader: ShaderBuilder, rows: number, a: Side, b: Side, range: Range): string[] {
+  if (a.straight) shader.include("#define STRAIGHT_A");
+  if (b.straight) shader.include("#define STRAIGHT_B");
+  shader.include(texelsChunk);
+  const sums = Array.from({ length: rows }, (_, i) => `s${i}`);
+  shader.add(
+    ...sums.map((sum) => `vec4 ${sum} = vec4(0.0);`),
+    `int firstA = ${a.first};`,
+    `int firstB = ${b.first};`,
+    `int stepA = ${a.step};`,
+    `int stepB = ${b.step};`,
+    `vec2 scaleA = texelSize(${a.sampler}), scaleB = texelSize(${b.sampler});`,
+  );
+  if (a.order === "rows") {
+    shader.add(...sums.map((_, i) => `vec2 row${i} = lineA(firstA + ${i} * stepA);`));
+  }
+  if (b.order === "columns") {
+    for (let j = 0; j < lanes; j++) shader.add(`vec2 column${j} = lineB(firstB + ${j} * stepB);`);
+  }
+  // SwiftShader copies all sums from one turn of a loop to the next: two quads a turn save an eighth of its time.
+  const turns = range.even ? ["q", "q + 1"] : ["q"];
+  shader.add(`for (int q = ${range.from}; q < ${range.to}; q += ${turns.length}) {`);
+  for (const quad of turns) shader.add("{", `int k = ${quad};`, ...quadSums(sums, a, b), "}");
+  shader.add("}");
+  if (range.rest > 0) addRest(shader, sums, a, b, range);
+  return sums;
+}
+
+/** Adds the products of quad `k`. */
+function quadSums(sums: readonly string[], a: Side, b: Side): string[] {
+  const four = (texel: (i: number) => string) => [0, 1, 2, 3].map(texel).join(", ");
+  const statements: string[] = [];
+  if (b.order === "rows") {
+    statements.push("vec2 lineOfB = lineB(firstB + 4 * k * stepB);");
+    statements.push(`mat4 y = mat4(${four((j) => `texelB(${b.sampler}, lineOfB, ${j} * stepB)`)});`);
+  } else {
+    statements.push(`mat4 y = mat4(${four((j) => `texelB(${b.sampler}, column${j}, k)`)});`);
+  }
+  if (a.order === "columns") statements.push("vec2 lineOfA = lineA(firstA + 4 * k * stepA);");
+  // Columns of y are rows of B, or they are columns: a vector times a matrix is its dot products with the columns.
+  const product = (x: string) => (b.order === "rows" ? `y * ${x}` : `${x} * y`);
+  sums.forEach((sum, i) => {
+    if (a.order === "rows") {
+      statements.push(`${sum} += ${product(`texelA(${a.sampler}, row${i}, k)`)};`);
+      return;
+    }
+    const group = Math.floor(i / lanes);
+    if (i % lanes === 0) {
+      const texels = four((j) => `texelA(${a.sampler}, lineOfA, ${j} * stepA + ${group})`);
+      statements.push(`mat4 x${group} = transpose(mat4(${texels}));`);
+    }
+    statements.push(`${sum} += ${product(`x${group}[${i % lanes}]`)};`);
+  });
+  return statements;
+}
+
+/** A as columns times B as rows goes on to the last k, one by one. */
+function addRest(
+  shader: ShaderBuilder,
+  sums: readonly string[],
+  a: Side,
+  b: Side,
+  { to, rest, split, last }: Range,
+): void {
+  shader.add(
+    `if (${split} == ${shader.int(last)}) {`,
+    `for (int k = 4 * ${to}; k < 4 * ${to} + ${shader.int(rest)}; k++) {`,
+    `vec4 y = floatTexel(${b.sampler}, firstB + k * stepB);`,
+  );
+  for (let group = 0; group * lanes < sums.length; group++) {
+    shader.add(`vec4 x${group} = floatTexel(${a.sampler}, firstA + k * stepA + ${group});`);
+  }
+  sums.forEach((sum, i) => {
+    shader.add(`${sum} += x${Math.floor(i / lanes)}[${i % lanes}] * y;`);
+  });
+  shader.add("}", "}");
+}

@@ -1,0 +1,85 @@
+/** Energy in the forms that people use: work per joule, joules per epoch, kilowatt-hours and grams of CO2. */
+import { ArgumentError } from "../tensor/errors.js";
+import type { EnergyFigure, EnergyKind } from "./figure.js";
+
+/** What was done in the figure's interval; what is not given is not told. */
+export interface Work {
+  readonly samples?: number;
+  readonly tokens?: number;
+  readonly flops?: number;
+  readonly epochs?: number;
+  /** Seconds of training, for their ratio to the energy. Default: the figure's interval. */
+  readonly seconds?: number;
+}
+
+/** Null where the work or the energy is unknown. */
+export interface Efficiency {
+  readonly samplesPerJoule: number | null;
+  readonly tokensPerJoule: number | null;
+  readonly flopsPerJoule: number | null;
+  readonly joulesPerEpoch: number | null;
+  /** Ratio of training time to energy: seconds for a joule, the inverse of the mean power. */
+  readonly secondsPerJoule: number | null;
+  /** Mean power. */
+  readonly watts: number | null;
+  readonly kind: EnergyKind;
+}
+
+/**
+ * @example
+ * const { samplesPerJoule } = efficiency(energy, { samples: 60_000 });
+ */
+export function efficiency(
+  { joules, seconds: interval, kind }: EnergyFigure,
+  { samples, tokens, flops, epochs, seconds = interval }: Work,
+): Efficiency {
+  const ratio = (numerator: number | null | undefined, denominator: number | null | undefined) =>
+    numerator && denominator ? numerator / denominator : null;
+  return {
+    samplesPerJoule: ratio(samples, joules),
+    tokensPerJoule: ratio(tokens, joules),
+    flopsPerJoule: ratio(flops, joules),
+    joulesPerEpoch: ratio(joules, epochs),
+    secondsPerJoule: ratio(seconds, joules),
+    watts: ratio(joules, seconds),
+    kind,
+  };
+}
+
+/** How much CO2 a kilowatt-hour stands for, and who says so: there is no default country. */
+export interface CarbonIntensity {
+  /** Grams of CO2 equivalents per kilowatt-hour. */
+  readonly gramsPerKwh: number;
+  /** Place, year and publication. */
+  readonly source: string;
+  /** Power usage effectiveness: energy of the data centre per energy of its computers. Default 1. */
+  readonly pue?: number;
+}
+
+export interface Carbon {
+  /** Kilowatt-hours, the data centre's share included. */
+  readonly kwh: number | null;
+  readonly gCO2e: number | null;
+  readonly intensity: CarbonIntensity;
+  /** Of the energy. */
+  readonly kind: EnergyKind;
+}
+
+export const joulesPerKwh = 3.6e6;
+
+/**
+ * @throws ArgumentError if the intensity has no source or is negative, or the PUE is below 1.
+ * @example
+ * const { gCO2e } = carbon(energy, { gramsPerKwh: 57, source: "France 2022, Luccioni et al." });
+ */
+export function carbon({ joules, kind }: EnergyFigure, intensity: CarbonIntensity): Carbon {
+  const { gramsPerKwh, source, pue = 1 } = intensity;
+  const op = "carbon";
+  if (!(Number.isFinite(gramsPerKwh) && gramsPerKwh >= 0)) {
+    throw new ArgumentError(`gramsPerKwh is a non-negative number, got ${gramsPerKwh}`, { op });
+  }
+  if (source.trim() === "") throw new ArgumentError("an intensity needs its source", { op });
+  if (!(Number.isFinite(pue) && pue >= 1)) throw new ArgumentError(`pue is at least 1, got ${pue}`, { op });
+  const kwh = joules === null ? null : (joules * pue) / joulesPerKwh;
+  return { kwh, gCO2e: kwh === null ? null : kwh * gramsPerKwh, intensity, kind };
+}

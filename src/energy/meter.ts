@@ -1,0 +1,252 @@
+/**
+ * EnergyMeter: energy of any stretch of a program. It takes the best source that can be read here and keeps a model
+ * beside it, for the case that the meter stops half-way or is too coarse for a short interval; the figure says so.
+ */
+import type { Device, DeviceBuffer } from "../device/device.js";
+import { ArgumentError } from "../tensor/errors.js";
+import { openBattery } from "./battery.js";
+import { openCommand } from "./command.js";
+import { type EnergyFigure, sumOfSources } from "./figure.js";
+import { openModel } from "./model.js";
+import { openNvidia } from "./nvidia.js";
+import { openPowermetrics } from "./powermetrics.js";
+import { openRapl } from "./rapl.js";
+import type { EnergySource, RejectedSource } from "./source.js";
+
+export interface MeterOptions {
+  /** A shell command that prints the joules counted so far: an external meter. It goes before everything else. */
+  readonly command?: string;
+  /** Whose work it is: its queue is waited for by `measure`, its FLOPs are counted, and `webgl` works on a GPU. */
+  readonly device?: Device;
+  /** Whether a GPU does the work, so that its energy belongs to it. Default: whether `device` is `webgl`. */
+  readonly gpu?: boolean;
+  /** Watts of one busy core, for the model. Without it a value is assumed, and the figures say `assumed`. */
+  readonly cpuWatts?: number;
+  /** Watts that the measured scope draws when nothing runs, to be taken off what meters say. */
+  readonly idleWatts?: number;
+  /** Where sysfs is mounted. Default /sys; a container may have the host's elsewhere. */
+  readonly sys?: string;
+  /** The program nvidia-smi, if it is not on the path. */
+  readonly nvidiaSmi?: string;
+}
+
+/**
+ * Opens the first source that can be read, in this order: the command, RAPL (and, where a GPU does the work,
+ * nvidia-smi), a discharging battery, powermetrics, a model. Close it at the end.
+ *
+ * @throws ArgumentError for powers that are not positive; EnergyError if `command` was given and does not work.
+ * @example
+ * const meter = await openMeter({ device });
+ * const window = await meter.begin();
+ * await train();
+ * const { joules, kind } = await window.read();
+ * meter.close();
+ */
+export async function openMeter(options: MeterOptions = {}): Promise<EnergyMeter> {
+  const { command, device, cpuWatts, idleWatts } = options;
+  for (const [name, watts] of Object.entries({ cpuWatts, idleWatts })) {
+    if (watts !== undefined && !(Number.isFinite(watts) && watts > 0)) {
+      throw new ArgumentError(`${name} is a number of watts above 0, got ${watts}`, { op: "openMeter" });
+    }
+  }
+  const gpu = options.gpu ?? device?.name === "webgl";
+  const model = openModel(cpuWatts, device);
+  const rejected: RejectedSource[] = [];
+  const attempt = async (name: string, open: () => EnergySource | Promise<EnergySource>) => {
+    try {
+      return await open();
+    } catch (error) {
+      rejected.push({ name, reason: error instanceof Error ? error.message : String(error) });
+      return undefined;
+    }
+  };
+  if (command !== undefined) {
+    return new EnergyMeter({
+      host: await openCommand(command),
+      board: undefined,
+      model,
+      rejected,
+      gpu,
+      idleWatts,
+    });
+  }
+  const sys = options.sys ?? "/sys";
+  const rapl = await attempt("rapl", () => openRapl(sys));
+  const board = gpu
+    ? await attempt("nvidia", () => openNvidia(options.nvidiaSmi ?? "nvidia-smi"))
+    : undefined;
+  const host =
+    rapl ??
+    (await attempt("battery", () => openBattery(sys))) ??
+    (await attempt("powermetrics", () =>
+      openPowermetrics("powermetrics", globalThis.process?.platform ?? "browser"),
+    ));
+  return new EnergyMeter({ host, board, model, rejected, gpu, idleWatts });
+}
+
+interface Sources {
+  /** The meter of the machine or its processor, if there is one. */
+  readonly host: EnergySource | undefined;
+  /** The meter of the GPU's board, if it is to be added. */
+  readonly board: EnergySource | undefined;
+  readonly model: EnergySource;
+  readonly rejected: readonly RejectedSource[];
+  readonly gpu: boolean;
+  readonly idleWatts: number | undefined;
+}
+
+/** What `openMeter` returns. */
+export class EnergyMeter {
+  /** Sources of a higher rank that cannot be read here, and why. */
+  readonly rejected: readonly RejectedSource[];
+  /** Reading it takes microseconds, so that it can be done after every step. */
+  readonly isCheap: boolean;
+  readonly #sources: Sources;
+  readonly #timer: ReturnType<typeof setInterval> | undefined;
+
+  /** @internal Use `openMeter`. */
+  constructor(sources: Sources) {
+    // A battery or powermetrics has the GPU in its figure already.
+    const isCovered = sources.host?.coversGpu ?? false;
+    if (isCovered) sources.board?.close();
+    this.#sources = isCovered ? { ...sources, board: undefined } : sources;
+    this.rejected = sources.rejected;
+    const { host, board, model } = this.#sources;
+    const used = [host, board, model].flatMap((source) => source ?? []);
+    this.isCheap = used.every((source) => source.isCheap);
+    const period = Math.min(...used.map(({ everySeconds }) => everySeconds ?? Number.POSITIVE_INFINITY));
+    if (Number.isFinite(period)) {
+      const sample = () => {
+        // A failure is told by the next figure.
+        for (const source of used) if (source.everySeconds !== undefined) source.read().catch(() => {});
+      };
+      this.#timer = setInterval(sample, period * 1000);
+      (this.#timer as { unref?(): void }).unref?.();
+    }
+  }
+
+  /** The source in use: `rapl`, `rapl + nvidia`, `battery`, …, or a model: `cpu-time`, `operations`, `wall-clock`. */
+  get name(): string {
+    const { host, board, model } = this.#sources;
+    return [host ?? model, ...(board ? [board] : [])].map(({ name }) => name).join(" + ");
+  }
+
+  /** Starts an interval. Intervals may overlap and be nested. */
+  async begin(): Promise<EnergyWindow> {
+    const { host, board, model } = this.#sources;
+    const [atHost, atBoard, atModel] = [
+      host && (await readingOf(host)),
+      board && (await readingOf(board)),
+      await readingOf(model),
+    ];
+    return new EnergyWindow(this.#sources, atHost, atBoard, atModel);
+  }
+
+  /** Stops what runs in the background. */
+  close(): void {
+    const { host, board, model } = this.#sources;
+    clearInterval(this.#timer);
+    for (const source of [host, board, model]) source?.close();
+  }
+}
+
+/** A counter's state, or why it could not be read. */
+type Reading = { readonly joules: number } | { readonly failure: string };
+
+async function readingOf(source: EnergySource): Promise<Reading> {
+  try {
+    return { joules: await source.read() };
+  } catch (error) {
+    return { failure: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** An interval that has begun. */
+export class EnergyWindow {
+  readonly #sources: Sources;
+  readonly #starts: { readonly host?: Reading; readonly board?: Reading; readonly model: Reading };
+  readonly #start = performance.now();
+  /** The last good reading of the machine's meter. */
+  #latest: { readonly joules: number; readonly seconds: number } | undefined;
+
+  /** @internal Use `meter.begin()`. */
+  constructor(sources: Sources, host: Reading | undefined, board: Reading | undefined, model: Reading) {
+    this.#sources = sources;
+    this.#starts = { host, board, model };
+  }
+
+  /** Energy since the beginning. It may be asked again and again. */
+  async read(): Promise<EnergyFigure> {
+    const { host, board, model, gpu } = this.#sources;
+    const parts = [host ? await this.#ofHost(host) : await this.#ofModel(this.#noMeter())];
+    if (board !== undefined) parts.push(await this.#of(board, this.#starts.board!));
+    const covered = (host ?? model).coversGpu || board !== undefined;
+    const sum = sumOfSources(parts);
+    if (!gpu || covered) return sum;
+    const lacking = "the GPU's energy is not in it";
+    return { ...sum, reason: sum.reason === undefined ? lacking : `${sum.reason}; ${lacking}` };
+  }
+
+  /** By the meter, or by the model if the meter has stopped or not moved. */
+  async #ofHost(host: EnergySource): Promise<EnergyFigure> {
+    const figure = await this.#of(host, this.#starts.host!);
+    if (figure.joules !== null) {
+      this.#latest = { joules: figure.joules, seconds: figure.seconds };
+      return figure;
+    }
+    const last = this.#latest;
+    const before =
+      last === undefined
+        ? ""
+        : `; it had counted ${last.joules.toPrecision(4)} J in the first ${last.seconds.toFixed(1)} s`;
+    return this.#ofModel(`${host.name}: ${figure.reason}${before}`);
+  }
+
+  async #ofModel(reason: string): Promise<EnergyFigure> {
+    const figure = await this.#of(this.#sources.model, this.#starts.model);
+    return { ...figure, reason: figure.reason === undefined ? reason : `${reason}; ${figure.reason}` };
+  }
+
+  async #of(source: EnergySource, start: Reading): Promise<EnergyFigure> {
+    const now = "failure" in start ? start : await readingOf(source);
+    const seconds = (performance.now() - this.#start) / 1000;
+    const { idleWatts } = this.#sources;
+    const idle = source.kind === "measured" && idleWatts !== undefined ? idleWatts * seconds : 0;
+    const about = {
+      kind: source.kind,
+      method: source.method,
+      scope: source.scope,
+      seconds,
+      idleSubtracted: idle > 0,
+    };
+    if ("failure" in now) return { joules: null, ...about, reason: now.failure };
+    const counted = now.joules - (start as { joules: number }).joules;
+    if (!(counted > 0)) {
+      return { joules: null, ...about, reason: `the counter did not move in ${seconds.toPrecision(2)} s` };
+    }
+    if (counted <= idle) {
+      return {
+        joules: null,
+        ...about,
+        reason: `${counted.toPrecision(3)} J is no more than ${idleWatts} W idle`,
+      };
+    }
+    return { joules: counted - idle, ...about };
+  }
+
+  #noMeter(): string {
+    const reasons = this.#sources.rejected.map(({ name, reason }) => `${name}: ${reason}`);
+    return `no meter can be read here: ${reasons.join("; ")}`;
+  }
+}
+
+/** Waits until everything that was enqueued on a device is done. */
+export async function settleDevice(device: Device): Promise<void> {
+  let buffer: DeviceBuffer | undefined;
+  try {
+    buffer = device.allocate("float32", 1);
+    await device.read(buffer);
+  } finally {
+    if (buffer !== undefined) device.free(buffer);
+  }
+}

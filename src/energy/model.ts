@@ -1,0 +1,62 @@
+/** What is left where no meter can be read: models that count work and multiply. */
+import { totalCost } from "../compiler/realize.js";
+import type { Device } from "../device/device.js";
+import { horowitz2014, joulesOf, methodOf, operationScope } from "./operations.js";
+import type { EnergySource } from "./source.js";
+
+/**
+ * Watts of one busy core if nobody says: processors' rated power over their cores is 4.4 W (AMD EPYC 7763, 280 W, 64
+ * cores), 7 W (Intel Core i7-1165G7, 28 W, 4 cores), 13 W (AMD Ryzen 7 5800X, 105 W, 8 cores).
+ */
+const assumedWatts = 7;
+const assumption = "assumed: processors' rated power is 4 to 13 W a core";
+
+/** The best model there is here: CPU time in Node, the counted operations of a device in a page, else wall-clock time. */
+export function openModel(cpuWatts: number | undefined, device: Device | undefined): EnergySource {
+  if (typeof globalThis.process?.cpuUsage === "function") return cpuTime(cpuWatts);
+  if (device !== undefined && cpuWatts === undefined) return countedOperations(device);
+  return wallClock(cpuWatts);
+}
+
+const base = { coversGpu: false, isCheap: true, close() {} } as const;
+
+/** Of all threads of this process. */
+function cpuTime(cpuWatts: number | undefined): EnergySource {
+  const watts = cpuWatts ?? assumedWatts;
+  return {
+    ...base,
+    name: "cpu-time",
+    kind: cpuWatts === undefined ? "assumed" : "modelled",
+    method: `CPU time × ${watts} W a busy core (${cpuWatts === undefined ? assumption : "as given"})`,
+    scope: "processor cores, this process",
+    async read() {
+      const { user, system } = process.cpuUsage();
+      return (user + system) * 1e-6 * watts;
+    },
+  };
+}
+
+function countedOperations(device: Device): EnergySource {
+  return {
+    ...base,
+    name: "operations",
+    kind: "modelled",
+    method: methodOf(horowitz2014),
+    scope: operationScope,
+    // It is the device's arithmetic, wherever that is done.
+    coversGpu: true,
+    read: async () => joulesOf(totalCost(device), horowitz2014),
+  };
+}
+
+function wallClock(cpuWatts: number | undefined): EnergySource {
+  const watts = cpuWatts ?? assumedWatts;
+  return {
+    ...base,
+    name: "wall-clock",
+    kind: "assumed",
+    method: `wall-clock time × ${watts} W, as if one core were always busy (${cpuWatts === undefined ? assumption : "as given"})`,
+    scope: "one processor core",
+    read: async () => (performance.now() / 1000) * watts,
+  };
+}

@@ -1,0 +1,76 @@
+/** Energy from counted work: FLOPs and bytes times what one of each takes in silicon, as published. */
+import type { Cost } from "../device/kernel.js";
+import { ArgumentError } from "../tensor/errors.js";
+import type { EnergyFigure } from "./figure.js";
+
+/** Energy of one operation, picojoules. */
+export interface OperationEnergy {
+  readonly source: string;
+  /** The manufacturing process and supply voltage that the figures hold for. */
+  readonly process: string;
+  readonly float32Add: number;
+  readonly float32Multiply: number;
+  readonly int8Add: number;
+  readonly int8Multiply: number;
+  /** An access of 64 bits in a cache of 8 kB. */
+  readonly cache64: number;
+  /** An access of 64 bits in DRAM: the lower end of 1,300 to 2,600 pJ. */
+  readonly dram64: number;
+}
+
+/** M. Horowitz, "Computing's Energy Problem (and what we can do about it)", ISSCC 2014, table of figure 1.1.9. */
+export const horowitz2014: OperationEnergy = {
+  source: "Horowitz, ISSCC 2014",
+  process: "45 nm, 0.9 V",
+  float32Add: 0.9,
+  float32Multiply: 3.7,
+  int8Add: 0.03,
+  int8Multiply: 0.2,
+  cache64: 10,
+  dram64: 1300,
+};
+
+const picojoule = 1e-12;
+const bytesPerAccess = 8;
+
+/**
+ * What arithmetic and memory traffic alone would take: half of the FLOPs are additions, half multiplications, and every
+ * byte comes from DRAM. Fetching and decoding instructions, which dominate in processors, and caches are not in it, so it is
+ * for comparing computations with each other, not for bills.
+ *
+ * @throws ArgumentError for negative or infinite counts.
+ * @example
+ * const { joules } = operationEnergy({ flops: 2e9, bytes: 1e6 }, 0.1); // 0.0048 J
+ */
+export function operationEnergy(
+  { flops, bytes }: Cost,
+  seconds: number,
+  constants: OperationEnergy = horowitz2014,
+): EnergyFigure {
+  for (const [name, count] of Object.entries({ flops, bytes })) {
+    if (!Number.isFinite(count) || count < 0) {
+      throw new ArgumentError(`${name} is a non-negative number, got ${count}`, { op: "operationEnergy" });
+    }
+  }
+  const none = flops + bytes === 0;
+  return {
+    joules: none ? null : joulesOf({ flops, bytes }, constants),
+    kind: "modelled",
+    method: methodOf(constants),
+    scope: operationScope,
+    seconds,
+    idleSubtracted: false,
+    ...(none && { reason: "no operation was counted" }),
+  };
+}
+
+export const operationScope = "arithmetic and memory traffic alone";
+
+export function methodOf({ source, process }: OperationEnergy): string {
+  return `FLOPs and bytes with the energy per operation of ${source} (${process})`;
+}
+
+export function joulesOf({ flops, bytes }: Cost, constants: OperationEnergy): number {
+  const perFlop = (constants.float32Add + constants.float32Multiply) / 2;
+  return (flops * perFlop + (bytes / bytesPerAccess) * constants.dram64) * picojoule;
+}

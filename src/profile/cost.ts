@@ -1,0 +1,57 @@
+/** cost: what a computation costs, exactly, by what its device is told to run. */
+import { flush, realize } from "../compiler/realize.js";
+import { sessionOf } from "../compiler/session.js";
+import type { Device, Executable } from "../device/device.js";
+import type { Cost, Program } from "../device/kernel.js";
+import { Tensor } from "../tensor/tensor.js";
+
+/** One Program and how often it was run. */
+export interface ProgramRuns {
+  readonly program: Program;
+  readonly runs: number;
+}
+
+export interface CountedCost extends Cost {
+  readonly programs: readonly ProgramRuns[];
+}
+
+/**
+ * Runs `fn` once and counts what it makes the device do: FLOPs, bytes, and the Programs. Tensors that it returns (also
+ * in an array) are computed as part of it. On a device from `openDry` nothing is computed, only counted.
+ *
+ * @throws What `fn` throws.
+ * @example
+ * const { flops, bytes } = await cost(device, () => model.forward(x));
+ */
+export async function cost(device: Device, fn: () => unknown): Promise<CountedCost> {
+  const runs = await observeRuns(device, fn);
+  const programs = [...runs].map(([{ program }, { count }]) => ({ program, runs: count }));
+  const total = (unit: "flops" | "bytes") =>
+    programs.reduce((sum, { program, runs: count }) => sum + count * program.cost[unit], 0);
+  return { flops: total("flops"), bytes: total("bytes"), programs };
+}
+
+/** How often each executable was run, and with which values of its runtime scalars at last. */
+export type ObservedRuns = ReadonlyMap<
+  Executable,
+  { readonly count: number; readonly scalars: readonly number[] }
+>;
+
+/** Runs `fn`, what waits for its end included. */
+export async function observeRuns(device: Device, fn: () => unknown): Promise<ObservedRuns> {
+  const session = sessionOf(device);
+  const runs = new Map<Executable, { count: number; scalars: readonly number[] }>();
+  const before = session.observer;
+  session.observer = (executable, scalars) => {
+    before?.(executable, scalars);
+    runs.set(executable, { count: (runs.get(executable)?.count ?? 0) + 1, scalars });
+  };
+  try {
+    const result = await fn();
+    realize((Array.isArray(result) ? result : [result]).filter((part) => part instanceof Tensor));
+    flush(device);
+  } finally {
+    session.observer = before;
+  }
+  return runs;
+}

@@ -1,0 +1,18 @@
+/** `wattgrad/profile`: operations, bytes and time of computations, and what a device reaches at most. */
+import "../ops/methods.js";
+
+export { openDry } from "../device/dry/dry.js";
+export { type CountedCost, cost, type ProgramRuns } from "./cost.js";
+export type { NamedModules } from "./modules.js";
+export {
+  type KernelUsage,
+  type ModuleUsage,
+  type Profile,
+  type ProfiledCall,
+  type ProfileOptions,
+  profile,
+  type Usage,
+} from "./profile.js";
+export { attainable, type Point, type Roofline, roofline } from "./roofline.js";
+export { formatProfile } from "./table.js";
+export { type ChromeTrace, chromeTrace, type TraceEvent } from "./trace.js";

@@ -1,0 +1,28 @@
+/** Tells which module an op belongs to, by standing before every `forward` while a profile is taken. */
+import { inScope, type Tensor } from "../tensor/tensor.js";
+
+/** What is needed of a model: a Module of wattgrad/nn is one. */
+export interface NamedModules {
+  namedModules(): Iterable<readonly [string, { forward(...inputs: Tensor[]): Tensor }]>;
+}
+
+/** Ops outside of every module's `forward`: losses, metrics, what is computed beside them. */
+export const outside = "(outside of modules)";
+
+/** From now until the returned function is called, ops made in a module's `forward` have its name as scope. */
+export function nameModules(model: NamedModules): () => void {
+  const wrapped: { forward: unknown }[] = [];
+  for (const [name, module] of model.namedModules()) {
+    const own = module.forward;
+    Object.defineProperty(module, "forward", {
+      // Not enumerable: fields of modules are their state.
+      configurable: true,
+      value: (...args: never[]) =>
+        inScope(name === "" ? "(model)" : name, () => Reflect.apply(own, module, args)),
+    });
+    wrapped.push(module);
+  }
+  return () => {
+    for (const module of wrapped) Reflect.deleteProperty(module, "forward");
+  };
+}

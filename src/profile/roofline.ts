@@ -1,0 +1,124 @@
+/**
+ * The roofline of a device (Williams, Waterman, Patterson, CACM 2009): what it reaches at most, by arithmetic intensity,
+ * from its measured peak of computation and of memory traffic.
+ */
+import { costOf } from "../compiler/cost.js";
+import type { Device } from "../device/device.js";
+import type { KernelCall, Operand, Program } from "../device/kernel.js";
+import { operandsOf } from "../device/operands.js";
+import { type Shape, sizeOf } from "../tensor/shape.js";
+import { rowMajor } from "../tensor/view.js";
+import { timeCall } from "./replay.js";
+
+export interface Roofline {
+  readonly device: string;
+  /** FLOPs per second of the fastest square product. */
+  readonly peakFlops: number;
+  /** Bytes per second of the fastest copy that no cache holds. */
+  readonly peakBandwidth: number;
+  /** FLOPs per byte from which on computation is the limit. */
+  readonly ridge: number;
+  /** What was measured. */
+  readonly products: readonly Point[];
+  readonly copies: readonly Point[];
+}
+
+/** Edge of a product or elements of a copy, and the rate reached. */
+export interface Point {
+  readonly size: number;
+  readonly seconds: number;
+  readonly rate: number;
+}
+
+const productSizes = [128, 256, 512, 1024];
+/** 4 to 64 MB: the larger lie outside of caches. */
+const copySizes = [1 << 20, 1 << 22, 1 << 24];
+/** Larger sizes are left out once one took this long: the reference device is slow. */
+const patienceSeconds = 0.2;
+const repetitions = 3;
+
+/**
+ * Measures a device: some seconds. What else runs on the machine lowers the figures.
+ *
+ * @throws What the device throws if it has not even the memory for the smallest sizes.
+ * @example
+ * const roof = await roofline(device);
+ * console.log(roof.ridge, attainable(roof, 2)); // FLOP/byte; FLOP/s at 2 FLOP/byte
+ */
+export async function roofline(device: Device): Promise<Roofline> {
+  const products = await rates(device, productSizes, squareProduct, "flops");
+  const copies = await rates(device, copySizes, copy, "bytes");
+  const peakFlops = Math.max(...products.map(({ rate }) => rate));
+  // A small copy may run in a cache: the largest is the memory's.
+  const peakBandwidth = copies.at(-1)!.rate;
+  return {
+    device: device.info.description,
+    peakFlops,
+    peakBandwidth,
+    ridge: peakFlops / peakBandwidth,
+    products,
+    copies,
+  };
+}
+
+/** FLOPs per second that work of this intensity (FLOPs per byte) can reach at most. */
+export function attainable({ peakFlops, peakBandwidth }: Roofline, intensity: number): number {
+  return Math.min(peakFlops, peakBandwidth * intensity);
+}
+
+async function rates(
+  device: Device,
+  sizes: readonly number[],
+  callOf: (size: number) => KernelCall,
+  unit: "flops" | "bytes",
+): Promise<Point[]> {
+  const points: Point[] = [];
+  for (const size of sizes) {
+    const program = alone(callOf(size));
+    let seconds: number;
+    try {
+      seconds = await timeCall(device, program, [], repetitions);
+    } catch (error) {
+      // Too large for its memory or its textures: the smaller ones tell.
+      if (points.length === 0) throw error;
+      break;
+    }
+    points.push({ size, seconds, rate: program.cost[unit] / seconds });
+    if (seconds > patienceSeconds) break;
+  }
+  return points;
+}
+
+/** A Program of this one call, whose operands fill their slots. */
+function alone(call: KernelCall): Program {
+  const { reads, writes } = operandsOf(call);
+  const operands = [...reads, ...writes].sort((a, b) => a.slot - b.slot);
+  return {
+    calls: [call],
+    slots: operands.map(({ dtype, view }) => ({ dtype, size: sizeOf(view.shape), offset: -1 })),
+    leafCount: operands.length,
+    scalars: [],
+    arenaBytes: 0,
+    cost: costOf([call]),
+  };
+}
+
+function squareProduct(size: number): KernelCall {
+  const [a, b, output] = [0, 1, 2].map((slot) => operand(slot, [size, size]));
+  return { kernel: "matmul", a, b, output };
+}
+
+function copy(size: number): KernelCall {
+  const shape = [size];
+  return {
+    kernel: "map",
+    shape,
+    inputs: [operand(0, shape)],
+    outputs: [operand(1, shape)],
+    expression: { instructions: [{ op: "load", dtype: "float32", args: [], index: 0 }], results: [0] },
+  };
+}
+
+function operand(slot: number, shape: Shape): Operand {
+  return { slot, dtype: "float32", view: rowMajor(shape) };
+}

@@ -1,0 +1,51 @@
+/** A profile in the Trace Event Format, which chrome://tracing, Perfetto and Speedscope show. */
+import type { Profile } from "./profile.js";
+
+/** An event of the format: `X` has a duration, `M` names a process or thread. Times are microseconds. */
+export interface TraceEvent {
+  readonly name: string;
+  readonly ph: "X" | "M";
+  readonly pid: number;
+  readonly tid: number;
+  readonly ts?: number;
+  readonly dur?: number;
+  readonly cat?: string;
+  readonly args?: Readonly<Record<string, string | number>>;
+}
+
+export interface ChromeTrace {
+  readonly traceEvents: readonly TraceEvent[];
+  readonly displayTimeUnit: "ms";
+}
+
+const pid = 1;
+const threads = { modules: 1, kernels: 2 } as const;
+
+/** The calls one after another, as if nothing lay between them, and above them the modules that they belong to. */
+export function chromeTrace({ device, calls }: Profile): ChromeTrace {
+  const events: TraceEvent[] = [
+    { name: "process_name", ph: "M", pid, tid: 0, args: { name: device } },
+    ...Object.entries(threads).map(
+      ([name, tid]): TraceEvent => ({ name: "thread_name", ph: "M", pid, tid, args: { name } }),
+    ),
+  ];
+  let now = 0;
+  let running: { name: string; start: number } | undefined;
+  const endModule = () => {
+    if (running === undefined) return;
+    const { name, start } = running;
+    events.push({ name, cat: "module", ph: "X", pid, tid: threads.modules, ts: start, dur: now - start });
+  };
+  for (const { name, kernel, module, seconds, flops, bytes } of calls) {
+    if (running?.name !== module) {
+      endModule();
+      running = { name: module, start: now };
+    }
+    const dur = seconds * 1e6;
+    const args = { module, flops, bytes };
+    events.push({ name, cat: kernel, ph: "X", pid, tid: threads.kernels, ts: now, dur, args });
+    now += dur;
+  }
+  endModule();
+  return { traceEvents: events, displayTimeUnit: "ms" };
+}
