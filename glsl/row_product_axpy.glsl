@@ -10,15 +10,15 @@ void multiply(
   for (int k = from; k < to; k += by) {
     vec2 line = lineB(at);
     mat4 y = mat4(
-      texelB(b, line, at, 0), texelB(b, line, at, stepB), texelB(b, line, at, 2 * stepB), texelB(b, line, at, 3 * stepB)
+      texelB(b, line, 0), texelB(b, line, stepB), texelB(b, line, 2 * stepB), texelB(b, line, 3 * stepB)
     );
     at += 4 * by * stepB;
-    s0 += y * texelA(a, row0, rows.x, k);
+    s0 += y * texelA(a, row0, k);
 #if ROWS > 1
-    s1 += y * texelA(a, row1, rows.y, k);
+    s1 += y * texelA(a, row1, k);
 #endif
 #if ROWS > 2
-    s2 += y * texelA(a, row2, rows.z, k);
+    s2 += y * texelA(a, row2, k);
 #endif
   }
 }

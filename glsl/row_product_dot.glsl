@@ -10,16 +10,16 @@ void multiply(
   vec2 column2 = lineB(columns.z), column3 = lineB(columns.w);
   for (int k = from; k < to; k += by) {
     mat4 y = mat4(
-      texelB(b, column0, columns.x, k), texelB(b, column1, columns.y, k),
-      texelB(b, column2, columns.z, k), texelB(b, column3, columns.w, k)
+      texelB(b, column0, k), texelB(b, column1, k),
+      texelB(b, column2, k), texelB(b, column3, k)
     );
     // A vector times a matrix is its dot products with the columns.
-    s0 += texelA(a, row0, rows.x, k) * y;
+    s0 += texelA(a, row0, k) * y;
 #if ROWS > 1
-    s1 += texelA(a, row1, rows.y, k) * y;
+    s1 += texelA(a, row1, k) * y;
 #endif
 #if ROWS > 2
-    s2 += texelA(a, row2, rows.z, k) * y;
+    s2 += texelA(a, row2, k) * y;
 #endif
   }
 }
