@@ -36,7 +36,8 @@ function buildBinaries() {
 
 async function buildBundles() {
   const rooms = ["nn", "optim", "data", "train", "models", "formats", "quantization", "energy", "profile"];
-  const entries = { index: "src/index.ts", cli: "src/cli/main.ts" };
+  // What `wattgrad bench` runs in pages as well; no room of the package.
+  const entries = { index: "src/index.ts", cli: "src/cli/main.ts", bench: "src/bench/index.ts" };
   for (const room of rooms) entries[room] = `src/${room}/index.ts`;
   const { metafile } = await build({
     absWorkingDir: root,
@@ -47,7 +48,8 @@ async function buildBundles() {
     format: "esm",
     platform: "neutral",
     // Only what package.json lists as dependencies stays outside; twgl.js is built in, so that pages need no bundler.
-    external: ["node:*", ...Object.keys(dependencies)],
+    // Browsers are driven where their packages are installed.
+    external: ["node:*", ...Object.keys(dependencies), "puppeteer", "@puppeteer/browsers"],
     mainFields: ["module", "main"],
     loader: { ".glsl": "text" },
     target: "es2022",

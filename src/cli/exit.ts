@@ -1,6 +1,6 @@
 /** How the command line program ends: its exit codes, and the errors that are the user's to solve. */
 
-export const exitCodes = { success: 0, failure: 1, usage: 2, interrupted: 130 } as const;
+export const exitCodes = { success: 0, failure: 1, usage: 2, difference: 3, interrupted: 130 } as const;
 
 /** Shown under every `--help`. */
 export const exitCodeHelp = `
@@ -8,6 +8,7 @@ Exit codes:
   0    success
   1    failure: a file or device that cannot be used, data that is damaged, a loss that is not finite
   2    usage: unknown commands or options, values outside their domain
+  3    bench compare: a case is slower
   130  interrupted (Ctrl-C)`;
 
 /** Options that contradict each other or cannot be used as given: exit code 2. */
@@ -15,6 +16,9 @@ export class UsageError extends Error {}
 
 /** The training was interrupted and has left everything in order: exit code 130. */
 export class InterruptedError extends Error {}
+
+/** Two benchmark runs differ: exit code 3. */
+export class DifferenceError extends Error {}
 
 /** One line for stderr, without the name of the function that failed first. */
 export function lineOf(error: unknown): string {

@@ -1,13 +1,14 @@
 #!/usr/bin/env node
 /** `wattgrad`: the command line program. Each command is a file in commands/. */
 import { Command, CommanderError } from "commander";
+import { benchCommand } from "./commands/bench.js";
 import { evalCommand } from "./commands/eval.js";
 import { infoCommand } from "./commands/info.js";
 import { planCommand } from "./commands/plan.js";
 import { playgroundCommand } from "./commands/playground.js";
 import { quantizeCommand } from "./commands/quantize.js";
 import { trainCommand } from "./commands/train.js";
-import { exitCodeHelp, exitCodes, InterruptedError, lineOf, UsageError } from "./exit.js";
+import { DifferenceError, exitCodeHelp, exitCodes, InterruptedError, lineOf, UsageError } from "./exit.js";
 import { packageVersion } from "./package.js";
 
 const examples = `
@@ -17,6 +18,7 @@ Examples:
   wattgrad eval models/mnist-cnn.safetensors
   wattgrad quantize models/mnist-cnn.safetensors --scheme int8-static --out int8.safetensors
   wattgrad info
+  wattgrad bench --where node,chromium
   wattgrad plan --params 175e9 --tokens 300e9
   wattgrad playground --open`;
 
@@ -25,17 +27,22 @@ function program(): Command {
     .description("Train and run neural networks: WebAssembly SIMD on the CPU, WebGL2 on the GPU.")
     .version(packageVersion())
     .addHelpText("after", `${examples}\n${exitCodeHelp}`)
+    // What stands behind a command is for it: `bench` and `bench compare` both have a --json.
+    .enablePositionalOptions()
     // Errors are thrown, and printed below as one line.
     .exitOverride()
     .configureOutput({ outputError: () => {} });
-  for (const command of [
+  const commands = [
     trainCommand(),
     evalCommand(),
     quantizeCommand(),
     infoCommand(),
+    benchCommand(),
     planCommand(),
     playgroundCommand(),
-  ]) {
+  ];
+  for (const command of commands) {
+    for (const child of command.commands) child.copyInheritedSettings(root);
     root.addCommand(command.copyInheritedSettings(root).addHelpText("after", exitCodeHelp));
   }
   return root;
@@ -44,6 +51,7 @@ function program(): Command {
 function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.success : exitCodes.usage;
   if (error instanceof UsageError) return exitCodes.usage;
+  if (error instanceof DifferenceError) return exitCodes.difference;
   return error instanceof InterruptedError ? exitCodes.interrupted : exitCodes.failure;
 }
 

@@ -27,6 +27,7 @@ test.each([
   [["eval", "--help"]],
   [["info", "--help"]],
   [["plan", "--help"]],
+  [["bench", "--help"]],
 ])("help: wattgrad %j", async (args) => {
   const { code, stdout, stderr } = await run(args, directory);
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });

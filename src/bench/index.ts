@@ -1,0 +1,7 @@
+/** What `wattgrad bench` runs, in Node and in pages. */
+import "../ops/methods.js";
+
+export { type RateUnit, type SuiteName, suiteNames } from "./case.js";
+export { type BenchRow, type ProcessorClock, type RunOptions, type RunResult, runCases } from "./run.js";
+export { type Interval, median, ratioInterval, trimmedMean } from "./statistics.js";
+export { cases, casesOf } from "./suites.js";

@@ -1,0 +1,51 @@
+/** Medians with intervals, and whether two measurements differ. */
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** Share of the values left out at each end. */
+const trimmed = 0.4;
+
+/** Mean of the middle values: as robust as the median, and less coarse where the clock is. */
+export function trimmedMean(values: readonly number[]): number {
+  const cut = Math.floor(trimmed * values.length);
+  const middle = [...values].sort((a, b) => a - b).slice(cut, values.length - cut);
+  return middle.reduce((sum, value) => sum + value, 0) / middle.length;
+}
+
+export interface Interval {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Resamplings of a bootstrap; enough for the quantiles that many comparisons at once ask for. */
+const resamplings = 4000;
+
+/**
+ * The interval that holds the ratio of the trimmed means, b / a, with this confidence: percentile bootstrap (Efron 1979). The same
+ * samples give the same interval.
+ */
+export function ratioInterval(a: readonly number[], b: readonly number[], confidence: number): Interval {
+  const random = generator(a.length * 1_000_003 + b.length);
+  const resampled = (values: readonly number[]) =>
+    trimmedMean(values.map(() => values[Math.floor(random() * values.length)]));
+  const ratios = Array.from({ length: resamplings }, () => resampled(b) / resampled(a)).sort((x, y) => x - y);
+  const tail = (1 - confidence) / 2;
+  const at = (share: number) =>
+    ratios[Math.min(resamplings - 1, Math.max(0, Math.round(share * (resamplings - 1))))];
+  return { low: at(tail), high: at(1 - tail) };
+}
+
+/** Mulberry32. */
+function generator(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}

@@ -1,0 +1,101 @@
+/** Energy, profiles and benchmarks where there is a GPU's queue and no process: in a page, on WebGL and WASM. */
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { BenchFile } from "../../src/cli/bench/file.js";
+import { serve } from "../../src/cli/browser/serve.js";
+import type { Cost } from "../../src/device/kernel.js";
+import type { EnergyFigure } from "../../src/energy/index.js";
+import type { Profile } from "../../src/profile/index.js";
+import { openBrowser } from "./open.js";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const browser = await openBrowser("swiftshader");
+const dist = await serve(join(root, "dist"));
+afterAll(async () => {
+  await dist.close();
+  if (typeof browser !== "string") await browser.close();
+});
+
+interface Found {
+  readonly report: Profile;
+  readonly energy: EnergyFigure;
+  readonly cost: Cost;
+}
+
+/** A script for the page, as text: vitest would rewrite the imports of a function. */
+function measurement(device: string): string {
+  return `(async () => {
+    const { openDevice, randn } = await import("/index.js");
+    const { Linear } = await import("/nn.js");
+    const { profile } = await import("/profile.js");
+    const { measure } = await import("/energy.js");
+    const device = await openDevice(${JSON.stringify(device)});
+    const layer = new Linear(64, 96, { device });
+    const x = randn([32, 64], { device });
+    await x.data();
+    const report = await profile(device, () => layer.forward(x), { model: layer, repetitions: 2 });
+    const { energy, cost } = await measure(() => layer.forward(x).data(), { device });
+    device.close();
+    return { report, energy, cost };
+  })()`;
+}
+
+describe.skipIf(typeof browser === "string").each(["wasm", "webgl"])("in a page on %s", (name) => {
+  it("a product's profile, energy and cost", async () => {
+    if (typeof browser === "string") return;
+    const page = await browser.launched.browser.newPage();
+    // Any file of dist gives a page of that origin.
+    await page.goto(`${dist.url}index.js`);
+    const found = (await page.evaluate(measurement(name))) as Found;
+    await page.close();
+    const flops = 2 * 32 * 64 * 96;
+    expect(found.report.total).toMatchObject({ flops, calls: 1 });
+    expect(found.report.total.seconds).toBeGreaterThan(0);
+    expect(found.report.modules).toMatchObject([{ name: "(model)", flops }]);
+    expect(found.cost.flops).toBe(flops);
+    expect(found.energy).toMatchObject({ kind: "modelled", method: expect.stringContaining("45 nm") });
+    expect(found.energy.joules).toBeGreaterThan(0);
+  });
+});
+
+describe.skipIf(typeof browser === "string")("wattgrad bench", () => {
+  let directory = "";
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), "wattgrad-bench-"));
+  });
+  afterAll(() => rm(directory, { recursive: true }));
+
+  it("runs its cases in headless Chromium too", async () => {
+    const args = [
+      "bench",
+      "--suite",
+      "dispatch",
+      "--where",
+      "node,chromium",
+      "--repeat",
+      "3",
+      "--json",
+      "b.json",
+    ];
+    await promisify(execFile)(process.execPath, [join(root, "dist", "cli.js"), ...args], { cwd: directory });
+    const { rows, places }: BenchFile = JSON.parse(await readFile(join(directory, "b.json"), "utf8"));
+    expect(places.map(({ where }) => where)).toEqual(["node", "chromium"]);
+    expect(places[1]).toMatchObject({
+      version: expect.stringMatching(/Chrom/),
+      renderer: expect.any(String),
+    });
+    const inPage = rows.filter(({ where }) => where === "chromium");
+    expect(inPage.map(({ device }) => device)).toEqual(["wasm", "webgl"]);
+    for (const row of inPage) {
+      expect(row.error).toBeUndefined();
+      expect(row.rate).toBeGreaterThan(0);
+      expect(row.cpuTimes).toHaveLength(3);
+      expect(row).toMatchObject({ joulesKind: "modelled", flops: 64 * 2 * 4 ** 3 });
+    }
+  });
+});
