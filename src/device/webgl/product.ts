@@ -27,7 +27,7 @@ const shortestSplit = 128;
 const longestSum = 4096;
 
 /** A product as the tiles see it: matrices [m, k] and [k, n] for each of the batch's indices. */
-interface Factor {
+export interface Factor {
   readonly operand: Operand;
   readonly order: Order;
 }
@@ -84,7 +84,6 @@ export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
       sampler: shader.texture(operand.slot, "float32"),
       first: order === across ? `(${at} + ${line}) >> 2` : `((${at}) >> 2) + ${line} * ${step}`,
       step,
-      straight: isStraight({ operand, order }, across, builder),
     };
   };
   const sums = addTileSums(shader, tile, sideOf(a, "columns", "row"), sideOf(b, "rows", "column"), {
@@ -125,25 +124,6 @@ function factorOf(operand: Operand, k: number, builder: PassBuilder, order: Orde
   if (isAligned(rank - 1) && (!isA || k % lanes === 0)) return { operand, order: "rows" };
   if (isAligned(rank - 2) && (isA || k % lanes === 0)) return { operand, order: "columns" };
   return { operand: packed(operand, builder, order), order };
-}
-
-/**
- * Whether the texels that a tile reads together lie on one line of the texture: a whole row along k (`across` is the other
- * order), or four rows of which each holds a k. Lengths of lines are powers of two, so pitches have to be.
- */
-export function isStraight({ operand, order }: Factor, across: Order, { target }: PassBuilder): boolean {
-  const { shape, strides, offset } = operand.view;
-  const rank = shape.length;
-  const [pitchDim, lengthDim] = order === "rows" ? [rank - 2, rank - 1] : [rank - 1, rank - 2];
-  const pitch = strides[pitchDim] / lanes;
-  const group = (order === across ? lanes : 1) * pitch;
-  const length = Math.ceil(shape[lengthDim] / lanes);
-  return (
-    pitch > 0 &&
-    2 ** target.shift % group === 0 &&
-    ((offset / lanes) % group) + length <= pitch &&
-    strides.slice(0, -2).every((stride) => (stride / lanes) % group === 0)
-  );
 }
 
 /** A copy with rows (or columns) of whole texels; what lies behind the end of a row is never used. */

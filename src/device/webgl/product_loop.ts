@@ -16,8 +16,6 @@ export interface Side {
   /** The texel of the tile's first row (of A) or of its columns (of B) at k = 0, and texels from line to line. */
   readonly first: string;
   readonly step: string;
-  /** No texels that the tile reads together lie on different lines of the texture. */
-  readonly straight: boolean;
 }
 
 export interface Range {
@@ -37,8 +35,7 @@ export interface Range {
  * @returns the names of the sums.
  */
 export function addTileSums(shader: ShaderBuilder, rows: number, a: Side, b: Side, range: Range): string[] {
-  if (a.straight) shader.include("#define STRAIGHT_A");
-  if (b.straight) shader.include("#define STRAIGHT_B");
+  // Without STRAIGHT_A and STRAIGHT_B: they save a twentieth, and would be up to four programs for each loop.
   shader.include(texelsChunk);
   const sums = Array.from({ length: rows }, (_, i) => `s${i}`);
   shader.add(

@@ -13,7 +13,7 @@ import type { MatmulCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
 import { loadAt } from "./map.js";
 import type { TextureId } from "./pass.js";
-import { isStraight, packed } from "./product.js";
+import { type Factor, type Order, packed } from "./product.js";
 import { lanes } from "./storage.js";
 import { storeInside } from "./store.js";
 import { declareWalk, operandPosition, planWalk, positionOf, type Steps, splitIndex } from "./walk.js";
@@ -134,6 +134,25 @@ export function rowProduct(call: MatmulCall, builder: PassBuilder): void {
   const flops = 2 * m * lanes * sizeOf(batch) * nTexels * k;
   builder.add(shader.build({ name: "matmul rows", texels, flops, grid }));
   addParts(call, { targets, count, steps, width: grid.width }, builder);
+}
+
+/**
+ * Whether the texels that a fragment reads together lie on one line of the texture: a whole row along k (`across` is the other
+ * order), or four rows of which each holds a k. Lengths of lines are powers of two, so pitches have to be.
+ */
+function isStraight({ operand, order }: Factor, across: Order, { target }: PassBuilder): boolean {
+  const { shape, strides, offset } = operand.view;
+  const rank = shape.length;
+  const [pitchDim, lengthDim] = order === "rows" ? [rank - 2, rank - 1] : [rank - 1, rank - 2];
+  const pitch = strides[pitchDim] / lanes;
+  const group = (order === across ? lanes : 1) * pitch;
+  const length = Math.ceil(shape[lengthDim] / lanes);
+  return (
+    pitch > 0 &&
+    2 ** target.shift % group === 0 &&
+    ((offset / lanes) % group) + length <= pitch &&
+    strides.slice(0, -2).every((stride) => (stride / lanes) % group === 0)
+  );
 }
 
 /** Its texels hold four k of one row each. */
