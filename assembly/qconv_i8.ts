@@ -54,6 +54,9 @@ export namespace At {
   export const finish: usize = 180;
 }
 
+/** Bytes that a gathered row may be written beyond its end. */
+const overrun: i32 = 16;
+
 export function qconv(payload: usize): void {
   const image = payload + At.image;
   const groups = load<i32>(payload, At.groups);
@@ -102,6 +105,7 @@ function correlate(
   const table = load<usize>(payload, At.table);
   const offsets = load<usize>(payload, At.runs);
   const gathered = load<usize>(payload, At.gathered);
+  const inPlace = load<i32>(payload, At.inPlace);
   const length = runs * runLength;
   const steps = (length + 3) >> 2;
   const stepBytes: usize = wide ? 32 : 16;
@@ -123,12 +127,20 @@ function correlate(
         to += <usize>(runLength >> 2) * stepBytes;
       }
     } else {
-      const g1 = gathered + length;
-      const g2 = g1 + length;
-      const g3 = g2 + length;
+      const g1 = gathered + length + overrun;
+      const g2 = g1 + length + overrun;
+      const g3 = g2 + length + overrun;
       for (let r = 0; r < runs; r++) {
         const offset = load<usize>(offsets + (<usize>r << 2));
         const to = <usize>(r * runLength);
+        if (runLength <= overrun && !inPlace) {
+          // Whole vectors: what is too much is overwritten by the next run, or lies behind the end.
+          v128.store(gathered + to, v128.load(p0 + offset));
+          v128.store(g1 + to, v128.load(p1 + offset));
+          v128.store(g2 + to, v128.load(p2 + offset));
+          v128.store(g3 + to, v128.load(p3 + offset));
+          continue;
+        }
         gatherBytes(gathered + to, p0 + offset, 1, runLength);
         gatherBytes(g1 + to, p1 + offset, 1, runLength);
         gatherBytes(g2 + to, p2 + offset, 1, runLength);

@@ -15,6 +15,9 @@ import {
   writeVector,
 } from "./quantized.js";
 
+/** `overrun` in assembly/qconv_i8.ts. */
+const gatherOverrun = 16;
+
 export function encodeQconv(call: QconvCall, writer: CommandWriter): void {
   const { input, weight, output, kernelSize, geometry, format } = call;
   if (sizeOf(output.view.shape) === 0) return;
@@ -54,7 +57,7 @@ export function encodeQconv(call: QconvCall, writer: CommandWriter): void {
   spaces.write(2 * tileBytes);
   spaces.write(pixels * rowTableBytes);
   spaces.write(depthwise ? 0 : packedRowBytes(pixels, length));
-  spaces.write(4 * length);
+  spaces.write(4 * (length + gatherOverrun));
   spaces.write(inPlace ? 0 : imageBytes(image));
   // One more where depthwise taps are odd in number.
   spaces.write((kernelH * kernelW + 1) * 4);
