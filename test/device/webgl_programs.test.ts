@@ -64,18 +64,26 @@ describe("warm-up of programs", () => {
   const completionStatus = 0x91b1;
   const linkStatus = 0x8b82;
 
-  /** A driver that has compiled everything when it has been asked `looks` times about `question`. */
-  function slowContext(question: number, looks: number) {
+  /** A driver that is done with compiling when it has been asked `looks` times whether it is. */
+  function slowContext(isParallel: boolean, looks: number) {
     const { gl, live } = countingContext();
     let asked = 0;
+    const finished = new Set<object>();
     Object.assign(gl, {
       LINK_STATUS: linkStatus,
       flush: () => {},
+      useProgram: () => {},
+      getUniformLocation: (program: object, name: string) => ({ program, name }),
+      uniform1i: () => {},
       isContextLost: () => false,
-      getProgramParameter: (program: object, what: number) => {
+      getProgramParameter: (program: object, question: number) => {
         if (!live.Program.has(program)) throw new Error("a program is asked about that there is not");
-        if (what !== question) throw new Error("asked about something else, which may block");
-        return asked++ >= looks;
+        if (question === linkStatus) {
+          if (isParallel && !finished.has(program)) throw new Error("this question would have blocked");
+          return true;
+        }
+        if (asked++ >= looks) finished.add(program);
+        return finished.has(program);
       },
     });
     return gl;
@@ -86,9 +94,9 @@ describe("warm-up of programs", () => {
     ["one after the other", null],
   ] as const) {
     it(`${name}: tells how many are done, and lets the event loop turn in between`, async () => {
-      const gl = extension ? slowContext(completionStatus, 7) : slowContext(linkStatus, 0);
+      const gl = slowContext(extension !== null, 7);
       const programs = new ProgramCache(gl, extension);
-      const made = ["a", "b", "c"].map((text) => programs.acquire("vertex", text));
+      const made = new Map(["a", "b", "c"].map((text) => [programs.acquire("vertex", text), 2]));
       const told: string[] = [];
       let turns = 0;
       const timer = setInterval(() => turns++, 0);
@@ -98,20 +106,37 @@ describe("warm-up of programs", () => {
       expect(told.at(-1)).toBe("3/3");
       expect(told).toEqual([...new Set(told)].sort());
       expect(turns).toBeGreaterThan(0);
-      if (!extension) expect(told).toEqual(["0/3", "1/3", "2/3", "3/3"]);
       await programs.warmup(made, () => told.push("again"));
       expect(told).not.toContain("again");
+      // Nothing is asked any more.
+      gl.getProgramParameter = () => {
+        throw new Error("this question may block");
+      };
+      for (const [program, textures] of made) programs.use(program, textures);
     });
   }
 
+  it("tells of a shader that does not compile", async () => {
+    const gl = slowContext(false, 0);
+    Object.assign(gl, {
+      getProgramParameter: () => false,
+      getShaderInfoLog: () => "line 7",
+      getProgramInfoLog: () => "",
+    });
+    const programs = new ProgramCache(gl, null);
+    await expect(programs.warmup(new Map([[programs.acquire("vertex", "a"), 1]]))).rejects.toThrow(
+      /does not compile: line 7/,
+    );
+  });
+
   it("ends when programs are deleted or the context is lost meanwhile", async () => {
-    const gl = slowContext(completionStatus, Number.POSITIVE_INFINITY);
+    const gl = slowContext(true, Number.POSITIVE_INFINITY);
     const programs = new ProgramCache(gl, { COMPLETION_STATUS_KHR: completionStatus });
-    const waiting = programs.warmup([programs.acquire("vertex", "a")]);
+    const waiting = programs.warmup(new Map([[programs.acquire("vertex", "a"), 1]]));
     programs.close();
     await waiting;
     const other = new ProgramCache(gl, { COMPLETION_STATUS_KHR: completionStatus });
-    const more = other.warmup([other.acquire("vertex", "a")]);
+    const more = other.warmup(new Map([[other.acquire("vertex", "a"), 1]]));
     gl.isContextLost = () => true;
     await more;
   });

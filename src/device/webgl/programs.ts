@@ -13,8 +13,6 @@ export interface Program {
   readonly text: string;
   /** Executables that hold it. */
   holders: number;
-  /** The driver is known to be done with it. */
-  compiled: boolean;
   deleted: boolean;
   /** Set when the program was first used: linked, locations known. */
   linked: boolean;
@@ -36,6 +34,8 @@ const keptIdle = 64;
 
 /** How often a waiting warm-up looks whether the driver is done, in milliseconds. */
 const pollInterval = 5;
+/** How long it asks at most, before the page has its turn: half a frame. */
+const turnMilliseconds = 8;
 
 export class ProgramCache {
   private readonly programs = new Map<string, Program>();
@@ -93,11 +93,13 @@ export class ProgramCache {
   }
 
   /**
-   * Resolves when the driver has compiled all, or there is nothing to wait for any more: the context lost, the program
-   * deleted.
+   * Resolves when the driver has compiled all and they are ready for use, or there is nothing to wait for any more: the
+   * context lost, the program deleted. `programs` come with the number of their textures. Later uses ask the driver
+   * nothing: the answer would wait for the draws before, in which some drivers go on compiling.
+   * @throws DeviceError with the driver's words if one does not compile.
    */
-  async warmup(programs: readonly Program[], progress?: WarmupProgress): Promise<void> {
-    const waiting = new Set(programs.filter(({ compiled }) => !compiled));
+  async warmup(programs: ReadonlyMap<Program, number>, progress?: WarmupProgress): Promise<void> {
+    const waiting = new Set([...programs.keys()].filter(({ linked }) => !linked));
     if (waiting.size === 0) return;
     const all = waiting.size;
     const { gl, parallel } = this;
@@ -106,15 +108,17 @@ export class ProgramCache {
     for (;;) {
       await new Promise((resolve) => setTimeout(resolve, parallel === null ? 0 : pollInterval));
       const before = waiting.size;
+      const end = performance.now() + turnMilliseconds;
       for (const program of waiting) {
         const isGone = program.deleted || gl.isContextLost();
-        // Without the extension the question itself waits: one program per turn of the event loop.
-        const question = parallel === null ? gl.LINK_STATUS : parallel.COMPLETION_STATUS_KHR;
-        const answer = isGone || program.compiled || gl.getProgramParameter(program.handle, question);
-        if (!answer && parallel !== null) continue;
-        waiting.delete(program);
-        program.compiled = !isGone;
-        if (parallel === null && !isGone) break;
+        // Without the extension finish() itself waits for the program.
+        const isReady =
+          isGone ||
+          parallel === null ||
+          gl.getProgramParameter(program.handle, parallel.COMPLETION_STATUS_KHR);
+        if (!isGone && !program.linked && isReady) this.finish(program, programs.get(program)!);
+        if (isGone || program.linked) waiting.delete(program);
+        if (performance.now() > end) break;
       }
       if (waiting.size < before) progress?.(all - waiting.size, all);
       if (waiting.size === 0) return;
@@ -185,7 +189,6 @@ export class ProgramCache {
         cause: program.text,
       });
     }
-    program.compiled = true;
     program.linked = true;
     program.parameters = gl.getUniformLocation(handle, "p");
     program.scalars = gl.getUniformLocation(handle, "s");

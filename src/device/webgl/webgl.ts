@@ -21,6 +21,7 @@ import { type Capabilities, chooseStorage, cleanState, createContext, probe } fr
 import { WebglExecutable } from "./executable.js";
 import { ContextLoss, contextLost } from "./loss.js";
 import { preparePasses } from "./prepare.js";
+import type { Program as ShaderProgram } from "./programs.js";
 import { fromRaw } from "./readback.js";
 import { WebglRecovery } from "./recovery.js";
 import { type ResourceLimits, Resources } from "./resources.js";
@@ -241,8 +242,12 @@ export class WebglDevice implements Device {
   async warmup(executable: WebglExecutable, progress?: WarmupProgress): Promise<void> {
     this.check();
     const { programs } = this.resources;
-    const shaders = executable.shadersIn(programs).filter((shader) => shader !== undefined);
-    await programs.warmup([...new Set(shaders)], progress);
+    const textures = new Map<ShaderProgram, number>();
+    executable.shadersIn(programs).forEach((shader, i) => {
+      const { step } = executable.steps[i];
+      if (shader !== undefined && step.kind === "pass") textures.set(shader, step.pass.textures.length);
+    });
+    await programs.warmup(textures, progress);
   }
 
   release(executable: WebglExecutable): void {
