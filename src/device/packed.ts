@@ -1,6 +1,6 @@
 /**
- * How the weights of quantized products lie in memory, the same on every device and in files' memory images: an int8 buffer of
- * one dimension.
+ * How the weights of quantized products lie in memory, the same on every device: an int8 buffer of one dimension. packWeight in
+ * src/ops/packed_weight.ts arranges them.
  *
  * - 8 and 7 bits, a matrix [n, k]: panels of 8 rows, each cut into steps of 4 along k. Byte 32·(panel·⌈k/4⌉ + step) + 4·j + i is
  *   weight [8·panel + j, 4·step + i]. Values of 7 bits are stored plus 64, as 1..127, because engines differ in whether relaxed
@@ -43,30 +43,7 @@ export function packedBytes(n: number, k: number, { bits }: WeightFormat): numbe
     : panels * panelRows * Math.ceil(k / stepLength) * stepLength;
 }
 
-/** Packs whole numbers [n, k], row-major; k of 4-bit weights is a multiple of 8. */
-export function packMatrix(values: ArrayLike<number>, n: number, k: number, format: WeightFormat): Int8Array {
-  const result = new Int8Array(packedBytes(n, k, format));
-  if (format.bits === 4) {
-    // Both halves of a byte that stands for two zeros.
-    result.fill((offsetOf4 << 4) | offsetOf4);
-    for (let row = 0; row < n; row++) {
-      for (let p = 0; p < k; p++) {
-        const { at, shift } = placeOf4(row, p, k);
-        const other = result[at] & (0xf0 >> shift);
-        result[at] = other | ((values[row * k + p] + offsetOf4) << shift);
-      }
-    }
-    return result;
-  }
-  const offset = storedOffset(format);
-  result.fill(offset);
-  for (let row = 0; row < n; row++) {
-    for (let p = 0; p < k; p++) result[placeOf8(row, p, k)] = values[row * k + p] + offset;
-  }
-  return result;
-}
-
-/** The whole numbers [n, k], row-major, that packMatrix was given. */
+/** The whole numbers [n, k], row-major, of a packed matrix; k of 4-bit weights is a multiple of 8. */
 export function unpackMatrix(
   packed: ArrayLike<number>,
   n: number,
@@ -111,40 +88,7 @@ export function packedConvBytes(extents: ConvExtents, format: WeightFormat): num
   return extents.groups * packedBytes(out / extents.groups, kernelH * kernelW * perGroup, format);
 }
 
-/** Packs whole numbers [O, C/groups, KH, KW], row-major. */
-export function packConv(values: ArrayLike<number>, extents: ConvExtents, format: WeightFormat): Int8Array {
-  const [out, perGroup, kernelH, kernelW] = extents.shape;
-  const taps = kernelH * kernelW;
-  const result = new Int8Array(packedConvBytes(extents, format));
-  if (isDepthwise(extents)) {
-    const pitch = result.length / taps;
-    result.fill(storedOffset(format));
-    for (let channel = 0; channel < out; channel++) {
-      for (let tap = 0; tap < taps; tap++) {
-        result[tap * pitch + channel] = values[channel * taps + tap] + storedOffset(format);
-      }
-    }
-    return result;
-  }
-  const rows = out / extents.groups;
-  const k = taps * perGroup;
-  const matrix = new Int8Array(rows * k);
-  const groupBytes = result.length / extents.groups;
-  for (let group = 0; group < extents.groups; group++) {
-    for (let row = 0; row < rows; row++) {
-      for (let channel = 0; channel < perGroup; channel++) {
-        for (let tap = 0; tap < taps; tap++) {
-          const from = ((group * rows + row) * perGroup + channel) * taps + tap;
-          matrix[row * k + tap * perGroup + channel] = values[from];
-        }
-      }
-    }
-    result.set(packMatrix(matrix, rows, k, format), group * groupBytes);
-  }
-  return result;
-}
-
-/** The whole numbers [O, C/groups, KH, KW], row-major, that packConv was given. */
+/** The whole numbers [O, C/groups, KH, KW], row-major, of packed weights. */
 export function unpackConv(packed: ArrayLike<number>, extents: ConvExtents, format: WeightFormat): Int8Array {
   const [out, perGroup, kernelH, kernelW] = extents.shape;
   const taps = kernelH * kernelW;
