@@ -4,7 +4,7 @@
  */
 import { Image } from "./conv_image";
 import { RowTable } from "./pack_i8";
-import { At, placePixels } from "./qconv_i8";
+import { At, placePixels } from "./qconv_payload_i8";
 import { Finish, finishTile } from "./quantized_epilogue";
 
 /** Weights of 16 channels and two taps, as 16 bits. */

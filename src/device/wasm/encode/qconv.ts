@@ -1,4 +1,4 @@
-/** Encodes `qconv`; layout in assembly/qconv_i8.ts. */
+/** Encodes `qconv`; layout in assembly/qconv_payload_i8.ts. */
 import { sizeOf } from "../../../tensor/shape.js";
 import type { QconvCall } from "../../kernel.js";
 import { depthwiseLanes, isDepthwise, packedConvBytes } from "../../packed.js";

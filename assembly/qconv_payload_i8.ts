@@ -1,0 +1,78 @@
+/**
+ * What both int8 cross-correlations read of their command.
+ *
+ * Payload of `qconv`, 32-bit words: batch, groups, input and output channels per group, kernel height and width, dilations,
+ * strides of the window, output height and width; addresses of source, weight, output; the weights' bytes of a group; the
+ * source's bytes from image to image, the output's from image to image, row to row and column to column; address (0: none)
+ * and stride of the images' scales; the input's zero point; 1 if the source needs no copy; 1 for depthwise; pixels in a
+ * block; addresses of working spaces: a tile, table of rows, packed rows, four gathered rows, padded image, runs, prepared
+ * depthwise weights; an `Image`; then `Finish`.
+ */
+import { Image } from "./conv_image";
+import { RowTable } from "./pack_i8";
+
+export namespace At {
+  export const batch: usize = 0;
+  export const groups: usize = 4;
+  export const inputs: usize = 8;
+  export const outputs: usize = 12;
+  export const kernelH: usize = 16;
+  export const kernelW: usize = 20;
+  export const dilationH: usize = 24;
+  export const dilationW: usize = 28;
+  export const strideH: usize = 32;
+  export const strideW: usize = 36;
+  export const outputH: usize = 40;
+  export const outputW: usize = 44;
+  export const source: usize = 48;
+  export const weight: usize = 52;
+  export const output: usize = 56;
+  export const groupBytes: usize = 60;
+  export const sourceN: usize = 64;
+  export const outputN: usize = 68;
+  export const outputRow: usize = 72;
+  export const outputColumn: usize = 76;
+  export const inputScales: usize = 80;
+  export const inputScalesN: usize = 84;
+  export const zeroPoint: usize = 88;
+  export const inPlace: usize = 92;
+  export const depthwise: usize = 96;
+  export const blockPixels: usize = 100;
+  export const tile: usize = 104;
+  export const table: usize = 108;
+  export const packed: usize = 112;
+  export const gathered: usize = 116;
+  export const padded: usize = 120;
+  export const runs: usize = 124;
+  export const prepared: usize = 128;
+  export const image: usize = 132;
+  export const finish: usize = 180;
+}
+
+/** Fills the table for pixels from `pixel` on: where their windows start and where they go. */
+export function placePixels(payload: usize, image: i32, source: usize, pixel: i32, rows: i32): void {
+  const layout = payload + At.image;
+  const outputW = load<i32>(payload, At.outputW);
+  const columnStep = load<i32>(payload, At.strideW) * load<i32>(layout, Image.channels);
+  const rowStep =
+    load<i32>(payload, At.strideH) * load<i32>(layout, Image.paddedW) * load<i32>(layout, Image.channels);
+  const outputRow = load<i32>(payload, At.outputRow);
+  const outputColumn = load<i32>(payload, At.outputColumn);
+  const output = load<usize>(payload, At.output) + image * load<i32>(payload, At.outputN);
+  const scales = load<usize>(payload, At.inputScales);
+  const scale: f32 = scales == 0 ? 1 : load<f32>(scales + (<usize>(image * load<i32>(payload, At.inputScalesN)) << 2));
+  let entry = load<usize>(payload, At.table);
+  let h = pixel / outputW;
+  let w = pixel % outputW;
+  for (let i = 0; i < rows; i++) {
+    store<usize>(entry, output + h * outputRow + w * outputColumn, RowTable.address);
+    store<i32>(entry, 0, RowTable.correction);
+    store<f32>(entry, scale, RowTable.scale);
+    store<usize>(entry, source + h * rowStep + w * columnStep, RowTable.window);
+    entry += RowTable.bytes;
+    if (++w == outputW) {
+      w = 0;
+      h++;
+    }
+  }
+}
