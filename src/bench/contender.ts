@@ -1,6 +1,7 @@
 /** One side of a comparison: a device of wattgrad, or another library. */
 import type { Cost } from "../device/kernel.js";
 import type { EnergyMeter } from "../energy/index.js";
+import type { Roofline } from "../profile/index.js";
 import type { Problem } from "./problem.js";
 
 /** A problem that is ready to run. */
@@ -31,5 +32,7 @@ export interface Contender {
    * @throws What the library throws at work that it cannot do; an Error that says so where it has no such work.
    */
   build(problem: Problem): Promise<Work>;
+  /** What it reaches at most; of wattgrad's devices. */
+  roofline?(): Promise<Roofline>;
   close(): void;
 }

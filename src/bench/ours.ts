@@ -5,6 +5,7 @@ import { openDry } from "../device/dry/dry.js";
 import { type DeviceName, openDevice } from "../device/select.js";
 import { openMeter } from "../energy/index.js";
 import { permute, reshape, tensor } from "../ops/index.js";
+import { roofline } from "../profile/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { computationOf } from "./computations.js";
 import type { Contender, Work } from "./contender.js";
@@ -29,6 +30,7 @@ export async function openOurs(name: DeviceName): Promise<Contender> {
       if (name === "reference") requireSmall(problem);
       return buildOn(device, problem);
     },
+    roofline: () => roofline(device),
     close() {
       meter.close();
       device.close();

@@ -76,6 +76,11 @@ export type Problem =
   | DispatchProblem
   | TrainProblem;
 
+/** Of the operands. */
+export function dtypeOf(problem: Problem): "float32" | "int8" {
+  return problem.kind === "qmatmul" || (problem.kind === "conv" && problem.int8) ? "int8" : "float32";
+}
+
 export const suiteNames = [
   "gemm",
   "qgemm",

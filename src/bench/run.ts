@@ -6,10 +6,11 @@
 import type { Cost } from "../device/kernel.js";
 import type { DeviceName } from "../device/select.js";
 import type { EnergyKind } from "../energy/index.js";
+import type { Roofline } from "../profile/index.js";
 import { requireSame, type Sketch, sketchOf } from "./check.js";
 import type { Contender, Work } from "./contender.js";
 import { openOurs } from "./ours.js";
-import type { BenchCase, RateUnit, SuiteName } from "./problem.js";
+import { type BenchCase, dtypeOf, type RateUnit, type SuiteName } from "./problem.js";
 import { median } from "./statistics.js";
 import { casesOf } from "./suites.js";
 
@@ -20,12 +21,15 @@ export interface RunOptions {
   readonly repeat: number;
   /** Milliseconds of work of one turn. */
   readonly turn: number;
+  /** Measures what each of wattgrad's devices reaches at most, some seconds for each. Default false. */
+  readonly roofline?: boolean;
 }
 
 /** One case on one device; plain data. */
 export interface BenchRow {
   readonly suite: SuiteName | "coldstart";
   readonly case: string;
+  readonly dtype: "float32" | "int8";
   readonly device: string;
   /** `node` or the browser. */
   readonly where: string;
@@ -66,6 +70,8 @@ export interface RunResult {
   }[];
   /** Wattgrad's by name, those of other libraries as `tfjs wasm`. */
   readonly devices: Readonly<Record<string, { readonly description: string; readonly details: object }>>;
+  /** By device, if they were asked for. */
+  readonly rooflines?: Readonly<Record<string, Roofline>>;
   /** Where joules come from. */
   readonly meter: string;
 }
@@ -155,6 +161,7 @@ export async function runCases(
       for (const entry of entries) await takeTurn(entry, processor);
     }
     for (const { work } of entries) work.close();
+    const rooflines = options.roofline ? await rooflinesOf(opened) : undefined;
     return {
       rows: inOrder(items, opened, [...entries.map((entry) => rowOf(entry, where)), ...failed]),
       unavailable,
@@ -164,11 +171,18 @@ export async function runCases(
           return [labelOf(contender), { description, details }];
         }),
       ),
+      ...(rooflines && { rooflines }),
       meter: [...new Set(opened.map(({ meter }) => meter.name))].join(", "),
     };
   } finally {
     for (const contender of opened) contender.close();
   }
+}
+
+async function rooflinesOf(contenders: readonly Contender[]): Promise<Record<string, Roofline>> {
+  const found: Record<string, Roofline> = {};
+  for (const { device, roofline } of contenders) if (roofline !== undefined) found[device] = await roofline();
+  return found;
 }
 
 /** `wasm`, or `tfjs wasm`. */
@@ -304,12 +318,13 @@ function rowOf(entry: Entry, where: string): BenchRow {
   };
 }
 
-function emptyRow({ suite, name, unit }: BenchCase, contender: Contender, where: string): BenchRow {
+function emptyRow({ suite, name, unit, problem }: BenchCase, contender: Contender, where: string): BenchRow {
   const { device, peer, details } = contender;
   const { threads, simd } = details;
   return {
     suite,
     case: name,
+    dtype: dtypeOf(problem),
     device,
     where,
     threads: typeof threads === "number" ? threads : 1,
