@@ -2,28 +2,15 @@
  * Cross-correlation as an implicit matrix product (4 pixels × 8 output channels), and with weights flipped and
  * transposed by their strides, the gradient with respect to the input.
  *
- * Payload of `conv` and `convGradInput`, 32-bit words: batch, groups, input and output channels per group, kernel height
- * and width, dilations, strides of the window, output height and width; addresses of source, weight (its first element in
+ * Payload of `conv` and `convGradInput`, 32-bit words: `Window`; addresses of source, weight (its first element in
  * walking order), output; strides in elements: source.batch, weight (out, in, h, w, group), output (batch, channel, row,
  * column); address of the working space and in it, in bytes: panels, padded image, run table; 1 if the source needs no
  * copy; then an `Image`.
  */
-import { Image, layOut, writeRuns } from "./conv_image";
+import { Image, Window, layOut, writeRuns } from "./conv_image";
 import { fma } from "./simd";
 
 namespace At {
-  export const batch: usize = 0;
-  export const groups: usize = 4;
-  export const inputs: usize = 8;
-  export const outputs: usize = 12;
-  export const kernelH: usize = 16;
-  export const kernelW: usize = 20;
-  export const dilationH: usize = 24;
-  export const dilationW: usize = 28;
-  export const strideH: usize = 32;
-  export const strideW: usize = 36;
-  export const outputH: usize = 40;
-  export const outputW: usize = 44;
   export const source: usize = 48;
   export const weight: usize = 52;
   export const output: usize = 56;
@@ -49,25 +36,25 @@ namespace At {
 export function conv(payload: usize): void {
   const scratch = load<usize>(payload, At.scratch);
   const image = payload + At.image;
-  const groups = load<i32>(payload, At.groups);
-  const inputs = load<i32>(payload, At.inputs);
-  const kernelH = load<i32>(payload, At.kernelH);
-  const kernelW = load<i32>(payload, At.kernelW);
+  const groups = load<i32>(payload, Window.groups);
+  const inputs = load<i32>(payload, Window.inputs);
+  const kernelH = load<i32>(payload, Window.kernelH);
+  const kernelW = load<i32>(payload, Window.kernelW);
   const channels = load<i32>(image, Image.channels);
   const paddedW = load<i32>(image, Image.paddedW);
-  const dilationW = load<i32>(payload, At.dilationW);
+  const dilationW = load<i32>(payload, Window.dilationW);
   const joined = groups == 1 && dilationW == 1;
   const runs = joined ? kernelH : kernelH * kernelW;
   const runLength = joined ? kernelW * inputs : inputs;
   const panels = scratch + load<usize>(payload, At.panels);
   const padded = scratch + load<usize>(payload, At.padded);
   const table = scratch + load<usize>(payload, At.runs);
-  const rowStep = (load<i32>(payload, At.dilationH) * paddedW * channels) << 2;
+  const rowStep = (load<i32>(payload, Window.dilationH) * paddedW * channels) << 2;
   writeRuns(table, kernelH, kernelW, rowStep, (dilationW * channels) << 2, joined);
   packWeights(payload, panels);
   const inPlace = load<i32>(payload, At.inPlace);
   if (!inPlace) memory.fill(padded, 0, <usize>(load<i32>(image, Image.paddedH) * paddedW * channels) << 2);
-  const batch = load<i32>(payload, At.batch);
+  const batch = load<i32>(payload, Window.batch);
   for (let n = 0; n < batch; n++) {
     const source = load<usize>(payload, At.source) + (<usize>(n * load<i32>(payload, At.sourceN)) << 2);
     if (!inPlace) layOut(image, source, padded, 2);
@@ -80,11 +67,11 @@ export function conv(payload: usize): void {
 
 /** [group][8 output channels][run and position][8], missing channels zero. */
 function packWeights(payload: usize, target: usize): void {
-  const groups = load<i32>(payload, At.groups);
-  const inputs = load<i32>(payload, At.inputs);
-  const outputs = load<i32>(payload, At.outputs);
-  const kernelH = load<i32>(payload, At.kernelH);
-  const kernelW = load<i32>(payload, At.kernelW);
+  const groups = load<i32>(payload, Window.groups);
+  const inputs = load<i32>(payload, Window.inputs);
+  const outputs = load<i32>(payload, Window.outputs);
+  const kernelH = load<i32>(payload, Window.kernelH);
+  const kernelW = load<i32>(payload, Window.kernelW);
   const strideO = load<i32>(payload, At.weightO);
   const strideI = load<i32>(payload, At.weightI);
   const strideH = load<i32>(payload, At.weightH);
@@ -116,15 +103,15 @@ function correlate(
 ): void {
   const image = payload + At.image;
   const channels = load<i32>(image, Image.channels);
-  const inputs = load<i32>(payload, At.inputs);
-  const outputs = load<i32>(payload, At.outputs);
-  const outputW = load<i32>(payload, At.outputW);
-  const pixels = load<i32>(payload, At.outputH) * outputW;
+  const inputs = load<i32>(payload, Window.inputs);
+  const outputs = load<i32>(payload, Window.outputs);
+  const outputW = load<i32>(payload, Window.outputW);
+  const pixels = load<i32>(payload, Window.outputH) * outputW;
   const outputC = load<i32>(payload, At.outputC);
   const outputRow = load<i32>(payload, At.outputRow);
   const outputColumn = load<i32>(payload, At.outputColumn);
-  const rowStep = (load<i32>(payload, At.strideH) * load<i32>(image, Image.paddedW) * channels) << 2;
-  const columnStep = (load<i32>(payload, At.strideW) * channels) << 2;
+  const rowStep = (load<i32>(payload, Window.strideH) * load<i32>(image, Image.paddedW) * channels) << 2;
+  const columnStep = (load<i32>(payload, Window.strideW) * channels) << 2;
   const tile = load<usize>(payload, At.scratch);
   const panelBytes = <usize>(runs * runLength) << 5;
   let panel = panels + <usize>(g * ((outputs + 7) / 8)) * panelBytes;

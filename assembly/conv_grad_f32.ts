@@ -2,27 +2,14 @@
  * The gradient of a convolution with respect to its weight: per image, tiles of 4 output channels × 8 neighbouring
  * weights, each summed over all pixels.
  *
- * Payload, 32-bit words: batch, groups, input and output channels per group, kernel height and width, dilations, strides,
- * output height and width; addresses of input, output gradient, weight gradient; strides in elements: input.batch, output
- * (batch, channel, row, column), weight (out, in, h, w); address of the working space and in it, in bytes: sums, padded
- * image, output panels, run table; then an `Image`.
+ * Payload, 32-bit words: `Window`; addresses of input, output gradient, weight gradient; strides in elements:
+ * input.batch, output (batch, channel, row, column), weight (out, in, h, w); address of the working space and in it, in
+ * bytes: sums, padded image, output panels, run table; then an `Image`.
  */
-import { Image, layOut, writeRuns } from "./conv_image";
+import { Image, Window, layOut, writeRuns } from "./conv_image";
 import { fma } from "./simd";
 
 namespace At {
-  export const batch: usize = 0;
-  export const groups: usize = 4;
-  export const inputs: usize = 8;
-  export const outputs: usize = 12;
-  export const kernelH: usize = 16;
-  export const kernelW: usize = 20;
-  export const dilationH: usize = 24;
-  export const dilationW: usize = 28;
-  export const strideH: usize = 32;
-  export const strideW: usize = 36;
-  export const outputH: usize = 40;
-  export const outputW: usize = 44;
   export const input: usize = 48;
   export const output: usize = 52;
   export const weight: usize = 56;
@@ -46,25 +33,25 @@ namespace At {
 export function convGradWeight(payload: usize): void {
   const scratch = load<usize>(payload, At.scratch);
   const image = payload + At.image;
-  const groups = load<i32>(payload, At.groups);
-  const inputs = load<i32>(payload, At.inputs);
-  const outputs = load<i32>(payload, At.outputs);
-  const kernelH = load<i32>(payload, At.kernelH);
-  const kernelW = load<i32>(payload, At.kernelW);
+  const groups = load<i32>(payload, Window.groups);
+  const inputs = load<i32>(payload, Window.inputs);
+  const outputs = load<i32>(payload, Window.outputs);
+  const kernelH = load<i32>(payload, Window.kernelH);
+  const kernelW = load<i32>(payload, Window.kernelW);
   const channels = load<i32>(image, Image.channels);
   const paddedW = load<i32>(image, Image.paddedW);
-  const dilationW = load<i32>(payload, At.dilationW);
+  const dilationW = load<i32>(payload, Window.dilationW);
   const joined = groups == 1 && dilationW == 1;
   const sums = scratch + load<usize>(payload, At.sums);
   const padded = scratch + load<usize>(payload, At.padded);
   const panels = scratch + load<usize>(payload, At.panels);
   const table = scratch + load<usize>(payload, At.runs);
-  const rowStep = (load<i32>(payload, At.dilationH) * paddedW * channels) << 2;
+  const rowStep = (load<i32>(payload, Window.dilationH) * paddedW * channels) << 2;
   writeRuns(table, kernelH, kernelW, rowStep, (dilationW * channels) << 2, joined);
   const weights = kernelH * kernelW * inputs;
   memory.fill(sums, 0, <usize>(groups * outputs * weights) << 2);
   memory.fill(padded, 0, <usize>(load<i32>(image, Image.paddedH) * paddedW * channels) << 2);
-  const batch = load<i32>(payload, At.batch);
+  const batch = load<i32>(payload, Window.batch);
   for (let n = 0; n < batch; n++) {
     layOut(image, load<usize>(payload, At.input) + (<usize>(n * load<i32>(payload, At.inputN)) << 2), padded, 2);
     packOutput(payload, load<usize>(payload, At.output) + (<usize>(n * load<i32>(payload, At.outputN)) << 2), panels);
@@ -75,10 +62,10 @@ export function convGradWeight(payload: usize): void {
 
 /** The output gradient as [group][4 channels][pixel][4], missing channels zero. */
 function packOutput(payload: usize, source: usize, target: usize): void {
-  const groups = load<i32>(payload, At.groups);
-  const outputs = load<i32>(payload, At.outputs);
-  const outputH = load<i32>(payload, At.outputH);
-  const outputW = load<i32>(payload, At.outputW);
+  const groups = load<i32>(payload, Window.groups);
+  const outputs = load<i32>(payload, Window.outputs);
+  const outputH = load<i32>(payload, Window.outputH);
+  const outputW = load<i32>(payload, Window.outputW);
   const strideC = load<i32>(payload, At.outputC);
   const row = load<i32>(payload, At.outputRow);
   const column = load<i32>(payload, At.outputColumn);
@@ -106,14 +93,14 @@ function packOutput(payload: usize, source: usize, target: usize): void {
 /** Adds one image's products to the sums [out][run and position]. */
 function accumulate(payload: usize, padded: usize, panels: usize, sums: usize, table: usize, runs: i32, runLength: i32): void {
   const image = payload + At.image;
-  const groups = load<i32>(payload, At.groups);
-  const inputs = load<i32>(payload, At.inputs);
-  const outputs = load<i32>(payload, At.outputs);
-  const outputH = load<i32>(payload, At.outputH);
-  const outputW = load<i32>(payload, At.outputW);
+  const groups = load<i32>(payload, Window.groups);
+  const inputs = load<i32>(payload, Window.inputs);
+  const outputs = load<i32>(payload, Window.outputs);
+  const outputH = load<i32>(payload, Window.outputH);
+  const outputW = load<i32>(payload, Window.outputW);
   const channels = load<i32>(image, Image.channels);
-  const columnStep = <usize>(load<i32>(payload, At.strideW) * channels) << 2;
-  const rowStep = <usize>(load<i32>(payload, At.strideH) * load<i32>(image, Image.paddedW) * channels) << 2;
+  const columnStep = <usize>(load<i32>(payload, Window.strideW) * channels) << 2;
+  const rowStep = <usize>(load<i32>(payload, Window.strideH) * load<i32>(image, Image.paddedW) * channels) << 2;
   const rowJump = rowStep - <usize>outputW * columnStep;
   const tile = load<usize>(payload, At.scratch);
   const panelBytes = <usize>(outputH * outputW) << 4;
@@ -190,10 +177,10 @@ function addTile(tile: usize, to: usize, pitch: usize, height: i32, width: i32):
 
 /** From [out][h][w][in] to wherever the weight gradient wants them. */
 function storeSums(payload: usize, sums: usize): void {
-  const count = load<i32>(payload, At.groups) * load<i32>(payload, At.outputs);
-  const inputs = load<i32>(payload, At.inputs);
-  const kernelH = load<i32>(payload, At.kernelH);
-  const kernelW = load<i32>(payload, At.kernelW);
+  const count = load<i32>(payload, Window.groups) * load<i32>(payload, Window.outputs);
+  const inputs = load<i32>(payload, Window.inputs);
+  const kernelH = load<i32>(payload, Window.kernelH);
+  const kernelW = load<i32>(payload, Window.kernelW);
   const weight = load<usize>(payload, At.weight);
   for (let o = 0; o < count; o++) {
     for (let h = 0; h < kernelH; h++) {

@@ -23,6 +23,25 @@ export namespace Image {
   export const bytes: usize = 48;
 }
 
+/**
+ * What the payloads of all convolutions begin with, 32-bit words: batch, groups, input and output channels per group, kernel
+ * height and width, dilations, strides of the window, output height and width.
+ */
+export namespace Window {
+  export const batch: usize = 0;
+  export const groups: usize = 4;
+  export const inputs: usize = 8;
+  export const outputs: usize = 12;
+  export const kernelH: usize = 16;
+  export const kernelW: usize = 20;
+  export const dilationH: usize = 24;
+  export const dilationW: usize = 28;
+  export const strideH: usize = 32;
+  export const strideW: usize = 36;
+  export const outputH: usize = 40;
+  export const outputW: usize = 44;
+}
+
 /** Copies one image into the padded one, whose border is there already. Elements have 1 << `shift` bytes, 4 or 1. */
 export function layOut(image: usize, source: usize, padded: usize, shift: i32): void {
   const channels = load<i32>(image, Image.channels);

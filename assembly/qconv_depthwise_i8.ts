@@ -2,7 +2,7 @@
  * Depthwise int8 cross-correlation: 16 channels of a pixel at a time. Two taps stand side by side for each channel, so that
  * one instruction multiplies both and adds them as int32.
  */
-import { Image } from "./conv_image";
+import { Image, Window } from "./conv_image";
 import { RowTable } from "./pack_i8";
 import { At, placePixels } from "./qconv_payload_i8";
 import { Finish, finishTile } from "./quantized_epilogue";
@@ -12,7 +12,7 @@ const pairBytes: usize = 64;
 
 /** Lays the weights out as [16 channels][pair of taps][16][2] and gives the run table an even number of taps. */
 export function prepareDepthwise(payload: usize): void {
-  const taps = load<i32>(payload, At.kernelH) * load<i32>(payload, At.kernelW);
+  const taps = load<i32>(payload, Window.kernelH) * load<i32>(payload, Window.kernelW);
   const pitch = (load<i32>(payload + At.image, Image.channels) + 15) & ~15;
   const weight = load<usize>(payload, At.weight);
   const offset = load<i32>(payload + At.finish, Finish.storedOffset);
@@ -36,7 +36,7 @@ export function depthwisePixels(payload: usize, image: i32, source: usize, pixel
   const channels = load<i32>(payload + At.image, Image.channels);
   const finish = payload + At.finish;
   const offsets = load<usize>(payload, At.runs);
-  const pairs = (load<i32>(payload, At.kernelH) * load<i32>(payload, At.kernelW) + 1) >> 1;
+  const pairs = (load<i32>(payload, Window.kernelH) * load<i32>(payload, Window.kernelW) + 1) >> 1;
   const table = load<usize>(payload, At.table);
   const tile = load<usize>(payload, At.tile);
   let weights = load<usize>(payload, At.prepared);

@@ -3,7 +3,7 @@
  * of a block of output pixels are packed as rows of a matrix, and that is multiplied like any other. Depthwise ones are in
  * qconv_depthwise_i8.ts, the payload in qconv_payload_i8.ts.
  */
-import { Image, layOut, writeRuns } from "./conv_image";
+import { Image, Window, layOut, writeRuns } from "./conv_image";
 import { gatherBytes, pack4, RowTable } from "./pack_i8";
 import { depthwisePixels, prepareDepthwise } from "./qconv_depthwise_i8";
 import { At, placePixels } from "./qconv_payload_i8";
@@ -15,28 +15,28 @@ const overrun: i32 = 16;
 
 export function qconv(payload: usize): void {
   const image = payload + At.image;
-  const groups = load<i32>(payload, At.groups);
-  const inputs = load<i32>(payload, At.inputs);
-  const kernelH = load<i32>(payload, At.kernelH);
-  const kernelW = load<i32>(payload, At.kernelW);
+  const groups = load<i32>(payload, Window.groups);
+  const inputs = load<i32>(payload, Window.inputs);
+  const kernelH = load<i32>(payload, Window.kernelH);
+  const kernelW = load<i32>(payload, Window.kernelW);
   const channels = load<i32>(image, Image.channels);
   const paddedW = load<i32>(image, Image.paddedW);
-  const columnStep = load<i32>(payload, At.dilationW) * channels;
+  const columnStep = load<i32>(payload, Window.dilationW) * channels;
   const joined = groups == 1 && columnStep == channels;
   const runs = joined ? kernelH : kernelH * kernelW;
   const runLength = joined ? kernelW * inputs : inputs;
   const table = load<usize>(payload, At.runs);
   const padded = load<usize>(payload, At.padded);
   const depthwise = load<i32>(payload, At.depthwise);
-  writeRuns(table, kernelH, kernelW, load<i32>(payload, At.dilationH) * paddedW * channels, columnStep, joined);
+  writeRuns(table, kernelH, kernelW, load<i32>(payload, Window.dilationH) * paddedW * channels, columnStep, joined);
   prepareColumns(payload + At.finish);
   if (depthwise) prepareDepthwise(payload);
   const inPlace = load<i32>(payload, At.inPlace);
   if (!inPlace) {
     memory.fill(padded, <u8>load<i32>(payload, At.zeroPoint), load<i32>(image, Image.paddedH) * paddedW * channels);
   }
-  const batch = load<i32>(payload, At.batch);
-  const pixels = load<i32>(payload, At.outputH) * load<i32>(payload, At.outputW);
+  const batch = load<i32>(payload, Window.batch);
+  const pixels = load<i32>(payload, Window.outputH) * load<i32>(payload, Window.outputW);
   const blockPixels = load<i32>(payload, At.blockPixels);
   for (let n = 0; n < batch; n++) {
     const source = load<usize>(payload, At.source) + n * load<i32>(payload, At.sourceN);
@@ -110,6 +110,6 @@ function correlate(
     packed += <usize>steps * stepBytes;
   }
   const weight = load<usize>(payload, At.weight) + group * load<i32>(payload, At.groupBytes);
-  const outputs = load<i32>(payload, At.outputs);
+  const outputs = load<i32>(payload, Window.outputs);
   multiplyBlock(finish, rows, table, load<usize>(payload, At.packed), weight, steps, outputs, group * outputs, tile);
 }

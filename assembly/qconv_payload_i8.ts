@@ -1,29 +1,16 @@
 /**
  * What both int8 cross-correlations read of their command.
  *
- * Payload of `qconv`, 32-bit words: batch, groups, input and output channels per group, kernel height and width, dilations,
- * strides of the window, output height and width; addresses of source, weight, output; the weights' bytes of a group; the
+ * Payload of `qconv`, 32-bit words: `Window`; addresses of source, weight, output; the weights' bytes of a group; the
  * source's bytes from image to image, the output's from image to image, row to row and column to column; address (0: none)
  * and stride of the images' scales; the input's zero point; 1 if the source needs no copy; 1 for depthwise; pixels in a
  * block; addresses of working spaces: a tile, table of rows, packed rows, four gathered rows, padded image, runs, prepared
  * depthwise weights; an `Image`; then `Finish`.
  */
-import { Image } from "./conv_image";
+import { Image, Window } from "./conv_image";
 import { RowTable } from "./pack_i8";
 
 export namespace At {
-  export const batch: usize = 0;
-  export const groups: usize = 4;
-  export const inputs: usize = 8;
-  export const outputs: usize = 12;
-  export const kernelH: usize = 16;
-  export const kernelW: usize = 20;
-  export const dilationH: usize = 24;
-  export const dilationW: usize = 28;
-  export const strideH: usize = 32;
-  export const strideW: usize = 36;
-  export const outputH: usize = 40;
-  export const outputW: usize = 44;
   export const source: usize = 48;
   export const weight: usize = 52;
   export const output: usize = 56;
@@ -52,10 +39,10 @@ export namespace At {
 /** Fills the table for pixels from `pixel` on: where their windows start and where they go. */
 export function placePixels(payload: usize, image: i32, source: usize, pixel: i32, rows: i32): void {
   const layout = payload + At.image;
-  const outputW = load<i32>(payload, At.outputW);
-  const columnStep = load<i32>(payload, At.strideW) * load<i32>(layout, Image.channels);
+  const outputW = load<i32>(payload, Window.outputW);
+  const columnStep = load<i32>(payload, Window.strideW) * load<i32>(layout, Image.channels);
   const rowStep =
-    load<i32>(payload, At.strideH) * load<i32>(layout, Image.paddedW) * load<i32>(layout, Image.channels);
+    load<i32>(payload, Window.strideH) * load<i32>(layout, Image.paddedW) * load<i32>(layout, Image.channels);
   const outputRow = load<i32>(payload, At.outputRow);
   const outputColumn = load<i32>(payload, At.outputColumn);
   const output = load<usize>(payload, At.output) + image * load<i32>(payload, At.outputN);

@@ -39,7 +39,7 @@ export function multiplyBlock(
 /** The sums of one tile, [4, 8]. */
 // @ts-ignore: decorator
 @inline
-export function tile4x8c4(wide: bool, steps: i32, a: usize, b: usize, tile: usize): void {
+function tile4x8c4(wide: bool, steps: i32, a: usize, b: usize, tile: usize): void {
   if (ASC_FEATURE_RELAXED_SIMD) {
     if (!wide) {
       relaxed4x8c4(steps, a, b, tile);

@@ -2,25 +2,16 @@
  * float32 rows times packed weights of 8 or 7 bits: a few rows convert the weights on the way, more rows share panels that are
  * converted once and go through the micro-kernel of gemm_f32.ts.
  *
- * Payload, 32-bit words: m, n, k; addresses of input, weight and output; the input's strides in elements, the output's bytes from
- * row to row; address and stride of the weights' scales; rows in a block; addresses of working spaces: a tile, table of rows,
- * packed rows, a converted panel; then `Finish`.
+ * Payload, 32-bit words: `Operands`; address and stride of the weights' scales; rows in a block; addresses of working
+ * spaces: a tile, table of rows, packed rows, a converted panel; then `Finish`.
  */
 import { kernelDirect } from "./gemm_f32";
 import { RowTable } from "./pack_i8";
+import { Operands } from "./qmatmul_payload";
 import { Finish, finishTile, prepareColumns } from "./quantized_epilogue";
 import { fma, horizontalSum } from "./simd";
 
 namespace At {
-  export const m: usize = 0;
-  export const n: usize = 4;
-  export const k: usize = 8;
-  export const input: usize = 12;
-  export const weight: usize = 16;
-  export const output: usize = 20;
-  export const inputM: usize = 24;
-  export const inputK: usize = 28;
-  export const outputM: usize = 32;
   export const scales: usize = 36;
   export const scalesN: usize = 40;
   export const blockRows: usize = 44;
@@ -35,9 +26,9 @@ namespace At {
 const fewRows: i32 = 3;
 
 export function qmatmulFloat(payload: usize): void {
-  const m = load<i32>(payload, At.m);
-  const n = load<i32>(payload, At.n);
-  const k = load<i32>(payload, At.k);
+  const m = load<i32>(payload, Operands.m);
+  const n = load<i32>(payload, Operands.n);
+  const k = load<i32>(payload, Operands.k);
   const blockRows = load<i32>(payload, At.blockRows);
   const packed = load<usize>(payload, At.packed);
   const panel = load<usize>(payload, At.panel);
@@ -52,7 +43,7 @@ export function qmatmulFloat(payload: usize): void {
   for (let first = 0; first < m; first += blockRows) {
     const rows = min(blockRows, m - first);
     for (let i = 0; i < rows; i++) copyRow(payload, first + i, packed + <usize>i * rowBytes, table + <usize>i * RowTable.bytes);
-    let weight = load<usize>(payload, At.weight);
+    let weight = load<usize>(payload, Operands.weight);
     for (let j = 0; j < n; j += 8) {
       const width = min(8, n - j);
       if (m <= fewRows) {
@@ -79,10 +70,10 @@ export function qmatmulFloat(payload: usize): void {
 
 /** A row, zeros up to a multiple of 4, and its table's entry. */
 function copyRow(payload: usize, row: i32, target: usize, entry: usize): void {
-  const k = load<i32>(payload, At.k);
-  const stride = load<i32>(payload, At.inputK) << 2;
-  let source = load<usize>(payload, At.input) + (<usize>(row * load<i32>(payload, At.inputM)) << 2);
-  store<usize>(entry, load<usize>(payload, At.output) + row * load<i32>(payload, At.outputM), RowTable.address);
+  const k = load<i32>(payload, Operands.k);
+  const stride = load<i32>(payload, Operands.inputK) << 2;
+  let source = load<usize>(payload, Operands.input) + (<usize>(row * load<i32>(payload, Operands.inputM)) << 2);
+  store<usize>(entry, load<usize>(payload, Operands.output) + row * load<i32>(payload, Operands.outputM), RowTable.address);
   if (stride == 4) {
     memory.copy(target, source, <usize>k << 2);
   } else {

@@ -5,26 +5,18 @@
  * Weights stand as 0..15, 8 above what they are. In the relaxed binary 8 products of such with int8, summed in pairs, fit 16 bits
  * together (32 · 15 · 128 / 2 < 2^15), so that 32 values of k cost one widening.
  *
- * Payload, 32-bit words: m, n, k; addresses of input, weight and output; the input's strides in elements, the output's bytes from
- * row to row; address and strides (row, group) of the input's scales; groups, values in a group; address and strides (panel, group,
- * column) of the weights' scales, 1 if those lie one behind the other, else a working space for them; rows in a block; addresses
- * of working spaces: 16 sums, an entry of a table of rows, packed rows; then `Finish`.
+ * Payload, 32-bit words: `Operands`; address and strides (row, group) of the input's scales; groups, values in a group;
+ * address and strides (panel, group, column) of the weights' scales, 1 if those lie one behind the other, else a working
+ * space for them; rows in a block; addresses of working spaces: 16 sums, an entry of a table of rows, packed rows; then
+ * `Finish`.
  */
 import { RowTable } from "./pack_i8";
 import { addPairs } from "./qgemm_i8";
+import { Operands } from "./qmatmul_payload";
 import { finishTile, prepareColumns } from "./quantized_epilogue";
 import { onesI16, relaxedDot } from "./simd";
 
 namespace At {
-  export const m: usize = 0;
-  export const n: usize = 4;
-  export const k: usize = 8;
-  export const input: usize = 12;
-  export const weight: usize = 16;
-  export const output: usize = 20;
-  export const inputM: usize = 24;
-  export const inputK: usize = 28;
-  export const outputM: usize = 32;
   export const inputScales: usize = 36;
   export const inputScalesM: usize = 40;
   export const inputScalesG: usize = 44;
@@ -62,17 +54,17 @@ function valueShift(): usize {
 }
 
 export function qmatmulGroups(payload: usize): void {
-  const m = load<i32>(payload, At.m);
-  const n = load<i32>(payload, At.n);
-  const k = load<i32>(payload, At.k);
+  const m = load<i32>(payload, Operands.m);
+  const n = load<i32>(payload, Operands.n);
+  const k = load<i32>(payload, Operands.k);
   const groups = load<i32>(payload, At.groups);
   const groupSize = load<i32>(payload, At.groupSize);
   const blockRows = load<i32>(payload, At.blockRows);
   const packed = load<usize>(payload, At.packed);
   const sums = load<usize>(payload, At.sums);
   const table = load<usize>(payload, At.table);
-  const output = load<usize>(payload, At.output);
-  const outputM = load<i32>(payload, At.outputM);
+  const output = load<usize>(payload, Operands.output);
+  const outputM = load<i32>(payload, Operands.outputM);
   const finish = payload + At.finish;
   const valueBytes = <usize>k << valueShift();
   const rowBytes = valueBytes + <usize>groups * Group.bytes;
@@ -83,7 +75,7 @@ export function qmatmulGroups(payload: usize): void {
   for (let first = 0; first < m; first += blockRows) {
     const rows = min(blockRows, m - first);
     for (let i = 0; i < rows; i++) packGroups(payload, first + i, packed + <usize>i * rowBytes, valueBytes);
-    let weight = load<usize>(payload, At.weight);
+    let weight = load<usize>(payload, Operands.weight);
     let scales = allScales;
     for (let j = 0; j < n; j += 16) {
       const isPair = j + 8 < n;
@@ -110,7 +102,7 @@ export function qmatmulGroups(payload: usize): void {
 /** The weights' scales as [panel][group][8 columns]. */
 function orderedScales(payload: usize): usize {
   const groups = load<i32>(payload, At.groups);
-  const panels = (load<i32>(payload, At.n) + 7) >> 3;
+  const panels = (load<i32>(payload, Operands.n) + 7) >> 3;
   const space = load<usize>(payload, At.scalesSpace);
   let to = space;
   for (let p = 0; p < panels; p++) {
@@ -129,9 +121,9 @@ function orderedScales(payload: usize): usize {
 function packGroups(payload: usize, row: i32, target: usize, valueBytes: usize): void {
   const groups = load<i32>(payload, At.groups);
   const groupSize = load<i32>(payload, At.groupSize);
-  const stride = load<i32>(payload, At.inputK);
+  const stride = load<i32>(payload, Operands.inputK);
   const scalesG = load<i32>(payload, At.inputScalesG) << 2;
-  let source = load<usize>(payload, At.input) + row * load<i32>(payload, At.inputM);
+  let source = load<usize>(payload, Operands.input) + row * load<i32>(payload, Operands.inputM);
   let scale = load<usize>(payload, At.inputScales) + (<usize>(row * load<i32>(payload, At.inputScalesM)) << 2);
   let group = target + valueBytes;
   for (let g = 0; g < groups; g++) {

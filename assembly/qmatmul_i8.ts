@@ -1,25 +1,16 @@
 /**
  * int8 rows times packed weights of 8 or 7 bits.
  *
- * Payload of `qmatmul`, 32-bit words: m, n, k; addresses of input, weight and output; the input's strides in elements, the
- * output's bytes from row to row; address (0: none) and stride of the input's scales; rows in a block; addresses of working
- * spaces: a tile, table of rows, packed rows, four gathered rows; then `Finish`.
+ * Payload of `qmatmul`, 32-bit words: `Operands`; address (0: none) and stride of the input's scales; rows in a block;
+ * addresses of working spaces: a tile, table of rows, packed rows, four gathered rows; then `Finish`.
  */
 import { pack4, gatherBytes, RowTable } from "./pack_i8";
 import { isWide, multiplyBlock } from "./qgemm_i8";
 import { qgemvI8 } from "./qgemv_i8";
+import { Operands } from "./qmatmul_payload";
 import { Finish, prepareColumns } from "./quantized_epilogue";
 
 namespace At {
-  export const m: usize = 0;
-  export const n: usize = 4;
-  export const k: usize = 8;
-  export const input: usize = 12;
-  export const weight: usize = 16;
-  export const output: usize = 20;
-  export const inputM: usize = 24;
-  export const inputK: usize = 28;
-  export const outputM: usize = 32;
   export const inputScales: usize = 36;
   export const inputScalesM: usize = 40;
   export const blockRows: usize = 44;
@@ -31,15 +22,15 @@ namespace At {
 }
 
 export function qmatmul(payload: usize): void {
-  const m = load<i32>(payload, At.m);
-  const n = load<i32>(payload, At.n);
-  const k = load<i32>(payload, At.k);
-  const weight = load<usize>(payload, At.weight);
+  const m = load<i32>(payload, Operands.m);
+  const n = load<i32>(payload, Operands.n);
+  const k = load<i32>(payload, Operands.k);
+  const weight = load<usize>(payload, Operands.weight);
   const finish = payload + At.finish;
   prepareColumns(finish);
   if (m == 1) {
-    qgemvI8(finish, n, k, load<usize>(payload, At.input), load<i32>(payload, At.inputK), inputScale(payload, 0), weight,
-      load<usize>(payload, At.output), load<usize>(payload, At.packed));
+    qgemvI8(finish, n, k, load<usize>(payload, Operands.input), load<i32>(payload, Operands.inputK), inputScale(payload, 0), weight,
+      load<usize>(payload, Operands.output), load<usize>(payload, At.packed));
     return;
   }
   const blockRows = load<i32>(payload, At.blockRows);
@@ -61,17 +52,17 @@ function inputScale(payload: usize, row: i32): f32 {
 
 /** Packs rows from `first` on and fills their table. Missing rows of the last panel repeat the last one. */
 function packBlock(payload: usize, first: i32, rows: i32, table: usize, packed: usize): void {
-  const k = load<i32>(payload, At.k);
+  const k = load<i32>(payload, Operands.k);
   const finish = payload + At.finish;
   const storedOffset = load<i32>(finish, Finish.storedOffset);
   const wide = isWide(finish);
-  const inputM = load<i32>(payload, At.inputM);
-  const inputK = load<i32>(payload, At.inputK);
-  const outputM = load<i32>(payload, At.outputM);
+  const inputM = load<i32>(payload, Operands.inputM);
+  const inputK = load<i32>(payload, Operands.inputK);
+  const outputM = load<i32>(payload, Operands.outputM);
   const tile = load<usize>(payload, At.tile);
   const gathered = load<usize>(payload, At.gathered);
   const panelBytes = <usize>((k + 3) >> 2) << (wide ? 5 : 4);
-  let source = load<usize>(payload, At.input) + first * inputM;
+  let source = load<usize>(payload, Operands.input) + first * inputM;
   let step = <usize>inputM;
   for (let i = 0; i < rows; i += 4) {
     const height = min(4, rows - i);
@@ -86,7 +77,7 @@ function packBlock(payload: usize, first: i32, rows: i32, table: usize, packed: 
     v128.store(tile, i32x4.splat(0));
     pack4(packed, wide, p0, p1, p2, p3, k, tile);
     for (let r = 0; r < height; r++) {
-      store<usize>(table, load<usize>(payload, At.output) + (first + i + r) * outputM, RowTable.address);
+      store<usize>(table, load<usize>(payload, Operands.output) + (first + i + r) * outputM, RowTable.address);
       store<i32>(table, storedOffset * load<i32>(tile + (<usize>r << 2)), RowTable.correction);
       store<f32>(table, inputScale(payload, first + i + r), RowTable.scale);
       table += RowTable.bytes;

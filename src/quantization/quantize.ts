@@ -156,7 +156,7 @@ function requireGroups(name: string, { weight }: QuantizableLayer, scheme: Schem
 }
 
 /** The quantized layer; the given one stays as it is. */
-export function replacementOf(
+function replacementOf(
   layer: QuantizableLayer,
   scheme: Scheme,
   calibrated: InputQuantization | undefined,

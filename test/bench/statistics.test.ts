@@ -1,20 +1,10 @@
 /** Whether two runs differ: no false alarms among equals, and a 20 % slow-down is found. */
 import { describe, expect, test } from "vitest";
 import { type BenchRow, median, ratioInterval, trimmedMean } from "../../src/bench/index.js";
+import { generator } from "../../src/bench/statistics.js";
 import { compareRuns } from "../../src/cli/bench/compare.js";
 import { parseBenchFile } from "../../src/cli/bench/file.js";
 import { FormatError } from "../../src/tensor/errors.js";
-
-/** Mulberry32. */
-function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 /** Times of a noisy machine: a few percent of scatter, and now and then a burst that doubles them. */
 function noisyTimes(random: () => number, level: number, count = 15): number[] {
