@@ -13,7 +13,13 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, "dist");
 const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const require = createRequire(import.meta.url);
-const all = { wasm: buildBinaries, playground: buildPlayground, bundles: buildBundles, types: buildTypes };
+const all = {
+  wasm: buildBinaries,
+  playground: buildPlayground,
+  report: buildReport,
+  bundles: buildBundles,
+  types: buildTypes,
+};
 const chosen = process.argv.slice(2).map((flag) => flag.replace(/^--/, ""));
 
 mkdirSync(dist, { recursive: true });
@@ -94,6 +100,23 @@ async function buildPlayground() {
     logLevel: "warning",
   });
   writeFileSync(join(directory, "licenses.txt"), licenses(Object.keys(metafile.inputs)));
+}
+
+/** Script and styles that `wattgrad bench --html` puts into its file. */
+async function buildReport() {
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: ["page.css", "page.ts"].map((file) => `src/bench/report/${file}`),
+    outdir: "dist/report",
+    bundle: true,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    minify: true,
+    metafile: true,
+    logLevel: "warning",
+  });
+  writeFileSync(join(dist, "report", "licenses.txt"), licenses(Object.keys(metafile.inputs)));
 }
 
 /** The licences of the packages whose files were bundled, as they ask for. */

@@ -17,7 +17,10 @@ export default function setup() {
   ];
   const newest = Math.max(...sources.map((path) => statSync(path).mtimeMs));
   const bundles = existsSync(join(dist, "cli.js")) && statSync(join(dist, "cli.js")).mtimeMs > newest;
-  const missing = [...(binaries ? [] : ["--wasm"]), ...(bundles ? [] : ["--playground", "--bundles"])];
+  const missing = [
+    ...(binaries ? [] : ["--wasm"]),
+    ...(bundles ? [] : ["--playground", "--report", "--bundles"]),
+  ];
   if (missing.length === 0) return;
   execFileSync(process.execPath, [join(root, ".ci", "build.mjs"), ...missing], { stdio: "inherit" });
 }

@@ -1,7 +1,14 @@
 /** What `wattgrad bench` runs, in Node and in pages. */
 import "../ops/methods.js";
 
-export { type RateUnit, type SuiteName, suiteNames } from "./case.js";
-export { type BenchRow, type ProcessorClock, type RunOptions, type RunResult, runCases } from "./run.js";
+export { type RateUnit, type SuiteName, suiteNames } from "./problem.js";
+export {
+  type BenchRow,
+  labelOf,
+  type ProcessorClock,
+  type RunOptions,
+  type RunResult,
+  runCases,
+} from "./run.js";
 export { type Interval, median, ratioInterval, trimmedMean } from "./statistics.js";
 export { cases, casesOf } from "./suites.js";

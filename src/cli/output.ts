@@ -30,14 +30,18 @@ export async function requireWritableFile(path: string): Promise<void> {
 }
 
 /**
- * Checks where `--json` goes, if it was given: a file that can be written and is not the model's.
+ * Checks where `--json` goes, if it was given: a file that can be written and is not the command's other file.
  *
  * @throws UsageError, FileError
  */
-export async function requireJsonTarget(json: string | undefined, modelFile?: string): Promise<void> {
+export async function requireJsonTarget(
+  json: string | undefined,
+  other?: string,
+  what = "the model file",
+): Promise<void> {
   if (json === undefined || json === standardOutput) return;
-  if (modelFile !== undefined && resolve(json) === resolve(modelFile)) {
-    throw new UsageError(`--json ${json} would overwrite the model file`);
+  if (other !== undefined && resolve(json) === resolve(other)) {
+    throw new UsageError(`--json ${json} would overwrite ${what}`);
   }
   await requireWritableFile(json);
 }

@@ -18,6 +18,7 @@ function row(name: string, times: readonly number[], cpuTimes: readonly number[]
   return {
     suite: "gemm",
     case: name,
+    dtype: "float32",
     device: "wasm",
     where: "node",
     threads: 1,

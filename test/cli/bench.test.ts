@@ -109,7 +109,7 @@ describe("compare", () => {
 });
 
 test.each<[string, string[], number, RegExp]>([
-  ["an unknown suite", ["--suite", "gemm,speed"], 2, /'speed' is none of gemm, gemv/],
+  ["an unknown suite", ["--suite", "gemm,speed"], 2, /'speed' is none of gemm, qgemm, gemv/],
   ["an unknown device", ["--device", "tpu"], 2, /'tpu' is none of webgl, wasm, reference/],
   ["an unknown place", ["--where", "moon"], 2, /'moon' is none of node, chromium/],
   ["too few rounds", ["--repeat", "2"], 2, /whole number from 3 on/],

@@ -41,6 +41,7 @@ export function coldStartRow(
   return {
     suite: "coldstart",
     case: where === "node" ? "process to first result" : "new page to first result",
+    dtype: "float32",
     device,
     where,
     threads: like.threads,

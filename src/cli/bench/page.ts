@@ -48,7 +48,7 @@ export async function runInBrowser(
         const module = "/bench.js";
         const { runCases } = await import(module);
         const { processorTime } = globalThis as unknown as { processorTime: ProcessorClock };
-        return runCases(run, where, processorTime);
+        return runCases(run, where, { processor: processorTime });
       },
       options,
       browserName,

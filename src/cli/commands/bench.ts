@@ -4,13 +4,15 @@ import { Command, InvalidArgumentError } from "commander";
 import { type BenchRow, type RunOptions, type RunResult, runCases, suiteNames } from "../../bench/index.js";
 import { type DeviceName, deviceNames } from "../../device/select.js";
 import { formatJoules } from "../../energy/index.js";
+import { writeFileAtomic } from "../../formats/index.js";
 import { type ColdStart, coldStartRow, coldStartsInNode } from "../bench/coldstart.js";
 import { compareRuns, type RunComparison } from "../bench/compare.js";
 import { type BenchFile, benchFile, currentLoad, type Place, readBenchFile } from "../bench/file.js";
+import { benchHtml } from "../bench/html.js";
 import { runInBrowser } from "../bench/page.js";
 import { DifferenceError } from "../exit.js";
 import { integerFrom, jsonOption, positiveNumber } from "../options.js";
-import { requireJsonTarget, standardOutput, writeJson } from "../output.js";
+import { requireJsonTarget, requireWritableFile, standardOutput, writeJson } from "../output.js";
 
 const places = ["node", "chromium", "firefox"] as const;
 type PlaceName = (typeof places)[number];
@@ -23,6 +25,7 @@ interface BenchOptions {
   readonly where: readonly PlaceName[];
   readonly repeat?: number;
   readonly json?: string;
+  readonly html?: string;
 }
 
 /** Rounds, and milliseconds of a turn: a quick run of both places takes less than two minutes on two cores. */
@@ -46,6 +49,7 @@ export function benchCommand(): Command {
     .option("--where <places>", `of ${places.join(", ")}; browsers are headless`, listOf(places), ["node"])
     .option("--repeat <n>", "rounds, in which all cases take turns", integerFrom(3))
     .addOption(jsonOption())
+    .option("--html <file>", "write a report with plots: one page that fetches nothing")
     .addHelpText("after", examples)
     .action(runBench);
   bench.addCommand(compareCommand());
@@ -62,14 +66,15 @@ function listOf<T extends string>(names: readonly T[]): (text: string) => T[] {
     });
 }
 
-async function runBench({ suite, device, where, repeat, json }: BenchOptions): Promise<void> {
-  await requireJsonTarget(json);
+async function runBench({ suite, device, where, repeat, json, html }: BenchOptions): Promise<void> {
+  await requireTargets(json, html);
   const quick = suite.every((name) => name === "quick");
   const options: RunOptions = {
     suites: suite.filter((name) => name !== "coldstart"),
     devices: device,
     repeat: repeat ?? (quick ? quickRounds : rounds),
     turn: quick ? quickTurn : turn,
+    roofline: html !== undefined,
   };
   const starts = suite.some((name) => name === "coldstart" || name === "all" || name === "quick")
     ? coldStarts
@@ -109,6 +114,13 @@ async function runBench({ suite, device, where, repeat, json }: BenchOptions): P
   );
   if (json !== standardOutput) printRows(file);
   if (json !== undefined) await writeJson(json, file);
+  if (html !== undefined) await writeFileAtomic(html, new TextEncoder().encode(await benchHtml(file)));
+}
+
+/** Both can be written, and are not the same file. @throws UsageError, FileError */
+async function requireTargets(json: string | undefined, html: string | undefined): Promise<void> {
+  await requireJsonTarget(json, html, "the report");
+  if (html !== undefined) await requireWritableFile(html);
 }
 
 async function runInNode(options: RunOptions, count: number) {

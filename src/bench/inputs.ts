@@ -1,0 +1,58 @@
+/** The numbers that all contenders compute with: the same in every process, so that figures of different runs belong together. */
+
+/** Mulberry32: uniform on [0, 1). */
+export function generator(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** Uniform on [−0.5, 0.5). */
+export function uniform(size: number, seed: number): Float32Array {
+  const next = generator(seed);
+  const values = new Float32Array(size);
+  for (let i = 0; i < size; i++) values[i] = next() - 0.5;
+  return values;
+}
+
+/** Standard normal values (Box and Muller). */
+export function normal(size: number, seed: number): Float32Array {
+  const next = generator(seed);
+  const values = new Float32Array(size);
+  for (let i = 0; i < size; i++) {
+    values[i] = Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
+  }
+  return values;
+}
+
+/** Whole numbers from 0 to below − 1. */
+export function integers(size: number, below: number, seed: number): Int32Array {
+  const next = generator(seed);
+  const values = new Int32Array(size);
+  for (let i = 0; i < size; i++) values[i] = Math.floor(next() * below);
+  return values;
+}
+
+/** Whole numbers from −largest to largest. */
+export function signedBytes(size: number, largest: number, seed: number): Int8Array {
+  const next = generator(seed);
+  const values = new Int8Array(size);
+  for (let i = 0; i < size; i++) values[i] = Math.floor(next() * (2 * largest + 1)) - largest;
+  return values;
+}
+
+/** Rows and columns that sum to 1, so that a thousand products of 4 × 4 matrices stay finite. */
+export function spread(): Float32Array {
+  return Float32Array.from({ length: 16 }, (_, i) => [0.4, 0.3, 0.2, 0.1][(i + (i >> 2)) % 4]);
+}
+
+/** Largest magnitudes of quantized weights by their bits. */
+export const largestOfBits = { 8: 127, 7: 63, 4: 7 } as const;
+/** Of inputs that were rounded to int8: they stand for values from −1 to 1. */
+export const inputScale = 1 / 127;
+/** How many weights of 4 bits share a scale. */
+export const groupSize = 32;

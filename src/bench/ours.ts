@@ -1,0 +1,119 @@
+/** wattgrad as a contender: each computation is captured once and replayed, as programs are meant to. */
+import { jit } from "../compiler/jit.js";
+import type { Device } from "../device/device.js";
+import { openDry } from "../device/dry/dry.js";
+import { type DeviceName, openDevice } from "../device/select.js";
+import { openMeter } from "../energy/index.js";
+import { permute, reshape, tensor } from "../ops/index.js";
+import { roofline } from "../profile/index.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { computationOf } from "./computations.js";
+import type { Contender, Work } from "./contender.js";
+import type { Problem, TrainProblem } from "./problem.js";
+import { initialModel, optimizerOf, workloads } from "./workload.js";
+
+/** The reference device does about 1e8 FLOPs a second: what takes longer than seconds is left out. */
+const referenceLimit = 2e8;
+
+/** @throws DeviceError if the device does not work here. */
+export async function openOurs(name: DeviceName): Promise<Contender> {
+  const device = await openDevice(name);
+  const { description, details } = device.info;
+  const meter = await openMeter({ device });
+  return {
+    device: name,
+    peer: null,
+    description,
+    details,
+    meter,
+    async build(problem) {
+      if (name === "reference") requireSmall(problem);
+      return buildOn(device, problem);
+    },
+    roofline: () => roofline(device),
+    close() {
+      meter.close();
+      device.close();
+    },
+  };
+}
+
+/** @throws Error for work of more than some seconds. */
+function requireSmall(problem: Problem): void {
+  const dry = openDry();
+  const work = buildOn(dry, problem);
+  dry.close();
+  if (work.cost!.flops <= referenceLimit) return;
+  throw new Error(`${(work.cost!.flops / 1e9).toFixed(1)} GFLOP are left out on the reference device`);
+}
+
+function buildOn(device: Device, problem: Problem): Work {
+  if (problem.kind === "train") return training(device, problem);
+  const { compute, inputs, amount = 1 } = computationOf(problem, device);
+  const replay = jit<Tensor[], Tensor>(compute);
+  const isTurned = problem.kind === "conv" && device.info.convLayout === "channels-last";
+  return work(device, () => replay(...inputs), {
+    amount,
+    cost: () => replay.program(...inputs)!.cost,
+    values: (y) => (isTurned ? permute(y, [0, 3, 1, 2]) : y),
+    owned: inputs,
+  });
+}
+
+function training(device: Device, { model: name }: TrainProblem): Work {
+  const workload = workloads[name];
+  const model = initialModel(workload, device);
+  const optimizer = optimizerOf(workload, model);
+  const { x, y } = workload.batch();
+  const inputs = [x, y].map(({ data, shape }) => tensor(data, { shape, device }));
+  const step = jit<Tensor[], Tensor>((input, target) => {
+    const loss = workload.loss(model, input, target);
+    loss.backward();
+    optimizer.step();
+    return loss;
+  });
+  return work(device, () => step(...inputs), {
+    amount: 1,
+    cost: () => step.program(...inputs)!.cost,
+    values: (loss) => reshape(loss, [1]),
+    owned: [...inputs, ...model.parameters()],
+  });
+}
+
+interface WorkParts {
+  readonly amount: number;
+  readonly cost: () => Work["cost"];
+  /** The result as all contenders have it. */
+  readonly values: (result: Tensor) => Tensor;
+  readonly owned: readonly Tensor[];
+}
+
+function work(device: Device, replay: () => Tensor, { amount, cost, values, owned }: WorkParts): Work {
+  const probe = device.allocate("float32", 1);
+  // Recorded before the first run is asked for, so that the cost is known.
+  let first: Tensor | undefined = replay();
+  return {
+    cost: cost(),
+    amount,
+    run() {
+      replay().dispose();
+      return undefined;
+    },
+    // The queue is in order: what comes back last was waited for by all before.
+    finish: () => device.read(probe),
+    async result() {
+      const result = first ?? replay();
+      first = undefined;
+      const read = values(result);
+      const data = await read.data();
+      if (read !== result) read.dispose();
+      result.dispose();
+      return data;
+    },
+    close() {
+      first?.dispose();
+      device.free(probe);
+      for (const tensor of owned) tensor.dispose();
+    },
+  };
+}

@@ -1,0 +1,283 @@
+/** The report's plots: a bar for each contender of a case, rooflines, losses of trainings, and energy. */
+import uPlot from "uplot";
+import type { BenchRow } from "../run.js";
+import { type ReportData, type Roof, sideOf } from "./data.js";
+import { element, figure } from "./dom.js";
+import { axis, color, fontOf, logAxis, logarithmic, plot, type SideColor } from "./plot.js";
+
+type ColorOf = (side: string) => SideColor;
+
+const [barHeight, valueAxisHeight] = [26, 34];
+
+/** Rates of one case, the longest bar the fastest; what failed is told below. */
+export function rateBars(
+  section: HTMLElement,
+  name: string,
+  rows: readonly BenchRow[],
+  colorOf: ColorOf,
+): void {
+  const measured = rows.filter((row) => row.rate !== null);
+  const heading = element("h3", {}, name);
+  section.append(heading);
+  if (measured.length > 0) {
+    heading.append(element("small", {}, ` ${measured[0].unit}`));
+    bars(section, measured, colorOf);
+  }
+  for (const row of rows) {
+    if (row.error !== undefined) {
+      section.append(element("p", { class: "error" }, `${sideOf(row)}: ${row.error}`));
+    }
+  }
+}
+
+function bars(section: HTMLElement, rows: readonly BenchRow[], colorOf: ColorOf): void {
+  const places = rows.map((_, i) => i);
+  const most = Math.max(...rows.map(({ rate }) => rate!));
+  // One series for each bar, so that each has its colour.
+  const series = rows.map((row, i) => ({
+    values: places.map((place) => (place === i ? row.rate : null)),
+    fill: colorOf(sideOf(row)).stroke,
+  }));
+  const labels = (u: uPlot) => {
+    const ratio = devicePixelRatio;
+    u.ctx.save();
+    u.ctx.font = fontOf(12 * ratio);
+    u.ctx.textBaseline = "middle";
+    u.ctx.textAlign = "left";
+    u.ctx.fillStyle = color("--text");
+    for (const [i, row] of rows.entries()) {
+      const end = u.valToPos(row.rate!, "y", true);
+      u.ctx.fillText(figure(row.rate!), end + 6 * ratio, u.valToPos(i, "x", true));
+    }
+    u.ctx.restore();
+  };
+  plot(
+    section,
+    rows.length * barHeight + valueAxisHeight,
+    {
+      scales: {
+        x: { time: false, ori: 1, dir: -1, range: [-0.5, rows.length - 0.5] },
+        // Room for the figure behind the longest bar.
+        y: { ori: 0, dir: 1, range: [0, most * 1.25] },
+      },
+      axes: [
+        {
+          ...axis,
+          side: 3,
+          scale: "x",
+          size: 150,
+          grid: { show: false },
+          splits: () => places,
+          values: (_, splits) => splits.map((i) => sideOf(rows[i])),
+        },
+        { ...axis, side: 2, scale: "y", size: valueAxisHeight, space: 70, values: (_, v) => v.map(figure) },
+      ],
+      series: [
+        {},
+        ...series.map(({ fill }) => ({
+          fill,
+          width: 0,
+          points: { show: false },
+          paths: uPlot.paths.bars!({ size: [0.72, 18] }),
+        })),
+      ],
+      hooks: { draw: [labels] },
+    },
+    [places, ...series.map(({ values }) => values)],
+  );
+}
+
+const plotHeight = 320;
+const pointSize = 8;
+
+/** For each device with measured limits: what they allow by arithmetic intensity, and what the float32 cases reach. */
+export function rooflinePlots(section: HTMLElement, { rows, roofs }: ReportData, colorOf: ColorOf): void {
+  for (const roof of roofs) {
+    const cases = rows.filter(
+      ({ device, where, peer, dtype, flops, bytes, medianMs, suite }) =>
+        device === roof.device &&
+        where === roof.where &&
+        peer === null &&
+        dtype === "float32" &&
+        // Its time is the way to the kernel.
+        suite !== "dispatch" &&
+        medianMs !== null &&
+        Boolean(flops && bytes),
+    );
+    if (cases.length === 0) continue;
+    const side = sideOf({ ...roof, peer: null });
+    const limits = `${figure(roof.peakFlops / 1e9)} GFLOP/s, ${figure(roof.peakBandwidth / 1e9)} GB/s`;
+    section.append(
+      element("h3", {}, side, element("small", {}, ` ${limits} measured; GFLOP/s over FLOPs per byte`)),
+    );
+    roofline(section, roof, cases, colorOf(side));
+  }
+}
+
+function roofline(section: HTMLElement, roof: Roof, cases: readonly BenchRow[], side: SideColor): void {
+  const points = cases
+    .map(({ flops, bytes, medianMs, case: name }) => ({
+      name,
+      intensity: flops! / bytes!,
+      rate: flops! / medianMs! / 1e6,
+    }))
+    .sort((a, b) => a.intensity - b.intensity);
+  const intensities = points.map(({ intensity }) => intensity);
+  const ridge = roof.peakFlops / roof.peakBandwidth;
+  const x = logarithmic([...intensities, ridge / 2, ridge * 2]);
+  const [first, last] = x.range as [number, number];
+  const limit = (intensity: number) => Math.min(roof.peakFlops, roof.peakBandwidth * intensity) / 1e9;
+  const bends = [first, ridge, last];
+  const data = uPlot.join([
+    [bends, bends.map(limit)],
+    // Equal intensities would be one point: they are set apart by less than a pixel.
+    [intensities.map((value, i) => value * (1 + i * 1e-9)), points.map(({ rate }) => rate)],
+  ]);
+  plot(
+    section,
+    plotHeight,
+    {
+      scales: { x, y: logarithmic([...points.map(({ rate }) => rate), ...bends.map(limit)]) },
+      axes: [logAxis, { ...logAxis, size: 56 }],
+      series: [
+        {},
+        { stroke: () => color("--muted"), width: 2, spanGaps: true, points: { show: false } },
+        { ...dots(side) },
+      ],
+      hooks: { draw: [(u) => drawNames(u, points)] },
+    },
+    data as uPlot.AlignedData,
+  );
+}
+
+interface NamedPoint {
+  readonly name: string;
+  readonly intensity: number;
+  readonly rate: number;
+}
+
+/** Beside the points, where there is room: a name that would lie on another is left out. */
+function drawNames({ ctx, bbox, valToPos }: uPlot, points: readonly NamedPoint[]): void {
+  const ratio = devicePixelRatio;
+  const [gap, height] = [7 * ratio, 12 * ratio];
+  const taken: { left: number; right: number; top: number }[] = [];
+  ctx.save();
+  ctx.font = fontOf(10 * ratio);
+  ctx.textAlign = "left";
+  ctx.textBaseline = "middle";
+  ctx.fillStyle = color("--muted");
+  for (const { name, intensity, rate } of points) {
+    const [x, top] = [valToPos(intensity, "x", true), valToPos(rate, "y", true)];
+    const { width } = ctx.measureText(name);
+    const isLate = x + gap + width > bbox.left + bbox.width;
+    const left = isLate ? x - gap - width : x + gap;
+    const box = { left, right: left + width, top };
+    const isCovered = taken.some(
+      (other) => left < other.right && box.right > other.left && Math.abs(top - other.top) < height,
+    );
+    if (isCovered || left < bbox.left) continue;
+    taken.push(box);
+    ctx.fillText(name, left, top);
+  }
+  ctx.restore();
+}
+
+function dots(side: SideColor): uPlot.Series {
+  return {
+    stroke: side.stroke,
+    paths: () => null,
+    points: { show: true, size: pointSize, fill: side.stroke, width: 0 },
+  };
+}
+
+/** Of every training, by contender. */
+export function lossPlots(section: HTMLElement, rows: readonly BenchRow[], colorOf: ColorOf): void {
+  const trained = rows.filter(({ losses }) => losses !== undefined && losses.length > 1);
+  for (const name of new Set(trained.map((row) => row.case))) {
+    const curves = trained.filter((row) => row.case === name);
+    const steps = Math.max(...curves.map(({ losses }) => losses!.length));
+    section.append(
+      element("h3", {}, name, element("small", {}, " loss over the first steps, one fixed batch")),
+    );
+    plot(
+      section,
+      plotHeight,
+      {
+        scales: { x: { time: false, range: [1, steps] }, y: { range: (_, _low, high) => [0, high * 1.05] } },
+        axes: [axis, { ...axis, size: 48 }],
+        series: [
+          {},
+          ...curves.map((row, i) => ({
+            stroke: colorOf(sideOf(row)).stroke,
+            width: 2,
+            // Curves of the same arithmetic lie on each other: dashes of a later one let the earlier show.
+            dash: i === 0 ? [] : [8, 4 + 4 * i],
+            points: { show: false },
+          })),
+        ],
+      },
+      [
+        Array.from({ length: steps }, (_, i) => i + 1),
+        ...curves.map(({ losses }) => Array.from({ length: steps }, (_, i) => losses![i] ?? null)),
+      ],
+    );
+  }
+}
+
+const energyRow = 38;
+
+/** Joules of a run of every case, a dot for each contender; how they were obtained stands below. */
+export function energyPlot(
+  section: HTMLElement,
+  { rows, energyMethods }: ReportData,
+  colorOf: ColorOf,
+): void {
+  const known = rows.filter(({ joules }) => joules !== null && joules > 0);
+  if (known.length === 0) return;
+  const names = [...new Set(known.map((row) => `${row.suite}: ${row.case}`))];
+  const places = names.map((_, i) => i);
+  const sides = [...new Set(known.map(sideOf))];
+  const values = sides.map((side) =>
+    names.map(
+      (name) =>
+        known.find((row) => sideOf(row) === side && `${row.suite}: ${row.case}` === name)?.joules ?? null,
+    ),
+  );
+  const y = logarithmic(known.map(({ joules }) => joules!));
+  const labels = (u: uPlot) => {
+    const ratio = devicePixelRatio;
+    u.ctx.save();
+    u.ctx.font = fontOf(12 * ratio);
+    u.ctx.textAlign = "left";
+    u.ctx.fillStyle = color("--text");
+    for (const [i, name] of names.entries()) {
+      u.ctx.fillText(name, u.bbox.left + 4 * ratio, u.valToPos(i, "x", true) - 8 * ratio);
+    }
+    u.ctx.restore();
+  };
+  const kinds = [...new Set(known.map(({ joulesKind }) => joulesKind))].join(", ");
+  section.append(element("h3", {}, `joules: ${kinds}`));
+  plot(
+    section,
+    names.length * energyRow + valueAxisHeight,
+    {
+      scales: {
+        x: { time: false, ori: 1, dir: -1, range: [-0.7, names.length - 0.4] },
+        y: { ...y, ori: 0, dir: 1 },
+      },
+      axes: [
+        { ...axis, side: 3, scale: "x", size: 12, splits: () => places, values: () => places.map(() => "") },
+        { ...logAxis, side: 2, scale: "y", size: valueAxisHeight, space: 60 },
+      ],
+      series: [{}, ...sides.map((side) => dots(colorOf(side)))],
+      hooks: { draw: [labels] },
+    },
+    [places, ...values],
+  );
+  if (energyMethods.length > 1) {
+    section.append(
+      element("p", { class: "note" }, "Figures that were obtained in different ways do not compare:"),
+    );
+  }
+  for (const method of energyMethods) section.append(element("p", { class: "note" }, method));
+}
