@@ -24,6 +24,7 @@ export default defineConfig({
           exclude: ["test/browser/**", "test/peers/**", "node_modules/**"],
           globalSetup: [freshDist],
           testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {
@@ -33,6 +34,7 @@ export default defineConfig({
           include: ["test/browser/*.test.ts"],
           globalSetup: [freshDist, "test/browser/setup.ts"],
           testTimeout: 120_000,
+          hookTimeout: 120_000,
         },
       },
     ],

@@ -12,7 +12,7 @@ export interface FragileContext {
   restore(): Promise<void>;
 }
 
-/** Milliseconds until the browser gets a lost context back: long enough that the loss is told before. */
+/** Milliseconds from the event that tells a loss until the browser gets the context back. */
 const downtime = 20;
 
 export function fragileContext(canvas: OffscreenCanvas | HTMLCanvasElement): FragileContext {
@@ -20,12 +20,19 @@ export function fragileContext(canvas: OffscreenCanvas | HTMLCanvasElement): Fra
   const extension = gl.getExtension("WEBGL_lose_context")!;
   const due = new Set<number>();
   let draws = 0;
-  const lose = () => extension.loseContext();
-  const restore = () =>
-    new Promise<void>((resolve) => {
-      canvas.addEventListener("webglcontextrestored", () => resolve(), { once: true });
-      setTimeout(() => extension.restoreContext(), downtime);
-    });
+  let told = Promise.resolve();
+  const lose = () => {
+    if (gl.isContextLost()) return;
+    told = nextEvent(canvas, "webglcontextlost");
+    extension.loseContext();
+  };
+  const restore = async () => {
+    const restored = nextEvent(canvas, "webglcontextrestored");
+    // Browsers refuse to restore a context whose loss they have not told yet; events and timers keep no order.
+    await told;
+    setTimeout(() => extension.restoreContext(), downtime);
+    await restored;
+  };
   const drawArrays = gl.drawArrays.bind(gl);
   gl.drawArrays = (...args) => {
     drawArrays(...args);
@@ -34,6 +41,10 @@ export function fragileContext(canvas: OffscreenCanvas | HTMLCanvasElement): Fra
     restore();
   };
   return { gl, draws: () => draws, loseAt: (draw) => due.add(draw), lose, restore };
+}
+
+function nextEvent(target: EventTarget, name: string): Promise<void> {
+  return new Promise((resolve) => target.addEventListener(name, () => resolve(), { once: true }));
 }
 
 const counted = ["Texture", "Program", "Shader", "Buffer", "Framebuffer", "VertexArray", "Sampler"] as const;
