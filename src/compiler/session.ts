@@ -30,24 +30,20 @@ export class Session {
   /** Set while costs are counted or a profile is taken: told of every Program that is run. */
   observer: ((executable: Executable, scalars: readonly number[]) => void) | undefined;
   fuseOptions: FuseOptions = { enabled: true };
-  #generation: number;
   readonly #programs = new Map<string, Executable>();
 
   constructor(device: Device) {
     this.device = device;
-    this.#generation = device.recovery?.generation ?? 0;
+    // What waited for a step was built on values that are gone; ops must not see it when the device is back.
+    device.recovery?.follow({ remember: () => () => {}, forget: () => this.#forgetStep() });
   }
 
-  /** How often the device was lost and came back, as far as the session has noticed. */
+  /** How often the device was lost and came back. */
   get generation(): number {
-    return this.#generation;
+    return this.device.recovery?.generation ?? 0;
   }
 
-  /** If the device came back since the last time, forgets what waited for a step: it was built on values that are gone. */
-  noticeReturn(): void {
-    const generation = this.device.recovery?.generation ?? 0;
-    if (generation === this.#generation) return;
-    this.#generation = generation;
+  #forgetStep(): void {
     for (const leaf of this.differentiated) leaf.grad = undefined;
     this.abandon();
   }
@@ -113,6 +109,5 @@ export function sessionOf(device: Device): Session {
     session = new Session(device);
     sessions.set(device, session);
   }
-  session.noticeReturn();
   return session;
 }

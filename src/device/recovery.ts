@@ -15,6 +15,8 @@ export interface Follower {
    * the device and this state do not fit together.
    */
   remember(): (() => void) | undefined;
+  /** Called when the device is back, before states are put back, whether or not the snapshot knew of the follower. */
+  forget?(): void;
 }
 
 /**

@@ -100,6 +100,14 @@ if (typeof browser === "string") {
     expect(found.second).toBe("told");
   });
 
+  it("an update that was lost before it ran leaves nothing behind", async () => {
+    const { code, weights, undisturbed } = await page.evaluate(() =>
+      globalThis.wattgradPage.losses.loseBeforeUpdate(),
+    );
+    expect(code).toBe("DEVICE_LOST");
+    expect(weights).toEqual(undisturbed);
+  });
+
   it("without a snapshot a loss is a typed error", async () => {
     const codes = await page.evaluate(() => globalThis.wattgradPage.losses.loseWithoutSnapshot());
     expect(codes).toEqual({ use: "DEVICE_LOST", restore: "DEVICE_LOST" });

@@ -149,6 +149,7 @@ export class WebglRecovery implements DeviceRecovery {
     } while (gl.isContextLost());
     this.generation++;
     loss.settle();
+    for (const follower of this.followers) follower.forget?.();
     for (const putBack of states) putBack();
   }
 }

@@ -11,7 +11,7 @@ import {
   WattgradError,
 } from "../../../src/index.js";
 import { crossEntropy, type Module } from "../../../src/nn/index.js";
-import { AdamW, cosine, LRScheduler } from "../../../src/optim/index.js";
+import { AdamW, cosine, LRScheduler, SGD } from "../../../src/optim/index.js";
 import { fit as train } from "../../../src/train/index.js";
 import { quadrants, smallNet } from "../../train/problem.js";
 import { type FragileContext, fragileContext } from "./contexts.js";
@@ -215,6 +215,38 @@ async function useWhileLost() {
   return { whileLost, untilRestored, readUnderWay, after, reason, second };
 }
 
+/**
+ * Weights after three steps of SGD whose second lost the context between backward() and the update, and was made again;
+ * and after three steps without a loss.
+ */
+async function loseBeforeUpdate(): Promise<{ code: string; weights: number[]; undisturbed: number[] }> {
+  const run = async (isStruck: boolean) => {
+    const { gl, lose, restore } = fragileContext(new OffscreenCanvas(1, 1));
+    const device = await openWebgl({ gl });
+    const weight = tensor([1, -2, 3], { device, requiresGrad: true });
+    const optimizer = new SGD([weight], { lr: 0.1 });
+    let code = "";
+    for (let step = 0; step < 3; step++) {
+      await device.recovery.snapshot();
+      const differentiate = () => weight.mul(weight).sum().backward();
+      differentiate();
+      if (isStruck && step === 1) {
+        lose();
+        code = await codeOf(() => optimizer.step());
+        await restore();
+        await device.recovery.restore();
+        differentiate();
+      }
+      optimizer.step();
+    }
+    const weights = [...(await readExact(weight))];
+    device.close();
+    return { code, weights };
+  };
+  const { weights: undisturbed } = await run(false);
+  return { ...(await run(true)), undisturbed };
+}
+
 async function loseWithoutSnapshot(): Promise<{ use: string; restore: string }> {
   const { gl, lose, restore } = fragileContext(new OffscreenCanvas(1, 1));
   const device = await openWebgl({ gl });
@@ -298,6 +330,7 @@ export const losses = {
   fitThrough,
   loopThrough,
   useWhileLost,
+  loseBeforeUpdate,
   loseWithoutSnapshot,
   restoreEveryDtype,
   snapshotsByThemselves,
