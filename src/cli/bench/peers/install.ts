@@ -25,6 +25,12 @@ export interface InstalledPeers {
   readonly versions: PeerVersions;
 }
 
+/** The other libraries of a run. */
+export interface ChosenPeers {
+  readonly installed: InstalledPeers;
+  readonly threads: number;
+}
+
 export interface InstallOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly platform?: NodeJS.Platform;
