@@ -78,7 +78,7 @@ export interface RunResult {
 
 const largestBurst = 5000;
 /** Milliseconds of turns after which slow work has had its share; what is there for comparison has less of it. */
-const [patience, patienceWithPeers] = [20_000, 4000];
+const [patience, patienceWithPeers] = [20_000, 2000];
 /** Steps of a training whose losses are told, and the milliseconds after which there are no more. */
 const [curveSteps, curveBudget] = [40, 3000];
 

@@ -45,7 +45,7 @@ interface BenchOptions {
 const [rounds, turn] = [15, 100];
 const [quickRounds, quickTurn] = [25, 40];
 /** Of a quick run with other libraries: three times as many contenders. */
-const quickRoundsWithPeers = 9;
+const quickRoundsWithPeers = 7;
 /** Fewer tell little about their spread. */
 const coldStarts = 9;
 
