@@ -9,7 +9,7 @@ type ColorOf = (side: string) => SideColor;
 
 const [barHeight, valueAxisHeight] = [26, 34];
 /** Pixels for the names beside the bars: at least, and for each letter. */
-const [leastNameWidth, letterWidth] = [150, 6.6];
+const [leastNameWidth, letterWidth] = [150, 7.4];
 
 /** Rates of one case, the longest bar the fastest; what failed is told below. */
 export function rateBars(
