@@ -43,7 +43,12 @@ function buildBinaries() {
 async function buildBundles() {
   const rooms = ["nn", "optim", "data", "train", "models", "formats", "quantization", "energy", "profile"];
   // What `wattgrad bench` runs in pages as well; no room of the package.
-  const entries = { index: "src/index.ts", cli: "src/cli/main.ts", bench: "src/bench/index.ts" };
+  const entries = {
+    index: "src/index.ts",
+    cli: "src/cli/main.ts",
+    bench: "src/bench/index.ts",
+    bench_peers: "src/bench/peers/index.ts",
+  };
   for (const room of rooms) entries[room] = `src/${room}/index.ts`;
   const { metafile } = await build({
     absWorkingDir: root,

@@ -19,14 +19,17 @@ export function sketchOf(result: ArrayLike<number>): Sketch {
   return { size: result.length, values };
 }
 
-/** @throws Error if they are not of the same computation. */
-export function requireSame(sketch: Sketch, expected: Sketch, whose: string): void {
+/**
+ * @param step of a result that was rounded to whole steps: half of one is added to what may differ.
+ * @throws Error if they are not of the same computation.
+ */
+export function requireSame(sketch: Sketch, expected: Sketch, whose: string, step = 0): void {
   if (sketch.size !== expected.size) {
     throw new Error(`the result has ${sketch.size} elements, that of ${whose} ${expected.size}`);
   }
   const scale = Math.max(...expected.values.map(Math.abs));
   const difference = Math.max(...sketch.values.map((value, i) => Math.abs(value - expected.values[i])));
-  if (difference > tolerance * scale) {
+  if (difference > tolerance * scale + step / 2) {
     throw new Error(`the result differs from that of ${whose} by ${(difference / scale).toPrecision(2)}`);
   }
 }

@@ -10,6 +10,10 @@ export interface Work {
   readonly cost: Cost | null;
   /** Kernel calls or steps in one run. */
   readonly amount: number;
+  /** Of a result that the library rounds to whole steps, such a step. */
+  readonly step?: number;
+  /** Called before each turn, untimed: where a library has one setting for all its backends. */
+  begin?(): void;
   /** Enqueues one run, or makes it; a promise only where there is something to wait for. */
   run(): Promise<unknown> | undefined;
   /** Waits until all that was enqueued is computed. */
@@ -26,7 +30,8 @@ export interface Contender {
   readonly peer: string | null;
   readonly description: string;
   readonly details: Readonly<Record<string, string | number | boolean>>;
-  readonly meter: EnergyMeter;
+  /** Null where nothing tells this contender's energy. */
+  readonly meter: EnergyMeter | null;
   /**
    * Makes inputs and model, and compiles.
    * @throws What the library throws at work that it cannot do; an Error that says so where it has no such work.

@@ -77,8 +77,8 @@ export interface RunResult {
 }
 
 const largestBurst = 5000;
-/** Milliseconds of turns after which slow work has had its share. */
-const patience = 20_000;
+/** Milliseconds of turns after which slow work has had its share; what is there for comparison has less of it. */
+const [patience, patienceWithPeers] = [20_000, 2000];
 /** Steps of a training whose losses are told, and the milliseconds after which there are no more. */
 const [curveSteps, curveBudget] = [40, 3000];
 
@@ -97,6 +97,8 @@ interface Entry {
   joules: number | null;
   joulesKind: EnergyKind | null;
   joulesReason: string | undefined;
+  /** What ended its turns. */
+  failure: string | undefined;
 }
 
 /** Milliseconds of processor time used so far; null where it is not told. */
@@ -148,7 +150,10 @@ export async function runCases(
         onProgress?.((preparing * i) / items.length, `${item.suite}, ${item.name}, ${labelOf(contender)}`);
         try {
           const [entry, sketch] = await prepare(item, contender, options.turn, expected);
-          expected ??= { sketch, whose: labelOf(contender), cost: entry.cost };
+          // What was rounded is no measure for others.
+          if (entry.work.step === undefined) {
+            expected ??= { sketch, whose: labelOf(contender), cost: entry.cost };
+          }
           entries.push(entry);
         } catch (error) {
           failed.push({ ...emptyRow(item, contender, where), error: messageOf(error) });
@@ -172,7 +177,7 @@ export async function runCases(
         }),
       ),
       ...(rooflines && { rooflines }),
-      meter: [...new Set(opened.map(({ meter }) => meter.name))].join(", "),
+      meter: [...new Set(opened.flatMap(({ meter }) => meter?.name ?? []))].join(", "),
     };
   } finally {
     for (const contender of opened) contender.close();
@@ -217,7 +222,7 @@ async function prepare(
   const work = await contender.build(item.problem);
   try {
     const sketch = sketchOf(await work.result());
-    if (expected !== undefined) requireSame(sketch, expected.sketch, expected.whose);
+    if (expected !== undefined) requireSame(sketch, expected.sketch, expected.whose, work.step);
     const losses = item.problem.kind === "train" ? await curveOf(work, sketch.values[0]) : undefined;
     const timeBurst = async (runs: number) => {
       const start = performance.now();
@@ -227,7 +232,7 @@ async function prepare(
     };
     // Engines compile what is called often; for what takes seconds once has to do.
     let once = await timeBurst(1);
-    if (once < patience / 8) once = Math.min(once, await timeBurst(2), await timeBurst(1));
+    if (once < patienceWith(contender) / 8) once = Math.min(once, await timeBurst(2), await timeBurst(1));
     const burst = Math.min(largestBurst, Math.max(1, Math.round(turn / Math.max(once, turn / largestBurst))));
     const figures = {
       times: [],
@@ -236,6 +241,7 @@ async function prepare(
       joules: 0,
       joulesKind: null,
       joulesReason: undefined,
+      failure: undefined,
     };
     const cost = work.cost ?? expected?.cost ?? null;
     return [{ item, contender, work, cost, burst, losses, ...figures }, sketch];
@@ -255,10 +261,35 @@ async function curveOf(work: Work, first: number): Promise<number[]> {
   return losses;
 }
 
+function patienceWith({ peer }: Contender): number {
+  return peer === null ? patience : patienceWithPeers;
+}
+
 async function takeTurn(entry: Entry, processor: ProcessorClock): Promise<void> {
+  const { contender, used, failure } = entry;
+  if (failure !== undefined || used > patienceWith(contender)) return;
+  try {
+    await timeTurn(entry, processor);
+  } catch (error) {
+    // Of ours it is a defect; what another library cannot do is told, and the others go on.
+    if (contender.peer === null) throw error;
+    entry.failure = messageOf(error);
+  }
+  // A page that never yields is taken for dead.
+  await new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+/** What nobody measures, and why. */
+const noMeter = {
+  joules: null,
+  kind: null,
+  reason: "not measured: nothing tells a page the energy of its work",
+};
+
+async function timeTurn(entry: Entry, processor: ProcessorClock): Promise<void> {
   const { contender, work, burst } = entry;
-  if (entry.used > patience) return;
-  const window = await contender.meter.begin();
+  work.begin?.();
+  const window = await contender.meter?.begin();
   const cpuStart = await processor();
   const start = performance.now();
   for (let i = 0; i < burst; i++) {
@@ -272,12 +303,10 @@ async function takeTurn(entry: Entry, processor: ProcessorClock): Promise<void> 
   entry.used += time;
   const cpuEnd = await processor();
   if (cpuStart !== null && cpuEnd !== null) entry.cpuTimes.push((cpuEnd - cpuStart) / burst);
-  const { joules, kind, reason } = await window.read();
+  const { joules, kind, reason } = (await window?.read()) ?? noMeter;
   entry.joulesKind = kind;
   entry.joulesReason = reason;
   entry.joules = entry.joules === null || joules === null ? null : entry.joules + joules;
-  // A page that never yields is taken for dead.
-  await new Promise((resolve) => setTimeout(resolve, 0));
 }
 
 /** Of all threads of this process; pages are not told theirs. */
@@ -289,6 +318,7 @@ function ownProcessorTime(): number | null {
 
 function rowOf(entry: Entry, where: string): BenchRow {
   const { item, contender, work, cost, burst, times, joules, joulesKind, joulesReason, losses } = entry;
+  if (entry.failure !== undefined) return { ...emptyRow(item, contender, where), error: entry.failure };
   const medianMs = median(times);
   const { flops = null, bytes = null } = cost ?? {};
   const giga = (count: number | null) => (count === null ? null : count / 1e9);

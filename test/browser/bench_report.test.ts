@@ -117,6 +117,7 @@ describe.skipIf(typeof browser === "string").each([
     await page.close();
     expect(problems).toEqual([]);
     expect(found.headings).toEqual([
+      "Beside other libraries",
       "gemm",
       "gemv",
       "train",

@@ -1,9 +1,10 @@
 /** Energy, profiles and benchmarks where there is a GPU's queue and no process: in a page, on WebGL and WASM. */
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BenchFile } from "../../src/cli/bench/file.js";
@@ -14,6 +15,11 @@ import type { Profile } from "../../src/profile/index.js";
 import { openBrowser } from "./open.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
+const peers = join(root, "test", "peers");
+const hasPeers = existsSync(join(peers, "node_modules", "@jax-js", "jax"));
+if (!hasPeers) {
+  console.warn("LEFT OUT: other libraries in a page; `npm ci --prefix test/peers` installs those");
+}
 const browser = await openBrowser("swiftshader");
 const dist = await serve(join(root, "dist"));
 afterAll(async () => {
@@ -98,4 +104,47 @@ describe.skipIf(typeof browser === "string")("wattgrad bench", () => {
       expect(row).toMatchObject({ joulesKind: "modelled", flops: 64 * 2 * 4 ** 3 });
     }
   });
+
+  it.skipIf(!hasPeers)(
+    "runs other libraries beside its own devices, and tells their errors and energy as they are",
+    async () => {
+      const args = ["bench", "--peers", "--suite", "dispatch,qgemm", "--where", "chromium", "--repeat", "3"];
+      const [json, html] = [join(directory, "peers.json"), join(directory, "peers.html")];
+      const env = { ...process.env, WATTGRAD_PEERS: peers };
+      const command = [join(root, "dist", "cli.js"), ...args, "--json", json, "--html", html];
+      const { stdout } = await promisify(execFile)(process.execPath, command, { env });
+      const { rows, unavailable }: BenchFile = JSON.parse(await readFile(json, "utf8"));
+      expect(unavailable).toEqual([]);
+      const dispatch = rows.filter(({ suite }) => suite === "dispatch");
+      expect(dispatch.map(({ peer, device }) => `${peer} ${device}`)).toEqual(
+        [null, "tfjs", "onnxruntime-web", "jax-js"].flatMap((name) => [`${name} wasm`, `${name} webgl`]),
+      );
+      for (const row of dispatch) {
+        expect(row.error).toBeUndefined();
+        expect(row).toMatchObject({ threads: 1, flops: 64 * 2 * 4 ** 3 });
+        if (row.peer !== null) expect(row).toMatchObject({ joules: null, joulesReason: expect.any(String) });
+      }
+      const products = rows.filter(({ suite }) => suite === "qgemm");
+      for (const { peer, device, error } of products) {
+        if (peer === null || `${peer} ${device}` === "onnxruntime-web wasm") expect(error).toBeUndefined();
+        else expect(error).toMatch(/whole numbers|cannot resolve operator|int8/);
+      }
+      expect(stdout).toMatch(
+        /ours \/ tfjs webgl, chromium: [\d.]+ × \(geometric mean of 1 cases, \d that it could not compute\)/,
+      );
+      if (typeof browser === "string") return;
+      const page = await browser.launched.browser.newPage();
+      const problems: string[] = [];
+      page.on("console", (message) => problems.push(message.text()));
+      page.on("pageerror", (error) => problems.push(String(error)));
+      await page.goto(pathToFileURL(html).href, { waitUntil: "load" });
+      const headings = await page.$$eval("h2", (found) => found.map(({ textContent }) => textContent));
+      const errors = await page.$$eval(".error", (found) => found.map(({ textContent }) => textContent));
+      await page.close();
+      expect(problems).toEqual([]);
+      expect(headings).toContain("Beside other libraries");
+      expect(errors).toContain("tfjs webgl, chromium: tfjs has no products of whole numbers");
+    },
+    300_000,
+  );
 });

@@ -98,6 +98,19 @@ describe("compare", () => {
     expect(new Set(found.map(({ suite }: { suite: string }) => suite))).toEqual(new Set(["train"]));
   });
 
+  test("another library that became slower is told, and no failure of wattgrad's", async () => {
+    const foreign = (slower: number): BenchFile => ({
+      ...file,
+      rows: [...file.rows, ...slowed(slower, "train").rows.map((row) => ({ ...row, peer: "tfjs" }))],
+    });
+    await write("with.json", foreign(1));
+    await write("slower.json", foreign(3));
+    const { code, stdout } = await run(["bench", "compare", "with.json", "slower.json"], directory);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/tfjs wasm .*slower/);
+    expect(stdout).toContain("all together +0.0 %");
+  });
+
   test("a faster run is a difference, but no failure; a wider margin hides it", async () => {
     await write("fast.json", slowed(1 / 3));
     const fast = await run(["bench", "compare", "run.json", "fast.json"], directory);

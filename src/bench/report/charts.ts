@@ -8,6 +8,8 @@ import { axis, color, fontOf, logAxis, logarithmic, plot, type SideColor } from 
 type ColorOf = (side: string) => SideColor;
 
 const [barHeight, valueAxisHeight] = [26, 34];
+/** Pixels for the names beside the bars: at least, and for each letter. */
+const [leastNameWidth, letterWidth] = [150, 7.4];
 
 /** Rates of one case, the longest bar the fastest; what failed is told below. */
 export function rateBars(
@@ -65,7 +67,7 @@ function bars(section: HTMLElement, rows: readonly BenchRow[], colorOf: ColorOf)
           ...axis,
           side: 3,
           scale: "x",
-          size: 150,
+          size: Math.max(leastNameWidth, ...rows.map((row) => letterWidth * sideOf(row).length)),
           grid: { show: false },
           splits: () => places,
           values: (_, splits) => splits.map((i) => sideOf(rows[i])),

@@ -8,8 +8,8 @@ export interface SideColor {
   readonly stroke: () => string;
 }
 
-/** How many colours page.css has; more sides begin anew. */
-const colors = 8;
+/** How many colours page.css has, enough for all libraries in Node and a browser; more sides begin anew. */
+const colors = 12;
 
 export function palette(sides: readonly string[]): (side: string) => SideColor {
   return (side) => {

@@ -7,6 +7,8 @@ export interface CaseComparison {
   readonly suite: string;
   readonly case: string;
   readonly device: string;
+  /** Another library's name; null for wattgrad. */
+  readonly peer: string | null;
   readonly where: string;
   /** Processor time where both runs have it: other processes disturb it less. */
   readonly by: "processor time" | "time";
@@ -20,7 +22,7 @@ export interface RunComparison {
   readonly cases: readonly CaseComparison[];
   /** Cases that only one of the runs has. */
   readonly unmatched: readonly string[];
-  /** Geometric mean of the ratios. */
+  /** Geometric mean of wattgrad's ratios; other libraries show what else differs between the runs. */
   readonly ratio: number;
 }
 
@@ -46,11 +48,12 @@ export function compareRuns(
     const byCpu = a.cpuTimes !== null && b.cpuTimes !== null;
     const [before, after] = byCpu ? [a.cpuTimes, b.cpuTimes] : [a.times, b.times];
     const interval = ratioInterval(before, after, confidence);
-    const { suite, case: name, device, where } = a;
+    const { suite, case: name, device, peer = null, where } = a;
     return {
       suite,
       case: name,
       device,
+      peer,
       where,
       by: byCpu ? "processor time" : "time",
       ratio: trimmedMean(after) / trimmedMean(before),
@@ -58,11 +61,12 @@ export function compareRuns(
       verdict: verdictOf(interval, margin),
     };
   });
+  const own = cases.filter(({ peer }) => peer === null);
   const matched = new Set(pairs.map(([row]) => keyOf(row)));
   return {
     cases,
     unmatched: [...new Set([...first, ...second].map(keyOf))].filter((key) => !matched.has(key)),
-    ratio: Math.exp(cases.reduce((sum, { ratio }) => sum + Math.log(ratio), 0) / Math.max(1, cases.length)),
+    ratio: Math.exp(own.reduce((sum, { ratio }) => sum + Math.log(ratio), 0) / Math.max(1, own.length)),
   };
 }
 

@@ -1,14 +1,15 @@
 /** Runs the cases in a headless browser: the same modules of dist/ that Node runs. */
-import { createReadStream, existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { createReadStream, statSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { extname, join } from "node:path";
+import { extname, join, resolve, sep } from "node:path";
+import type { Page } from "puppeteer";
 import type { ProcessorClock, RunOptions, RunResult } from "../../bench/index.js";
 import { DeviceError } from "../../tensor/errors.js";
 import { type LaunchedBrowser, launchBrowser, rendererOf } from "../browser/launch.js";
 import { packageRoot } from "../package.js";
 import type { ColdStart } from "./coldstart.js";
+import type { ChosenPeers, InstalledPeers } from "./peers/install.js";
 
 export interface BrowserRun {
   readonly result: RunResult;
@@ -18,7 +19,11 @@ export interface BrowserRun {
   readonly starts: Readonly<Record<string, readonly ColdStart[]>>;
 }
 
-const types: Readonly<Record<string, string>> = { ".js": "text/javascript", ".wasm": "application/wasm" };
+const types: Readonly<Record<string, string>> = {
+  ".js": "text/javascript",
+  ".mjs": "text/javascript",
+  ".wasm": "application/wasm",
+};
 const html =
   '<!doctype html><meta charset="utf-8"><title>wattgrad bench</title><link rel="icon" href="data:,">';
 /** Without them a page's clock is coarse. */
@@ -33,9 +38,10 @@ export async function runInBrowser(
   browserName: "chromium" | "firefox",
   options: RunOptions,
   coldStarts: number,
+  peers: ChosenPeers | undefined,
 ): Promise<BrowserRun> {
   const launched = await launch(browserName);
-  const server = await serveDist();
+  const server = await serveDist(peers?.installed.directory);
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   try {
     const page = await launched.browser.newPage();
@@ -43,20 +49,12 @@ export async function runInBrowser(
     const renderer = (await rendererOf(page)) ?? null;
     const clock = await processorClock(launched);
     await page.exposeFunction("processorTime", clock);
-    const result = (await page.evaluate(
-      async (run: RunOptions, where: string) => {
-        const module = "/bench.js";
-        const { runCases } = await import(module);
-        const { processorTime } = globalThis as unknown as { processorTime: ProcessorClock };
-        return runCases(run, where, { processor: processorTime });
-      },
-      options,
-      browserName,
-    )) as RunResult;
+    const result = await runInPage(page, launched, options, browserName, peers);
     await page.close();
     const starts: Record<string, ColdStart[]> = {};
     for (let i = 0; i < coldStarts; i++) {
-      for (const device of Object.keys(result.devices)) {
+      for (const device of options.devices) {
+        if (!(device in result.devices)) continue;
         const before = await clock();
         const ms = await coldStart(launched, url, device);
         const after = await clock();
@@ -70,6 +68,75 @@ export async function runInBrowser(
     server.close();
     server.closeAllConnections();
   }
+}
+
+/** What the page is told about other libraries. */
+interface PagePeers {
+  readonly base: string;
+  readonly backends: readonly string[];
+  readonly versions: InstalledPeers["versions"];
+  readonly threads: number;
+}
+
+interface Outcome {
+  readonly result?: RunResult;
+  readonly failure?: string;
+}
+
+/** Not awaited inside the page: a call of it may not last longer than the protocol's timeout. */
+async function runInPage(
+  page: Page,
+  { browser }: LaunchedBrowser,
+  options: RunOptions,
+  where: string,
+  chosen: ChosenPeers | undefined,
+): Promise<RunResult> {
+  const ended = new Promise<never>((_, reject) => {
+    page.once("error", (error) =>
+      reject(new DeviceError(`the page of the benchmark crashed: ${error.message}`)),
+    );
+    browser.once("disconnected", () => reject(new DeviceError(`${where} ended before the benchmark did`)));
+  });
+  let done: (outcome: Outcome) => void;
+  const outcome = new Promise<Outcome>((resolve) => {
+    done = resolve;
+  });
+  await page.exposeFunction("benchmarkDone", (found: Outcome) => done(found));
+  const peers: PagePeers | null = chosen
+    ? {
+        base: peersPath,
+        backends: options.devices.filter((name) => name !== "reference"),
+        versions: chosen.installed.versions,
+        threads: chosen.threads,
+      }
+    : null;
+  await page.evaluate(
+    (run: RunOptions, place: string, others: PagePeers | null) => {
+      const { processorTime, benchmarkDone } = globalThis as unknown as {
+        processorTime: ProcessorClock;
+        benchmarkDone(found: Outcome): void;
+      };
+      const [own, foreign] = ["/bench.js", "/bench_peers.js"];
+      const measure = async () => {
+        const { runCases } = await import(own);
+        const surroundings = { processor: processorTime };
+        if (others === null) return runCases(run, place, surroundings);
+        const { pageLibraries, peersOf } = await import(foreign);
+        const libraries = pageLibraries(others.base, others.versions, others.threads);
+        return runCases(run, place, { ...surroundings, peers: peersOf(libraries, others.backends) });
+      };
+      measure().then(
+        (result) => benchmarkDone({ result }),
+        (error) => benchmarkDone({ failure: String(error?.stack ?? error) }),
+      );
+    },
+    options,
+    where,
+    peers,
+  );
+  const { result, failure } = await Promise.race([outcome, ended]);
+  if (result === undefined) throw new DeviceError(`the benchmark failed in ${where}: ${failure}`);
+  return result;
 }
 
 async function launch(name: "chromium" | "firefox"): Promise<LaunchedBrowser> {
@@ -114,20 +181,37 @@ async function coldStart({ browser }: LaunchedBrowser, url: string, device: stri
   }
 }
 
-/** The built modules and binaries, and an empty page. */
-async function serveDist(): Promise<Server> {
+const peersPath = "/peers/";
+
+/** The built modules and binaries, an empty page, and the other libraries' packages behind `peersPath`. */
+async function serveDist(peers: string | undefined): Promise<Server> {
   const dist = join(packageRoot(), "dist");
-  const files = new Set((await readdir(dist)).filter((name) => extname(name) in types));
   const server = createServer((request, response) => {
-    const name = (request.url ?? "/").slice(1);
-    const known = files.has(name) && existsSync(join(dist, name));
-    const type = known ? types[extname(name)] : "text/html";
-    response.writeHead(known || name === "" ? 200 : 404, { ...isolation, "Content-Type": type });
-    if (known) createReadStream(join(dist, name)).pipe(response);
-    else response.end(name === "" ? html : "");
+    const { pathname } = new URL(request.url ?? "/", "http://localhost");
+    if (pathname === "/") {
+      response.writeHead(200, { ...isolation, "Content-Type": "text/html" }).end(html);
+      return;
+    }
+    const isForeign = peers !== undefined && pathname.startsWith(peersPath);
+    const path = isForeign
+      ? fileIn(join(peers, "node_modules"), pathname.slice(peersPath.length))
+      : fileIn(dist, pathname.slice(1));
+    if (path === undefined) {
+      response.writeHead(404, isolation).end();
+      return;
+    }
+    response.writeHead(200, { ...isolation, "Content-Type": types[extname(path)] });
+    createReadStream(path).pipe(response);
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject).listen(0, "127.0.0.1", resolve);
+  await new Promise<void>((done, reject) => {
+    server.once("error", reject).listen(0, "127.0.0.1", done);
   });
   return server;
+}
+
+/** A script or binary below a directory; undefined for everything else. */
+function fileIn(directory: string, name: string): string | undefined {
+  const path = resolve(directory, decodeURIComponent(name));
+  if (!(extname(path) in types) || !path.startsWith(resolve(directory) + sep)) return undefined;
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ? path : undefined;
 }

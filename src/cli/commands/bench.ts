@@ -1,7 +1,16 @@
 /** `wattgrad bench`: time, rates and energy of kernels and training steps, in Node and in headless browsers. */
 import Table from "cli-table3";
 import { Command, InvalidArgumentError } from "commander";
-import { type BenchRow, type RunOptions, type RunResult, runCases, suiteNames } from "../../bench/index.js";
+import {
+  type BenchRow,
+  labelOf,
+  type RunOptions,
+  type RunResult,
+  runCases,
+  suiteNames,
+} from "../../bench/index.js";
+import type { Backend } from "../../bench/peers/libraries.js";
+import { peerSummaries, speedup } from "../../bench/ratio.js";
 import { type DeviceName, deviceNames } from "../../device/select.js";
 import { formatJoules } from "../../energy/index.js";
 import { writeFileAtomic } from "../../formats/index.js";
@@ -10,7 +19,9 @@ import { compareRuns, type RunComparison } from "../bench/compare.js";
 import { type BenchFile, benchFile, currentLoad, type Place, readBenchFile } from "../bench/file.js";
 import { benchHtml } from "../bench/html.js";
 import { runInBrowser } from "../bench/page.js";
-import { DifferenceError } from "../exit.js";
+import { type ChosenPeers, installPeers, peersVariable } from "../bench/peers/install.js";
+import { nodeLibraries } from "../bench/peers/node.js";
+import { DifferenceError, UsageError } from "../exit.js";
 import { integerFrom, jsonOption, positiveNumber } from "../options.js";
 import { requireJsonTarget, requireWritableFile, standardOutput, writeJson } from "../output.js";
 
@@ -26,11 +37,15 @@ interface BenchOptions {
   readonly repeat?: number;
   readonly json?: string;
   readonly html?: string;
+  readonly peers?: boolean;
+  readonly threads: number;
 }
 
 /** Rounds, and milliseconds of a turn: a quick run of both places takes less than two minutes on two cores. */
 const [rounds, turn] = [15, 100];
 const [quickRounds, quickTurn] = [25, 40];
+/** Of a quick run with other libraries: three times as many contenders. */
+const quickRoundsWithPeers = 7;
 /** Fewer tell little about their spread. */
 const coldStarts = 9;
 
@@ -39,7 +54,14 @@ Examples:
   wattgrad bench                                  quick, in Node
   wattgrad bench --suite all --json today.json
   wattgrad bench --suite gemm,conv --device wasm,webgl --where node,chromium
-  wattgrad bench compare yesterday.json today.json`;
+  wattgrad bench --peers --where node,chromium    beside other libraries
+  wattgrad bench compare yesterday.json today.json
+
+Other libraries:
+  --peers runs the same cases with tfjs, onnxruntime-web and jax-js, on those of their backends that --device names. Their
+  results are compared with wattgrad's; what one cannot compute is shown with its error. "ours / peer" is the library's
+  time in wattgrad's: 2 × where wattgrad is twice as fast. npm installs the libraries once, into the user's cache;
+  with ${peersVariable}=<folder> those in that folder's node_modules are used instead.`;
 
 export function benchCommand(): Command {
   const bench = new Command("bench")
@@ -50,6 +72,13 @@ export function benchCommand(): Command {
     .option("--repeat <n>", "rounds, in which all cases take turns", integerFrom(3))
     .addOption(jsonOption())
     .option("--html <file>", "write a report with plots: one page that fetches nothing")
+    .option("--peers", "run tfjs, onnxruntime-web and jax-js beside wattgrad")
+    .option(
+      "--threads <n>",
+      "of other libraries where they have them; wattgrad's own device uses one",
+      integerFrom(1),
+      1,
+    )
     .addHelpText("after", examples)
     .action(runBench);
   bench.addCommand(compareCommand());
@@ -66,13 +95,25 @@ function listOf<T extends string>(names: readonly T[]): (text: string) => T[] {
     });
 }
 
-async function runBench({ suite, device, where, repeat, json, html }: BenchOptions): Promise<void> {
+async function runBench({
+  suite,
+  device,
+  where,
+  repeat,
+  json,
+  html,
+  peers: withPeers = false,
+  threads,
+}: BenchOptions): Promise<void> {
   await requireTargets(json, html);
+  if (threads > 1 && !withPeers) throw new UsageError("--threads is for the libraries of --peers");
+  const say = (line: string) => process.stderr.write(`wattgrad bench: ${line}\n`);
+  const peers = withPeers ? { installed: await installPeers({ onProgress: say }), threads } : undefined;
   const quick = suite.every((name) => name === "quick");
   const options: RunOptions = {
     suites: suite.filter((name) => name !== "coldstart"),
     devices: device,
-    repeat: repeat ?? (quick ? quickRounds : rounds),
+    repeat: repeat ?? (quick ? (withPeers ? quickRoundsWithPeers : quickRounds) : rounds),
     turn: quick ? quickTurn : turn,
     roofline: html !== undefined,
   };
@@ -84,14 +125,19 @@ async function runBench({ suite, device, where, repeat, json, html }: BenchOptio
   const rows: BenchRow[] = [];
   const unavailable: RunResult["unavailable"][number][] = [];
   for (const name of [...new Set(where)]) {
-    process.stderr.write(`wattgrad bench: ${name} …\n`);
+    say(`${name} …`);
     try {
       const run =
-        name === "node" ? await runInNode(options, starts) : await runInBrowser(name, options, starts);
+        name === "node"
+          ? await runInNode(options, starts, peers)
+          : await runInBrowser(name, options, starts, peers);
       const { rows: measured, unavailable: missing, ...about } = run.result;
       rows.push(...measured);
       for (const [on, times] of Object.entries(run.starts)) {
-        const like = measured.find((row) => row.device === on) ?? { threads: 1, simd: null };
+        const like = measured.find((row) => row.peer === null && row.device === on) ?? {
+          threads: 1,
+          simd: null,
+        };
         rows.push(coldStartRow(on, name, times, like));
       }
       unavailable.push(...missing);
@@ -123,39 +169,56 @@ async function requireTargets(json: string | undefined, html: string | undefined
   if (html !== undefined) await requireWritableFile(html);
 }
 
-async function runInNode(options: RunOptions, count: number) {
-  const result = await runCases(options, "node");
+async function runInNode(options: RunOptions, count: number, chosen: ChosenPeers | undefined) {
+  const result = await runCases(options, "node", { peers: await peersInNode(options, chosen) });
   const starts: Record<string, ColdStart[]> = {};
-  for (const device of Object.keys(result.devices)) {
-    if (count > 0) starts[device] = await coldStartsInNode(device, count);
+  for (const device of options.devices) {
+    if (count > 0 && device in result.devices) starts[device] = await coldStartsInNode(device, count);
   }
   return { result, version: `Node.js ${process.version}`, renderer: null, starts };
 }
 
+/** Node has no WebGL for them either. */
+async function peersInNode({ devices }: RunOptions, chosen: ChosenPeers | undefined) {
+  if (chosen === undefined) return [];
+  const { installed, threads } = chosen;
+  const { peersOf } = await import("../../bench/peers/index.js");
+  const backends: readonly Backend[] = devices.includes("wasm") ? ["wasm"] : [];
+  return peersOf(nodeLibraries(installed.directory, installed.versions, threads), backends);
+}
+
 function printRows({ environment, places: found, rows, unavailable }: BenchFile): void {
+  const summaries = peerSummaries(rows);
+  const compared = summaries.length > 0 ? ["ours / peer"] : [];
+  const heads = ["median", "fastest", "rate", "energy", ...compared];
   const table = new Table({
-    head: ["suite", "case", "device", "where", "median", "fastest", "rate", "energy"],
-    colAligns: ["left", "left", "left", "left", "right", "right", "right", "right"],
+    head: ["suite", "case", "device", "where", ...heads],
+    colAligns: ["left", "left", "left", "left", ...heads.map(() => "right" as const)],
     style: { head: [], border: [] },
   });
   for (const row of rows) {
     const { medianMs, minMs, rate, unit, joules, joulesKind } = row;
     const figures =
       medianMs === null
-        ? [{ colSpan: 4, content: row.error ?? "" }]
+        ? [{ colSpan: heads.length, content: row.error ?? "" }]
         : [
             milliseconds(medianMs),
             milliseconds(minMs!),
             `${figure(rate!)} ${unit}`,
             joules === null ? "unknown" : `${formatJoules(joules)} ${joulesKind}`,
+            ...compared.map(() => times(speedup(row, rows))),
           ];
-    table.push([row.suite, row.case, row.device, row.where, ...figures]);
+    table.push([row.suite, row.case, labelOf(row), row.where, ...figures]);
   }
   process.stdout.write(`${environment.cpu}, ${environment.cores} cores, ${environment.platform}\n`);
   for (const { where, version, renderer } of found) {
     process.stdout.write(`${where}: ${version}${renderer === null ? "" : `, WebGL by ${renderer}`}\n`);
   }
   process.stdout.write(`${table}\n`);
+  for (const { side, speedup: mean, cases, failed } of summaries) {
+    const errors = failed === 0 ? "" : `, ${failed} that it could not compute`;
+    process.stdout.write(`ours / ${side}: ${times(mean)} (geometric mean of ${cases} cases${errors})\n`);
+  }
   for (const { device, where, reason } of unavailable) {
     process.stdout.write(`not there: ${device} in ${where}: ${reason}\n`);
   }
@@ -182,7 +245,8 @@ async function runCompare(first: string, second: string, { margin, json }: Compa
   const comparison = compareRuns(a.rows, b.rows, margin / 100);
   if (json !== standardOutput) printComparison(comparison, margin);
   if (json !== undefined) await writeJson(json, comparison);
-  const slower = comparison.cases.filter(({ verdict }) => verdict === "slower");
+  // Another library's pace is no fault of wattgrad's.
+  const slower = comparison.cases.filter(({ verdict, peer }) => verdict === "slower" && peer === null);
   if (slower.length > 0) {
     throw new DifferenceError(`${slower.length} of ${comparison.cases.length} cases are slower in ${second}`);
   }
@@ -194,9 +258,10 @@ function printComparison({ cases, unmatched, ratio }: RunComparison, margin: num
     style: { head: [], border: [] },
   });
   const percent = (value: number) => `${value >= 1 ? "+" : ""}${(100 * (value - 1)).toFixed(1)} %`;
-  for (const { suite, case: name, device, where, ratio: change, interval, verdict } of cases) {
+  for (const compared of cases) {
+    const { suite, case: name, where, ratio: change, interval, verdict } = compared;
     const range = `${percent(interval.low)} … ${percent(interval.high)}`;
-    table.push([suite, name, device, where, percent(change), range, verdict]);
+    table.push([suite, name, labelOf(compared), where, percent(change), range, verdict]);
   }
   const different = cases.filter(({ verdict }) => verdict !== "no significant difference");
   process.stdout.write(`${table}\n`);
@@ -206,6 +271,10 @@ function printComparison({ cases, unmatched, ratio }: RunComparison, margin: num
       ? "no significant difference"
       : `${different.length} of ${cases.length} cases differ by more than ${margin} %`;
   process.stdout.write(`${summary}; all together ${percent(ratio)}\n`);
+}
+
+function times(ratio: number | null): string {
+  return ratio === null ? "" : `${ratio.toLocaleString("en", { maximumSignificantDigits: 3 })} ×`;
 }
 
 function milliseconds(value: number): string {

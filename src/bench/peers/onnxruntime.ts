@@ -1,0 +1,78 @@
+/** onnxruntime-web as a contender: a session for each problem, on its WebAssembly or its WebGL backend. */
+import type { Contender, Work } from "../contender.js";
+import type { Problem } from "../problem.js";
+import type { Backend, Libraries } from "./libraries.js";
+import { openPeerMeter } from "./meter.js";
+import { type ElementType, onnxModel } from "./onnx.js";
+import { fedGraphOf, zeroPoint } from "./onnx_graphs.js";
+
+interface OrtTensor {
+  readonly data: ArrayLike<number>;
+}
+
+interface OrtSession {
+  run(feeds: Readonly<Record<string, OrtTensor>>): Promise<Readonly<Record<string, OrtTensor>>>;
+  release(): Promise<void>;
+}
+
+/** What is used of onnxruntime-web. */
+export interface OnnxRuntime {
+  readonly env: {
+    readonly wasm: { numThreads?: number; wasmPaths?: string };
+    readonly webgl: { pack?: boolean };
+    logLevel?: string;
+  };
+  readonly InferenceSession: {
+    create(
+      model: Uint8Array,
+      options: { readonly executionProviders: readonly string[] },
+    ): Promise<OrtSession>;
+  };
+  readonly Tensor: new (type: ElementType, data: ArrayLike<number>, shape: readonly number[]) => OrtTensor;
+}
+
+/** @throws Error if the library cannot be loaded. */
+export async function openOnnxRuntime(libraries: Libraries, backend: Backend): Promise<Contender> {
+  const { library: ort, threads } = await libraries.onnxRuntime(backend);
+  const version = libraries.versions["onnxruntime-web"];
+  // Else it tells of every node that a backend leaves to another.
+  ort.env.logLevel = "error";
+  // Four values a texel, its faster way.
+  if (backend === "webgl") ort.env.webgl.pack = true;
+  const meter = await openPeerMeter(backend);
+  return {
+    device: backend,
+    peer: "onnxruntime-web",
+    description: `onnxruntime-web ${version}${
+      backend === "wasm" ? "" : ": every run uploads its inputs and downloads its result"
+    }`,
+    details: { version, threads },
+    meter,
+    build: (problem) => build(ort, backend, problem),
+    close: () => meter?.close(),
+  };
+}
+
+async function build(ort: OnnxRuntime, backend: Backend, problem: Problem): Promise<Work> {
+  const { graph, feeds, amount = 1, step } = fedGraphOf(problem);
+  const session = await ort.InferenceSession.create(onnxModel(graph), { executionProviders: [backend] });
+  const tensors = Object.fromEntries(
+    Object.entries(feeds).map(([name, { type, data, shape }]) => [name, new ort.Tensor(type, data, shape)]),
+  );
+  return {
+    cost: null,
+    amount,
+    ...(step !== undefined && { step }),
+    run: () => session.run(tensors),
+    // Every run was awaited.
+    finish: async () => {},
+    async result() {
+      const { data } = (await session.run(tensors)).Y;
+      return step === undefined ? data : Float32Array.from(data, (value) => (value - zeroPoint) * step);
+    },
+    close() {
+      // Nothing waits for it: it frees memory of the library's own.
+      void session.release().catch(() => {});
+    },
+  };
+}

@@ -1,0 +1,247 @@
+/** tfjs as a contender, on its WebAssembly or its WebGL backend. Images lie channels-last, as it wants them. */
+import { type Shape, sizeOf } from "../../tensor/shape.js";
+import type { Contender, Work } from "../contender.js";
+import { spread, uniform } from "../inputs.js";
+import type {
+  AttentionProblem,
+  ConvProblem,
+  ElementwiseProblem,
+  MatmulProblem,
+  Problem,
+  TrainProblem,
+} from "../problem.js";
+import { causalMask, channelsFirst, channelsLast, filtersLast } from "./layouts.js";
+import type { Backend, Libraries } from "./libraries.js";
+import { openPeerMeter } from "./meter.js";
+import { tensorflowStep } from "./tensorflow_train.js";
+import { initialWeights } from "./weights.js";
+
+export interface TfTensor {
+  readonly shape: readonly number[];
+  data(): Promise<ArrayLike<number>>;
+  dataSync(): ArrayLike<number>;
+  dispose(): void;
+}
+
+export interface TfVariable extends TfTensor {
+  assign(value: TfTensor): void;
+}
+
+type Binary = (a: TfTensor | number, b: TfTensor | number) => TfTensor;
+type Unary = (x: TfTensor) => TfTensor;
+type Gradients = Readonly<Record<string, TfTensor>>;
+
+/** What is used of tfjs and its WebAssembly backend. */
+export interface Tensorflow {
+  /** Of its WebAssembly backend, once that runs. */
+  getThreadsCount(): number;
+  setBackend(name: string): Promise<boolean>;
+  getBackend(): string;
+  tensor(data: Float32Array, shape: readonly number[]): TfTensor;
+  variable(initial: TfTensor): TfVariable;
+  tidy(compute: () => TfTensor): TfTensor;
+  dispose(tensors: readonly TfTensor[] | Gradients): void;
+  matMul(a: TfTensor, b: TfTensor, transposeA?: boolean, transposeB?: boolean): TfTensor;
+  conv2d(x: TfTensor, filter: TfTensor, strides: number, pad: number): TfTensor;
+  depthwiseConv2d(x: TfTensor, filter: TfTensor, strides: number, pad: number): TfTensor;
+  maxPool(x: TfTensor, size: number, strides: number, pad: number): TfTensor;
+  readonly add: Binary;
+  readonly sub: Binary;
+  readonly mul: Binary;
+  readonly relu: Unary;
+  readonly tanh: Unary;
+  readonly rsqrt: Unary;
+  softmax(x: TfTensor, dim: number): TfTensor;
+  moments(x: TfTensor, axis: number, keepDims: boolean): { mean: TfTensor; variance: TfTensor };
+  reshape(x: TfTensor, shape: readonly number[]): TfTensor;
+  transpose(x: TfTensor, perm: readonly number[]): TfTensor;
+  split(x: TfTensor, parts: number, axis: number): TfTensor[];
+  readonly losses: { softmaxCrossEntropy(labels: TfTensor, logits: TfTensor): TfTensor };
+  readonly train: {
+    adam(
+      rate: number,
+      beta1: number,
+      beta2: number,
+      epsilon: number,
+    ): {
+      computeGradients(
+        loss: () => TfTensor,
+        variables: readonly TfVariable[],
+      ): { value: TfTensor; grads: Gradients };
+      applyGradients(gradients: Gradients): void;
+      dispose(): void;
+    };
+  };
+}
+
+/** Elements of a tensor that is computed to wait for all before it: tfjs computes smaller ones beside its WebGL queue. */
+const probeSize = 1024;
+
+/** @throws Error if the backend does not work here. */
+export async function openTensorflow(libraries: Libraries, backend: Backend): Promise<Contender> {
+  const tf = await libraries.tensorflow();
+  const version = libraries.versions.tfjs;
+  if (!(await tf.setBackend(backend))) throw new Error(`tfjs has no ${backend} backend here`);
+  const meter = await openPeerMeter(backend);
+  const probe = tf.tensor(new Float32Array(probeSize), [probeSize]);
+  // All its tensors are of one engine, whose backend is a setting. Once opened, a backend is there before the promise is.
+  const begin = () => {
+    if (tf.getBackend() !== backend) void tf.setBackend(backend);
+  };
+  const finish = async () => {
+    const last = tf.add(probe, probe);
+    last.dataSync();
+    last.dispose();
+  };
+  return {
+    device: backend,
+    peer: "tfjs",
+    description: `tfjs ${version}`,
+    details: { version, threads: backend === "wasm" ? tf.getThreadsCount() : 1 },
+    meter,
+    async build(problem) {
+      begin();
+      const work = problem.kind === "train" ? await training(tf, problem) : computed(tf, problem);
+      return { cost: null, amount: 1, ...work, begin, finish };
+    },
+    close() {
+      meter?.close();
+      begin();
+      probe.dispose();
+    },
+  };
+}
+
+type OwnWork = Pick<Work, "run" | "result" | "close"> & Partial<Pick<Work, "amount">>;
+
+interface Computation {
+  readonly compute: () => TfTensor;
+  readonly inputs: readonly TfTensor[];
+  /** Of the values as tfjs has them. */
+  readonly arrange?: (data: ArrayLike<number>) => ArrayLike<number>;
+  readonly amount?: number;
+}
+
+function computed(tf: Tensorflow, problem: Exclude<Problem, TrainProblem>): OwnWork {
+  const { compute, inputs, arrange = (data) => data, amount = 1 } = computationOf(tf, problem);
+  return {
+    amount,
+    run() {
+      compute().dispose();
+      return undefined;
+    },
+    async result() {
+      const y = compute();
+      const data = await y.data();
+      y.dispose();
+      return arrange(data);
+    },
+    close: () => tf.dispose(inputs),
+  };
+}
+
+async function training(tf: Tensorflow, { model }: TrainProblem): Promise<OwnWork> {
+  const { step, close } = tensorflowStep(tf, model, await initialWeights(model));
+  return {
+    run() {
+      step().dispose();
+      return undefined;
+    },
+    async result() {
+      const loss = step();
+      const data = await loss.data();
+      loss.dispose();
+      return data;
+    },
+    close,
+  };
+}
+
+/** @throws Error for work that tfjs has no operation for. */
+function computationOf(tf: Tensorflow, problem: Exclude<Problem, TrainProblem>): Computation {
+  switch (problem.kind) {
+    case "matmul":
+      return matmul(tf, problem);
+    case "conv":
+      return conv(tf, problem);
+    case "attention":
+      return attention(tf, problem);
+    case "elementwise":
+      return elementwise(tf, problem);
+    case "dispatch": {
+      const [x, w] = [0, 1].map(() => tf.tensor(spread(), [4, 4]));
+      const chain = () =>
+        Array.from({ length: problem.ops }).reduce<TfTensor>((value) => tf.matMul(value, w), x);
+      return { compute: () => tf.tidy(chain), inputs: [x, w], amount: problem.ops };
+    }
+    case "qmatmul":
+      throw new Error("tfjs has no products of whole numbers");
+  }
+}
+
+function random(tf: Tensorflow, shape: Shape, seed: number): TfTensor {
+  return tf.tensor(uniform(sizeOf(shape), seed), shape);
+}
+
+function matmul(tf: Tensorflow, { batch, m, k, n, transposed }: MatmulProblem): Computation {
+  const lead = batch === undefined ? [] : [batch];
+  const a = random(tf, [...lead, ...(transposed === "a" ? [k, m] : [m, k])], 1);
+  const b = random(tf, [...lead, ...(transposed === "b" ? [n, k] : [k, n])], 2);
+  return { compute: () => tf.matMul(a, b, transposed === "a", transposed === "b"), inputs: [a, b] };
+}
+
+function conv(tf: Tensorflow, problem: ConvProblem): Computation {
+  const { n, c, size, o, kernel, padding, stride = 1, groups = 1, int8 } = problem;
+  if (int8) throw new Error("tfjs has no convolutions of whole numbers");
+  const isDepthwise = groups === c && groups === o;
+  if (groups > 1 && !isDepthwise) throw new Error("tfjs has no convolutions in groups of several channels");
+  const image = channelsLast({ shape: [n, c, size, size], data: uniform(n * c * size * size, 1) });
+  const shape = [o, c / groups, kernel, kernel];
+  const filters = filtersLast({ shape, data: uniform(sizeOf(shape), 2) });
+  const x = tf.tensor(image.data, image.shape);
+  const w = tf.tensor(filters.data, isDepthwise ? [kernel, kernel, c, 1] : filters.shape);
+  return {
+    compute: () =>
+      isDepthwise ? tf.depthwiseConv2d(x, w, stride, padding) : tf.conv2d(x, w, stride, padding),
+    inputs: [x, w],
+    arrange: (data) => channelsFirst(data, n, o),
+  };
+}
+
+/** Composed of its operations: it has none of its own. */
+function attention(tf: Tensorflow, problem: AttentionProblem): Computation {
+  const { n, heads, length, headDim, causal } = problem;
+  const [q, k, v] = [1, 2, 3].map((seed) => random(tf, [n, heads, length, headDim], seed));
+  const mask = causal ? tf.tensor(causalMask(length), [length, length]) : undefined;
+  const compute = () => {
+    const scaled = tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(headDim));
+    return tf.matMul(tf.softmax(mask === undefined ? scaled : tf.add(scaled, mask), -1), v);
+  };
+  return { compute: () => tf.tidy(compute), inputs: [q, k, v, ...(mask === undefined ? [] : [mask])] };
+}
+
+/** By its tanh approximation: tfjs has no operation for it. */
+export function gelu(tf: Tensorflow, x: TfTensor): TfTensor {
+  const inner = tf.mul(Math.sqrt(2 / Math.PI), tf.add(x, tf.mul(0.044715, tf.mul(x, tf.mul(x, x)))));
+  return tf.mul(tf.mul(0.5, x), tf.add(1, tf.tanh(inner)));
+}
+
+function elementwise(tf: Tensorflow, { name, rows, columns }: ElementwiseProblem): Computation {
+  const x = random(tf, [rows, columns], 1);
+  const second = () => random(tf, [rows, columns], 2);
+  switch (name) {
+    case "add": {
+      const y = second();
+      return { compute: () => tf.add(x, y), inputs: [x, y] };
+    }
+    case "chain": {
+      const y = second();
+      const chain = () => tf.sub(tf.mul(tf.relu(tf.add(tf.mul(x, y), x)), 0.5), y);
+      return { compute: () => tf.tidy(chain), inputs: [x, y] };
+    }
+    case "gelu":
+      return { compute: () => tf.tidy(() => gelu(tf, x)), inputs: [x] };
+    case "softmax":
+      return { compute: () => tf.softmax(x, -1), inputs: [x] };
+  }
+}
