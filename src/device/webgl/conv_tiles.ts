@@ -45,6 +45,7 @@ function forward(problem: Problem, output: Operand, builder: PassBuilder): void 
   const isWide = tiles.outputs % mostTexels === 0 && builder.target.drawBuffers >= mostTexels * lanes;
   const across = isWide ? mostTexels : 1;
   const blocks = tiles.outputs / across;
+  const turns = tiles.channels % 2 === 0 ? 2 : 1;
   const texels = tiles.batch * tiles.outHeight * groups * blocks;
   const { id: parts, grid } = builder.layeredScratch(texels, groups * blocks, across * lanes);
 
@@ -76,20 +77,24 @@ function forward(problem: Problem, output: Operand, builder: PassBuilder): void 
     "vec2 line = lineA(row0);",
     `for (int kw = 0; kw < ${int(tiles.kernel[1])}; kw++) {`,
     `int from = (left + kw * ${int(tiles.dilation[1])}) * channels;`,
-    "for (int c = 0; c < channels; c++) {",
-    "vec2 filters = lineB(at);",
+    // Two texels of channels a turn where they are even: SwiftShader copies all sums from turn to turn (product_loop.ts).
+    `for (int c = 0; c < channels; c += ${turns}) {`,
   );
-  for (let block = 0; block < across; block++) {
-    const step = (k: number) => `texelB(${w}, filters, ${k} * outputs + ${block})`;
-    shader.add(`mat4 b${block} = mat4(${[0, 1, 2, 3].map(step).join(", ")});`);
-  }
-  for (let column = 0; column < lanes; column++) {
-    shader.add(`vec4 a${column} = texelA(${x}, line, from + ${column} * pixel);`);
+  for (let turn = 0; turn < turns; turn++) {
+    shader.add("{", "vec2 filters = lineB(at);");
     for (let block = 0; block < across; block++) {
-      shader.add(`${sums[block * lanes + column]} += b${block} * a${column};`);
+      const step = (k: number) => `texelB(${w}, filters, ${k} * outputs + ${block})`;
+      shader.add(`mat4 b${block} = mat4(${[0, 1, 2, 3].map(step).join(", ")});`);
     }
+    for (let column = 0; column < lanes; column++) {
+      shader.add(`vec4 a${column} = texelA(${x}, line, from + ${column} * pixel);`);
+      for (let block = 0; block < across; block++) {
+        shader.add(`${sums[block * lanes + column]} += b${block} * a${column};`);
+      }
+    }
+    shader.add("at += 4 * outputs;", "from++;", "}");
   }
-  shader.add("at += 4 * outputs;", "from++;", "}", "}", "}");
+  shader.add("}", "}", "}");
   shader.storeLayers(parts, sums);
   const terms = tiles.kernel[0] * tiles.kernel[1] * tiles.channels * lanes;
   const flops = 2 * texels * across * lanes * lanes * terms;
