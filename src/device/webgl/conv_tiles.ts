@@ -1,6 +1,7 @@
 /**
- * Convolutions in tiles: a fragment computes four columns × four output channels into four layers of a grid, 64 products
- * for 8 fetches, over packed operands (conv_pack.ts); a second pass puts the columns where they belong.
+ * Convolutions in tiles: a fragment computes four columns × eight output channels into eight layers of a grid, 128 products
+ * for 12 fetches, or four channels into four layers where channels or render targets are fewer, over packed operands
+ * (conv_pack.ts); a second pass puts the columns where they belong.
  */
 import { sizeOf } from "../../tensor/shape.js";
 import type { ConvCall, Operand } from "../kernel.js";
@@ -11,10 +12,13 @@ import { weightGradient } from "./conv_weight_tiles.js";
 import { finishImage, type ImageIndices } from "./image.js";
 import type { TextureId } from "./pass.js";
 import type { ShaderBuilder } from "./shader.js";
-import { lanes } from "./storage.js";
+import { type Grid, lanes } from "./storage.js";
 
 /** Below so many multiply-adds the draws that pack and merge cost more than they save. */
 const leastWork = 4096;
+
+/** Texels of output channels in a tile where a device has the targets. */
+const mostTexels = 2;
 
 /** The passes of a call, unless its geometry, its size or the device is for the general form: then false. */
 export function prepareConvTiles(call: ConvCall, builder: PassBuilder): boolean {
@@ -38,8 +42,12 @@ function forward(problem: Problem, output: Operand, builder: PassBuilder): void 
   const groups = texelsOf(problem.outWidth);
   const { id: image, tiles } = packImage(problem, tilesOf(problem, groups * lanes), builder);
   const filter = packFilter(problem, tiles, builder);
-  const texels = tiles.batch * tiles.outHeight * groups * tiles.outputs;
-  const { id: parts, grid } = builder.layeredScratch(texels, groups * tiles.outputs, lanes);
+  const isWide = tiles.outputs % mostTexels === 0 && builder.target.drawBuffers >= mostTexels * lanes;
+  const across = isWide ? mostTexels : 1;
+  const blocks = tiles.outputs / across;
+  const turns = tiles.channels % 2 === 0 ? 2 : 1;
+  const texels = tiles.batch * tiles.outHeight * groups * blocks;
+  const { id: parts, grid } = builder.layeredScratch(texels, groups * blocks, across * lanes);
 
   const shader = builder.shader();
   includeTexels(shader, tiles.width * tiles.channels, lanes * tiles.outputs, builder);
@@ -47,12 +55,14 @@ function forward(problem: Problem, output: Operand, builder: PassBuilder): void 
   const w = shader.texture(filter, "float32");
   const int = (value: number) => shader.int(value);
   const [outputs, channels] = [int(tiles.outputs), int(tiles.channels)];
+  const sums = Array.from({ length: across * lanes }, (_, i) => `s${i}`);
   shader.add(
     `int outputs = ${outputs};`,
     `int channels = ${channels};`,
+    `int blocks = ${int(blocks)};`,
     `int groups = ${int(groups)};`,
-    "int row = quotient(t, outputs);",
-    "int o = t - row * outputs;",
+    "int row = quotient(t, blocks);",
+    `int at = (t - row * blocks) * ${across};`,
     "int column = row;",
     "row = quotient(row, groups);",
     "column -= row * groups;",
@@ -61,47 +71,57 @@ function forward(problem: Problem, output: Operand, builder: PassBuilder): void 
     `int left = column * ${int(tiles.stride[1] * lanes)};`,
     `int pixel = ${int(tiles.stride[1])} * channels;`,
     `vec2 scaleA = texelSize(${x}), scaleB = texelSize(${w});`,
-    "vec4 s0 = vec4(0.0), s1 = vec4(0.0), s2 = vec4(0.0), s3 = vec4(0.0);",
-    "int at = o;",
+    ...sums.map((sum) => `vec4 ${sum} = vec4(0.0);`),
     `for (int kh = 0; kh < ${int(tiles.kernel[0])}; kh++) {`,
     `int row0 = (top + kh * ${int(tiles.dilation[0])}) * ${int(tiles.width)} * channels;`,
     "vec2 line = lineA(row0);",
     `for (int kw = 0; kw < ${int(tiles.kernel[1])}; kw++) {`,
     `int from = (left + kw * ${int(tiles.dilation[1])}) * channels;`,
-    "for (int c = 0; c < channels; c++) {",
-    "vec2 filters = lineB(at);",
-    "mat4 b = mat4(",
-    `texelB(${w}, filters, 0), texelB(${w}, filters, outputs),`,
-    `texelB(${w}, filters, 2 * outputs), texelB(${w}, filters, 3 * outputs));`,
-    "at += 4 * outputs;",
-    `s0 += b * texelA(${x}, line, from);`,
-    `s1 += b * texelA(${x}, line, from + pixel);`,
-    `s2 += b * texelA(${x}, line, from + 2 * pixel);`,
-    `s3 += b * texelA(${x}, line, from + 3 * pixel);`,
-    "from++;",
-    "}",
-    "}",
-    "}",
+    // Two texels of channels a turn where they are even: SwiftShader copies all sums from turn to turn (product_loop.ts).
+    `for (int c = 0; c < channels; c += ${turns}) {`,
   );
-  shader.storeLayers(parts, ["s0", "s1", "s2", "s3"]);
+  for (let turn = 0; turn < turns; turn++) {
+    shader.add("{", "vec2 filters = lineB(at);");
+    for (let block = 0; block < across; block++) {
+      const step = (k: number) => `texelB(${w}, filters, ${k} * outputs + ${block})`;
+      shader.add(`mat4 b${block} = mat4(${[0, 1, 2, 3].map(step).join(", ")});`);
+    }
+    for (let column = 0; column < lanes; column++) {
+      shader.add(`vec4 a${column} = texelA(${x}, line, from + ${column} * pixel);`);
+      for (let block = 0; block < across; block++) {
+        shader.add(`${sums[block * lanes + column]} += b${block} * a${column};`);
+      }
+    }
+    shader.add("at += 4 * outputs;", "from++;", "}");
+  }
+  shader.add("}", "}", "}");
+  shader.storeLayers(parts, sums);
   const terms = tiles.kernel[0] * tiles.kernel[1] * tiles.channels * lanes;
-  builder.add(shader.build({ name: "conv tiles", texels, flops: 2 * texels * lanes * lanes * terms, grid }));
-  mergeColumns(parts, grid.width, groups, tiles, output, builder);
+  const flops = 2 * texels * across * lanes * lanes * terms;
+  builder.add(shader.build({ name: "conv tiles", texels, flops, grid }));
+  mergeColumns(parts, grid, groups, tiles, output, builder);
 }
 
-/** Output [N, O, OH, OW]: column ow is lane-wise in layer ow & 3. */
+/** Output [N, O, OH, OW]: column ow is lane-wise in layer ow & 3 of four, or in that of the second four for odd texels of o. */
 function mergeColumns(
   parts: TextureId,
-  gridWidth: number,
+  { width: gridWidth, layers }: Grid,
   groups: number,
   tiles: Tiles,
   output: Operand,
   builder: PassBuilder,
 ): void {
+  // Both widths of a tile share a program.
+  const across = layers / lanes;
   const texel = (shader: ShaderBuilder, [n, o, oh, ow]: ImageIndices) => {
-    const [rows, across, outputs] = [tiles.outHeight, groups, tiles.outputs].map((size) => shader.int(size));
-    return `((${n} * ${rows} + ${oh}) * ${across} + (${ow} >> 2)) * ${outputs} + (${o} >> 2)`;
+    const [rows, columns, blocks] = [tiles.outHeight, groups, tiles.outputs / across].map((size) =>
+      shader.int(size),
+    );
+    const block = `(${o} >> ${shader.int(Math.log2(layers))})`;
+    return `((${n} * ${rows} + ${oh}) * ${columns} + (${ow} >> 2)) * ${blocks} + ${block}`;
   };
+  const layer = (shader: ShaderBuilder, [, o, , ow]: ImageIndices) =>
+    `(${o} & ${shader.int(layers - lanes)}) + (${ow} & 3)`;
   const width = (shader: ShaderBuilder) => shader.shared("gridWidth", gridWidth);
   finishImage(
     {
@@ -109,11 +129,10 @@ function mergeColumns(
       output,
       flops: builder.sizeOf(output.slot),
       value(shader, indices) {
-        const [, o, , ow] = indices;
         shader.add(
           `ivec4 from = ${texel(shader, indices)};`,
-          `ivec4 layer = ${ow} & 3;`,
-          `ivec4 lane = ${o} & 3;`,
+          `ivec4 layer = ${layer(shader, indices)};`,
+          `ivec4 lane = ${indices[1]} & 3;`,
           "vec4 sum;",
           "for (int j = 0; j < 4; j++) {",
           `sum[j] = gridTexel(${shader.layers(parts)}, from[j], layer[j], ${width(shader)})[lane[j]];`,
@@ -123,7 +142,8 @@ function mergeColumns(
       },
       pixelValue(shader, indices) {
         const at = texel(shader, indices);
-        return `gridTexel(${shader.layers(parts)}, ${at}, ${indices[3]} & 3, ${width(shader)})`;
+        const from = layer(shader, indices);
+        return `gridTexel(${shader.layers(parts)}, ${at}, ${from}, ${width(shader)})`;
       },
     },
     builder,
