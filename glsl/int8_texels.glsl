@@ -19,8 +19,9 @@
 #endif
 
 const vec4 ofBytes = vec4(1.0, 256.0, 65536.0, 16777216.0);
+const vec4 perByte = vec4(1.0, 1.0 / 256.0, 1.0 / 65536.0, 1.0 / 16777216.0);
 
-// Column i is byte i of the words times ofBytes[i]: times four elements of the input over ofBytes it is their products. Bytes are
+// Column i is byte i of the words times ofBytes[i]: times four elements of the input times perByte it is their products. Bytes are
 // weights plus STORED_OFFSET.
 mat4 weightsOf(ivec4 words) {
 #if STORED_OFFSET == 0

@@ -26,8 +26,8 @@ const mostHalves = 4;
 const unrolled = 2;
 /** Texels of a step of a panel: each holds the words of four rows. */
 const stepTexels = panelRows / lanes;
-/** Tiles below which k is split, if the sums are long enough to be worth it. */
-const wantedTiles = 8192;
+/** Tiles below which k is split on every device, if the sums are long enough to be worth it: measured on software rasterisers. */
+const wantedTiles = 2048;
 const shortestSplit = 128;
 /** Longest sum of floats in one accumulator. */
 const longestSum = 4096;
@@ -81,7 +81,11 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
   // What is split: texels of the weights, or groups.
   const steps = Math.ceil(k / (format.bits === 4 ? 2 * stepLength : stepLength));
   const units = format.bits === 4 ? k / format.groupSize : steps;
-  const wanted = Math.min(Math.ceil(wantedTiles / tiles), Math.floor(k / shortestSplit), units);
+  const wanted = Math.min(
+    Math.ceil(Math.max(wantedTiles, builder.target.fragments) / tiles),
+    Math.floor(k / shortestSplit),
+    units,
+  );
   const least = Math.max(1, wanted, isInteger ? 1 : Math.ceil(k / longestSum));
   const stride = format.bits !== 4 && steps % unrolled === 0 ? unrolled : 1;
   const length = Math.ceil(units / stride / least) * stride;
@@ -225,7 +229,7 @@ function multiplySteps(shader: ShaderBuilder, terms: Terms, steps: number, isInt
     "{",
     ...eachRow(
       terms,
-      (r) => `vec4 x${r} = inputTexel(${x}, line${r}, row${r}, i + ${step}, sizeX) / ofBytes;`,
+      (r) => `vec4 x${r} = inputTexel(${x}, line${r}, row${r}, i + ${step}, sizeX) * perByte;`,
     ),
     ...eachHalf(terms, (h) => [
       `mat4 w = weightsOf(${wordsOf(terms, h, step)});`,
@@ -272,10 +276,10 @@ function multiplyGroups(
     stride: 1,
     statements: [
       ...panelLines(terms),
-      ...eachRow(terms, (r) => `vec4 x${r} = inputTexel(${x}, line${r}, row${r}, k, sizeX) / ofBytes;`),
+      ...eachRow(terms, (r) => `vec4 x${r} = inputTexel(${x}, line${r}, row${r}, k, sizeX) * perByte;`),
       ...eachRow(
         terms,
-        (r) => `vec4 y${r} = inputTexel(${x}, line${r}, row${r}, k + 1, sizeX) / (16.0 * ofBytes);`,
+        (r) => `vec4 y${r} = inputTexel(${x}, line${r}, row${r}, k + 1, sizeX) * (perByte / 16.0);`,
       ),
       ...eachHalf(terms, (h) => [
         `ivec4 words = ${wordsOf(terms, h)};`,
