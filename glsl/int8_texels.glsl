@@ -1,15 +1,13 @@
-// How quantized products read texels: four bytes of one row of the weights, which are weights stored STORED_OFFSET above what
-// they are, or pairs of 4 bits, each 8 above; and four elements of a row of the input, int8 or float32. As in product_texels.glsl, positions are
-// coordinates of samplers: `size` is that of a texel.
+// How quantized products read texels. Texels of the weights are four words, one for each of four rows, of four bytes along k: a
+// quarter of the fetches of bytes. The words are taken apart by masks only, and what stays is converted as it stands, 2^8, 2^16
+// or 2^24 too large, which the input makes up for: SwiftShader shifts vectors element by element. All this is exact, and so are
+// sums of integers below 2^24. As in product_texels.glsl, positions are coordinates of samplers: `size` is that of a texel.
 #define middleOf(t, size) ((vec2(texelPosition(t)) + 0.5) * (size))
-#define bytesAt(s, at, j, size) texture(s, vec2((at).x + float(j) * (size).x, (at).y))
-#define weightsOf(bytes) ((bytes) - STORED_OFFSET)
-#define lowOf(bytes) (((bytes) & 15) - 8)
-#define highOf(bytes) (((bytes) ^ -128) >> 4)
+#define wordsAt(s, at, j, size) texture(s, vec2((at).x + float(j) * (size).x, (at).y))
 #ifdef FLOAT_INPUT
 #define numbersOf(x) toFloats(x)
 #else
-#define numbersOf(x) (x)
+#define numbersOf(x) vec4(x)
 #endif
 // STRAIGHT_INPUT: no row crosses lines of the texture, and `line` is where one lies.
 #ifdef STRAIGHT_INPUT
@@ -20,17 +18,43 @@
 #define inputTexel(s, line, row, k, size) numbersOf(texture(s, middleOf((row) + (k), size)))
 #endif
 
-// The dot products of four elements of a row with those of four columns.
-ivec4 dots(ivec4 x, ivec4 b0, ivec4 b1, ivec4 b2, ivec4 b3) {
-  b0 *= x;
-  b1 *= x;
-  b2 *= x;
-  b3 *= x;
-  return ivec4(
-    b0.x + b0.y + b0.z + b0.w, b1.x + b1.y + b1.z + b1.w, b2.x + b2.y + b2.z + b2.w, b3.x + b3.y + b3.z + b3.w
+const vec4 ofBytes = vec4(1.0, 256.0, 65536.0, 16777216.0);
+const vec4 perByte = vec4(1.0, 1.0 / 256.0, 1.0 / 65536.0, 1.0 / 16777216.0);
+
+// Column i is byte i of the words times ofBytes[i]: times four elements of the input times perByte it is their products. Bytes are
+// weights plus STORED_OFFSET.
+mat4 weightsOf(ivec4 words) {
+#if STORED_OFFSET == 0
+  // All but the highest byte as they stand above -128.
+  words ^= 0x808080;
+  const float low = 128.0, high = 0.0;
+#else
+  const float low = float(STORED_OFFSET), high = low;
+#endif
+  return mat4(
+    vec4(words & 0xff) - low * ofBytes.x,
+    vec4(words & 0xff00) - low * ofBytes.y,
+    vec4(words & 0xff0000) - low * ofBytes.z,
+    vec4(words & -0x1000000) - high * ofBytes.w
   );
 }
 
-vec4 dots(vec4 x, ivec4 b0, ivec4 b1, ivec4 b2, ivec4 b3) {
-  return x * mat4(vec4(b0), vec4(b1), vec4(b2), vec4(b3));
+// The same for the lower and, 16 times as large, for the upper halves of the bytes, which are weights plus 8.
+mat4 lowOf(ivec4 words) {
+  return mat4(
+    vec4(words & 0xf) - 8.0 * ofBytes.x,
+    vec4(words & 0xf00) - 8.0 * ofBytes.y,
+    vec4(words & 0xf0000) - 8.0 * ofBytes.z,
+    vec4(words & 0xf000000) - 8.0 * ofBytes.w
+  );
+}
+
+mat4 highOf(ivec4 words) {
+  return mat4(
+    vec4(words & 0xf0) - 128.0 * ofBytes.x,
+    vec4(words & 0xf000) - 128.0 * ofBytes.y,
+    vec4(words & 0xf00000) - 128.0 * ofBytes.z,
+    // 8 more changes the sign.
+    vec4((words & -0x10000000) ^ int(0x80000000u))
+  );
 }

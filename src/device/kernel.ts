@@ -196,7 +196,7 @@ export interface PoolGradCall {
 /* ---- int8 products --------------------------------------------------------------------------------- */
 
 /**
- * How weights lie in an int8 buffer of one dimension; the layouts are in packed.ts. Values of 8 bits are −128..127, of 7
+ * How weights lie in an int32 buffer of one dimension, four bytes to an element; the layouts are in packed.ts. Values of 8 bits are −128..127, of 7
  * bits −63..63, of 4 bits −7..7 with a scale for every `groupSize` of them along k.
  */
 export type WeightFormat =

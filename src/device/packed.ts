@@ -1,6 +1,6 @@
 /**
- * How the weights of quantized products lie in memory, the same on every device: an int8 buffer of one dimension. packWeight in
- * src/ops/packed_weight.ts arranges them.
+ * How the weights of quantized products lie in memory, the same on every device: an int32 buffer of one dimension, each element
+ * four bytes, the first in its lowest bits. packWeight in src/ops/packed_weight.ts arranges them.
  *
  * - 8 and 7 bits, a matrix [n, k]: panels of 8 rows, each cut into steps of 4 along k. Byte 32·(panel·⌈k/4⌉ + step) + 4·j + i is
  *   weight [8·panel + j, 4·step + i]. Values of 7 bits are stored plus 64, as 1..127, because engines differ in whether relaxed
@@ -12,6 +12,7 @@
  *
  * What lies beyond n, k or the channels stands for 0.
  */
+import type { TypedArray } from "../tensor/dtype.js";
 import type { WeightFormat } from "./kernel.js";
 
 /** Rows of a panel, and values of a row that stand together. */
@@ -33,6 +34,14 @@ export interface ConvExtents {
 /** What the stored bytes of 8- and 7-bit weights are above the weights. */
 export function storedOffset({ bits }: WeightFormat): number {
   return bits === 7 ? offsetOf7 : 0;
+}
+
+/** Bytes of an element of the buffer. */
+export const wordBytes = 4;
+
+/** The bytes of packed weights from element `start` on, as they lie in memory. */
+export function bytesOf(packed: TypedArray, start = 0): Int8Array {
+  return new Int8Array(packed.buffer, packed.byteOffset + start * wordBytes);
 }
 
 /** Bytes of a packed matrix [n, k]. */

@@ -8,18 +8,19 @@ import {
   panelRows,
   stepLength,
   storedOffset,
+  wordBytes,
 } from "../device/packed.js";
 import { ArgumentError, DTypeError, ShapeError } from "../tensor/errors.js";
 import { formatShape, type Shape, sizeOf } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { add, mul } from "./elementwise.js";
+import { add, lt, mul, where } from "./elementwise.js";
 import { cast, requireFloat } from "./promotion.js";
 import { permute, reshape } from "./reshape.js";
 import { narrow, pad } from "./slice.js";
 
 /** Weights as the products read them. */
 export interface PackedWeight {
-  /** int8, one dimension; the layout is the same on all devices (src/device/packed.ts). */
+  /** int32, one dimension, four bytes to an element; the layout is the same on all devices (src/device/packed.ts). */
   readonly packed: Tensor;
   /** Of the weights: [out, in], or [O, C/groups, KH, KW]. */
   readonly shape: Shape;
@@ -62,14 +63,12 @@ export function packWeight(values: Tensor, options: PackOptions = {}): PackedWei
   const taps = sizeOf(kernel);
   if (isDepthwise({ shape, groups })) {
     const columns = permute(reshape(values, [out, taps]), [1, 0]);
-    const packed = reshape(
-      pad(columns, [
-        [0, 0],
-        [0, missing(out, depthwiseLanes)],
-      ]),
-      [-1],
-    );
-    return { packed: stored(packed, format), shape, format, groups };
+    const packed = pad(columns, [
+      [0, 0],
+      [0, missing(out, depthwiseLanes)],
+    ]);
+    const words = reshape(packed, [taps, packed.shape[1] / wordBytes, wordBytes]);
+    return { packed: wordsOf(stored(words, format)), shape, format, groups };
   }
   const rows = permute(reshape(values, [groups, out / groups, perGroup, taps]), [0, 1, 3, 2]);
   const matrices = reshape(rows, [groups, out / groups, taps * perGroup]);
@@ -118,10 +117,18 @@ function packRows(values: Tensor, format: WeightFormat): Tensor {
   const parts = [rows / panelRows, panelRows, length / stepLength, stepLength];
   const count = sizeOf(lead);
   const panels = permute(reshape(padded, [count, ...parts]), [0, 1, 3, 2, 4]);
-  if (format.bits !== 4) return stored(reshape(panels, [-1]), format);
-  const pairs = reshape(panels, [count * parts[0] * (parts[2] / 2), 2, panelRows * stepLength]);
+  if (format.bits !== 4) return wordsOf(stored(panels, format));
+  const pairs = reshape(panels, [count * parts[0] * (parts[2] / 2), 2, panelRows, stepLength]);
   const half = (i: number) => add(cast(narrow(pairs, 1, i, 1), "int32"), 8);
-  return reshape(cast(add(half(0), mul(half(1), 16)), "int8"), [-1]);
+  return wordsOf(cast(add(half(0), mul(half(1), 16)), "int8"));
+}
+
+/** [..., 4] to one dimension: four neighbours in an int32, the first in its lowest bits. */
+function wordsOf(bytes: Tensor): Tensor {
+  const byte = (i: number) => cast(narrow(bytes, -1, i, 1), "int32");
+  const unsigned = (i: number) => where(lt(byte(i), 0), add(byte(i), 256), byte(i));
+  const half = (i: number, upper: Tensor) => add(unsigned(i), mul(upper, 256));
+  return reshape(add(half(0, unsigned(1)), mul(half(2, byte(3)), 65536)), [-1]);
 }
 
 /**
@@ -144,13 +151,16 @@ export function requirePacked(
   rank: number,
   op: string,
 ): void {
-  if (packed.dtype !== "int8") throw new DTypeError(`packed weights are int8, got ${packed.dtype}`, { op });
+  if (packed.dtype !== "int32") throw new DTypeError(`packed weights are int32, got ${packed.dtype}`, { op });
   const [n, k] = shape;
   const bytes = rank === 2 ? packedBytes(n, k, format) : packedConvBytes({ shape, groups }, format);
-  if (shape.length !== rank || packed.size !== bytes) {
-    throw new ShapeError(`${packed.size} packed bytes are no weights of shape ${formatShape(shape)}`, {
-      op,
-      hint: "make them with packWeight",
-    });
+  if (shape.length !== rank || packed.size * wordBytes !== bytes) {
+    throw new ShapeError(
+      `${packed.size * wordBytes} packed bytes are no weights of shape ${formatShape(shape)}`,
+      {
+        op,
+        hint: "make them with packWeight",
+      },
+    );
   }
 }

@@ -5,7 +5,7 @@
  */
 import { leaf, readExact } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
-import { panelRows, unpackConv, unpackMatrix } from "../device/packed.js";
+import { bytesOf, panelRows, unpackConv, unpackMatrix } from "../device/packed.js";
 import type { HostTensor } from "../formats/host.js";
 import { Identity } from "../nn/activation.js";
 import { Conv2d } from "../nn/conv.js";
@@ -63,7 +63,7 @@ export async function quantizedState(model: Module): Promise<QuantizedState> {
 }
 
 async function weightInFile({ weight, description }: QuantizedLayer): Promise<HostTensor> {
-  const packed = await readExact(weight);
+  const packed = bytesOf(await readExact(weight));
   const { shape, format, groups = 1 } = description;
   if (shape.length === 4)
     return { dtype: "int8", shape, data: unpackConv(packed, { shape, groups }, format) };

@@ -49,6 +49,7 @@ export const attention: readonly Case[] = [
   attentionCase("with a scale", [[2], 5, 5, 4], { scale: 0.3 }),
   attentionCase("with more keys than queries", [[2, 2], 3, 7, 4]),
   attentionCase("of one query", [[2, 2], 1, 9, 8]),
+  attentionCase("of one query and 131 keys", [[2, 3], 1, 131, 32]),
   attentionCase("of length 33 and width 17", [[1, 2], 33, 33, 17], { causal: true }),
   attentionCase("of one key", [[2], 3, 1, 4]),
   attentionCase("of one query and one key, width 1", [[1], 1, 1, 1]),

@@ -102,6 +102,12 @@ const matmuls: readonly Case[] = [
       float([192, rows], unit),
     ),
   ]),
+  // Some of k is left over after whole texels.
+  product(1, 257, 72),
+  product(2, 263, 64),
+  product(3, 1030, 20),
+  product(72, 254, 2),
+  matmulCase("batch of rows with a rest", float([6, 1, 131], unit), float([6, 131, 36], unit)),
   product(1, 8192, 6),
   matmulCase("rows narrowed", float([2, 1028], unit, "narrowed"), float([1028, 40], unit, "narrowed")),
   matmulCase("rows sliced", float([3, 128], unit, "sliced"), float([128, 64], unit)),

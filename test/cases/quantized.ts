@@ -289,6 +289,12 @@ const weightOnly = (m: number, k: number, n: number, bits: 8 | 7): Case => ({
 const linears: readonly Case[] = [
   ...([8, 7] as const).flatMap((bits) => sizes.map(([m, k, n]) => accumulators(m, k, n, { bits }))),
   ...([8, 7] as const).flatMap((bits) => [...extremes(37, bits), ...extremes(8192, bits)]),
+  // So many outputs that webgl does not split sums, which are beyond float's 24 bits, and odd.
+  accumulators(512, 1200, 512, {
+    x: integers([512, 1200], 124, 128, "int8"),
+    w: integers([512, 1200], 124, 128, "int8"),
+    torch: { none: "smaller products are compared with PyTorch, this one with the reference's exact sums" },
+  }),
   ...viewNames.map((view) =>
     accumulators(6, 20, 11, {
       name: `quantizedLinear of rows ${view}`,
@@ -322,6 +328,11 @@ const linears: readonly Case[] = [
   fourBits(1, 256, 40, 64),
   fourBits(5, 96, 9, 32),
   fourBits(20, 128, 33, 128),
+  // One group whose sum may be beyond float's 24 bits.
+  {
+    ...fourBits(1, 32768, 9, 32768),
+    torch: { none: "smaller groups are compared with PyTorch, this one with the reference" },
+  },
 ];
 
 /* ---- convolutions -------------------------------------------------------------------------------------- */

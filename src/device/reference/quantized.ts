@@ -1,6 +1,6 @@
 /** qmatmul and qconv as plain loops over unpacked weights. */
 import type { Operand, QconvCall, QmatmulCall, QuantizedEpilogue } from "../kernel.js";
-import { panelRows, unpackConv, unpackMatrix } from "../packed.js";
+import { bytesOf, panelRows, unpackConv, unpackMatrix } from "../packed.js";
 import { type Memory, roundHalfEven } from "./expression.js";
 import { positions } from "./walk.js";
 
@@ -48,7 +48,7 @@ export function qmatmul(call: QmatmulCall, memory: Memory): void {
   const y = memory(output.slot);
   const rows = positions(input.view);
   const at = positions(output.view);
-  const w = unpackMatrix(memory(weight.slot), n, k, format, weight.view.offset);
+  const w = unpackMatrix(bytesOf(memory(weight.slot), weight.view.offset), n, k, format);
   const inputScales = valuesOf(call.inputScales, memory);
   const finish = epilogueOf(call, memory);
   const scales = format.bits === 4 ? valuesOf(call.scales, memory)! : [];
@@ -84,8 +84,7 @@ export function qconv(call: QconvCall, memory: Memory): void {
   const [kernelHeight, kernelWidth] = kernelSize;
   const perGroup = channels / groups;
   const extents = { shape: [outChannels, perGroup, kernelHeight, kernelWidth], groups };
-  const packed = memory(weight.slot).subarray(weight.view.offset);
-  const w = unpackConv(packed, extents, format);
+  const w = unpackConv(bytesOf(memory(weight.slot), weight.view.offset), extents, format);
   const x = memory(input.slot);
   const y = memory(output.slot);
   const inputAt = positions(input.view);

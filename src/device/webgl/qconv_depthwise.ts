@@ -2,6 +2,7 @@
  * Depthwise int8 convolutions: each element of the output adds up its taps, four channels of a pixel at a time where the output
  * lies channels-last in whole texels, and lane by lane for all other layouts.
  */
+import bytesChunk from "../../../glsl/bytes.glsl";
 import { sizeOf } from "../../tensor/shape.js";
 import type { QconvCall } from "../kernel.js";
 import { depthwiseLanes, storedOffset } from "../packed.js";
@@ -21,13 +22,15 @@ export function depthwiseQconv(call: QconvCall, builder: PassBuilder): void {
     ? declarePixelWalk(shader, pixels)
     : declareImageWalk(shader, output, builder);
   const { type } = names;
+  shader.include(bytesChunk);
   const int = (value: number) => shader.int(value);
   const [, channels, height, width] = input.view.shape;
   const [strideN, strideC, strideH, strideW] = input.view.strides;
   const [n, c, oh, ow] = indices;
-  const pitch = Math.ceil(channels / depthwiseLanes) * depthwiseLanes;
+  // Of the words, each of four channels.
+  const pitch = (Math.ceil(channels / depthwiseLanes) * depthwiseLanes) / lanes;
   const x = shader.texture(input.slot, "int8");
-  const w = shader.texture(weight.slot, "int8");
+  const w = shader.texture(weight.slot, weight.dtype);
   const isInside = (at: string, extent: string) =>
     pixels
       ? `${at} >= 0 && ${at} < ${extent}`
@@ -38,7 +41,7 @@ export function depthwiseQconv(call: QconvCall, builder: PassBuilder): void {
     `${type} top = ${oh} * ${int(geometry.stride[0])} - ${int(geometry.padding[0])};`,
     `${type} left = ${ow} * ${int(geometry.stride[1])} - ${int(geometry.padding[1])};`,
     `${type} plane = ${int(input.view.offset)} + ${n} * ${int(strideN)} + ${c} * ${int(strideC)};`,
-    `${type} tap = ${int(weight.view.offset)} + ${c};`,
+    `${type} tap = ${int(weight.view.offset)} + (${c} >> 2);`,
     "ivec4 sum = ivec4(0);",
     `for (int kh = 0; kh < ${int(kernelSize[0])}; kh++) {`,
     `${type} h = top + kh * ${int(geometry.dilation[0])};`,
@@ -47,7 +50,6 @@ export function depthwiseQconv(call: QconvCall, builder: PassBuilder): void {
     `${type} from = plane + h * ${int(strideH)} + v * ${int(strideW)};`,
     `ivec4 value = ivec4(${int(inputZeroPoint)});`,
   );
-  const weightAligned = weight.view.offset % lanes === 0;
   if (pixels) {
     const aligned =
       strideC === 1 &&
@@ -56,15 +58,14 @@ export function depthwiseQconv(call: QconvCall, builder: PassBuilder): void {
     const fetched = aligned
       ? `intTexel(${x}, from >> 2)`
       : `intsAt(${x}, from + ${int(strideC)} * ivec4(0, 1, 2, 3))`;
-    const weights = weightAligned ? `intTexel(${w}, tap >> 2)` : `intsAt(${w}, tap + ivec4(0, 1, 2, 3))`;
     shader.add(
       `if (${isInside("h", "height")} && ${isInside("v", "width")}) value = ${fetched};`,
-      `sum += value * (${weights} - ${int(storedOffset(format))});`,
+      `sum += value * (bytesOf(intAt(${w}, tap)) - ${int(storedOffset(format))});`,
     );
   } else {
     shader.add(
       `value = select(both(${isInside("h", "height")}, ${isInside("v", "width")}), intsAt(${x}, from), value);`,
-      `sum += value * (intsAt(${w}, tap) - ${int(storedOffset(format))});`,
+      `sum += value * (byteOf(intsAt(${w}, tap), ${c} & 3) - ${int(storedOffset(format))});`,
     );
   }
   shader.add(`tap += ${int(pitch)};`, "}", "}");

@@ -13,7 +13,7 @@ import { prepareMap } from "./map.js";
 import type { TextureId } from "./pass.js";
 import { pitchFor } from "./product.js";
 import { type Epilogue, finishSum } from "./quantized_epilogue.js";
-import { type ShaderBuilder, vectorOf } from "./shader.js";
+import type { ShaderBuilder } from "./shader.js";
 import { type Extent, lanes } from "./storage.js";
 import { storeInside } from "./store.js";
 import { declareWalk, operandPosition, planWalk, type Steps } from "./walk.js";
@@ -24,13 +24,16 @@ const tile = 4;
 const mostHalves = 4;
 /** Steps along k that one turn of the loop takes, if they come in as many: one position of the texture serves both. */
 const unrolled = 2;
-/** Texels of a step of a panel: one for each row. */
-const stepTexels = panelRows;
-/** Tiles below which k is split, if the sums are long enough to be worth it. */
-const wantedTiles = 8192;
+/** Texels of a step of a panel: each holds the words of four rows. */
+const stepTexels = panelRows / lanes;
+/** Tiles below which k is split on every device, if the sums are long enough to be worth it: measured on software rasterisers. */
+const wantedTiles = 2048;
 const shortestSplit = 128;
 /** Longest sum of floats in one accumulator. */
 const longestSum = 4096;
+/** Steps whose products of integers add up to no more than 2^24, exact in floats: four of 2^14, or eight of 2^10 with 4 bits. */
+const exactSteps = 256;
+const exactStepsOf4 = 2048;
 
 export interface QuantizedFactors {
   /** [matrices, m, k], int8 or float32. */
@@ -78,14 +81,17 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
   // What is split: texels of the weights, or groups.
   const steps = Math.ceil(k / (format.bits === 4 ? 2 * stepLength : stepLength));
   const units = format.bits === 4 ? k / format.groupSize : steps;
-  const wanted = Math.min(Math.ceil(wantedTiles / tiles), Math.floor(k / shortestSplit), units);
+  const wanted = Math.min(
+    Math.ceil(Math.max(wantedTiles, builder.target.fragments) / tiles),
+    Math.floor(k / shortestSplit),
+    units,
+  );
   const least = Math.max(1, wanted, isInteger ? 1 : Math.ceil(k / longestSum));
   const stride = format.bits !== 4 && steps % unrolled === 0 ? unrolled : 1;
   const length = Math.ceil(units / stride / least) * stride;
   const splits = Math.max(1, Math.ceil(units / Math.max(1, length)));
   const grid = splitGrid(splits, tiles, columnTiles, builder);
   const dtype = isInteger ? "int32" : "float32";
-  const vector = vectorOf(dtype);
   const parts = Array.from({ length: rows * halves }, () => builder.gridScratch(grid, dtype));
 
   const shader = builder.shader();
@@ -111,10 +117,10 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
     `int at = ${int(weight.view.offset / lanes)} + matrix * ${int(matrixTexels)};`,
     `int panel = columnTile * ${halves} >> 1;`,
     `int half0 = columnTile * ${halves} & 1;`,
-    "at += panel * steps * 8 + half0 * 4;",
+    `at += panel * steps * ${stepTexels} + half0;`,
     `int start = ${int(input.view.offset / lanes)} + matrix * ${int(matrixStep / lanes)};`,
   );
-  const [x, w] = [shader.texture(input.slot, input.dtype), shader.texture(weight.slot, "int8")];
+  const [x, w] = [shader.texture(input.slot, input.dtype), shader.texture(weight.slot, weight.dtype)];
   shader.add(
     `vec2 sizeX = 1.0 / vec2(textureSize(${x}, 0));`,
     `vec2 sizeW = 1.0 / vec2(textureSize(${w}, 0));`,
@@ -123,12 +129,11 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
     shader.add(
       `int row${r} = start + (row + ${r}) * ${shader.shared("row step", rowStep / lanes)};`,
       `vec2 line${r} = lineOf(row${r}, sizeX);`,
-      ...Array.from({ length: halves }, (_, h) => `${vector} sum${r}${h} = ${vector}(0);`),
     );
   }
   const terms: Terms = { x, w, rows, halves, stride };
   if (format.bits === 4) multiplyGroups(shader, factors, format.groupSize, terms, builder);
-  else multiplySteps(shader, terms, vectorOf(input.dtype));
+  else multiplySteps(shader, terms, length, isInteger);
   eachSum(terms, (r, h) => shader.store(parts[r * halves + h], dtype, `sum${r}${h}`));
   const flops = 2 * rows * halves * lanes * tiles * k;
   builder.add(shader.build({ name: "quantized tiles", texels: grid.width * grid.height, flops, grid }));
@@ -167,49 +172,78 @@ function eachSum<T>(terms: Terms, of: (r: number, h: number) => T): T[] {
   return eachRow(terms, (r) => Array.from({ length: terms.halves }, (_, h) => of(r, h))).flat();
 }
 
-/** The columns of half a panel. */
-const columns = [0, 1, 2, 3] as const;
-
-/** GLSL for a row's dot products with what a macro makes of the four texels w0 to w3. */
-function dotsWith(row: string, macro: "weightsOf" | "lowOf" | "highOf"): string {
-  return `dots(${row}, ${columns.map((j) => `${macro}(w${j})`).join(", ")})`;
-}
-
 /** Statements that declare where the texels of each panel lie at step `at`. */
 function panelLines({ halves }: Terms): string[] {
   const count = Math.ceil(halves / 2);
   return Array.from(
     { length: count },
-    (_, p) => `vec2 panel${p} = middleOf(at${p === 0 ? "" : ` + ${p} * steps * 8`}, sizeW);`,
+    (_, p) => `vec2 panel${p} = middleOf(at${p === 0 ? "" : ` + ${p} * steps * ${stepTexels}`}, sizeW);`,
   );
 }
 
-/** GLSL for the texel of column j of half panel h, `step` steps behind `at`. */
-function columnTexel({ w }: Terms, h: number, j: number, step = 0): string {
-  return `bytesAt(${w}, panel${h >> 1}, ${(h & 1) * lanes + j + step * stepTexels}, sizeW)`;
+/** GLSL for the words of half panel h, `step` steps behind `at`. */
+function wordsOf({ w }: Terms, h: number, step = 0): string {
+  return `wordsAt(${w}, panel${h >> 1}, ${(h & 1) + step * stepTexels}, sizeW)`;
 }
 
-/** 8 and 7 bits. */
-function multiplySteps(shader: ShaderBuilder, terms: Terms, vector: string): void {
-  const { x, halves, stride } = terms;
-  shader.add("at += from * 8;", `for (int k = from; k < to; k += ${stride}) {`, ...panelLines(terms));
-  for (let step = 0; step < stride; step++) {
-    shader.add(
-      "{",
-      ...eachRow(terms, (r) => `${vector} x${r} = inputTexel(${x}, line${r}, row${r}, k + ${step}, sizeX);`),
-    );
-    // Half by half, so that few values live at a time.
-    for (let h = 0; h < halves; h++) {
-      shader.add(
-        "{",
-        ...columns.map((j) => `ivec4 w${j} = ${columnTexel(terms, h, j, step)};`),
-        ...eachRow(terms, (r) => `sum${r}${h} += ${dotsWith(`x${r}`, "weightsOf")};`),
-        "}",
-      );
-    }
-    shader.add("}");
-  }
-  shader.add(`at += ${stride * stepTexels};`, "}");
+/** Each half by itself, so that few values live at a time. */
+function eachHalf({ halves }: Terms, of: (h: number) => readonly string[]): string[] {
+  return Array.from({ length: halves }, (_, h) => ["{", ...of(h), "}"]).flat();
+}
+
+/** A loop of `i` up to `to`, whose turns add products to `part…`. */
+interface Turns {
+  readonly to: string;
+  readonly stride: number;
+  readonly statements: readonly string[];
+  /** Of integers: how many steps there are at most, and how many add up exactly. */
+  readonly integers?: { readonly steps: number; readonly exact: number };
+}
+
+/** Declares `${sums}…` and adds up the turns in them: those of integers in as many blocks as it takes to be exact. */
+function addTurns(
+  shader: ShaderBuilder,
+  terms: Terms,
+  sums: string,
+  { to, stride, statements, integers }: Turns,
+): void {
+  const vector = integers ? "ivec4" : "vec4";
+  const isBlocked = integers !== undefined && integers.steps > integers.exact;
+  shader.add(
+    ...eachSum(terms, (r, h) => `${vector} ${sums}${r}${h} = ${vector}(0);`),
+    isBlocked ? `while (i < ${to}) {` : "{",
+    ...eachSum(terms, (r, h) => `vec4 part${r}${h} = vec4(0.0);`),
+    `int end = ${isBlocked ? `min(i + ${integers.exact}, ${to})` : to};`,
+    `for (; i < end; i += ${stride}) {`,
+    ...statements,
+    "}",
+    ...eachSum(terms, (r, h) => `${sums}${r}${h} += ${vector}(part${r}${h});`),
+    "}",
+  );
+}
+
+/** 8 and 7 bits; `steps` is how many there are at most. */
+function multiplySteps(shader: ShaderBuilder, terms: Terms, steps: number, isInteger: boolean): void {
+  const { x, stride } = terms;
+  const turn = Array.from({ length: stride }, (_, step) => [
+    "{",
+    ...eachRow(
+      terms,
+      (r) => `vec4 x${r} = inputTexel(${x}, line${r}, row${r}, i + ${step}, sizeX) * perByte;`,
+    ),
+    ...eachHalf(terms, (h) => [
+      `mat4 w = weightsOf(${wordsOf(terms, h, step)});`,
+      ...eachRow(terms, (r) => `part${r}${h} += w * x${r};`),
+    ]),
+    "}",
+  ]).flat();
+  shader.add(`at += from * ${stepTexels};`, "int i = from;");
+  addTurns(shader, terms, "sum", {
+    to: "to",
+    stride,
+    statements: [...panelLines(terms), ...turn, `at += ${stride * stepTexels};`],
+    ...(isInteger && { integers: { steps, exact: exactSteps } }),
+  });
 }
 
 /** 4 bits: the sum of each group is scaled. */
@@ -226,30 +260,38 @@ function multiplyGroups(
   const [scaleRow, scaleGroup] = inputScales.view.strides.map((stride) => shader.int(stride));
   const s = shader.texture(scales.slot, "float32");
   const v = shader.texture(inputScales.slot, "float32");
+  const steps = groupSize / (2 * stepLength);
   shader.add(
-    `int length = ${shader.int(groupSize / (2 * stepLength))};`,
-    "at += from * length * 8;",
+    ...eachSum(terms, (r, h) => `vec4 sum${r}${h} = vec4(0.0);`),
+    `int length = ${shader.int(steps)};`,
+    `at += from * length * ${stepTexels};`,
     "int k = from * length * 2;",
     `int groups2 = ${shader.int(2 * scales.view.shape[1])};`,
     `int scaleAt = ${shader.int(scales.view.offset / lanes)} + panel * groups2 + from * 2 + half0;`,
     "for (int group = from; group < to; group++) {",
-    ...eachSum(terms, (r, h) => `ivec4 part${r}${h} = ivec4(0);`),
-    "for (int i = 0; i < length; i++) {",
-    ...panelLines(terms),
-    ...eachRow(terms, (r) => `ivec4 x${r} = inputTexel(${x}, line${r}, row${r}, k, sizeX);`),
-    ...eachRow(terms, (r) => `ivec4 y${r} = inputTexel(${x}, line${r}, row${r}, k + 1, sizeX);`),
-    ...Array.from({ length: halves }, (_, h) => h).flatMap((h) => [
-      "{",
-      ...columns.map((j) => `ivec4 w${j} = ${columnTexel(terms, h, j)};`),
+    "int i = 0;",
+  );
+  addTurns(shader, terms, "total", {
+    to: "length",
+    stride: 1,
+    statements: [
+      ...panelLines(terms),
+      ...eachRow(terms, (r) => `vec4 x${r} = inputTexel(${x}, line${r}, row${r}, k, sizeX) * perByte;`),
       ...eachRow(
         terms,
-        (r) => `part${r}${h} += ${dotsWith(`x${r}`, "lowOf")} + ${dotsWith(`y${r}`, "highOf")};`,
+        (r) => `vec4 y${r} = inputTexel(${x}, line${r}, row${r}, k + 1, sizeX) * (perByte / 16.0);`,
       ),
-      "}",
-    ]),
-    "at += 8;",
-    "k += 2;",
-    "}",
+      ...eachHalf(terms, (h) => [
+        `ivec4 words = ${wordsOf(terms, h)};`,
+        "mat4 low = lowOf(words), high = highOf(words);",
+        ...eachRow(terms, (r) => `part${r}${h} += low * x${r} + high * y${r};`),
+      ]),
+      `at += ${stepTexels};`,
+      "k += 2;",
+    ],
+    integers: { steps, exact: exactStepsOf4 },
+  });
+  shader.add(
     `int inputScale = ${shader.int(inputScales.view.offset)} + row * ${scaleRow} + group * ${scaleGroup};`,
     ...Array.from(
       { length: halves },
@@ -257,7 +299,7 @@ function multiplyGroups(
     ),
     "scaleAt += 2;",
     ...eachRow(terms, (r) => `float scaleOf${r} = floatAt(${v}, inputScale + ${r} * ${scaleRow});`),
-    ...eachSum(terms, (r, h) => `sum${r}${h} += vec4(part${r}${h}) * scaleOf${r} * scale${h};`),
+    ...eachSum(terms, (r, h) => `sum${r}${h} += vec4(total${r}${h}) * scaleOf${r} * scale${h};`),
     "}",
   );
 }

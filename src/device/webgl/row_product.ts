@@ -47,8 +47,11 @@ export function asRowProduct(call: MatmulCall, { target }: PassBuilder): MatmulC
   const rows = m <= mostRows ? call : n <= mostRows ? transposed(call) : undefined;
   if (rows === undefined) return undefined;
   const k = rows.b.view.shape.at(-2)!;
-  const isLarge = sizeOf(rows.output.view.shape) * k >= leastWork && k % lanes === 0;
-  return isLarge && target.drawBuffers >= mostRows && formOf(rows.b.view) ? rows : undefined;
+  const isLarge = sizeOf(rows.output.view.shape) * k >= leastWork;
+  const form = formOf(rows.b.view);
+  // Rows of texels that hold four k end with a whole one.
+  const isWhole = form === "axpy" || k % lanes === 0;
+  return isLarge && target.drawBuffers >= mostRows && form && isWhole ? rows : undefined;
 }
 
 /** (A · B)ᵀ = Bᵀ · Aᵀ. */
@@ -86,7 +89,8 @@ export function rowProduct(call: MatmulCall, builder: PassBuilder): void {
     form === "dot"
       ? { matrix: nTexels * count, column: count, part: 1 }
       : { matrix: nTexels * count, column: 1, part: nTexels };
-  const length = Math.ceil(k / lanes / count);
+  const quads = Math.floor(k / lanes);
+  const length = Math.ceil(quads / count);
   const texels = sizeOf(batch) * nTexels * count;
   const grid = builder.grid(texels, gridWidth);
   const targets = Array.from({ length: m }, () => builder.gridScratch(grid));
@@ -119,7 +123,7 @@ export function rowProduct(call: MatmulCall, builder: PassBuilder): void {
       ? `ivec4 columns = startB + ((column << 2) + ivec4(0, 1, 2, 3)) * ${stepOf(n === 1 ? 0 : b.view.strides[rank - 1])};`
       : "ivec4 columns = ivec4(startB + column);",
     `int stepB = ${form === "dot" ? "0" : stepOf(b.view.strides[rank - 2])};`,
-    `int all = ${shader.int(k / lanes)};`,
+    `int all = ${shader.int(quads)};`,
   );
   if (steps.part === 1) shader.add("int from = part;", "int to = all;", `int by = ${shader.int(count)};`);
   else {
@@ -129,6 +133,17 @@ export function rowProduct(call: MatmulCall, builder: PassBuilder): void {
   shader.add("vec4 s0 = vec4(0.0);", "vec4 s1 = vec4(0.0);", "vec4 s2 = vec4(0.0);");
   const [samplerA, samplerB] = [a, b].map(({ slot }) => shader.texture(slot, "float32"));
   shader.add(`multiply(${samplerA}, rows, ${samplerB}, columns, stepB, from, to, by, s0, s1, s2);`);
+  if (k % lanes > 0) {
+    // What is left of k belongs to the last part.
+    shader.add(
+      `if (part == ${shader.int(count - 1)}) {`,
+      `for (int k = 4 * all; k < ${shader.int(k)}; k++) {`,
+      `vec4 y = floatTexel(${samplerB}, columns.x + k * stepB);`,
+      ...targets.map((_, i) => `s${i} += floatTexel(${samplerA}, rows[${i}] + all)[k & 3] * y;`),
+      "}",
+      "}",
+    );
+  }
   targets.forEach((target, i) => {
     shader.store(target, "float32", `s${i}`);
   });
