@@ -1,4 +1,5 @@
 /** Medians with intervals, and whether two measurements differ. */
+import { generator } from "./inputs.js";
 
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
@@ -37,15 +38,4 @@ export function ratioInterval(a: readonly number[], b: readonly number[], confid
   const at = (share: number) =>
     ratios[Math.min(resamplings - 1, Math.max(0, Math.round(share * (resamplings - 1))))];
   return { low: at(tail), high: at(1 - tail) };
-}
-
-/** Numbers in [0, 1) of a seed: Mulberry32, faster than src/tensor/philox.ts, which has to be the same on devices. */
-export function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
 }

@@ -1,7 +1,7 @@
 /** Whether two runs differ: no false alarms among equals, and a 20 % slow-down is found. */
 import { describe, expect, test } from "vitest";
 import { type BenchRow, median, ratioInterval, trimmedMean } from "../../src/bench/index.js";
-import { generator } from "../../src/bench/statistics.js";
+import { generator } from "../../src/bench/inputs.js";
 import { compareRuns } from "../../src/cli/bench/compare.js";
 import { parseBenchFile } from "../../src/cli/bench/file.js";
 import { FormatError } from "../../src/tensor/errors.js";
