@@ -17,6 +17,15 @@ export function dataOption(): Option {
   );
 }
 
+export function energyCommandOption(): Option {
+  return new Option("--energy-command <command>", "an external meter: prints the joules counted so far");
+}
+
+export function cpuWattsOption(): Option {
+  const what = "of a busy core, where no meter can be read (default: assumed)";
+  return new Option("--cpu-watts <w>", what).argParser(positiveNumber);
+}
+
 /** Whole numbers from `minimum` on. */
 export function integerFrom(minimum: number): (text: string) => number {
   return (text) => {
