@@ -42,8 +42,9 @@ function buildBinaries() {
 
 async function buildBundles() {
   const rooms = ["nn", "optim", "data", "train", "models", "formats", "quantization", "energy", "profile"];
-  // What `wattgrad bench` runs in pages as well; no room of the package.
-  const entries = { index: "src/index.ts", cli: "src/cli/main.ts", bench: "src/bench/index.ts" };
+  // What commands run in pages as well; no rooms of the package.
+  const inPages = { bench: "src/bench/index.ts", inference: "src/inference/index.ts" };
+  const entries = { index: "src/index.ts", cli: "src/cli/main.ts", ...inPages };
   for (const room of rooms) entries[room] = `src/${room}/index.ts`;
   const { metafile } = await build({
     absWorkingDir: root,

@@ -26,6 +26,18 @@ export function cpuWattsOption(): Option {
   return new Option("--cpu-watts <w>", what).argParser(positiveNumber);
 }
 
+/** Comma-separated names, each of `names`; those that are there twice count once. */
+export function listOf<T extends string>(names: readonly T[]): (text: string) => T[] {
+  return (text) => {
+    const found = text.split(",").map((word) => {
+      const name = names.find((each) => each === word.trim());
+      if (name === undefined) throw new InvalidArgumentError(`'${word}' is none of ${names.join(", ")}.`);
+      return name;
+    });
+    return [...new Set(found)];
+  };
+}
+
 /** Whole numbers from `minimum` on. */
 export function integerFrom(minimum: number): (text: string) => number {
   return (text) => {
