@@ -103,11 +103,16 @@ async function buildPlayground() {
   writeFileSync(join(directory, "licenses.txt"), licenses(Object.keys(metafile.inputs)));
 }
 
-/** Script and styles that `wattgrad bench --html` puts into its file. */
+/** Scripts and styles that `wattgrad bench --html` and `wattgrad tour` put into their files. */
 async function buildReport() {
   const { metafile } = await build({
     absWorkingDir: root,
-    entryPoints: ["page.css", "page.ts"].map((file) => `src/bench/report/${file}`),
+    entryPoints: [
+      { in: "src/bench/report/page.css", out: "page" },
+      { in: "src/bench/report/page.ts", out: "page" },
+      { in: "src/tour/page.css", out: "tour" },
+      { in: "src/tour/page.ts", out: "tour" },
+    ],
     outdir: "dist/report",
     bundle: true,
     format: "esm",
