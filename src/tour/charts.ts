@@ -1,67 +1,63 @@
 /** The plots of the tour's report: curves of the training, and bars for each device and model. */
+
+import type uPlot from "uplot";
 import { bars } from "../bench/report/bars.js";
 import { element, figure } from "../bench/report/dom.js";
-import { axis, color, plot, type SideColor } from "../bench/report/plot.js";
+import { axis, color, logAxis, logarithmic, plot, type SideColor } from "../bench/report/plot.js";
 import type { InferenceRow } from "../inference/index.js";
 import type { TrainingCurve } from "./data.js";
 
 const curveHeight = 200;
-/** Weight of the newest point in the smoothed curve: about the mean of the last nine. */
-const smoothing = 0.2;
+/** Neighbours on each side that a smoothed value is the mean of. */
+const neighbours = 4;
+/** The first part of a training decides nothing about the range of the accuracies shown. */
+const ignoredShare = 0.1;
 
 /** Loss and accuracy over the images seen: as they came, and smoothed. */
 export function trainingCurves(parent: HTMLElement, { images, loss, accuracy }: TrainingCurve): void {
-  const percent = accuracy.map((share) => (share === null ? null : 100 * share));
-  curve(parent, "loss", images, loss, (_, high) => [0, high]);
-  curve(parent, "accuracy on training images, %", images, percent, (low) => [Math.min(90, low), 100]);
+  const percent = accuracy.map((share) => 100 * share);
+  const lossScale = logarithmic(smooth(loss));
+  curve(parent, "loss", images, loss, lossScale, { ...logAxis, size: 44 });
+  const late = smooth(percent).slice(Math.floor(ignoredShare * percent.length));
+  const low = Math.min(90, 10 * Math.floor(Math.min(...late) / 10));
+  const scale: uPlot.Scale = { range: [low, 100] };
+  curve(parent, "accuracy on training images, %", images, percent, scale, { ...axis, size: 44 });
 }
 
 function curve(
   parent: HTMLElement,
   title: string,
   images: readonly number[],
-  values: readonly (number | null)[],
-  range: (low: number, high: number) => [number, number],
+  values: readonly number[],
+  y: uPlot.Scale,
+  yAxis: uPlot.Axis,
 ): void {
-  const smoothed = smooth(values);
-  // What is drawn smoothed decides: a single batch may be far off.
-  const known = smoothed.filter((value) => value !== null);
-  const limits = range(Math.min(...known), 1.02 * Math.max(...known));
   const box = element("div", {}, element("h3", {}, title));
   parent.append(box);
   plot(
     box,
     curveHeight,
     {
-      scales: { x: { time: false, range: [0, images.at(-1)!] }, y: { range: () => limits } },
-      axes: [
-        {
-          ...axis,
-          size: 28,
-          space: 60,
-          values: (_, splits) => splits.map((value) => value.toLocaleString("en")),
-        },
-        { ...axis, size: 40 },
-      ],
+      scales: { x: { time: false, range: [0, images.at(-1)!] }, y },
+      axes: [{ ...axis, size: 28, space: 60, values: (_, splits) => splits.map(thousands) }, yAxis],
       series: [
         {},
-        { stroke: () => `${color("--side-1")}55`, width: 1, points: { show: false } },
+        { stroke: () => `${color("--side-1")}77`, width: 1, points: { show: false } },
         { stroke: () => color("--side-0"), width: 2, points: { show: false } },
       ],
     },
-    [[...images], [...values], smoothed],
+    [[...images], [...values], smooth(values)],
   );
 }
 
-/** The first points have equal weights, so that the curve does not cling to where it began. */
-function smooth(values: readonly (number | null)[]): (number | null)[] {
-  let mean = 0;
-  let points = 0;
-  return values.map((value) => {
-    if (value === null) return null;
-    points++;
-    mean += Math.max(smoothing, 1 / points) * (value - mean);
-    return mean;
+function thousands(images: number): string {
+  return images.toLocaleString("en");
+}
+
+function smooth(values: readonly number[]): number[] {
+  return values.map((_, i) => {
+    const near = values.slice(Math.max(0, i - neighbours), i + neighbours + 1);
+    return near.reduce((sum, value) => sum + value, 0) / near.length;
   });
 }
 
@@ -95,7 +91,7 @@ export function deviceBars(
   colorOf: (model: string) => SideColor,
 ): void {
   for (const { title, value, label } of quantities) {
-    const box = element("div", {}, element("h3", {}, title(rows)));
+    const box = element("div", {}, element("h4", {}, title(rows)));
     parent.append(box);
     const known = rows.flatMap((row) => {
       const found = value(row);

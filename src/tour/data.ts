@@ -36,12 +36,12 @@ export interface TrainedPart extends TrainReport {
   readonly curve: TrainingCurve;
 }
 
-/** By the number of images seen; neighbours are merged where there are many. */
+/** Means over some steps each, by the number of images seen. */
 export interface TrainingCurve {
   readonly images: readonly number[];
-  readonly loss: readonly (number | null)[];
+  readonly loss: readonly number[];
   /** Share of the training images classified correctly, 0..1. */
-  readonly accuracy: readonly (number | null)[];
+  readonly accuracy: readonly number[];
 }
 
 export interface QuantizedPart extends QuantizeReport {

@@ -33,13 +33,15 @@ trained.append(
   element(
     "p",
     { class: "note" },
-    `${number(training.samples)} images in ${training.epochs.length} epochs; the thin line is single batches`,
+    `${number(training.samples)} images in ${training.epochs.length} epochs; the thin line is means of some steps, the thick one is smoothed`,
   ),
 );
 const curves = element("div", { class: "columns" });
 trained.append(curves);
 trainingCurves(curves, training.curve);
-addSection("What the training took").append(facts(trainingFacts()));
+addSection("What the training took").append(
+  element("div", { class: "columns" }, facts(energyFacts()), facts(workFacts())),
+);
 
 const running = addSection("Time and energy of an image");
 running.append(
@@ -48,7 +50,7 @@ running.append(
 );
 for (const place of places) {
   const own = rows.filter((row) => placeOf(row) === place);
-  running.append(element("h2", {}, place, element("small", {}, ` ${descriptionOf(own[0])}`)));
+  running.append(element("h3", {}, place, element("small", {}, ` ${descriptionOf(own[0])}`)));
   const columns = element("div", { class: "columns" });
   running.append(columns);
   deviceBars(columns, own, colorOf);
@@ -82,8 +84,15 @@ function tiles(): HTMLElement {
   const fastest = rows.reduce((best, row) => (row.batchMs < best.batchMs ? row : best));
   const smallest = rows.reduce((best, row) => (row.modelBytes < best.modelBytes ? row : best));
   const { energy } = training;
+  const quantized = rows.find((row) => placeOf(row) === places[0] && row.model !== first.model)!;
+  const points = 100 * (quantized.accuracy - first.accuracy);
   const list: [title: string, value: string, note: string][] = [
     ["accuracy", percent(training.testAccuracy), `float32, ${number(training.testSamples)} test images`],
+    [
+      "quantized",
+      percent(quantized.accuracy),
+      `${quantized.model}, ${points < 0 ? "−" : "+"}${Math.abs(points).toFixed(2)} points`,
+    ],
     ["training", `${training.seconds.toFixed(1)} s`, `${figure(training.samplesPerSecond)} images a second`],
     ["its energy", energy.joules === null ? "unknown" : formatJoules(energy.joules), energy.kind],
     ["fastest", `${figure(fastest.batchMs)} ms`, `an image, ${fastest.model} on ${placeOf(fastest)}`],
@@ -116,27 +125,31 @@ function facts(list: Facts): HTMLElement {
   return made;
 }
 
-function trainingFacts(): Facts {
-  const { energy, efficiency: rates, flopsPerSample } = training;
-  const rate = (value: number | null, unit: string) =>
-    value === null ? "unknown" : `${figure(value)} ${unit}`;
+function energyFacts(): Facts {
+  const { energy } = training;
   return [
-    ["time", `${training.seconds.toFixed(1)} s on ${training.description}`],
+    ["time", `${training.seconds.toFixed(1)} s`],
+    ["device", training.description],
     ["energy", `${describeEnergy(energy)}: ${energy.scope}`],
     ["found by", energy.method],
     ...(energy.reason === undefined ? [] : ([["why so", energy.reason]] as Facts)),
-    ["samples a joule", rate(rates.samplesPerJoule, "images/J")],
-    ["time to energy", rate(rates.secondsPerJoule, "s/J")],
-    ["mean power", rate(rates.watts, "W")],
-    ["an epoch", rates.joulesPerEpoch === null ? "unknown" : formatJoules(rates.joulesPerEpoch)],
-    ["FLOPs an image", flopsPerSample === null ? "unknown" : `${figure(flopsPerSample / 1e6)} million`],
-    [
-      "FLOPs a joule",
-      rates.flopsPerJoule === null ? "unknown" : `${figure(rates.flopsPerJoule / 1e9)} billion`,
-    ],
+    ["model file", training.modelFile],
+  ];
+}
+
+function workFacts(): Facts {
+  const { efficiency: rates, flopsPerSample } = training;
+  const known = (value: number | null, format: (value: number) => string) =>
+    value === null ? "unknown" : format(value);
+  return [
+    ["samples a joule", known(rates.samplesPerJoule, (value) => `${figure(value)} images/J`)],
+    ["training time to energy", known(rates.secondsPerJoule, (value) => `${figure(value)} s/J`)],
+    ["mean power", known(rates.watts, (value) => `${figure(value)} W`)],
+    ["energy of an epoch", known(rates.joulesPerEpoch, formatJoules)],
+    ["FLOPs an image", known(flopsPerSample, (value) => `${figure(value / 1e6)} million`)],
+    ["FLOPs a joule", known(rates.flopsPerJoule, (value) => `${figure(value / 1e9)} billion`)],
     ["parameters", number(training.parameters)],
     ["peak memory", `${figure(training.peakBytes / 2 ** 20)} MiB`],
-    ["model file", training.modelFile],
   ];
 }
 

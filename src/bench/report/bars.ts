@@ -22,6 +22,7 @@ const barHeight = 26;
 export const valueAxisHeight = 34;
 /** Pixels for each letter of a name, and between the name and its bar. */
 const [letterWidth, nameGap] = [7.4, 10];
+const labelGap = 6;
 
 export function bars(
   section: HTMLElement,
@@ -41,29 +42,27 @@ export function bars(
     u.ctx.fillStyle = color("--text");
     for (const [i, { value, label }] of list.entries()) {
       const end = u.valToPos(value, "y", true);
-      u.ctx.fillText(label, end + 6 * ratio, u.valToPos(i, "x", true));
+      u.ctx.fillText(label, end + labelGap * ratio, u.valToPos(i, "x", true));
     }
     u.ctx.restore();
   };
-  // Room for the figure behind the longest bar.
-  const highest = (u: uPlot) => {
-    const width = Math.max(1, u.bbox.width / devicePixelRatio);
-    return most / Math.max(0.3, 1 - (labelLetters * letterWidth + nameGap) / width);
-  };
+  const nameWidth = Math.max(leastNameWidth, letterWidth * letters + nameGap);
   plot(
     section,
     list.length * barHeight + (scale ? valueAxisHeight : 0),
     {
+      // Room for the figure behind the longest bar.
+      padding: [0, letterWidth * labelLetters + labelGap, 0, 0],
       scales: {
         x: { time: false, ori: 1, dir: -1, range: [-0.5, list.length - 0.5] },
-        y: { ori: 0, dir: 1, range: (u) => [0, highest(u)] },
+        y: { ori: 0, dir: 1, range: [0, most] },
       },
       axes: [
         {
           ...axis,
           side: 3,
           scale: "x",
-          size: Math.max(leastNameWidth, letterWidth * letters + nameGap),
+          size: nameWidth,
           grid: { show: false },
           splits: () => places,
           values: (_, splits) => splits.map((i) => list[i].name),

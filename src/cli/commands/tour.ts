@@ -8,7 +8,6 @@ import { readFile } from "../../formats/file.js";
 import { writeFileAtomic } from "../../formats/index.js";
 import { type InferenceRow, type ModelToRun, runModels } from "../../inference/index.js";
 import { imageClassifiers } from "../../models/index.js";
-import { Curve } from "../../playground/curve.js";
 import { int8Dynamic, int8Static, type QuantizeReport } from "../../quantization/index.js";
 import type { QuantizedPart, TourFile, TrainedPart } from "../../tour/data.js";
 import { currentLoad, environmentOf } from "../environment.js";
@@ -23,6 +22,7 @@ import { type PlaceName, whereOption } from "../places.js";
 import { type QuantizeToFileOptions, quantizeToFile } from "../quantization.js";
 import { printReport } from "../report.js";
 import { reportPage } from "../report_page.js";
+import { CurveRecorder } from "../tour/curve.js";
 import { printRows } from "../tour/table.js";
 import { trainingDefaults, trainToFile } from "../training.js";
 
@@ -52,9 +52,6 @@ const devicesIn: Readonly<Record<PlaceName, readonly DeviceName[]>> = {
   chromium: ["wasm", "webgl"],
   firefox: ["wasm", "webgl"],
 };
-
-/** Points of the training's curves: about one per pixel of a wide plot. */
-const curvePoints = 600;
 
 const examples = `
 Ctrl-C during the training saves the weights so far; later on, the models made up to then are there already.
@@ -147,24 +144,15 @@ async function train(
   images: { readonly train: Mnist; readonly test: Mnist },
   stream: NodeJS.WritableStream,
 ): Promise<TrainedPart> {
-  const curve = new Curve(2, curvePoints);
-  let seen = 0;
+  const recorder = new CurveRecorder();
   const { report, samples, context } = await trainToFile(
     { ...trainingDefaults, model, epochs, seed, device: "auto", energyCommand, cpuWatts },
     out,
     images,
-    [
-      {
-        onStep({ samples: count, loss, metrics }) {
-          seen += count;
-          curve.add(seen, [loss, metrics.accuracy]);
-        },
-      },
-    ],
+    [recorder],
   );
   printReport(stream, report, context);
   const { energy, flopsPerSample, epochs: records, seconds } = report;
-  const [at, loss, accuracy] = curve.data;
   return {
     ...report,
     model,
@@ -177,7 +165,7 @@ async function train(
       epochs: records.length,
       seconds,
     }),
-    curve: { images: at, loss, accuracy },
+    curve: recorder.curve(),
   };
 }
 
