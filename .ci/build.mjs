@@ -42,13 +42,13 @@ function buildBinaries() {
 
 async function buildBundles() {
   const rooms = ["nn", "optim", "data", "train", "models", "formats", "quantization", "energy", "profile"];
-  // What `wattgrad bench` runs in pages as well; no room of the package.
-  const entries = {
-    index: "src/index.ts",
-    cli: "src/cli/main.ts",
+  // What commands run in pages as well; no rooms of the package.
+  const inPages = {
     bench: "src/bench/index.ts",
     bench_peers: "src/bench/peers/index.ts",
+    inference: "src/inference/index.ts",
   };
+  const entries = { index: "src/index.ts", cli: "src/cli/main.ts", ...inPages };
   for (const room of rooms) entries[room] = `src/${room}/index.ts`;
   const { metafile } = await build({
     absWorkingDir: root,
@@ -107,11 +107,16 @@ async function buildPlayground() {
   writeFileSync(join(directory, "licenses.txt"), licenses(Object.keys(metafile.inputs)));
 }
 
-/** Script and styles that `wattgrad bench --html` puts into its file. */
+/** Scripts and styles that `wattgrad bench --html` and `wattgrad tour` put into their files. */
 async function buildReport() {
   const { metafile } = await build({
     absWorkingDir: root,
-    entryPoints: ["page.css", "page.ts"].map((file) => `src/bench/report/${file}`),
+    entryPoints: [
+      { in: "src/bench/report/page.css", out: "page" },
+      { in: "src/bench/report/page.ts", out: "page" },
+      { in: "src/tour/page.css", out: "tour" },
+      { in: "src/tour/page.ts", out: "tour" },
+    ],
     outdir: "dist/report",
     bundle: true,
     format: "esm",

@@ -7,12 +7,14 @@ import { infoCommand } from "./commands/info.js";
 import { planCommand } from "./commands/plan.js";
 import { playgroundCommand } from "./commands/playground.js";
 import { quantizeCommand } from "./commands/quantize.js";
+import { tourCommand } from "./commands/tour.js";
 import { trainCommand } from "./commands/train.js";
 import { DifferenceError, exitCodeHelp, exitCodes, InterruptedError, lineOf, UsageError } from "./exit.js";
 import { packageVersion } from "./package.js";
 
 const examples = `
 Examples:
+  wattgrad tour                             train, quantize, run on every device, write a report
   wattgrad train                            train a small CNN on the shipped MNIST images
   wattgrad train --data mnist --out cnn.safetensors
   wattgrad eval models/mnist-cnn.safetensors
@@ -33,6 +35,7 @@ function program(): Command {
     .exitOverride()
     .configureOutput({ outputError: () => {} });
   const commands = [
+    tourCommand(),
     trainCommand(),
     evalCommand(),
     quantizeCommand(),

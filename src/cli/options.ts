@@ -17,6 +17,27 @@ export function dataOption(): Option {
   );
 }
 
+export function energyCommandOption(): Option {
+  return new Option("--energy-command <command>", "an external meter: prints the joules counted so far");
+}
+
+export function cpuWattsOption(): Option {
+  const what = "of a busy core, where no meter can be read (default: assumed)";
+  return new Option("--cpu-watts <w>", what).argParser(positiveNumber);
+}
+
+/** Comma-separated names, each of `names`; those that are there twice count once. */
+export function listOf<T extends string>(names: readonly T[]): (text: string) => T[] {
+  return (text) => {
+    const found = text.split(",").map((word) => {
+      const name = names.find((each) => each === word.trim());
+      if (name === undefined) throw new InvalidArgumentError(`'${word}' is none of ${names.join(", ")}.`);
+      return name;
+    });
+    return [...new Set(found)];
+  };
+}
+
 /** Whole numbers from `minimum` on. */
 export function integerFrom(minimum: number): (text: string) => number {
   return (text) => {

@@ -22,6 +22,8 @@ export interface MeterOptions {
   readonly gpu?: boolean;
   /** Watts of one busy core, for the model. Without it a value is assumed, and the figures say `assumed`. */
   readonly cpuWatts?: number;
+  /** Seconds of processor time so far of the processes that do the work, for the model; if it is not this one: a browser's. */
+  readonly processorTime?: () => Promise<number>;
   /** Watts that the measured scope draws when nothing runs, to be taken off what meters say. */
   readonly idleWatts?: number;
   /** Where sysfs is mounted. Default /sys; a container may have the host's elsewhere. */
@@ -43,14 +45,14 @@ export interface MeterOptions {
  * meter.close();
  */
 export async function openMeter(options: MeterOptions = {}): Promise<EnergyMeter> {
-  const { command, device, cpuWatts, idleWatts } = options;
+  const { command, device, cpuWatts, idleWatts, processorTime } = options;
   for (const [name, watts] of Object.entries({ cpuWatts, idleWatts })) {
     if (watts !== undefined && !(Number.isFinite(watts) && watts > 0)) {
       throw new ArgumentError(`${name} is a number of watts above 0, got ${watts}`, { op: "openMeter" });
     }
   }
   const gpu = options.gpu ?? device?.name === "webgl";
-  const model = openModel(cpuWatts, device);
+  const model = openModel(cpuWatts, device, processorTime);
   const rejected: RejectedSource[] = [];
   const attempt = async (name: string, open: () => EnergySource | Promise<EnergySource>) => {
     try {

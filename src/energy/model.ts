@@ -12,7 +12,12 @@ const assumedWatts = 7;
 const assumption = "assumed: processors' rated power is 4 to 13 W a core";
 
 /** The best model there is here: CPU time in Node, the counted operations of a device in a page, else wall-clock time. */
-export function openModel(cpuWatts: number | undefined, device: Device | undefined): EnergySource {
+export function openModel(
+  cpuWatts: number | undefined,
+  device: Device | undefined,
+  processorTime?: () => Promise<number>,
+): EnergySource {
+  if (processorTime !== undefined) return cpuTimeOfOthers(cpuWatts, processorTime);
   if (typeof globalThis.process?.cpuUsage === "function") return cpuTime(cpuWatts);
   if (device !== undefined && cpuWatts === undefined) return countedOperations(device);
   return wallClock(cpuWatts);
@@ -22,18 +27,34 @@ const base = { coversGpu: false, isCheap: true, close() {} } as const;
 
 /** Of all threads of this process. */
 function cpuTime(cpuWatts: number | undefined): EnergySource {
-  const watts = cpuWatts ?? assumedWatts;
   return {
     ...base,
-    name: "cpu-time",
-    kind: cpuWatts === undefined ? "assumed" : "modelled",
-    method: `CPU time × ${watts} W a busy core (${cpuWatts === undefined ? assumption : "as given"})`,
+    ...perCpuTime(cpuWatts),
     scope: "processor cores, this process",
     async read() {
       const { user, system } = process.cpuUsage();
-      return (user + system) * 1e-6 * watts;
+      return (user + system) * 1e-6 * (cpuWatts ?? assumedWatts);
     },
   };
+}
+
+function cpuTimeOfOthers(cpuWatts: number | undefined, processorTime: () => Promise<number>): EnergySource {
+  return {
+    ...base,
+    ...perCpuTime(cpuWatts),
+    scope: "processor cores, the processes that do the work",
+    isCheap: false,
+    read: async () => (await processorTime()) * (cpuWatts ?? assumedWatts),
+  };
+}
+
+function perCpuTime(cpuWatts: number | undefined) {
+  const origin = cpuWatts === undefined ? assumption : "as given";
+  return {
+    name: "cpu-time",
+    kind: cpuWatts === undefined ? "assumed" : "modelled",
+    method: `CPU time × ${cpuWatts ?? assumedWatts} W a busy core (${origin})`,
+  } as const;
 }
 
 function countedOperations(device: Device): EnergySource {

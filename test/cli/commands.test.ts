@@ -23,6 +23,7 @@ test.each([
   [[]],
   [["--help"]],
   [["help"]],
+  [["tour", "--help"]],
   [["train", "--help"]],
   [["eval", "--help"]],
   [["info", "--help"]],

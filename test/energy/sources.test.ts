@@ -299,6 +299,21 @@ describe("without any counter", () => {
     }
   });
 
+  test("CPU time of other processes, as somebody counts it", async () => {
+    let seconds = 100;
+    const sys = sysfs().root;
+    const meter = await openMeter({ sys, cpuWatts: 9, processorTime: async () => seconds });
+    const window = await meter.begin();
+    seconds += 2;
+    expect(await window.read()).toMatchObject({
+      joules: 18,
+      kind: "modelled",
+      scope: expect.stringContaining("the processes that do the work"),
+    });
+    expect(meter.isCheap).toBe(false);
+    meter.close();
+  });
+
   test("nothing that used no time is unknown, not 0", async () => {
     vi.stubGlobal("process", altered({ cpuUsage: () => ({ user: 7, system: 0 }) }));
     const source = openModel(undefined, undefined);

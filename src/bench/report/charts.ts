@@ -1,15 +1,15 @@
 /** The report's plots: a bar for each contender of a case, rooflines, losses of trainings, and energy. */
 import uPlot from "uplot";
 import type { BenchRow } from "../run.js";
+import { bars, valueAxisHeight } from "./bars.js";
 import { type ReportData, type Roof, sideOf } from "./data.js";
 import { element, figure } from "./dom.js";
 import { axis, color, fontOf, logAxis, logarithmic, plot, type SideColor } from "./plot.js";
 
 type ColorOf = (side: string) => SideColor;
 
-const [barHeight, valueAxisHeight] = [26, 34];
-/** Pixels for the names beside the bars: at least, and for each letter. */
-const [leastNameWidth, letterWidth] = [150, 7.4];
+/** Pixels for the names beside the bars, so that the bars of all cases begin below each other. */
+const leastNameWidth = 150;
 
 /** Rates of one case, the longest bar the fastest; what failed is told below. */
 export function rateBars(
@@ -23,70 +23,22 @@ export function rateBars(
   section.append(heading);
   if (measured.length > 0) {
     heading.append(element("small", {}, ` ${measured[0].unit}`));
-    bars(section, measured, colorOf);
+    bars(
+      section,
+      measured.map((row) => ({
+        name: sideOf(row),
+        value: row.rate!,
+        label: figure(row.rate!),
+        color: colorOf(sideOf(row)),
+      })),
+      { leastNameWidth },
+    );
   }
   for (const row of rows) {
     if (row.error !== undefined) {
       section.append(element("p", { class: "error" }, `${sideOf(row)}: ${row.error}`));
     }
   }
-}
-
-function bars(section: HTMLElement, rows: readonly BenchRow[], colorOf: ColorOf): void {
-  const places = rows.map((_, i) => i);
-  const most = Math.max(...rows.map(({ rate }) => rate!));
-  // One series for each bar, so that each has its colour.
-  const series = rows.map((row, i) => ({
-    values: places.map((place) => (place === i ? row.rate : null)),
-    fill: colorOf(sideOf(row)).stroke,
-  }));
-  const labels = (u: uPlot) => {
-    const ratio = devicePixelRatio;
-    u.ctx.save();
-    u.ctx.font = fontOf(12 * ratio);
-    u.ctx.textBaseline = "middle";
-    u.ctx.textAlign = "left";
-    u.ctx.fillStyle = color("--text");
-    for (const [i, row] of rows.entries()) {
-      const end = u.valToPos(row.rate!, "y", true);
-      u.ctx.fillText(figure(row.rate!), end + 6 * ratio, u.valToPos(i, "x", true));
-    }
-    u.ctx.restore();
-  };
-  plot(
-    section,
-    rows.length * barHeight + valueAxisHeight,
-    {
-      scales: {
-        x: { time: false, ori: 1, dir: -1, range: [-0.5, rows.length - 0.5] },
-        // Room for the figure behind the longest bar.
-        y: { ori: 0, dir: 1, range: [0, most * 1.25] },
-      },
-      axes: [
-        {
-          ...axis,
-          side: 3,
-          scale: "x",
-          size: Math.max(leastNameWidth, ...rows.map((row) => letterWidth * sideOf(row).length)),
-          grid: { show: false },
-          splits: () => places,
-          values: (_, splits) => splits.map((i) => sideOf(rows[i])),
-        },
-        { ...axis, side: 2, scale: "y", size: valueAxisHeight, space: 70, values: (_, v) => v.map(figure) },
-      ],
-      series: [
-        {},
-        ...series.map(({ fill }) => ({
-          fill,
-          width: 0,
-          points: { show: false },
-          paths: uPlot.paths.bars!({ size: [0.72, 18] }),
-        })),
-      ],
-      hooks: { draw: [labels] },
-    },
-    [places, ...series.map(({ values }) => values)],
-  );
 }
 
 const plotHeight = 320;

@@ -1,8 +1,8 @@
 /** The file that `wattgrad bench --json` writes and `wattgrad bench compare` reads. */
-import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
 import type { BenchRow, RunResult } from "../../bench/index.js";
 import { readFile } from "../../formats/file.js";
 import { FormatError } from "../../tensor/errors.js";
+import { type Environment, environmentOf } from "../environment.js";
 import { packageVersion } from "../package.js";
 
 const format = "wattgrad-bench-1";
@@ -20,14 +20,7 @@ export interface BenchFile {
   readonly format: string;
   readonly wattgrad: string;
   readonly date: string;
-  readonly environment: {
-    readonly cpu: string;
-    readonly cores: number;
-    readonly memoryBytes: number;
-    readonly platform: string;
-    /** Processes that wanted a core in the minute before. */
-    readonly load: number;
-  };
+  readonly environment: Environment;
   readonly options: { readonly suites: readonly string[]; readonly repeat: number; readonly turn: number };
   readonly places: readonly Place[];
   readonly unavailable: RunResult["unavailable"];
@@ -45,23 +38,12 @@ export function benchFile(
     format,
     wattgrad: packageVersion(),
     date: new Date().toISOString(),
-    environment: {
-      cpu: cpus()[0]?.model.trim() ?? "unknown",
-      cores: availableParallelism(),
-      memoryBytes: totalmem(),
-      platform: `${process.platform} ${process.arch}`,
-      load,
-    },
+    environment: environmentOf(load),
     options,
     places,
     unavailable,
     rows,
   };
-}
-
-/** Before a run: the benchmark itself is a load. */
-export function currentLoad(): number {
-  return loadavg()[0];
 }
 
 /** @throws FileError, FormatError for files that `wattgrad bench` did not write. */

@@ -1,13 +1,10 @@
 /** Runs the cases in a headless browser: the same modules of dist/ that Node runs. */
-import { createReadStream, statSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
-import { extname, join, resolve, sep } from "node:path";
+import { join } from "node:path";
 import type { Page } from "puppeteer";
 import type { ProcessorClock, RunOptions, RunResult } from "../../bench/index.js";
 import { DeviceError } from "../../tensor/errors.js";
-import { type LaunchedBrowser, launchBrowser, rendererOf } from "../browser/launch.js";
-import { packageRoot } from "../package.js";
+import { openDistBrowser } from "../browser/dist.js";
+import { type LaunchedBrowser, rendererOf } from "../browser/launch.js";
 import type { ColdStart } from "./coldstart.js";
 import type { ChosenPeers, InstalledPeers } from "./peers/install.js";
 
@@ -19,19 +16,8 @@ export interface BrowserRun {
   readonly starts: Readonly<Record<string, readonly ColdStart[]>>;
 }
 
-const types: Readonly<Record<string, string>> = {
-  ".js": "text/javascript",
-  ".mjs": "text/javascript",
-  ".wasm": "application/wasm",
-};
-const html =
-  '<!doctype html><meta charset="utf-8"><title>wattgrad bench</title><link rel="icon" href="data:,">';
-/** Without them a page's clock is coarse. */
-const isolation = {
-  "Cross-Origin-Opener-Policy": "same-origin",
-  "Cross-Origin-Embedder-Policy": "require-corp",
-  "Cache-Control": "no-store",
-};
+/** Where the page finds the other libraries. */
+const peersPath = "/peers/";
 
 /** @throws DeviceError if no browser can be started, with the reason. */
 export async function runInBrowser(
@@ -40,14 +26,12 @@ export async function runInBrowser(
   coldStarts: number,
   peers: ChosenPeers | undefined,
 ): Promise<BrowserRun> {
-  const launched = await launch(browserName);
-  const server = await serveDist(peers?.installed.directory);
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const folders = new Map(peers ? [[peersPath, join(peers.installed.directory, "node_modules")]] : []);
+  const { launched, url, clock, close } = await openDistBrowser(browserName, { folders });
   try {
     const page = await launched.browser.newPage();
     await page.goto(url);
     const renderer = (await rendererOf(page)) ?? null;
-    const clock = await processorClock(launched);
     await page.exposeFunction("processorTime", clock);
     const result = await runInPage(page, launched, options, browserName, peers);
     await page.close();
@@ -64,9 +48,7 @@ export async function runInBrowser(
     }
     return { result, version: await launched.browser.version(), renderer, starts };
   } finally {
-    await launched.close();
-    server.close();
-    server.closeAllConnections();
+    await close();
   }
 }
 
@@ -139,31 +121,6 @@ async function runInPage(
   return result;
 }
 
-async function launch(name: "chromium" | "firefox"): Promise<LaunchedBrowser> {
-  try {
-    return await launchBrowser(name === "firefox" ? "firefox" : "default");
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
-    const reason = missing ? "puppeteer is not installed (npm install puppeteer)" : String(error);
-    throw new DeviceError(`${name} cannot be started: ${reason}`, { cause: error });
-  }
-}
-
-/** Processor time of all of the browser's processes, the one that draws among them; null where it does not tell. */
-async function processorClock({ browser }: LaunchedBrowser): Promise<ProcessorClock> {
-  try {
-    const session = await browser.target().createCDPSession();
-    const read = async () => {
-      const { processInfo } = await session.send("SystemInfo.getProcessInfo");
-      return processInfo.reduce((sum, { cpuTime }) => sum + 1000 * cpuTime, 0);
-    };
-    await read();
-    return read;
-  } catch {
-    return () => null;
-  }
-}
-
 /** A new page that imports the library, opens a device and reads one sum. */
 async function coldStart({ browser }: LaunchedBrowser, url: string, device: string): Promise<number> {
   const page = await browser.newPage();
@@ -179,39 +136,4 @@ async function coldStart({ browser }: LaunchedBrowser, url: string, device: stri
   } finally {
     await page.close();
   }
-}
-
-const peersPath = "/peers/";
-
-/** The built modules and binaries, an empty page, and the other libraries' packages behind `peersPath`. */
-async function serveDist(peers: string | undefined): Promise<Server> {
-  const dist = join(packageRoot(), "dist");
-  const server = createServer((request, response) => {
-    const { pathname } = new URL(request.url ?? "/", "http://localhost");
-    if (pathname === "/") {
-      response.writeHead(200, { ...isolation, "Content-Type": "text/html" }).end(html);
-      return;
-    }
-    const isForeign = peers !== undefined && pathname.startsWith(peersPath);
-    const path = isForeign
-      ? fileIn(join(peers, "node_modules"), pathname.slice(peersPath.length))
-      : fileIn(dist, pathname.slice(1));
-    if (path === undefined) {
-      response.writeHead(404, isolation).end();
-      return;
-    }
-    response.writeHead(200, { ...isolation, "Content-Type": types[extname(path)] });
-    createReadStream(path).pipe(response);
-  });
-  await new Promise<void>((done, reject) => {
-    server.once("error", reject).listen(0, "127.0.0.1", done);
-  });
-  return server;
-}
-
-/** A script or binary below a directory; undefined for everything else. */
-function fileIn(directory: string, name: string): string | undefined {
-  const path = resolve(directory, decodeURIComponent(name));
-  if (!(extname(path) in types) || !path.startsWith(resolve(directory) + sep)) return undefined;
-  return statSync(path, { throwIfNoEntry: false })?.isFile() ? path : undefined;
 }

@@ -1,6 +1,6 @@
 /** `wattgrad bench`: time, rates and energy of kernels and training steps, in Node and in headless browsers. */
 import Table from "cli-table3";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import {
   type BenchRow,
   labelOf,
@@ -16,17 +16,17 @@ import { formatJoules } from "../../energy/index.js";
 import { writeFileAtomic } from "../../formats/index.js";
 import { type ColdStart, coldStartRow, coldStartsInNode } from "../bench/coldstart.js";
 import { compareRuns, type RunComparison } from "../bench/compare.js";
-import { type BenchFile, benchFile, currentLoad, type Place, readBenchFile } from "../bench/file.js";
+import { type BenchFile, benchFile, type Place, readBenchFile } from "../bench/file.js";
 import { benchHtml } from "../bench/html.js";
 import { runInBrowser } from "../bench/page.js";
 import { type ChosenPeers, installPeers, peersVariable } from "../bench/peers/install.js";
 import { nodeLibraries } from "../bench/peers/node.js";
+import { currentLoad } from "../environment.js";
 import { DifferenceError, UsageError } from "../exit.js";
-import { integerFrom, jsonOption, positiveNumber } from "../options.js";
+import { integerFrom, jsonOption, listOf, positiveNumber } from "../options.js";
 import { requireJsonTarget, requireWritableFile, standardOutput, writeJson } from "../output.js";
+import { type PlaceName, whereOption } from "../places.js";
 
-const places = ["node", "chromium", "firefox"] as const;
-type PlaceName = (typeof places)[number];
 const suites = [...suiteNames, "coldstart", "quick", "all"] as const;
 type SuiteChoice = (typeof suites)[number];
 
@@ -68,7 +68,7 @@ export function benchCommand(): Command {
     .description("measure kernels and training steps: time, rate, energy")
     .option("--suite <names>", `of ${suites.join(", ")}`, listOf(suites), ["quick"])
     .option("--device <names>", `of ${deviceNames.join(", ")}`, listOf(deviceNames), ["wasm", "webgl"])
-    .option("--where <places>", `of ${places.join(", ")}; browsers are headless`, listOf(places), ["node"])
+    .addOption(whereOption(["node"]))
     .option("--repeat <n>", "rounds, in which all cases take turns", integerFrom(3))
     .addOption(jsonOption())
     .option("--html <file>", "write a report with plots: one page that fetches nothing")
@@ -83,16 +83,6 @@ export function benchCommand(): Command {
     .action(runBench);
   bench.addCommand(compareCommand());
   return bench;
-}
-
-/** Comma-separated names, each of `names`. */
-function listOf<T extends string>(names: readonly T[]): (text: string) => T[] {
-  return (text) =>
-    text.split(",").map((word) => {
-      const name = names.find((each) => each === word.trim());
-      if (name === undefined) throw new InvalidArgumentError(`'${word}' is none of ${names.join(", ")}.`);
-      return name;
-    });
 }
 
 async function runBench({
@@ -124,7 +114,7 @@ async function runBench({
   const found: Place[] = [];
   const rows: BenchRow[] = [];
   const unavailable: RunResult["unavailable"][number][] = [];
-  for (const name of [...new Set(where)]) {
+  for (const name of where) {
     say(`${name} …`);
     try {
       const run =

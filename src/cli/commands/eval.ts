@@ -1,27 +1,34 @@
 /** `wattgrad eval`: the accuracy of a trained model on the test images. */
 import Table from "cli-table3";
 import { Command } from "commander";
-import { DataLoader, ImageDataset } from "../../data/index.js";
-import { type DeviceChoice, openDevice } from "../../device/select.js";
-import { crossEntropy } from "../../nn/index.js";
-import { stateBytes } from "../../quantization/compare.js";
-import { accuracy, evaluate } from "../../train/index.js";
+import type { DeviceChoice } from "../../device/select.js";
+import { readFile } from "../../formats/file.js";
+import { evaluateFile, type FileEvaluation } from "../../inference/index.js";
 import { loadImages } from "../images.js";
-import { loadModelFile } from "../model_file.js";
+import { evaluateInBrowser } from "../inference/browser.js";
 import { dataOption, deviceOption, integerFrom, jsonOption } from "../options.js";
 import { requireJsonTarget, standardOutput, writeJson } from "../output.js";
+import { type PlaceName, whereOption } from "../places.js";
 
 interface EvalOptions {
   readonly data?: string;
   readonly batchSize: number;
   readonly device: DeviceChoice;
+  readonly where: readonly PlaceName[];
   readonly json?: string;
+}
+
+/** What `--json` writes: one, or a list where `--where` names several places. */
+interface EvalReport extends FileEvaluation {
+  readonly where: PlaceName;
+  readonly modelFile: string;
 }
 
 const examples = `
 Examples:
   wattgrad eval models/mnist-cnn.safetensors
-  wattgrad eval cnn.safetensors --data mnist --json result.json`;
+  wattgrad eval cnn.safetensors --data mnist --json result.json
+  wattgrad eval models/mnist-cnn-int8-static.safetensors --where node,chromium --device webgl`;
 
 export function evalCommand(): Command {
   return new Command("eval")
@@ -30,55 +37,40 @@ export function evalCommand(): Command {
     .addOption(dataOption())
     .option("--batch-size <n>", "images per batch", integerFrom(1), 250)
     .addOption(deviceOption())
+    .addOption(whereOption(["node"]))
     .addOption(jsonOption())
     .addHelpText("after", examples)
     .action(runEval);
 }
 
-async function runEval(path: string, options: EvalOptions): Promise<void> {
-  const { json } = options;
+async function runEval(path: string, { data, batchSize, device, where, json }: EvalOptions): Promise<void> {
   await requireJsonTarget(json, path);
-  const { images, labels } = await loadImages(options.data, "test");
-  const device = await openDevice(options.device);
-  try {
-    const { name, model, quantized, normalization } = await loadModelFile(path, device);
-    const data = new DataLoader(new ImageDataset(images, labels, normalization), {
-      device,
-      batchSize: options.batchSize,
-    });
-    const { loss, metrics, samples, seconds } = await evaluate({
-      model,
-      data,
-      loss: crossEntropy,
-      metrics: { accuracy },
-    });
-    const report = {
-      testAccuracy: metrics.accuracy,
-      testLoss: loss,
-      samples,
-      samplesPerSecond: samples / seconds,
-      parameters: model.parameterCount(),
-      bytes: stateBytes(model),
-      device: device.name,
-      model: name,
-      quantized,
-      modelFile: path,
-    };
-    if (json !== standardOutput) {
-      const table = new Table({ style: { head: [], border: [] } });
-      table.push(
-        ["model", quantized ? `${name}, quantized` : name],
-        ["test accuracy", `${(100 * report.testAccuracy).toFixed(2)} % of ${samples} images`],
-        ["test loss", loss.toFixed(4)],
-        ["samples per second", Math.round(report.samplesPerSecond).toLocaleString("en")],
-        ...(quantized ? [] : [["parameters", report.parameters.toLocaleString("en")]]),
-        ["size", `${(report.bytes / 1024).toFixed(1)} KiB`],
-        ["device", device.info.description],
-      );
-      process.stdout.write(`${table}\n`);
-    }
-    if (json !== undefined) await writeJson(json, report);
-  } finally {
-    device.close();
+  const test = await loadImages(data, "test");
+  const file = await readFile(path, "");
+  const reports: EvalReport[] = [];
+  for (const place of where) {
+    const options = { device, batchSize, source: path };
+    const found =
+      place === "node"
+        ? await evaluateFile(file, test, options)
+        : await evaluateInBrowser(place, file, test, options);
+    const report = { ...found, where: place, modelFile: path };
+    reports.push(report);
+    if (json !== standardOutput) printReport(report);
   }
+  if (json !== undefined) await writeJson(json, reports.length === 1 ? reports[0] : reports);
+}
+
+function printReport({ model, quantized, samples, where, ...figures }: EvalReport): void {
+  const table = new Table({ style: { head: [], border: [] } });
+  table.push(
+    ["model", quantized ? `${model}, quantized` : model],
+    ["test accuracy", `${(100 * figures.testAccuracy).toFixed(2)} % of ${samples} images`],
+    ["test loss", figures.testLoss.toFixed(4)],
+    ["samples per second", Math.round(figures.samplesPerSecond).toLocaleString("en")],
+    ...(quantized ? [] : [["parameters", figures.parameters.toLocaleString("en")]]),
+    ["size", `${(figures.bytes / 1024).toFixed(1)} KiB`],
+    ["device", where === "node" ? figures.description : `${figures.description}, in ${where}`],
+  );
+  process.stdout.write(`${table}\n`);
 }

@@ -3,10 +3,10 @@
 import { resolve } from "node:path";
 import Table from "cli-table3";
 import { Command, Option } from "commander";
-import { DataLoader, ImageDataset, subset } from "../../data/index.js";
+import { type DataLoader, ImageDataset } from "../../data/index.js";
 import type { Device } from "../../device/device.js";
 import { type DeviceChoice, openDevice } from "../../device/select.js";
-import { crossEntropy, type Module } from "../../nn/index.js";
+import { crossEntropy } from "../../nn/index.js";
 import {
   type Comparison,
   compareModels,
@@ -14,21 +14,20 @@ import {
   int8Dynamic,
   int8Static,
   int8WeightOnly,
-  isQuantizable,
   type ModelFigures,
   type ObserverName,
   observerNames,
   type QuantizeReport,
-  quantize,
   type Scheme,
   type SchemeName,
 } from "../../quantization/index.js";
 import { accuracy } from "../../train/index.js";
 import { UsageError } from "../exit.js";
 import { loadImages } from "../images.js";
-import { loadModelFile, saveModelFile } from "../model_file.js";
+import { loadModelFile } from "../model_file.js";
 import { dataOption, deviceOption, integerFrom, jsonOption, positiveNumber } from "../options.js";
 import { requireJsonTarget, requireWritableFile, standardOutput, writeJson } from "../output.js";
+import { calibrationBatch, calibrationBatches, quantizeToFile } from "../quantization.js";
 
 interface QuantizeCommandOptions {
   readonly scheme: SchemeName;
@@ -51,8 +50,6 @@ const schemes: readonly SchemeName[] = [
   "int8-weight-only",
   "int4-weight-only",
 ];
-const batchSize = 64;
-
 const examples = `
 Examples:
   wattgrad quantize models/mnist-cnn.safetensors --scheme int8-static --out models/mnist-cnn-int8.safetensors
@@ -74,9 +71,9 @@ export function quantizeCommand(): Command {
     )
     .option(
       "--batches <n>",
-      `of int8-static: batches of ${batchSize} training images to calibrate with`,
+      `of int8-static: batches of ${calibrationBatch} training images to calibrate with`,
       integerFrom(1),
-      16,
+      calibrationBatches,
     )
     .option("--min-snr <dB>", "leave layers out whose signal-to-noise ratio is lower", positiveNumber)
     .option("--skip <names...>", "leave these layers out", [])
@@ -102,22 +99,18 @@ async function runQuantize(path: string, options: QuantizeCommandOptions): Promi
     // Each model on a device of its own, so that each has a peak memory of its own.
     const float = await loadModelFile(path, await open());
     if (float.quantized) throw new UsageError(`${path} is quantized already`);
-    const { name, normalization } = float;
+    const { normalization } = float;
     const device = await open();
-    const { model } = await loadModelFile(path, device);
-    const images = new ImageDataset(train.images, train.labels, normalization);
-    const few = subset(images, 0, Math.min(images.length, options.batches * batchSize));
-    const data = new DataLoader(few, { device, batchSize });
-    const scheme = schemeOf(options, data);
     const say = (what: string) => options.quiet || process.stderr.write(`${what}\n`);
-    requireLayers(options.skip, model, scheme);
-    if (scheme.kind === "int8-static") say(`calibrating on ${few.length.toLocaleString("en")} images`);
-    const report = await quantize(model, scheme, {
-      data,
+    const report = await quantizeToFile(path, options.out, {
+      device,
+      train,
+      schemeOf: (data) => schemeOf(options, data),
+      batches: options.batches,
+      skip: options.skip,
       minSnr: options.minSnr,
-      filter: (layer, module) => isQuantizable(module, scheme) && !options.skip.includes(layer),
+      say,
     });
-    await saveModelFile(options.out, name, model, normalization);
     // As it will be used: from the file, without float32 weights.
     const quantized = await loadModelFile(options.out, await open());
     say(`comparing on ${test.images.shape[0].toLocaleString("en")} images`);
@@ -125,7 +118,7 @@ async function runQuantize(path: string, options: QuantizeCommandOptions): Promi
       float.model,
       quantized.model,
       new ImageDataset(test.images, test.labels, normalization),
-      { loss: crossEntropy, metrics: { accuracy }, batchSize },
+      { loss: crossEntropy, metrics: { accuracy }, batchSize: calibrationBatch },
     );
     const result = {
       scheme: options.scheme,
@@ -156,17 +149,6 @@ async function checkOptions(path: string, options: QuantizeCommandOptions): Prom
   }
   await requireJsonTarget(options.json, options.out);
   await requireWritableFile(options.out);
-}
-
-/** @throws UsageError for a name that is none of the layers. */
-function requireLayers(skip: readonly string[], model: Module, scheme: Scheme): void {
-  const layers = [...model.namedModules()].flatMap(([name, module]) =>
-    isQuantizable(module, scheme) ? [name] : [],
-  );
-  const unknown = skip.find((name) => !layers.includes(name));
-  if (unknown !== undefined) {
-    throw new UsageError(`--skip ${unknown}: the layers are ${layers.join(", ")}`);
-  }
 }
 
 function schemeOf(

@@ -135,6 +135,7 @@ export class WebglDevice implements Device {
     options: WebglOptions,
   ) {
     const { renderer, maxTextureSize, drawBuffers, parallelCompile, blend } = capabilities;
+    const isSoftware = software.test(renderer);
     this.ownsContext = options.gl === undefined;
     this.layout = new TextureLayout(maxTextureSize, options.textureLimit);
     this.limits = {
@@ -147,8 +148,7 @@ export class WebglDevice implements Device {
       floats,
       shift: this.layout.shift,
       drawBuffers: Math.min(drawBuffers, usedDrawBuffers),
-      fragments:
-        software.test(renderer) && options.textureLimit === undefined ? fragmentsOfSoftware : fragmentsOfGpu,
+      fragments: isSoftware && options.textureLimit === undefined ? fragmentsOfSoftware : fragmentsOfGpu,
       extent: Math.min(maxTextureSize, Math.max(options.textureLimit ?? maxTextureSize, smallestGridLimit)),
     };
     this.info = {
@@ -156,6 +156,7 @@ export class WebglDevice implements Device {
       convLayout: "channels-last",
       details: {
         renderer,
+        software: isSoftware,
         storage: floats,
         maxTextureSize,
         textureWidth: this.layout.width,

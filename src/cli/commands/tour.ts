@@ -1,0 +1,232 @@
+/** `wattgrad tour`: trains, quantizes, runs the models on every device found, and writes a report. What `npm start` does. */
+import { join, resolve } from "node:path";
+import { Command, Option } from "commander";
+import type { Mnist } from "../../data/index.js";
+import { type DeviceName, deviceNames, openDevice } from "../../device/select.js";
+import { efficiency, openMeter } from "../../energy/index.js";
+import { readFile } from "../../formats/file.js";
+import { writeFileAtomic } from "../../formats/index.js";
+import { type InferenceRow, type ModelToRun, runModels } from "../../inference/index.js";
+import { imageClassifiers } from "../../models/index.js";
+import { int8Dynamic, int8Static, type QuantizeReport } from "../../quantization/index.js";
+import type { QuantizedPart, TourFile, TrainedPart } from "../../tour/data.js";
+import { currentLoad, environmentOf } from "../environment.js";
+import { exitCodes } from "../exit.js";
+import { loadImages } from "../images.js";
+import { type EnergyChoice, runModelsInBrowser } from "../inference/browser.js";
+import { listenForInterrupt } from "../interrupt.js";
+import { cpuWattsOption, dataOption, energyCommandOption, integerFrom, jsonOption } from "../options.js";
+import { requireJsonTarget, requireWritableFile, standardOutput, writeJson } from "../output.js";
+import { packageVersion } from "../package.js";
+import { type PlaceName, whereOption } from "../places.js";
+import { type QuantizeToFileOptions, quantizeToFile } from "../quantization.js";
+import { printReport } from "../report.js";
+import { reportPage } from "../report_page.js";
+import { CurveRecorder } from "../tour/curve.js";
+import { printRows } from "../tour/table.js";
+import { trainingDefaults, trainToFile } from "../training.js";
+
+interface TourOptions {
+  readonly model: string;
+  readonly data?: string;
+  readonly epochs?: number;
+  readonly seed: number;
+  readonly where: readonly PlaceName[];
+  readonly out: string;
+  readonly json?: string;
+  readonly energyCommand?: string;
+  readonly cpuWatts?: number;
+}
+
+type SchemeOf = QuantizeToFileOptions["schemeOf"];
+
+/** In the order in which they are made; the float32 model is the first of the rows. */
+const schemes: Readonly<Record<string, SchemeOf>> = {
+  "int8 static": (data) => int8Static({ data }),
+  "int8 dynamic": () => int8Dynamic(),
+};
+
+/** In a page the reference device would tell nothing new. */
+const devicesIn: Readonly<Record<PlaceName, readonly DeviceName[]>> = {
+  node: deviceNames,
+  chromium: ["wasm", "webgl"],
+  firefox: ["wasm", "webgl"],
+};
+
+const examples = `
+Ctrl-C during the training saves the weights so far; later on, the models made up to then are there already.
+
+Examples:
+  wattgrad tour
+  wattgrad tour --where node,chromium,firefox --json tour.json
+  wattgrad tour --data mnist --out full`;
+
+export function tourCommand(): Command {
+  return new Command("tour")
+    .description("train a model, quantize it, run both on every device found, write a report with plots")
+    .addOption(
+      new Option("--model <name>", "architecture").choices(Object.keys(imageClassifiers)).default("cnn"),
+    )
+    .addOption(dataOption())
+    .option("--epochs <n>", "passes over the training images (default: by their number)", integerFrom(1))
+    .option("--seed <n>", "of weights, order and augmentation", integerFrom(0), trainingDefaults.seed)
+    .addOption(whereOption(["node", "chromium"]))
+    .option("--out <dir>", "where the models and the report go", "models")
+    .addOption(jsonOption())
+    .addOption(energyCommandOption())
+    .addOption(cpuWattsOption())
+    .addHelpText("after", examples)
+    .action(runTour);
+}
+
+async function runTour(options: TourOptions): Promise<void> {
+  const { model, out, json } = options;
+  const paths = {
+    float: join(out, `mnist-${model}.safetensors`),
+    quantized: (label: string) => join(out, `mnist-${model}-${label.replace(" ", "-")}.safetensors`),
+    report: join(out, "tour.html"),
+  };
+  const targets = [paths.float, ...Object.keys(schemes).map(paths.quantized), paths.report];
+  for (const path of targets) {
+    await requireWritableFile(path);
+    await requireJsonTarget(json, path, path);
+  }
+  const images = {
+    train: await loadImages(options.data, "train"),
+    test: await loadImages(options.data, "test"),
+  };
+  const load = currentLoad();
+  const stream = json === standardOutput ? process.stderr : process.stdout;
+  const say = (what: string) => process.stderr.write(`${what}\n`);
+
+  const training = await train(options, paths.float, images, stream);
+  const made = [paths.float];
+  const interrupt = listenForInterrupt(() => {
+    process.stderr.write(`wattgrad: interrupted; what was made is in ${made.join(", ")}\n`);
+    process.exit(exitCodes.interrupted);
+  });
+  try {
+    const quantized: QuantizedPart[] = [];
+    for (const [label, schemeOf] of Object.entries(schemes)) {
+      say(`quantizing: ${label}`);
+      const path = paths.quantized(label);
+      const report = await quantizeOne(paths.float, path, images.train, schemeOf, say);
+      quantized.push({ model: label, modelFile: path, ...report });
+      made.push(path);
+    }
+    const models: ModelToRun[] = [];
+    for (const [i, label] of ["float32", ...Object.keys(schemes)].entries()) {
+      models.push({ label, file: await readFile(made[i], "") });
+    }
+    const runs = await runEverywhere(options, models, images.test, say);
+    const file: TourFile = {
+      format: "wattgrad-tour-1",
+      wattgrad: packageVersion(),
+      date: new Date().toISOString(),
+      environment: environmentOf(load),
+      training,
+      quantized,
+      ...runs,
+    };
+    const page = await reportPage("tour", "wattgrad tour", file);
+    await writeFileAtomic(paths.report, new TextEncoder().encode(page));
+    printRows(stream, file);
+    stream.write(`models: ${made.join(", ")}\nreport: ${resolve(paths.report)}\n`);
+    if (json !== undefined) await writeJson(json, file);
+  } finally {
+    interrupt.dispose();
+  }
+}
+
+async function train(
+  { model, epochs, seed, energyCommand, cpuWatts }: TourOptions,
+  out: string,
+  images: { readonly train: Mnist; readonly test: Mnist },
+  stream: NodeJS.WritableStream,
+): Promise<TrainedPart> {
+  const recorder = new CurveRecorder();
+  const { report, samples, context } = await trainToFile(
+    { ...trainingDefaults, model, epochs, seed, device: "auto", energyCommand, cpuWatts },
+    out,
+    images,
+    [recorder],
+  );
+  printReport(stream, report, context);
+  const { energy, flopsPerSample, epochs: records, seconds } = report;
+  return {
+    ...report,
+    model,
+    description: context.device,
+    testSamples: context.testSamples,
+    samples,
+    efficiency: efficiency(energy, {
+      samples,
+      flops: flopsPerSample === null ? undefined : flopsPerSample * samples,
+      epochs: records.length,
+      seconds,
+    }),
+    curve: recorder.curve(),
+  };
+}
+
+async function quantizeOne(
+  from: string,
+  to: string,
+  train: Mnist,
+  schemeOf: SchemeOf,
+  say: (what: string) => void,
+): Promise<QuantizeReport> {
+  const device = await openDevice();
+  try {
+    return await quantizeToFile(from, to, { device, train, schemeOf, say });
+  } finally {
+    device.close();
+  }
+}
+
+async function runEverywhere(
+  { where, energyCommand: command, cpuWatts }: TourOptions,
+  models: readonly ModelToRun[],
+  test: Mnist,
+  say: (what: string) => void,
+): Promise<Pick<TourFile, "rows" | "places" | "unavailable">> {
+  const energy: EnergyChoice = { command, cpuWatts };
+  const rows: InferenceRow[] = [];
+  const places: TourFile["places"][number][] = [];
+  const unavailable: TourFile["unavailable"][number][] = [];
+  for (const place of where) {
+    const onProgress = (next: string) => say(`${place}: ${next}`);
+    try {
+      const {
+        rows: found,
+        unavailable: missing,
+        ...about
+      } = place === "node"
+        ? await runInNode(models, test, energy, onProgress)
+        : await runModelsInBrowser(place, models, test, devicesIn[place], energy, onProgress);
+      rows.push(...found);
+      unavailable.push(...missing);
+      places.push({ where: place, ...about });
+    } catch (error) {
+      // What the other places found is worth telling.
+      if (place === "node") throw error;
+      const [reason] = (error as Error).message.split("\n");
+      say(`${place}: left out: ${reason}`);
+      unavailable.push({ device: "all", where: place, reason });
+    }
+  }
+  return { rows, places, unavailable };
+}
+
+async function runInNode(
+  models: readonly ModelToRun[],
+  test: Mnist,
+  energy: EnergyChoice,
+  onProgress: (next: string) => void,
+) {
+  const run = await runModels(models, test, devicesIn.node, "node", {
+    openMeter: (device) => openMeter({ ...energy, device }),
+    onProgress,
+  });
+  return { ...run, version: `Node.js ${process.version}`, renderer: null };
+}
