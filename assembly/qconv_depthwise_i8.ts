@@ -5,7 +5,7 @@
 import { Image, Window } from "./conv_image";
 import { RowTable } from "./pack_i8";
 import { At, placePixels } from "./qconv_payload_i8";
-import { Finish, finishTile } from "./quantized_epilogue";
+import { Finish, finishPanel } from "./quantized_epilogue";
 
 /** Weights of 16 channels and two taps, as 16 bits. */
 const pairBytes: usize = 64;
@@ -38,27 +38,25 @@ export function depthwisePixels(payload: usize, image: i32, source: usize, pixel
   const offsets = load<usize>(payload, At.runs);
   const pairs = (load<i32>(payload, Window.kernelH) * load<i32>(payload, Window.kernelW) + 1) >> 1;
   const table = load<usize>(payload, At.table);
-  const tile = load<usize>(payload, At.tile);
+  const sums = load<usize>(payload, At.sums);
+  const other = sums + (<usize>load<i32>(payload, At.blockPixels) << 5);
   let weights = load<usize>(payload, At.prepared);
   // Corrections are nothing: the offset of the stored weights was taken off them.
   placePixels(payload, image, source, pixel, rows);
   for (let c = 0; c < channels; c += 16) {
-    for (let i = 0; i < rows; i += 4) {
-      const entry = table + <usize>i * RowTable.bytes;
-      const height = min(4, rows - i);
-      for (let r = 0; r < height; r++) {
-        const window = load<usize>(entry + <usize>r * RowTable.bytes, RowTable.window) + c;
-        depthwise1x16(pairs, window, offsets, weights, tile + (<usize>r << 5));
-      }
-      finishTile(finish, tile, entry, height, c, min(8, channels - c));
-      if (channels - c > 8) finishTile(finish, tile + 128, entry, height, c + 8, min(8, channels - c - 8));
+    for (let i = 0; i < rows; i++) {
+      const window = load<usize>(table + <usize>i * RowTable.bytes, RowTable.window) + c;
+      const row = <usize>i << 5;
+      depthwise1x16(pairs, window, offsets, weights, sums + row, other + row);
     }
+    finishPanel(finish, sums, table, rows, c, min(8, channels - c));
+    if (channels - c > 8) finishPanel(finish, other, table, rows, c + 8, min(8, channels - c - 8));
     weights += <usize>pairs * pairBytes;
   }
 }
 
-/** One pixel: the sums of channels 0..7 go to a row of a tile, those of 8..15 to the same row of the next tile. */
-function depthwise1x16(pairs: i32, window: usize, offsets: usize, weights: usize, sums: usize): void {
+/** One pixel: the sums of channels 0..7 go to `sums`, those of 8..15 to `other`. */
+function depthwise1x16(pairs: i32, window: usize, offsets: usize, weights: usize, sums: usize, other: usize): void {
   let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0;
   for (; pairs > 0; pairs--) {
     const x = v128.load(window + load<usize>(offsets));
@@ -74,6 +72,6 @@ function depthwise1x16(pairs: i32, window: usize, offsets: usize, weights: usize
   }
   v128.store(sums, c0);
   v128.store(sums, c1, 16);
-  v128.store(sums, c2, 128);
-  v128.store(sums, c3, 144);
+  v128.store(other, c2);
+  v128.store(other, c3, 16);
 }

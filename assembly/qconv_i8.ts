@@ -57,7 +57,7 @@ function correlate(
   const finish = payload + At.finish;
   const wide = isWide(finish);
   const storedOffset = load<i32>(finish, Finish.storedOffset);
-  const tile = load<usize>(payload, At.tile);
+  const sums = load<usize>(payload, At.sums);
   const table = load<usize>(payload, At.table);
   const offsets = load<usize>(payload, At.runs);
   const gathered = load<usize>(payload, At.gathered);
@@ -74,12 +74,12 @@ function correlate(
     const p1 = load<usize>(entry + <usize>min(1, last) * RowTable.bytes, RowTable.window);
     const p2 = load<usize>(entry + <usize>min(2, last) * RowTable.bytes, RowTable.window);
     const p3 = load<usize>(entry + <usize>last * RowTable.bytes, RowTable.window);
-    v128.store(tile, i32x4.splat(0));
+    v128.store(sums, i32x4.splat(0));
     if (runs == 1 || (runLength & 3) == 0) {
       let to = packed;
       for (let r = 0; r < runs; r++) {
         const offset = load<usize>(offsets + (<usize>r << 2));
-        pack4(to, wide, p0 + offset, p1 + offset, p2 + offset, p3 + offset, runLength, tile);
+        pack4(to, wide, p0 + offset, p1 + offset, p2 + offset, p3 + offset, runLength, sums);
         to += <usize>(runLength >> 2) * stepBytes;
       }
     } else {
@@ -102,14 +102,15 @@ function correlate(
         gatherBytes(g2 + to, p2 + offset, 1, runLength);
         gatherBytes(g3 + to, p3 + offset, 1, runLength);
       }
-      pack4(packed, wide, gathered, g1, g2, g3, length, tile);
+      pack4(packed, wide, gathered, g1, g2, g3, length, sums);
     }
     for (let r = 0; r <= last; r++) {
-      store<i32>(entry + <usize>r * RowTable.bytes, storedOffset * load<i32>(tile + (<usize>r << 2)), RowTable.correction);
+      store<i32>(entry + <usize>r * RowTable.bytes, storedOffset * load<i32>(sums + (<usize>r << 2)), RowTable.correction);
     }
     packed += <usize>steps * stepBytes;
   }
   const weight = load<usize>(payload, At.weight) + group * load<i32>(payload, At.groupBytes);
   const outputs = load<i32>(payload, Window.outputs);
-  multiplyBlock(finish, rows, table, load<usize>(payload, At.packed), weight, steps, outputs, group * outputs, tile);
+  multiplyBlock(finish, rows, table, load<usize>(payload, At.packed), weight, steps, outputs, group * outputs, sums,
+    load<usize>(payload, At.widened));
 }

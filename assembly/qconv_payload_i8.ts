@@ -4,8 +4,8 @@
  * Payload of `qconv`, 32-bit words: `Window`; addresses of source, weight, output; the weights' bytes of a group; the
  * source's bytes from image to image, the output's from image to image, row to row and column to column; address (0: none)
  * and stride of the images' scales; the input's zero point; 1 if the source needs no copy; 1 for depthwise; pixels in a
- * block; addresses of working spaces: a tile, table of rows, packed rows, four gathered rows, padded image, runs, prepared
- * depthwise weights; an `Image`; then `Finish`.
+ * block; addresses of working spaces: sums of a block's panel, table of rows, packed rows, four gathered rows, padded image, runs,
+ * prepared depthwise weights, a widened panel of weights; an `Image`; then `Finish`.
  */
 import { Image, Window } from "./conv_image";
 import { RowTable } from "./pack_i8";
@@ -25,15 +25,16 @@ export namespace At {
   export const inPlace: usize = 92;
   export const depthwise: usize = 96;
   export const blockPixels: usize = 100;
-  export const tile: usize = 104;
+  export const sums: usize = 104;
   export const table: usize = 108;
   export const packed: usize = 112;
   export const gathered: usize = 116;
   export const padded: usize = 120;
   export const runs: usize = 124;
   export const prepared: usize = 128;
-  export const image: usize = 132;
-  export const finish: usize = 180;
+  export const widened: usize = 132;
+  export const image: usize = 136;
+  export const finish: usize = 184;
 }
 
 /** Fills the table for pixels from `pixel` on: where their windows start and where they go. */

@@ -1,68 +1,98 @@
-/** One int8 row times a matrix of weights at the speed of memory: two panels, 16 columns, at a time. */
-import { RowTable, packRow } from "./pack_i8";
-import { Finish, finishTile } from "./quantized_epilogue";
-import { addPairs, isWide } from "./qgemm_i8";
-import { onesI16, relaxedDot } from "./simd";
+/**
+ * A few int8 rows times a matrix of weights at the speed of memory. Several panels are read at once, as many as there are
+ * registers for the sums: memory answers several streams sooner than one.
+ */
+import { RowTable } from "./pack_i8";
+import { finishPanel } from "./quantized_epilogue";
+import { isWide } from "./qgemm_i8";
+import { addPairs, onesI16, relaxedDot } from "./simd";
 
-/** The working space holds the row, as 16 bits, and a table entry and 16 sums before it. */
-export function qgemvI8(
-  finish: usize, n: i32, k: i32, input: usize, inputK: i32, scale: f32, weight: usize, output: usize, space: usize,
+/** Panels that are read at once. */
+const widePanels: i32 = 3;
+const narrowPanels: i32 = 4;
+
+/** Rows, one after the other (`packRow`), × all panels of weights. `sums` is room for those of a row and `narrowPanels` panels. */
+export function multiplyRows(
+  finish: usize, rows: i32, table: usize, packed: usize, panels: usize, steps: i32, n: i32, sums: usize,
 ): void {
   const wide = isWide(finish);
-  const sums = space + RowTable.bytes;
-  const row = sums + 64;
-  const steps = (k + 3) >> 2;
+  const rowBytes = <usize>steps << (wide ? 3 : 2);
   const panelBytes = <usize>steps << 5;
-  store<usize>(space, output, RowTable.address);
-  store<i32>(space, load<i32>(finish, Finish.storedOffset) * packRow(row, wide, input, inputK, k), RowTable.correction);
-  store<f32>(space, scale, RowTable.scale);
-  for (let j = 0; j < n; j += 16) {
-    const other = j + 8 < n ? weight + panelBytes : weight;
-    if (wide) exact1x16c4(steps, row, weight, other, sums);
-    else relaxed1x16c4(steps, row, weight, other, sums);
-    finishTile(finish, sums, space, 1, j, min(8, n - j));
-    if (j + 8 < n) finishTile(finish, sums + 32, space, 1, j + 8, min(8, n - j - 8));
-    weight += panelBytes << 1;
+  const columns = (wide ? widePanels : narrowPanels) << 3;
+  for (let j = 0; j < n; j += columns) {
+    // Panels that are not there are read as the last one, and their sums not used.
+    const count = min(columns, n - j);
+    const p1 = count > 8 ? panels + panelBytes : panels;
+    const p2 = count > 16 ? p1 + panelBytes : p1;
+    for (let i = 0; i < rows; i++) {
+      const row = packed + <usize>i * rowBytes;
+      if (wide) {
+        exact1x24c4(steps, row, panels, p1, p2, sums);
+      } else {
+        if (ASC_FEATURE_RELAXED_SIMD) relaxed1x32c4(steps, row, panels, p1, p2, count > 24 ? p2 + panelBytes : p2, sums);
+      }
+      for (let c = 0; c < count; c += 8) {
+        finishPanel(finish, sums + (<usize>c << 2), table + <usize>i * RowTable.bytes, 1, j + c, min(8, count - c));
+      }
+    }
+    panels += <usize>(columns >> 3) * panelBytes;
   }
 }
 
-function exact1x16c4(steps: i32, x: usize, b: usize, d: usize, sums: usize): void {
-  let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0, c6 = c0, c7 = c0;
+function exact1x24c4(steps: i32, x: usize, p0: usize, p1: usize, p2: usize, sums: usize): void {
+  let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0, c6 = c0, c7 = c0, c8 = c0, c9 = c0, c10 = c0, c11 = c0;
   for (; steps > 0; steps--) {
     const a = v128.load64_splat(x);
-    c0 = i32x4.add(c0, i32x4.dot_i16x8_s(a, v128.load8x8_s(b)));
-    c1 = i32x4.add(c1, i32x4.dot_i16x8_s(a, v128.load8x8_s(b, 8)));
-    c2 = i32x4.add(c2, i32x4.dot_i16x8_s(a, v128.load8x8_s(b, 16)));
-    c3 = i32x4.add(c3, i32x4.dot_i16x8_s(a, v128.load8x8_s(b, 24)));
-    c4 = i32x4.add(c4, i32x4.dot_i16x8_s(a, v128.load8x8_s(d)));
-    c5 = i32x4.add(c5, i32x4.dot_i16x8_s(a, v128.load8x8_s(d, 8)));
-    c6 = i32x4.add(c6, i32x4.dot_i16x8_s(a, v128.load8x8_s(d, 16)));
-    c7 = i32x4.add(c7, i32x4.dot_i16x8_s(a, v128.load8x8_s(d, 24)));
+    c0 = i32x4.add(c0, i32x4.dot_i16x8_s(a, v128.load8x8_s(p0)));
+    c1 = i32x4.add(c1, i32x4.dot_i16x8_s(a, v128.load8x8_s(p0, 8)));
+    c2 = i32x4.add(c2, i32x4.dot_i16x8_s(a, v128.load8x8_s(p0, 16)));
+    c3 = i32x4.add(c3, i32x4.dot_i16x8_s(a, v128.load8x8_s(p0, 24)));
+    c4 = i32x4.add(c4, i32x4.dot_i16x8_s(a, v128.load8x8_s(p1)));
+    c5 = i32x4.add(c5, i32x4.dot_i16x8_s(a, v128.load8x8_s(p1, 8)));
+    c6 = i32x4.add(c6, i32x4.dot_i16x8_s(a, v128.load8x8_s(p1, 16)));
+    c7 = i32x4.add(c7, i32x4.dot_i16x8_s(a, v128.load8x8_s(p1, 24)));
+    c8 = i32x4.add(c8, i32x4.dot_i16x8_s(a, v128.load8x8_s(p2)));
+    c9 = i32x4.add(c9, i32x4.dot_i16x8_s(a, v128.load8x8_s(p2, 8)));
+    c10 = i32x4.add(c10, i32x4.dot_i16x8_s(a, v128.load8x8_s(p2, 16)));
+    c11 = i32x4.add(c11, i32x4.dot_i16x8_s(a, v128.load8x8_s(p2, 24)));
     x += 8;
-    b += 32;
-    d += 32;
+    p0 += 32;
+    p1 += 32;
+    p2 += 32;
   }
   v128.store(sums, addPairs(c0, c1));
   v128.store(sums, addPairs(c2, c3), 16);
   v128.store(sums, addPairs(c4, c5), 32);
   v128.store(sums, addPairs(c6, c7), 48);
+  v128.store(sums, addPairs(c8, c9), 64);
+  v128.store(sums, addPairs(c10, c11), 80);
 }
 
-function relaxed1x16c4(steps: i32, x: usize, b: usize, d: usize, sums: usize): void {
-  let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0;
+function relaxed1x32c4(steps: i32, x: usize, p0: usize, p1: usize, p2: usize, p3: usize, sums: usize): void {
+  let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0, c6 = c0, c7 = c0;
   const ones = v128.load(onesI16);
   for (; steps > 0; steps--) {
     const a = v128.load32_splat(x);
-    c0 = i32x4.add(c0, i32x4.dot_i16x8_s(relaxedDot(a, v128.load(b)), ones));
-    c1 = i32x4.add(c1, i32x4.dot_i16x8_s(relaxedDot(a, v128.load(b, 16)), ones));
-    c2 = i32x4.add(c2, i32x4.dot_i16x8_s(relaxedDot(a, v128.load(d)), ones));
-    c3 = i32x4.add(c3, i32x4.dot_i16x8_s(relaxedDot(a, v128.load(d, 16)), ones));
+    c0 = i32x4.add(c0, i32x4.dot_i16x8_s(relaxedDot(a, v128.load(p0)), ones));
+    c1 = i32x4.add(c1, i32x4.dot_i16x8_s(relaxedDot(a, v128.load(p0, 16)), ones));
+    c2 = i32x4.add(c2, i32x4.dot_i16x8_s(relaxedDot(a, v128.load(p1)), ones));
+    c3 = i32x4.add(c3, i32x4.dot_i16x8_s(relaxedDot(a, v128.load(p1, 16)), ones));
+    c4 = i32x4.add(c4, i32x4.dot_i16x8_s(relaxedDot(a, v128.load(p2)), ones));
+    c5 = i32x4.add(c5, i32x4.dot_i16x8_s(relaxedDot(a, v128.load(p2, 16)), ones));
+    c6 = i32x4.add(c6, i32x4.dot_i16x8_s(relaxedDot(a, v128.load(p3)), ones));
+    c7 = i32x4.add(c7, i32x4.dot_i16x8_s(relaxedDot(a, v128.load(p3, 16)), ones));
     x += 4;
-    b += 32;
-    d += 32;
+    p0 += 32;
+    p1 += 32;
+    p2 += 32;
+    p3 += 32;
   }
   v128.store(sums, c0);
   v128.store(sums, c1, 16);
   v128.store(sums, c2, 32);
   v128.store(sums, c3, 48);
+  v128.store(sums, c4, 64);
+  v128.store(sums, c5, 80);
+  v128.store(sums, c6, 96);
+  v128.store(sums, c7, 112);
 }

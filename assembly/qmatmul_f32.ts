@@ -8,7 +8,7 @@
 import { kernelDirect } from "./gemm_f32";
 import { RowTable } from "./pack_i8";
 import { Operands } from "./qmatmul_payload";
-import { Finish, finishTile, prepareColumns } from "./quantized_epilogue";
+import { Finish, finishPanel, prepareColumns } from "./quantized_epilogue";
 import { fma, horizontalSum } from "./simd";
 
 namespace At {
@@ -96,7 +96,7 @@ function finishRows(payload: usize, tile: usize, table: usize, height: i32, colu
       store<f32>(at, scale * load<f32>(at));
     }
   }
-  finishTile(payload + At.finish, tile, table, height, column, width);
+  finishPanel(payload + At.finish, tile, table, height, column, width);
 }
 
 /** Eight columns of one row. */

@@ -11,10 +11,9 @@
  * `Finish`.
  */
 import { RowTable } from "./pack_i8";
-import { addPairs } from "./qgemm_i8";
 import { Operands } from "./qmatmul_payload";
-import { finishTile, prepareColumns } from "./quantized_epilogue";
-import { onesI16, relaxedDot } from "./simd";
+import { finishPanel, prepareColumns } from "./quantized_epilogue";
+import { addPairs, onesI16, relaxedDot } from "./simd";
 
 namespace At {
   export const inputScales: usize = 36;
@@ -90,8 +89,8 @@ export function qmatmulGroups(payload: usize): void {
           if (isPair) exact1x8(groups, groupSize, row, row + valueBytes, weight + next, scales + nextScales, sums + 32);
         }
         store<usize>(table, output + (first + i) * outputM, RowTable.address);
-        finishTile(finish, sums, table, 1, j, min(8, n - j));
-        if (isPair) finishTile(finish, sums + 32, table, 1, j + 8, min(8, n - j - 8));
+        finishPanel(finish, sums, table, 1, j, min(8, n - j));
+        if (isPair) finishPanel(finish, sums + 32, table, 1, j + 8, min(8, n - j - 8));
       }
       weight += panelBytes << 1;
       scales += panelScales << 1;

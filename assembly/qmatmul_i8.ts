@@ -2,11 +2,12 @@
  * int8 rows times packed weights of 8 or 7 bits.
  *
  * Payload of `qmatmul`, 32-bit words: `Operands`; address (0: none) and stride of the input's scales; rows in a block;
- * addresses of working spaces: a tile, table of rows, packed rows, four gathered rows; then `Finish`.
+ * addresses of working spaces: sums of a block's panel, table of rows, packed rows, four gathered rows, a widened panel of
+ * weights; then `Finish`.
  */
-import { pack4, gatherBytes, RowTable } from "./pack_i8";
+import { gatherBytes, pack4, packRow, RowTable } from "./pack_i8";
 import { isWide, multiplyBlock } from "./qgemm_i8";
-import { qgemvI8 } from "./qgemv_i8";
+import { multiplyRows } from "./qgemv_i8";
 import { Operands } from "./qmatmul_payload";
 import { Finish, prepareColumns } from "./quantized_epilogue";
 
@@ -14,12 +15,16 @@ namespace At {
   export const inputScales: usize = 36;
   export const inputScalesM: usize = 40;
   export const blockRows: usize = 44;
-  export const tile: usize = 48;
+  export const sums: usize = 48;
   export const table: usize = 52;
   export const packed: usize = 56;
   export const gathered: usize = 60;
-  export const finish: usize = 64;
+  export const widened: usize = 64;
+  export const finish: usize = 68;
 }
+
+/** Rows up to which each goes through the weights by itself. */
+const fewRows: i32 = 4;
 
 export function qmatmul(payload: usize): void {
   const m = load<i32>(payload, Operands.m);
@@ -27,20 +32,21 @@ export function qmatmul(payload: usize): void {
   const k = load<i32>(payload, Operands.k);
   const weight = load<usize>(payload, Operands.weight);
   const finish = payload + At.finish;
-  prepareColumns(finish);
-  if (m == 1) {
-    qgemvI8(finish, n, k, load<usize>(payload, Operands.input), load<i32>(payload, Operands.inputK), inputScale(payload, 0), weight,
-      load<usize>(payload, Operands.output), load<usize>(payload, At.packed));
-    return;
-  }
   const blockRows = load<i32>(payload, At.blockRows);
+  const sums = load<usize>(payload, At.sums);
   const table = load<usize>(payload, At.table);
   const packed = load<usize>(payload, At.packed);
   const steps = (k + 3) >> 2;
+  prepareColumns(finish);
+  if (m <= fewRows) {
+    packRows(payload, m, table, packed);
+    multiplyRows(finish, m, table, packed, weight, steps, n, sums);
+    return;
+  }
   for (let i = 0; i < m; i += blockRows) {
     const rows = min(blockRows, m - i);
     packBlock(payload, i, rows, table, packed);
-    multiplyBlock(finish, rows, table, packed, weight, steps, n, 0, load<usize>(payload, At.tile));
+    multiplyBlock(finish, rows, table, packed, weight, steps, n, 0, sums, load<usize>(payload, At.widened));
   }
 }
 
@@ -50,7 +56,35 @@ function inputScale(payload: usize, row: i32): f32 {
   return scales == 0 ? 1 : load<f32>(scales + (<usize>(row * load<i32>(payload, At.inputScalesM)) << 2));
 }
 
-/** Packs rows from `first` on and fills their table. Missing rows of the last panel repeat the last one. */
+/** Fills the entry of row `row` of the input. */
+// @ts-ignore: decorator
+@inline
+function placeRow(payload: usize, row: i32, correction: i32, entry: usize): void {
+  store<usize>(entry, load<usize>(payload, Operands.output) + row * load<i32>(payload, Operands.outputM), RowTable.address);
+  store<i32>(entry, correction, RowTable.correction);
+  store<f32>(entry, inputScale(payload, row), RowTable.scale);
+}
+
+/** Packs rows one after the other and fills their table. */
+function packRows(payload: usize, rows: i32, table: usize, packed: usize): void {
+  const k = load<i32>(payload, Operands.k);
+  const finish = payload + At.finish;
+  const storedOffset = load<i32>(finish, Finish.storedOffset);
+  const wide = isWide(finish);
+  const rowBytes = <usize>((k + 3) >> 2) << (wide ? 3 : 2);
+  for (let i = 0; i < rows; i++) {
+    const source = load<usize>(payload, Operands.input) + i * load<i32>(payload, Operands.inputM);
+    const sum = packRow(packed, wide, source, load<i32>(payload, Operands.inputK), k);
+    placeRow(payload, i, storedOffset * sum, table);
+    packed += rowBytes;
+    table += RowTable.bytes;
+  }
+}
+
+/**
+ * Packs rows from `first` on in panels and fills their table. Missing rows of the last panel repeat the last one. If rows are
+ * wide, their totals and corrections stay 0: what is stored above the weights is taken off when those are widened.
+ */
 function packBlock(payload: usize, first: i32, rows: i32, table: usize, packed: usize): void {
   const k = load<i32>(payload, Operands.k);
   const finish = payload + At.finish;
@@ -58,8 +92,7 @@ function packBlock(payload: usize, first: i32, rows: i32, table: usize, packed: 
   const wide = isWide(finish);
   const inputM = load<i32>(payload, Operands.inputM);
   const inputK = load<i32>(payload, Operands.inputK);
-  const outputM = load<i32>(payload, Operands.outputM);
-  const tile = load<usize>(payload, At.tile);
+  const totals = load<usize>(payload, At.sums);
   const gathered = load<usize>(payload, At.gathered);
   const panelBytes = <usize>((k + 3) >> 2) << (wide ? 5 : 4);
   let source = load<usize>(payload, Operands.input) + first * inputM;
@@ -74,12 +107,10 @@ function packBlock(payload: usize, first: i32, rows: i32, table: usize, packed: 
     const p1 = height > 1 ? p0 + step : p0;
     const p2 = height > 2 ? p1 + step : p1;
     const p3 = height > 3 ? p2 + step : p2;
-    v128.store(tile, i32x4.splat(0));
-    pack4(packed, wide, p0, p1, p2, p3, k, tile);
+    v128.store(totals, i32x4.splat(0));
+    pack4(packed, wide, p0, p1, p2, p3, k, totals);
     for (let r = 0; r < height; r++) {
-      store<usize>(table, load<usize>(payload, Operands.output) + (first + i + r) * outputM, RowTable.address);
-      store<i32>(table, storedOffset * load<i32>(tile + (<usize>r << 2)), RowTable.correction);
-      store<f32>(table, inputScale(payload, first + i + r), RowTable.scale);
+      placeRow(payload, first + i + r, storedOffset * load<i32>(totals + (<usize>r << 2)), table);
       table += RowTable.bytes;
     }
     packed += panelBytes;

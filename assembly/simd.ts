@@ -24,6 +24,13 @@ export function horizontalSum(v: v128): f32 {
   return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
 }
 
+/** Sums of neighbouring int32 lanes, those of x before those of y. */
+// @ts-ignore: decorator
+@inline
+export function addPairs(x: v128, y: v128): v128 {
+  return i32x4.add(i32x4.shuffle(x, y, 0, 2, 4, 6), i32x4.shuffle(x, y, 1, 3, 5, 7));
+}
+
 /** Eight 1s of 16 bits, in memory: engines build a constant anew at each use, inside loops too. */
 export const onesI16: usize = memory.data<i16>([1, 1, 1, 1, 1, 1, 1, 1], 16);
 

@@ -7,10 +7,11 @@ import { imageBytes, isInPlace, type PaddedImage, writeImage } from "./image.js"
 import {
   itemBytes,
   packedRowBytes,
+  panelSumBytes,
   rowsOfBlock,
   rowTableBytes,
-  tileBytes,
   WorkingSpaces,
+  widenedBytes,
   writeFinish,
   writeVector,
 } from "./quantized.js";
@@ -53,8 +54,8 @@ export function encodeQconv(call: QconvCall, writer: CommandWriter): void {
   for (const bytes of [outputN, outputRow, outputColumn]) writer.i32(bytes * item);
   writeVector(call.inputScales, writer);
   for (const word of [call.inputZeroPoint, inPlace ? 1 : 0, depthwise ? 1 : 0, pixels]) writer.i32(word);
-  // Depthwise, 16 channels are two tiles.
-  spaces.write(2 * tileBytes);
+  // Depthwise, 16 channels are two panels.
+  spaces.write(panelSumBytes(depthwise ? 2 * pixels : pixels));
   spaces.write(pixels * rowTableBytes);
   spaces.write(depthwise ? 0 : packedRowBytes(pixels, length));
   spaces.write(4 * (length + gatherOverrun));
@@ -62,6 +63,7 @@ export function encodeQconv(call: QconvCall, writer: CommandWriter): void {
   // One more where depthwise taps are odd in number.
   spaces.write((kernelH * kernelW + 1) * 4);
   spaces.write(depthwise ? Math.ceil((kernelH * kernelW) / 2) * Math.ceil(channels / 16) * 64 : 0);
+  spaces.write(depthwise ? 0 : widenedBytes(length));
   writeImage(image, writer);
   writeFinish(call, outputs, (outputs === 1 ? 1 : outputC) * item, spaces, writer);
   writer.end();

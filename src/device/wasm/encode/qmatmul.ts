@@ -6,10 +6,12 @@ import { type CommandWriter, Opcode } from "../command.js";
 import {
   itemBytes,
   packedRowBytes,
+  panelSumBytes,
   rowsOfBlock,
   rowTableBytes,
   tileBytes,
   WorkingSpaces,
+  widenedBytes,
   writeFinish,
   writeVector,
 } from "./quantized.js";
@@ -54,11 +56,11 @@ function encodeInt8(call: QmatmulCall, writer: CommandWriter): void {
   writeOperands(call, writer);
   writeVector(call.inputScales, writer);
   writer.i32(rows);
-  spaces.write(tileBytes);
+  spaces.write(panelSumBytes(rows));
   spaces.write(rows * rowTableBytes);
-  // The single row has its table's entry and 16 sums before it.
-  spaces.write(packedRowBytes(rows, k) + rowTableBytes + 64);
+  spaces.write(packedRowBytes(rows, k));
   spaces.write(4 * k);
+  spaces.write(widenedBytes(k));
   writeFinish(call, n, columnStep(output), spaces, writer);
   writer.end();
 }

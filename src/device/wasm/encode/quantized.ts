@@ -5,12 +5,18 @@ import { storedOffset } from "../../packed.js";
 import type { CommandWriter } from "../command.js";
 import { align } from "./image.js";
 
-/** One 4 × 8 tile of int32, at the start of the working space. */
+/** One 4 × 8 tile of int32. */
 export const tileBytes = 128;
+/** The sums of a row and a panel. */
+const sumBytes = 32;
 /** `RowTable` in assembly/pack_i8.ts. */
 export const rowTableBytes = 16;
 /** Packed rows, of 16 bits at most, fill half the second-level cache. */
 const blockBytes = 262_144;
+/** More rows save nothing, and their sums take the weights' place in the first-level cache. */
+const mostRows = 256;
+/** `widenedSteps` in assembly/qgemm_i8.ts. */
+const widenedSteps = 256;
 /** `Kind` in assembly/quantized_epilogue.ts. */
 const kinds: Readonly<Partial<Record<DType, number>>> = { int32: 0, float32: 1, int8: 2 };
 const kindOfScaled = 3;
@@ -31,12 +37,22 @@ export class WorkingSpaces {
 /** Rows of k values that are packed at a time, a multiple of 4. */
 export function rowsOfBlock(m: number, k: number): number {
   const fitting = Math.floor(blockBytes / (8 * Math.max(k, 1))) * 4;
-  return Math.max(4, Math.min(fitting, Math.ceil(m / 4) * 4));
+  return Math.max(4, Math.min(fitting, mostRows, Math.ceil(m / 4) * 4));
 }
 
 /** Bytes of such rows. */
 export function packedRowBytes(rows: number, k: number): number {
   return rows * Math.ceil(k / 4) * 8;
+}
+
+/** Bytes of the sums of such rows and a panel. */
+export function panelSumBytes(rows: number): number {
+  return rows * sumBytes;
+}
+
+/** Bytes of the part of a panel of weights that is widened at a time: 8 columns of 4 values of 16 bits in a step. */
+export function widenedBytes(k: number): number {
+  return Math.min(Math.ceil(k / 4), widenedSteps) * 64;
 }
 
 export function itemBytes({ dtype }: Operand): number {
