@@ -58,10 +58,11 @@ Examples:
   wattgrad bench compare yesterday.json today.json
 
 Other libraries:
-  --peers runs the same cases with tfjs, onnxruntime-web and jax-js, on those of their backends that --device names. Their
-  results are compared with wattgrad's; what one cannot compute is shown with its error. "ours / peer" is the library's
-  time in wattgrad's: 2 × where wattgrad is twice as fast. npm installs the libraries once, into the user's cache;
-  with ${peersVariable}=<folder> those in that folder's node_modules are used instead.`;
+  --peers runs the same cases with tfjs, onnxruntime-web and jax-js, on those of their backends that
+  --device names. Their results are compared with wattgrad's; what one cannot compute is shown with its
+  error. "ours / peer" is the library's time in wattgrad's: 2 × where wattgrad is twice as fast. npm
+  installs the libraries once, into the user's cache; with ${peersVariable}=<folder> those in that
+  folder's node_modules are used instead.`;
 
 export function benchCommand(): Command {
   const bench = new Command("bench")
