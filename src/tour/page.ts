@@ -39,9 +39,6 @@ trained.append(
 const curves = element("div", { class: "columns" });
 trained.append(curves);
 trainingCurves(curves, training.curve);
-addSection("What the training took").append(
-  element("div", { class: "columns" }, facts(energyFacts()), facts(workFacts())),
-);
 
 const running = addSection("Time and energy of an image");
 running.append(
@@ -69,6 +66,9 @@ for (const { model, folded, layers, modelFile } of data.quantized) {
   kept.append(element("p", { class: "note" }, `${model}: ${names}${norms} → ${modelFile}`));
 }
 
+addSection("What the training took").append(
+  element("div", { class: "columns" }, facts(energyFacts()), facts(workFacts())),
+);
 addSection("All figures").append(allFigures());
 addSection("How energy was found").append(facts(energyMethods()));
 addSection("Where it ran").append(facts(environmentFacts()));

@@ -101,9 +101,9 @@ describe.skipIf(typeof browser === "string")("a tour of Node and Chromium", () =
       expect(problems).toEqual([]);
       expect(found.headings).toEqual([
         "Training",
-        "What the training took",
         "Time and energy of an image",
         "Accuracy and size",
+        "What the training took",
         "All figures",
         "How energy was found",
         "Where it ran",
