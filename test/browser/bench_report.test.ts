@@ -8,6 +8,7 @@ import type { BenchRow } from "../../src/bench/index.js";
 import { benchFile } from "../../src/cli/bench/file.js";
 import { benchHtml } from "../../src/cli/bench/html.js";
 import { openBrowser } from "./open.js";
+import { openReport } from "./report.js";
 
 const browser = await openBrowser("swiftshader");
 let directory = "";
@@ -90,19 +91,7 @@ describe.skipIf(typeof browser === "string").each([
 ])("on %s", (_, width, theme) => {
   test("all plots are drawn, without a word in the console and without the network", async () => {
     if (typeof browser === "string") return;
-    const page = await browser.launched.browser.newPage();
-    const problems: string[] = [];
-    page.on("console", (message) => problems.push(message.text()));
-    page.on("pageerror", (error) => problems.push(String(error)));
-    page.on("request", (request) => {
-      if (request.url() !== url && !request.url().startsWith("data:")) problems.push(request.url());
-    });
-    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: theme }]);
-    await page.setViewport({ width, height: 800 });
-    await page.goto(url, { waitUntil: "load" });
-    await page.waitForFunction(() =>
-      [...document.querySelectorAll("canvas")].every(({ width: pixels }) => pixels > 0),
-    );
+    const { page, problems } = await openReport(browser, url, width, theme);
     const found = await page.evaluate(() => ({
       headings: [...document.querySelectorAll("h2")].map(({ textContent }) => textContent),
       plots: [...document.querySelectorAll("canvas")].map((canvas) => {

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest"
 import type { TourFile } from "../../src/tour/data.js";
 import { type Outcome, run } from "../cli/wattgrad.js";
 import { openBrowser } from "./open.js";
+import { openReport } from "./report.js";
 
 const browser = await openBrowser("swiftshader");
 const chromium = inject("chromium");
@@ -71,19 +72,7 @@ describe.skipIf(typeof browser === "string")("a tour of Node and Chromium", () =
     async (_, width, theme) => {
       if (typeof browser === "string") return;
       const url = pathToFileURL(join(directory, "models", "tour.html")).href;
-      const page = await browser.launched.browser.newPage();
-      const problems: string[] = [];
-      page.on("console", (message) => problems.push(message.text()));
-      page.on("pageerror", (error) => problems.push(String(error)));
-      page.on("request", (request) => {
-        if (request.url() !== url && !request.url().startsWith("data:")) problems.push(request.url());
-      });
-      await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: theme }]);
-      await page.setViewport({ width, height: 800 });
-      await page.goto(url, { waitUntil: "load" });
-      await page.waitForFunction(() =>
-        [...document.querySelectorAll("canvas")].every(({ width: pixels }) => pixels > 0),
-      );
+      const { page, problems } = await openReport(browser, url, width, theme);
       const found = await page.evaluate(() => ({
         headings: [...document.querySelectorAll("h2")].map(({ textContent }) => textContent),
         plots: [...document.querySelectorAll("canvas")].map((canvas) => {
