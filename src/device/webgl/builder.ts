@@ -40,7 +40,7 @@ export class PassBuilder {
   ) {}
 
   shader(): ShaderBuilder {
-    return new ShaderBuilder(this.target);
+    return new ShaderBuilder(this.target, (id) => this.sizeOf(id));
   }
 
   /** The grid for `texels` texels in rows of `width`, or of what a texture can have. */
@@ -117,6 +117,12 @@ export class PassBuilder {
   replace(slot: TextureId, by: TextureId): void {
     this.flush();
     this.steps.push({ kind: "replace", slot, by });
+  }
+
+  /** Texels in a line of a slot's or scratch texture, if that has several. */
+  lineOf(id: TextureId): number {
+    const { layout } = this.target;
+    return layout.lineFor(layout.texels(this.sizeOf(id)));
   }
 
   /** Elements of a slot or scratch texture. */

@@ -4,10 +4,11 @@
  */
 import type { ConvCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
-import { includeTexels, packGradient, packImage } from "./conv_pack.js";
+import { packGradient, packImage } from "./conv_pack.js";
 import { columnsOf, type Tiles, tilesOf } from "./conv_problem.js";
 import { finishImage } from "./image.js";
 import type { TextureId } from "./pass.js";
+import { declareTexels } from "./product_texels.js";
 import { lanes } from "./storage.js";
 
 export function weightGradient(call: ConvCall, builder: PassBuilder): void {
@@ -23,9 +24,11 @@ export function weightGradient(call: ConvCall, builder: PassBuilder): void {
   const { id: parts, grid } = builder.layeredScratch(texels, width, lanes);
 
   const shader = builder.shader();
-  includeTexels(shader, tiles.width * tiles.channels, gradientWidth * tiles.outputs, builder);
-  const x = shader.texture(image, "float32");
-  const y = shader.texture(gradient, "float32");
+  const [x, y] = declareTexels(
+    shader,
+    { slot: image, span: tiles.width * tiles.channels },
+    { slot: gradient, span: gradientWidth * tiles.outputs },
+  );
   const int = (value: number) => shader.int(value);
   shader.add(
     `int outputs = ${int(tiles.outputs)};`,
@@ -44,7 +47,6 @@ export function weightGradient(call: ConvCall, builder: PassBuilder): void {
     `int row = chunk * ${int(rowsPerChunk)};`,
     `int end = min(row + ${int(rowsPerChunk)}, ${int(rows)});`,
     `int pixel = ${int(tiles.stride[1])} * channels;`,
-    `vec2 scaleA = texelSize(${x}), scaleB = texelSize(${y});`,
     `int right = kw * ${int(tiles.dilation[1])};`,
     `int down = kh * ${int(tiles.dilation[0])};`,
     "vec4 s0 = vec4(0.0), s1 = vec4(0.0), s2 = vec4(0.0), s3 = vec4(0.0);",

@@ -5,7 +5,7 @@
 import { type DType, newArray, type TypedArray } from "../../tensor/dtype.js";
 import { DeviceError } from "../../tensor/errors.js";
 import { contextLost } from "./loss.js";
-import { lanes, type TextureLayout } from "./storage.js";
+import { lanes } from "./storage.js";
 import type { Texture, TexturePool } from "./texture_pool.js";
 
 /** Turns of the event loop without a pause before the pauses begin: what is done already is told at the next turn. */
@@ -29,22 +29,22 @@ export class Readback {
   constructor(
     private readonly gl: WebGL2RenderingContext,
     private readonly pool: TexturePool,
-    private readonly layout: TextureLayout,
   ) {}
 
   /** Enqueues the copy of the first `size` elements. */
   start(texture: Texture, size: number): PendingRead {
-    const { gl, layout } = this;
-    const texels = layout.texels(size);
+    const { gl } = this;
+    const texels = Math.ceil(size / lanes);
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.pool.framebuffer([texture]));
     gl.readBuffer(gl.COLOR_ATTACHMENT0);
     const { format, type, texelBytes } = this.readFormat(texture);
     const pack = this.packBuffer(texels * texelBytes);
     gl.pixelStorei(gl.PACK_ALIGNMENT, 1);
-    const rows = Math.floor(texels / layout.width);
-    const rest = texels - rows * layout.width;
-    if (rows > 0) gl.readPixels(0, 0, layout.width, rows, format, type, 0);
-    if (rest > 0) gl.readPixels(0, rows, rest, 1, format, type, rows * layout.width * texelBytes);
+    const { width } = texture;
+    const rows = Math.floor(texels / width);
+    const rest = texels - rows * width;
+    if (rows > 0) gl.readPixels(0, 0, width, rows, format, type, 0);
+    if (rest > 0) gl.readPixels(0, rows, rest, 1, format, type, rows * width * texelBytes);
     gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
     const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
     this.pending.set(pack, fence);

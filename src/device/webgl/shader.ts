@@ -7,13 +7,12 @@ import fetch from "../../../glsl/fetch.glsl";
 import select from "../../../glsl/select.glsl";
 import type { DType } from "../../tensor/dtype.js";
 import type { Pass, ScalarUse, TextureId } from "./pass.js";
-import { type Extent, type FloatStorage, formatOf, type Grid } from "./storage.js";
+import { type Extent, type FloatStorage, formatOf, type Grid, type TextureLayout } from "./storage.js";
 
 /** What all shaders of a device have in common. */
 export interface ShaderTarget {
   readonly floats: FloatStorage;
-  /** log2 of the texture width. */
-  readonly shift: number;
+  readonly layout: TextureLayout;
   /** Render targets per draw. */
   readonly drawBuffers: number;
   /** How many keep the device busy: passes that would have fewer split their sums. */
@@ -56,7 +55,11 @@ export class ShaderBuilder {
   private blocks = 0;
   private scope = "";
 
-  constructor(readonly target: ShaderTarget) {}
+  /** @param sizeOf the elements of a texture. */
+  constructor(
+    readonly target: ShaderTarget,
+    private readonly sizeOf: (id: TextureId) => number,
+  ) {}
 
   /** A uniform int. */
   int(value: number): string {
@@ -82,9 +85,20 @@ export class ShaderBuilder {
     return integer ? word : `intBitsToFloat(${word})`;
   }
 
-  /** The name of a sampler for a texture; one sampler per texture. */
+  /** A buffer's texture, as functions of GLSL take it that know about lines: the sampler, and log2 of its width. */
   texture(id: TextureId, dtype: DType): string {
-    return this.sampler(
+    return `${this.sampler(id, dtype)}, ${this.shift(id)}`;
+  }
+
+  /** log2 of the width of a buffer's texture. */
+  shift(id: TextureId): number {
+    const { layout } = this.target;
+    return layout.shiftFor(layout.texels(this.sizeOf(id)));
+  }
+
+  /** The name of a sampler for a texture; one sampler per texture. */
+  sampler(id: TextureId, dtype: DType): string {
+    return this.samplerOf(
       id,
       dtype === "float32" ? "FLOAT_SAMPLER" : formatOf(dtype, this.target.floats).sampler,
     );
@@ -92,7 +106,7 @@ export class ShaderBuilder {
 
   /** The name of a sampler for all layers of a grid. */
   layers(id: TextureId): string {
-    return this.sampler(id, "FLOAT_LAYERS");
+    return this.samplerOf(id, "FLOAT_LAYERS");
   }
 
   get textureCount(): number {
@@ -146,7 +160,7 @@ export class ShaderBuilder {
   build({ name, texels, flops, range, grid }: PassShape): Pass {
     const row = grid
       ? `int(gl_FragCoord.y) * ${this.int(grid.width)}`
-      : "(int(gl_FragCoord.y) << WIDTH_SHIFT)";
+      : `(int(gl_FragCoord.y) << ${this.target.layout.shiftFor(texels)})`;
     return {
       name,
       vertex: cover,
@@ -209,7 +223,7 @@ ${indent(this.statements)}
     };
   }
 
-  private sampler(id: TextureId, type: string): string {
+  private samplerOf(id: TextureId, type: string): string {
     let at = this.textures.indexOf(id);
     if (at < 0) {
       at = this.textures.push(id) - 1;
@@ -245,7 +259,7 @@ ${indent(this.statements)}
 }
 
 /** Version, precision and the constants of the device. */
-export function prelude({ shift, floats }: Pick<ShaderTarget, "shift" | "floats">): string {
+export function prelude({ floats }: Pick<ShaderTarget, "floats">): string {
   return [
     "#version 300 es",
     "precision highp float;",
@@ -255,7 +269,6 @@ export function prelude({ shift, floats }: Pick<ShaderTarget, "shift" | "floats"
     "precision highp usampler2D;",
     "precision highp sampler2DArray;",
     "precision highp usampler2DArray;",
-    `#define WIDTH_SHIFT ${shift}`,
     ...(floats === "rgba32ui" ? ["#define FLOAT_BITS"] : []),
   ].join("\n");
 }

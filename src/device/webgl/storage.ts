@@ -1,7 +1,7 @@
 /**
  * How tensors lie in textures. Element i of a buffer is channel i & 3 of texel i >> 2, and texel t lies at column
- * t & (width − 1) of row t >> log2(width), with one power of two `width` for all textures of a device: index arithmetic
- * in shaders is shifts and masks, and strided views are plain integers. What fits into one row has a narrower texture.
+ * t & (width − 1) of row t >> log2(width), where the width is a power of two that follows from the buffer's size: index
+ * arithmetic in shaders is shifts by constants and masks, and strided views are plain integers.
  */
 import type { DType, TypedArray } from "../../tensor/dtype.js";
 import { OutOfMemoryError } from "../../tensor/errors.js";
@@ -67,8 +67,17 @@ export function formatOf(dtype: DType, floats: FloatStorage): Format {
 /** Elements per texel. */
 export const lanes = 4;
 
-/** Columns of textures with several rows; a power of two. 4096 × 4096 texels are 2^26 elements on the smallest phone. */
+/** Columns of large textures; a power of two. 4096 × 4096 texels are 2^26 elements on the smallest phone. */
 const preferredWidth = 4096;
+/**
+ * Columns of the others. GPUs draw two rows at a time and lose half of a single one, and SwiftShader shares a draw among its threads
+ * by pairs of rows: buffers of a few thousand texels should have many. Large ones have them anyway, and long lines hold whole
+ * rows of images.
+ */
+const narrowWidth = 256;
+/** Where large textures are forced to be narrow: how many times narrower the others still are, and what is narrow enough. */
+const narrowing = 4;
+const narrowest = 4;
 /** Heights of folded textures are rounded up to one of this many steps per octave, so that the pool finds matches. */
 const stepsPerOctave = 4;
 
@@ -83,15 +92,17 @@ export interface Grid extends Extent {
 }
 
 export class TextureLayout {
-  readonly width: number;
-  readonly shift: number;
+  /** log2 of the width of large textures, and of the others. */
+  private readonly wideShift: number;
+  private readonly narrowShift: number;
   readonly maxHeight: number;
 
   /** @param limit the device's largest texture extent. @param forced a smaller width, so that tests fold early. */
   constructor(limit: number, forced?: number) {
-    const most = Math.min(limit, forced ?? preferredWidth);
-    this.shift = Math.max(0, Math.floor(Math.log2(most)));
-    this.width = 2 ** this.shift;
+    const wide = Math.min(limit, forced ?? preferredWidth);
+    const narrow = Math.min(narrowWidth, wide, Math.max(narrowest, wide / narrowing));
+    this.wideShift = Math.max(0, Math.floor(Math.log2(wide)));
+    this.narrowShift = Math.max(0, Math.floor(Math.log2(narrow)));
     this.maxHeight = limit;
   }
 
@@ -99,10 +110,26 @@ export class TextureLayout {
     return Math.ceil(size / lanes);
   }
 
+  /** log2 of the width of the texture for so many texels: those that are narrow are at most as high as they are wide. */
+  shiftFor(texels: number): number {
+    return texels <= 4 ** this.narrowShift ? this.narrowShift : this.wideShift;
+  }
+
+  /** The width of the texture for so many texels if it has several rows. */
+  lineFor(texels: number): number {
+    return 2 ** this.shiftFor(texels);
+  }
+
+  /** The width of the widest textures. */
+  get widest(): number {
+    return 2 ** this.wideShift;
+  }
+
   /** Texels that a draw covers: exactly as many rows as needed. */
   region(texels: number): Extent {
-    if (texels <= this.width) return { width: texels, height: 1 };
-    return { width: this.width, height: Math.ceil(texels / this.width) };
+    const line = this.lineFor(texels);
+    if (texels <= line) return { width: texels, height: 1 };
+    return { width: line, height: Math.ceil(texels / line) };
   }
 
   /**
@@ -110,13 +137,14 @@ export class TextureLayout {
    * @throws OutOfMemoryError if it is larger than the device's textures can be.
    */
   extent(texels: number): Extent {
-    if (texels <= this.width) {
+    const line = this.lineFor(texels);
+    if (texels <= line) {
       return { width: 2 ** Math.ceil(Math.log2(Math.max(texels, 1))), height: 1 };
     }
-    const rows = Math.ceil(texels / this.width);
-    if (rows > this.maxHeight) throw this.tooLarge(texels, this.width * this.maxHeight);
+    const rows = Math.ceil(texels / line);
+    if (rows > this.maxHeight) throw this.tooLarge(texels, line * this.maxHeight);
     const step = Math.max(1, 2 ** (Math.floor(Math.log2(rows)) - Math.log2(stepsPerOctave)));
-    return { width: this.width, height: Math.min(Math.ceil(rows / step) * step, this.maxHeight) };
+    return { width: line, height: Math.min(Math.ceil(rows / step) * step, this.maxHeight) };
   }
 
   /** A grid (pass.ts), if a texture can have its extent. @throws OutOfMemoryError if not. */

@@ -146,7 +146,7 @@ export class WebglDevice implements Device {
     this.resources = new Resources(gl, this.layout, this.limits, parallelCompile);
     this.target = {
       floats,
-      shift: this.layout.shift,
+      layout: this.layout,
       drawBuffers: Math.min(drawBuffers, usedDrawBuffers),
       fragments: isSoftware && options.textureLimit === undefined ? fragmentsOfSoftware : fragmentsOfGpu,
       extent: Math.min(maxTextureSize, Math.max(options.textureLimit ?? maxTextureSize, smallestGridLimit)),
@@ -159,7 +159,7 @@ export class WebglDevice implements Device {
         software: isSoftware,
         storage: floats,
         maxTextureSize,
-        textureWidth: this.layout.width,
+        textureWidth: this.layout.widest,
         drawBuffers,
         blend,
         parallelCompile: parallelCompile !== null,
@@ -211,8 +211,7 @@ export class WebglDevice implements Device {
     }
     own.version++;
     own.isLost = false;
-    if (own.size > 0)
-      upload(this.gl, this.layout, own.texture, asTexels(data, own.dtype, own.texture.format));
+    if (own.size > 0) upload(this.gl, own.texture, asTexels(data, own.dtype, own.texture.format));
   }
 
   async read(buffer: DeviceBuffer): Promise<TypedArray> {
@@ -335,7 +334,7 @@ export class WebglDevice implements Device {
       if (copy === undefined || size === 0) continue;
       buffer.version = copy.version;
       const data = fromRaw(copy.raw, dtype, size);
-      upload(gl, layout, buffer.texture, asTexels(data, dtype, buffer.texture.format));
+      upload(gl, buffer.texture, asTexels(data, dtype, buffer.texture.format));
     }
   }
 
