@@ -40,6 +40,10 @@ vec4 floatTexel(FLOAT_SAMPLER s, int shift, int t) {
   return toFloats(texelFetch(s, texelPosition(shift, t), 0));
 }
 
+// The texel at the place of the one that is computed: without arithmetic.
+#define floatHere(s) toFloats(texelFetch(s, ivec2(gl_FragCoord.xy), 0))
+#define intHere(s) ivec4(texelFetch(s, ivec2(gl_FragCoord.xy), 0))
+
 // Texel t of a grid of this width, or of a layer of one (src/device/webgl/pass.ts).
 vec4 gridTexel(FLOAT_SAMPLER s, int t, int width) {
   int y = quotient(t, width);

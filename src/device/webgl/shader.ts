@@ -35,6 +35,11 @@ export interface PassShape {
   readonly grid?: Extent | Grid;
 }
 
+/** GLSL for the texel of a buffer at the place of the one that is computed. */
+export function texelHere(shader: ShaderBuilder, id: TextureId, dtype: DType): string {
+  return `${dtype === "float32" ? "float" : "int"}Here(${shader.sampler(id, dtype)})`;
+}
+
 const bits = new DataView(new ArrayBuffer(4));
 
 function bitsOf(value: number): number {
