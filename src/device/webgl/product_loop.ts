@@ -52,6 +52,9 @@ export function addTileSums(shader: ShaderBuilder, rows: number, a: Side, b: Sid
   if (b.order === "columns") {
     for (let j = 0; j < lanes; j++) shader.add(`vec2 column${j} = lineB(firstB + ${j} * stepB);`);
   }
+  const steps = "vec4(0.0, 1.0, 2.0, 3.0)";
+  if (a.order === "columns") shader.add(`vec4 stepsA = ${steps} * (float(stepA) * scaleA.x);`);
+  if (b.order === "rows") shader.add(`vec4 stepsB = ${steps} * (float(stepB) * scaleB.x);`);
   // SwiftShader copies all sums from one turn of a loop to the next: two quads a turn save an eighth of its time.
   const turns = range.even ? ["q", "q + 1"] : ["q"];
   shader.add(`for (int q = ${range.from}; q < ${range.to}; q += ${turns.length}) {`);
@@ -67,21 +70,23 @@ function quadSums(sums: readonly string[], a: Side, b: Side, [x, y]: readonly [s
   const statements: string[] = [];
   if (b.order === "rows") {
     statements.push("vec2 lineOfB = lineB(firstB + 4 * k * stepB);");
-    statements.push(`mat4 y = mat4(${four((j) => `texelB(${y}, lineOfB, ${j} * stepB)`)});`);
+    statements.push(`mat4 y = mat4(${four((j) => `texelB(${y}, lineOfB, stepsB[${j}])`)});`);
   } else {
-    statements.push(`mat4 y = mat4(${four((j) => `texelB(${y}, column${j}, k)`)});`);
+    statements.push("float alongB = float(k) * scaleB.x;");
+    statements.push(`mat4 y = mat4(${four((j) => `texelB(${y}, column${j}, alongB)`)});`);
   }
   if (a.order === "columns") statements.push("vec2 lineOfA = lineA(firstA + 4 * k * stepA);");
+  else statements.push("float alongA = float(k) * scaleA.x;");
   // Columns of y are rows of B, or they are columns: a vector times a matrix is its dot products with the columns.
   const product = (x: string) => (b.order === "rows" ? `y * ${x}` : `${x} * y`);
   sums.forEach((sum, i) => {
     if (a.order === "rows") {
-      statements.push(`${sum} += ${product(`texelA(${x}, row${i}, k)`)};`);
+      statements.push(`${sum} += ${product(`texelA(${x}, row${i}, alongA)`)};`);
       return;
     }
     const group = Math.floor(i / lanes);
     if (i % lanes === 0) {
-      const texels = four((j) => `texelA(${x}, lineOfA, ${j} * stepA + ${group})`);
+      const texels = four((j) => `texelA(${x}, lineOfA, stepsA[${j}] + ${group}.0 * scaleA.x)`);
       statements.push(`mat4 x${group} = transpose(mat4(${texels}));`);
     }
     statements.push(`${sum} += ${product(`x${group}[${i % lanes}]`)};`);
