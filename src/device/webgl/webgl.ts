@@ -221,13 +221,13 @@ export class WebglDevice implements Device {
     const { runner, readback } = this.resources;
     cleanState(this.gl);
     const flag = runner.takeFlag();
-    const pendingFlag = flag && readback.start(flag, lanes);
+    const parts = [{ texture, size }, ...(flag ? [{ texture: flag, size: lanes }] : [])];
+    const pending = size > 0 || flag ? readback.start(...parts) : undefined;
     if (flag) runner.clearFlag();
-    const pending = size > 0 ? readback.start(texture, size) : undefined;
-    const flagged = pendingFlag && new Int32Array(await pendingFlag.finish());
-    const raw = await pending?.finish();
+    const raw = (await pending?.finish()) ?? new ArrayBuffer(0);
+    const flagged = flag && new Int32Array(raw.slice(-4 * lanes));
     if (flagged?.[0]) throw indexError(flagged);
-    return fromRaw(raw ?? new ArrayBuffer(0), dtype, size);
+    return fromRaw(raw, dtype, size);
   }
 
   prepare(program: Program): WebglExecutable {
