@@ -72,6 +72,9 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
       throw new ArgumentError("a parameter appears twice", { op: this.constructor.name });
     }
     for (const { settings } of this.groups) this.check(settings);
+    // Small changes must not round away.
+    for (const { device, storage } of all)
+      if (storage?.disposed === false) device.keepInFull?.(storage.buffer);
     for (const { recovery } of new Set(all.map(({ device }) => device))) {
       if (recovery !== undefined) followWeakly(recovery, this);
     }
@@ -301,6 +304,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     const moments = this.momentNames.map(() => zerosLike(parameter));
     // Leaves of the very first Program already, so that the second step finds it compiled.
     realize(moments);
+    for (const { device, storage } of moments) device.keepInFull?.(storage!.buffer);
     const state = { clock, moments };
     this.#state.set(parameter, state);
     return state;

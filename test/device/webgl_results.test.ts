@@ -6,6 +6,8 @@ import { rowMajor } from "../../src/tensor/view.js";
 
 const target = {
   floats: "rgba32f",
+  fullFloats: "rgba32f",
+  halfInfinity: undefined,
   shift: 12,
   drawBuffers: 8,
   fragments: 8192,

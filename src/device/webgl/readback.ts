@@ -5,7 +5,7 @@
 import { type DType, newArray, type TypedArray } from "../../tensor/dtype.js";
 import { DeviceError } from "../../tensor/errors.js";
 import { contextLost } from "./loss.js";
-import { lanes, type TextureLayout } from "./storage.js";
+import { lanes, readType, type TextureLayout } from "./storage.js";
 import type { Texture, TexturePool } from "./texture_pool.js";
 
 /** Turns of the event loop without a pause before the pauses begin: what is done already is told at the next turn. */
@@ -13,6 +13,9 @@ const eagerPolls = 2;
 
 /** Bytes copied out in one turn of the event loop: a few milliseconds. */
 const bytesPerTurn = 8 * 1024 * 1024;
+
+/** Of a texel as it is read: 32 bits for each element. */
+const texelBytes = lanes * 4;
 
 /** A copy that is under way. */
 export interface PendingRead {
@@ -38,7 +41,8 @@ export class Readback {
     const texels = layout.texels(size);
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.pool.framebuffer([texture]));
     gl.readBuffer(gl.COLOR_ATTACHMENT0);
-    const { format, type, texelBytes } = this.readFormat(texture);
+    const { format } = texture.format;
+    const type = readType(texture.format);
     const pack = this.packBuffer(texels * texelBytes);
     gl.pixelStorei(gl.PACK_ALIGNMENT, 1);
     const rows = Math.floor(texels / layout.width);
@@ -71,16 +75,6 @@ export class Readback {
   private check(): void {
     if (this.end !== undefined) throw this.end();
     if (this.gl.isContextLost()) throw contextLost();
-  }
-
-  /** 8-bit integers may have to be read as 32-bit ones. */
-  private readFormat({ format }: Texture): { format: number; type: number; texelBytes: number } {
-    const { gl } = this;
-    if (format.bytesPerTexel === lanes * 4) {
-      return { format: format.format, type: format.type, texelBytes: format.bytesPerTexel };
-    }
-    const type = format.name === "rgba8ui" ? gl.UNSIGNED_INT : gl.INT;
-    return { format: format.format, type, texelBytes: 16 };
   }
 
   /** A new one for each read: Chromium warns of a lost shadow copy when a buffer is written a second time. */

@@ -4,14 +4,20 @@
  */
 import cover from "../../../glsl/cover.vert.glsl";
 import fetch from "../../../glsl/fetch.glsl";
+import round from "../../../glsl/round.glsl";
 import select from "../../../glsl/select.glsl";
 import type { DType } from "../../tensor/dtype.js";
+import { halfChunk } from "./half.js";
 import type { Pass, ScalarUse, TextureId } from "./pass.js";
-import { type Extent, type FloatStorage, formatOf, type Grid } from "./storage.js";
+import { type Extent, type FloatStorage, type Format, formatOf, type Grid } from "./storage.js";
 
 /** What all shaders of a device have in common. */
 export interface ShaderTarget {
   readonly floats: FloatStorage;
+  /** How sums and what else must not be rounded to halves is stored; `floats` except where that is rgba16f. */
+  readonly fullFloats: FloatStorage;
+  /** Bits of the float32 that becomes infinite in rgba16f. */
+  readonly halfInfinity: number | undefined;
   /** log2 of the texture width. */
   readonly shift: number;
   /** Render targets per draw. */
@@ -56,7 +62,11 @@ export class ShaderBuilder {
   private blocks = 0;
   private scope = "";
 
-  constructor(readonly target: ShaderTarget) {}
+  /** @param stored the format of each texture. */
+  constructor(
+    readonly target: ShaderTarget,
+    private readonly stored: (id: TextureId) => Format,
+  ) {}
 
   /** A uniform int. */
   int(value: number): string {
@@ -84,10 +94,7 @@ export class ShaderBuilder {
 
   /** The name of a sampler for a texture; one sampler per texture. */
   texture(id: TextureId, dtype: DType): string {
-    return this.sampler(
-      id,
-      dtype === "float32" ? "FLOAT_SAMPLER" : formatOf(dtype, this.target.floats).sampler,
-    );
+    return this.sampler(id, dtype === "float32" ? "FLOAT_SAMPLER" : this.stored(id).sampler);
   }
 
   /** The name of a sampler for all layers of a grid. */
@@ -134,13 +141,13 @@ export class ShaderBuilder {
   /** A new render target, to which main stores the vector `value` at its end. */
   store(id: TextureId, dtype: DType, value: string): void {
     this.outputs.push(id);
-    this.addTarget(dtype, value);
+    this.addTarget(this.stored(id), dtype, value);
   }
 
   /** Render targets for the layers of a grid, which get the vec4 `values`. */
   storeLayers(id: TextureId, values: readonly string[]): void {
     this.outputs.push(id);
-    for (const value of values) this.addTarget("float32", value);
+    for (const value of values) this.addTarget(this.stored(id), "float32", value);
   }
 
   build({ name, texels, flops, range, grid }: PassShape): Pass {
@@ -218,10 +225,15 @@ ${indent(this.statements)}
     return `t${at}`;
   }
 
-  private addTarget(dtype: DType, value: string): void {
-    const { output } = formatOf(dtype, this.target.floats);
+  private addTarget({ name, output }: Format, dtype: DType, value: string): void {
+    const isHalf = name === "rgba16f";
+    if (isHalf) {
+      this.include(round);
+      this.include(halfChunk(this.target.halfInfinity!));
+    }
+    const rounded = isHalf ? `roundToHalf(${value})` : value;
     const [type, stored] =
-      dtype === "float32" ? ["FLOAT_OUTPUT", `fromFloats(${value})`] : [output, `${output}(${value})`];
+      dtype === "float32" ? ["FLOAT_OUTPUT", `fromFloats(${rounded})`] : [output, `${output}(${value})`];
     const at = this.stores.length;
     this.declarations.push(`layout(location = ${at}) out highp ${type} o${at};`);
     this.stores.push(`o${at} = ${stored};`);
