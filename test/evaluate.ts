@@ -45,19 +45,29 @@ export function outputWeights(entry: Case, { device, shape }: Tensor, given: Giv
   return leaf(device, "float32", shape, given(generate(`${entry.name}/w`, shape, "float32", weightValues)));
 }
 
-/** @param given what is computed on of the generated values of float32; by default those themselves. */
-export async function evaluate(entry: Case, device: Device, given: Given = asGenerated): Promise<Evaluated> {
+export interface EvaluateOptions {
+  /** What is computed on of the generated values of float32; by default those themselves. */
+  readonly given?: Given;
+  /** false: the value only. */
+  readonly gradients?: boolean;
+}
+
+export async function evaluate(
+  entry: Case,
+  device: Device,
+  { given = asGenerated, gradients: wanted = true }: EvaluateOptions = {},
+): Promise<Evaluated> {
   const leaves = leavesOf(entry, device, given);
   const inputs = await Promise.all(leaves.filter(({ dtype }) => dtype === "float32").map(readExact));
   const output = entry.run(viewed(entry, leaves));
-  const asked = leaves.filter((tensor) => tensor.requiresGrad);
+  const asked = leaves.filter((tensor) => wanted && tensor.requiresGrad);
   const found =
     asked.length > 0 ? grad(output, asked, { gradient: outputWeights(entry, output, given) }) : [];
   realize([output, ...found]);
   const values = await readExact(output);
   const gradients = [];
   for (const tensor of leaves) {
-    const gradient = tensor.requiresGrad ? found[asked.indexOf(tensor)] : undefined;
+    const gradient = asked.includes(tensor) ? found[asked.indexOf(tensor)] : undefined;
     gradients.push(gradient && { shape: gradient.shape, values: await readExact(gradient) });
   }
   // Assignments that the case made are written before the leaves go.

@@ -1,7 +1,6 @@
 /** The WebGL2 context and what it can really do, found out by rendering. */
 import { createProgramFromSources } from "twgl.js";
 import cover from "../../../glsl/cover.vert.glsl";
-import round from "../../../glsl/round.glsl";
 import select from "../../../glsl/select.glsl";
 import { encodeFloat16 } from "../../formats/f16.js";
 import { DeviceError } from "../../tensor/errors.js";
@@ -157,7 +156,7 @@ function probeHalf(gl: WebGL2RenderingContext): number | undefined {
     roundings.every(([rendered, stored]) => {
       // Times 1 in a form that no compiler knows.
       const value = `roundToHalf(2.0 * gl_FragCoord.x * vec4(${rendered.join(", ")}))`;
-      const functions = [select, round, halfChunk(infinity)].join("\n");
+      const functions = [select, halfChunk(infinity)].join("\n");
       const result = renderTexel(gl, formats.rgba16f, held, functions, value);
       return result?.every((x, i) => x === stored[i]);
     }),

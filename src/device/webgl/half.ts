@@ -7,7 +7,7 @@ import type { Program } from "../kernel.js";
 import { operandsOf } from "../operands.js";
 import type { TextureId } from "./pass.js";
 
-/** GLSL for roundToHalf(vec4), beside select.glsl and round.glsl. */
+/** GLSL for roundToHalf(vec4), beside select.glsl. */
 export function halfChunk(infinity: number): string {
   return `#define HALF_INFINITY ${infinity}u\n${half}`;
 }

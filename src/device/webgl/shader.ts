@@ -4,7 +4,6 @@
  */
 import cover from "../../../glsl/cover.vert.glsl";
 import fetch from "../../../glsl/fetch.glsl";
-import round from "../../../glsl/round.glsl";
 import select from "../../../glsl/select.glsl";
 import type { DType } from "../../tensor/dtype.js";
 import { halfChunk } from "./half.js";
@@ -227,10 +226,7 @@ ${indent(this.statements)}
 
   private addTarget({ name, output }: Format, dtype: DType, value: string): void {
     const isHalf = name === "rgba16f";
-    if (isHalf) {
-      this.include(round);
-      this.include(halfChunk(this.target.halfInfinity!));
-    }
+    if (isHalf) this.include(halfChunk(this.target.halfInfinity!));
     const rounded = isHalf ? `roundToHalf(${value})` : value;
     const [type, stored] =
       dtype === "float32" ? ["FLOAT_OUTPUT", `fromFloats(${rounded})`] : [output, `${output}(${value})`];
