@@ -22,6 +22,8 @@ export interface DeviceInfo {
   readonly description: string;
   /** The order in which this device wants convolutions' activations to lie in memory. */
   readonly convLayout: "channels-first" | "channels-last";
+  /** Bytes of a float32 element in the device's memory, where that is not 4: those of a half float. */
+  readonly float32Bytes?: number;
   /** Facts for programs: simd level, threads, renderer, limits. */
   readonly details: Readonly<Record<string, string | number | boolean>>;
 }

@@ -113,6 +113,7 @@ for (const driver of ["swiftshader", "llvmpipe"] as const) {
       expect(full.accuracy).toBeGreaterThan(0.95);
       expect(Math.abs(half.accuracy - full.accuracy)).toBeLessThanOrEqual(0.001);
       expect(full.modelBytes - half.modelBytes).toBe(2 * half.floats);
+      expect(half.bytes).toBe(full.bytes / 2);
       expect(half.peakBytes).toBeLessThan(0.55 * full.peakBytes);
     }, 300_000);
   });

@@ -169,6 +169,7 @@ export class WebglDevice implements Device {
     this.info = {
       description: `WebGL2, ${renderer}`,
       convLayout: "channels-last",
+      ...(floats === "rgba16f" && { float32Bytes: 2 }),
       details: {
         renderer,
         software: isSoftware,

@@ -7,6 +7,7 @@ import { Cnn } from "../../../src/models/index.js";
 import { crossEntropy } from "../../../src/nn/index.js";
 import * as ops from "../../../src/ops/index.js";
 import { AdamW, SGD } from "../../../src/optim/index.js";
+import { cost } from "../../../src/profile/index.js";
 import { accuracy, evaluate } from "../../../src/train/index.js";
 import { toHalf } from "../../tolerance.js";
 import { quadrants, smallNet } from "../../train/problem.js";
@@ -136,12 +137,8 @@ async function classify(file: string, images: string, labels: string) {
       0,
     );
     const one = digits.batch(Int32Array.of(0))[0];
-    noGrad(() =>
-      model
-        .eval()
-        .forward(tensor(one.data, { device, dtype: one.dtype, shape: one.shape }))
-        .realize(),
-    );
+    const image = tensor(one.data, { device, dtype: one.dtype, shape: one.shape });
+    const { bytes } = await cost(device, () => noGrad(() => model.eval().forward(image)));
     const { peakBytes } = device.memory();
     const data = new DataLoader(digits, { device, batchSize: 100 });
     const { metrics } = await evaluate({ model, data, loss: crossEntropy, metrics: { accuracy } });
@@ -149,6 +146,7 @@ async function classify(file: string, images: string, labels: string) {
       accuracy: metrics.accuracy,
       floats,
       modelBytes,
+      bytes,
       peakBytes,
       batchPeakBytes: device.memory().peakBytes,
     });
