@@ -40,11 +40,13 @@ export interface WebglOptions {
    * How float32 is stored; by default as float textures ("rgba32f") where a test at the start finds them exact, else as bits in
    * integer textures ("rgba32ui").
    *
-   * "rgba16f" is never chosen unasked: half floats, for inference in half of the memory. Shaders compute in float32, and each value
-   * that a kernel stores is rounded once to the nearest of 11 bits (weights and inputs when they are uploaded): a relative error
-   * of at most 2^-11. From 65520 on values become infinite; below 2^-14 the error is absolute, 2^-25, or what lies there becomes
-   * 0. In float32 remain partial sums, and what is updated in place: parameters under an optimizer and its moments, running
-   * statistics. A gradient below 2^-25 is lost (scale the loss up if there are such). Integers are exact as ever.
+   * "rgba16f" is never chosen unasked: half floats (float16), for inference in half of the memory. Shaders compute in
+   * float32, and each value that a kernel stores is rounded once to the nearest of 11 bits (weights and inputs when they
+   * are uploaded), an error of 2^-11 of the value at most. From 65520 on values become infinite; below 2^-14 the error is
+   * 2^-25, or they become 0. Partial sums stay in float32, and so does what is updated in place: parameters under an
+   * optimizer and its moments, running statistics, what `scatterAdd` adds to. A gradient below 2^-25 is lost (scale the
+   * loss up if there are such), and a random number of [0, 1) may become 1. Integers are exact as ever. A driver that
+   * renders halves, but not float32, has sums of halves as well and trains nothing.
    */
   readonly storage?: FloatStorage | "auto";
   /** Folds rows of textures at this width instead of the device's, and splits sums as on a GPU. For tests. */
@@ -174,7 +176,7 @@ export class WebglDevice implements Device {
         renderer,
         software: isSoftware,
         storage: floats,
-        sums: this.fullFloats,
+        ...(floats === "rgba16f" && { sums: this.fullFloats }),
         maxTextureSize,
         textureWidth: this.layout.width,
         drawBuffers,
