@@ -352,6 +352,7 @@ export class WebglDevice implements Device {
     const now = probeLive(gl, this.floats);
     const isEnough =
       before.exact.every((name) => now.exact.includes(name)) &&
+      now.halfInfinity === before.halfInfinity &&
       (now.blend || !before.blend) &&
       now.maxTextureSize >= before.maxTextureSize &&
       now.drawBuffers >= before.drawBuffers;
