@@ -49,7 +49,10 @@ export interface Update {
 
 /**
  * Subclasses say how many moments a parameter has, how one update is computed and how their runtime scalars follow
- * the step number. Changing the learning rate or the step number recompiles nothing.
+ * the step number. Changing the learning rate or the step number recompiles nothing. Parameters and moments are kept in
+ * float32 on devices that store half floats, too.
+ *
+ * @throws DeviceError where a device holds nothing but half floats.
  */
 export abstract class Optimizer<Settings extends { lr: number; readonly weightDecay?: number }>
   implements Follower

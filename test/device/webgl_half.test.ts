@@ -1,8 +1,11 @@
 /** Which tensors of a Program are rounded to half floats where a device stores those, and which are not. */
 import { describe, expect, it } from "vitest";
 import type { Expression, KernelCall, MapCall, Operand } from "../../src/device/kernel.js";
+import { type Capabilities, chooseStorage } from "../../src/device/webgl/context.js";
 import { preparePasses } from "../../src/device/webgl/prepare.js";
+import type { FloatStorage } from "../../src/device/webgl/storage.js";
 import type { DType } from "../../src/tensor/dtype.js";
+import { DeviceError } from "../../src/tensor/errors.js";
 import { rowMajor } from "../../src/tensor/view.js";
 
 const target = {
@@ -70,6 +73,17 @@ function formatsOf(
   );
   return { formats: ids.map((id) => builder.formatOf(id).name), rounds };
 }
+
+it("half floats are stored when asked for, never by themselves, and never silently something else", () => {
+  const integers = ["rgba32i", "rgba8i", "rgba8ui"] as const;
+  const having = (...floats: FloatStorage[]) =>
+    ({ renderer: "a driver", exact: [...floats, ...integers] }) as unknown as Capabilities;
+  const all = having("rgba32f", "rgba32ui", "rgba16f");
+  expect(chooseStorage(all, "rgba16f")).toBe("rgba16f");
+  expect(chooseStorage(all, "auto")).toBe("rgba32f");
+  expect(() => chooseStorage(having("rgba16f"), "auto")).toThrow(DeviceError);
+  expect(() => chooseStorage(having("rgba32f", "rgba32ui"), "rgba16f")).toThrow(/half-float.*auto/s);
+});
 
 describe("half floats are", () => {
   it("leaves that are read, temporaries and results", () => {
