@@ -1,4 +1,5 @@
 /** What a Program costs: exact floating-point operations and bytes, known when it is compiled. */
+import type { DeviceInfo } from "../device/device.js";
 import type {
   ConvCall,
   Cost,
@@ -12,7 +13,7 @@ import type {
   ScatterAddCall,
 } from "../device/kernel.js";
 import { operandsOf } from "../device/operands.js";
-import { itemSize } from "../tensor/dtype.js";
+import { type DType, itemSize } from "../tensor/dtype.js";
 import { sizeOf } from "../tensor/shape.js";
 
 const notArithmetic = new Set([
@@ -59,16 +60,25 @@ export function flopsOf(call: KernelCall): number {
   }
 }
 
-/** Bytes that the call has to read and write, each element of an operand counted once. */
-export function bytesOf(call: KernelCall): number {
-  if (call.kernel === "gather" || call.kernel === "scatterAdd") return bytesOfIndexing(call);
+/** What of a device the bytes depend on. */
+type Stored = Pick<DeviceInfo, "float32Bytes">;
+
+function itemBytes(dtype: DType, { float32Bytes }: Stored): number {
+  return dtype === "float32" ? (float32Bytes ?? itemSize.float32) : itemSize[dtype];
+}
+
+/** Bytes that the call has to read and write on such a device, each element of an operand counted once. */
+export function bytesOf(call: KernelCall, stored: Stored): number {
+  if (call.kernel === "gather" || call.kernel === "scatterAdd") return bytesOfIndexing(call, stored);
   const { reads, writes } = operandsOf(call);
-  const passedOver = "geometry" in call ? bytesPassedOver(call) : 0;
-  return -passedOver + [...reads, ...writes].reduce((sum, operand) => sum + distinctBytes(operand), 0);
+  const passedOver = "geometry" in call ? bytesPassedOver(call, stored) : 0;
+  return (
+    -passedOver + [...reads, ...writes].reduce((sum, operand) => sum + distinctBytes(operand, stored), 0)
+  );
 }
 
 /** Bytes of the image that lie in no window, as the strides of a 1 × 1 convolution leave them out. */
-function bytesPassedOver(call: ConvCall | QconvCall | PoolCall | PoolGradCall): number {
+function bytesPassedOver(call: ConvCall | QconvCall | PoolCall | PoolGradCall, stored: Stored): number {
   // Gradients of images are written everywhere.
   if (call.kernel === "convGradInput" || call.input === undefined) return 0;
   const output = call.kernel === "poolGrad" ? call.gradOutput : call.output;
@@ -87,7 +97,7 @@ function bytesPassedOver(call: ConvCall | QconvCall | PoolCall | PoolGradCall): 
     return at.size;
   });
   const planes = sizeOf(call.input.view.shape.slice(0, 2));
-  return planes * (sizeOf(image) - sizeOf(touched)) * itemSize[call.input.dtype];
+  return planes * (sizeOf(image) - sizeOf(touched)) * itemBytes(call.input.dtype, stored);
 }
 
 /** [height, width] */
@@ -97,19 +107,19 @@ function windowOf(call: ConvCall | QconvCall | PoolCall | PoolGradCall): readonl
 }
 
 /** Only the elements that are picked are touched; those picked twice are read (and written) twice. */
-function bytesOfIndexing(call: GatherCall | ScatterAddCall): number {
-  const picked = sizeOf(call.shape) * itemSize[call.output.dtype];
-  const others = distinctBytes(call.index);
-  if (call.kernel === "gather") return picked + others + distinctBytes(call.output);
-  return distinctBytes(call.source) + others + 2 * picked;
+function bytesOfIndexing(call: GatherCall | ScatterAddCall, stored: Stored): number {
+  const picked = sizeOf(call.shape) * itemBytes(call.output.dtype, stored);
+  const others = distinctBytes(call.index, stored);
+  if (call.kernel === "gather") return picked + others + distinctBytes(call.output, stored);
+  return distinctBytes(call.source, stored) + others + 2 * picked;
 }
 
-export function costOf(calls: readonly KernelCall[]): Cost {
+export function costOf(calls: readonly KernelCall[], stored: Stored): Cost {
   let flops = 0;
   let bytes = 0;
   for (const call of calls) {
     flops += flopsOf(call);
-    bytes += bytesOf(call);
+    bytes += bytesOf(call, stored);
   }
   return { flops, bytes };
 }
@@ -118,9 +128,9 @@ function arithmetic({ instructions }: Expression): number {
   return instructions.filter(({ op }) => !notArithmetic.has(op)).length;
 }
 
-function distinctBytes({ dtype, view }: Operand): number {
+function distinctBytes({ dtype, view }: Operand, stored: Stored): number {
   return view.shape.reduce(
     (n, extent, i) => (view.strides[i] === 0 && extent > 0 ? n : n * extent),
-    itemSize[dtype],
+    itemBytes(dtype, stored),
   );
 }

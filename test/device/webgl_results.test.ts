@@ -7,6 +7,8 @@ import { rowMajor } from "../../src/tensor/view.js";
 
 const target = {
   floats: "rgba32f",
+  fullFloats: "rgba32f",
+  halfInfinity: undefined,
   layout: new TextureLayout(8192),
   drawBuffers: 8,
   fragments: 8192,

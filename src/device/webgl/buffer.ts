@@ -19,10 +19,15 @@ export class WebglBuffer implements DeviceBuffer {
     /** Replaced when a kernel updates the buffer that it reads, and when a lost context was restored. */
     public texture: Texture,
   ) {}
+
+  /** Bytes of its elements as they are stored. */
+  get bytes(): number {
+    return (this.size * this.texture.format.bytesPerTexel) / lanes;
+  }
 }
 
 /** What texSubImage2D takes. */
-export type Texels = Float32Array | Uint32Array | Int32Array | Uint8Array | Int8Array;
+export type Texels = Float32Array | Uint32Array | Uint16Array | Int32Array | Uint8Array | Int8Array;
 
 /** Copies host values into a texture: whole rows at once, then the last row, padded to whole texels. */
 export function upload(gl: WebGL2RenderingContext, { handle, format, width }: Texture, data: Texels): void {

@@ -58,8 +58,8 @@ export function prepareGather(call: GatherCall, builder: PassBuilder): void {
 export function prepareScatterAdd(call: ScatterAddCall, builder: PassBuilder): void {
   if (sizeOf(call.shape) === 0) return;
   checkPass(call, builder);
-  const blends = builder.abilities.blend && builder.target.floats === "rgba32f";
-  if (blends && call.output.dtype === "float32") scatterByBlending(call, builder);
+  const blends = builder.abilities.blend && builder.formatOf(call.output.slot).name === "rgba32f";
+  if (blends) scatterByBlending(call, builder);
   else scatterBySearching(call, builder);
 }
 

@@ -46,9 +46,7 @@ export function prepareMap(call: MapCall, builder: PassBuilder, computed?: Resul
   const read = new Set(call.inputs.map(({ slot }) => slot));
   const replaced =
     groups.length > 1 ? call.outputs.map(({ slot }) => slot).filter((slot) => read.has(slot)) : [];
-  const stand = new Map(
-    replaced.map((slot) => [slot, builder.scratch(builder.slots[slot].dtype, builder.sizeOf(slot))]),
-  );
+  const stand = new Map(replaced.map((slot) => [slot, builder.standFor(slot)]));
   for (const group of groups) {
     const outputs = group.map((k) => {
       const operand = call.outputs[k];

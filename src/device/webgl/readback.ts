@@ -5,7 +5,7 @@
 import { type DType, newArray, type TypedArray } from "../../tensor/dtype.js";
 import { DeviceError } from "../../tensor/errors.js";
 import { contextLost } from "./loss.js";
-import { lanes } from "./storage.js";
+import { lanes, readType } from "./storage.js";
 import type { Texture, TexturePool } from "./texture_pool.js";
 
 /** Turns of the event loop without a pause before the pauses begin: what is done already is told at the next turn. */
@@ -64,12 +64,12 @@ export class Readback {
     const { gl } = this;
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.pool.framebuffer([texture]));
     gl.readBuffer(gl.COLOR_ATTACHMENT0);
-    const { format, type } = this.readFormat(texture);
-    const { width } = texture;
+    const { format, width } = texture;
+    const type = readType(format);
     const rows = Math.floor(texels / width);
     const rest = texels - rows * width;
-    if (rows > 0) gl.readPixels(0, 0, width, rows, format, type, at);
-    if (rest > 0) gl.readPixels(0, rows, rest, 1, format, type, at + rows * width * texelBytes);
+    if (rows > 0) gl.readPixels(0, 0, width, rows, format.format, type, at);
+    if (rest > 0) gl.readPixels(0, rows, rest, 1, format.format, type, at + rows * width * texelBytes);
   }
 
   /** The context was lost: reads under way fail, and there is nothing to delete. */
@@ -91,13 +91,6 @@ export class Readback {
   private check(): void {
     if (this.end !== undefined) throw this.end();
     if (this.gl.isContextLost()) throw contextLost();
-  }
-
-  /** 8-bit integers may have to be read as 32-bit ones. */
-  private readFormat({ format }: Texture): { format: number; type: number } {
-    const { gl } = this;
-    if (format.bytesPerTexel === texelBytes) return format;
-    return { format: format.format, type: format.name === "rgba8ui" ? gl.UNSIGNED_INT : gl.INT };
   }
 
   /** A new one for each read: Chromium warns of a lost shadow copy when a buffer is written a second time. */

@@ -6,12 +6,24 @@ import cover from "../../../glsl/cover.vert.glsl";
 import fetch from "../../../glsl/fetch.glsl";
 import select from "../../../glsl/select.glsl";
 import type { DType } from "../../tensor/dtype.js";
+import { halfChunk } from "./half.js";
 import type { Pass, ScalarUse, TextureId } from "./pass.js";
-import { type Extent, type FloatStorage, formatOf, type Grid, type TextureLayout } from "./storage.js";
+import {
+  type Extent,
+  type FloatStorage,
+  type Format,
+  formatOf,
+  type Grid,
+  type TextureLayout,
+} from "./storage.js";
 
 /** What all shaders of a device have in common. */
 export interface ShaderTarget {
   readonly floats: FloatStorage;
+  /** How sums and what else must not be rounded to halves is stored; `floats` except where that is rgba16f. */
+  readonly fullFloats: FloatStorage;
+  /** Bits of the float32 that becomes infinite in rgba16f. */
+  readonly halfInfinity: number | undefined;
   readonly layout: TextureLayout;
   /** Render targets per draw. */
   readonly drawBuffers: number;
@@ -19,6 +31,13 @@ export interface ShaderTarget {
   readonly fragments: number;
   /** Largest width and height of a grid. */
   readonly extent: number;
+}
+
+/** What shaders ask about textures. */
+export interface TextureFacts {
+  formatOf(id: TextureId): Format;
+  /** Elements. */
+  sizeOf(id: TextureId): number;
 }
 
 /** The GLSL type in which four elements of a dtype are computed. */
@@ -60,10 +79,9 @@ export class ShaderBuilder {
   private blocks = 0;
   private scope = "";
 
-  /** @param sizeOf the elements of a texture. */
   constructor(
     readonly target: ShaderTarget,
-    private readonly sizeOf: (id: TextureId) => number,
+    private readonly facts: TextureFacts,
   ) {}
 
   /** A uniform int. */
@@ -98,15 +116,12 @@ export class ShaderBuilder {
   /** log2 of the width of a buffer's texture. */
   shift(id: TextureId): number {
     const { layout } = this.target;
-    return layout.shiftFor(layout.texels(this.sizeOf(id)));
+    return layout.shiftFor(layout.texels(this.facts.sizeOf(id)));
   }
 
   /** The name of a sampler for a texture; one sampler per texture. */
   sampler(id: TextureId, dtype: DType): string {
-    return this.samplerOf(
-      id,
-      dtype === "float32" ? "FLOAT_SAMPLER" : formatOf(dtype, this.target.floats).sampler,
-    );
+    return this.samplerOf(id, dtype === "float32" ? "FLOAT_SAMPLER" : this.facts.formatOf(id).sampler);
   }
 
   /** The name of a sampler for all layers of a grid. */
@@ -153,13 +168,13 @@ export class ShaderBuilder {
   /** A new render target, to which main stores the vector `value` at its end. */
   store(id: TextureId, dtype: DType, value: string): void {
     this.outputs.push(id);
-    this.addTarget(dtype, value);
+    this.addTarget(this.facts.formatOf(id), dtype, value);
   }
 
   /** Render targets for the layers of a grid, which get the vec4 `values`. */
   storeLayers(id: TextureId, values: readonly string[]): void {
     this.outputs.push(id);
-    for (const value of values) this.addTarget("float32", value);
+    for (const value of values) this.addTarget(this.facts.formatOf(id), "float32", value);
   }
 
   build({ name, texels, flops, range, grid }: PassShape): Pass {
@@ -237,10 +252,12 @@ ${indent(this.statements)}
     return `t${at}`;
   }
 
-  private addTarget(dtype: DType, value: string): void {
-    const { output } = formatOf(dtype, this.target.floats);
+  private addTarget({ name, output }: Format, dtype: DType, value: string): void {
+    const isHalf = name === "rgba16f";
+    if (isHalf) this.include(halfChunk(this.target.halfInfinity!));
+    const rounded = isHalf ? `roundToHalf(${value})` : value;
     const [type, stored] =
-      dtype === "float32" ? ["FLOAT_OUTPUT", `fromFloats(${value})`] : [output, `${output}(${value})`];
+      dtype === "float32" ? ["FLOAT_OUTPUT", `fromFloats(${rounded})`] : [output, `${output}(${value})`];
     const at = this.stores.length;
     this.declarations.push(`layout(location = ${at}) out highp ${type} o${at};`);
     this.stores.push(`o${at} = ${stored};`);

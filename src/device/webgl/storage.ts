@@ -3,13 +3,15 @@
  * t & (width − 1) of row t >> log2(width), where the width is a power of two that follows from the buffer's size: index
  * arithmetic in shaders is shifts by constants and masks, and strided views are plain integers.
  */
+
 import type { DType, TypedArray } from "../../tensor/dtype.js";
 import { OutOfMemoryError } from "../../tensor/errors.js";
+import { encodeFloat16 } from "../../tensor/f16.js";
 
-/** How float32 is stored: as such, or as its bits where float textures cannot be rendered to. */
-export type FloatStorage = "rgba32f" | "rgba32ui";
+/** How float32 is stored: as such, as its bits where float textures cannot be rendered to, or rounded to half floats. */
+export type FloatStorage = "rgba32f" | "rgba32ui" | "rgba16f";
 
-export type FormatName = "rgba32f" | "rgba32ui" | "rgba32i" | "rgba8i" | "rgba8ui";
+export type FormatName = FloatStorage | "rgba32i" | "rgba8i" | "rgba8ui";
 
 export interface Format {
   readonly name: FormatName;
@@ -30,10 +32,12 @@ const UNSIGNED_BYTE = 0x1401;
 const INT = 0x1404;
 const UNSIGNED_INT = 0x1405;
 const FLOAT = 0x1406;
+const HALF_FLOAT = 0x140b;
 
 export const formats: Readonly<Record<FormatName, Format>> = {
   rgba32f: format("rgba32f", 0x8814, RGBA, FLOAT, 16, "sampler2D", "vec4"),
   rgba32ui: format("rgba32ui", 0x8d70, RGBA_INTEGER, UNSIGNED_INT, 16, "usampler2D", "uvec4"),
+  rgba16f: format("rgba16f", 0x881a, RGBA, HALF_FLOAT, 8, "sampler2D", "vec4"),
   rgba32i: format("rgba32i", 0x8d82, RGBA_INTEGER, INT, 16, "isampler2D", "ivec4"),
   rgba8i: format("rgba8i", 0x8d8e, RGBA_INTEGER, BYTE, 4, "isampler2D", "ivec4"),
   rgba8ui: format("rgba8ui", 0x8d7c, RGBA_INTEGER, UNSIGNED_BYTE, 4, "usampler2D", "uvec4"),
@@ -62,6 +66,11 @@ export function formatOf(dtype: DType, floats: FloatStorage): Format {
     default:
       return formats.rgba8ui;
   }
+}
+
+/** The type in which a texture's values are read: 32 bits each, which every driver converts the others to. */
+export function readType({ output }: Format): number {
+  return output === "vec4" ? FLOAT : output === "ivec4" ? INT : UNSIGNED_INT;
 }
 
 /** Elements per texel. */
@@ -163,14 +172,15 @@ export class TextureLayout {
   }
 }
 
-/** The bytes of `data` as the texture's format wants them; float32 as bits where floats are stored so. */
+/** The bytes of `data` as the texture's format wants them: float32 as bits or rounded to halves where it is stored so. */
 export function asTexels(
   data: TypedArray,
   dtype: DType,
   { name }: Format,
-): Exclude<TypedArray, Float64Array> | Uint32Array {
+): Exclude<TypedArray, Float64Array> | Uint32Array | Uint16Array {
   if (dtype === "float32") {
     const floats = data instanceof Float32Array ? data : Float32Array.from(data);
+    if (name === "rgba16f") return encodeFloat16(floats);
     return name === "rgba32ui" ? new Uint32Array(floats.buffer, floats.byteOffset, floats.length) : floats;
   }
   if (dtype === "int32") return data instanceof Int32Array ? data : Int32Array.from(data);
