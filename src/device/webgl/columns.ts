@@ -54,17 +54,17 @@ export function preparePatches(patches: Patches, builder: PassBuilder): Operand 
       ? conditions.map((condition) => `(${condition})`).join(" && ")
       : conditions.reduce((a, b) => `both(${a}, ${b})`);
   shader.add(
-    `int line = e / ${int(length)};`,
+    `int line = quotient(e, ${int(length)});`,
     `${type} k = e - line * ${int(length)}${together ? "" : " + ivec4(0, 1, 2, 3)"};`,
-    `int group = line / ${int(count)};`,
+    `int group = quotient(line, ${int(count)});`,
     `int pixel = line - group * ${int(count)};`,
-    `int row = pixel / ${int(pixels[1])};`,
+    `int row = quotient(pixel, ${int(pixels[1])});`,
     `int px = pixel - row * ${int(pixels[1])};`,
-    `int n = row / ${int(pixels[0])};`,
+    `int n = quotient(row, ${int(pixels[0])});`,
     `int py = row - n * ${int(pixels[0])};`,
-    `${type} tap = k / ${int(channels)};`,
+    `${type} tap = quotient(k, ${int(channels)});`,
     `${type} c = k - tap * ${int(channels)};`,
-    `${type} kh = tap / ${int(kernel[1])};`,
+    `${type} kh = quotient(tap, ${int(kernel[1])});`,
     `${type} kw = tap - kh * ${int(kernel[1])};`,
   );
   const conditions = seenPosition(shader, patches, type);

@@ -111,13 +111,13 @@ function packWeights(call: ConvCall, builder: PassBuilder): Operand {
   const shader = builder.shader();
   const int = (value: number) => shader.int(value);
   shader.add(
-    `int line = e / ${int(pitch)};`,
+    `int line = quotient(e, ${int(pitch)});`,
     `ivec4 column = e - line * ${int(pitch)} + ivec4(0, 1, 2, 3);`,
-    `int group = line / ${int(length)};`,
+    `int group = quotient(line, ${int(length)});`,
     `int k = line - group * ${int(length)};`,
-    `int tap = k / ${int(channels)};`,
+    `int tap = quotient(k, ${int(channels)});`,
     `int c = k - tap * ${int(channels)};`,
-    `int kh = tap / ${int(taps)};`,
+    `int kh = quotient(tap, ${int(taps)});`,
     `int kw = tap - kh * ${int(taps)};`,
     `int at = ${int(weight.view.offset)} + group * ${int(perGroup)} + c * ${int(summed)};`,
     `at += kh * ${int(strideH)} + kw * ${int(strideW)};`,

@@ -145,12 +145,12 @@ function windows(
   const size = shader.int(kernel[d]);
   shader.add(`int ${distance} = ${index} + ${shader.int(padding[d])};`);
   if (kernel[d] <= stride[d]) {
-    shader.add(`int ${name} = ${distance} / ${step};`);
+    shader.add(`int ${name} = quotient(${distance}, ${step});`);
     const isHeld = kernel[d] === stride[d] ? "" : ` && ${distance} - ${name} * ${step} < ${size}`;
     return `if (${name} < ${bound}${isHeld}) {`;
   }
-  const first = `max(${distance} - ${size} + ${step}, 0) / ${step}`;
-  shader.add(`int last${name} = min(${distance} / ${step}, ${bound} - 1);`);
+  const first = `quotient(max(${distance} - ${size} + ${step}, 0), ${step})`;
+  shader.add(`int last${name} = min(quotient(${distance}, ${step}), ${bound} - 1);`);
   return `for (int ${name} = ${first}; ${name} <= last${name}; ${name}++) {`;
 }
 

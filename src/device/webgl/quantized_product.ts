@@ -103,13 +103,13 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
   const [matrixStep, rowStep] = input.view.strides;
   const matrixTexels = Math.ceil(n / panelRows) * steps * stepTexels;
   shader.add(
-    `int split = int(gl_FragCoord.y) / ${int(grid.height / splits)};`,
+    `int split = quotient(int(gl_FragCoord.y), ${int(grid.height / splits)});`,
     `int place = t - split * ${int((grid.height / splits) * grid.width)};`,
     `int columnTiles = ${int(columnTiles)};`,
-    "int line = place / columnTiles;",
+    "int line = quotient(place, columnTiles);",
     "int columnTile = place - line * columnTiles;",
     `int rowTiles = ${int(rowTiles)};`,
-    "int matrix = line / rowTiles;",
+    "int matrix = quotient(line, rowTiles);",
     "int row = (line - matrix * rowTiles) << 2;",
     `int steps = ${int(steps)};`,
     `int from = split * ${int(length)};`,
@@ -417,7 +417,7 @@ export function mergeSums(
     `${type} which = (row & 3) * ${halves} + (column >> 2 & ${halves - 1});`,
     isInteger ? "ivec4 sum = ivec4(0);" : "vec4 sum = vec4(0.0);",
     `int width = ${shader.int(grid.width)};`,
-    `${type} down = place / width;`,
+    `${type} down = quotient(place, width);`,
     `${type} across = place - down * width;`,
     `int splits = ${shader.int(splits)};`,
     "for (int i = 0; i < splits; i++) {",

@@ -103,12 +103,12 @@ export function rowProduct(call: MatmulCall, builder: PassBuilder): void {
   shader.include(texelsChunk);
   shader.include(form === "dot" ? dotLoop : axpyLoop);
   shader.add(
-    `int matrix = t / ${shader.int(steps.matrix)};`,
+    `int matrix = quotient(t, ${shader.int(steps.matrix)});`,
     `int place = t - matrix * ${shader.int(steps.matrix)};`,
   );
   const [outer, inner, extent] = steps.part === 1 ? ["column", "part", count] : ["part", "column", nTexels];
   shader.add(
-    `int ${outer} = place / ${shader.int(extent)};`,
+    `int ${outer} = quotient(place, ${shader.int(extent)});`,
     `int ${inner} = place - ${outer} * ${shader.int(extent)};`,
   );
   splitIndex(shader, "int", "matrix", batch.length > 0 ? batch : [1], "b");
