@@ -43,7 +43,7 @@ namespace At {
 }
 
 /** What `finish` does with a tile's sums. */
-namespace Mode {
+export namespace Mode {
   export const accumulate: i32 = 1;
   export const bias: i32 = 2;
   export const relu: i32 = 4;
@@ -282,7 +282,7 @@ function finish(to: usize, x: v128, y: v128, mode: i32, bias: usize): void {
 }
 
 /** The part of a tile that lies inside the result. */
-function merge(tile: usize, to: usize, outputM: usize, outputN: usize, height: i32, width: i32, mode: i32, bias: usize): void {
+export function merge(tile: usize, to: usize, outputM: usize, outputN: usize, height: i32, width: i32, mode: i32, bias: usize): void {
   for (let i = 0; i < height; i++) {
     for (let j = 0; j < width; j++) {
       const at = to + <usize>i * outputM + <usize>j * outputN;
