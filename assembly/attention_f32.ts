@@ -3,26 +3,29 @@
  * values are packed once for all rows; tiles above the diagonal are left out where it is causal. A few rows read keys and
  * values where they lie.
  *
+ * Scores stand in panels of 8 rows, [key][8]: products of 4 keys and 8 queries write them, the softmax of 8 rows goes down
+ * the keys without crossing lanes, and a half of the panel is the packed left side of the product with the values.
+ *
  * Payload, 32-bit words: rows, keys, width (of queries and keys), width of the values; addresses of q, k, v, mask (0: none),
  * output and scratch; strides in elements q.row, q.e, k.key, k.e, v.key, v.d, mask.row, mask.key, output.row, output.d;
  * scale; causal (0 or 1); whether the mask is bool (else float32); batch rank and count; then rank words each of extents and
  * of q's, k's, v's, the mask's and the output's strides.
  */
-import { kernelDirect, merge, Mode } from "./gemm_f32";
+import { maskRow, weighRow } from "./attention_row_f32";
+import { kernelPacked, merge, Mode } from "./gemm_f32";
 import { gemv } from "./gemv_f32";
 import { constant, exp, expTable } from "./math";
 import { pack } from "./pack_f32";
-import { horizontalSum } from "./simd";
 import { locate, offsetAt } from "./walk";
 
-/** Rows whose scores are stored at a time. */
+/** Rows whose scores are stored at a time: four panels, for which each tile of keys stays in the first cache. */
 const blockRows: i32 = 32;
 /** Terms in one accumulator, of which a panel fits half the first cache. */
 const blockTerms: i32 = 256;
 /** Rows up to which keys and values are read for each. */
 const fewRows: i32 = 3;
-/** Vectors of weights summed in float32. */
-const vectorsBetweenFlushes: i32 = 128;
+/** Weights summed in one accumulator. */
+const blockWeights: i32 = 128;
 
 namespace At {
   export const rows: usize = 0;
@@ -85,153 +88,167 @@ function attend(payload: usize, q: usize, k: usize, v: usize, mask: usize, outpu
   const keys = load<i32>(payload, At.keys);
   const width = load<i32>(payload, At.width);
   const valueWidth = load<i32>(payload, At.valueWidth);
-  const scratch = load<usize>(payload, At.scratch);
-  const qRow = strideAt(payload, At.qRow);
-  const qE = strideAt(payload, At.qE);
   const kKey = strideAt(payload, At.kKey);
   const kE = strideAt(payload, At.kE);
   const vKey = strideAt(payload, At.vKey);
   const vD = strideAt(payload, At.vD);
-  const outputRow = strideAt(payload, At.outputRow);
-  const outputD = strideAt(payload, At.outputD);
-  const causal = load<i32>(payload, At.causal);
-  const pitch = <usize>((keys + 7) & ~7) << 2;
-  const sums = scratch;
-  const scores = sums + (blockRows << 2);
-  const tile = scores + blockRows * pitch;
-  const rest = tile + 128;
-
-  if (rows <= fewRows && (kE == 4 || kKey == 4) && (vD == 4 || vKey == 4)) {
-    const seen = causal ? min(rows, keys) : keys;
-    gemv(rows, seen, width, q, qRow, qE, k, kE, kKey, scores, pitch, 4, 0, 0, rest);
-    weighRows(payload, mask, 0, rows, scores, pitch, sums, seen);
-    gemv(rows, valueWidth, seen, scores, pitch, 4, v, vKey, vD, output, outputRow, outputD, 0, 0, rest);
-    divideRows(rows, valueWidth, output, outputRow, outputD, sums);
+  const isContiguous = (kE == 4 || kKey == 4) && (vD == 4 || vKey == 4);
+  if (rows <= fewRows && isContiguous) {
+    attendFew(payload, q, k, v, mask, output);
     return;
   }
 
-  const lines = rest;
-  const packedK = lines + ((<usize>(blockRows * width) << 2));
-  const packedV = packedK + pitch * width;
-  pack(packedK, k, keys, width, kKey, kE, 8);
+  const qRow = strideAt(payload, At.qRow);
+  const outputRow = strideAt(payload, At.outputRow);
+  const outputD = strideAt(payload, At.outputD);
+  const causal = load<i32>(payload, At.causal);
+  const scale = load<f32>(payload, At.scale);
+  const panelBytes = <usize>((keys + 3) & ~3) << 5;
+  const sums = load<usize>(payload, At.scratch);
+  const tile = sums + (blockRows << 2);
+  const scores = tile + 128;
+  const packedQ = scores + ((blockRows * panelBytes) >> 3);
+  const packedK = packedQ + (<usize>(blockRows * width) << 2);
+  const packedV = packedK + ((panelBytes * width) >> 3);
+  pack(packedK, k, keys, width, kKey, kE, 4);
   pack(packedV, v, valueWidth, keys, vD, vKey, 8);
   for (let first = 0; first < rows; first += blockRows) {
     const count = min(blockRows, rows - first);
-    let block = q + <usize>first * qRow;
-    let step = qRow;
-    if (qE != 4) {
-      copyRows(lines, block, count, width, qRow, qE);
-      block = lines;
-      step = <usize>width << 2;
+    // Row i of the block sees so many keys and i more.
+    const seen = causal ? first + 1 : keys;
+    pack(packedQ, q + <usize>first * qRow, count, width, qRow, strideAt(payload, At.qE), 8);
+    scaleAll(packedQ, ((count + 7) & ~7) * width, scale);
+    scorePanels(packedQ, packedK, count, keys, width, seen, scores, panelBytes);
+    for (let i = 0; i < count; i += 8) {
+      const panel = scores + <usize>(i >> 3) * panelBytes;
+      const end = min(seen + i + 7, keys);
+      hideFuture(panel, seen + i, end);
+      if (mask != 0) maskPanel(payload, mask, first + i, min(8, count - i), panel, end);
+      weighPanel(panel, end, sums + (<usize>i << 2));
     }
-    scoreRows(block, step, count, width, packedK, causal ? min(first + count, keys) : keys, causal ? first : keys, scores, pitch);
-    weighRows(payload, mask, first, count, scores, pitch, sums, keys);
     const to = output + <usize>first * outputRow;
-    addValues(scores, pitch, count, packedV, keys, causal ? first : keys, valueWidth, to, outputRow, outputD, tile);
+    addValues(scores, panelBytes, count, packedV, keys, seen, valueWidth, to, outputRow, outputD, tile);
     divideRows(count, valueWidth, to, outputRow, outputD, sums);
   }
 }
 
-function copyRows(target: usize, source: usize, rows: i32, width: i32, row: usize, step: usize): void {
+/** Rows that read keys and values where they lie. */
+function attendFew(payload: usize, q: usize, k: usize, v: usize, mask: usize, output: usize): void {
+  const rows = load<i32>(payload, At.rows);
+  const keys = load<i32>(payload, At.keys);
+  const width = load<i32>(payload, At.width);
+  const valueWidth = load<i32>(payload, At.valueWidth);
+  const outputRow = strideAt(payload, At.outputRow);
+  const outputD = strideAt(payload, At.outputD);
+  const causal = load<i32>(payload, At.causal);
+  const scale = load<f32>(payload, At.scale);
+  const isBool = load<i32>(payload, At.isBool);
+  const maskShift = isBool ? 0 : 2;
+  const maskStep = load<i32>(payload, At.maskKey) << maskShift;
+  const sums = load<usize>(payload, At.scratch);
+  const scores = sums + (blockRows << 2);
+  const pitch = <usize>((keys + 3) & ~3) << 2;
+  const rest = scores + fewRows * pitch;
+  const seen = causal ? min(rows, keys) : keys;
+  gemv(rows, seen, width, q, strideAt(payload, At.qRow), strideAt(payload, At.qE),
+    k, strideAt(payload, At.kE), strideAt(payload, At.kKey), scores, pitch, 4, 0, 0, rest);
   for (let i = 0; i < rows; i++) {
-    for (let e = 0; e < width; e++) {
-      store<f32>(target, load<f32>(source + <usize>i * row + <usize>e * step));
-      target += 4;
+    const row = scores + <usize>i * pitch;
+    const own = causal ? min(i + 1, keys) : keys;
+    if (mask != 0) {
+      maskRow(row, own, scale, mask + (i * load<i32>(payload, At.maskRow) << maskShift), maskStep, isBool);
     }
+    store<f32>(sums + (<usize>i << 2), weighRow(row, own, mask != 0 ? 1 : scale));
+    for (let j = own; j < seen; j++) store<f32>(row + (<usize>j << 2), 0);
+  }
+  gemv(rows, valueWidth, seen, scores, pitch, 4, v, strideAt(payload, At.vKey), strideAt(payload, At.vD),
+    output, outputRow, outputD, 0, 0, rest);
+  divideRows(rows, valueWidth, output, outputRow, outputD, sums);
+}
+
+function scaleAll(at: usize, count: i32, scale: f32): void {
+  const scales = f32x4.splat(scale);
+  for (; count > 0; count -= 4) {
+    v128.store(at, f32x4.mul(v128.load(at), scales));
+    at += 16;
   }
 }
 
-/** Scores of the first `seen` keys. Row 0 sees the keys up to `diagonal` itself, those behind it one more each. */
-function scoreRows(
-  q: usize, row: usize, rows: i32, width: i32, packedK: usize, seen: i32, diagonal: i32, scores: usize, pitch: usize,
+/** Tiles of 4 keys and 8 queries. Row i sees `seen` + i keys: tiles that all their rows do not see are left out. */
+function scorePanels(
+  packedQ: usize, packedK: usize, rows: i32, keys: i32, width: i32, seen: i32, scores: usize, panelBytes: usize,
 ): void {
-  for (let j = 0; j < seen; j += 8) {
-    const to = scores + (<usize>j << 2);
-    for (let i = max(0, j - diagonal) & ~3; i < rows; i += 4) {
-      const height = min(4, rows - i);
-      let panel = packedK + (<usize>(j * width) << 2);
-      let a = q + <usize>i * row;
+  const panels = (rows + 7) >> 3;
+  const end = min(seen + 8 * panels - 1, keys);
+  for (let j = 0; j < end; j += 4) {
+    for (let p = max(0, j - seen + 1) >> 3; p < panels; p++) {
+      const to = scores + <usize>p * panelBytes + (<usize>j << 5);
+      let a = packedK + (<usize>(j * width) << 2);
+      let b = packedQ + (<usize>(p * width) << 5);
       for (let e = 0; e < width; e += blockTerms) {
-        const a1 = height > 1 ? a + row : a;
-        const a2 = height > 2 ? a1 + row : a1;
-        const a3 = height > 3 ? a2 + row : a2;
         const depth = min(blockTerms, width - e);
-        kernelDirect(depth, a, a1, a2, a3, panel, to + <usize>i * pitch, pitch, e > 0 ? Mode.accumulate : 0, 0);
-        a += <usize>depth << 2;
-        panel += <usize>depth << 5;
+        kernelPacked(depth, a, 16, b, to, 32, e > 0 ? Mode.accumulate : 0, 0);
+        a += <usize>depth << 4;
+        b += <usize>depth << 5;
       }
     }
   }
 }
 
-/** Scores become weights, up to a factor: those of each row add up to what is in `sums`. */
-function weighRows(payload: usize, mask: usize, first: i32, rows: i32, scores: usize, pitch: usize, sums: usize, keys: i32): void {
-  const causal = load<i32>(payload, At.causal);
-  let scale = load<f32>(payload, At.scale);
-  for (let i = 0; i < rows; i++) {
-    const row = scores + <usize>i * pitch;
-    const seen = causal ? min(first + i + 1, keys) : keys;
-    if (mask != 0) {
-      const isBool = load<i32>(payload, At.isBool);
-      const shift = isBool ? 0 : 2;
-      const from = mask + ((first + i) * load<i32>(payload, At.maskRow) << shift);
-      maskRow(row, seen, load<f32>(payload, At.scale), from, load<i32>(payload, At.maskKey) << shift, isBool);
-      scale = 1;
-    }
-    store<f32>(sums + (<usize>i << 2), weigh(row, seen, scale));
-    // Rows of a tile go on to where the last of them ends.
-    const end = min((first + i) | 3, keys - 1) + 1;
-    for (let j = (seen + 3) & ~3; j < end; j++) store<f32>(row + (<usize>j << 2), 0);
+/** Of the keys behind those that the panel's first row sees, each is hidden from one row more. */
+function hideFuture(panel: usize, seen: i32, end: i32): void {
+  for (let j = seen; j < end; j++) {
+    const at = panel + (<usize>j << 5);
+    for (let i = 0; i <= j - seen; i++) store<f32>(at + (<usize>i << 2), -Infinity);
   }
 }
 
-function maskRow(row: usize, n: i32, scale: f32, mask: usize, step: i32, isBool: i32): void {
-  const scales = f32x4.splat(scale);
+function maskPanel(payload: usize, mask: usize, first: i32, rows: i32, panel: usize, end: i32): void {
+  const isBool = load<i32>(payload, At.isBool);
+  const shift = isBool ? 0 : 2;
+  const row = <usize>(load<i32>(payload, At.maskRow) << shift);
+  const key = <usize>(load<i32>(payload, At.maskKey) << shift);
   const hidden = f32x4.splat(-Infinity);
-  let j = 0;
-  if (step == (isBool ? 1 : 4)) {
-    for (; j + 4 <= n; j += 4) {
-      const x = f32x4.mul(v128.load(row), scales);
-      if (isBool) {
-        const shown = i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(mask)));
-        v128.store(row, v128.bitselect(x, hidden, i32x4.ne(shown, i32x4.splat(0))));
-      } else v128.store(row, f32x4.add(x, v128.load(mask)));
-      row += 16;
-      mask += step << 2;
+  let from = mask + <usize>first * row;
+  for (let j = 0; j < end; j++) {
+    for (let i = 0; i < rows; i += 4) {
+      const at = panel + (<usize>i << 2);
+      const given = gather(from + <usize>i * row, row, rows - i, isBool);
+      const x = v128.load(at);
+      v128.store(at, isBool ? v128.bitselect(x, hidden, i32x4.ne(given, i32x4.splat(0))) : f32x4.add(x, given));
     }
-  }
-  for (; j < n; j++) {
-    const x = load<f32>(row) * scale;
-    if (isBool) store<f32>(row, load<u8>(mask) != 0 ? x : -Infinity);
-    else store<f32>(row, x + load<f32>(mask));
-    row += 4;
-    mask += step;
+    from += key;
+    panel += 32;
   }
 }
 
-/**
- * e^(scale · x − largest) in place of each score x; returns their sum. A NaN passes the maximum by, and makes the sum NaN.
- * The last vector's lanes behind the row become 0.
- */
-function weigh(row: usize, n: i32, scale: f32): f32 {
-  const scales = f32x4.splat(scale);
-  const whole = n & ~3;
-  let largest = f32x4.splat(-Infinity);
-  for (let j = 0; j < whole; j += 4) {
-    const at = row + (<usize>j << 2);
-    const x = f32x4.mul(v128.load(at), scales);
-    v128.store(at, x);
-    largest = f32x4.pmax(largest, x);
+/** Up to four elements, of float32 or one byte each in the lowest byte of its lane. */
+// @ts-ignore: decorator
+@inline
+function gather(at: usize, step: usize, count: i32, isByte: i32): v128 {
+  let x = i32x4.splat(0);
+  if (isByte) {
+    x = v128.load_lane<u8>(at, x, 0);
+    if (count > 1) x = v128.load_lane<u8>(at + step, x, 4);
+    if (count > 2) x = v128.load_lane<u8>(at + 2 * step, x, 8);
+    if (count > 3) x = v128.load_lane<u8>(at + 3 * step, x, 12);
+    return x;
   }
-  if (whole < n) {
-    const at = row + (<usize>whole << 2);
-    const inside = i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(n - whole));
-    const x = v128.bitselect(f32x4.mul(v128.load(at), scales), f32x4.splat(-Infinity), inside);
-    v128.store(at, x);
-    largest = f32x4.pmax(largest, x);
+  x = v128.load_lane<f32>(at, x, 0);
+  if (count > 1) x = v128.load_lane<f32>(at + step, x, 1);
+  if (count > 2) x = v128.load_lane<f32>(at + 2 * step, x, 2);
+  if (count > 3) x = v128.load_lane<f32>(at + 3 * step, x, 3);
+  return x;
+}
+
+/** e^(x − the row's largest) in place of each score x, and their sums. A NaN passes the maximum by, and makes the sum NaN. */
+function weighPanel(panel: usize, keys: i32, sums: usize): void {
+  let m0 = f32x4.splat(-Infinity);
+  let m1 = m0;
+  for (let at = panel, end = panel + (<usize>keys << 5); at < end; at += 32) {
+    m0 = f32x4.pmax(m0, v128.load(at));
+    m1 = f32x4.pmax(m1, v128.load(at, 16));
   }
-  largest = f32x4.pmax(largest, i32x4.shuffle(largest, largest, 2, 3, 0, 1));
-  largest = f32x4.pmax(largest, i32x4.shuffle(largest, largest, 1, 0, 3, 2));
   const c0 = constant(expTable, 0);
   const c1 = constant(expTable, 1);
   const c2 = constant(expTable, 2);
@@ -245,48 +262,49 @@ function weigh(row: usize, n: i32, scale: f32): f32 {
   const c10 = constant(expTable, 10);
   const c11 = constant(expTable, 11);
   const c12 = constant(expTable, 12);
-  let total: f64 = 0;
-  let vectors = (n + 3) >> 2;
-  while (vectors > 0) {
-    let sum = f32x4.splat(0);
-    let count = min(vectors, vectorsBetweenFlushes);
-    vectors -= count;
-    for (; count > 0; count--) {
-      const x = f32x4.sub(v128.load(row), largest);
-      const weight = exp(x, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12);
-      v128.store(row, weight);
-      sum = f32x4.add(sum, weight);
-      row += 16;
+  let total0 = f32x4.splat(0);
+  let total1 = total0;
+  for (let j = 0; j < keys; j += blockWeights) {
+    let sum0 = f32x4.splat(0);
+    let sum1 = sum0;
+    for (let count = min(blockWeights, keys - j); count > 0; count--) {
+      const x = f32x4.sub(v128.load(panel), m0);
+      const w0 = exp(x, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12);
+      const y = f32x4.sub(v128.load(panel, 16), m1);
+      const w1 = exp(y, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12);
+      v128.store(panel, w0);
+      v128.store(panel, w1, 16);
+      sum0 = f32x4.add(sum0, w0);
+      sum1 = f32x4.add(sum1, w1);
+      panel += 32;
     }
-    total += <f64>horizontalSum(sum);
+    total0 = f32x4.add(total0, sum0);
+    total1 = f32x4.add(total1, sum1);
   }
-  return <f32>total;
+  v128.store(sums, total0);
+  v128.store(sums, total1, 16);
 }
 
-/** The sums of values, weighted. As in scoreRows, tiles end where their last row does. */
+/** The sums of values, weighted. As in scorePanels, tiles of 4 rows end where their last row does. */
 function addValues(
-  weights: usize, pitch: usize, rows: i32, packedV: usize, keys: i32, diagonal: i32, valueWidth: i32,
+  weights: usize, panelBytes: usize, rows: i32, packedV: usize, keys: i32, seen: i32, valueWidth: i32,
   output: usize, outputRow: usize, outputD: usize, tile: usize,
 ): void {
-  const seen = min(diagonal + rows, keys);
-  for (let p = 0; p < seen; p += blockTerms) {
+  const end = min(seen + rows - 1, keys);
+  for (let p = 0; p < end; p += blockTerms) {
     const mode = p > 0 ? Mode.accumulate : 0;
     for (let d = 0; d < valueWidth; d += 8) {
       const width = min(8, valueWidth - d);
       const panel = packedV + (<usize>(d * keys + 8 * p) << 2);
       for (let i = 0; i < rows; i += 4) {
-        const depth = min(blockTerms, min(diagonal + i + 4, keys) - p);
+        const depth = min(blockTerms, min(seen + i + 3, keys) - p);
         if (depth <= 0) continue;
         const height = min(4, rows - i);
-        const a = weights + <usize>i * pitch + (<usize>p << 2);
-        const a1 = height > 1 ? a + pitch : a;
-        const a2 = height > 2 ? a1 + pitch : a1;
-        const a3 = height > 3 ? a2 + pitch : a2;
+        const a = weights + <usize>(i >> 3) * panelBytes + ((i & 4) << 2) + (<usize>p << 5);
         const to = output + <usize>i * outputRow + <usize>d * outputD;
-        if (height == 4 && width == 8 && outputD == 4) {
-          kernelDirect(depth, a, a1, a2, a3, panel, to, outputRow, mode, 0);
-        } else {
-          kernelDirect(depth, a, a1, a2, a3, panel, tile, 32, 0, 0);
+        if (height == 4 && width == 8 && outputD == 4) kernelPacked(depth, a, 32, panel, to, outputRow, mode, 0);
+        else {
+          kernelPacked(depth, a, 32, panel, tile, 32, 0, 0);
           merge(tile, to, outputRow, outputD, height, width, mode, 0);
         }
       }

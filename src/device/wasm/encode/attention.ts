@@ -45,11 +45,11 @@ function matrixStrides(operand: Operand | undefined, rank: number): number[] {
   return strides.slice(rank).map((stride, d) => (shape[rank + d] === 1 ? 1 : stride));
 }
 
-/** Sums and scores of a block of rows and a tile; then the block's queries and packed keys and values, or two rows. */
+/** Sums, a tile and scores of a block of rows; the block's queries and all keys and values, packed, or two vectors. */
 function scratchBytes(keys: number, width: number, valueWidth: number): number {
-  const whole = (n: number) => Math.ceil(n / 8) * 8;
-  const block = 4 * blockRows * (1 + whole(keys)) + tileBytes;
-  const packed = blockRows * width + whole(keys) * width + whole(valueWidth) * keys;
+  const whole = (n: number, step: number) => Math.ceil(n / step) * step;
+  const block = tileBytes + 4 * blockRows * (1 + whole(keys, 4));
+  const packed = blockRows * width + whole(keys, 4) * width + whole(valueWidth, 8) * keys;
   const vectors = keys + 4 + Math.max(width, valueWidth);
   return block + 4 * Math.max(packed, vectors);
 }
