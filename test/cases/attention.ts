@@ -145,6 +145,9 @@ const shapes: readonly Case[] = [
   wide("of values wider than keys", [5, 7, 6, 11], [[2], [2], [2]]),
   wide("of values of width 1", [5, 7, 5, 1], [[2], [2], [2]]),
   wide("of width 300", [5, 6, 300, 12], [[2], [2], [2]]),
+  wide("of 20 rows of width 300", [20, 40, 300, 24], [[2], [2], [2]]),
+  wide("of 41 rows of width 64, causal", [41, 41, 64, 64], [[2], [2], [2]], { causal: true }),
+  wide("of 41 rows of width 64", [41, 43, 64, 64], [[2], [2], [2]], { mask: float([2, 41, 43]) }),
   wide("of keys without a batch", [9, 10, 8, 8], [[2, 3], [], []]),
   wide("of queries without a batch", [9, 10, 8, 8], [[], [3], [2, 1]]),
   wide(
