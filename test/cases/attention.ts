@@ -148,6 +148,11 @@ const shapes: readonly Case[] = [
   wide("of 20 rows of width 300", [20, 40, 300, 24], [[2], [2], [2]]),
   wide("of 41 rows of width 64, causal", [41, 41, 64, 64], [[2], [2], [2]], { causal: true }),
   wide("of 41 rows of width 64", [41, 43, 64, 64], [[2], [2], [2]], { mask: float([2, 41, 43]) }),
+  wide("causal of 130 rows and 50 keys, width 40", [130, 50, 40, 36], [[2], [2, 1], []], { causal: true }),
+  wide("causal of 37 rows and 41 keys, width 40, with a boolean mask", [37, 41, 40, 40], [[2], [2], [2]], {
+    causal: true,
+    mask: { shape: [37, 41], dtype: "bool", values: { list: [1, 1, 0, 1, 1] } },
+  }),
   wide("of keys without a batch", [9, 10, 8, 8], [[2, 3], [], []]),
   wide("of queries without a batch", [9, 10, 8, 8], [[], [3], [2, 1]]),
   wide(
@@ -210,6 +215,26 @@ const shapes: readonly Case[] = [
   {
     ...wide("of rows that see nothing", [6, 9, 8, 8], [[2], [2], [2]], {
       mask: { shape: [6, 9], dtype: "bool", values: { list: [...Array(9).fill(0), ...Array(9).fill(1)] } },
+    }),
+    torch: formula(`(${product}).masked_fill(~d, -torch.inf)`),
+  },
+  {
+    ...wide("of rows of width 64 that see nothing", [24, 20, 64, 64], [[2], [2], [2]], {
+      mask: {
+        shape: [24, 20],
+        dtype: "bool",
+        values: { list: [...Array(20).fill(0), ...Array(40).fill(1)] },
+      },
+    }),
+    torch: formula(`(${product}).masked_fill(~d, -torch.inf)`),
+  },
+  {
+    ...wide("of rows of width 17 that see nothing", [24, 20, 17, 17], [[2], [2], [2]], {
+      mask: {
+        shape: [24, 20],
+        dtype: "bool",
+        values: { list: [...Array(20).fill(0), ...Array(40).fill(1)] },
+      },
     }),
     torch: formula(`(${product}).masked_fill(~d, -torch.inf)`),
   },

@@ -43,11 +43,13 @@ describe("attention on WebGL", () => {
     expect(passesOf(prepared([4, 3, 1024, 64]))).toEqual(["attention scores", ...byRows]);
   });
 
-  it("goes by rows where it is causal and a fragment holds all columns, else by tiles", () => {
+  it("goes by rows where a fragment holds all columns and heads are narrow, half hidden or too small for tiles", () => {
     expect(passesOf(prepared([64, 128, 128, 32], { causal: true }))).toEqual(byRows);
     expect(passesOf(prepared([64, 128, 128, 32], { causal: true, drawBuffers: 4 }))).toEqual(byTiles);
     expect(passesOf(prepared([12, 128, 128, 64], { causal: true }))).toEqual(byTiles);
     expect(passesOf(prepared([64, 128, 128, 32]))).toEqual(byTiles);
+    expect(passesOf(prepared([64, 128, 128, 16]))).toEqual(byRows);
+    expect(passesOf(prepared([64, 8, 8, 32]))).toEqual(byRows);
   });
 
   it("needs neither several render targets nor whole texels", () => {

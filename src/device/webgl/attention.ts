@@ -1,25 +1,34 @@
 /**
- * attention: row by row (attention_rows.ts) for few rows and small causal heads, by tiles (attention_tiles.ts) for large ones, else
- * as calls of other kernels. Each is the fastest of the three at what it is for, on both software rasterisers.
+ * attention: row by row (attention_rows.ts) for few rows and for heads that are small, or small and causal; by tiles
+ * (attention_tiles.ts) for others; else as calls of other kernels. Each is the fastest of the three at what it is for, on both
+ * software rasterisers.
  */
 import { sizeOf } from "../../tensor/shape.js";
 import type { AttentionCall, Operand } from "../kernel.js";
 import { productsOfAttention } from "./attention_products.js";
-import { rowsOfAttention, suitsRows } from "./attention_rows.js";
+import { fewRows, rowsOfAttention, suitsRows } from "./attention_rows.js";
 import { suitsTileAttention, tilesOfAttention } from "./attention_tiles.js";
 import type { PassBuilder } from "./builder.js";
 
+/** Widths of queries and values, together, up to which rows are faster than tiles although all keys are visible. */
+const narrowHead = 32;
 /** Scores that are stored at a time, unless a single matrix has more: 64 MiB, twice. */
 const mostScores = 2 ** 24;
 
 export function prepareAttention(call: AttentionCall, builder: PassBuilder): void {
   if (sizeOf(call.output.view.shape) === 0) return;
-  if (suitsRows(call, builder)) {
+  const isTiled = suitsTileAttention(call, builder);
+  if (suitsRows(call, builder) && (!isTiled || prefersRows(call))) {
     rowsOfAttention(call, builder);
     return;
   }
-  const prepare = suitsTileAttention(call, builder) ? tilesOfAttention : productsOfAttention;
+  const prepare = isTiled ? tilesOfAttention : productsOfAttention;
   for (const part of partsOf(call)) prepare(part, builder);
+}
+
+function prefersRows({ q, v, causal }: AttentionCall): boolean {
+  const [rows, width] = q.view.shape.slice(-2);
+  return rows <= fewRows || causal || width + v.view.shape.at(-1)! <= narrowHead;
 }
 
 /** The call itself, or parts of its batch of which each has fewer scores. */

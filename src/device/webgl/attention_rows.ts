@@ -20,8 +20,8 @@ import type { ShaderBuilder } from "./shader.js";
 import { lanes } from "./storage.js";
 import { declareWalk, operandPosition, planWalk, positionOf, type Steps, splitIndex } from "./walk.js";
 
-/** So few rows read keys and values once; more of them are products of tiles, unless half of those would be hidden. */
-const fewRows = 3;
+/** Rows whose scores, where several fragments need them, are computed before. */
+export const fewRows = 3;
 /** Widest query that is kept in registers. */
 const widestQuery = 128;
 /** Render targets that are needed: rows of scores, and one of a part's sums besides one of values. */
@@ -32,14 +32,14 @@ const shortestPart = 64;
 const scoresWidth = 64;
 
 /**
- * Whether the call is one of few rows, or causal and a fragment holds all columns of a row: others would repeat the scores; and
- * whether the device has the render targets.
+ * Whether no scores are computed twice, as by several fragments of a row that each hold a part of its columns; and whether the
+ * device has the render targets.
  */
 export function suitsRows(call: AttentionCall, builder: PassBuilder): boolean {
   const [rows, width] = call.q.view.shape.slice(-2);
   const isReadable = width % lanes === 0 && width <= widestQuery;
   if (!isReadable || builder.target.drawBuffers < fewestTargets) return false;
-  return rows <= fewRows || (call.causal && divide(call, builder).chunks === 1);
+  return rows <= fewRows || divide(call, builder).chunks === 1;
 }
 
 /** How the result is divided: by keys into parts, by columns into chunks of so many texels. */
