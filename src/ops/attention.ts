@@ -27,8 +27,9 @@ export interface AttentionOptions {
 
 /**
  * softmax(q·kᵀ·scale + mask)·v: q [..., L, E], k [..., S, E], v [..., S, D] → [..., L, D] (Vaswani et al. 2017); float32,
- * batches broadcast. A row whose positions are all masked is NaN, as in PyTorch. Under `noGrad`, or of inputs that require no
- * gradient, the matrix [L, S] is not stored.
+ * batches broadcast. A row whose positions are all masked is NaN (PyTorch gives 0 since version 2.5). Under `noGrad`, or of
+ * inputs that require no gradient, it is one kernel, which takes no memory of size [..., L, S]; on webgl, wide heads do, a part of
+ * the batch at a time.
  * @throws ShapeError if the sizes do not fit.
  */
 export function scaledDotProductAttention(
