@@ -1,6 +1,7 @@
-// Element and texel access. WIDTH_SHIFT is log2 of the texture width; FLOAT_BITS says that float32 is stored as bits.
-ivec2 texelPosition(int t) {
-  return ivec2(t & ((1 << WIDTH_SHIFT) - 1), t >> WIDTH_SHIFT);
+// Element and texel access. FLOAT_BITS says that float32 is stored as bits. `shift`, a constant, is log2 of the width of the
+// texture (src/device/webgl/storage.ts).
+ivec2 texelPosition(int shift, int t) {
+  return ivec2(t & ((1 << shift) - 1), t >> shift);
 }
 
 // a / b for a >= 0 and b > 0. No processor divides vectors of integers, and drivers do it lane by lane; the quotient of floats
@@ -35,9 +36,13 @@ ivec4 quotient(ivec4 a, int b) {
 #define fromFloats(x) (x)
 #endif
 
-vec4 floatTexel(FLOAT_SAMPLER s, int t) {
-  return toFloats(texelFetch(s, texelPosition(t), 0));
+vec4 floatTexel(FLOAT_SAMPLER s, int shift, int t) {
+  return toFloats(texelFetch(s, texelPosition(shift, t), 0));
 }
+
+// The texel at the place of the one that is computed: without arithmetic.
+#define floatHere(s) toFloats(texelFetch(s, ivec2(gl_FragCoord.xy), 0))
+#define intHere(s) ivec4(texelFetch(s, ivec2(gl_FragCoord.xy), 0))
 
 // Texel t of a grid of this width, or of a layer of one (src/device/webgl/pass.ts).
 vec4 gridTexel(FLOAT_SAMPLER s, int t, int width) {
@@ -50,34 +55,34 @@ vec4 gridTexel(FLOAT_LAYERS s, int t, int layer, int width) {
   return toFloats(texelFetch(s, ivec3(t - y * width, y, layer), 0));
 }
 
-ivec4 intTexel(isampler2D s, int t) {
-  return texelFetch(s, texelPosition(t), 0);
+ivec4 intTexel(isampler2D s, int shift, int t) {
+  return texelFetch(s, texelPosition(shift, t), 0);
 }
 
-ivec4 intTexel(usampler2D s, int t) {
-  return ivec4(texelFetch(s, texelPosition(t), 0));
+ivec4 intTexel(usampler2D s, int shift, int t) {
+  return ivec4(texelFetch(s, texelPosition(shift, t), 0));
 }
 
-float floatAt(FLOAT_SAMPLER s, int e) {
-  return floatTexel(s, e >> 2)[e & 3];
+float floatAt(FLOAT_SAMPLER s, int shift, int e) {
+  return floatTexel(s, shift, e >> 2)[e & 3];
 }
 
-int intAt(isampler2D s, int e) {
-  return intTexel(s, e >> 2)[e & 3];
+int intAt(isampler2D s, int shift, int e) {
+  return intTexel(s, shift, e >> 2)[e & 3];
 }
 
-int intAt(usampler2D s, int e) {
-  return intTexel(s, e >> 2)[e & 3];
+int intAt(usampler2D s, int shift, int e) {
+  return intTexel(s, shift, e >> 2)[e & 3];
 }
 
-vec4 floatsAt(FLOAT_SAMPLER s, ivec4 e) {
-  return vec4(floatAt(s, e.x), floatAt(s, e.y), floatAt(s, e.z), floatAt(s, e.w));
+vec4 floatsAt(FLOAT_SAMPLER s, int shift, ivec4 e) {
+  return vec4(floatAt(s, shift, e.x), floatAt(s, shift, e.y), floatAt(s, shift, e.z), floatAt(s, shift, e.w));
 }
 
-ivec4 intsAt(isampler2D s, ivec4 e) {
-  return ivec4(intAt(s, e.x), intAt(s, e.y), intAt(s, e.z), intAt(s, e.w));
+ivec4 intsAt(isampler2D s, int shift, ivec4 e) {
+  return ivec4(intAt(s, shift, e.x), intAt(s, shift, e.y), intAt(s, shift, e.z), intAt(s, shift, e.w));
 }
 
-ivec4 intsAt(usampler2D s, ivec4 e) {
-  return ivec4(intAt(s, e.x), intAt(s, e.y), intAt(s, e.z), intAt(s, e.w));
+ivec4 intsAt(usampler2D s, int shift, ivec4 e) {
+  return ivec4(intAt(s, shift, e.x), intAt(s, shift, e.y), intAt(s, shift, e.z), intAt(s, shift, e.w));
 }

@@ -2,7 +2,7 @@
 // quarter of the fetches of bytes. The words are taken apart by masks only, and what stays is converted as it stands, 2^8, 2^16
 // or 2^24 too large, which the input makes up for: SwiftShader shifts vectors element by element. All this is exact, and so are
 // sums of integers below 2^24. As in product_texels.glsl, positions are coordinates of samplers: `size` is that of a texel.
-#define middleOf(t, size) ((vec2(texelPosition(t)) + 0.5) * (size))
+#define middleOf(shift, t, size) ((vec2(texelPosition(shift, t)) + 0.5) * (size))
 #define wordsAt(s, at, j, size) texture(s, vec2((at).x + float(j) * (size).x, (at).y))
 #ifdef FLOAT_INPUT
 #define numbersOf(x) toFloats(x)
@@ -11,11 +11,11 @@
 #endif
 // STRAIGHT_INPUT: no row crosses lines of the texture, and `line` is where one lies.
 #ifdef STRAIGHT_INPUT
-#define lineOf(row, size) middleOf(row, size)
-#define inputTexel(s, line, row, k, size) numbersOf(texture(s, vec2((line).x + float(k) * (size).x, (line).y)))
+#define lineOf(shift, row, size) middleOf(shift, row, size)
+#define inputTexel(s, shift, line, row, k, size) numbersOf(texture(s, vec2((line).x + float(k) * (size).x, (line).y)))
 #else
-#define lineOf(row, size) vec2(0.0)
-#define inputTexel(s, line, row, k, size) numbersOf(texture(s, middleOf((row) + (k), size)))
+#define lineOf(shift, row, size) vec2(0.0)
+#define inputTexel(s, shift, line, row, k, size) numbersOf(texture(s, middleOf(shift, (row) + (k), size)))
 #endif
 
 const vec4 ofBytes = vec4(1.0, 256.0, 65536.0, 16777216.0);

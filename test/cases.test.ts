@@ -45,7 +45,7 @@ for (const { label, device } of devices) {
         it(entry.name, async () => {
           const want = await expected(first + i);
           const got = device === reference ? want : await evaluate(entry, device);
-          compare(entry, got, want, device === reference ? "exact" : "rounded");
+          compare(entry, got, want, device === reference ? "exact" : "float32");
         });
       });
     });

@@ -1,13 +1,19 @@
 /** What a device computed for a case against the float64 reference: value, gradients, shapes and dtype. */
 import { type Case, leafShape } from "./cases/case.js";
 import type { Evaluated } from "./evaluate.js";
-import { expectClose, tolerance } from "./tolerance.js";
+import { expectClose, type Rounding, tolerance } from "./tolerance.js";
 
 /**
  * Throws an Error that names the first difference. `precision` is that of `got`: `"exact"` for results that must be
- * the reference's own, `"rounded"` for float32 arithmetic.
+ * the reference's own, else what its float32 arithmetic rounds to. Integers may differ by `steps`.
  */
-export function compare(entry: Case, got: Evaluated, want: Evaluated, precision: "exact" | "rounded"): void {
+export function compare(
+  entry: Case,
+  got: Evaluated,
+  want: Evaluated,
+  precision: "exact" | Rounding,
+  steps = 0,
+): void {
   requireEqual("shape", `[${got.shape.join(", ")}]`, `[${want.shape.join(", ")}]`);
   requireEqual("dtype", got.dtype, want.dtype);
   requireEqual(
@@ -15,12 +21,13 @@ export function compare(entry: Case, got: Evaluated, want: Evaluated, precision:
     got.output.length,
     want.shape.reduce((n, extent) => n * extent, 1),
   );
-  const isRounded = precision === "rounded";
-  const isFloat = got.dtype === "float32";
+  const rounded = precision === "exact" || got.dtype !== "float32" ? false : precision;
+  const isExact = rounded === "float16" && isPicked(want);
+  const allowed = isExact ? 0 : rounded ? tolerance(want.output, entry, rounded) : steps;
   expectClose("value", got.output, want.output, {
-    absolute: isFloat && isRounded ? tolerance(want.output, entry) : 0,
+    absolute: allowed,
     signedZero: entry.signedZero,
-    rounded: isFloat && isRounded,
+    rounded,
   });
   got.gradients.forEach((gradient, k) => {
     const right = want.gradients[k];
@@ -31,10 +38,16 @@ export function compare(entry: Case, got: Evaluated, want: Evaluated, precision:
       `[${leafShape(entry.inputs[k]).join(", ")}]`,
     );
     expectClose(`gradient ${k}`, gradient.values, right.values, {
-      absolute: isRounded ? tolerance(right.values, entry) : 0,
-      rounded: isRounded,
+      absolute: precision === "exact" ? 0 : tolerance(right.values, entry, precision),
+      rounded: precision === "exact" ? false : precision,
     });
   });
+}
+
+/** Whether all values are those of inputs, or 0 around them: nothing is rounded where values are only moved and chosen. */
+function isPicked({ output, inputs }: Evaluated): boolean {
+  const known = new Set([0, ...inputs.flatMap((values) => Array.from(values))]);
+  return output.every((value) => known.has(value));
 }
 
 function requireEqual(what: string, got: string | number, want: string | number): void {

@@ -9,6 +9,8 @@ import { applyView, type Case, isDifferentiated, leafShape } from "./cases/case.
 import { generate, type Values } from "./cases/generate.js";
 
 export interface Evaluated {
+  /** What the leaves of float32 held. */
+  readonly inputs: readonly TypedArray[];
   readonly shape: Shape;
   readonly dtype: DType;
   readonly output: TypedArray;
@@ -18,12 +20,17 @@ export interface Evaluated {
 
 export const weightValues: Values = { between: [-1, 1] };
 
+/** Values of float32 tensors, as they are given to a device. */
+type Given = (values: TypedArray) => TypedArray;
+
+const asGenerated: Given = (values) => values;
+
 /** The leaves of a case on a device. */
-export function leavesOf(entry: Case, device: Device): Tensor[] {
+export function leavesOf(entry: Case, device: Device, given: Given = asGenerated): Tensor[] {
   return entry.inputs.map((input, i) => {
     const shape = leafShape(input);
     const data = generate(`${entry.name}/${i}`, shape, input.dtype, input.values);
-    const tensor = leaf(device, input.dtype, shape, data);
+    const tensor = leaf(device, input.dtype, shape, input.dtype === "float32" ? given(data) : data);
     tensor.requiresGrad = isDifferentiated(entry, i);
     return tensor;
   });
@@ -34,24 +41,37 @@ export function viewed(entry: Case, leaves: readonly Tensor[]): Tensor[] {
 }
 
 /** The weights w of the scalar Σ value·w that is differentiated. */
-export function outputWeights(entry: Case, { device, shape }: Tensor): Tensor {
-  return leaf(device, "float32", shape, generate(`${entry.name}/w`, shape, "float32", weightValues));
+export function outputWeights(entry: Case, { device, shape }: Tensor, given: Given = asGenerated): Tensor {
+  return leaf(device, "float32", shape, given(generate(`${entry.name}/w`, shape, "float32", weightValues)));
 }
 
-export async function evaluate(entry: Case, device: Device): Promise<Evaluated> {
-  const leaves = leavesOf(entry, device);
+export interface EvaluateOptions {
+  /** What is computed on of the generated values of float32; by default those themselves. */
+  readonly given?: Given;
+  /** false: the value only. */
+  readonly gradients?: boolean;
+}
+
+export async function evaluate(
+  entry: Case,
+  device: Device,
+  { given = asGenerated, gradients: wanted = true }: EvaluateOptions = {},
+): Promise<Evaluated> {
+  const leaves = leavesOf(entry, device, given);
+  const inputs = await Promise.all(leaves.filter(({ dtype }) => dtype === "float32").map(readExact));
   const output = entry.run(viewed(entry, leaves));
-  const asked = leaves.filter((tensor) => tensor.requiresGrad);
-  const found = asked.length > 0 ? grad(output, asked, { gradient: outputWeights(entry, output) }) : [];
+  const asked = leaves.filter((tensor) => wanted && tensor.requiresGrad);
+  const found =
+    asked.length > 0 ? grad(output, asked, { gradient: outputWeights(entry, output, given) }) : [];
   realize([output, ...found]);
   const values = await readExact(output);
   const gradients = [];
   for (const tensor of leaves) {
-    const gradient = tensor.requiresGrad ? found[asked.indexOf(tensor)] : undefined;
+    const gradient = asked.includes(tensor) ? found[asked.indexOf(tensor)] : undefined;
     gradients.push(gradient && { shape: gradient.shape, values: await readExact(gradient) });
   }
   // Assignments that the case made are written before the leaves go.
   flush(device);
   for (const tensor of [...leaves, output, ...found]) tensor.storage?.dispose();
-  return { shape: output.shape, dtype: output.dtype, output: values, gradients };
+  return { inputs, shape: output.shape, dtype: output.dtype, output: values, gradients };
 }

@@ -20,7 +20,7 @@ export function compile(graph: Graph, info: DeviceInfo, options?: FuseOptions): 
     leafCount,
     scalars: graph.scalars,
     arenaBytes,
-    cost: costOf(calls),
+    cost: costOf(calls, info),
     ...(origins && { origins }),
   };
 }

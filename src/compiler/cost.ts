@@ -1,4 +1,5 @@
 /** What a Program costs: exact floating-point operations and bytes, known when it is compiled. */
+import type { DeviceInfo } from "../device/device.js";
 import type {
   AttentionCall,
   ConvCall,
@@ -13,7 +14,7 @@ import type {
   ScatterAddCall,
 } from "../device/kernel.js";
 import { operandsOf } from "../device/operands.js";
-import { itemSize } from "../tensor/dtype.js";
+import { type DType, itemSize } from "../tensor/dtype.js";
 import { sizeOf } from "../tensor/shape.js";
 
 const notArithmetic = new Set([
@@ -79,30 +80,40 @@ function visiblePairs(rows: number, keys: number): number {
   return (growing * (growing + 1)) / 2 + (rows - growing) * keys;
 }
 
-/** Bytes that the call has to read and write, each element of an operand counted once. */
-export function bytesOf(call: KernelCall): number {
-  if (call.kernel === "gather" || call.kernel === "scatterAdd") return bytesOfIndexing(call);
-  if (call.kernel === "attention") return bytesOfAttention(call);
+/** What of a device the bytes depend on. */
+type Stored = Pick<DeviceInfo, "float32Bytes">;
+
+function itemBytes(dtype: DType, { float32Bytes }: Stored): number {
+  return dtype === "float32" ? (float32Bytes ?? itemSize.float32) : itemSize[dtype];
+}
+
+/** Bytes that the call has to read and write on such a device, each element of an operand counted once. */
+export function bytesOf(call: KernelCall, stored: Stored): number {
+  if (call.kernel === "gather" || call.kernel === "scatterAdd") return bytesOfIndexing(call, stored);
+  if (call.kernel === "attention") return bytesOfAttention(call, stored);
   const { reads, writes } = operandsOf(call);
-  const passedOver = "geometry" in call ? bytesPassedOver(call) : 0;
-  return -passedOver + [...reads, ...writes].reduce((sum, operand) => sum + distinctBytes(operand), 0);
+  const passedOver = "geometry" in call ? bytesPassedOver(call, stored) : 0;
+  return (
+    -passedOver + [...reads, ...writes].reduce((sum, operand) => sum + distinctBytes(operand, stored), 0)
+  );
 }
 
 /** Without the keys, values and parts of the mask that causality hides from all rows. */
-function bytesOfAttention({ q, k, v, mask, causal, output }: AttentionCall): number {
+function bytesOfAttention({ q, k, v, mask, causal, output }: AttentionCall, stored: Stored): number {
+  const distinct = (operand: Operand) => distinctBytes(operand, stored);
   const [length, keys] = [q.view.shape.at(-2)!, k.view.shape.at(-2)!];
   const seen = causal ? Math.min(length, keys) / keys : 1;
   const seenOf = (operand: Operand, along: number) =>
-    distinctBytes(operand) * (operand.view.strides.at(along) === 0 ? 1 : seen);
-  const whole = distinctBytes(q) + seenOf(k, -2) + seenOf(v, -2) + distinctBytes(output);
+    distinct(operand) * (operand.view.strides.at(along) === 0 ? 1 : seen);
+  const whole = distinct(q) + seenOf(k, -2) + seenOf(v, -2) + distinct(output);
   if (mask === undefined) return whole;
   const [rowStride, keyStride] = mask.view.strides.slice(-2);
   if (!causal || rowStride === 0 || keyStride === 0) return whole + seenOf(mask, -1);
-  return whole + (distinctBytes(mask) / (length * keys)) * visiblePairs(length, keys);
+  return whole + (distinct(mask) / (length * keys)) * visiblePairs(length, keys);
 }
 
 /** Bytes of the image that lie in no window, as the strides of a 1 × 1 convolution leave them out. */
-function bytesPassedOver(call: ConvCall | QconvCall | PoolCall | PoolGradCall): number {
+function bytesPassedOver(call: ConvCall | QconvCall | PoolCall | PoolGradCall, stored: Stored): number {
   // Gradients of images are written everywhere.
   if (call.kernel === "convGradInput" || call.input === undefined) return 0;
   const output = call.kernel === "poolGrad" ? call.gradOutput : call.output;
@@ -121,7 +132,7 @@ function bytesPassedOver(call: ConvCall | QconvCall | PoolCall | PoolGradCall): 
     return at.size;
   });
   const planes = sizeOf(call.input.view.shape.slice(0, 2));
-  return planes * (sizeOf(image) - sizeOf(touched)) * itemSize[call.input.dtype];
+  return planes * (sizeOf(image) - sizeOf(touched)) * itemBytes(call.input.dtype, stored);
 }
 
 /** [height, width] */
@@ -131,19 +142,19 @@ function windowOf(call: ConvCall | QconvCall | PoolCall | PoolGradCall): readonl
 }
 
 /** Only the elements that are picked are touched; those picked twice are read (and written) twice. */
-function bytesOfIndexing(call: GatherCall | ScatterAddCall): number {
-  const picked = sizeOf(call.shape) * itemSize[call.output.dtype];
-  const others = distinctBytes(call.index);
-  if (call.kernel === "gather") return picked + others + distinctBytes(call.output);
-  return distinctBytes(call.source) + others + 2 * picked;
+function bytesOfIndexing(call: GatherCall | ScatterAddCall, stored: Stored): number {
+  const picked = sizeOf(call.shape) * itemBytes(call.output.dtype, stored);
+  const others = distinctBytes(call.index, stored);
+  if (call.kernel === "gather") return picked + others + distinctBytes(call.output, stored);
+  return distinctBytes(call.source, stored) + others + 2 * picked;
 }
 
-export function costOf(calls: readonly KernelCall[]): Cost {
+export function costOf(calls: readonly KernelCall[], stored: Stored): Cost {
   let flops = 0;
   let bytes = 0;
   for (const call of calls) {
     flops += flopsOf(call);
-    bytes += bytesOf(call);
+    bytes += bytesOf(call, stored);
   }
   return { flops, bytes };
 }
@@ -152,9 +163,9 @@ function arithmetic({ instructions }: Expression): number {
   return instructions.filter(({ op }) => !notArithmetic.has(op)).length;
 }
 
-function distinctBytes({ dtype, view }: Operand): number {
+function distinctBytes({ dtype, view }: Operand, stored: Stored): number {
   return view.shape.reduce(
     (n, extent, i) => (view.strides[i] === 0 && extent > 0 ? n : n * extent),
-    itemSize[dtype],
+    itemBytes(dtype, stored),
   );
 }

@@ -22,6 +22,8 @@ export interface DeviceInfo {
   readonly description: string;
   /** The order in which this device wants convolutions' activations to lie in memory. */
   readonly convLayout: "channels-first" | "channels-last";
+  /** Bytes of a float32 element in the device's memory, where that is not 4: those of a half float. */
+  readonly float32Bytes?: number;
   /** Facts for programs: simd level, threads, renderer, limits. */
   readonly details: Readonly<Record<string, string | number | boolean>>;
 }
@@ -58,6 +60,12 @@ export interface Device {
   allocate(dtype: DType, size: number): DeviceBuffer;
   /** Returns the memory for reuse once everything enqueued before is done. Idempotent. */
   free(buffer: DeviceBuffer): void;
+  /**
+   * Keeps all of a float32 buffer from now on, on devices that may store it with fewer bits: what is updated by small steps.
+   * `run` does so with leaves that a Program updates from their own values. Undefined for devices that always do.
+   * @throws DeviceError if the device cannot.
+   */
+  keepInFull?(buffer: DeviceBuffer): void;
   /** Enqueues a copy from host memory; `data` may be reused by the caller at once. Lengths must agree. */
   write(buffer: DeviceBuffer, data: TypedArray): void;
   /**

@@ -1,6 +1,7 @@
 /** `wattgrad/formats`: files to and from host memory, by parsers that trust nothing. */
+
+export { decodeBfloat16, decodeFloat16, encodeBfloat16, encodeFloat16 } from "../tensor/f16.js";
 export { writeFileAtomic } from "./atomic.js";
-export { decodeBfloat16, decodeFloat16, encodeBfloat16, encodeFloat16 } from "./f16.js";
 export { FileError } from "./file.js";
 export type { HostTensor } from "./host.js";
 export { type IdxOptions, readIdx } from "./idx.js";

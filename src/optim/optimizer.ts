@@ -49,7 +49,10 @@ export interface Update {
 
 /**
  * Subclasses say how many moments a parameter has, how one update is computed and how their runtime scalars follow
- * the step number. Changing the learning rate or the step number recompiles nothing.
+ * the step number. Changing the learning rate or the step number recompiles nothing. Parameters and moments are kept in
+ * float32 on devices that store half floats, too.
+ *
+ * @throws DeviceError where a device holds nothing but half floats.
  */
 export abstract class Optimizer<Settings extends { lr: number; readonly weightDecay?: number }>
   implements Follower
@@ -72,6 +75,9 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
       throw new ArgumentError("a parameter appears twice", { op: this.constructor.name });
     }
     for (const { settings } of this.groups) this.check(settings);
+    // Small changes must not round away.
+    for (const { device, storage } of all)
+      if (storage?.disposed === false) device.keepInFull?.(storage.buffer);
     for (const { recovery } of new Set(all.map(({ device }) => device))) {
       if (recovery !== undefined) followWeakly(recovery, this);
     }
@@ -301,6 +307,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     const moments = this.momentNames.map(() => zerosLike(parameter));
     // Leaves of the very first Program already, so that the second step finds it compiled.
     realize(moments);
+    for (const { device, storage } of moments) device.keepInFull?.(storage!.buffer);
     const state = { clock, moments };
     this.#state.set(parameter, state);
     return state;

@@ -91,7 +91,7 @@ export async function profile(
   for (const [{ program }, { count, scalars }] of runs) {
     const ofProgram: ProfiledCall[] = [];
     for (const [i, call] of program.calls.entries()) {
-      const alone = programOf(call, program);
+      const alone = programOf(call, program, device.info);
       const key = JSON.stringify([alone.calls, alone.slots]);
       const seconds = times.get(key) ?? (await timeCall(device, alone, scalars, repetitions));
       times.set(key, seconds);
@@ -101,7 +101,7 @@ export async function profile(
         module: program.origins?.[i] ?? outside,
         seconds,
         flops: flopsOf(call),
-        bytes: bytesOf(call),
+        bytes: bytesOf(call, device.info),
       });
     }
     for (let i = 0; i < count; i++) calls.push(...ofProgram);

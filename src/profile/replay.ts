@@ -1,6 +1,6 @@
 /** The time of one kernel call by itself, on memory of its own with made-up values. */
 import { costOf } from "../compiler/cost.js";
-import type { Device, DeviceBuffer } from "../device/device.js";
+import type { Device, DeviceBuffer, DeviceInfo } from "../device/device.js";
 import type { KernelCall, Program } from "../device/kernel.js";
 import { operandsOf, withSlots } from "../device/operands.js";
 import { type DType, newArray } from "../tensor/dtype.js";
@@ -11,7 +11,11 @@ const burstMilliseconds = 2;
 const largestBurst = 256;
 
 /** A call with slots 0, 1, … of its own, all of which the caller supplies. */
-export function programOf(call: KernelCall, { slots, scalars }: Pick<Program, "slots" | "scalars">): Program {
+export function programOf(
+  call: KernelCall,
+  { slots, scalars }: Pick<Program, "slots" | "scalars">,
+  info: DeviceInfo,
+): Program {
   const { reads, writes } = operandsOf(call);
   const used = [...new Set([...reads, ...writes].map(({ slot }) => slot))];
   const alone = withSlots(call, (slot) => used.indexOf(slot));
@@ -21,7 +25,7 @@ export function programOf(call: KernelCall, { slots, scalars }: Pick<Program, "s
     leafCount: used.length,
     scalars,
     arenaBytes: 0,
-    cost: costOf([alone]),
+    cost: costOf([alone], info),
   };
 }
 

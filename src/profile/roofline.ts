@@ -3,7 +3,7 @@
  * from its measured peak of computation and of memory traffic.
  */
 import { costOf } from "../compiler/cost.js";
-import type { Device } from "../device/device.js";
+import type { Device, DeviceInfo } from "../device/device.js";
 import type { KernelCall, Operand, Program } from "../device/kernel.js";
 import { operandsOf } from "../device/operands.js";
 import { type Shape, sizeOf } from "../tensor/shape.js";
@@ -74,7 +74,7 @@ async function rates(
 ): Promise<Point[]> {
   const points: Point[] = [];
   for (const size of sizes) {
-    const program = alone(callOf(size));
+    const program = alone(callOf(size), device.info);
     let seconds: number;
     try {
       seconds = await timeCall(device, program, [], repetitions);
@@ -90,7 +90,7 @@ async function rates(
 }
 
 /** A Program of this one call, whose operands fill their slots. */
-function alone(call: KernelCall): Program {
+function alone(call: KernelCall, info: DeviceInfo): Program {
   const { reads, writes } = operandsOf(call);
   const operands = [...reads, ...writes].sort((a, b) => a.slot - b.slot);
   return {
@@ -99,7 +99,7 @@ function alone(call: KernelCall): Program {
     leafCount: operands.length,
     scalars: [],
     arenaBytes: 0,
-    cost: costOf([call]),
+    cost: costOf([call], info),
   };
 }
 

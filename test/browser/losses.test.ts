@@ -113,7 +113,7 @@ if (typeof browser === "string") {
     expect(codes).toEqual({ use: "DEVICE_LOST", restore: "DEVICE_LOST" });
   });
 
-  for (const storage of ["rgba32f", "rgba32ui"] as const) {
+  for (const storage of ["rgba32f", "rgba32ui", "rgba16f"] as const) {
     it(`a snapshot has every bit of every dtype, floats in ${storage}`, async () => {
       const { dtypes, differing } = await page.evaluate(
         (kind) => globalThis.wattgradPage.losses.restoreEveryDtype(kind),

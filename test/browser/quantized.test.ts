@@ -21,7 +21,7 @@ import { openBrowser } from "./open.js";
 import type { DeviceLabel } from "./pages/devices.js";
 
 const device = await openWasm();
-const labels: readonly DeviceLabel[] = ["wasm-relaxed", "wasm-simd", "webgl", "webgl-bits"];
+const labels: readonly DeviceLabel[] = ["wasm-relaxed", "wasm-simd", "webgl", "webgl-bits", "webgl-half"];
 const schemes: readonly [string, () => Scheme][] = [
   ["int8-static", () => int8Static({ data: new DataLoader(quadrants(64), { device, batchSize: 32 }) })],
   [

@@ -21,7 +21,7 @@ if (typeof found === "string") {
         it(entry.name, async () => {
           const got = await evaluate(entry, device);
           expect(gl.getError()).toBe(gl.NO_ERROR);
-          compare(entry, got, await evaluate(entry, reference), "rounded");
+          compare(entry, got, await evaluate(entry, reference), "float32");
         });
       }
     });

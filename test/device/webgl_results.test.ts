@@ -2,11 +2,14 @@
 import { describe, expect, it } from "vitest";
 import type { KernelCall, MapCall, Operand, Program, ReduceCall } from "../../src/device/kernel.js";
 import { preparePasses } from "../../src/device/webgl/prepare.js";
+import { TextureLayout } from "../../src/device/webgl/storage.js";
 import { rowMajor } from "../../src/tensor/view.js";
 
 const target = {
   floats: "rgba32f",
-  shift: 12,
+  fullFloats: "rgba32f",
+  halfInfinity: undefined,
+  layout: new TextureLayout(8192),
   drawBuffers: 8,
   fragments: 8192,
   extent: 8192,

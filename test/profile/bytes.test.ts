@@ -37,7 +37,7 @@ async function expectExact(fn: () => unknown): Promise<number> {
   const { programs, bytes } = await cost(device, fn);
   const seen = device.touched.slice(length);
   const stated = programs.flatMap(({ program, runs }) =>
-    Array.from({ length: runs }, () => program.calls.map(bytesOf)).flat(),
+    Array.from({ length: runs }, () => program.calls.map((call) => bytesOf(call, device.info))).flat(),
   );
   // Call by call: errors must not cancel out.
   expect(seen).toEqual(stated);

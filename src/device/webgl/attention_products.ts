@@ -35,7 +35,7 @@ export function productsOfAttention(call: AttentionCall, builder: PassBuilder): 
 }
 
 function scratch(shape: readonly number[], builder: PassBuilder): Operand {
-  return { slot: builder.scratch("float32", sizeOf(shape)), dtype: "float32", view: rowMajor(shape) };
+  return { slot: builder.scratch("float32", sizeOf(shape), true), dtype: "float32", view: rowMajor(shape) };
 }
 
 export function transposed(operand: Operand): Operand {

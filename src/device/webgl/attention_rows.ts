@@ -7,7 +7,6 @@
 import partsChunk from "../../../glsl/attention_parts.glsl";
 import weightsChunk from "../../../glsl/attention_weights.glsl";
 import expChunk from "../../../glsl/exp.glsl";
-import texelsChunk from "../../../glsl/product_texels.glsl";
 import { type Shape, sizeOf } from "../../tensor/shape.js";
 import { rowMajorStrides, type View } from "../../tensor/view.js";
 import type { AttentionCall, Operand } from "../kernel.js";
@@ -15,6 +14,7 @@ import { maskStatement } from "./attention_mask.js";
 import type { PassBuilder } from "./builder.js";
 import type { TextureId } from "./pass.js";
 import { packed } from "./product.js";
+import { declareTexels } from "./product_texels.js";
 import type { Emitted } from "./result.js";
 import type { ShaderBuilder } from "./shader.js";
 import { lanes } from "./storage.js";
@@ -77,7 +77,7 @@ export function rowsOfAttention(given: AttentionCall, builder: PassBuilder): voi
   const { id, grid } = builder.layeredScratch(parts * perPart, rows, layers);
 
   const shader = builder.shader();
-  for (const chunk of [expChunk, weightsChunk, texelsChunk]) shader.include(chunk);
+  for (const chunk of [expChunk, weightsChunk]) shader.include(chunk);
   shader.add(
     `int part = quotient(t, ${shader.int(perPart)});`,
     `int place = t - part * ${shader.int(perPart)};`,
@@ -89,11 +89,10 @@ export function rowsOfAttention(given: AttentionCall, builder: PassBuilder): voi
   );
   const start = declareBatch(shader, batch);
   const length = Math.ceil(keys / parts / lanes) * lanes;
-  const values = shader.texture(v.slot, "float32");
+  const [, values] = declareTexels(shader, call.k, v);
   shader.add(
     `int firstValue = ((${start(v)}) >> 2) + chunk * ${chunkTexels};`,
     `int valueStep = ${shader.int(stepOf(v))};`,
-    `vec2 scaleB = texelSize(${values});`,
     `int from = part * ${shader.int(length)};`,
     `int keys = ${shader.int(keys)};`,
     `int to = min(from + ${shader.int(length)}, ${causal ? "min(row + 1, keys)" : "keys"});`,
@@ -120,7 +119,7 @@ export function rowsOfAttention(given: AttentionCall, builder: PassBuilder): voi
     "total = total * kept + dot(weight, vec4(1.0));",
     ...times(lanes, (i) => `vec2 value${i} = lineB(firstValue + at[${i}] * valueStep);`),
     ...times(chunkTexels, (d) => {
-      const texels = times(lanes, (i) => `texelB(${values}, value${i}, ${d})`);
+      const texels = times(lanes, (i) => `texelB(${values}, value${i}, ${d}.0 * scaleB.x)`);
       return `s${d} = s${d} * kept + mat4(${texels.join(", ")}) * weight;`;
     }),
     "}",
@@ -147,20 +146,20 @@ function ownScores(
   start: (operand: Operand) => string,
 ): string[] {
   const quads = q.view.shape.at(-1)! / lanes;
-  const [queries, keys] = [q, k].map(({ slot }) => shader.texture(slot, "float32"));
+  const queries = shader.texture(q.slot, "float32");
+  const keys = shader.sampler(k.slot, "float32");
   shader.add(
     `int query = ((${start(q)}) >> 2) + row * ${shader.int(stepOf(q))};`,
     `float scale = ${shader.float(scale)};`,
     ...times(quads, (e) => `vec4 q${e} = floatTexel(${queries}, query + ${e}) * scale;`),
     `int firstKey = (${start(k)}) >> 2;`,
     `int keyStep = ${shader.int(stepOf(k))};`,
-    `vec2 scaleA = texelSize(${keys});`,
   );
   const statements = [
     ...times(lanes, (i) => `vec2 key${i} = lineA(firstKey + at[${i}] * keyStep);`),
     "vec4 score = vec4(0.0);",
     ...times(quads, (e) => {
-      const texels = times(lanes, (i) => `texelA(${keys}, key${i}, ${e})`);
+      const texels = times(lanes, (i) => `texelA(${keys}, key${i}, ${e}.0 * scaleA.x)`);
       return `score += q${e} * mat4(${texels.join(", ")});`;
     }),
   ];
@@ -181,24 +180,23 @@ function storedScores(
   const texels = sizeOf(batch) * Math.ceil(keys / lanes);
   const { id, grid } = builder.layeredScratch(texels, scoresWidth, rows);
   const shader = builder.shader();
-  shader.include(texelsChunk);
   const quads = shader.int(Math.ceil(keys / lanes));
   shader.add(
     `int matrix = quotient(t, ${quads});`,
     `ivec4 at = min(((t - matrix * ${quads}) << 2) + ivec4(0, 1, 2, 3), ivec4(${shader.int(keys - 1)}));`,
   );
   const start = declareBatch(shader, batch);
-  const [queries, texture] = [q, k].map(({ slot }) => shader.texture(slot, "float32"));
+  const queries = shader.texture(q.slot, "float32");
+  const [texture] = declareTexels(shader, k, k);
   shader.add(
     `int query = (${start(q)}) >> 2;`,
     `int queryStep = ${shader.int(stepOf(q))};`,
     `int firstKey = (${start(k)}) >> 2;`,
     `int keyStep = ${shader.int(stepOf(k))};`,
-    `vec2 scaleA = texelSize(${texture});`,
     ...times(lanes, (i) => `vec2 key${i} = lineA(firstKey + at[${i}] * keyStep);`),
     ...times(rows, (i) => `vec4 score${i} = vec4(0.0);`),
     `for (int e = 0; e < ${shader.int(width / lanes)}; e++) {`,
-    `mat4 y = mat4(${times(lanes, (i) => `texelA(${texture}, key${i}, e)`).join(", ")});`,
+    `mat4 y = mat4(${times(lanes, (i) => `texelA(${texture}, key${i}, float(e) * scaleA.x)`).join(", ")});`,
     ...times(rows, (i) => `score${i} += floatTexel(${queries}, query + ${i} * queryStep + e) * y;`),
     "}",
     `float scale = ${shader.float(scale)};`,

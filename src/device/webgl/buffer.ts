@@ -2,7 +2,7 @@
 import type { DType } from "../../tensor/dtype.js";
 import type { Device, DeviceBuffer } from "../device.js";
 import { cleanState } from "./context.js";
-import { lanes, type TextureLayout } from "./storage.js";
+import { lanes } from "./storage.js";
 import type { Texture } from "./texture_pool.js";
 
 export class WebglBuffer implements DeviceBuffer {
@@ -19,30 +19,30 @@ export class WebglBuffer implements DeviceBuffer {
     /** Replaced when a kernel updates the buffer that it reads, and when a lost context was restored. */
     public texture: Texture,
   ) {}
+
+  /** Bytes of its elements as they are stored. */
+  get bytes(): number {
+    return (this.size * this.texture.format.bytesPerTexel) / lanes;
+  }
 }
 
 /** What texSubImage2D takes. */
-export type Texels = Float32Array | Uint32Array | Int32Array | Uint8Array | Int8Array;
+export type Texels = Float32Array | Uint32Array | Uint16Array | Int32Array | Uint8Array | Int8Array;
 
 /** Copies host values into a texture: whole rows at once, then the last row, padded to whole texels. */
-export function upload(
-  gl: WebGL2RenderingContext,
-  layout: TextureLayout,
-  { handle, format }: Texture,
-  data: Texels,
-): void {
-  const rowLength = layout.width * lanes;
+export function upload(gl: WebGL2RenderingContext, { handle, format, width }: Texture, data: Texels): void {
+  const rowLength = width * lanes;
   const rows = Math.floor(data.length / rowLength);
   const rest = data.length - rows * rowLength;
   cleanState(gl);
   gl.activeTexture(gl.TEXTURE0);
   gl.bindTexture(gl.TEXTURE_2D, handle);
-  const send = (row: number, width: number, height: number, part: Texels) => {
-    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, row, width, height, format.format, format.type, part);
+  const send = (row: number, columns: number, height: number, part: Texels) => {
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, row, columns, height, format.format, format.type, part);
   };
-  if (rows > 0) send(0, layout.width, rows, data.subarray(0, rows * rowLength));
+  if (rows > 0) send(0, width, rows, data.subarray(0, rows * rowLength));
   if (rest === 0) return;
-  const texels = layout.texels(rest);
+  const texels = Math.ceil(rest / lanes);
   const last = data.subarray(rows * rowLength);
   if (rest % lanes === 0) send(rows, texels, 1, last);
   else {

@@ -4,7 +4,7 @@ import type { Operand, SlotInfo } from "../kernel.js";
 import type { Pass, Scratch, TextureId } from "./pass.js";
 import { passOf, type Result } from "./result.js";
 import { ShaderBuilder, type ShaderTarget } from "./shader.js";
-import { type Extent, type Grid, lanes } from "./storage.js";
+import { type Extent, type Format, formatOf, type Grid, lanes } from "./storage.js";
 
 /** Steps of an executable, in order. */
 export type Step =
@@ -31,16 +31,28 @@ export class PassBuilder {
   readonly scratches: Scratch[] = [];
   private waiting: Result | undefined;
 
-  /** @param passedOn temporaries that one call writes and one other reads. */
+  /**
+   * @param passedOn temporaries that one call writes and one other reads.
+   * @param inFull slots of float32 that are not rounded where others are.
+   */
   constructor(
     readonly slots: readonly SlotInfo[],
     readonly target: ShaderTarget,
     readonly abilities: Abilities,
     private readonly passedOn: ReadonlySet<TextureId>,
+    readonly inFull: ReadonlySet<TextureId>,
   ) {}
 
   shader(): ShaderBuilder {
-    return new ShaderBuilder(this.target);
+    return new ShaderBuilder(this.target, this);
+  }
+
+  /** How a slot or scratch texture is stored. Leaves that are only read may be stored in full, too. */
+  formatOf(id: TextureId): Format {
+    const { floats, fullFloats } = this.target;
+    const scratch = id < this.slots.length ? undefined : this.scratches[id - this.slots.length];
+    const { dtype } = scratch ?? this.slots[id];
+    return formatOf(dtype, this.inFull.has(id) || scratch?.isSum ? fullFloats : floats);
   }
 
   /** The grid for `texels` texels in rows of `width`, or of what a texture can have. */
@@ -50,15 +62,15 @@ export class PassBuilder {
     return { width: columns, height: Math.ceil(texels / columns) };
   }
 
-  /** A texture of that grid between passes of this Program. */
+  /** A texture of that grid for partial sums between passes of this Program. */
   gridScratch(grid: Extent, dtype: DType = "float32"): TextureId {
     const size = grid.width * grid.height * lanes;
-    return this.slots.length + this.scratches.push({ dtype, size, grid }) - 1;
+    return this.slots.length + this.scratches.push({ dtype, size, grid, isSum: true }) - 1;
   }
 
   /**
-   * A texture array for `layers` times `texels` float32 texels between passes of this Program: its layers are the targets of one
-   * draw. Rows are some times `width`.
+   * A texture array for `layers` times `texels` float32 texels of partial sums between passes of this Program: its layers are the
+   * targets of one draw. Rows are some times `width`.
    */
   layeredScratch(
     texels: number,
@@ -70,18 +82,25 @@ export class PassBuilder {
     while (columns * 2 <= extent && isHigh(columns, Math.ceil(texels / columns))) columns *= 2;
     const grid = { width: columns, height: Math.ceil(texels / columns), layers };
     const size = grid.width * grid.height * lanes;
-    const id = this.slots.length + this.scratches.push({ dtype: "float32", size, grid }) - 1;
+    const id = this.slots.length + this.scratches.push({ dtype: "float32", size, grid, isSum: true }) - 1;
     return { id, grid };
   }
 
-  /** A texture for `size` elements between passes of this Program. */
-  scratch(dtype: DType, size: number): TextureId {
-    return this.slots.length + this.scratches.push({ dtype, size }) - 1;
+  /** A texture for `size` elements between passes of this Program: copies, or partial sums. */
+  scratch(dtype: DType, size: number, isSum = false): TextureId {
+    return this.slots.length + this.scratches.push({ dtype, size, isSum }) - 1;
+  }
+
+  /** A texture that takes the slot's place later on (`replace`). */
+  standFor(slot: TextureId): TextureId {
+    const { dtype, size } = this.slots[slot];
+    return this.scratch(dtype, size, this.inFull.has(slot));
   }
 
   /** scratch(), as a dense operand of one dimension. */
-  scratchOperand(dtype: DType, size: number): Operand {
-    return { slot: this.scratch(dtype, size), dtype, view: { shape: [size], strides: [1], offset: 0 } };
+  scratchOperand(dtype: DType, size: number, isSum = false): Operand {
+    const slot = this.scratch(dtype, size, isSum);
+    return { slot, dtype, view: { shape: [size], strides: [1], offset: 0 } };
   }
 
   add(pass: Pass): void {
@@ -117,6 +136,12 @@ export class PassBuilder {
   replace(slot: TextureId, by: TextureId): void {
     this.flush();
     this.steps.push({ kind: "replace", slot, by });
+  }
+
+  /** Texels in a line of a slot's or scratch texture, if that has several. */
+  lineOf(id: TextureId): number {
+    const { layout } = this.target;
+    return layout.lineFor(layout.texels(this.sizeOf(id)));
   }
 
   /** Elements of a slot or scratch texture. */

@@ -185,7 +185,7 @@ function weightProduct(call: ConvCall, builder: PassBuilder): Operand {
     ...patches,
     view: { shape: [groups, length, pixels], strides: [pixels * length, 1, length], offset: 0 },
   };
-  const result = builder.scratchOperand("float32", groups * length * width);
+  const result = builder.scratchOperand("float32", groups * length * width, true);
   const view: View = { shape: [groups, length, width], strides: [length * width, width, 1], offset: 0 };
   prepareMatmul({ kernel: "matmul", a, b, output: { ...result, view } }, builder);
   return { ...result, view };

@@ -2,7 +2,6 @@
  * Packing for tiled convolutions: images channels-last with their padding around them, so that inner loops ask no
  * questions, filters as [kh, kw, c, o], and rows that do not cross lines of the texture where pitches allow.
  */
-import texelsChunk from "../../../glsl/product_texels.glsl";
 import { sizeOf } from "../../tensor/shape.js";
 import type { View } from "../../tensor/view.js";
 import type { Instruction, Operand } from "../kernel.js";
@@ -10,7 +9,6 @@ import type { PassBuilder } from "./builder.js";
 import { type Problem, permuted, type Tiles } from "./conv_problem.js";
 import { prepareMap } from "./map.js";
 import type { TextureId } from "./pass.js";
-import type { ShaderBuilder } from "./shader.js";
 import { lanes } from "./storage.js";
 
 /** Σ factor · index along dim lies in from..to − 1. */
@@ -77,7 +75,8 @@ export function packImage(problem: Problem, tiles: Tiles, builder: PassBuilder):
     return { id: problem.image.slot, tiles };
   }
   const width = 2 ** Math.ceil(Math.log2(tiles.width));
-  const isLine = 2 ** builder.target.shift % (width * tiles.channels) === 0;
+  const line = builder.target.layout.lineFor(tiles.batch * tiles.height * width * tiles.channels);
+  const isLine = line % (width * tiles.channels) === 0;
   const wider = isLine ? { ...tiles, width } : tiles;
   const [paddedTo, questions] = paddedView(problem, wider);
   return { id: packed(problem.image, paddedTo, questions, builder), tiles: wider };
@@ -145,11 +144,14 @@ export function packGradient(
   const [n, height, width, outputs] = view.shape;
   const rounded = tiles.outputs * lanes;
   const asItIs: View = { ...view, shape: [n, height, width, rounded] };
-  const lineLength = 2 ** builder.target.shift;
   const isUsable = rounded === outputs && isWhole(asItIs, builder.sizeOf(output.slot));
-  if (isUsable && lineLength % (width * tiles.outputs) === 0) return { id: output.slot, width };
+  const isLineOf = (columns: number) => {
+    const row = columns * tiles.outputs;
+    return builder.target.layout.lineFor(n * height * row) % row === 0;
+  };
+  if (isUsable && isLineOf(width)) return { id: output.slot, width };
   const power = 2 ** Math.ceil(Math.log2(width));
-  const isLine = lineLength % (power * tiles.outputs) === 0;
+  const isLine = isLineOf(power);
   if (isUsable && !isLine) return { id: output.slot, width };
   const pitch = isLine ? power : width;
   // What lies behind the last column is never read.
@@ -164,16 +166,4 @@ function isWhole({ shape, strides, offset }: View, size: number): boolean {
     size === sizeOf(shape) &&
     shape.every((extent, d) => extent === 1 || strides[d] === sizeOf(shape.slice(d + 1)))
   );
-}
-
-/** The macros of product_texels.glsl, given the texels of what must not cross a line of A and of B. */
-export function includeTexels(
-  shader: ShaderBuilder,
-  spanA: number,
-  spanB: number,
-  { target }: PassBuilder,
-): void {
-  if (2 ** target.shift % spanA === 0) shader.include("#define STRAIGHT_A");
-  if (2 ** target.shift % spanB === 0) shader.include("#define STRAIGHT_B");
-  shader.include(texelsChunk);
 }

@@ -6,11 +6,12 @@
 import { sizeOf } from "../../tensor/shape.js";
 import type { ConvCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
-import { includeTexels, packFilter, packImage } from "./conv_pack.js";
+import { packFilter, packImage } from "./conv_pack.js";
 import { columnsOf, mirrored, type Problem, type Tiles, texelsOf, tilesOf } from "./conv_problem.js";
 import { weightGradient } from "./conv_weight_tiles.js";
 import { finishImage, type ImageIndices } from "./image.js";
 import type { TextureId } from "./pass.js";
+import { declareTexels } from "./product_texels.js";
 import type { ShaderBuilder } from "./shader.js";
 import { type Grid, lanes } from "./storage.js";
 
@@ -50,9 +51,11 @@ function forward(problem: Problem, output: Operand, builder: PassBuilder): void 
   const { id: parts, grid } = builder.layeredScratch(texels, groups * blocks, across * lanes);
 
   const shader = builder.shader();
-  includeTexels(shader, tiles.width * tiles.channels, lanes * tiles.outputs, builder);
-  const x = shader.texture(image, "float32");
-  const w = shader.texture(filter, "float32");
+  const [x, w] = declareTexels(
+    shader,
+    { slot: image, span: tiles.width * tiles.channels },
+    { slot: filter, span: lanes * tiles.outputs },
+  );
   const int = (value: number) => shader.int(value);
   const [outputs, channels] = [int(tiles.outputs), int(tiles.channels)];
   const sums = Array.from({ length: across * lanes }, (_, i) => `s${i}`);
@@ -69,8 +72,8 @@ function forward(problem: Problem, output: Operand, builder: PassBuilder): void 
     `int n = quotient(row, ${int(tiles.outHeight)});`,
     `int top = (row - n * ${int(tiles.outHeight)}) * ${int(tiles.stride[0])} + n * ${int(tiles.height)};`,
     `int left = column * ${int(tiles.stride[1] * lanes)};`,
-    `int pixel = ${int(tiles.stride[1])} * channels;`,
-    `vec2 scaleA = texelSize(${x}), scaleB = texelSize(${w});`,
+    `vec4 stepsA = vec4(0.0, 1.0, 2.0, 3.0) * (float(${int(tiles.stride[1])} * channels) * scaleA.x);`,
+    "vec4 stepsB = vec4(0.0, 1.0, 2.0, 3.0) * (float(outputs) * scaleB.x);",
     ...sums.map((sum) => `vec4 ${sum} = vec4(0.0);`),
     `for (int kh = 0; kh < ${int(tiles.kernel[0])}; kh++) {`,
     `int row0 = (top + kh * ${int(tiles.dilation[0])}) * ${int(tiles.width)} * channels;`,
@@ -81,13 +84,13 @@ function forward(problem: Problem, output: Operand, builder: PassBuilder): void 
     `for (int c = 0; c < channels; c += ${turns}) {`,
   );
   for (let turn = 0; turn < turns; turn++) {
-    shader.add("{", "vec2 filters = lineB(at);");
+    shader.add("{", "vec2 filters = lineB(at);", "float along = float(from) * scaleA.x;");
     for (let block = 0; block < across; block++) {
-      const step = (k: number) => `texelB(${w}, filters, ${k} * outputs + ${block})`;
+      const step = (k: number) => `texelB(${w}, filters, stepsB[${k}] + ${block}.0 * scaleB.x)`;
       shader.add(`mat4 b${block} = mat4(${[0, 1, 2, 3].map(step).join(", ")});`);
     }
     for (let column = 0; column < lanes; column++) {
-      shader.add(`vec4 a${column} = texelA(${x}, line, from + ${column} * pixel);`);
+      shader.add(`vec4 a${column} = texelA(${x}, line, along + stepsA[${column}]);`);
       for (let block = 0; block < across; block++) {
         shader.add(`${sums[block * lanes + column]} += b${block} * a${column};`);
       }

@@ -4,10 +4,11 @@
  */
 import type { ConvCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
-import { includeTexels, packGradient, packImage } from "./conv_pack.js";
+import { packGradient, packImage } from "./conv_pack.js";
 import { columnsOf, type Tiles, tilesOf } from "./conv_problem.js";
 import { finishImage } from "./image.js";
 import type { TextureId } from "./pass.js";
+import { declareTexels } from "./product_texels.js";
 import { lanes } from "./storage.js";
 
 export function weightGradient(call: ConvCall, builder: PassBuilder): void {
@@ -23,9 +24,11 @@ export function weightGradient(call: ConvCall, builder: PassBuilder): void {
   const { id: parts, grid } = builder.layeredScratch(texels, width, lanes);
 
   const shader = builder.shader();
-  includeTexels(shader, tiles.width * tiles.channels, gradientWidth * tiles.outputs, builder);
-  const x = shader.texture(image, "float32");
-  const y = shader.texture(gradient, "float32");
+  const [x, y] = declareTexels(
+    shader,
+    { slot: image, span: tiles.width * tiles.channels },
+    { slot: gradient, span: gradientWidth * tiles.outputs },
+  );
   const int = (value: number) => shader.int(value);
   shader.add(
     `int outputs = ${int(tiles.outputs)};`,
@@ -44,7 +47,8 @@ export function weightGradient(call: ConvCall, builder: PassBuilder): void {
     `int row = chunk * ${int(rowsPerChunk)};`,
     `int end = min(row + ${int(rowsPerChunk)}, ${int(rows)});`,
     `int pixel = ${int(tiles.stride[1])} * channels;`,
-    `vec2 scaleA = texelSize(${x}), scaleB = texelSize(${y});`,
+    "vec4 stepsX = vec4(0.0, 1.0, 2.0, 3.0) * (float(pixel) * scaleA.x);",
+    "vec4 stepsY = vec4(0.0, 1.0, 2.0, 3.0) * (float(outputs) * scaleB.x);",
     `int right = kw * ${int(tiles.dilation[1])};`,
     `int down = kh * ${int(tiles.dilation[0])};`,
     "vec4 s0 = vec4(0.0), s1 = vec4(0.0), s2 = vec4(0.0), s3 = vec4(0.0);",
@@ -62,12 +66,13 @@ export function weightGradient(call: ConvCall, builder: PassBuilder): void {
     "int i = 0;",
     // Four pixels at a time, as one alone is hardly more than its loop.
     "for (; i + 4 <= width; i += 4) {",
+    "vec4 alongX = float(fromX) * scaleA.x + stepsX, alongY = float(fromY) * scaleB.x + stepsY;",
     "mat4 a = transpose(mat4(",
-    `texelA(${x}, lineX, fromX), texelA(${x}, lineX, fromX + pixel),`,
-    `texelA(${x}, lineX, fromX + 2 * pixel), texelA(${x}, lineX, fromX + 3 * pixel)));`,
+    `texelA(${x}, lineX, alongX.x), texelA(${x}, lineX, alongX.y),`,
+    `texelA(${x}, lineX, alongX.z), texelA(${x}, lineX, alongX.w)));`,
     "mat4 b = mat4(",
-    `texelB(${y}, lineY, fromY), texelB(${y}, lineY, fromY + outputs),`,
-    `texelB(${y}, lineY, fromY + 2 * outputs), texelB(${y}, lineY, fromY + 3 * outputs));`,
+    `texelB(${y}, lineY, alongY.x), texelB(${y}, lineY, alongY.y),`,
+    `texelB(${y}, lineY, alongY.z), texelB(${y}, lineY, alongY.w));`,
     "r0 += b * a[0];",
     "r1 += b * a[1];",
     "r2 += b * a[2];",
@@ -76,8 +81,8 @@ export function weightGradient(call: ConvCall, builder: PassBuilder): void {
     "fromY += 4 * outputs;",
     "}",
     "for (; i < width; i++) {",
-    `vec4 a = texelA(${x}, lineX, fromX);`,
-    `vec4 b = texelB(${y}, lineY, fromY);`,
+    `vec4 a = texelA(${x}, lineX, float(fromX) * scaleA.x);`,
+    `vec4 b = texelB(${y}, lineY, float(fromY) * scaleB.x);`,
     "r0 += a.x * b;",
     "r1 += a.y * b;",
     "r2 += a.z * b;",

@@ -1,9 +1,9 @@
 /** A Program as a list of draws, with the last use of every temporary texture known. */
 import type { Executable, Program } from "../device.js";
 import type { PassBuilder, Step } from "./builder.js";
-import type { Scratch, TextureId } from "./pass.js";
+import type { TextureId } from "./pass.js";
 import type { ProgramCache, Program as ShaderProgram } from "./programs.js";
-import { type Extent, type FloatStorage, type Format, formatOf, type Grid, lanes } from "./storage.js";
+import { type Extent, type Format, type Grid, lanes } from "./storage.js";
 import type { Texture } from "./texture_pool.js";
 
 export interface PlannedStep {
@@ -24,19 +24,21 @@ export class WebglExecutable implements Executable {
   /** Leaves whose values are used, and leaves that are changed. */
   readonly readLeaves: readonly number[];
   readonly writtenLeaves: readonly number[];
+  /** Leaves of float32 that must not be rounded to halves. */
+  readonly leavesInFull: readonly number[];
   private shaders: readonly (ShaderProgram | undefined)[] = [];
   private cache: ProgramCache | undefined;
 
   constructor(
     readonly program: Program,
     builder: PassBuilder,
-    floats: FloatStorage,
   ) {
     this.leafCount = program.leafCount;
-    const slots: readonly Scratch[] = [...program.slots, ...builder.scratches];
-    this.formats = slots.map(({ dtype }) => formatOf(dtype, floats));
+    const slots = [...program.slots, ...builder.scratches];
+    this.formats = slots.map((_, id) => builder.formatOf(id));
     this.texels = slots.map(({ size }) => Math.ceil(size / lanes));
-    this.grids = slots.map(({ grid }) => grid);
+    this.grids = [...program.slots.map(() => undefined), ...builder.scratches.map(({ grid }) => grid)];
+    this.leavesInFull = [...builder.inFull].filter((id) => id < program.leafCount);
     this.temporaries = new Array(slots.length).fill(undefined);
     this.steps = planned(builder.steps, program.leafCount);
     const [read, written] = [new Set<number>(), new Set<number>()];

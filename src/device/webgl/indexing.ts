@@ -58,8 +58,8 @@ export function prepareGather(call: GatherCall, builder: PassBuilder): void {
 export function prepareScatterAdd(call: ScatterAddCall, builder: PassBuilder): void {
   if (sizeOf(call.shape) === 0) return;
   checkPass(call, builder);
-  const blends = builder.abilities.blend && builder.target.floats === "rgba32f";
-  if (blends && call.output.dtype === "float32") scatterByBlending(call, builder);
+  const blends = builder.abilities.blend && builder.formatOf(call.output.slot).name === "rgba32f";
+  if (blends) scatterByBlending(call, builder);
   else scatterBySearching(call, builder);
 }
 
@@ -120,12 +120,10 @@ function scatterByBlending(call: ScatterAddCall, builder: PassBuilder): void {
   if (byTexels) shader.add(`sent = ${loadAt(shader, { quad: true }, source, from, position)};`);
   else shader.add("sent = vec4(0.0);", `sent[target & 3] = floatAt(${sampler}, ${position()});`);
   const texels = Math.ceil(builder.sizeOf(output.slot) / lanes);
-  const width = 2 ** builder.target.shift;
-  const columns = texels <= width ? texels : width;
-  const rows = Math.ceil(texels / width);
+  const { width, height } = builder.target.layout.region(texels);
   shader.add(
-    "vec2 place = vec2(texelPosition(target >> 2)) + 0.5;",
-    `place = 2.0 * place / vec2(${shader.int(columns)}, ${shader.int(rows)}) - 1.0;`,
+    `vec2 place = vec2(texelPosition(${shader.shift(output.slot)}, target >> 2)) + 0.5;`,
+    `place = 2.0 * place / vec2(${shader.int(width)}, ${shader.int(height)}) - 1.0;`,
     `gl_Position = vec4(at < 0 || at >= ${size} ? vec2(2.0) : place, 0.0, 1.0);`,
   );
   builder.add(

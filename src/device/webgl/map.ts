@@ -8,7 +8,7 @@ import type { PassBuilder } from "./builder.js";
 import { emitExpression, type Sources } from "./expression.js";
 import type { TextureId } from "./pass.js";
 import type { Result } from "./result.js";
-import { type ShaderBuilder, vectorOf } from "./shader.js";
+import { type ShaderBuilder, texelHere, vectorOf } from "./shader.js";
 import { lanes } from "./storage.js";
 import { storeInside } from "./store.js";
 import {
@@ -46,9 +46,7 @@ export function prepareMap(call: MapCall, builder: PassBuilder, computed?: Resul
   const read = new Set(call.inputs.map(({ slot }) => slot));
   const replaced =
     groups.length > 1 ? call.outputs.map(({ slot }) => slot).filter((slot) => read.has(slot)) : [];
-  const stand = new Map(
-    replaced.map((slot) => [slot, builder.scratch(builder.slots[slot].dtype, builder.sizeOf(slot))]),
-  );
+  const stand = new Map(replaced.map((slot) => [slot, builder.standFor(slot)]));
   for (const group of groups) {
     const outputs = group.map((k) => {
       const operand = call.outputs[k];
@@ -93,7 +91,8 @@ function mapPass(
   const names = declareWalk(shader, walk);
   const isWithin = computed !== undefined && isAtTexels(computed.output.slot, call, walk, slotSize, builder);
   const within = isWithin ? withinPass(shader, computed) : undefined;
-  const sources = walkSources(shader, walk, names, inputs, shape, within);
+  const line = shader.shift(first.slot);
+  const sources = walkSources(shader, walk, names, inputs, shape, within, line);
   const results = emitExpression(shader, expression, sources);
   const unread = outputs.every(({ operand, target }) => operand.slot === target && !shader.samples(target));
   const range = unread ? discardOutside(shader, walk, names) : undefined;
@@ -119,18 +118,20 @@ function mapPass(
 function isAtTexels(
   slot: TextureId,
   { inputs }: MapCall,
-  { quad, full, extents, operands }: Walk,
+  walk: Walk,
   slotSize: number,
   builder: PassBuilder,
 ): boolean {
-  const isThis = ({ strides, offset }: Steps) => offset === 0 && isDenseRowMajor(extents, strides);
   return (
-    quad &&
-    full &&
     builder.sizeOf(slot) === slotSize &&
     inputs.some((input) => input.slot === slot) &&
-    inputs.every((input, k) => input.slot !== slot || isThis(operands[k]))
+    inputs.every((input, k) => input.slot !== slot || isHere(walk, walk.operands[k]))
   );
+}
+
+/** Whether each texel of a walk's output needs of an operand just the texel of the same number. */
+function isHere({ quad, full, extents }: Walk, { strides, offset }: Steps): boolean {
+  return quad && full && offset === 0 && isDenseRowMajor(extents, strides);
 }
 
 /** What loads of the result's slot read instead: a vector that is computed when the first of them asks. */
@@ -191,6 +192,7 @@ function walkSources(
   inputs: readonly Operand[],
   shape: Shape,
   within: Within | undefined,
+  line: number,
 ): Sources {
   const position = (k: number) => operandPosition(shader, walk, names, walk.operands[k]);
   const vectorAt = (k: number) => {
@@ -202,10 +204,13 @@ function walkSources(
     return `${position(k)} + ${step}ivec4(0, 1, 2, 3)`;
   };
   return {
-    load: (index) =>
-      inputs[index].slot === within?.slot
-        ? within.value()
-        : loadAt(shader, walk, inputs[index], walk.operands[index], () => position(index)),
+    load(index) {
+      const { slot, dtype } = inputs[index];
+      if (slot === within?.slot) return within.value();
+      if (isHere(walk, walk.operands[index]) && shader.shift(slot) === line)
+        return texelHere(shader, slot, dtype);
+      return loadAt(shader, walk, inputs[index], walk.operands[index], () => position(index));
+    },
     iota: (dim) => vectorAt(inputs.length + 1 + dim),
     uniform: (seeds) => {
       shader.include(multiplyHighChunk);

@@ -43,6 +43,8 @@ export interface Pass {
 export interface Scratch {
   readonly dtype: DType;
   readonly size: number;
+  /** Partial sums, which are not rounded before they are added up. */
+  readonly isSum: boolean;
   /**
    * Texel t of each layer lies at column t % width of row t / width. A rasteriser is fastest where neighbouring fragments
    * read neighbouring texels in both directions, and wastes half of its work on a single row.

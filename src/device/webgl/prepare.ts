@@ -3,6 +3,7 @@ import type { KernelCall, Program } from "../kernel.js";
 import { prepareAttention } from "./attention.js";
 import { type Abilities, PassBuilder } from "./builder.js";
 import { prepareConv } from "./conv.js";
+import { keptInFull } from "./half.js";
 import { prepareGather, prepareScatterAdd } from "./indexing.js";
 import { prepareMap } from "./map.js";
 import { prepareMatmul } from "./matmul.js";
@@ -14,7 +15,7 @@ import { passedOn } from "./result.js";
 import type { ShaderTarget } from "./shader.js";
 
 export function preparePasses(program: Program, target: ShaderTarget, abilities: Abilities): PassBuilder {
-  const builder = new PassBuilder(program.slots, target, abilities, passedOn(program));
+  const builder = new PassBuilder(program.slots, target, abilities, passedOn(program), keptInFull(program));
   for (const call of program.calls) prepareCall(call, builder);
   builder.flush();
   return builder;

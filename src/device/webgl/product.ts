@@ -109,7 +109,7 @@ export function tileSums(
     const at = start(operand);
     return {
       order,
-      sampler: shader.texture(operand.slot, "float32"),
+      slot: operand.slot,
       first: order === across ? `(${at} + ${line}) >> 2` : `((${at}) >> 2) + ${line} * ${step}`,
       step,
     };
@@ -188,7 +188,7 @@ export function packed(operand: Operand, builder: PassBuilder, order: Order): Op
 export function pitchFor(length: number, { target }: PassBuilder): number {
   const texels = Math.ceil(length / lanes);
   const rounded = 2 ** Math.ceil(Math.log2(texels));
-  return (rounded * lanes <= 2 ** target.shift ? rounded : texels) * lanes;
+  return (rounded * lanes <= target.layout.widest ? rounded : texels) * lanes;
 }
 
 /** Puts the rows of the tiles where they belong, adding up the parts of split sums, the bias and the activation. */

@@ -2,18 +2,19 @@
  * The sums of a tile of a product: `rows` rows × four columns, four k at a time, 16 · rows products for rows + 4 fetches.
  * Operands may lie in either order; texels hold four elements of a row or of a column.
  */
-import texelsChunk from "../../../glsl/product_texels.glsl";
+import type { TextureId } from "./pass.js";
+import { declareTexels } from "./product_texels.js";
 import type { ShaderBuilder } from "./shader.js";
 import { lanes } from "./storage.js";
 
 /** How an operand's texels lie: along its rows (four elements of one row), or along its columns. */
 export type Order = "rows" | "columns";
 
-/** An operand as the tile reads it; all are GLSL. */
+/** An operand as the tile reads it. */
 export interface Side {
   readonly order: Order;
-  readonly sampler: string;
-  /** The texel of the tile's first row (of A) or of its columns (of B) at k = 0, and texels from line to line. */
+  readonly slot: TextureId;
+  /** GLSL for the texel of the tile's first row (of A) or of its columns (of B) at k = 0, and texels from line to line. */
   readonly first: string;
   readonly step: string;
 }
@@ -35,8 +36,6 @@ export interface Range {
  * @returns the names of the sums.
  */
 export function addTileSums(shader: ShaderBuilder, rows: number, a: Side, b: Side, range: Range): string[] {
-  // Without STRAIGHT_A and STRAIGHT_B: they save a twentieth, and would be up to four programs for each loop.
-  shader.include(texelsChunk);
   const sums = Array.from({ length: rows }, (_, i) => `s${i}`);
   shader.add(
     ...sums.map((sum) => `vec4 ${sum} = vec4(0.0);`),
@@ -44,44 +43,50 @@ export function addTileSums(shader: ShaderBuilder, rows: number, a: Side, b: Sid
     `int firstB = ${b.first};`,
     `int stepA = ${a.step};`,
     `int stepB = ${b.step};`,
-    `vec2 scaleA = texelSize(${a.sampler}), scaleB = texelSize(${b.sampler});`,
   );
+  // Without spans: straight reads save a twentieth, and would be up to four programs for each loop.
+  const samplers = declareTexels(shader, a, b);
   if (a.order === "rows") {
     shader.add(...sums.map((_, i) => `vec2 row${i} = lineA(firstA + ${i} * stepA);`));
   }
   if (b.order === "columns") {
     for (let j = 0; j < lanes; j++) shader.add(`vec2 column${j} = lineB(firstB + ${j} * stepB);`);
   }
+  const steps = "vec4(0.0, 1.0, 2.0, 3.0)";
+  if (a.order === "columns") shader.add(`vec4 stepsA = ${steps} * (float(stepA) * scaleA.x);`);
+  if (b.order === "rows") shader.add(`vec4 stepsB = ${steps} * (float(stepB) * scaleB.x);`);
   // SwiftShader copies all sums from one turn of a loop to the next: two quads a turn save an eighth of its time.
   const turns = range.even ? ["q", "q + 1"] : ["q"];
   shader.add(`for (int q = ${range.from}; q < ${range.to}; q += ${turns.length}) {`);
-  for (const quad of turns) shader.add("{", `int k = ${quad};`, ...quadSums(sums, a, b), "}");
+  for (const quad of turns) shader.add("{", `int k = ${quad};`, ...quadSums(sums, a, b, samplers), "}");
   shader.add("}");
   if (range.rest > 0) addRest(shader, sums, a, b, range);
   return sums;
 }
 
 /** Adds the products of quad `k`. */
-function quadSums(sums: readonly string[], a: Side, b: Side): string[] {
+function quadSums(sums: readonly string[], a: Side, b: Side, [x, y]: readonly [string, string]): string[] {
   const four = (texel: (i: number) => string) => [0, 1, 2, 3].map(texel).join(", ");
   const statements: string[] = [];
   if (b.order === "rows") {
     statements.push("vec2 lineOfB = lineB(firstB + 4 * k * stepB);");
-    statements.push(`mat4 y = mat4(${four((j) => `texelB(${b.sampler}, lineOfB, ${j} * stepB)`)});`);
+    statements.push(`mat4 y = mat4(${four((j) => `texelB(${y}, lineOfB, stepsB[${j}])`)});`);
   } else {
-    statements.push(`mat4 y = mat4(${four((j) => `texelB(${b.sampler}, column${j}, k)`)});`);
+    statements.push("float alongB = float(k) * scaleB.x;");
+    statements.push(`mat4 y = mat4(${four((j) => `texelB(${y}, column${j}, alongB)`)});`);
   }
   if (a.order === "columns") statements.push("vec2 lineOfA = lineA(firstA + 4 * k * stepA);");
+  else statements.push("float alongA = float(k) * scaleA.x;");
   // Columns of y are rows of B, or they are columns: a vector times a matrix is its dot products with the columns.
   const product = (x: string) => (b.order === "rows" ? `y * ${x}` : `${x} * y`);
   sums.forEach((sum, i) => {
     if (a.order === "rows") {
-      statements.push(`${sum} += ${product(`texelA(${a.sampler}, row${i}, k)`)};`);
+      statements.push(`${sum} += ${product(`texelA(${x}, row${i}, alongA)`)};`);
       return;
     }
     const group = Math.floor(i / lanes);
     if (i % lanes === 0) {
-      const texels = four((j) => `texelA(${a.sampler}, lineOfA, ${j} * stepA + ${group})`);
+      const texels = four((j) => `texelA(${x}, lineOfA, stepsA[${j}] + ${group}.0 * scaleA.x)`);
       statements.push(`mat4 x${group} = transpose(mat4(${texels}));`);
     }
     statements.push(`${sum} += ${product(`x${group}[${i % lanes}]`)};`);
@@ -100,10 +105,12 @@ function addRest(
   shader.add(
     `if (${split} == ${shader.int(last)}) {`,
     `for (int k = 4 * ${to}; k < 4 * ${to} + ${shader.int(rest)}; k++) {`,
-    `vec4 y = floatTexel(${b.sampler}, firstB + k * stepB);`,
+    `vec4 y = floatTexel(${shader.texture(b.slot, "float32")}, firstB + k * stepB);`,
   );
   for (let group = 0; group * lanes < sums.length; group++) {
-    shader.add(`vec4 x${group} = floatTexel(${a.sampler}, firstA + k * stepA + ${group});`);
+    shader.add(
+      `vec4 x${group} = floatTexel(${shader.texture(a.slot, "float32")}, firstA + k * stepA + ${group});`,
+    );
   }
   sums.forEach((sum, i) => {
     shader.add(`${sum} += x${Math.floor(i / lanes)}[${i % lanes}] * y;`);

@@ -120,15 +120,16 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
     `at += panel * steps * ${stepTexels} + half0;`,
     `int start = ${int(input.view.offset / lanes)} + matrix * ${int(matrixStep / lanes)};`,
   );
-  const [x, w] = [shader.texture(input.slot, input.dtype), shader.texture(weight.slot, weight.dtype)];
+  const [x, w] = [input, weight].map(({ slot, dtype }) => shader.sampler(slot, dtype));
   shader.add(
+    `const int shiftX = ${shader.shift(input.slot)}, shiftW = ${shader.shift(weight.slot)};`,
     `vec2 sizeX = 1.0 / vec2(textureSize(${x}, 0));`,
     `vec2 sizeW = 1.0 / vec2(textureSize(${w}, 0));`,
   );
   for (let r = 0; r < rows; r++) {
     shader.add(
       `int row${r} = start + (row + ${r}) * ${shader.shared("row step", rowStep / lanes)};`,
-      `vec2 line${r} = lineOf(row${r}, sizeX);`,
+      `vec2 line${r} = lineOf(shiftX, row${r}, sizeX);`,
     );
   }
   const terms: Terms = { x, w, rows, halves, stride };
@@ -177,7 +178,8 @@ function panelLines({ halves }: Terms): string[] {
   const count = Math.ceil(halves / 2);
   return Array.from(
     { length: count },
-    (_, p) => `vec2 panel${p} = middleOf(at${p === 0 ? "" : ` + ${p} * steps * ${stepTexels}`}, sizeW);`,
+    (_, p) =>
+      `vec2 panel${p} = middleOf(shiftW, at${p === 0 ? "" : ` + ${p} * steps * ${stepTexels}`}, sizeW);`,
   );
 }
 
@@ -229,7 +231,7 @@ function multiplySteps(shader: ShaderBuilder, terms: Terms, steps: number, isInt
     "{",
     ...eachRow(
       terms,
-      (r) => `vec4 x${r} = inputTexel(${x}, line${r}, row${r}, i + ${step}, sizeX) * perByte;`,
+      (r) => `vec4 x${r} = inputTexel(${x}, shiftX, line${r}, row${r}, i + ${step}, sizeX) * perByte;`,
     ),
     ...eachHalf(terms, (h) => [
       `mat4 w = weightsOf(${wordsOf(terms, h, step)});`,
@@ -276,10 +278,13 @@ function multiplyGroups(
     stride: 1,
     statements: [
       ...panelLines(terms),
-      ...eachRow(terms, (r) => `vec4 x${r} = inputTexel(${x}, line${r}, row${r}, k, sizeX) * perByte;`),
       ...eachRow(
         terms,
-        (r) => `vec4 y${r} = inputTexel(${x}, line${r}, row${r}, k + 1, sizeX) * (perByte / 16.0);`,
+        (r) => `vec4 x${r} = inputTexel(${x}, shiftX, line${r}, row${r}, k, sizeX) * perByte;`,
+      ),
+      ...eachRow(
+        terms,
+        (r) => `vec4 y${r} = inputTexel(${x}, shiftX, line${r}, row${r}, k + 1, sizeX) * (perByte / 16.0);`,
       ),
       ...eachHalf(terms, (h) => [
         `ivec4 words = ${wordsOf(terms, h)};`,
@@ -322,7 +327,7 @@ function alignedRows(
   const used = isAligned ? input : copiedRows(input, builder);
   const { view } = used;
   const texels = Math.ceil(k / lanes);
-  const line = 2 ** builder.target.shift;
+  const line = builder.lineOf(used.slot);
   const isSingle = matrices * m === 1;
   const pitch = isSingle ? line : view.strides[1] / lanes;
   const isStraight =
@@ -417,7 +422,7 @@ export function mergeSums(
     `int splits = ${shader.int(splits)};`,
     "for (int i = 0; i < splits; i++) {",
   );
-  const samplers = parts.map((part) => shader.texture(part, isInteger ? "int32" : "float32"));
+  const samplers = parts.map((part) => shader.sampler(part, isInteger ? "int32" : "float32"));
   // Written out as branches, of which one fetches.
   const add = (sum: string, which: string, from: (sampler: string) => string) => {
     samplers.forEach((sampler, part) => {

@@ -5,18 +5,27 @@
 import { type DType, newArray, type TypedArray } from "../../tensor/dtype.js";
 import { DeviceError } from "../../tensor/errors.js";
 import { contextLost } from "./loss.js";
-import { lanes, type TextureLayout } from "./storage.js";
+import { lanes, readType } from "./storage.js";
 import type { Texture, TexturePool } from "./texture_pool.js";
 
 /** Turns of the event loop without a pause before the pauses begin: what is done already is told at the next turn. */
 const eagerPolls = 2;
 
+/** Of each texel of any format, as it is read. */
+const texelBytes = lanes * 4;
+
 /** Bytes copied out in one turn of the event loop: a few milliseconds. */
 const bytesPerTurn = 8 * 1024 * 1024;
 
+/** The first `size` elements of a texture. */
+export interface ReadPart {
+  readonly texture: Texture;
+  readonly size: number;
+}
+
 /** A copy that is under way. */
 export interface PendingRead {
-  /** The raw values in the order of the texture's texels. */
+  /** The raw values of each part, in the order of its texture's texels, part behind part. */
   finish(): Promise<ArrayBuffer>;
 }
 
@@ -29,27 +38,38 @@ export class Readback {
   constructor(
     private readonly gl: WebGL2RenderingContext,
     private readonly pool: TexturePool,
-    private readonly layout: TextureLayout,
   ) {}
 
-  /** Enqueues the copy of the first `size` elements. */
-  start(texture: Texture, size: number): PendingRead {
-    const { gl, layout } = this;
-    const texels = layout.texels(size);
-    gl.bindFramebuffer(gl.FRAMEBUFFER, this.pool.framebuffer([texture]));
-    gl.readBuffer(gl.COLOR_ATTACHMENT0);
-    const { format, type, texelBytes } = this.readFormat(texture);
-    const pack = this.packBuffer(texels * texelBytes);
+  /** Enqueues a copy, one for all parts: each would have to be waited for. */
+  start(...parts: readonly ReadPart[]): PendingRead {
+    const { gl } = this;
+    const bytes = parts.reduce((sum, { size }) => sum + Math.ceil(size / lanes) * texelBytes, 0);
+    const pack = this.packBuffer(bytes);
     gl.pixelStorei(gl.PACK_ALIGNMENT, 1);
-    const rows = Math.floor(texels / layout.width);
-    const rest = texels - rows * layout.width;
-    if (rows > 0) gl.readPixels(0, 0, layout.width, rows, format, type, 0);
-    if (rest > 0) gl.readPixels(0, rows, rest, 1, format, type, rows * layout.width * texelBytes);
+    let at = 0;
+    for (const { texture, size } of parts) {
+      const texels = Math.ceil(size / lanes);
+      this.copy(texture, texels, at);
+      at += texels * texelBytes;
+    }
     gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
     const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
     this.pending.set(pack, fence);
     gl.flush();
-    return { finish: () => this.finish(pack, texels * texelBytes, fence) };
+    return { finish: () => this.finish(pack, bytes, fence) };
+  }
+
+  /** Copies the first texels of a texture to the pack buffer that is bound, from byte `at` on. */
+  private copy(texture: Texture, texels: number, at: number): void {
+    const { gl } = this;
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.pool.framebuffer([texture]));
+    gl.readBuffer(gl.COLOR_ATTACHMENT0);
+    const { format, width } = texture;
+    const type = readType(format);
+    const rows = Math.floor(texels / width);
+    const rest = texels - rows * width;
+    if (rows > 0) gl.readPixels(0, 0, width, rows, format.format, type, at);
+    if (rest > 0) gl.readPixels(0, rows, rest, 1, format.format, type, at + rows * width * texelBytes);
   }
 
   /** The context was lost: reads under way fail, and there is nothing to delete. */
@@ -71,16 +91,6 @@ export class Readback {
   private check(): void {
     if (this.end !== undefined) throw this.end();
     if (this.gl.isContextLost()) throw contextLost();
-  }
-
-  /** 8-bit integers may have to be read as 32-bit ones. */
-  private readFormat({ format }: Texture): { format: number; type: number; texelBytes: number } {
-    const { gl } = this;
-    if (format.bytesPerTexel === lanes * 4) {
-      return { format: format.format, type: format.type, texelBytes: format.bytesPerTexel };
-    }
-    const type = format.name === "rgba8ui" ? gl.UNSIGNED_INT : gl.INT;
-    return { format: format.format, type, texelBytes: 16 };
   }
 
   /** A new one for each read: Chromium warns of a lost shadow copy when a buffer is written a second time. */

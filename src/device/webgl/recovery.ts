@@ -78,7 +78,7 @@ export class WebglRecovery implements DeviceRecovery {
       if (size === 0 || version === 0 || isLost) continue;
       const before = this.last?.copies.get(buffer);
       if (before?.version === version) copies.set(buffer, before);
-      else reads.push({ buffer, version, read: readback.start(texture, size) });
+      else reads.push({ buffer, version, read: readback.start({ texture, size }) });
     }
     const { running } = this;
     const own = this.complete(reads, copies, states, running);

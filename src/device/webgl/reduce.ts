@@ -88,7 +88,7 @@ function reduceLevel(level: Level, output: Operand, builder: PassBuilder): void 
   const pitch = byRows ? count : Math.ceil(count / lanes) * lanes;
   const view = denseInOrder(output.view.shape, memoryOrder(output.view));
   const valueType = expression.instructions[expression.results[0]].dtype;
-  const values: Operand = { slot: builder.scratch(valueType, chunks * pitch), dtype: valueType, view };
+  const values: Operand = { slot: builder.scratch(valueType, chunks * pitch, true), dtype: valueType, view };
   const numbers: Operand | undefined = isArg(level)
     ? { slot: builder.scratch("int32", chunks * pitch), dtype: "int32", view }
     : undefined;

@@ -25,7 +25,7 @@ export class Resources {
   ) {
     this.pool = new TexturePool(gl, layout, limits.poolBytes, limits.maximumBytes);
     this.programs = new ProgramCache(gl, parallelCompile);
-    this.readback = new Readback(gl, this.pool, layout);
+    this.readback = new Readback(gl, this.pool);
     this.runner = new Runner(gl, layout, this.pool, this.programs, limits.flopsPerDraw);
   }
 

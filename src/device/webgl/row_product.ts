@@ -131,15 +131,15 @@ export function rowProduct(call: MatmulCall, builder: PassBuilder): void {
     shader.add(`int from = part * ${step};`, `int to = min(from + ${step}, all);`, "int by = 1;");
   }
   shader.add("vec4 s0 = vec4(0.0);", "vec4 s1 = vec4(0.0);", "vec4 s2 = vec4(0.0);");
-  const [samplerA, samplerB] = [a, b].map(({ slot }) => shader.texture(slot, "float32"));
-  shader.add(`multiply(${samplerA}, rows, ${samplerB}, columns, stepB, from, to, by, s0, s1, s2);`);
+  const [textureA, textureB] = [a, b].map(({ slot }) => shader.texture(slot, "float32"));
+  shader.add(`multiply(${textureA}, rows, ${textureB}, columns, stepB, from, to, by, s0, s1, s2);`);
   if (k % lanes > 0) {
     // What is left of k belongs to the last part.
     shader.add(
       `if (part == ${shader.int(count - 1)}) {`,
       `for (int k = 4 * all; k < ${shader.int(k)}; k++) {`,
-      `vec4 y = floatTexel(${samplerB}, columns.x + k * stepB);`,
-      ...targets.map((_, i) => `s${i} += floatTexel(${samplerA}, rows[${i}] + all)[k & 3] * y;`),
+      `vec4 y = floatTexel(${textureB}, columns.x + k * stepB);`,
+      ...targets.map((_, i) => `s${i} += floatTexel(${textureA}, rows[${i}] + all)[k & 3] * y;`),
       "}",
       "}",
     );
@@ -156,7 +156,7 @@ export function rowProduct(call: MatmulCall, builder: PassBuilder): void {
  * Whether the texels that a fragment reads together lie on one line of the texture: a whole row along k (`across` is the other
  * order), or four rows of which each holds a k. Lengths of lines are powers of two, so pitches have to be.
  */
-function isStraight({ operand, order }: Factor, across: Order, { target }: PassBuilder): boolean {
+function isStraight({ operand, order }: Factor, across: Order, builder: PassBuilder): boolean {
   const { shape, strides, offset } = operand.view;
   const rank = shape.length;
   const [pitchDim, lengthDim] = order === "rows" ? [rank - 2, rank - 1] : [rank - 1, rank - 2];
@@ -165,7 +165,7 @@ function isStraight({ operand, order }: Factor, across: Order, { target }: PassB
   const length = Math.ceil(shape[lengthDim] / lanes);
   return (
     pitch > 0 &&
-    2 ** target.shift % group === 0 &&
+    builder.lineOf(operand.slot) % group === 0 &&
     ((offset / lanes) % group) + length <= pitch &&
     strides.slice(0, -2).every((stride) => (stride / lanes) % group === 0)
   );
@@ -210,7 +210,7 @@ function addParts({ output, bias, activation }: MatmulCall, parts: Parts, builde
     `int gridWidth = ${shader.int(width)};`,
     "for (int i = 0; i < count; i++) {",
   );
-  const samplers = targets.map((target) => shader.texture(target, "float32"));
+  const samplers = targets.map((target) => shader.sampler(target, "float32"));
   const choose = (row: string, [first, ...others]: readonly string[]) =>
     others.reduce((chosen, other, i) => `(${row} == ${i + 1} ? ${other} : ${chosen})`, first);
   if (walk.quad) {

@@ -4,7 +4,8 @@ import type { WebglBuffer } from "./buffer.js";
 import type { WebglExecutable } from "./executable.js";
 import type { Pass, TextureId } from "./pass.js";
 import type { Program, ProgramCache } from "./programs.js";
-import { formats, type TextureLayout } from "./storage.js";
+import { ShaderBuilder, type ShaderTarget, texelHere } from "./shader.js";
+import { type Format, formats, lanes, type TextureLayout } from "./storage.js";
 import type { Texture, TexturePool } from "./texture_pool.js";
 
 /** What a run works on. */
@@ -54,6 +55,24 @@ export class Runner {
     temporaries[id] = undefined;
   }
 
+  /** Renders the texels of a buffer's texture to another one's. */
+  copy(from: Texture, to: Texture, texels: number, target: ShaderTarget): void {
+    const { gl, programs } = this;
+    const shader = new ShaderBuilder(target, { formatOf: () => to.format, sizeOf: () => texels * lanes });
+    shader.store(1, "float32", texelHere(shader, 0, "float32"));
+    const { vertex, fragment } = shader.build({ name: "copy", texels, flops: 0 });
+    const program = programs.acquire(vertex, fragment);
+    programs.use(program, 1);
+    gl.activeTexture(gl.TEXTURE0);
+    gl.bindTexture(gl.TEXTURE_2D, from.handle);
+    gl.bindSampler(0, null);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.pool.framebuffer([to]));
+    const { width, height } = this.layout.region(texels);
+    gl.viewport(0, 0, width, height);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+    programs.release(program);
+  }
+
   /** The error flag's texture, if a pass may have raised it since it was last asked for. */
   takeFlag(): Texture | undefined {
     if (!this.flagRaised) return undefined;
@@ -82,12 +101,12 @@ export class Runner {
 
   private textureOf(id: TextureId, { executable, leaves }: Run): Texture {
     if (id < executable.leafCount) return leaves[id].texture;
-    executable.temporaries[id] ??= this.acquire(id, executable);
+    executable.temporaries[id] ??= this.acquire(id, executable.formats[id], executable);
     return executable.temporaries[id];
   }
 
-  private acquire(id: TextureId, { formats, texels, grids }: WebglExecutable): Texture {
-    return this.pool.acquire(formats[id], texels[id], grids[id]);
+  private acquire(id: TextureId, format: Format, { texels, grids }: WebglExecutable): Texture {
+    return this.pool.acquire(format, texels[id], grids[id]);
   }
 
   /** Puts another texture in the place of a slot's and frees the old one. */
@@ -120,7 +139,7 @@ export class Runner {
       : pass.outputs.map((id) => {
           const current = this.textureOf(id, run);
           if (!inputs.includes(current)) return current;
-          const texture = this.acquire(id, executable);
+          const texture = this.acquire(id, current.format, executable);
           fresh.push([id, texture]);
           return texture;
         });

@@ -6,20 +6,38 @@ import cover from "../../../glsl/cover.vert.glsl";
 import fetch from "../../../glsl/fetch.glsl";
 import select from "../../../glsl/select.glsl";
 import type { DType } from "../../tensor/dtype.js";
+import { halfChunk } from "./half.js";
 import type { Pass, ScalarUse, TextureId } from "./pass.js";
-import { type Extent, type FloatStorage, formatOf, type Grid } from "./storage.js";
+import {
+  type Extent,
+  type FloatStorage,
+  type Format,
+  formatOf,
+  type Grid,
+  type TextureLayout,
+} from "./storage.js";
 
 /** What all shaders of a device have in common. */
 export interface ShaderTarget {
   readonly floats: FloatStorage;
-  /** log2 of the texture width. */
-  readonly shift: number;
+  /** How sums and what else must not be rounded to halves is stored; `floats` except where that is rgba16f. */
+  readonly fullFloats: FloatStorage;
+  /** Bits of the float32 that becomes infinite in rgba16f. */
+  readonly halfInfinity: number | undefined;
+  readonly layout: TextureLayout;
   /** Render targets per draw. */
   readonly drawBuffers: number;
   /** How many keep the device busy: passes that would have fewer split their sums. */
   readonly fragments: number;
   /** Largest width and height of a grid. */
   readonly extent: number;
+}
+
+/** What shaders ask about textures. */
+export interface TextureFacts {
+  formatOf(id: TextureId): Format;
+  /** Elements. */
+  sizeOf(id: TextureId): number;
 }
 
 /** The GLSL type in which four elements of a dtype are computed. */
@@ -34,6 +52,11 @@ export interface PassShape {
   readonly range?: readonly [number, number];
   /** The shape of the output if it is a grid. */
   readonly grid?: Extent | Grid;
+}
+
+/** GLSL for the texel of a buffer at the place of the one that is computed. */
+export function texelHere(shader: ShaderBuilder, id: TextureId, dtype: DType): string {
+  return `${dtype === "float32" ? "float" : "int"}Here(${shader.sampler(id, dtype)})`;
 }
 
 const bits = new DataView(new ArrayBuffer(4));
@@ -56,7 +79,10 @@ export class ShaderBuilder {
   private blocks = 0;
   private scope = "";
 
-  constructor(readonly target: ShaderTarget) {}
+  constructor(
+    readonly target: ShaderTarget,
+    private readonly facts: TextureFacts,
+  ) {}
 
   /** A uniform int. */
   int(value: number): string {
@@ -82,17 +108,25 @@ export class ShaderBuilder {
     return integer ? word : `intBitsToFloat(${word})`;
   }
 
-  /** The name of a sampler for a texture; one sampler per texture. */
+  /** A buffer's texture, as functions of GLSL take it that know about lines: the sampler, and log2 of its width. */
   texture(id: TextureId, dtype: DType): string {
-    return this.sampler(
-      id,
-      dtype === "float32" ? "FLOAT_SAMPLER" : formatOf(dtype, this.target.floats).sampler,
-    );
+    return `${this.sampler(id, dtype)}, ${this.shift(id)}`;
+  }
+
+  /** log2 of the width of a buffer's texture. */
+  shift(id: TextureId): number {
+    const { layout } = this.target;
+    return layout.shiftFor(layout.texels(this.facts.sizeOf(id)));
+  }
+
+  /** The name of a sampler for a texture; one sampler per texture. */
+  sampler(id: TextureId, dtype: DType): string {
+    return this.samplerOf(id, dtype === "float32" ? "FLOAT_SAMPLER" : this.facts.formatOf(id).sampler);
   }
 
   /** The name of a sampler for all layers of a grid. */
   layers(id: TextureId): string {
-    return this.sampler(id, "FLOAT_LAYERS");
+    return this.samplerOf(id, "FLOAT_LAYERS");
   }
 
   get textureCount(): number {
@@ -134,19 +168,19 @@ export class ShaderBuilder {
   /** A new render target, to which main stores the vector `value` at its end. */
   store(id: TextureId, dtype: DType, value: string): void {
     this.outputs.push(id);
-    this.addTarget(dtype, value);
+    this.addTarget(this.facts.formatOf(id), dtype, value);
   }
 
   /** Render targets for the layers of a grid, which get the vec4 `values`. */
   storeLayers(id: TextureId, values: readonly string[]): void {
     this.outputs.push(id);
-    for (const value of values) this.addTarget("float32", value);
+    for (const value of values) this.addTarget(this.facts.formatOf(id), "float32", value);
   }
 
   build({ name, texels, flops, range, grid }: PassShape): Pass {
     const row = grid
       ? `int(gl_FragCoord.y) * ${this.int(grid.width)}`
-      : "(int(gl_FragCoord.y) << WIDTH_SHIFT)";
+      : `(int(gl_FragCoord.y) << ${this.target.layout.shiftFor(texels)})`;
     return {
       name,
       vertex: cover,
@@ -209,7 +243,7 @@ ${indent(this.statements)}
     };
   }
 
-  private sampler(id: TextureId, type: string): string {
+  private samplerOf(id: TextureId, type: string): string {
     let at = this.textures.indexOf(id);
     if (at < 0) {
       at = this.textures.push(id) - 1;
@@ -218,10 +252,12 @@ ${indent(this.statements)}
     return `t${at}`;
   }
 
-  private addTarget(dtype: DType, value: string): void {
-    const { output } = formatOf(dtype, this.target.floats);
+  private addTarget({ name, output }: Format, dtype: DType, value: string): void {
+    const isHalf = name === "rgba16f";
+    if (isHalf) this.include(halfChunk(this.target.halfInfinity!));
+    const rounded = isHalf ? `roundToHalf(${value})` : value;
     const [type, stored] =
-      dtype === "float32" ? ["FLOAT_OUTPUT", `fromFloats(${value})`] : [output, `${output}(${value})`];
+      dtype === "float32" ? ["FLOAT_OUTPUT", `fromFloats(${rounded})`] : [output, `${output}(${value})`];
     const at = this.stores.length;
     this.declarations.push(`layout(location = ${at}) out highp ${type} o${at};`);
     this.stores.push(`o${at} = ${stored};`);
@@ -245,7 +281,7 @@ ${indent(this.statements)}
 }
 
 /** Version, precision and the constants of the device. */
-export function prelude({ shift, floats }: Pick<ShaderTarget, "shift" | "floats">): string {
+export function prelude({ floats }: Pick<ShaderTarget, "floats">): string {
   return [
     "#version 300 es",
     "precision highp float;",
@@ -255,7 +291,6 @@ export function prelude({ shift, floats }: Pick<ShaderTarget, "shift" | "floats"
     "precision highp usampler2D;",
     "precision highp sampler2DArray;",
     "precision highp usampler2DArray;",
-    `#define WIDTH_SHIFT ${shift}`,
     ...(floats === "rgba32ui" ? ["#define FLOAT_BITS"] : []),
   ].join("\n");
 }

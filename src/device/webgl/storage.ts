@@ -1,15 +1,17 @@
 /**
  * How tensors lie in textures. Element i of a buffer is channel i & 3 of texel i >> 2, and texel t lies at column
- * t & (width − 1) of row t >> log2(width), with one power of two `width` for all textures of a device: index arithmetic
- * in shaders is shifts and masks, and strided views are plain integers. What fits into one row has a narrower texture.
+ * t & (width − 1) of row t >> log2(width), where the width is a power of two that follows from the buffer's size: index
+ * arithmetic in shaders is shifts by constants and masks, and strided views are plain integers.
  */
+
 import type { DType, TypedArray } from "../../tensor/dtype.js";
 import { OutOfMemoryError } from "../../tensor/errors.js";
+import { encodeFloat16 } from "../../tensor/f16.js";
 
-/** How float32 is stored: as such, or as its bits where float textures cannot be rendered to. */
-export type FloatStorage = "rgba32f" | "rgba32ui";
+/** How float32 is stored: as such, as its bits where float textures cannot be rendered to, or rounded to half floats. */
+export type FloatStorage = "rgba32f" | "rgba32ui" | "rgba16f";
 
-export type FormatName = "rgba32f" | "rgba32ui" | "rgba32i" | "rgba8i" | "rgba8ui";
+export type FormatName = FloatStorage | "rgba32i" | "rgba8i" | "rgba8ui";
 
 export interface Format {
   readonly name: FormatName;
@@ -30,10 +32,12 @@ const UNSIGNED_BYTE = 0x1401;
 const INT = 0x1404;
 const UNSIGNED_INT = 0x1405;
 const FLOAT = 0x1406;
+const HALF_FLOAT = 0x140b;
 
 export const formats: Readonly<Record<FormatName, Format>> = {
   rgba32f: format("rgba32f", 0x8814, RGBA, FLOAT, 16, "sampler2D", "vec4"),
   rgba32ui: format("rgba32ui", 0x8d70, RGBA_INTEGER, UNSIGNED_INT, 16, "usampler2D", "uvec4"),
+  rgba16f: format("rgba16f", 0x881a, RGBA, HALF_FLOAT, 8, "sampler2D", "vec4"),
   rgba32i: format("rgba32i", 0x8d82, RGBA_INTEGER, INT, 16, "isampler2D", "ivec4"),
   rgba8i: format("rgba8i", 0x8d8e, RGBA_INTEGER, BYTE, 4, "isampler2D", "ivec4"),
   rgba8ui: format("rgba8ui", 0x8d7c, RGBA_INTEGER, UNSIGNED_BYTE, 4, "usampler2D", "uvec4"),
@@ -64,11 +68,25 @@ export function formatOf(dtype: DType, floats: FloatStorage): Format {
   }
 }
 
+/** The type in which a texture's values are read: 32 bits each, which every driver converts the others to. */
+export function readType({ output }: Format): number {
+  return output === "vec4" ? FLOAT : output === "ivec4" ? INT : UNSIGNED_INT;
+}
+
 /** Elements per texel. */
 export const lanes = 4;
 
-/** Columns of textures with several rows; a power of two. 4096 × 4096 texels are 2^26 elements on the smallest phone. */
+/** Columns of large textures; a power of two. 4096 × 4096 texels are 2^26 elements on the smallest phone. */
 const preferredWidth = 4096;
+/**
+ * Columns of the others. GPUs draw two rows at a time and lose half of a single one, and SwiftShader shares a draw among its threads
+ * by pairs of rows: buffers of a few thousand texels should have many. Large ones have them anyway, and long lines hold whole
+ * rows of images.
+ */
+const narrowWidth = 256;
+/** Where large textures are forced to be narrow: how many times narrower the others still are, and what is narrow enough. */
+const narrowing = 4;
+const narrowest = 4;
 /** Heights of folded textures are rounded up to one of this many steps per octave, so that the pool finds matches. */
 const stepsPerOctave = 4;
 
@@ -83,15 +101,17 @@ export interface Grid extends Extent {
 }
 
 export class TextureLayout {
-  readonly width: number;
-  readonly shift: number;
+  /** log2 of the width of large textures, and of the others. */
+  private readonly wideShift: number;
+  private readonly narrowShift: number;
   readonly maxHeight: number;
 
   /** @param limit the device's largest texture extent. @param forced a smaller width, so that tests fold early. */
   constructor(limit: number, forced?: number) {
-    const most = Math.min(limit, forced ?? preferredWidth);
-    this.shift = Math.max(0, Math.floor(Math.log2(most)));
-    this.width = 2 ** this.shift;
+    const wide = Math.min(limit, forced ?? preferredWidth);
+    const narrow = Math.min(narrowWidth, wide, Math.max(narrowest, wide / narrowing));
+    this.wideShift = Math.max(0, Math.floor(Math.log2(wide)));
+    this.narrowShift = Math.max(0, Math.floor(Math.log2(narrow)));
     this.maxHeight = limit;
   }
 
@@ -99,10 +119,26 @@ export class TextureLayout {
     return Math.ceil(size / lanes);
   }
 
+  /** log2 of the width of the texture for so many texels: those that are narrow are at most as high as they are wide. */
+  shiftFor(texels: number): number {
+    return texels <= 4 ** this.narrowShift ? this.narrowShift : this.wideShift;
+  }
+
+  /** The width of the texture for so many texels if it has several rows. */
+  lineFor(texels: number): number {
+    return 2 ** this.shiftFor(texels);
+  }
+
+  /** The width of the widest textures. */
+  get widest(): number {
+    return 2 ** this.wideShift;
+  }
+
   /** Texels that a draw covers: exactly as many rows as needed. */
   region(texels: number): Extent {
-    if (texels <= this.width) return { width: texels, height: 1 };
-    return { width: this.width, height: Math.ceil(texels / this.width) };
+    const line = this.lineFor(texels);
+    if (texels <= line) return { width: texels, height: 1 };
+    return { width: line, height: Math.ceil(texels / line) };
   }
 
   /**
@@ -110,13 +146,14 @@ export class TextureLayout {
    * @throws OutOfMemoryError if it is larger than the device's textures can be.
    */
   extent(texels: number): Extent {
-    if (texels <= this.width) {
+    const line = this.lineFor(texels);
+    if (texels <= line) {
       return { width: 2 ** Math.ceil(Math.log2(Math.max(texels, 1))), height: 1 };
     }
-    const rows = Math.ceil(texels / this.width);
-    if (rows > this.maxHeight) throw this.tooLarge(texels, this.width * this.maxHeight);
+    const rows = Math.ceil(texels / line);
+    if (rows > this.maxHeight) throw this.tooLarge(texels, line * this.maxHeight);
     const step = Math.max(1, 2 ** (Math.floor(Math.log2(rows)) - Math.log2(stepsPerOctave)));
-    return { width: this.width, height: Math.min(Math.ceil(rows / step) * step, this.maxHeight) };
+    return { width: line, height: Math.min(Math.ceil(rows / step) * step, this.maxHeight) };
   }
 
   /** A grid (pass.ts), if a texture can have its extent. @throws OutOfMemoryError if not. */
@@ -135,14 +172,15 @@ export class TextureLayout {
   }
 }
 
-/** The bytes of `data` as the texture's format wants them; float32 as bits where floats are stored so. */
+/** The bytes of `data` as the texture's format wants them: float32 as bits or rounded to halves where it is stored so. */
 export function asTexels(
   data: TypedArray,
   dtype: DType,
   { name }: Format,
-): Exclude<TypedArray, Float64Array> | Uint32Array {
+): Exclude<TypedArray, Float64Array> | Uint32Array | Uint16Array {
   if (dtype === "float32") {
     const floats = data instanceof Float32Array ? data : Float32Array.from(data);
+    if (name === "rgba16f") return encodeFloat16(floats);
     return name === "rgba32ui" ? new Uint32Array(floats.buffer, floats.byteOffset, floats.length) : floats;
   }
   if (dtype === "int32") return data instanceof Int32Array ? data : Int32Array.from(data);

@@ -1,7 +1,7 @@
 /** How shaders store the texels of outputs, of which some may be outside of what is computed. */
 import type { Operand } from "../kernel.js";
 import type { TextureId } from "./pass.js";
-import type { ShaderBuilder } from "./shader.js";
+import { type ShaderBuilder, texelHere } from "./shader.js";
 import type { Walk, WalkNames } from "./walk.js";
 
 /** Stores `value` where the walk is inside the output, and what is there already elsewhere. */
@@ -17,8 +17,7 @@ export function storeInside(
     shader.store(target, dtype, value);
     return;
   }
-  const name = shader.texture(slot, dtype);
-  const old = dtype === "float32" ? `floatTexel(${name}, t)` : `intTexel(${name}, t)`;
+  const old = texelHere(shader, slot, dtype);
   const result = `kept${shader.outputCount}`;
   const type = dtype === "float32" ? "vec4" : "ivec4";
   shader.add(`${type} ${result} = ${value};`);

@@ -1,5 +1,5 @@
 /** The GPU device: WebGL2 fragment shaders over textures. See storage.ts for how tensors lie in them. */
-import { type DType, itemSize, type TypedArray } from "../../tensor/dtype.js";
+import type { DType, TypedArray } from "../../tensor/dtype.js";
 import {
   ArgumentError,
   DeviceError,
@@ -36,7 +36,18 @@ export interface WebglOptions {
    * and leaves the context alone. After a loss the device asks the browser for the context's restoration.
    */
   readonly gl?: WebGL2RenderingContext;
-  /** How float32 is stored; by default as float textures where a test at the start finds them exact. */
+  /**
+   * How float32 is stored; by default as float textures ("rgba32f") where a test at the start finds them exact, else as bits in
+   * integer textures ("rgba32ui").
+   *
+   * "rgba16f" is never chosen unasked: half floats (float16), for inference in half of the memory. Shaders compute in
+   * float32, and each value that a kernel stores is rounded once to the nearest of 11 bits (weights and inputs when they
+   * are uploaded), an error of 2^-11 of the value at most. From 65520 on values become infinite; below 2^-14 the error is
+   * 2^-25, or they become 0. Partial sums stay in float32, and so does what is updated in place: parameters under an
+   * optimizer and its moments, running statistics, what `scatterAdd` adds to. A gradient below 2^-25 is lost (scale the
+   * loss up if there are such), and a random number of [0, 1) may become 1. Integers are exact as ever. A driver that
+   * renders halves, but not float32, has sums of halves as well and trains nothing.
+   */
   readonly storage?: FloatStorage | "auto";
   /** Folds rows of textures at this width instead of the device's, and splits sums as on a GPU. For tests. */
   readonly textureLimit?: number;
@@ -77,8 +88,9 @@ const smallestGridLimit = 1024;
 export async function openWebgl(options: WebglOptions = {}): Promise<WebglDevice> {
   const gl = options.gl ?? createContext();
   try {
-    const capabilities = probeLive(gl);
-    return new WebglDevice(gl, capabilities, chooseStorage(capabilities, options.storage ?? "auto"), options);
+    const wish = options.storage ?? "auto";
+    const capabilities = probeLive(gl, wish);
+    return new WebglDevice(gl, capabilities, chooseStorage(capabilities, wish), options);
   } catch (error) {
     if (options.gl === undefined) loseContext(gl);
     throw error;
@@ -91,11 +103,11 @@ function loseContext(gl: WebGL2RenderingContext): void {
 }
 
 /** @throws DeviceLostError if the context is lost, or is while it is looked at. */
-function probeLive(gl: WebGL2RenderingContext): Capabilities {
+function probeLive(gl: WebGL2RenderingContext, wish: FloatStorage | "auto"): Capabilities {
   if (gl.isContextLost()) throw lostAtOnce();
   let capabilities: Capabilities | undefined;
   try {
-    capabilities = probe(gl);
+    capabilities = probe(gl, wish);
   } catch (error) {
     if (!gl.isContextLost()) throw error;
   }
@@ -117,6 +129,7 @@ export class WebglDevice implements Device {
   readonly recovery: WebglRecovery;
 
   private readonly layout: TextureLayout;
+  private readonly fullFloats: FloatStorage;
   private readonly target: ShaderTarget;
   private readonly limits: ResourceLimits;
   private readonly ownsContext: boolean;
@@ -144,9 +157,13 @@ export class WebglDevice implements Device {
       flopsPerDraw: options.flopsPerDraw ?? defaultFlopsPerDraw,
     };
     this.resources = new Resources(gl, this.layout, this.limits, parallelCompile);
+    // Where only half floats render, sums are of those, too.
+    this.fullFloats = floats === "rgba16f" && capabilities.exact.includes("rgba32f") ? "rgba32f" : floats;
     this.target = {
       floats,
-      shift: this.layout.shift,
+      fullFloats: this.fullFloats,
+      halfInfinity: capabilities.halfInfinity,
+      layout: this.layout,
       drawBuffers: Math.min(drawBuffers, usedDrawBuffers),
       fragments: isSoftware && options.textureLimit === undefined ? fragmentsOfSoftware : fragmentsOfGpu,
       extent: Math.min(maxTextureSize, Math.max(options.textureLimit ?? maxTextureSize, smallestGridLimit)),
@@ -154,12 +171,14 @@ export class WebglDevice implements Device {
     this.info = {
       description: `WebGL2, ${renderer}`,
       convLayout: "channels-last",
+      ...(floats === "rgba16f" && { float32Bytes: 2 }),
       details: {
         renderer,
         software: isSoftware,
         storage: floats,
+        ...(floats === "rgba16f" && { sums: this.fullFloats }),
         maxTextureSize,
-        textureWidth: this.layout.width,
+        textureWidth: this.layout.widest,
         drawBuffers,
         blend,
         parallelCompile: parallelCompile !== null,
@@ -192,7 +211,7 @@ export class WebglDevice implements Device {
     const buffer = new WebglBuffer(this, dtype, size, texture);
     this.buffers.add(buffer);
     this.allocations++;
-    this.liveBytes += size * itemSize[dtype];
+    this.liveBytes += buffer.bytes;
     return buffer;
   }
 
@@ -200,7 +219,7 @@ export class WebglDevice implements Device {
     const own = buffer as WebglBuffer;
     if (this.closed || !this.buffers.delete(own)) return;
     own.freed = true;
-    this.liveBytes -= own.size * itemSize[own.dtype];
+    this.liveBytes -= own.bytes;
     this.resources.pool.release(own.texture);
   }
 
@@ -211,8 +230,7 @@ export class WebglDevice implements Device {
     }
     own.version++;
     own.isLost = false;
-    if (own.size > 0)
-      upload(this.gl, this.layout, own.texture, asTexels(data, own.dtype, own.texture.format));
+    if (own.size > 0) upload(this.gl, own.texture, asTexels(data, own.dtype, own.texture.format));
   }
 
   async read(buffer: DeviceBuffer): Promise<TypedArray> {
@@ -222,19 +240,19 @@ export class WebglDevice implements Device {
     const { runner, readback } = this.resources;
     cleanState(this.gl);
     const flag = runner.takeFlag();
-    const pendingFlag = flag && readback.start(flag, lanes);
+    const parts = [{ texture, size }, ...(flag ? [{ texture: flag, size: lanes }] : [])];
+    const pending = size > 0 || flag ? readback.start(...parts) : undefined;
     if (flag) runner.clearFlag();
-    const pending = size > 0 ? readback.start(texture, size) : undefined;
-    const flagged = pendingFlag && new Int32Array(await pendingFlag.finish());
-    const raw = await pending?.finish();
+    const raw = (await pending?.finish()) ?? new ArrayBuffer(0);
+    const flagged = flag && new Int32Array(raw.slice(-4 * lanes));
     if (flagged?.[0]) throw indexError(flagged);
-    return fromRaw(raw ?? new ArrayBuffer(0), dtype, size);
+    return fromRaw(raw, dtype, size);
   }
 
   prepare(program: Program): WebglExecutable {
     this.check();
     const builder = preparePasses(program, this.target, this.capabilities);
-    const executable = new WebglExecutable(program, builder, this.floats);
+    const executable = new WebglExecutable(program, builder);
     executable.shadersIn(this.resources.programs);
     this.executables++;
     return executable;
@@ -276,8 +294,25 @@ export class WebglDevice implements Device {
     }
     cleanState(this.gl);
     this.resources.programs.forgetCurrent();
+    for (const i of executable.leavesInFull) this.storeInFull(own[i]);
     this.resources.runner.run(executable, own, scalars);
     this.recovery.noteRun();
+  }
+
+  keepInFull(buffer: DeviceBuffer): void {
+    const own = this.own(buffer);
+    if (this.floats === "rgba16f" && this.fullFloats === "rgba16f") {
+      throw new DeviceError(
+        `${this.info.description} renders half-float textures only: it cannot hold float32 in full`,
+        {
+          device: this.name,
+          hint: 'open it for training with `storage` at "auto", which stores all of float32',
+        },
+      );
+    }
+    cleanState(this.gl);
+    this.resources.programs.forgetCurrent();
+    this.storeInFull(own);
   }
 
   memory(): MemoryReport {
@@ -313,9 +348,10 @@ export class WebglDevice implements Device {
   /** The context is there again, empty. @throws DeviceLostError if it can do less than before. */
   private rebuild(copyOf: (buffer: WebglBuffer) => { raw: ArrayBuffer; version: number } | undefined): void {
     const { gl, layout, capabilities: before } = this;
-    const now = probeLive(gl);
+    const now = probeLive(gl, this.floats);
     const isEnough =
       before.exact.every((name) => now.exact.includes(name)) &&
+      now.halfInfinity === before.halfInfinity &&
       (now.blend || !before.blend) &&
       now.maxTextureSize >= before.maxTextureSize &&
       now.drawBuffers >= before.drawBuffers;
@@ -329,14 +365,28 @@ export class WebglDevice implements Device {
     this.resources = new Resources(gl, layout, this.limits, now.parallelCompile);
     for (const buffer of this.buffers) {
       const { dtype, size } = buffer;
-      buffer.texture = this.resources.pool.acquire(formatOf(dtype, this.floats), layout.texels(size));
+      buffer.texture = this.resources.pool.acquire(buffer.texture.format, layout.texels(size));
       const copy = copyOf(buffer);
       buffer.isLost = copy === undefined && size > 0;
       if (copy === undefined || size === 0) continue;
       buffer.version = copy.version;
       const data = fromRaw(copy.raw, dtype, size);
-      upload(gl, layout, buffer.texture, asTexels(data, dtype, buffer.texture.format));
+      upload(gl, buffer.texture, asTexels(data, dtype, buffer.texture.format));
     }
+  }
+
+  /** Gives the buffer a texture that does not round, with what the old one holds. */
+  private storeInFull(buffer: WebglBuffer): void {
+    const { dtype, size, texture, version } = buffer;
+    const format = formatOf(dtype, this.fullFloats);
+    if (texture.format === format) return;
+    const { pool, runner } = this.resources;
+    const full = pool.acquire(format, this.layout.texels(size));
+    if (version > 0 && size > 0) runner.copy(texture, full, this.layout.texels(size), this.target);
+    this.liveBytes -= buffer.bytes;
+    buffer.texture = full;
+    this.liveBytes += buffer.bytes;
+    pool.release(texture);
   }
 
   private check(): void {

@@ -17,6 +17,8 @@ const openers = {
   webgl: () => openChecked({}),
   /** Floats as bits in integer textures: what is left where float textures do not render. */
   "webgl-bits": () => openChecked({ storage: "rgba32ui" }),
+  /** Floats rounded to halves where they are stored. */
+  "webgl-half": () => openChecked({ storage: "rgba16f" }),
   /** Textures so narrow that nearly every tensor is folded. */
   "webgl-narrow": () => openChecked({ textureLimit: 64 }),
   /** As many render targets as WebGL2 guarantees, and one, as headless-gl has. */

@@ -165,7 +165,7 @@ function hinder(hindrance: Hindrance): void {
       const { shaderSource } = prototype;
       // Those of the start-up test compile, as on a driver that takes short ones only.
       prototype.shaderSource = function (shader, text) {
-        shaderSource.call(this, shader, text.includes("WIDTH_SHIFT") ? `${text}\nthis is no shader` : text);
+        shaderSource.call(this, shader, text.includes("texelPosition") ? `${text}\nthis is no shader` : text);
       };
       break;
     }

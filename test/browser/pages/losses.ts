@@ -1,5 +1,6 @@
 /** In a page: devices that lose their context and come back. */
 import { DataLoader } from "../../../src/data/index.js";
+import type { FloatStorage } from "../../../src/device/webgl/storage.js";
 import { openWebgl, type WebglOptions } from "../../../src/device/webgl/webgl.js";
 import {
   DeviceLostError,
@@ -13,6 +14,7 @@ import {
 import { crossEntropy, type Module } from "../../../src/nn/index.js";
 import { AdamW, cosine, LRScheduler, SGD } from "../../../src/optim/index.js";
 import { fit as train } from "../../../src/train/index.js";
+import { toHalf } from "../../tolerance.js";
 import { quadrants, smallNet } from "../../train/problem.js";
 import { type FragileContext, fragileContext } from "./contexts.js";
 
@@ -262,7 +264,7 @@ async function loseWithoutSnapshot(): Promise<{ use: string; restore: string }> 
 }
 
 /** Values of every dtype and with every bit that a snapshot has to bring back. */
-async function restoreEveryDtype(storage: "rgba32f" | "rgba32ui") {
+async function restoreEveryDtype(storage: FloatStorage) {
   const { gl, lose, restore } = fragileContext(new OffscreenCanvas(1, 1));
   // Narrow textures: nearly all of them have several rows, the last one not full.
   const device = await openWebgl({ gl, storage, textureLimit: 8 });
@@ -286,7 +288,8 @@ async function restoreEveryDtype(storage: "rgba32f" | "rgba32ui") {
   const differing: string[] = [];
   for (const { dtype, list, made: x } of made) {
     const got = await readExact(x);
-    const want = dtype === "float32" ? Float32Array.from(list) : list;
+    const stored = storage === "rgba16f" ? toHalf : Math.fround;
+    const want = dtype === "float32" ? list.map(stored) : list;
     if (got.length !== want.length || !want.every((value, i) => Object.is(value, got[i])))
       differing.push(dtype);
   }

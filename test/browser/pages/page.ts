@@ -3,6 +3,7 @@ import { type DeviceName, openDevice } from "../../../src/index.js";
 import { runCases } from "./cases.js";
 import { followCurve } from "./curves.js";
 import { deviceOf } from "./devices.js";
+import { half } from "./half.js";
 import { lifecycle } from "./lifecycle.js";
 import { type LossyOptions, losses } from "./losses.js";
 import { runQuantized } from "./quantized.js";
@@ -16,6 +17,7 @@ const face = {
   runQuantized,
   losses,
   lifecycle,
+  half,
   warmup,
   trainOnPage: async (name: DeviceName) => trainMlp(await openDevice(name)),
   trainOnSimd: async () => trainMlp(await deviceOf("wasm-simd")),

@@ -1,0 +1,13 @@
+// float32 rounded to a half float, to nearest, ties to even, as encodeFloat16 does (src/tensor/f16.ts): what is written to a
+// half-float texture some drivers round, others truncate, and beyond 65504 each does something else. HALF_INFINITY are the bits
+// of the float32 that this driver stores as an infinite half.
+vec4 roundToHalf(vec4 x) {
+  uvec4 size = floatBitsToUint(x) & 0x7fffffffu;
+  vec4 normal = uintBitsToFloat((size + 0xfffu + (size >> 13 & 1u)) & 0xffffe000u);
+  // Multiples of 2^-24, the distance of float32 from 0.5 on: the addition rounds.
+  vec4 subnormal = vec4(floatBitsToUint(abs(x) + 0.5) - 0x3f000000u) * 5.9604644775390625e-8;
+  vec4 y = select(lessThan(size, uvec4(0x38800000u)), subnormal, normal);
+  // From 65520 on, halfway between the largest half and the next power of two.
+  y = select(greaterThanEqual(size, uvec4(0x477ff000u)), uintBitsToFloat(uvec4(HALF_INFINITY)), y);
+  return select(isNotNumber(x), x, copySign(y, x));
+}

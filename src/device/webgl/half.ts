@@ -1,0 +1,31 @@
+/**
+ * Half floats as the storage of float32: which tensors keep float32 nevertheless, and how a driver is brought to store the
+ * nearest half. Shaders compute in float32 either way; a value is rounded when a kernel stores it.
+ */
+import half from "../../../glsl/half.glsl";
+import type { Program } from "../kernel.js";
+import { operandsOf } from "../operands.js";
+import type { TextureId } from "./pass.js";
+
+/** GLSL for roundToHalf(vec4), beside select.glsl. */
+export function halfChunk(infinity: number): string {
+  return `#define HALF_INFINITY ${infinity}u\n${half}`;
+}
+
+/**
+ * Slots that keep float32: what sums are collected in element by element, and leaves that are updated from their own old value
+ * (parameters, moments of an optimizer, running statistics), whose small changes would round away.
+ */
+export function keptInFull({ calls, leafCount }: Program): ReadonlySet<TextureId> {
+  const kept = new Set<TextureId>();
+  const [read, written] = [new Set<TextureId>(), new Set<TextureId>()];
+  for (const call of calls) {
+    const { reads, writes } = operandsOf(call);
+    for (const { slot } of reads) if (!written.has(slot)) read.add(slot);
+    for (const { slot } of writes) {
+      if (call.kernel === "scatterAdd" || (slot < leafCount && read.has(slot))) kept.add(slot);
+      written.add(slot);
+    }
+  }
+  return kept;
+}
