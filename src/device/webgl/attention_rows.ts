@@ -14,8 +14,9 @@ import { maskStatement } from "./attention_mask.js";
 import type { PassBuilder } from "./builder.js";
 import type { TextureId } from "./pass.js";
 import { packed } from "./product.js";
-import { declareTexels } from "./product_texels.js";
+import { declareTexels, type Source } from "./product_texels.js";
 import type { Emitted } from "./result.js";
+import { isStraight } from "./row_product.js";
 import type { ShaderBuilder } from "./shader.js";
 import { lanes } from "./storage.js";
 import { declareWalk, operandPosition, planWalk, positionOf, type Steps, splitIndex } from "./walk.js";
@@ -89,7 +90,7 @@ export function rowsOfAttention(given: AttentionCall, builder: PassBuilder): voi
   );
   const start = declareBatch(shader, batch);
   const length = Math.ceil(keys / parts / lanes) * lanes;
-  const [, values] = declareTexels(shader, call.k, v);
+  const [, values] = declareTexels(shader, sourceOf(call.k, builder), sourceOf(v, builder));
   shader.add(
     `int firstValue = ((${start(v)}) >> 2) + chunk * ${chunkTexels};`,
     `int valueStep = ${shader.int(stepOf(v))};`,
@@ -187,7 +188,7 @@ function storedScores(
   );
   const start = declareBatch(shader, batch);
   const queries = shader.texture(q.slot, "float32");
-  const [texture] = declareTexels(shader, k, k);
+  const [texture] = declareTexels(shader, sourceOf(k, builder), sourceOf(k, builder));
   shader.add(
     `int query = (${start(q)}) >> 2;`,
     `int queryStep = ${shader.int(stepOf(q))};`,
@@ -222,6 +223,12 @@ function declareBatch(shader: ShaderBuilder, batch: Shape): (operand: Operand) =
   const names = batch.map((_, d) => `b${d}`);
   return ({ view: { strides, offset } }) =>
     positionOf(shader, { strides: strides.slice(0, -2), offset }, names, "int");
+}
+
+/** Rows of an operand, which may lie on one line of its texture each. */
+function sourceOf(operand: Operand, builder: PassBuilder): Source {
+  const isOnLine = isStraight({ operand, order: "rows" }, "columns", builder);
+  return { slot: operand.slot, span: isOnLine ? operand.view.strides.at(-2)! / lanes : undefined };
 }
 
 /** Texels from row to row. */
