@@ -178,15 +178,14 @@ export class ShaderBuilder {
   }
 
   build({ name, texels, flops, range, grid }: PassShape): Pass {
-    const row = grid
-      ? `int(gl_FragCoord.y) * ${this.int(grid.width)}`
-      : `(int(gl_FragCoord.y) << ${this.target.layout.shiftFor(texels)})`;
+    // A uniform: outputs of all widths share a program.
+    const width = this.int(grid?.width ?? this.target.layout.lineFor(texels));
     return {
       name,
       vertex: cover,
       fragment: this.text(`
 void main() {
-  int t = ${row} + int(gl_FragCoord.x);
+  int t = int(gl_FragCoord.y) * ${width} + int(gl_FragCoord.x);
   int e = t << 2;
 ${indent([...this.statements, ...this.stores])}
 }
