@@ -1,6 +1,7 @@
 /**
  * The command loop: walks an encoded Program (see src/device/wasm/command.ts) and calls one kernel per command.
  */
+import { attention } from "./attention_f32";
 import { conv } from "./conv_f32";
 import { convGradWeight } from "./conv_grad_f32";
 import { failure } from "./failure";
@@ -31,6 +32,9 @@ export function execute(start: usize): i32 {
         break;
       case Opcode.matmul:
         matmul(payload);
+        break;
+      case Opcode.attention:
+        attention(payload);
         break;
       case Opcode.conv:
       case Opcode.convGradInput:

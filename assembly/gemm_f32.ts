@@ -43,7 +43,7 @@ namespace At {
 }
 
 /** What `finish` does with a tile's sums. */
-namespace Mode {
+export namespace Mode {
   export const accumulate: i32 = 1;
   export const bias: i32 = 2;
   export const relu: i32 = 4;
@@ -174,9 +174,9 @@ function rowsPacked(
     const height = min(4, rows - ir);
     const to = output + <usize>ir * outputM;
     const source = packedA + (<usize>(ir * depth) << 2);
-    if (whole && height == 4) kernelPacked(depth, source, panel, to, outputM, mode, bias);
+    if (whole && height == 4) kernelPacked(depth, source, 16, panel, to, outputM, mode, bias);
     else {
-      kernelPacked(depth, source, panel, tile, 32, 0, 0);
+      kernelPacked(depth, source, 16, panel, tile, 32, 0, 0);
       merge(tile, to, outputM, outputN, height, width, mode, bias);
     }
   }
@@ -203,8 +203,8 @@ function rowsDirect(
   }
 }
 
-/** C[4, 8] from panels of A ([k][4]) and B ([k][8]). */
-function kernelPacked(k: i32, a: usize, b: usize, c: usize, row: usize, mode: i32, bias: usize): void {
+/** C[4, 8] from panels of A ([k][4], `step` bytes from k to k) and B ([k][8]). */
+export function kernelPacked(k: i32, a: usize, step: usize, b: usize, c: usize, row: usize, mode: i32, bias: usize): void {
   let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
   do {
     const b0 = v128.load(b);
@@ -221,7 +221,7 @@ function kernelPacked(k: i32, a: usize, b: usize, c: usize, row: usize, mode: i3
     const a3 = v128.load32_splat(a, 12);
     c30 = fma(a3, b0, c30);
     c31 = fma(a3, b1, c31);
-    a += 16;
+    a += step;
     b += 32;
   } while (--k);
   finish(c, c00, c01, mode, bias);
@@ -282,7 +282,7 @@ function finish(to: usize, x: v128, y: v128, mode: i32, bias: usize): void {
 }
 
 /** The part of a tile that lies inside the result. */
-function merge(tile: usize, to: usize, outputM: usize, outputN: usize, height: i32, width: i32, mode: i32, bias: usize): void {
+export function merge(tile: usize, to: usize, outputM: usize, outputN: usize, height: i32, width: i32, mode: i32, bias: usize): void {
   for (let i = 0; i < height; i++) {
     for (let j = 0; j < width; j++) {
       const at = to + <usize>i * outputM + <usize>j * outputN;

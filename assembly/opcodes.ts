@@ -16,4 +16,5 @@ export namespace Opcode {
   export const qmatmulGroups: i32 = 12;
   export const qmatmulFloat: i32 = 13;
   export const qconv: i32 = 14;
+  export const attention: i32 = 15;
 }

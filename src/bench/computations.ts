@@ -156,11 +156,11 @@ function qconvOf(problem: ConvProblem, device: Device): Computation {
   };
 }
 
-function attentionOf({ n, heads, length, headDim, causal }: AttentionProblem, device: Device): Computation {
-  const shape = [n, heads, length, headDim];
+function attentionOf(problem: AttentionProblem, device: Device): Computation {
+  const { n, heads, length, headDim, keys = length, causal } = problem;
   return {
     compute: (q, k, v) => scaledDotProductAttention(q, k, v, { causal }),
-    inputs: [1, 2, 3].map((seed) => floats(shape, seed, device)),
+    inputs: [length, keys, keys].map((rows, i) => floats([n, heads, rows, headDim], i + 1, device)),
   };
 }
 

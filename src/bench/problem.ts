@@ -33,13 +33,14 @@ export interface ConvProblem {
   readonly int8?: boolean;
 }
 
-/** Scaled dot-product attention of [n, heads, length, headDim]. */
+/** Scaled dot-product attention of queries [n, heads, length, headDim] on so many keys and values, by default as many. */
 export interface AttentionProblem {
   readonly kind: "attention";
   readonly n: number;
   readonly heads: number;
   readonly length: number;
   readonly headDim: number;
+  readonly keys?: number;
   readonly causal: boolean;
 }
 

@@ -60,14 +60,19 @@ function conv(shape: Omit<ConvProblem, "kind">, { quick = false }: CaseOptions =
 
 function attention(
   [n, heads, length, headDim]: readonly [number, number, number, number],
-  { quick = false, causal = true }: CaseOptions & { readonly causal?: boolean } = {},
+  {
+    quick = false,
+    causal = true,
+    keys,
+  }: CaseOptions & { readonly causal?: boolean; readonly keys?: number } = {},
 ): BenchCase {
+  const extras = [causal ? "causal" : "", keys ? `${keys} keys` : ""].filter(Boolean);
   return {
     suite: "attention",
-    name: `${n} × ${heads} heads × ${length} × ${headDim}${causal ? ", causal" : ""}`,
+    name: [`${n} × ${heads} heads × ${length} × ${headDim}`, ...extras].join(", "),
     quick,
     unit: "GFLOP/s",
-    problem: { kind: "attention", n, heads, length, headDim, causal },
+    problem: { kind: "attention", n, heads, length, headDim, causal, ...(keys && { keys }) },
   };
 }
 
@@ -124,6 +129,7 @@ export const cases: readonly BenchCase[] = [
   attention([16, 4, 128, 32], { quick: true }),
   attention([1, 12, 128, 64], { causal: false }),
   attention([1, 4, 512, 32]),
+  attention([1, 12, 1, 64], { causal: false, keys: 1024 }),
   elementwise("add"),
   elementwise("chain", { quick: true }),
   elementwise("gelu"),

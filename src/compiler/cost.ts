@@ -1,6 +1,7 @@
 /** What a Program costs: exact floating-point operations and bytes, known when it is compiled. */
 import type { DeviceInfo } from "../device/device.js";
 import type {
+  AttentionCall,
   ConvCall,
   Cost,
   Expression,
@@ -39,6 +40,8 @@ export function flopsOf(call: KernelCall): number {
       return sizeOf(call.shape) * (arithmetic(call.expression) + 1);
     case "matmul":
       return 2 * sizeOf(call.output.view.shape) * (call.a.view.shape.at(-1) ?? 1);
+    case "attention":
+      return flopsOfAttention(call);
     case "conv":
     case "convGradInput":
     case "convGradWeight":
@@ -60,6 +63,23 @@ export function flopsOf(call: KernelCall): number {
   }
 }
 
+/** Of the visible scores alone: the queries are scaled; each score is summed, masked and weighted; each row is divided. */
+function flopsOfAttention({ q, v, mask, causal, output }: AttentionCall): number {
+  const [length, width] = q.view.shape.slice(-2);
+  const [keys, valueWidth] = v.view.shape.slice(-2);
+  const rows = sizeOf(output.view.shape.slice(0, -1));
+  const scores = causal ? (rows / Math.max(length, 1)) * visiblePairs(length, keys) : rows * keys;
+  const added = mask?.dtype === "float32" ? 1 : 0;
+  const softmax = 4; /* maximum, difference, exponential, sum */
+  return rows * (width + valueWidth) + scores * (2 * (width + valueWidth) + added + softmax);
+}
+
+/** Of so many rows and keys, the pairs in which the key is not behind the row. */
+function visiblePairs(rows: number, keys: number): number {
+  const growing = Math.min(rows, keys);
+  return (growing * (growing + 1)) / 2 + (rows - growing) * keys;
+}
+
 /** What of a device the bytes depend on. */
 type Stored = Pick<DeviceInfo, "float32Bytes">;
 
@@ -70,11 +90,26 @@ function itemBytes(dtype: DType, { float32Bytes }: Stored): number {
 /** Bytes that the call has to read and write on such a device, each element of an operand counted once. */
 export function bytesOf(call: KernelCall, stored: Stored): number {
   if (call.kernel === "gather" || call.kernel === "scatterAdd") return bytesOfIndexing(call, stored);
+  if (call.kernel === "attention") return bytesOfAttention(call, stored);
   const { reads, writes } = operandsOf(call);
   const passedOver = "geometry" in call ? bytesPassedOver(call, stored) : 0;
   return (
     -passedOver + [...reads, ...writes].reduce((sum, operand) => sum + distinctBytes(operand, stored), 0)
   );
+}
+
+/** Without the keys, values and parts of the mask that causality hides from all rows. */
+function bytesOfAttention({ q, k, v, mask, causal, output }: AttentionCall, stored: Stored): number {
+  const distinct = (operand: Operand) => distinctBytes(operand, stored);
+  const [length, keys] = [q.view.shape.at(-2)!, k.view.shape.at(-2)!];
+  const seen = causal ? Math.min(length, keys) / keys : 1;
+  const seenOf = (operand: Operand, along: number) =>
+    distinct(operand) * (operand.view.strides.at(along) === 0 ? 1 : seen);
+  const whole = distinct(q) + seenOf(k, -2) + seenOf(v, -2) + distinct(output);
+  if (mask === undefined) return whole;
+  const [rowStride, keyStride] = mask.view.strides.slice(-2);
+  if (!causal || rowStride === 0 || keyStride === 0) return whole + seenOf(mask, -1);
+  return whole + (distinct(mask) / (length * keys)) * visiblePairs(length, keys);
 }
 
 /** Bytes of the image that lie in no window, as the strides of a 1 × 1 convolution leave them out. */

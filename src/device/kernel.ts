@@ -142,6 +142,25 @@ export interface MatmulCall {
   readonly activation?: "relu";
 }
 
+/**
+ * softmax(scale · q · kᵀ + mask) · v over the positions that are visible: q [...batch, L, E], k [...batch, S, E],
+ * v [...batch, S, D], mask [...batch, L, S] → output [...batch, L, D]; any strides. E and S are at least 1.
+ *
+ * - `mask`: bool hides where it is false, float32 is added to the scores. `causal` hides the positions behind a row's own.
+ * - A row that sees nothing, or of which a score is NaN or +Infinity, is NaN.
+ * - What is hidden has the weight 0; whether what is not finite there counts is open, as 0 · ∞ is NaN.
+ */
+export interface AttentionCall {
+  readonly kernel: "attention";
+  readonly q: Operand;
+  readonly k: Operand;
+  readonly v: Operand;
+  readonly mask?: Operand;
+  readonly output: Operand;
+  readonly scale: number;
+  readonly causal: boolean;
+}
+
 export interface ConvGeometry {
   /** [height, width] each. */
   readonly stride: readonly [number, number];
@@ -293,6 +312,7 @@ export type KernelCall =
   | MapCall
   | ReduceCall
   | MatmulCall
+  | AttentionCall
   | ConvCall
   | QmatmulCall
   | QconvCall

@@ -28,6 +28,10 @@ export function operandsOf(call: KernelCall): CallOperands {
       return { reads: call.inputs, writes: [call.output] };
     case "matmul":
       return { reads: call.bias ? [call.a, call.b, call.bias] : [call.a, call.b], writes: [call.output] };
+    case "attention": {
+      const { q, k, v, mask, output } = call;
+      return { reads: mask ? [q, k, v, mask] : [q, k, v], writes: [output] };
+    }
     case "conv":
       return { reads: [call.input, call.weight], writes: [call.output] };
     case "convGradInput":

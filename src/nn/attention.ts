@@ -1,7 +1,8 @@
 /** Multi-head attention. */
 import { overwrite } from "../compiler/realize.js";
+import { scaledDotProductAttention } from "../ops/attention.js";
 import { zeros } from "../ops/creation.js";
-import { linear, scaledDotProductAttention } from "../ops/linalg.js";
+import { linear } from "../ops/linalg.js";
 import { permute, reshape } from "../ops/reshape.js";
 import { narrow } from "../ops/slice.js";
 import { ArgumentError } from "../tensor/errors.js";

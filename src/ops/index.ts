@@ -1,6 +1,7 @@
 /** Every op as a function on tensors. */
 export { type BackwardOptions, backward, grad } from "../autograd/backward.js";
 export { type GeluOptions, gelu, leakyRelu, silu, softplus } from "./activation.js";
+export { type AttentionOptions, scaledDotProductAttention } from "./attention.js";
 export { expand } from "./broadcast.js";
 export { concat, stack } from "./concat.js";
 export {
@@ -68,7 +69,7 @@ export {
   where,
 } from "./elementwise.js";
 export { embedding, gather, indexSelect, oneHot, scatterAdd } from "./indexing.js";
-export { type AttentionOptions, linear, matmul, scaledDotProductAttention } from "./linalg.js";
+export { linear, matmul } from "./linalg.js";
 export {
   binaryCrossEntropyWithLogits,
   type ClassificationOptions,

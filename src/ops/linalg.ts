@@ -1,16 +1,11 @@
-/** Matrix products and what is made of them. */
+/** Matrix products. */
 import { ShapeError } from "../tensor/errors.js";
 import type { KernelOp } from "../tensor/op.js";
 import { broadcastShapes, formatShape, sizeOf } from "../tensor/shape.js";
 import { createNode, type Tensor } from "../tensor/tensor.js";
 import { expand } from "./broadcast.js";
-import { composite } from "./composite.js";
-import { add, ge, mul, sub, where } from "./elementwise.js";
 import { requireFloat } from "./promotion.js";
-import { dropout, type Generator } from "./random.js";
-import { softmax, sum } from "./reduce.js";
 import { reshape, squeeze, transpose, unsqueeze } from "./reshape.js";
-import { iota } from "./source.js";
 
 interface MatmulAttributes {
   readonly hasBias: boolean;
@@ -72,7 +67,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   return result;
 }
 
-function innerSizes(op: string, a: Tensor, b: Tensor): ShapeError {
+export function innerSizes(op: string, a: Tensor, b: Tensor): ShapeError {
   return new ShapeError(`inner sizes differ, ${formatShape(a.shape)} × ${formatShape(b.shape)}`, { op });
 }
 
@@ -114,65 +109,3 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   if (x.rank === 1) return squeeze(product(unsqueeze(x, 0), columns, bias), 0);
   return foldedProduct(x, columns, bias);
 }
-
-export interface AttentionOptions {
-  /** Position i sees the positions 0..i only. Default false. */
-  readonly causal?: boolean;
-  /** bool: true where attention is allowed; float32: added to the scores. Broadcasts to [..., L, S]. */
-  readonly mask?: Tensor;
-  /** Factor of the scores; default 1/√E. */
-  readonly scale?: number;
-  /** Probability of dropping an attention weight. Default 0. */
-  readonly dropout?: number;
-  readonly generator?: Generator;
-}
-
-/**
- * softmax(q·kᵀ·scale + mask)·v: q [..., L, E], k [..., S, E], v [..., S, D] → [..., L, D] (Vaswani et al. 2017).
- * A row whose positions are all masked is NaN, as in PyTorch.
- */
-export function scaledDotProductAttention(
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  { causal = false, mask, scale, dropout: p = 0, generator }: AttentionOptions = {},
-): Tensor {
-  const op = "scaledDotProductAttention";
-  if (q.rank < 2 || k.rank < 2 || v.rank < 2) throw innerSizes(op, q, k);
-  if (q.shape[q.rank - 1] !== k.shape[k.rank - 1]) throw innerSizes(op, q, k);
-  if (k.shape[k.rank - 2] !== v.shape[v.rank - 2]) {
-    throw new ShapeError(`keys ${formatShape(k.shape)} and values ${formatShape(v.shape)} differ in length`, {
-      op,
-    });
-  }
-  // Scaling the queries touches L·E elements, scaling the scores L·S.
-  const factor = scale ?? 1 / Math.sqrt(q.shape[q.rank - 1]);
-  const scores = matmul(mul(q, factor), transpose(k, -1, -2));
-  const allowed = mask?.dtype === "bool" ? mask : undefined;
-  const biased = mask && !allowed ? add(scores, mask) : scores;
-  const shape = allowed ? broadcastShapes(scores.shape, allowed.shape, op) : biased.shape;
-  const inputs = allowed ? [expand(biased, shape), allowed] : [biased];
-  const weights = maskedSoftmax(inputs, { causal });
-  return matmul(dropout(weights, p, { generator }), v);
-}
-
-/**
- * softmax over the last dimension of the positions that `mask` (input 1, bool, broadcasts) and causality allow.
- * The weights of the others are 0, and so their gradients are without masking again.
- */
-const maskedSoftmax = composite<{ readonly causal: boolean }>({
-  forward: ([scores, mask], { causal }) => {
-    const { shape, device, rank } = scores;
-    let visible = scores;
-    if (mask) visible = where(mask, visible, Number.NEGATIVE_INFINITY);
-    if (causal) {
-      const past = ge(iota(rank - 2, shape, device), iota(rank - 1, shape, device));
-      visible = where(past, visible, Number.NEGATIVE_INFINITY);
-    }
-    return softmax(visible, -1);
-  },
-  gradient: ({ output: y, gradient }) => [
-    mul(y, sub(gradient, sum(mul(gradient, y), -1, { keepdim: true }))),
-    undefined,
-  ],
-});

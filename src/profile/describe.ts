@@ -18,6 +18,8 @@ export function describeCall(call: KernelCall): string {
     }
     case "matmul":
       return `matmul ${shapeOf(call.a)} × ${shapeOf(call.b)}`;
+    case "attention":
+      return `attention ${shapeOf(call.q)} × ${shapeOf(call.k)}${call.causal ? ", causal" : ""}`;
     case "conv":
     case "convGradInput":
     case "convGradWeight": {

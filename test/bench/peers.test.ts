@@ -123,6 +123,7 @@ const problems: readonly Problem[] = [
   { kind: "conv", n: 1, c: 8, size: 9, o: 8, kernel: 3, padding: 1, int8: true },
   { kind: "attention", n: 2, heads: 3, length: 12, headDim: 8, causal: true },
   { kind: "attention", n: 2, heads: 3, length: 12, headDim: 8, causal: false },
+  { kind: "attention", n: 2, heads: 3, length: 1, headDim: 8, keys: 12, causal: false },
   { kind: "elementwise", name: "add", rows: 8, columns: 40 },
   { kind: "elementwise", name: "chain", rows: 8, columns: 40 },
   { kind: "elementwise", name: "gelu", rows: 8, columns: 40 },

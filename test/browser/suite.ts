@@ -13,10 +13,11 @@ const batch = 1000;
 /** Milliseconds for all cases of a theme; a software rasteriser shares the processor with other suites. */
 const longestTheme = 600_000;
 
-/** Defines the tests of `labels` in the browser with that driver, or one that is skipped, with the reason. */
+/** Defines the tests of `labels` in the browser with that driver, of all themes or `only` some, or one that is skipped, with the reason. */
 export async function caseSuite(
   driver: Exclude<Driver, "default">,
   labels: readonly DeviceLabel[],
+  only: readonly string[] = Object.keys(themes),
 ): Promise<void> {
   const browser = await openBrowser(driver);
   if (typeof browser === "string") {
@@ -27,7 +28,8 @@ export async function caseSuite(
   afterAll(() => browser.close());
 
   // Devices within themes: the page keeps the reference's results for one theme.
-  for (const [theme, entries] of Object.entries(themes)) {
+  for (const theme of only) {
+    const entries = themes[theme];
     for (const label of labels) {
       describe(`${driver}, ${label}: ${theme}`, () => {
         const outcomes = new Map<string, Outcome>();

@@ -1,4 +1,7 @@
-/** Scaled dot-product attention: masks, causality, scales, unequal lengths. */
+/**
+ * Scaled dot-product attention: masks, causality, scales, unequal lengths. Each case stands here twice: recorded for its
+ * gradients, and as the one kernel that it is where none are asked for.
+ */
 import * as ops from "../../src/ops/index.js";
 import { type Case, fixed, float, integers } from "./case.js";
 
@@ -41,7 +44,7 @@ function masked(name: string, mask: Case["inputs"][number], more: Partial<Case> 
 /** Three rows of five keys, none of them without a key. */
 const visible = [1, 0, 1, 1, 0, 0, 1, 1, 0, 1, 1, 1, 0, 0, 1];
 
-export const attention: readonly Case[] = [
+const recorded: readonly Case[] = [
   attentionCase("of one head", [[], 3, 3, 4]),
   attentionCase("of batch and heads", [[2, 3], 5, 5, 4]),
   attentionCase("causal", [[2, 2], 5, 5, 4], { causal: true }),
@@ -108,3 +111,182 @@ export const attention: readonly Case[] = [
     scale: 4,
   },
 ];
+
+/** The formula, where a row that sees nothing is NaN: PyTorch's own function gives 0 there since version 2.5. */
+const formula = (scores: string) => `torch.softmax(${scores}, -1) @ c`;
+const product = "a @ b.transpose(-1, -2) / a.shape[-1] ** 0.5";
+
+/** q [..., length, width], k [..., keys, width], v [..., keys, valueWidth], each with a batch of its own. */
+function wide(
+  name: string,
+  [length, keys, width, valueWidth]: readonly [number, number, number, number],
+  [q, k, v]: readonly (readonly number[])[],
+  { causal = false, mask }: { causal?: boolean; mask?: Case["inputs"][number] } = {},
+): Case {
+  const inputs = [float([...q, length, width]), float([...k, keys, width]), float([...v, keys, valueWidth])];
+  const seen = causal ? ", is_causal=True" : "";
+  const hidden = `d & torch.ones(${length}, ${keys}, dtype=torch.bool).tril()`;
+  const biased = `d + torch.full((${length}, ${keys}), -torch.inf).triu(1)`;
+  const both = mask?.dtype === "bool" ? hidden : biased;
+  return {
+    name: `scaledDotProductAttention ${name}`,
+    op: "scaledDotProductAttention",
+    inputs: mask ? [...inputs, mask] : inputs,
+    run: ([a, b, c, d]) => ops.scaledDotProductAttention(a, b, c, { causal, mask: d }),
+    torch: mask ? `${base}, attn_mask=${causal ? both : "d"})` : `${base}${seen})`,
+    reductionLength: Math.max(length, keys) + width,
+    scale: 4,
+    gradient: false,
+  };
+}
+
+/** Blocks, tiles, splits and what is left of them; batches and masks that are broadcast; extents of no whole texel. */
+const shapes: readonly Case[] = [
+  wide("of values wider than keys", [5, 7, 6, 11], [[2], [2], [2]]),
+  wide("of values of width 1", [5, 7, 5, 1], [[2], [2], [2]]),
+  wide("of width 300", [5, 6, 300, 12], [[2], [2], [2]]),
+  wide("of 20 rows of width 300", [20, 40, 300, 24], [[2], [2], [2]]),
+  wide("of 41 rows of width 64, causal", [41, 41, 64, 64], [[2], [2], [2]], { causal: true }),
+  wide("of 41 rows of width 64", [41, 43, 64, 64], [[2], [2], [2]], { mask: float([2, 41, 43]) }),
+  wide("causal of 130 rows and 50 keys, width 40", [130, 50, 40, 36], [[2], [2, 1], []], { causal: true }),
+  wide("causal of 37 rows and 41 keys, width 40, with a boolean mask", [37, 41, 40, 40], [[2], [2], [2]], {
+    causal: true,
+    mask: { shape: [37, 41], dtype: "bool", values: { list: [1, 1, 0, 1, 1] } },
+  }),
+  wide("of keys without a batch", [9, 10, 8, 8], [[2, 3], [], []]),
+  wide("of queries without a batch", [9, 10, 8, 8], [[], [3], [2, 1]]),
+  wide(
+    "of keys that heads share, causal",
+    [33, 33, 8, 8],
+    [
+      [2, 3],
+      [2, 1],
+      [2, 1],
+    ],
+    { causal: true },
+  ),
+  wide("of 70 rows and 300 keys", [70, 300, 16, 24], [[2], [2], [2]]),
+  wide("causal of 70 rows and 300 keys", [70, 300, 16, 24], [[2], [2], [2]], { causal: true }),
+  wide("causal of 300 rows and 70 keys", [300, 70, 12, 20], [[1], [1], [1]], { causal: true }),
+  wide("causal of 530 rows and keys", [530, 530, 8, 36], [[], [], []], { causal: true }),
+  wide("causal of 2 rows and 5 keys", [2, 5, 8, 8], [[3], [3], [3]], { causal: true }),
+  wide("of one query and 1100 keys", [1, 1100, 32, 36], [[2], [2], [2]]),
+  wide("of three queries and 517 keys", [3, 517, 20, 7], [[2], [2], [2]]),
+  wide("of two queries and 90 keys, width 33", [2, 90, 33, 33], [[2], [2], [2]]),
+  wide("causal, with a boolean mask", [37, 41, 8, 8], [[2], [2], [2]], {
+    causal: true,
+    mask: { shape: [37, 41], dtype: "bool", values: { list: [1, 1, 0, 1, 1] } },
+  }),
+  wide(
+    "causal, with an additive mask per head",
+    [37, 37, 8, 8],
+    [
+      [2, 3],
+      [2, 3],
+      [2, 3],
+    ],
+    {
+      causal: true,
+      mask: float([3, 37, 37]),
+    },
+  ),
+  wide("with an additive mask of keys", [9, 21, 8, 8], [[2], [2], [2]], { mask: float([2, 1, 21]) }),
+  wide("with an additive mask of queries", [9, 21, 8, 8], [[2], [2], [2]], { mask: float([9, 1]) }),
+  wide(
+    "of one query, with a boolean mask of keys",
+    [1, 530, 16, 16],
+    [
+      [2, 2],
+      [2, 2],
+      [2, 2],
+    ],
+    {
+      mask: { shape: [2, 1, 1, 530], dtype: "bool", values: { list: [1, 0, 0, 1, 1, 0, 1] } },
+    },
+  ),
+  {
+    ...wide("with a mask that has a batch", [5, 6, 8, 8], [[], [], []], { mask: float([3, 5, 6]) }),
+    torch: formula(`${product} + d`),
+  },
+  wide("with a sliced mask", [9, 13, 8, 8], [[2], [2], [2]], { mask: float([9, 13], undefined, "sliced") }),
+  wide("with a transposed boolean mask", [6, 6, 8, 8], [[2], [2], [2]], {
+    mask: { shape: [6, 6], dtype: "bool", values: { list: [1, 1, 0, 1, 1] }, view: "transposed" },
+  }),
+  {
+    ...wide("of rows that see nothing", [6, 9, 8, 8], [[2], [2], [2]], {
+      mask: { shape: [6, 9], dtype: "bool", values: { list: [...Array(9).fill(0), ...Array(9).fill(1)] } },
+    }),
+    torch: formula(`(${product}).masked_fill(~d, -torch.inf)`),
+  },
+  {
+    ...wide("of rows of width 64 that see nothing", [24, 20, 64, 64], [[2], [2], [2]], {
+      mask: {
+        shape: [24, 20],
+        dtype: "bool",
+        values: { list: [...Array(20).fill(0), ...Array(40).fill(1)] },
+      },
+    }),
+    torch: formula(`(${product}).masked_fill(~d, -torch.inf)`),
+  },
+  {
+    ...wide("of rows of width 17 that see nothing", [24, 20, 17, 17], [[2], [2], [2]], {
+      mask: {
+        shape: [24, 20],
+        dtype: "bool",
+        values: { list: [...Array(20).fill(0), ...Array(40).fill(1)] },
+      },
+    }),
+    torch: formula(`(${product}).masked_fill(~d, -torch.inf)`),
+  },
+  {
+    ...wide("of one query that sees nothing", [1, 200, 8, 8], [[2], [2], [2]], {
+      mask: {
+        shape: [2, 1, 200],
+        dtype: "bool",
+        values: { list: [...Array(200).fill(0), ...Array(200).fill(1)] },
+      },
+    }),
+    torch: formula(`(${product}).masked_fill(~d, -torch.inf)`),
+  },
+  {
+    ...wide("of rows that see nothing, additive, causal", [6, 6, 8, 8], [[2], [2], [2]], {
+      causal: true,
+      mask: {
+        shape: [6, 6],
+        dtype: "float32",
+        values: { list: [...Array(18).fill(Number.NEGATIVE_INFINITY), ...Array(18).fill(0)] },
+      },
+    }),
+    torch: formula(`${product} + d + torch.full((6, 6), -torch.inf).triu(1)`),
+  },
+  {
+    ...wide("of scores beyond exp's range", [40, 40, 8, 8], [[2], [2], [2]], { causal: true }),
+    inputs: [...[0, 1].map(() => float([2, 40, 8], { between: [-40, 40] })), float([2, 40, 8])],
+    // A score of 13,000 is off by its roundings, 8 · 13,000 / 2²⁴, and so is the weight.
+    scale: 13_000,
+  },
+  ...["scores that are not a number", "an infinite score"].map(
+    (name, i): Case => ({
+      ...wide(`of ${name}`, [5, 7, 4, 4], [[2], [2], [2]], {
+        mask: {
+          shape: [5, 7],
+          dtype: "float32",
+          values: {
+            list: [
+              ...Array(9).fill(0),
+              i === 0 ? Number.NaN : Number.POSITIVE_INFINITY,
+              ...Array(25).fill(0),
+            ],
+          },
+        },
+      }),
+      torch: formula(`${product} + d`),
+    }),
+  ),
+];
+
+function withoutGradient(entry: Case): Case {
+  return { ...entry, name: `${entry.name}, no gradient`, gradient: false };
+}
+
+export const attention: readonly Case[] = [...recorded, ...recorded.map(withoutGradient), ...shapes];

@@ -37,6 +37,7 @@ function operandsOf(call: KernelCall): { reads: Operand[]; writes: Operand[] } {
     map: "outputs",
     reduce: "output",
     matmul: "output",
+    attention: "output",
     conv: "output",
     convGradInput: "input",
     convGradWeight: "weight",

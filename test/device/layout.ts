@@ -74,13 +74,19 @@ function positionsOf({ shape, strides, offset }: View): number[] {
 }
 
 /** An input with the given values in logical order. */
-export function input(slot: number, shape: Shape, layout: Layout, value: (i: number) => number): Leaf {
+export function input(
+  slot: number,
+  shape: Shape,
+  layout: Layout,
+  value: (i: number) => number,
+  dtype: DType = "float32",
+): Leaf {
   const [view, size] = lay(shape, layout);
-  const data = new Float32Array(size).fill(poison);
+  const data = newArray(dtype, size).fill(poison) as TypedArray;
   positionsOf(view).forEach((position, i) => {
     data[position] = value(i);
   });
-  return { operand: { slot, dtype: "float32", view }, data };
+  return { operand: { slot, dtype, view }, data };
 }
 
 /** An output, which the call fills. */

@@ -1,11 +1,12 @@
 /** Matrix products, convolutions and their gradients: random geometries and layouts against the reference. */
 import fc from "fast-check";
 import { describe, it } from "vitest";
-import type { ConvGeometry, KernelCall } from "../../src/device/kernel.js";
+import type { AttentionCall, ConvGeometry, KernelCall, Operand } from "../../src/device/kernel.js";
+import type { Shape } from "../../src/tensor/shape.js";
 import { uniform } from "../cases/generate.js";
 import { examples, propertyTimeout } from "../compiler/properties.js";
 import { devices, reference } from "../devices.js";
-import { expectSame, input, layouts, output, slotOf, sumTolerance } from "./layout.js";
+import { expectSame, input, type Leaf, layouts, output, slotOf, sumTolerance } from "./layout.js";
 
 /** Numbers in [-1, 1). */
 const values = (seed: number) => (i: number) => Math.fround(2 * uniform(seed, i) - 1);
@@ -41,6 +42,27 @@ const products = fc.record({
   relu: fc.boolean(),
   layouts: fc.tuple(read, read, read, written),
 });
+
+/** Rows and keys around the block (32) and the terms of a sum (256), widths around the tile (8). */
+const attentions = fc.record({
+  rows: fc.oneof({ weight: 3, arbitrary: small }, { weight: 1, arbitrary: fc.constantFrom(31, 32, 35, 66) }),
+  keys: fc.oneof({ weight: 3, arbitrary: small }, { weight: 1, arbitrary: fc.constantFrom(33, 257, 300) }),
+  widths: fc.tuple(fc.integer({ min: 1, max: 18 }), fc.integer({ min: 0, max: 18 })),
+  batch: fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 2 }),
+  /** Which operands have no batch of their own along each dimension. */
+  shared: fc.array(fc.constantFrom("", "q", "k", "v", "kv", "mask"), { minLength: 2, maxLength: 2 }),
+  causal: fc.boolean(),
+  mask: fc.constantFrom("none", "float32", "float32 rows", "float32 keys", "bool"),
+  layouts: fc.tuple(read, read, read, read, written),
+});
+
+/** The operand as one of `shape`: extents of 1 and missing batches are broadcast. */
+function stretched({ operand }: Leaf, shape: Shape): Operand {
+  const { shape: own, strides, offset } = operand.view;
+  const lead = shape.length - own.length;
+  const along = shape.map((extent, d) => (d < lead || own[d - lead] !== extent ? 0 : strides[d - lead]));
+  return { ...operand, view: { shape, strides: along, offset } };
+}
 
 /** Channels per group: ordinary, depthwise, and the whole image as one group. */
 const channels = fc.record({
@@ -90,14 +112,7 @@ for (const { label, device } of devices) {
             output(slotOf(2), [...batch, m, n], chosenLayouts[3]),
           ];
           if (bias) leaves.push(input(slotOf(3), [n], chosenLayouts[2], values(3)));
-          const expanded = (number: number, shape: readonly number[]) => {
-            const { operand } = leaves[number];
-            const lead = shape.length - operand.view.shape.length;
-            const strides = shape.map((extent, d) =>
-              d < lead || operand.view.shape[d - lead] !== extent ? 0 : operand.view.strides[d - lead],
-            );
-            return { ...operand, view: { shape, strides, offset: operand.view.offset } };
-          };
+          const expanded = (number: number, shape: Shape) => stretched(leaves[number], shape);
           const call: KernelCall = {
             kernel: "matmul",
             a: expanded(0, [...batch, m, k]),
@@ -107,6 +122,52 @@ for (const { label, device } of devices) {
             activation: relu ? "relu" : undefined,
           };
           await expectSame(device, call, leaves, sumTolerance(k + 1));
+        });
+        await fc.assert(property, examples(300));
+      },
+      propertyTimeout,
+    );
+
+    it(
+      "attends with any extents, masks and layouts",
+      async () => {
+        const property = fc.asyncProperty(attentions, async (chosen) => {
+          const { rows, keys, widths, batch, shared, causal, mask: kind, layouts: chosenLayouts } = chosen;
+          const [width, valueWidth] = widths;
+          const batchOf = (name: string) =>
+            batch.map((extent, d) => (name !== "" && shared[d].includes(name) ? 1 : extent));
+          const leaves = [
+            input(slotOf(0), [...batchOf("q"), rows, width], chosenLayouts[0], values(1)),
+            input(slotOf(1), [...batchOf("k"), keys, width], chosenLayouts[1], values(2)),
+            input(slotOf(2), [...batchOf("v"), keys, valueWidth], chosenLayouts[2], values(3)),
+            output(slotOf(3), [...batch, rows, valueWidth], chosenLayouts[4]),
+          ];
+          if (kind !== "none") {
+            const own = [kind === "float32 keys" ? 1 : rows, kind === "float32 rows" ? 1 : keys];
+            const shape = [...batchOf("mask"), ...own];
+            const drawn = values(4);
+            const isBool = kind === "bool";
+            leaves.push(
+              input(
+                slotOf(4),
+                shape,
+                chosenLayouts[3],
+                isBool ? (i) => Number(drawn(i) < 0.6) : drawn,
+                isBool ? "bool" : "float32",
+              ),
+            );
+          }
+          const call: AttentionCall = {
+            kernel: "attention",
+            q: stretched(leaves[0], [...batch, rows, width]),
+            k: stretched(leaves[1], [...batch, keys, width]),
+            v: stretched(leaves[2], [...batch, keys, valueWidth]),
+            mask: kind === "none" ? undefined : stretched(leaves[4], [...batch, rows, keys]),
+            output: leaves[3].operand,
+            scale: 0.7,
+            causal,
+          };
+          await expectSame(device, call, leaves, sumTolerance(keys + width));
         });
         await fc.assert(property, examples(300));
       },

@@ -93,6 +93,27 @@ describe("call by call", () => {
     });
   });
 
+  test("attention in one kernel: what causality hides is not read", async () => {
+    const [q, k, v, mask] = await leaves(
+      values(2, 2, 6, 4),
+      values(2, 1, 9, 4),
+      values(2, 2, 9, 5),
+      values(2, 1, 6, 9),
+    );
+    const whole = await expectExact(() => scaledDotProductAttention(q, k, v));
+    expect(whole).toBe(4 * (4 * 6 * 4 + 2 * 9 * 4 + 4 * 9 * 5 + 4 * 6 * 5));
+    const causal = await expectExact(() => scaledDotProductAttention(q, k, v, { causal: true }));
+    expect(causal).toBe(4 * (4 * 6 * 4 + 2 * 6 * 4 + 4 * 6 * 5 + 4 * 6 * 5));
+    await expectExact(() => scaledDotProductAttention(q, k, v, { mask }));
+    await expectExact(() => scaledDotProductAttention(q, k, v, { mask, causal: true }));
+    const [ofKeys, ofRows] = await leaves(values(9), values(6, 1));
+    await expectExact(() => scaledDotProductAttention(q, k, v, { mask: ofKeys, causal: true }));
+    await expectExact(() => scaledDotProductAttention(q, k, v, { mask: ofRows, causal: true }));
+    const allowed = await leaves(mask.gt(0));
+    const bytes = await expectExact(() => scaledDotProductAttention(q, k, v, { mask: allowed[0] }));
+    expect(bytes).toBe(whole + 2 * 6 * 9);
+  });
+
   test("rows picked from a table, and their gradient", async () => {
     const [table] = await leaves(values(20, 5));
     const index = tensor(Int32Array.of(3, 17, 0, 9, 12), { device });

@@ -77,14 +77,49 @@ describe("single operations", () => {
     expect(split(counted).products).toBe(3 * formula);
   });
 
-  test("attention: 2·N·H·L·S·(E + D) for the products, and per score the scaling and the softmax", async () => {
+  describe("attention: 2·N·H·L·S·(E + D) for the products, and per score the softmax", () => {
     const [n, h, l, s, e, d] = [2, 3, 16, 24, 8, 10];
-    const [q, k, v] = [await input([n, h, l, e]), await input([n, h, s, e]), await input([n, h, s, d])];
-    const counted = await cost(device, () => scaledDotProductAttention(q, k, v));
-    const scores = n * h * l * s;
-    expect(split(counted).products).toBe(2 * scores * (e + d));
-    // q is scaled; softmax is a maximum, a difference, an exponential, a sum and a division per score.
-    expect(split(counted).others).toBe(n * h * l * e + 5 * scores);
+    const inputs = () => Promise.all([input([n, h, l, e]), input([n, h, s, e]), input([n, h, s, d])]);
+
+    test("whose gradient may be asked for", async () => {
+      const [q, k, v] = await inputs();
+      q.requiresGrad = true;
+      const counted = await cost(device, () => scaledDotProductAttention(q, k, v));
+      const scores = n * h * l * s;
+      expect(split(counted).products).toBe(2 * scores * (e + d));
+      // q is scaled; softmax is a maximum, a difference, an exponential, a sum and a division per score.
+      expect(split(counted).others).toBe(n * h * l * e + 5 * scores);
+    });
+
+    // q is scaled; a maximum, a difference, an exponential and a sum per score; the result is divided.
+    const oneKernel = (scores: number, perScore = 4) =>
+      n * h * (l * (e + d) + scores * (2 * (e + d) + perScore));
+
+    test("in one kernel", async () => {
+      const [q, k, v] = await inputs();
+      const counted = await cost(device, () => scaledDotProductAttention(q, k, v));
+      expect(counted.programs.flatMap(({ program }) => program.calls.map(({ kernel }) => kernel))).toEqual([
+        "attention",
+      ]);
+      expect(counted.flops).toBe(oneKernel(l * s));
+      const mask = await input([l, s]);
+      expect((await cost(device, () => scaledDotProductAttention(q, k, v, { mask }))).flops).toBe(
+        oneKernel(l * s, 5),
+      );
+    });
+
+    test("in one kernel, causal: the scores on and below the diagonal", async () => {
+      const [q, k, v] = await inputs();
+      const count = async (a: Tensor) =>
+        (await cost(device, () => scaledDotProductAttention(a, k, v, { causal: true }))).flops;
+      expect(await count(q)).toBe(oneKernel((l * (l + 1)) / 2));
+      // Rows behind the last key see all keys.
+      const rows = 40;
+      const pairs = (s * (s + 1)) / 2 + (rows - s) * s;
+      expect(await count(await input([n, h, rows, e]))).toBe(
+        n * h * (rows * (e + d) + pairs * (2 * (e + d) + 4)),
+      );
+    });
   });
 });
 

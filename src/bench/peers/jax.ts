@@ -221,8 +221,8 @@ export function attentionOf(
 }
 
 function attention(jax: Jax, problem: AttentionProblem): Computation {
-  const { n, heads, length, headDim, causal } = problem;
-  const inputs = [1, 2, 3].map((seed) => random(jax, [n, heads, length, headDim], seed));
+  const { n, heads, length, headDim, keys = length, causal } = problem;
+  const inputs = [length, keys, keys].map((rows, i) => random(jax, [n, heads, rows, headDim], i + 1));
   const mask = causal ? [jax.numpy.array(causalMask(length)).reshape([length, length])] : [];
   return {
     compute: (q, k, v, added) => attentionOf(jax, q, k, v, added),

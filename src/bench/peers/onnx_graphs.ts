@@ -219,11 +219,12 @@ function quantizedConv(problem: ConvProblem): FedGraph {
   return { graph, feeds, step };
 }
 
-function attention({ n, heads, length, headDim, causal }: AttentionProblem): FedGraph {
-  const shape = [n, heads, length, headDim];
+function attention(problem: AttentionProblem): FedGraph {
+  const { n, heads, length, headDim, keys = length, causal } = problem;
+  const [shape, keyShape] = [length, keys].map((rows) => [n, heads, rows, headDim]);
   const masked = causal ? [node("Add", ["scaled", "mask"], "scores")] : [];
   return fed(
-    { Q: random(shape, 1), K: random(shape, 2), V: random(shape, 3) },
+    { Q: random(shape, 1), K: random(keyShape, 2), V: random(keyShape, 3) },
     {
       scale: scalar(1 / Math.sqrt(headDim)),
       ...(causal && { mask: floats([length, length], causalMask(length)) }),

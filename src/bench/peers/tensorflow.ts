@@ -210,8 +210,8 @@ function conv(tf: Tensorflow, problem: ConvProblem): Computation {
 
 /** Composed of its operations: it has none of its own. */
 function attention(tf: Tensorflow, problem: AttentionProblem): Computation {
-  const { n, heads, length, headDim, causal } = problem;
-  const [q, k, v] = [1, 2, 3].map((seed) => random(tf, [n, heads, length, headDim], seed));
+  const { n, heads, length, headDim, keys = length, causal } = problem;
+  const [q, k, v] = [length, keys, keys].map((rows, i) => random(tf, [n, heads, rows, headDim], i + 1));
   const mask = causal ? tf.tensor(causalMask(length), [length, length]) : undefined;
   const compute = () => {
     const scaled = tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(headDim));

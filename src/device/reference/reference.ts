@@ -6,6 +6,7 @@ import type { DType, TypedArray } from "../../tensor/dtype.js";
 import { DeviceError, type IndexError, ShapeError } from "../../tensor/errors.js";
 import type { Device, DeviceBuffer, DeviceInfo, Executable, LossReason, MemoryReport } from "../device.js";
 import type { KernelCall, Program } from "../kernel.js";
+import { attention } from "./attention.js";
 import { map, reduce } from "./elementwise.js";
 import type { Memory } from "./expression.js";
 import { gatherScatter } from "./indexing.js";
@@ -177,6 +178,9 @@ export function runCall(
       return undefined;
     case "matmul":
       matmul(call, memory);
+      return undefined;
+    case "attention":
+      attention(call, memory);
       return undefined;
     case "conv":
     case "convGradInput":

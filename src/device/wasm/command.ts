@@ -27,6 +27,7 @@ export const Opcode = {
   qmatmulGroups: 12,
   qmatmulFloat: 13,
   qconv: 14,
+  attention: 15,
 } as const;
 
 /** What an encoder (src/device/wasm/encode/*.ts) writes one command's payload with. */

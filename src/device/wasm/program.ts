@@ -5,6 +5,7 @@
 import { itemSize } from "../../tensor/dtype.js";
 import type { KernelCall, Operand, Program } from "../kernel.js";
 import { type CommandWriter, Opcode } from "./command.js";
+import { encodeAttention } from "./encode/attention.js";
 import { encodeConv } from "./encode/conv.js";
 import { encodeIndexing } from "./encode/indexing.js";
 import { encodeMap } from "./encode/map.js";
@@ -44,6 +45,9 @@ export class ProgramEncoder implements CommandWriter {
         break;
       case "matmul":
         encodeMatmul(call, this);
+        break;
+      case "attention":
+        encodeAttention(call, this);
         break;
       case "gather":
       case "scatterAdd":

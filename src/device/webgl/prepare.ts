@@ -1,5 +1,6 @@
 /** Kernel calls to passes: hands each call to the file of its kernel. */
 import type { KernelCall, Program } from "../kernel.js";
+import { prepareAttention } from "./attention.js";
 import { type Abilities, PassBuilder } from "./builder.js";
 import { prepareConv } from "./conv.js";
 import { keptInFull } from "./half.js";
@@ -36,6 +37,9 @@ function prepareCall(call: KernelCall, builder: PassBuilder): void {
       break;
     case "matmul":
       prepareMatmul(call, builder);
+      break;
+    case "attention":
+      prepareAttention(call, builder);
       break;
     case "conv":
     case "convGradInput":

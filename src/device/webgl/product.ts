@@ -24,7 +24,7 @@ const mostRows = 8;
 /** Sums that are not split even where few tiles have longer ones. */
 const shortestSplit = 128;
 /** Longest sum in one accumulator. */
-const longestSum = 4096;
+export const longestSum = 4096;
 
 /** A product as the tiles see it: matrices [m, k] and [k, n] for each of the batch's indices. */
 export interface Factor {
@@ -40,7 +40,32 @@ export function suitsTiles({ a, b }: MatmulCall, builder: PassBuilder): boolean 
   return builder.target.drawBuffers >= fewestRows && isLarge;
 }
 
-export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
+export interface TileOptions {
+  /** Where one matrix is triangular, what need not be computed: columns of the result behind the row, or terms behind it. */
+  readonly triangle?: "columns" | "terms";
+  /** k is not split. */
+  readonly whole?: boolean;
+}
+
+/** The sums of all tiles, before they are put together. */
+export interface TileSums {
+  readonly parts: TextureId;
+  /** Texel (matrix · mTiles + row / layers) · nTiles + column / 4 of layer row % layers holds four columns of a row. */
+  readonly grid: Grid;
+  /** Partial products that lie behind each other. */
+  readonly splits: number;
+}
+
+export function tiledProduct(call: MatmulCall, builder: PassBuilder, options?: TileOptions): void {
+  const { parts, grid, splits } = tileSums(call, builder, options);
+  mergeTiles(call, parts, grid, splits, builder);
+}
+
+export function tileSums(
+  call: MatmulCall,
+  builder: PassBuilder,
+  { triangle, whole = false }: TileOptions = {},
+): TileSums {
   const { output } = call;
   const rank = output.view.shape.length;
   const [m, n] = output.view.shape.slice(-2);
@@ -51,7 +76,7 @@ export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
   const tile = m > fewestRows && builder.target.drawBuffers >= mostRows ? mostRows : fewestRows;
   const [mTiles, nTiles] = [Math.ceil(m / tile), Math.ceil(n / lanes)];
   const tiles = sizeOf(batch) * mTiles * nTiles;
-  const splits = splitCount(k, tiles, builder);
+  const splits = whole ? 1 : splitCount(k, tiles, builder);
   const quads = Math.floor(k / lanes);
   const length = Math.ceil(quads / splits);
   const { id: parts, grid } = builder.layeredScratch(splits * tiles, nTiles, tile);
@@ -69,6 +94,9 @@ export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
     `int from = split * ${shader.int(length)};`,
     `int to = min(from + ${shader.int(length)}, ${shader.int(quads)});`,
   );
+  if (triangle === "columns") shader.add(`if (column >= row + ${tile}) to = from;`);
+  // Pairs of quads end with a whole one.
+  if (triangle === "terms") shader.add(`to = min(to, ((row + ${tile} + 7) >> 3) << 1);`);
   splitIndex(shader, "int", "matrix", batch.length > 0 ? batch : [1], "b");
   const names = batch.map((_, d) => `b${d}`);
   const start = ({ view }: Operand) =>
@@ -103,7 +131,7 @@ export function tiledProduct(call: MatmulCall, builder: PassBuilder): void {
       grid,
     }),
   );
-  mergeTiles(call, parts, grid, splits, builder);
+  return { parts, grid, splits };
 }
 
 function splitCount(k: number, tiles: number, { target }: PassBuilder): number {

@@ -156,7 +156,7 @@ export function rowProduct(call: MatmulCall, builder: PassBuilder): void {
  * Whether the texels that a fragment reads together lie on one line of the texture: a whole row along k (`across` is the other
  * order), or four rows of which each holds a k. Lengths of lines are powers of two, so pitches have to be.
  */
-function isStraight({ operand, order }: Factor, across: Order, builder: PassBuilder): boolean {
+export function isStraight({ operand, order }: Factor, across: Order, builder: PassBuilder): boolean {
   const { shape, strides, offset } = operand.view;
   const rank = shape.length;
   const [pitchDim, lengthDim] = order === "rows" ? [rank - 2, rank - 1] : [rank - 1, rank - 2];

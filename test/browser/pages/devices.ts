@@ -21,6 +21,9 @@ const openers = {
   "webgl-half": () => openChecked({ storage: "rgba16f" }),
   /** Textures so narrow that nearly every tensor is folded. */
   "webgl-narrow": () => openChecked({ textureLimit: 64 }),
+  /** As many render targets as WebGL2 guarantees, and one, as headless-gl has. */
+  "webgl-4-targets": () => openChecked({}, 4),
+  "webgl-1-target": () => openChecked({}, 1),
 } satisfies Record<string, () => Promise<OpenedDevice>>;
 
 export type DeviceLabel = keyof typeof openers;
@@ -45,8 +48,11 @@ function onlyDevice(device: Device): OpenedDevice {
 }
 
 /** On a context that is asked for its errors: a draw that WebGL refuses leaves what was there before. */
-async function openChecked(options: WebglOptions): Promise<OpenedDevice> {
+async function openChecked(options: WebglOptions, targets?: number): Promise<OpenedDevice> {
   const gl = createContext();
+  const { getParameter } = gl;
+  gl.getParameter = (which) =>
+    which === gl.MAX_DRAW_BUFFERS && targets !== undefined ? targets : getParameter.call(gl, which);
   const device = await openWebgl({ gl, ...options });
   const failure = () => {
     const code = gl.getError();

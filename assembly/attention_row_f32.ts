@@ -1,0 +1,88 @@
+/**
+ * The scores of a few rows of attention, each contiguous: scaled, masked, and made weights. Rows by the block are in
+ * attention_f32.ts.
+ */
+import { constant, exp, expTable } from "./math";
+import { horizontalSum } from "./simd";
+
+/** Vectors of weights summed in float32. */
+const vectorsBetweenFlushes: i32 = 128;
+
+/** Scores are scaled and masked; `step` bytes lie between the elements of the mask. */
+export function maskRow(row: usize, n: i32, scale: f32, mask: usize, step: i32, isBool: i32): void {
+  const scales = f32x4.splat(scale);
+  const hidden = f32x4.splat(-Infinity);
+  let j = 0;
+  if (step == (isBool ? 1 : 4)) {
+    for (; j + 4 <= n; j += 4) {
+      const x = f32x4.mul(v128.load(row), scales);
+      if (isBool) {
+        const shown = i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(mask)));
+        v128.store(row, v128.bitselect(x, hidden, i32x4.ne(shown, i32x4.splat(0))));
+      } else v128.store(row, f32x4.add(x, v128.load(mask)));
+      row += 16;
+      mask += step << 2;
+    }
+  }
+  for (; j < n; j++) {
+    const x = load<f32>(row) * scale;
+    if (isBool) store<f32>(row, load<u8>(mask) != 0 ? x : -Infinity);
+    else store<f32>(row, x + load<f32>(mask));
+    row += 4;
+    mask += step;
+  }
+}
+
+/**
+ * e^(scale · x − largest) in place of each score x; returns their sum. A NaN passes the maximum by, and makes the sum NaN.
+ * The last vector's lanes behind the row become 0.
+ */
+export function weighRow(row: usize, n: i32, scale: f32): f32 {
+  const scales = f32x4.splat(scale);
+  const whole = n & ~3;
+  let largest = f32x4.splat(-Infinity);
+  for (let j = 0; j < whole; j += 4) {
+    const at = row + (<usize>j << 2);
+    const x = f32x4.mul(v128.load(at), scales);
+    v128.store(at, x);
+    largest = f32x4.pmax(largest, x);
+  }
+  if (whole < n) {
+    const at = row + (<usize>whole << 2);
+    const inside = i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(n - whole));
+    const x = v128.bitselect(f32x4.mul(v128.load(at), scales), f32x4.splat(-Infinity), inside);
+    v128.store(at, x);
+    largest = f32x4.pmax(largest, x);
+  }
+  largest = f32x4.pmax(largest, i32x4.shuffle(largest, largest, 2, 3, 0, 1));
+  largest = f32x4.pmax(largest, i32x4.shuffle(largest, largest, 1, 0, 3, 2));
+  const c0 = constant(expTable, 0);
+  const c1 = constant(expTable, 1);
+  const c2 = constant(expTable, 2);
+  const c3 = constant(expTable, 3);
+  const c4 = constant(expTable, 4);
+  const c5 = constant(expTable, 5);
+  const c6 = constant(expTable, 6);
+  const c7 = constant(expTable, 7);
+  const c8 = constant(expTable, 8);
+  const c9 = constant(expTable, 9);
+  const c10 = constant(expTable, 10);
+  const c11 = constant(expTable, 11);
+  const c12 = constant(expTable, 12);
+  let total: f64 = 0;
+  let vectors = (n + 3) >> 2;
+  while (vectors > 0) {
+    let sum = f32x4.splat(0);
+    let count = min(vectors, vectorsBetweenFlushes);
+    vectors -= count;
+    for (; count > 0; count--) {
+      const x = f32x4.sub(v128.load(row), largest);
+      const weight = exp(x, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12);
+      v128.store(row, weight);
+      sum = f32x4.add(sum, weight);
+      row += 16;
+    }
+    total += <f64>horizontalSum(sum);
+  }
+  return <f32>total;
+}

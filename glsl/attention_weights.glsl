@@ -1,0 +1,9 @@
+// What exponents are relative to: the largest score, or 0 where none is visible, as ∞ - ∞ has no value.
+float visibleReference(float largest) {
+  return floatBitsToInt(largest) == floatBitsToInt(-infinity().x) ? 0.0 : largest;
+}
+
+// 1 / total, NaN where no weight was summed.
+vec4 inverseOf(float total) {
+  return select(equal(vec4(total), vec4(0.0)), notNumber(), vec4(1.0 / total));
+}

@@ -1,0 +1,55 @@
+/** Encodes `attention`; layout in assembly/attention_f32.ts. */
+import { sizeOf } from "../../../tensor/shape.js";
+import type { AttentionCall, Operand } from "../../kernel.js";
+import { type CommandWriter, Opcode } from "../command.js";
+import { collapse } from "./strides.js";
+
+/** Of assembly/attention_f32.ts. */
+const blockRows = 32;
+/** One 4 × 8 tile. */
+const tileBytes = 128;
+
+export function encodeAttention(call: AttentionCall, writer: CommandWriter): void {
+  const { q, k, v, mask, output, scale, causal } = call;
+  if (sizeOf(output.view.shape) === 0) return;
+  const rank = output.view.shape.length - 2;
+  const batch = output.view.shape.slice(0, rank);
+  const [rows, width] = q.view.shape.slice(rank);
+  const [keys, valueWidth] = v.view.shape.slice(rank);
+  const operands: readonly (Operand | undefined)[] = [q, k, v, mask, output];
+  const batchStrides = operands.map((operand) => operand?.view.strides.slice(0, rank) ?? batch.map(() => 0));
+  const order = batch.map((_, d) => d);
+  const { extents, strides } = collapse(batch, order, batchStrides);
+
+  writer.begin(Opcode.attention);
+  for (const extent of [rows, keys, width, valueWidth]) writer.i32(extent);
+  for (const operand of operands) {
+    if (operand) writer.address(operand);
+    else writer.i32(0);
+  }
+  writer.scratch(scratchBytes(keys, width, valueWidth));
+  for (const operand of operands) for (const stride of matrixStrides(operand, rank)) writer.i32(stride);
+  writer.f32(scale);
+  writer.i32(causal ? 1 : 0);
+  writer.i32(mask?.dtype === "bool" ? 1 : 0);
+  writer.i32(extents.length);
+  writer.i32(sizeOf(batch));
+  for (const list of [extents, ...strides]) for (const word of list) writer.i32(word);
+  writer.end();
+}
+
+/** Strides of the last two dimensions; along an extent of 1 elements count as contiguous. */
+function matrixStrides(operand: Operand | undefined, rank: number): number[] {
+  if (operand === undefined) return [0, 0];
+  const { shape, strides } = operand.view;
+  return strides.slice(rank).map((stride, d) => (shape[rank + d] === 1 ? 1 : stride));
+}
+
+/** Sums, a tile and scores of a block of rows; the block's queries and all keys and values, packed, or two vectors. */
+function scratchBytes(keys: number, width: number, valueWidth: number): number {
+  const whole = (n: number, step: number) => Math.ceil(n / step) * step;
+  const block = tileBytes + 4 * blockRows * (1 + whole(keys, 4));
+  const packed = blockRows * width + whole(keys, 4) * width + whole(valueWidth, 8) * keys;
+  const vectors = keys + 4 + Math.max(width, valueWidth);
+  return block + 4 * Math.max(packed, vectors);
+}
