@@ -103,8 +103,9 @@ describe("a training step", () => {
     expect(now).toBeCloseTo(report.total.seconds * 1e6, 6);
     expect(modules.reduce((sum, { dur }) => sum + dur!, 0)).toBeCloseTo(now, 6);
     for (const { ts, dur, args } of kernels) {
-      const above = modules.find((m) => m.ts! <= ts! + 1e-6 && ts! + dur! <= m.ts! + m.dur! + 1e-6);
-      expect(above?.name).toBe(args!.module);
+      // A call that the clock saw take no time lies where one module ends and the next begins.
+      const above = modules.filter((m) => m.ts! <= ts! + 1e-6 && ts! + dur! <= m.ts! + m.dur! + 1e-6);
+      expect(above.map(({ name }) => name)).toContain(args!.module);
     }
     expect(trace.traceEvents.filter(({ ph }) => ph === "M").map(({ args }) => args!.name)).toEqual([
       device.info.description,
