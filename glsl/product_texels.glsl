@@ -1,14 +1,14 @@
 // How products read texels of A and of B. `line` is lineA(at), the middle of texel `at` in the coordinates of samplers, and
-// `along` is how far from there to go on its line: a number of texels times scaleA.x. scaleA is texelSize(a), and shiftA is log2
-// of the width of a. Drivers are quicker at sampling than at texelFetch, by half on software rasterisers; lines are powers of two
+// `along` is how far from there to go on its line: a number of texels times scaleA.x. scaleA is texelSize(a), shiftA is log2 of
+// the width of a, and maskA that width less one. Drivers are quicker at sampling than at texelFetch, by half on software rasterisers; lines are powers of two
 // long, so that coordinates along them are exact. STRAIGHT_A and STRAIGHT_B say that what is read is never on another line of the
 // texture than `at`.
 vec2 texelSize(FLOAT_SAMPLER s) {
   return 1.0 / vec2(textureSize(s, 0));
 }
 
-vec2 middle(int shift, int t, vec2 scale) {
-  return (vec2(texelPosition(shift, t)) + 0.5) * scale;
+vec2 middle(int t, int shift, int mask, vec2 scale) {
+  return (vec2(t & mask, t >> shift) + 0.5) * scale;
 }
 
 // Whole lines in x move on to the lines that follow.
@@ -18,8 +18,8 @@ vec4 folded(FLOAT_SAMPLER s, vec2 line, float along, float lineHeight) {
   return toFloats(texture(s, vec2(x - lines, line.y + lines * lineHeight)));
 }
 
-#define lineA(at) middle(shiftA, at, scaleA)
-#define lineB(at) middle(shiftB, at, scaleB)
+#define lineA(at) middle(at, shiftA, maskA, scaleA)
+#define lineB(at) middle(at, shiftB, maskB, scaleB)
 #ifdef STRAIGHT_A
 #define texelA(s, line, along) toFloats(texture(s, vec2((line).x + (along), (line).y)))
 #else

@@ -6,6 +6,7 @@ void multiply(
   inout vec4 s0, inout vec4 s1, inout vec4 s2
 ) {
   vec2 scaleA = texelSize(a), scaleB = texelSize(b);
+  int maskA = (1 << shiftA) - 1, maskB = (1 << shiftB) - 1;
   vec2 row0 = lineA(rows.x), row1 = lineA(rows.y), row2 = lineA(rows.z);
   int at = columns.x + 4 * from * stepB;
   float stepAlong = float(stepB) * scaleB.x;

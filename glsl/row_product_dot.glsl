@@ -6,6 +6,7 @@ void multiply(
   inout vec4 s0, inout vec4 s1, inout vec4 s2
 ) {
   vec2 scaleA = texelSize(a), scaleB = texelSize(b);
+  int maskA = (1 << shiftA) - 1, maskB = (1 << shiftB) - 1;
   vec2 row0 = lineA(rows.x), row1 = lineA(rows.y), row2 = lineA(rows.z);
   vec2 column0 = lineB(columns.x), column1 = lineB(columns.y);
   vec2 column2 = lineB(columns.z), column3 = lineB(columns.w);

@@ -207,9 +207,12 @@ function walkSources(
     load(index) {
       const { slot, dtype } = inputs[index];
       if (slot === within?.slot) return within.value();
-      if (isHere(walk, walk.operands[index]) && shader.shift(slot) === line)
-        return texelHere(shader, slot, dtype);
-      return loadAt(shader, walk, inputs[index], walk.operands[index], () => position(index));
+      const steps = walk.operands[index];
+      if (isHere(walk, steps) && shader.shift(slot) === line) return texelHere(shader, slot, dtype);
+      const isStrided = accessOf(steps) === "strided";
+      return loadAt(shader, walk, inputs[index], steps, () =>
+        operandPosition(shader, walk, names, steps, isStrided),
+      );
     },
     iota: (dim) => vectorAt(inputs.length + 1 + dim),
     uniform: (seeds) => {
@@ -242,9 +245,8 @@ export function loadAt(
   if (!quad) return `${kind}sAt(${name}, ${position()})`;
   if (access === "texel") return `${kind}Texel(${name}, (${position()}) >> 2)`;
   if (access === "scalar") return `${vector}(${kind}At(${name}, ${position()}))`;
-  const last = steps.strides[steps.strides.length - 1];
-  const step = last === 1 ? "" : `${shader.int(last)} * `;
-  return `${kind}sAt(${name}, ${position()} + ${step}ivec4(0, 1, 2, 3))`;
+  const step = shader.int(steps.strides[steps.strides.length - 1]);
+  return `${kind}sAt(${name}, ${position()} + ${step} * ivec4(0, 1, 2, 3))`;
 }
 
 /**

@@ -60,7 +60,8 @@ export function addTileSums(shader: ShaderBuilder, rows: number, a: Side, b: Sid
   shader.add(`for (int q = ${range.from}; q < ${range.to}; q += ${turns.length}) {`);
   for (const quad of turns) shader.add("{", `int k = ${quad};`, ...quadSums(sums, a, b, samplers), "}");
   shader.add("}");
-  if (range.rest > 0) addRest(shader, sums, a, b, range);
+  // Other orders have none. A loop of no turns costs less than a program of its own.
+  if (a.order === "columns" && b.order === "rows") addRest(shader, sums, a, b, range);
   return sums;
 }
 

@@ -17,7 +17,9 @@ export function declareTexels(shader: ShaderBuilder, a: Source, b: Source): read
   shader.include(texelsChunk);
   const [x, y] = [a, b].map(({ slot }) => shader.sampler(slot, "float32"));
   shader.add(
-    `const int shiftA = ${shader.shift(a.slot)}, shiftB = ${shader.shift(b.slot)};`,
+    // Uniforms: operands on lines of all widths share a program.
+    `int shiftA = ${shader.int(shader.shift(a.slot))}, shiftB = ${shader.int(shader.shift(b.slot))};`,
+    "int maskA = (1 << shiftA) - 1, maskB = (1 << shiftB) - 1;",
     `vec2 scaleA = texelSize(${x}), scaleB = texelSize(${y});`,
   );
   return [x, y];

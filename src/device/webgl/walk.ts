@@ -166,25 +166,35 @@ export function splitIndex(
   }
 }
 
-/** GLSL for offset + Σ index · stride; terms with stride 0 are left out. */
+/**
+ * GLSL for offset + Σ index · stride; terms with stride 0 are left out.
+ * @param general multiplies by strides of 1 as well, so that other strides share the program.
+ */
 export function positionOf(
   shader: ShaderBuilder,
   { strides, offset }: Steps,
   indices: readonly string[],
   type: "int" | "ivec4",
+  general = false,
 ): string {
   const terms = [type === "int" ? shader.int(offset) : `ivec4(${shader.int(offset)})`];
   strides.forEach((stride, d) => {
-    if (stride === 1) terms.push(indices[d]);
+    if (stride === 1 && !general) terms.push(indices[d]);
     else if (stride !== 0) terms.push(`${indices[d]} * ${shader.int(stride)}`);
   });
   return terms.join(" + ");
 }
 
 /** positionOf for an operand of a walk, which may be the walk's own position. */
-export function operandPosition(shader: ShaderBuilder, walk: Walk, names: WalkNames, operand: Steps): string {
+export function operandPosition(
+  shader: ShaderBuilder,
+  walk: Walk,
+  names: WalkNames,
+  operand: Steps,
+  general = false,
+): string {
   if (names.linear !== undefined && isDenseRowMajor(walk.extents, operand.strides)) {
     return operand.offset === 0 ? names.linear : `${names.linear} + ${shader.int(operand.offset)}`;
   }
-  return positionOf(shader, operand, names.indices, names.type);
+  return positionOf(shader, operand, names.indices, names.type, general);
 }
