@@ -1,5 +1,4 @@
 /** How far results may lie from the float64 reference, derived and not tuned. */
-
 import type { TypedArray } from "../src/tensor/dtype.js";
 import { decodeFloat16, encodeFloat16 } from "../src/tensor/f16.js";
 import type { Case } from "./cases/case.js";

@@ -3,20 +3,12 @@ import { describe, expect, it } from "vitest";
 import type { AttentionCall, Operand } from "../../src/device/kernel.js";
 import type { PassBuilder } from "../../src/device/webgl/builder.js";
 import { preparePasses } from "../../src/device/webgl/prepare.js";
-import { TextureLayout } from "../../src/device/webgl/storage.js";
 import { sizeOf } from "../../src/tensor/shape.js";
 import { rowMajor } from "../../src/tensor/view.js";
+import { webglTarget } from "./webgl_target.js";
 
 /** A software rasteriser, which splits sums only where there are few. */
-const target = {
-  floats: "rgba32f",
-  fullFloats: "rgba32f",
-  halfInfinity: undefined,
-  layout: new TextureLayout(8192),
-  drawBuffers: 8,
-  fragments: 256,
-  extent: 8192,
-} as const;
+const target = { ...webglTarget, fragments: 256 };
 
 function prepared(
   [batch, rows, keys, width]: readonly [number, number, number, number],

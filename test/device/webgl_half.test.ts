@@ -3,20 +3,13 @@ import { describe, expect, it } from "vitest";
 import type { Expression, KernelCall, MapCall, Operand } from "../../src/device/kernel.js";
 import { type Capabilities, chooseStorage } from "../../src/device/webgl/context.js";
 import { preparePasses } from "../../src/device/webgl/prepare.js";
-import { type FloatStorage, TextureLayout } from "../../src/device/webgl/storage.js";
+import type { FloatStorage } from "../../src/device/webgl/storage.js";
 import type { DType } from "../../src/tensor/dtype.js";
 import { DeviceError } from "../../src/tensor/errors.js";
 import { rowMajor } from "../../src/tensor/view.js";
+import { webglTarget } from "./webgl_target.js";
 
-const target = {
-  floats: "rgba16f",
-  fullFloats: "rgba32f",
-  halfInfinity: 0x7f800000,
-  layout: new TextureLayout(8192),
-  drawBuffers: 8,
-  fragments: 8192,
-  extent: 8192,
-} as const;
+const target = { ...webglTarget, floats: "rgba16f", halfInfinity: 0x7f800000 } as const;
 
 const size = 4096;
 

@@ -2,18 +2,8 @@
 import { describe, expect, it } from "vitest";
 import type { KernelCall, MapCall, Operand, Program, ReduceCall } from "../../src/device/kernel.js";
 import { preparePasses } from "../../src/device/webgl/prepare.js";
-import { TextureLayout } from "../../src/device/webgl/storage.js";
 import { rowMajor } from "../../src/tensor/view.js";
-
-const target = {
-  floats: "rgba32f",
-  fullFloats: "rgba32f",
-  halfInfinity: undefined,
-  layout: new TextureLayout(8192),
-  drawBuffers: 8,
-  fragments: 8192,
-  extent: 8192,
-} as const;
+import { webglTarget } from "./webgl_target.js";
 
 const [rows, columns] = [64, 8];
 
@@ -64,7 +54,7 @@ function passesOf(calls: readonly KernelCall[]): string[] {
     arenaBytes: 0,
     cost: { flops: 0, bytes: 0 },
   };
-  return preparePasses(program, target, { blend: true }).steps.map((step) =>
+  return preparePasses(program, webglTarget, { blend: true }).steps.map((step) =>
     step.kind === "pass" ? step.pass.name : step.kind,
   );
 }

@@ -3,7 +3,6 @@
  * t & (width − 1) of row t >> log2(width), where the width is a power of two that follows from the buffer's size: index
  * arithmetic in shaders is shifts by constants and masks, and strided views are plain integers.
  */
-
 import type { DType, TypedArray } from "../../tensor/dtype.js";
 import { OutOfMemoryError } from "../../tensor/errors.js";
 import { encodeFloat16 } from "../../tensor/f16.js";

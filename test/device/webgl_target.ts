@@ -1,0 +1,12 @@
+/** What the shaders of a device with float textures are made for, without a context. */
+import { TextureLayout } from "../../src/device/webgl/storage.js";
+
+export const webglTarget = {
+  floats: "rgba32f",
+  fullFloats: "rgba32f",
+  halfInfinity: undefined,
+  layout: new TextureLayout(8192),
+  drawBuffers: 8,
+  fragments: 8192,
+  extent: 8192,
+} as const;
