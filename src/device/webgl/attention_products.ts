@@ -5,6 +5,7 @@ import type { AttentionCall, Expression, Instruction, Operand } from "../kernel.
 import type { PassBuilder } from "./builder.js";
 import { prepareMap } from "./map.js";
 import { prepareMatmul } from "./matmul.js";
+import { transposed } from "./product.js";
 import { prepareReduce } from "./reduce.js";
 
 export function productsOfAttention(call: AttentionCall, builder: PassBuilder): void {
@@ -36,12 +37,6 @@ export function productsOfAttention(call: AttentionCall, builder: PassBuilder): 
 
 function scratch(shape: readonly number[], builder: PassBuilder): Operand {
   return { slot: builder.scratch("float32", sizeOf(shape), true), dtype: "float32", view: rowMajor(shape) };
-}
-
-export function transposed(operand: Operand): Operand {
-  const swap = <T>(list: readonly T[]) => [...list.slice(0, -2), list.at(-1)!, list.at(-2)!];
-  const { shape, strides, offset } = operand.view;
-  return { ...operand, view: { shape: swap(shape), strides: swap(strides), offset } };
 }
 
 /** One element of each row for all of `shape`. */

@@ -8,9 +8,16 @@ import { sizeOf } from "../../tensor/shape.js";
 import { rowMajorStrides } from "../../tensor/view.js";
 import type { AttentionCall, MatmulCall, Operand } from "../kernel.js";
 import { maskStatement } from "./attention_mask.js";
-import { transposed } from "./attention_products.js";
 import type { PassBuilder } from "./builder.js";
-import { longestSum, pitchFor, suitsTiles, type TileSums, tiledProduct, tileSums } from "./product.js";
+import {
+  longestSum,
+  pitchFor,
+  suitsTiles,
+  type TileSums,
+  tiledProduct,
+  tileSums,
+  transposed,
+} from "./product.js";
 import type { ShaderBuilder } from "./shader.js";
 import { lanes } from "./storage.js";
 import { positionOf, splitIndex } from "./walk.js";

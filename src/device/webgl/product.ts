@@ -184,6 +184,13 @@ export function packed(operand: Operand, builder: PassBuilder, order: Order): Op
   return { slot, dtype: "float32", view: { shape: view.shape, strides, offset: 0 } };
 }
 
+/** The matrices of an operand with rows and columns exchanged. */
+export function transposed(operand: Operand): Operand {
+  const swap = <T>(list: readonly T[]) => [...list.slice(0, -2), list.at(-1)!, list.at(-2)!];
+  const { shape, strides, offset } = operand.view;
+  return { ...operand, view: { shape: swap(shape), strides: swap(strides), offset } };
+}
+
 /** Elements from row to row of a packed operand: whole texels, a power of two if lines of the texture hold that. */
 export function pitchFor(length: number, { target }: PassBuilder): number {
   const texels = Math.ceil(length / lanes);

@@ -13,7 +13,7 @@ import type { MatmulCall, Operand } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
 import { loadAt } from "./map.js";
 import type { TextureId } from "./pass.js";
-import { type Factor, packed } from "./product.js";
+import { type Factor, packed, transposed } from "./product.js";
 import type { Order } from "./product_loop.js";
 import { lanes } from "./storage.js";
 import { storeInside } from "./store.js";
@@ -44,7 +44,7 @@ function formOf({ shape, strides, offset }: View): "dot" | "axpy" | undefined {
 /** The call as a product of few rows, if it is one of enough work and its matrix can be read by texels. */
 export function asRowProduct(call: MatmulCall, { target }: PassBuilder): MatmulCall | undefined {
   const [m, n] = call.output.view.shape.slice(-2);
-  const rows = m <= mostRows ? call : n <= mostRows ? transposed(call) : undefined;
+  const rows = m <= mostRows ? call : n <= mostRows ? exchanged(call) : undefined;
   if (rows === undefined) return undefined;
   const k = rows.b.view.shape.at(-2)!;
   const isLarge = sizeOf(rows.output.view.shape) * k >= leastWork;
@@ -55,13 +55,14 @@ export function asRowProduct(call: MatmulCall, { target }: PassBuilder): MatmulC
 }
 
 /** (A · B)ᵀ = Bᵀ · Aᵀ. */
-function transposed({ a, b, output, bias, ...rest }: MatmulCall): MatmulCall {
-  const flip = (operand: Operand): Operand => {
-    const { shape, strides, offset } = operand.view;
-    const swap = <T>(list: readonly T[]) => [...list.slice(0, -2), list.at(-1)!, list.at(-2)!];
-    return { ...operand, view: { shape: swap(shape), strides: swap(strides), offset } };
+function exchanged({ a, b, output, bias, ...rest }: MatmulCall): MatmulCall {
+  return {
+    ...rest,
+    a: transposed(b),
+    b: transposed(a),
+    output: transposed(output),
+    bias: bias && transposed(bias),
   };
-  return { ...rest, a: flip(b), b: flip(a), output: flip(output), bias: bias && flip(bias) };
 }
 
 /** Where the sums of the parts lie in the targets, one for each row. */
