@@ -4,7 +4,7 @@ import type { Module } from "../nn/module.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { QuantizationError } from "./errors.js";
 import type { InputQuantization } from "./input.js";
-import { affineOf, makeObserver, type Observer } from "./observers.js";
+import { affineOf, makeObserver, type Observer, rangeOf } from "./observers.js";
 import type { Calibration } from "./scheme.js";
 import { evaluating, infer, inputsOf, watching } from "./trace.js";
 
@@ -35,14 +35,15 @@ export async function calibrate(
       const distinct = new Set(collected.map(([, x]) => x));
       realize([...distinct]);
       for (const [name, x] of collected) {
-        const values = Float32Array.from(await readTensor(x));
-        requireFinite(values, name, seen);
+        const values = (await readTensor(x)) as Float32Array;
+        const range = rangeOf(values);
+        if (range === undefined) throw notFinite(values, name, seen);
         let own = observers.get(name);
         if (own === undefined) {
           own = makeObserver(observer);
           observers.set(name, own);
         }
-        own.observe(values);
+        own.observe(values, range);
       }
       // The batch itself is its owner's.
       for (const x of distinct) if (x !== input) x.storage?.dispose();
@@ -57,10 +58,9 @@ export async function calibrate(
   return new Map([...layers.keys()].map((name) => [name, inputOf(name, observers.get(name), seen)]));
 }
 
-function requireFinite(values: Float32Array, name: string, batch: number): void {
-  const bad = values.findIndex((value) => !Number.isFinite(value));
-  if (bad < 0) return;
-  throw new QuantizationError(`the input of ${name} holds ${values[bad]} in calibration batch ${batch}`, {
+function notFinite(values: Float32Array, name: string, batch: number): QuantizationError {
+  const bad = values.find((value) => !Number.isFinite(value));
+  return new QuantizationError(`the input of ${name} holds ${bad} in calibration batch ${batch}`, {
     op: "quantize",
     hint: "calibrate with data and weights that are finite",
   });

@@ -8,30 +8,34 @@ export interface Range {
 
 export type ObserverName = "min-max" | "moving-average" | "histogram";
 
-/** Sees batch after batch of finite values. */
+/** Accumulates batches of finite values. */
 export interface Observer {
-  observe(values: Float32Array): void;
+  /** `range` is that of the values, `rangeOf(values)`. */
+  observe(values: Float32Array, range: Range): void;
   /** Undefined before the first value. */
   range(): Range | undefined;
 }
 
-/** Smallest and largest value; 0..0 for none. */
-function rangeOf(values: Float32Array): Range {
+/** Smallest and largest value, 0..0 for none; undefined if a value is not finite. One pass, as it sees every activation. */
+export function rangeOf(values: Float32Array): Range | undefined {
   let min = values.length > 0 ? values[0] : 0;
   let max = min;
-  for (let i = 1; i < values.length; i++) {
-    if (values[i] < min) min = values[i];
-    else if (values[i] > max) max = values[i];
+  // 0 · x is NaN for NaN and the infinities, and stays NaN.
+  let finite = 0;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
+    if (value < min) min = value;
+    else if (value > max) max = value;
+    finite += 0 * value;
   }
-  return { min, max };
+  return finite === 0 ? { min, max } : undefined;
 }
 
 /** The smallest and largest value ever seen. */
 class MinMaxObserver implements Observer {
   #range: Range | undefined;
 
-  observe(values: Float32Array): void {
-    const { min, max } = rangeOf(values);
+  observe(_: Float32Array, { min, max }: Range): void {
     this.#range = this.#range
       ? { min: Math.min(this.#range.min, min), max: Math.max(this.#range.max, max) }
       : { min, max };
@@ -49,8 +53,7 @@ export const averagingConstant = 0.01;
 class MovingAverageObserver implements Observer {
   #range: Range | undefined;
 
-  observe(values: Float32Array): void {
-    const { min, max } = rangeOf(values);
+  observe(_: Float32Array, { min, max }: Range): void {
     const before = this.#range ?? { min, max };
     this.#range = {
       min: before.min + averagingConstant * (min - before.min),
@@ -78,16 +81,18 @@ class HistogramObserver implements Observer {
   #low = 0;
   #width = 0;
 
-  observe(values: Float32Array): void {
+  observe(values: Float32Array, { min, max }: Range): void {
     if (values.length === 0) return;
-    const { min, max } = rangeOf(values);
     this.#cover(Math.min(min, 0), Math.max(max, 0));
     if (this.#width === 0) return;
+    const counts = this.#counts;
+    const low = this.#low;
     const scale = 1 / this.#width;
-    for (let i = 0; i < values.length; i++) this.#count((values[i] - this.#low) * scale, 1);
+    // Positions are at least 0, so that truncation is floor; the largest value itself belongs to the last bin.
+    for (let i = 0; i < values.length; i++) counts[Math.min(bins - 1, ((values[i] - low) * scale) | 0)]++;
   }
 
-  /** Makes the bins reach from min to max; what was counted goes to the bins where the middles of the old ones lie. */
+  /** Widens the histogram to [min, max] and re-bins the counts by bin centre. */
   #cover(min: number, max: number): void {
     const low = Math.min(this.#low, min);
     const high = Math.max(this.#low + bins * this.#width, max);
