@@ -1,7 +1,7 @@
 /**
  * Quantized models to and from safetensors. Weights stand in files as whole numbers in PyTorch's order (I8 [out, in] or
- * [O, C/groups, KH, KW]; 4 bits: U8 [out, in/2], the first of two in the low half, plus 8), not as kernels want them. What else is
- * needed is JSON in the metadata.
+ * [O, C/groups, KH, KW]; 4 bits: U8 [out, in/2], the first of two in the low half, plus 8, `in` rounded up to whole groups), not
+ * as kernels want them. What else is needed is JSON in the metadata.
  */
 import { leaf, readExact } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
@@ -19,7 +19,7 @@ import { damaged, type LayerRecord, parseRecord, recordOf, writeRecord } from ".
 import { addBias, replaceModule } from "./fold.js";
 import { QuantizedLayer } from "./layer.js";
 import { QuantizedLinear } from "./linear.js";
-import { weightLevels } from "./weights.js";
+import { weightLevels, wholeGroups } from "./weights.js";
 
 /** The key of the metadata. */
 const metadataKey = "quantization";
@@ -168,12 +168,13 @@ function tensorsOf(
     return tensor;
   };
   const out = [shape[0]];
-  if (bits === 4 && (shape.length !== 2 || shape[1] % groupSize! !== 0)) {
+  if (bits === 4 && shape.length !== 2) {
     throw damaged(`${name}: groups of ${groupSize} do not fit a weight of shape ${formatShape(shape)}`);
   }
+  const columns = bits === 4 ? wholeGroups(shape[1], groupSize!) : 0;
   const found = {
-    weight: bits === 4 ? take("weight", "uint8", [shape[0], shape[1] / 2]) : take("weight", "int8", shape),
-    scale: take("scale", "float32", bits === 4 ? [shape[0], shape[1] / groupSize!] : out),
+    weight: bits === 4 ? take("weight", "uint8", [shape[0], columns / 2]) : take("weight", "int8", shape),
+    scale: take("scale", "float32", bits === 4 ? [shape[0], columns / groupSize!] : out),
     ...(bias && { bias: take("bias", "float32", out) }),
     ...(input.kind === "static" && input.zeroPoint !== 0 && { offset: take("offset", "int32", out) }),
   };

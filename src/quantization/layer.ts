@@ -14,7 +14,7 @@ export type LayerQuantization = WeightQuantization & { readonly groups?: number 
 
 /** A layer before its weights are packed; tensors may be lazy. */
 export interface LayerParts {
-  /** int8 [out, in] or [O, C/groups, KH, KW]. */
+  /** int8 [out, in] or [O, C/groups, KH, KW]; of 4 bits with columns in whole groups (see `wholeGroups`). */
   readonly values: Tensor;
   /** float32 [out], or for 4 bits [out, in/groupSize]: of the weights, times that of the input where it is static. */
   readonly scale: Tensor;

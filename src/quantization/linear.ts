@@ -6,7 +6,7 @@ import { reshape } from "../ops/reshape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { InputQuantization } from "./input.js";
 import { partsOf, QuantizedLayer } from "./layer.js";
-import type { WeightQuantization } from "./weights.js";
+import { padToGroups, type WeightQuantization } from "./weights.js";
 
 /** x [..., in] float32 → [..., out] float32, as the `Linear` it was made of up to rounding. */
 export class QuantizedLinear extends QuantizedLayer {
@@ -28,10 +28,11 @@ export class QuantizedLinear extends QuantizedLayer {
           const { values, scales: inputScales } = quantizeDynamic(x, -1);
           return quantizedLinear(values, this.packed, { scales, inputScales, bias });
         }
-        const width = x.shape[x.rank - 1];
-        const grouped = reshape(x, [...x.shape.slice(0, -1), width / groupSize, groupSize]);
+        const padded = padToGroups(x, groupSize);
+        const groups = padded.shape[x.rank - 1] / groupSize;
+        const grouped = reshape(padded, [...x.shape.slice(0, -1), groups, groupSize]);
         const { values, scales: inputScales } = quantizeDynamic(grouped, -1);
-        return quantizedLinear(reshape(values, x.shape), this.packed, { scales, inputScales, bias });
+        return quantizedLinear(reshape(values, padded.shape), this.packed, { scales, inputScales, bias });
       }
     }
   }

@@ -129,7 +129,6 @@ export function chooseLayers(
         },
       );
     }
-    requireGroups(name, module, scheme);
     chosen.set(name, module);
   }
   if (chosen.has("")) {
@@ -142,17 +141,6 @@ export function chooseLayers(
     throw new QuantizationError(`the model has no layer that ${scheme.kind} takes`, { op: "quantize" });
   }
   return chosen;
-}
-
-function requireGroups(name: string, { weight }: QuantizableLayer, scheme: Scheme): void {
-  if (scheme.kind !== "int4-weight-only" || weight.shape[1] % scheme.groupSize === 0) return;
-  throw new QuantizationError(
-    `${name} has rows of ${weight.shape[1]}, no multiple of groups of ${scheme.groupSize}`,
-    {
-      op: "quantize",
-      hint: "choose another group size, or leave the layer out with { filter }",
-    },
-  );
 }
 
 /** The quantized layer; the given one stays as it is. */

@@ -77,7 +77,7 @@ export function int8WeightOnly({ weightBits = 8 }: WeightOptions = {}): Int8Weig
 }
 
 export interface Int4Options {
-  /** Values along a row that share a scale: a multiple of 32 that divides the row. Default 32. */
+  /** Values along a row that share a scale: a multiple of 32. A row's last group may be shorter. Default 32. */
   readonly groupSize?: number;
 }
 

@@ -199,11 +199,6 @@ describe("files that cannot be used: exit code 1", () => {
       [...quantize, "--data", "data", "--scheme", "int4-weight-only", "--group-size", "48"],
       /multiple of 32, got 48/,
     ],
-    [
-      "layers that do not fit groups",
-      [...quantize, "--data", "data", "--scheme", "int4-weight-only", "--group-size", "64"],
-      /rows of 784, no multiple of groups of 64/,
-    ],
     ["a damaged quantization", ["eval", "bits.safetensors"], /bits\.safetensors: .*weights of 9 bits/],
     ["a quantized layer that is missing", ["eval", "scale.safetensors"], /no tensor layers\.0\.scale/],
     ["a model that is a directory", ["eval", "data"], /cannot read data: it is a directory/],

@@ -34,6 +34,7 @@ const schemes: readonly [string, () => Scheme][] = [
   ],
   ["int8-weight-only", () => int8WeightOnly()],
   ["int4-weight-only", () => int4WeightOnly({ groupSize: 32 })],
+  ["int4-weight-only with groups that do not divide the rows", () => int4WeightOnly({ groupSize: 128 })],
 ];
 
 async function fileOf(model: Module): Promise<Uint8Array> {
@@ -196,10 +197,10 @@ describe("a damaged file is refused, and the model stays as it was:", () => {
       /neither true nor false/,
     ],
     [
-      "4 bits with a group size that does not fit",
+      "4 bits of a weight that has 8",
       (_, record) =>
         Object.assign(layer(record, "8"), { bits: 4, groupSize: 128, input: { kind: "dynamic" } }),
-      /groups of 128 do not fit/,
+      /8\.weight is int8 \[32, 192\], not uint8 \[32, 128\]/,
     ],
     [
       "4 bits without a group size",
