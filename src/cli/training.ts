@@ -181,10 +181,9 @@ async function trainModel({
   const dataset = randomShift(new ImageDataset(images, labels, mnistNormalization), {
     pixels: shiftPixels,
     seed,
-    epoch: () => loader.state().epoch,
     fill: -mnistNormalization.mean / mnistNormalization.std,
   });
-  const loader: DataLoader = new DataLoader(dataset, { device, batchSize, shuffle: { seed } });
+  const loader = new DataLoader(dataset, { device, batchSize, shuffle: { seed } });
   const epochs = options.epochs ?? Math.max(minimumEpochs, Math.round(sampleBudget / dataset.length));
   const steps = epochs * loader.length;
   const headline = `training ${options.model} on ${dataset.length.toLocaleString("en")} images, ${epochs} ${epochs === 1 ? "epoch" : "epochs"}: ${device.info.description}\n`;

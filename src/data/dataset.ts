@@ -9,10 +9,11 @@ export interface Dataset {
   /** Number of samples. */
   readonly length: number;
   /**
-   * The samples with these numbers, stacked: each array has `indices.length` as its first extent.
+   * The samples with these numbers, stacked: each array has `indices.length` as its first extent. `epoch` is the
+   * loader's, counted from 0, for datasets whose samples differ from epoch to epoch; datasets that wrap others hand it on.
    * @throws ArgumentError for a number outside 0..length-1.
    */
-  batch(indices: Int32Array): HostTensor[];
+  batch(indices: Int32Array, epoch?: number): HostTensor[];
 }
 
 /**
@@ -61,9 +62,12 @@ class Subset implements Dataset {
     this.length = stop - start;
   }
 
-  batch(indices: Int32Array): HostTensor[] {
+  batch(indices: Int32Array, epoch?: number): HostTensor[] {
     checkIndices(indices, this.length);
-    return this.#dataset.batch(indices.map((index) => index + this.#start));
+    return this.#dataset.batch(
+      indices.map((index) => index + this.#start),
+      epoch,
+    );
   }
 }
 

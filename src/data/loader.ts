@@ -120,7 +120,7 @@ export class DataLoader implements AsyncIterable<Tensor[]> {
   #upload(indices: Int32Array): Tensor[] {
     const batch: Tensor[] = [];
     try {
-      for (const { dtype, shape, data } of this.#dataset.batch(indices)) {
+      for (const { dtype, shape, data } of this.#dataset.batch(indices, this.#epoch)) {
         batch.push(leaf(this.#device, dtype, shape, data));
       }
     } catch (error) {

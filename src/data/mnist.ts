@@ -9,15 +9,24 @@ const op = "loadMnist";
 
 export type MnistSplit = "train" | "test";
 
-/** File name stems by preference: the full sets of 60,000 and 10,000 images, then the subsets shipped here. */
-const stems: Readonly<Record<MnistSplit, readonly string[]>> = {
-  train: ["train", "train10k"],
-  test: ["t10k", "test2k"],
+/** File name stems that win where a directory has several: the full sets of 60,000 and 10,000 images. */
+const preferred: Readonly<Record<MnistSplit, string>> = { train: "train", test: "t10k" };
+
+/** Stems that name a split: `train10k`, `t10k`, `emnist-digits-test`. */
+const naming: Readonly<Record<MnistSplit, RegExp>> = {
+  train: /(^|[^a-z])train/i,
+  test: /(^|[^a-z])(t10k|test)/i,
 };
+
+/** The two files of a set; some archives have a dot for the second hyphen. */
+const fileName = /^(.+)-(images|labels)[-.]idx\d-ubyte(\.gz)?$/;
+
+/** Directories inside the given one that are looked into as well, as torchvision makes them. */
+const subdirectories = ["raw", "MNIST/raw"];
 
 const labelCount = 10;
 
-/** Where to fetch the two files of a split, for pages. */
+/** The two files of a split: URLs, or in Node paths. */
 export interface MnistUrls {
   readonly images: string | URL;
   readonly labels: string | URL;
@@ -31,10 +40,11 @@ export interface Mnist {
 }
 
 /**
- * Reads one split from a directory (Node) or from URLs. In a directory it takes `train-images-idx3-ubyte` or
- * `train10k-…` for "train", `t10k-…` or `test2k-…` for "test", with or without `.gz`, and the labels beside it.
+ * Reads one split from a directory (Node), or from two files by URL or path. In a directory, or its `raw` or `MNIST/raw`, it
+ * takes `train-images-idx3-ubyte` for "train" and `t10k-images-idx3-ubyte` for "test" with the labels beside them, else the
+ * only pair whose name says so (`train10k-…`, `emnist-digits-test-…`); plain, `.gz`, or with `images.idx3-ubyte`.
  *
- * @throws FileError if a file is missing or cannot be read, FormatError naming the file if its bytes are not IDX, the
+ * @throws FileError if a file is missing, cannot be read, or several sets fit; FormatError naming the file if its bytes are not IDX, the
  * numbers of images and labels differ, or a label is not 0..9.
  * @example
  * const { images, labels } = await loadMnist("test/data/mnist", { split: "train" });
@@ -44,12 +54,11 @@ export async function loadMnist(
   options: { readonly split?: MnistSplit } = {},
 ): Promise<Mnist> {
   const split = options.split ?? "train";
-  if (!Object.hasOwn(stems, split)) {
+  if (!Object.hasOwn(naming, split)) {
     throw new ArgumentError(`unknown split "${split}"`, { op, hint: "train or test" });
   }
   const urls = typeof source === "string" ? await findPair(source, split) : source;
-  const read = typeof source === "string" ? readFile : fetchBytes;
-  const load = (name: string) => read(name, op);
+  const load = (name: string) => (isPath(name) ? readFile(name, op) : fetchBytes(name, op));
   const [imagesName, labelsName] = [String(urls.images), String(urls.labels)];
   const images = await parse(imagesName, 3, load);
   const labels = await parse(labelsName, 1, load);
@@ -74,20 +83,51 @@ export async function loadMnist(
   };
 }
 
-/** The first stem with both files. */
+/** Whether it names a file of Node's: pages fetch relative URLs. */
+function isPath(name: string): boolean {
+  return globalThis.process?.getBuiltinModule !== undefined && !/^[a-z][a-z\d+.-]+:/i.test(name);
+}
+
+/** @throws FileError unless the directory has the preferred pair or a single one. */
 async function findPair(directory: string, split: MnistSplit): Promise<MnistUrls> {
-  const { path } = nodeFiles(op);
-  const names = await namesIn(directory, op);
-  const find = (name: string) => [name, `${name}.gz`].find((candidate) => names.has(candidate));
-  for (const stem of stems[split]) {
-    const images = find(`${stem}-images-idx3-ubyte`);
-    const labels = find(`${stem}-labels-idx1-ubyte`);
-    if (images !== undefined && labels !== undefined) {
-      return { images: path.join(directory, images), labels: path.join(directory, labels) };
+  const { fs, path } = nodeFiles(op);
+  const inside = subdirectories
+    .map((name) => path.join(directory, name))
+    .filter((name) => fs.existsSync(name));
+  for (const place of [directory, ...inside]) {
+    const pairs = pairsOf(await namesIn(place, op), split);
+    const stem = pairs.has(preferred[split]) ? preferred[split] : [...pairs.keys()].at(-1);
+    if (stem === undefined) continue;
+    if (stem !== preferred[split] && pairs.size > 1) {
+      throw new FileError(`several ${split} sets in ${place}: ${[...pairs.keys()].join(", ")}`, {
+        op,
+        hint: "give the two files, { images, labels }",
+      });
     }
+    const { images, labels } = pairs.get(stem)!;
+    return { images: path.join(place, images), labels: path.join(place, labels) };
   }
-  const expected = stems[split].map((stem) => `${stem}-images-idx3-ubyte[.gz]`).join(" or ");
-  throw new FileError(`no ${split} images and labels in ${directory}, ${expected} expected`, { op });
+  const expected = `${preferred[split]}-images-idx3-ubyte[.gz]`;
+  throw new FileError(`no ${split} images and labels in ${directory}, ${expected} or the like expected`, {
+    op,
+  });
+}
+
+/** File names of the sets that have images and labels, by stem. */
+function pairsOf(
+  names: ReadonlySet<string>,
+  split: MnistSplit,
+): Map<string, { images: string; labels: string }> {
+  const found = new Map<string, { images?: string; labels?: string }>();
+  // A plain file comes before its .gz, and wins.
+  for (const name of [...names].sort()) {
+    const match = fileName.exec(name);
+    if (match === null || !naming[split].test(match[1])) continue;
+    const [, stem, part] = match;
+    found.set(stem, { [part]: name, ...found.get(stem) });
+  }
+  const whole = [...found].filter(([, { images, labels }]) => images !== undefined && labels !== undefined);
+  return new Map(whole as [string, { images: string; labels: string }][]);
 }
 
 async function parse(

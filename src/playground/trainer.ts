@@ -326,10 +326,9 @@ export class Trainer {
     const dataset = randomShift(normalized(this.#options.train), {
       pixels: shiftPixels,
       seed,
-      epoch: () => loader.state().epoch,
       fill: -mnistNormalization.mean / mnistNormalization.std,
     });
-    const loader: DataLoader = new DataLoader(dataset, {
+    const loader = new DataLoader(dataset, {
       device: this.#network!.device,
       batchSize: this.#batchSize,
       shuffle: { seed },

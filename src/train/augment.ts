@@ -12,20 +12,23 @@ export interface RandomShiftOptions {
   /** Largest shift in either direction. */
   readonly pixels: number;
   readonly seed: number;
-  /** The epoch a batch is drawn for, so that an image moves differently each time: `() => loader.state().epoch`. */
-  readonly epoch: () => number;
   /** What fills the uncovered border; default 0. For normalised images the value of the background. */
   readonly fill?: number;
 }
 
 /**
  * A dataset whose first tensor, images [N, C, H, W], is shifted by up to `pixels` in both directions. The shift depends
- * on seed, epoch and sample number only: a resumed run sees the same images.
+ * on seed, the loader's epoch and sample number only: an image moves differently each epoch, and a resumed run sees the
+ * same images.
+ *
+ * @example
+ * const shifted = randomShift(images, { pixels: 2, seed: 0 });
+ * const loader = new DataLoader(shifted, { device, batchSize: 64, shuffle: { seed: 0 } });
  *
  * @throws ArgumentError for a negative or fractional `pixels`, ShapeError if the first tensor is not [N, C, H, W].
  */
 export function randomShift(dataset: Dataset, options: RandomShiftOptions): Dataset {
-  const { pixels, seed, epoch, fill = 0 } = options;
+  const { pixels, seed, fill = 0 } = options;
   if (!Number.isInteger(pixels) || pixels < 0) {
     throw new ArgumentError(`pixels is a non-negative integer, got ${pixels}`, { op: "randomShift" });
   }
@@ -33,15 +36,15 @@ export function randomShift(dataset: Dataset, options: RandomShiftOptions): Data
   const extent = 2 * pixels + 1;
   return {
     length: dataset.length,
-    batch(indices) {
-      const [images, ...rest] = dataset.batch(indices);
+    batch(indices, epoch = 0) {
+      const [images, ...rest] = dataset.batch(indices, epoch);
       if (images.shape.length !== 4) {
         throw new ShapeError(`images are [N, C, H, W], got ${formatShape(images.shape)}`, {
           op: "randomShift",
         });
       }
       const shifts = Array.from(indices, (index) => {
-        const [dx, dy] = philox([index, 0, epoch(), shiftStream], key);
+        const [dx, dy] = philox([index, 0, epoch, shiftStream], key);
         return [((dx >>> 0) % extent) - pixels, ((dy >>> 0) % extent) - pixels] as const;
       });
       return [shifted(images, shifts, fill), ...rest];

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -37,6 +37,34 @@ test("plain files and the original names are found too", async () => {
   expect((await loadMnist(directory, { split: "test" })).labels.shape).toEqual([2000]);
 });
 
+test("other names that say which split they are, and torchvision's folders", async () => {
+  const pair = (folder: string, stem: string, separator = "-") => {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, `${stem}-images${separator}idx3-ubyte`), unpack("test2k-images-idx3-ubyte"));
+    writeFileSync(join(folder, `${stem}-labels${separator}idx1-ubyte`), unpack("test2k-labels-idx1-ubyte"));
+  };
+  const dotted = join(directory, "dotted");
+  pair(dotted, "t10k", ".");
+  expect((await loadMnist(dotted, { split: "test" })).labels.shape).toEqual([2000]);
+
+  const torchvision = join(directory, "torchvision");
+  pair(join(torchvision, "MNIST", "raw"), "train");
+  expect((await loadMnist(torchvision)).labels.shape).toEqual([2000]);
+
+  const emnist = join(directory, "emnist");
+  pair(emnist, "emnist-digits-train");
+  pair(emnist, "emnist-digits-test");
+  expect((await loadMnist(emnist)).labels.shape).toEqual([2000]);
+  pair(emnist, "emnist-mnist-train");
+  await expect(loadMnist(emnist)).rejects.toThrow(
+    /several train sets in .*emnist-digits-train, emnist-mnist-train/,
+  );
+  const [images, labels] = ["images-idx3", "labels-idx1"].map((part) =>
+    join(emnist, `emnist-mnist-train-${part}-ubyte`),
+  );
+  expect((await loadMnist({ images, labels })).labels.shape).toEqual([2000]);
+});
+
 test("a label above 9, differing counts and exchanged files are one line naming file and position", async () => {
   const images = join(directory, "train-images-idx3-ubyte");
   const labels = join(directory, "train-labels-idx1-ubyte");
@@ -59,7 +87,7 @@ test("a label above 9, differing counts and exchanged files are one line naming 
 test("a missing directory or split is a FileError", async () => {
   await expect(loadMnist(join(directory, "nowhere"))).rejects.toThrow(/nowhere: it does not exist, ENOENT/);
   const empty = mkdtempSync(join(directory, "empty-"));
-  await expect(loadMnist(empty)).rejects.toThrow(/no train images and labels in .*train10k-images/);
+  await expect(loadMnist(empty)).rejects.toThrow(/no train images and labels in .*train-images-idx3/);
   await expect(loadMnist(empty)).rejects.toThrow(FileError);
 });
 

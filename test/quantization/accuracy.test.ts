@@ -74,10 +74,9 @@ describe("the CNN on MNIST", () => {
     const shifted = randomShift(train, {
       pixels: 2,
       seed: 0,
-      epoch: () => loader.state().epoch,
       fill: -mnistNormalization.mean / mnistNormalization.std,
     });
-    const loader: DataLoader = new DataLoader(shifted, { device, batchSize: 64, shuffle: { seed: 0 } });
+    const loader = new DataLoader(shifted, { device, batchSize: 64, shuffle: { seed: 0 } });
     const steps = epochs * loader.length;
     const optimizer = new AdamW(model.parameters(), { lr, weightDecay: 0.01 });
     const schedule = cosine({ steps, warmup: Math.ceil(steps / 10) });
