@@ -18,6 +18,7 @@ export function compile(graph: Graph, info: DeviceInfo, options?: FuseOptions): 
     calls,
     slots: slots.map((slot, i) => ({ ...slot, offset: offsets[i] })),
     leafCount,
+    inputCount: graph.leafCount,
     scalars: graph.scalars,
     arenaBytes,
     cost: costOf(calls, info),

@@ -1,6 +1,7 @@
 /**
  * Pass 3, schedule: the order of the kernels. Inputs come before their consumers, and an in-place update comes
- * after every other kernel that reads the old value.
+ * after every other kernel that reads the old value, and after every check of indices: a Program that fails updates
+ * nothing.
  */
 import type { Fusion } from "./fuse.js";
 import type { Graph } from "./graph.js";
@@ -28,10 +29,18 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] {
   const { nodes } = graph;
   const steps: { step: Step; reads: Reads; writes: readonly number[]; order: number }[] = [];
   const producer = new Map<number, number>();
+  /** The first kernel that checks an index against an axis of some size; later ones cannot fail. */
+  const checks = new Map<string, number>();
 
   for (let id = 0; id < nodes.length; id++) {
     if (!fusion.materialized[id]) continue;
     producer.set(id, steps.length);
+    const { op, inputs, attributes } = nodes[id];
+    if (op?.kind === "kernel" && op.checksIndex) {
+      const { dim } = attributes as { readonly dim: number };
+      const pair = `${inputs[1]},${nodes[inputs[0]].shape[dim]}`;
+      if (!checks.has(pair)) checks.set(pair, steps.length);
+    }
     steps.push({ step: { kind: "node", node: id }, reads: readsOf(nodes[id].inputs), writes: [], order: id });
   }
   for (const { assignments } of fusion.updates) {
@@ -56,6 +65,7 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] {
   const waiting = steps.map(({ reads, writes }, s) => {
     const before = new Set<number>();
     for (const id of reads.nodes) before.add(producer.get(id)!);
+    if (writes.length > 0) for (const check of checks.values()) before.add(check);
     for (const leaf of writes)
       for (const reader of readers.get(leaf) ?? []) if (reader !== s) before.add(reader);
     return before;

@@ -279,10 +279,20 @@ export interface QconvCall extends QuantizedEpilogue {
 
 /* ---- indexing --------------------------------------------------------------------------------------- */
 
+/** How an index outside its axis is reported: `crossEntropy: label 7 of 3 classes`. */
+export interface IndexReport {
+  /** The function that the user called. */
+  readonly op: string;
+  /** What the index is called: index, label. */
+  readonly item: string;
+  /** What it counts: rows, classes. */
+  readonly unit: string;
+}
+
 /**
  * For every position p of `shape`: output[p] = source[p, then index[p] steps of axisStride]. All views have
  * this shape; source's strides are 0 along the dimensions that the index replaces. Covers embedding rows and
- * torch.gather. An index outside 0..axisSize-1 makes the device report IndexError at the next read.
+ * torch.gather. An index outside 0..axisSize-1 makes the run fail (see Device.run).
  */
 export interface GatherCall {
   readonly kernel: "gather";
@@ -292,6 +302,7 @@ export interface GatherCall {
   readonly output: Operand;
   readonly axisStride: number;
   readonly axisSize: number;
+  readonly report?: IndexReport;
 }
 
 /**
@@ -306,6 +317,7 @@ export interface ScatterAddCall {
   readonly output: Operand;
   readonly axisStride: number;
   readonly axisSize: number;
+  readonly report?: IndexReport;
 }
 
 export type KernelCall =
@@ -342,6 +354,11 @@ export interface Program {
   readonly calls: readonly KernelCall[];
   readonly slots: readonly SlotInfo[];
   readonly leafCount: number;
+  /**
+   * Leaves before this one are inputs: those that are written are updated in place, after every check of an index, and keep
+   * their values if the run fails. The others are fresh results. By default there are only results.
+   */
+  readonly inputCount?: number;
   /** Runtime scalars: values that change from run to run without recompiling. */
   readonly scalars: readonly DType[];
   readonly arenaBytes: number;

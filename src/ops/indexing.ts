@@ -30,6 +30,7 @@ function alongIndex(operand: Operand, shape: Shape, dim: number) {
 const gatherOp: KernelOp<IndexAttributes> = {
   kind: "kernel",
   name: "gather",
+  checksIndex: true,
   lower: (context: Lowering<IndexAttributes>) => {
     const index = context.input(1);
     const { shape } = index.view;
@@ -46,6 +47,7 @@ const gatherOp: KernelOp<IndexAttributes> = {
 const scatterAddOp: KernelOp<IndexAttributes> = {
   kind: "kernel",
   name: "scatterAdd",
+  checksIndex: true,
   lower: (context: Lowering<IndexAttributes>) => {
     const [initial, index, source] = [context.input(0), context.input(1), context.input(2)];
     const whole = context.output();

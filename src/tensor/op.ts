@@ -58,6 +58,8 @@ export interface KernelOp<A = unknown> extends OpBase<A> {
   readonly kind: "kernel";
   /** Its calls take `activation: "relu"`, so that a ReLU that is its only consumer costs no pass of its own. */
   readonly fusesRelu?: boolean;
+  /** Input 1 holds indices along dimension `attributes.dim` of input 0, which its kernel checks while it runs. */
+  readonly checksIndex?: boolean;
   lower(context: Lowering<A>): void;
 }
 

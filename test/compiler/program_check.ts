@@ -66,6 +66,8 @@ export function checkProgram(program: Program): void {
   const { calls, slots, leafCount, arenaBytes } = program;
   const first = new Map<number, number>();
   const last = new Map<number, number>();
+  const checked = new Set<string>();
+  let isUpdated = false;
   const written = slots.map(({ size }) => new Uint8Array(size <= largestFollowed ? size : 0));
 
   calls.forEach((call, i) => {
@@ -88,6 +90,12 @@ export function checkProgram(program: Program): void {
       if (!first.has(slot)) first.set(slot, i);
       last.set(slot, i);
     }
+    if (call.kernel === "gather" || call.kernel === "scatterAdd") {
+      const pair = JSON.stringify([call.index, call.axisSize]);
+      if (isUpdated && !checked.has(pair)) fail("checks an index after an update");
+      checked.add(pair);
+    }
+    isUpdated ||= writes.some(({ slot }) => slot < (program.inputCount ?? 0));
     for (const { slot, view } of reads) {
       const known = written[slot];
       if (slot < leafCount || known.length === 0) continue;
