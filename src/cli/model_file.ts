@@ -1,20 +1,24 @@
 /** The files of trained models: safetensors that say which architecture they are and what input they expect. */
 import type { Device } from "../device/device.js";
 import { readFile } from "../formats/file.js";
-import { writeFileAtomic, writeSafetensors } from "../formats/index.js";
+import { writeSafetensors } from "../formats/index.js";
 import { loadTrained, type Normalization, type TrainedModel } from "../inference/model.js";
 import type { Module } from "../nn/index.js";
 import { QuantizedLayer, quantizedState } from "../quantization/index.js";
 import { hostTensors } from "../train/host_tensors.js";
+import { writeOutput } from "./output.js";
 import { packageVersion } from "./package.js";
 
-/** Writes weights, quantized or not, and description; the old file stays until the new one is complete. */
+/**
+ * Writes weights, quantized or not, and description; the old file stays until the new one is complete. Returns the file's
+ * bytes.
+ */
 export async function saveModelFile(
   path: string,
   name: string,
   model: Module,
   normalization: Normalization,
-): Promise<void> {
+): Promise<Uint8Array> {
   const isQuantized = [...model.namedModules()].some(([, module]) => module instanceof QuantizedLayer);
   const { tensors, metadata } = isQuantized
     ? await quantizedState(model)
@@ -25,7 +29,9 @@ export async function saveModelFile(
     normalization: JSON.stringify(normalization),
     wattgrad: packageVersion(),
   };
-  await writeFileAtomic(path, writeSafetensors(tensors, { ...description, ...metadata }));
+  const bytes = writeSafetensors(tensors, { ...description, ...metadata });
+  await writeOutput(path, bytes);
+  return bytes;
 }
 
 /**

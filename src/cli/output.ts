@@ -1,18 +1,24 @@
 /** Files that commands write: checked before hours of work, replaced atomically after them. */
 import { randomBytes } from "node:crypto";
-import { open, rm, stat } from "node:fs/promises";
+import { access, constants, lstat, open, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { FileError, makeDirectory, reasonOf, refusesNewEntries } from "../formats/file.js";
 import { writeFileAtomic } from "../formats/index.js";
+import { targetOf } from "../formats/target.js";
 import { UsageError } from "./exit.js";
 
 /** `--json -` writes to stdout. */
 export const standardOutput = "-";
 
-/** Makes the directory if needed and proves that a file can be written there. @throws FileError */
+/**
+ * Proves that a file can be written in the directory, or in the nearest one above it that exists: what is missing is made
+ * when something is written.
+ *
+ * @throws FileError
+ */
 export async function requireWritableDirectory(directory: string): Promise<void> {
-  await makeDirectory(directory);
-  const probe = join(directory, `.wattgrad-${randomBytes(6).toString("hex")}.tmp`);
+  const existing = await nearestDirectory(directory);
+  const probe = join(existing, `.wattgrad-${randomBytes(6).toString("hex")}.tmp`);
   try {
     await (await open(probe, "wx")).close();
     await rm(probe);
@@ -22,33 +28,81 @@ export async function requireWritableDirectory(directory: string): Promise<void>
   }
 }
 
-/** The same for the directory of a file, which must not be a directory itself. @throws FileError */
+async function nearestDirectory(directory: string): Promise<string> {
+  for (let path = resolve(directory); ; path = dirname(path)) {
+    try {
+      if ((await stat(path)).isDirectory()) return path;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT" && path !== dirname(path)) continue;
+      throw new FileError(`cannot create directory ${directory}: ${reasonOf(error)}`, { cause: error });
+    }
+    throw new FileError(`cannot create directory ${directory}: ${path} is not a directory`);
+  }
+}
+
+/** The same for a file: what is there already must be writable and no directory. @throws FileError */
 export async function requireWritableFile(path: string): Promise<void> {
-  const found = await stat(path).catch(() => undefined);
-  if (found?.isDirectory()) throw new FileError(`cannot write ${path}: it is a directory`);
-  await requireWritableDirectory(dirname(path));
+  try {
+    const found = await lstat(path).catch(() => undefined);
+    if (found === undefined) return await requireWritableDirectory(dirname(path));
+    const target = await targetOf(path, "");
+    if (target.kind === "directory") throw new FileError(`cannot write ${path}: it is a directory`);
+    if (target.kind === "descriptor") return;
+    const exists = target.kind === "stream" || target.stat !== undefined;
+    if (target.kind === "file") await requireWritableDirectory(dirname(target.path));
+    if (exists) await access(target.path, constants.W_OK);
+  } catch (error) {
+    if (error instanceof FileError) throw error;
+    throw new FileError(`cannot write ${path}: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+/** Whether the file is, or will be, a plain one that can be read back and has a place beside it. */
+export async function isPlainFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() ?? true;
+}
+
+/** Whether two paths name one file, by whatever links. */
+export async function isSameFile(a: string, b: string): Promise<boolean> {
+  const [first, second] = await Promise.all([a, b].map((path) => stat(path).catch(() => undefined)));
+  if (first !== undefined && second !== undefined) {
+    return first.isFile() && first.dev === second.dev && first.ino === second.ino;
+  }
+  const follow = (path: string) =>
+    targetOf(path, "").then(
+      (target) => target.path,
+      () => resolve(path),
+    );
+  return (await follow(a)) === (await follow(b));
 }
 
 /**
- * Checks where `--json` goes, if it was given: a file that can be written and is not the command's other file.
+ * Checks where `--json` goes, if it was given: a file that can be written and is none of the command's other files.
  *
  * @throws UsageError, FileError
  */
 export async function requireJsonTarget(
   json: string | undefined,
-  other?: string,
-  what = "the model file",
+  ...others: readonly (readonly [path: string | undefined, what: string])[]
 ): Promise<void> {
   if (json === undefined || json === standardOutput) return;
-  if (other !== undefined && resolve(json) === resolve(other)) {
-    throw new UsageError(`--json ${json} would overwrite ${what}`);
+  for (const [path, what] of others) {
+    if (path !== undefined && (await isSameFile(json, path))) {
+      throw new UsageError(`--json ${json} would overwrite ${what}`);
+    }
   }
   await requireWritableFile(json);
+}
+
+/** Writes a file, and the directories above it that are missing. @throws FileError */
+export async function writeOutput(path: string, content: Uint8Array | string): Promise<void> {
+  await makeDirectory(dirname(path));
+  await writeFileAtomic(path, typeof content === "string" ? new TextEncoder().encode(content) : content);
 }
 
 /** Writes a report as JSON to a file, or to stdout for `-`. */
 export async function writeJson(path: string, value: unknown): Promise<void> {
   const text = `${JSON.stringify(value, undefined, 2)}\n`;
   if (path === standardOutput) process.stdout.write(text);
-  else await writeFileAtomic(path, new TextEncoder().encode(text));
+  else await writeOutput(path, text);
 }

@@ -27,7 +27,7 @@ export async function quantizeToFile(
   path: string,
   out: string,
   { device, train, schemeOf, batches = calibrationBatches, skip = [], minSnr, say }: QuantizeToFileOptions,
-): Promise<QuantizeReport> {
+): Promise<{ readonly report: QuantizeReport; readonly bytes: Uint8Array }> {
   const { name, model, normalization } = await loadModelFile(path, device);
   const images = new ImageDataset(train.images, train.labels, normalization);
   const few = subset(images, 0, Math.min(images.length, batches * calibrationBatch));
@@ -40,8 +40,7 @@ export async function quantizeToFile(
     minSnr,
     filter: (layer, module) => isQuantizable(module, scheme) && !skip.includes(layer),
   });
-  await saveModelFile(out, name, model, normalization);
-  return report;
+  return { report, bytes: await saveModelFile(out, name, model, normalization) };
 }
 
 /** @throws UsageError for a name that is none of the layers. */

@@ -26,6 +26,7 @@ import {
 import { InterruptedError } from "./exit.js";
 import { listenForInterrupt } from "./interrupt.js";
 import { saveModelFile } from "./model_file.js";
+import { isPlainFile } from "./output.js";
 import { showProgress } from "./progress.js";
 import type { ReportContext, TrainReport } from "./report.js";
 
@@ -251,7 +252,8 @@ async function saveInterrupted(
   const where = `interrupted after step ${steps}`;
   if (checkpoint !== undefined) return `${where}; the same command with --resume goes on from ${checkpoint}`;
   const { dir, name: stem, ext } = parse(out);
-  const path = join(dir, `${stem}.interrupted${ext}`);
+  // Beside a device node or a FIFO there is no place.
+  const path = (await isPlainFile(out)) ? join(dir, `${stem}.interrupted${ext}`) : out;
   await saveModelFile(path, name, model, mnistNormalization);
   return `${where}; the weights so far are in ${path} (with --checkpoint DIR the training could go on)`;
 }

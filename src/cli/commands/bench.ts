@@ -13,7 +13,6 @@ import type { Backend } from "../../bench/peers/libraries.js";
 import { peerSummaries, speedup } from "../../bench/ratio.js";
 import { type DeviceName, deviceNames } from "../../device/select.js";
 import { formatJoules } from "../../energy/index.js";
-import { writeFileAtomic } from "../../formats/index.js";
 import { type ColdStart, coldStartRow, coldStartsInNode } from "../bench/coldstart.js";
 import { compareRuns, type RunComparison } from "../bench/compare.js";
 import { type BenchFile, benchFile, type Place, readBenchFile } from "../bench/file.js";
@@ -24,7 +23,7 @@ import { nodeLibraries } from "../bench/peers/node.js";
 import { currentLoad } from "../environment.js";
 import { DifferenceError, UsageError } from "../exit.js";
 import { integerFrom, jsonOption, listOf, positiveNumber } from "../options.js";
-import { requireJsonTarget, requireWritableFile, standardOutput, writeJson } from "../output.js";
+import { requireJsonTarget, requireWritableFile, standardOutput, writeJson, writeOutput } from "../output.js";
 import { type PlaceName, whereOption } from "../places.js";
 
 const suites = [...suiteNames, "coldstart", "quick", "all"] as const;
@@ -151,12 +150,12 @@ async function runBench({
   );
   if (json !== standardOutput) printRows(file);
   if (json !== undefined) await writeJson(json, file);
-  if (html !== undefined) await writeFileAtomic(html, new TextEncoder().encode(await benchHtml(file)));
+  if (html !== undefined) await writeOutput(html, await benchHtml(file));
 }
 
 /** Both can be written, and are not the same file. @throws UsageError, FileError */
 async function requireTargets(json: string | undefined, html: string | undefined): Promise<void> {
-  await requireJsonTarget(json, html, "the report");
+  await requireJsonTarget(json, [html, "the report"]);
   if (html !== undefined) await requireWritableFile(html);
 }
 
@@ -231,7 +230,7 @@ function compareCommand(): Command {
 }
 
 async function runCompare(first: string, second: string, { margin, json }: CompareOptions): Promise<void> {
-  await requireJsonTarget(json);
+  await requireJsonTarget(json, [first, "the first run"], [second, "the second run"]);
   const [a, b] = [await readBenchFile(first), await readBenchFile(second)];
   const comparison = compareRuns(a.rows, b.rows, margin / 100);
   if (json !== standardOutput) printComparison(comparison, margin);

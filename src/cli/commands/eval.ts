@@ -44,7 +44,7 @@ export function evalCommand(): Command {
 }
 
 async function runEval(path: string, { data, batchSize, device, where, json }: EvalOptions): Promise<void> {
-  await requireJsonTarget(json, path);
+  await requireJsonTarget(json, [path, "the model file"]);
   const test = await loadImages(data, "test");
   const file = await readFile(path, "");
   const reports: EvalReport[] = [];

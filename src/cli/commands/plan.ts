@@ -75,7 +75,7 @@ async function runPlan(options: PlanOptions): Promise<void> {
     return;
   }
   checkOptions(options);
-  await requireJsonTarget(json);
+  await requireJsonTarget(json, [options.config, "the config"]);
   const { intensity, intensitySource } = options;
   const count = options.config === undefined ? undefined : await countConfig(options.config, options.length);
   const parameters = options.params ?? count!.parameters;

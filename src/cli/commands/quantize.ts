@@ -1,11 +1,11 @@
 /** `wattgrad quantize`: makes a trained model smaller and faster, and shows what that costs in accuracy. */
 
-import { resolve } from "node:path";
 import Table from "cli-table3";
 import { Command, Option } from "commander";
 import { type DataLoader, ImageDataset } from "../../data/index.js";
 import type { Device } from "../../device/device.js";
 import { type DeviceChoice, openDevice } from "../../device/select.js";
+import { loadTrained } from "../../inference/model.js";
 import { crossEntropy } from "../../nn/index.js";
 import {
   type Comparison,
@@ -26,7 +26,7 @@ import { UsageError } from "../exit.js";
 import { loadImages } from "../images.js";
 import { loadModelFile } from "../model_file.js";
 import { dataOption, deviceOption, integerFrom, jsonOption, positiveNumber } from "../options.js";
-import { requireJsonTarget, requireWritableFile, standardOutput, writeJson } from "../output.js";
+import { isSameFile, requireJsonTarget, requireWritableFile, standardOutput, writeJson } from "../output.js";
 import { calibrationBatch, calibrationBatches, quantizeToFile } from "../quantization.js";
 
 interface QuantizeCommandOptions {
@@ -102,7 +102,7 @@ async function runQuantize(path: string, options: QuantizeCommandOptions): Promi
     const { normalization } = float;
     const device = await open();
     const say = (what: string) => options.quiet || process.stderr.write(`${what}\n`);
-    const report = await quantizeToFile(path, options.out, {
+    const { report, bytes } = await quantizeToFile(path, options.out, {
       device,
       train,
       schemeOf: (data) => schemeOf(options, data),
@@ -111,8 +111,8 @@ async function runQuantize(path: string, options: QuantizeCommandOptions): Promi
       minSnr: options.minSnr,
       say,
     });
-    // As it will be used: from the file, without float32 weights.
-    const quantized = await loadModelFile(options.out, await open());
+    // As it will be used: from the file's bytes, without float32 weights.
+    const quantized = await loadTrained(bytes, await open(), options.out);
     say(`comparing on ${test.images.shape[0].toLocaleString("en")} images`);
     const comparison = await compareModels(
       float.model,
@@ -139,7 +139,7 @@ async function runQuantize(path: string, options: QuantizeCommandOptions): Promi
 }
 
 async function checkOptions(path: string, options: QuantizeCommandOptions): Promise<void> {
-  if (resolve(path) === resolve(options.out))
+  if (await isSameFile(path, options.out))
     throw new UsageError(`--out ${options.out} would overwrite the model`);
   if (options.groupSize !== undefined && options.scheme !== "int4-weight-only") {
     throw new UsageError("--group-size belongs to --scheme int4-weight-only");
@@ -147,7 +147,7 @@ async function checkOptions(path: string, options: QuantizeCommandOptions): Prom
   if (options.weightBits !== undefined && options.scheme === "int4-weight-only") {
     throw new UsageError("--weight-bits belongs to the int8 schemes");
   }
-  await requireJsonTarget(options.json, options.out);
+  await requireJsonTarget(options.json, [options.out, "the model file"], [path, "the model"]);
   await requireWritableFile(options.out);
 }
 

@@ -5,7 +5,6 @@ import type { Mnist } from "../../data/index.js";
 import { type DeviceName, deviceNames, openDevice } from "../../device/select.js";
 import { efficiency, openMeter } from "../../energy/index.js";
 import { readFile } from "../../formats/file.js";
-import { writeFileAtomic } from "../../formats/index.js";
 import { type InferenceRow, type ModelToRun, runModels } from "../../inference/index.js";
 import { imageClassifiers } from "../../models/index.js";
 import { int8Dynamic, int8Static, type QuantizeReport } from "../../quantization/index.js";
@@ -16,7 +15,7 @@ import { loadImages } from "../images.js";
 import { type EnergyChoice, runModelsInBrowser } from "../inference/browser.js";
 import { listenForInterrupt } from "../interrupt.js";
 import { cpuWattsOption, dataOption, energyCommandOption, integerFrom, jsonOption } from "../options.js";
-import { requireJsonTarget, requireWritableFile, standardOutput, writeJson } from "../output.js";
+import { requireJsonTarget, requireWritableFile, standardOutput, writeJson, writeOutput } from "../output.js";
 import { packageVersion } from "../package.js";
 import { type PlaceName, whereOption } from "../places.js";
 import { type QuantizeToFileOptions, quantizeToFile } from "../quantization.js";
@@ -89,7 +88,7 @@ async function runTour(options: TourOptions): Promise<void> {
   const targets = [paths.float, ...Object.keys(schemes).map(paths.quantized), paths.report];
   for (const path of targets) {
     await requireWritableFile(path);
-    await requireJsonTarget(json, path, path);
+    await requireJsonTarget(json, [path, path]);
   }
   const images = {
     train: await loadImages(options.data, "train"),
@@ -129,7 +128,7 @@ async function runTour(options: TourOptions): Promise<void> {
       ...runs,
     };
     const page = await reportPage("tour", "wattgrad tour", file);
-    await writeFileAtomic(paths.report, new TextEncoder().encode(page));
+    await writeOutput(paths.report, page);
     printRows(stream, file);
     stream.write(`models: ${made.join(", ")}\nreport: ${resolve(paths.report)}\n`);
     if (json !== undefined) await writeJson(json, file);
@@ -178,7 +177,7 @@ async function quantizeOne(
 ): Promise<QuantizeReport> {
   const device = await openDevice();
   try {
-    return await quantizeToFile(from, to, { device, train, schemeOf, say });
+    return (await quantizeToFile(from, to, { device, train, schemeOf, say })).report;
   } finally {
     device.close();
   }

@@ -86,7 +86,7 @@ async function checkOptions(options: TrainOptions, out: string): Promise<void> {
   if (checkpointSteps !== undefined && checkpoint === undefined) {
     throw new UsageError("--checkpoint-steps needs --checkpoint DIR");
   }
-  await requireJsonTarget(options.json, out);
+  await requireJsonTarget(options.json, [out, "the model file"]);
   await requireWritableFile(out);
   if (checkpoint === undefined) return;
   await requireWritableDirectory(checkpoint);
