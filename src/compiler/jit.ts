@@ -2,7 +2,7 @@
  * jit: records what a function does with its tensors as one Program and replays it with new inputs, without
  * building the graph again. For training steps and token-by-token generation.
  */
-import type { Device, Executable, WarmupProgress } from "../device/device.js";
+import type { Device, WarmupProgress } from "../device/device.js";
 import type { Program } from "../device/kernel.js";
 import type { DType } from "../tensor/dtype.js";
 import { ArgumentError } from "../tensor/errors.js";
@@ -11,8 +11,16 @@ import type { Shape } from "../tensor/shape.js";
 import type { Storage } from "../tensor/storage.js";
 import { currentScope, Tensor } from "../tensor/tensor.js";
 import { type BoundGraph, extractGraph } from "./graph.js";
+import { type CacheEntry, LruCache } from "./lru_cache.js";
 import { allocateResults, flush, realize, settle } from "./realize.js";
-import { type Capture, type Session, sessionOf } from "./session.js";
+import {
+  type Capture,
+  type CompiledGraph,
+  maxProgramBytes,
+  maxPrograms,
+  type Session,
+  sessionOf,
+} from "./session.js";
 
 /** What a captured function may return: a tensor, or an array or record of such results, or nothing. */
 export type JitResult = Tensor | undefined | readonly JitResult[] | { readonly [name: string]: JitResult };
@@ -20,8 +28,8 @@ export type JitResult = Tensor | undefined | readonly JitResult[] | { readonly [
 /** A leaf of the recorded Program: an argument of the call, or memory that stays the same (a parameter). */
 type LeafSource = { readonly argument: number } | { readonly storage: Storage };
 
-interface Recording {
-  readonly executable: Executable;
+interface Recording extends CacheEntry {
+  readonly compiled: CompiledGraph;
   readonly leaves: readonly LeafSource[];
   readonly scalars: readonly RuntimeScalar[];
   /** Leaves updated in place. */
@@ -76,7 +84,7 @@ export interface JitFunction<A extends readonly Tensor[], R extends JitResult> {
 export function jit<A extends readonly Tensor[], R extends JitResult>(
   fn: (...args: A) => R,
 ): JitFunction<A, R> {
-  const recordings = new Map<string, Recording>();
+  const recordings = new LruCache<Recording>(maxPrograms, maxProgramBytes);
   const find = (args: A): Recording | undefined => {
     const recording = recordings.get(keyOf(args));
     return recording?.generation === sessionOf(args[0].device).generation ? recording : undefined;
@@ -99,16 +107,16 @@ export function jit<A extends readonly Tensor[], R extends JitResult>(
   const warmup = async (args: A, progress?: WarmupProgress): Promise<void> => {
     const device = args[0]?.device;
     if (device?.warmup === undefined) return;
-    let executable = find(args)?.executable;
-    if (executable === undefined) {
+    let compiled = find(args)?.compiled;
+    if (compiled === undefined) {
       const captured = capture(fn, args);
       takeBack(captured);
       keep(args, captured);
-      ({ executable } = captured);
+      ({ compiled } = captured);
     }
-    await device.warmup(executable, progress);
+    await device.warmup(sessionOf(device).executable(compiled), progress);
   };
-  const program = (...args: A) => recordings.get(keyOf(args))?.executable.program;
+  const program = (...args: A) => recordings.get(keyOf(args))?.compiled.program;
   return Object.assign(call, { warmup, program });
 }
 
@@ -137,7 +145,7 @@ export function onUndo(undo: () => void): void {
 interface Captured {
   readonly session: Session;
   readonly bound: BoundGraph;
-  readonly executable: Executable;
+  readonly compiled: CompiledGraph;
   readonly outputs: readonly Tensor[];
   readonly assigned: readonly Tensor[];
   /** The arguments, as the function got them. */
@@ -180,9 +188,9 @@ function capture<A extends readonly Tensor[]>(fn: (...args: A) => JitResult, arg
   const shared = updatesShared(bound.leaves, changed);
   // What is read through one tensor and updated through another is the same leaf in this call, but not in others.
   if (shared) bound = extractGraph(outputs, assigned);
-  const executable = session.executable(bound);
+  const compiled = session.compile(bound);
   const rebuild = rebuilder(result, own, outputs);
-  return { session, bound, executable, outputs, assigned, own, changed, shared, rebuild, capture };
+  return { session, bound, compiled, outputs, assigned, own, changed, shared, rebuild, capture };
 }
 
 /** Nothing that the captured call had planned or advanced is left behind. */
@@ -192,9 +200,9 @@ function takeBack({ session, capture }: Pick<Captured, "session" | "capture">): 
 }
 
 /** Runs the captured call itself; its results. */
-function run({ session, bound, executable, outputs, assigned }: Captured): readonly Tensor[] {
+function run({ session, bound, compiled, outputs, assigned }: Captured): readonly Tensor[] {
   const results = allocateResults(session.device, outputs);
-  session.run(executable, bound.leaves, results, bound.scalars);
+  session.run(compiled, bound.leaves, results, bound.scalars);
   settle(session, bound, outputs, results, assigned);
   for (const tensor of outputs) {
     tensor.node = undefined;
@@ -208,7 +216,7 @@ function run({ session, bound, executable, outputs, assigned }: Captured): reado
 function recordingOf({
   session,
   bound,
-  executable,
+  compiled,
   outputs,
   own,
   changed,
@@ -216,7 +224,9 @@ function recordingOf({
   capture,
 }: Captured): Recording {
   return {
-    executable,
+    compiled,
+    bytes: compiled.bytes,
+    used: 0,
     leaves: bound.leaves.map((storage, leaf) => {
       const argument = own.indexOf(bound.owners[leaf]);
       return argument < 0 ? { storage } : { argument };
@@ -255,7 +265,7 @@ function replay(recording: Recording, leaves: readonly Storage[], args: readonly
   if (session.pending.size + session.roots.size > 0) flush(device);
   for (const hook of recording.hooks) hook();
   const storages = allocateResults(device, recording.results);
-  session.run(recording.executable, leaves, storages, recording.scalars);
+  session.run(recording.compiled, leaves, storages, recording.scalars);
   for (const leaf of recording.changed) leaves[leaf].noteChange();
   const results = recording.results.map(
     ({ dtype, shape }, i) => new Tensor(shape, dtype, device, { storage: storages[i] }),

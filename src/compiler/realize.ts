@@ -31,7 +31,7 @@ export function leaf(device: Device, dtype: DType, shape: Shape, data: TypedArra
   if (data.length !== sizeOf(shape)) {
     throw new ShapeError(`${data.length} elements given for shape ${formatShape(shape)}`, { op: "tensor" });
   }
-  const buffer = device.allocate(dtype, data.length);
+  const buffer = sessionOf(device).withMemory(() => device.allocate(dtype, data.length));
   device.write(buffer, data);
   return new Tensor(shape, dtype, device, { storage: new Storage(device, buffer) });
 }
@@ -78,7 +78,9 @@ function lazyByDevice(tensors: readonly Tensor[]): Map<Device, Tensor[]> {
  */
 export async function warmup(tensors: readonly Tensor[], progress?: WarmupProgress): Promise<void> {
   for (const [device, list] of lazyByDevice(tensors)) {
-    await device.warmup?.(sessionOf(device).executable(extractGraph(list, [])), progress);
+    if (device.warmup === undefined) continue;
+    const session = sessionOf(device);
+    await device.warmup(session.executable(session.compile(extractGraph(list, []))), progress);
   }
 }
 
@@ -228,9 +230,9 @@ export function totalCost(device: Device): {
 
 function execute(session: Session, outputs: readonly Tensor[], assigned: readonly Tensor[]): void {
   const bound = extractGraph(outputs, assigned);
-  const executable = session.executable(bound);
+  const compiled = session.compile(bound);
   const results = allocateResults(session.device, outputs);
-  session.run(executable, bound.leaves, results, bound.scalars);
+  session.run(compiled, bound.leaves, results, bound.scalars);
   settle(session, bound, outputs, results, assigned);
 }
 
@@ -239,7 +241,8 @@ export function allocateResults(device: Device, like: readonly { dtype: DType; s
   const results: Storage[] = [];
   try {
     for (const { dtype, shape } of like) {
-      results.push(new Storage(device, device.allocate(dtype, sizeOf(shape))));
+      const buffer = sessionOf(device).withMemory(() => device.allocate(dtype, sizeOf(shape)));
+      results.push(new Storage(device, buffer));
     }
   } catch (error) {
     for (const storage of results) storage.dispose();

@@ -1,15 +1,29 @@
 /** What the runtime keeps for each device: compiled Programs, waiting assignments, losses to realize. */
 import type { Device, Executable } from "../device/device.js";
-import type { Cost } from "../device/kernel.js";
+import type { Cost, Program } from "../device/kernel.js";
+import { OutOfMemoryError } from "../tensor/errors.js";
 import type { RuntimeScalar } from "../tensor/op.js";
 import type { Storage } from "../tensor/storage.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { compile } from "./compile.js";
 import type { FuseOptions } from "./fuse.js";
 import type { BoundGraph } from "./graph.js";
+import { type CacheEntry, LruCache } from "./lru_cache.js";
 
-/** Compiled Programs kept per device; the least recently used goes first. */
-const maxPrograms = 512;
+/** Bounds of a cache of Programs: a training step of a 12-layer GPT takes 3 MB. */
+export const maxPrograms = 512;
+export const maxProgramBytes = 256 * 1024 * 1024;
+
+/** Heap of a Program, its key included: 2.2 kB a call on average (measured with training and forward passes of a GPT). */
+const bytesPerCall = 2304;
+
+/** A graph's Program. The session prepares it for the device when it runs, and releases it when others are used more. */
+export interface CompiledGraph extends CacheEntry {
+  readonly key: string;
+  readonly program: Program;
+  /** Undefined while the device does not hold it. */
+  executable: Executable | undefined;
+}
 
 export class Session {
   readonly device: Device;
@@ -28,9 +42,12 @@ export class Session {
   /** Set by the debug mode: waits for the checks of the ops run so far. */
   checks: (() => Promise<void>) | undefined;
   /** Set while costs are counted or a profile is taken: told of every Program that is run. */
-  observer: ((executable: Executable, scalars: readonly number[]) => void) | undefined;
+  observer: ((program: Program, scalars: readonly number[]) => void) | undefined;
   fuseOptions: FuseOptions = { enabled: true };
-  readonly #programs = new Map<string, Executable>();
+  readonly #compiled = new LruCache<CompiledGraph>(maxPrograms, maxProgramBytes, (compiled) => {
+    this.device.release(compiled.executable!);
+    compiled.executable = undefined;
+  });
 
   constructor(device: Device) {
     this.device = device;
@@ -56,37 +73,57 @@ export class Session {
     this.differentiated.clear();
   }
 
-  /** The Program for this structure, compiled at most once. */
-  executable(bound: BoundGraph): Executable {
-    const key = this.fuseOptions.enabled ? bound.key : `unfused;${bound.key}`;
-    let executable = this.#programs.get(key);
-    if (executable === undefined) {
-      executable = this.device.prepare(compile(bound.graph, this.device.info, this.fuseOptions));
-      this.compiled++;
-    } else {
-      this.#programs.delete(key);
+  /** The Program for this structure, compiled only if the cache does not hold it. */
+  compile({ graph, key: graphKey }: BoundGraph): CompiledGraph {
+    const key = this.fuseOptions.enabled ? graphKey : `unfused;${graphKey}`;
+    const known = this.#compiled.get(key);
+    if (known !== undefined) return known;
+    this.compiled++;
+    return this.#prepare(key, compile(graph, this.device.info, this.fuseOptions));
+  }
+
+  /** What the device runs for it: prepared again if it was released, for whoever recorded it and runs it still. */
+  executable(compiled: CompiledGraph): Executable {
+    if (compiled.executable !== undefined) {
+      this.#compiled.touch(compiled);
+      return compiled.executable;
     }
-    this.#programs.set(key, executable);
-    if (this.#programs.size > maxPrograms) {
-      const [oldestKey, oldest] = this.#programs.entries().next().value!;
-      this.#programs.delete(oldestKey);
-      this.device.release(oldest);
+    const { key, program } = compiled;
+    return (this.#compiled.get(key) ?? this.#prepare(key, program, compiled)).executable!;
+  }
+
+  #prepare(key: string, program: Program, again?: CompiledGraph): CompiledGraph {
+    const executable = this.withMemory(() => this.device.prepare(program));
+    const bytes = program.calls.length * bytesPerCall + executable.bytes;
+    const compiled = again ?? { key, program, executable, bytes, used: 0 };
+    compiled.executable = executable;
+    this.#compiled.set(key, compiled);
+    return compiled;
+  }
+
+  /** Calls `fn`; if there is no memory for it, once more when the device has given back all executables. */
+  withMemory<T>(fn: () => T): T {
+    try {
+      return fn();
+    } catch (error) {
+      if (!(error instanceof OutOfMemoryError) || this.#compiled.size === 0) throw error;
+      this.#compiled.clear();
+      return fn();
     }
-    return executable;
   }
 
   /** Runs it with these leaves and fresh result buffers, and counts its cost. */
   run(
-    executable: Executable,
+    compiled: CompiledGraph,
     leaves: readonly Storage[],
     results: readonly Storage[],
     scalars: readonly RuntimeScalar[],
   ): void {
     const buffers = [...leaves, ...results].map((storage) => storage.buffer);
     const values = scalars.map((scalar) => scalar.value);
-    this.device.run(executable, buffers, values);
-    this.observer?.(executable, values);
-    const { flops, bytes }: Cost = executable.program.cost;
+    this.device.run(this.executable(compiled), buffers, values);
+    this.observer?.(compiled.program, values);
+    const { flops, bytes }: Cost = compiled.program.cost;
     this.total.flops += flops;
     this.total.bytes += bytes;
     this.total.runs++;

@@ -15,6 +15,8 @@ export interface DeviceBuffer {
 /** A Program made ready for one device: an encoded command list, compiled shaders. */
 export interface Executable {
   readonly program: Program;
+  /** What it takes besides the Program while it is prepared, about: on the device and beside it. Caches are bounded by it. */
+  readonly bytes: number;
 }
 
 export interface DeviceInfo {

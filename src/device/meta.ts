@@ -33,7 +33,7 @@ export function openMeta(): Device {
         hint: "load a state dict with { assign: device } first",
       });
     },
-    prepare: (program): Executable => ({ program }),
+    prepare: (program): Executable => ({ program, bytes: 0 }),
     release() {},
     run() {},
     memory: () => memory,

@@ -1,7 +1,7 @@
 /** cost: what a computation costs, exactly, by what its device is told to run. */
 import { flush, realize } from "../compiler/realize.js";
 import { sessionOf } from "../compiler/session.js";
-import type { Device, Executable } from "../device/device.js";
+import type { Device } from "../device/device.js";
 import type { Cost, Program } from "../device/kernel.js";
 import { Tensor } from "../tensor/tensor.js";
 
@@ -25,26 +25,26 @@ export interface CountedCost extends Cost {
  */
 export async function cost(device: Device, fn: () => unknown): Promise<CountedCost> {
   const runs = await observeRuns(device, fn);
-  const programs = [...runs].map(([{ program }, { count }]) => ({ program, runs: count }));
+  const programs = [...runs].map(([program, { count }]) => ({ program, runs: count }));
   const total = (unit: "flops" | "bytes") =>
     programs.reduce((sum, { program, runs: count }) => sum + count * program.cost[unit], 0);
   return { flops: total("flops"), bytes: total("bytes"), programs };
 }
 
-/** How often each executable was run, and with which values of its runtime scalars at last. */
+/** How often each Program was run, and with which values of its runtime scalars at last. */
 export type ObservedRuns = ReadonlyMap<
-  Executable,
+  Program,
   { readonly count: number; readonly scalars: readonly number[] }
 >;
 
 /** Runs `fn`, what waits for its end included. */
 export async function observeRuns(device: Device, fn: () => unknown): Promise<ObservedRuns> {
   const session = sessionOf(device);
-  const runs = new Map<Executable, { count: number; scalars: readonly number[] }>();
+  const runs = new Map<Program, { count: number; scalars: readonly number[] }>();
   const before = session.observer;
-  session.observer = (executable, scalars) => {
-    before?.(executable, scalars);
-    runs.set(executable, { count: (runs.get(executable)?.count ?? 0) + 1, scalars });
+  session.observer = (program, scalars) => {
+    before?.(program, scalars);
+    runs.set(program, { count: (runs.get(program)?.count ?? 0) + 1, scalars });
   };
   try {
     const result = await fn();

@@ -88,7 +88,7 @@ export async function profile(
   });
   const times = new Map<string, number>();
   const calls: ProfiledCall[] = [];
-  for (const [{ program }, { count, scalars }] of runs) {
+  for (const [program, { count, scalars }] of runs) {
     const ofProgram: ProfiledCall[] = [];
     for (const [i, call] of program.calls.entries()) {
       const alone = programOf(call, program, device.info);

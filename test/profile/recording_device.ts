@@ -77,7 +77,7 @@ export function openRecording(): RecordingDevice {
     free() {},
     write: (buffer, data) => (buffer as RecordingBuffer).data.set(data),
     read: async (buffer) => (buffer as RecordingBuffer).data.slice(),
-    prepare: (program: Program): Executable => ({ program }),
+    prepare: (program: Program): Executable => ({ program, bytes: 0 }),
     release() {},
     run({ program }, leaves, scalars) {
       const arrays = program.slots.map(({ dtype, size }, slot) =>

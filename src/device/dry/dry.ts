@@ -47,7 +47,7 @@ class DryDevice implements Device {
 
   prepare(program: Program): Executable {
     this.#checkOpen();
-    const executable = { program };
+    const executable = { program, bytes: 0 };
     this.#executables.add(executable);
     return executable;
   }

@@ -100,16 +100,16 @@ class ReferenceDevice implements Device {
     const temporaries = program.slots
       .slice(program.leafCount)
       .map(({ dtype, size }) => arrayFor(dtype, size));
-    const executable: ReferenceExecutable = { program, temporaries };
+    const executable: ReferenceExecutable = { program, temporaries, bytes: bytesOf(temporaries) };
     this.#executables.add(executable);
-    this.#temporaryBytes += bytesOf(temporaries);
+    this.#temporaryBytes += executable.bytes;
     this.#notePeak();
     return executable;
   }
 
   release(executable: Executable): void {
     if (!this.#executables.delete(executable)) return;
-    this.#temporaryBytes -= bytesOf((executable as ReferenceExecutable).temporaries);
+    this.#temporaryBytes -= executable.bytes;
   }
 
   run(executable: Executable, leaves: readonly DeviceBuffer[], scalars: readonly number[]): void {

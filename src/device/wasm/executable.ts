@@ -11,6 +11,10 @@ export interface SharedSpaces {
 
 export class WasmExecutable implements Executable {
   released = false;
+  readonly bytes: number;
+  /** Of the spaces shared with others. */
+  readonly arenaBytes: number;
+  readonly scratchBytes: number;
   readonly isFloatScalar: readonly boolean[];
   private readonly leafPatches: readonly Int32Array[];
   private readonly arenaPatches: Int32Array;
@@ -26,11 +30,15 @@ export class WasmExecutable implements Executable {
     readonly address: number,
     memory: Int32Array,
   ) {
+    this.arenaBytes = program.arenaBytes;
+    this.scratchBytes = encoder.scratchBytes;
     this.isFloatScalar = program.scalars.map((dtype) => dtype === "float32");
     this.leafPatches = encoder.leafPatches.map((patches) => Int32Array.from(patches));
     this.arenaPatches = Int32Array.from(encoder.arenaPatches);
     this.scratchPatches = Int32Array.from(encoder.scratchPatches);
     this.leafAddresses = new Array<number>(program.leafCount).fill(0);
+    const patches = [...this.leafPatches, this.arenaPatches, this.scratchPatches];
+    this.bytes = patches.reduce((sum, { byteLength }) => sum + byteLength, encoder.words.length * 4);
     const base = address >>> 2;
     memory.set(encoder.words, base);
     this.scalarBase = base + encoder.words.length;

@@ -54,7 +54,7 @@ export class WasmDevice implements Device {
   private liveBuffers = 0;
   private liveBytes = 0;
   private allocations = 0;
-  private executables = 0;
+  private readonly executables = new Set<WasmExecutable>();
   private arenaBytes = 0;
   private scratchBytes = 0;
   private readonly spaces: SharedSpaces = { arena: 0, scratch: 0, generation: 0 };
@@ -118,21 +118,18 @@ export class WasmDevice implements Device {
     const encoder = new ProgramEncoder(program);
     this.reserve(program.arenaBytes, encoder.scratchBytes);
     const address = this.take(WasmExecutable.bytesFor(program, encoder));
-    this.executables++;
-    return new WasmExecutable(program, encoder, address, this.ints);
+    const executable = new WasmExecutable(program, encoder, address, this.ints);
+    this.executables.add(executable);
+    return executable;
   }
 
   release(executable: WasmExecutable): void {
     if (this.closed || executable.released) return;
     executable.released = true;
-    this.executables--;
+    this.executables.delete(executable);
     this.allocator.release(executable.address);
-    if (this.executables > 0) return;
-    this.allocator.release(this.spaces.arena);
-    this.allocator.release(this.spaces.scratch);
-    this.arenaBytes = 0;
-    this.scratchBytes = 0;
-    this.spaces.generation++;
+    this.shrink("arena");
+    this.shrink("scratch");
   }
 
   run(executable: WasmExecutable, leaves: readonly DeviceBuffer[], scalars: readonly number[]): void {
@@ -166,7 +163,7 @@ export class WasmDevice implements Device {
       peakBytes: this.allocator.peakBytes,
       reservedBytes: this.closed ? 0 : this.loaded.memory.buffer.byteLength,
       allocations: this.allocations,
-      executables: this.executables,
+      executables: this.executables.size,
     };
   }
 
@@ -224,6 +221,18 @@ export class WasmDevice implements Device {
       this.scratchBytes = scratchBytes;
       this.spaces.generation++;
     }
+  }
+
+  /** Gives most of a shared space back when no executable needs half of it any more. */
+  private shrink(space: "arena" | "scratch"): void {
+    const bytes = `${space}Bytes` as const;
+    let needed = 0;
+    for (const executable of this.executables) needed = Math.max(needed, executable[bytes]);
+    if (needed > this[bytes] / 2 || this[bytes] === 0) return;
+    this.allocator.release(this.spaces[space]);
+    this.spaces[space] = needed > 0 ? this.take(needed) : 0;
+    this[bytes] = needed;
+    this.spaces.generation++;
   }
 
   /** Contents need not survive, so the old space goes first and may become part of the new one. */

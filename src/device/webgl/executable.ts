@@ -12,8 +12,12 @@ export interface PlannedStep {
   readonly dies: readonly TextureId[];
 }
 
+/** Of a driver's compiled shader, a guess. */
+const bytesPerShader = 32 * 1024;
+
 export class WebglExecutable implements Executable {
   released = false;
+  readonly bytes: number;
   readonly steps: readonly PlannedStep[];
   readonly leafCount: number;
   /** Texture of each temporary while a run lasts; leaves are not in here. */
@@ -41,6 +45,14 @@ export class WebglExecutable implements Executable {
     this.leavesInFull = [...builder.inFull].filter((id) => id < program.leafCount);
     this.temporaries = new Array(slots.length).fill(undefined);
     this.steps = planned(builder.steps, program.leafCount);
+    const texts = new Set<string>();
+    let bytes = 0;
+    for (const { step } of this.steps) {
+      if (step.kind !== "pass") continue;
+      texts.add(step.pass.fragment);
+      bytes += step.pass.fragment.length;
+    }
+    this.bytes = bytes + texts.size * bytesPerShader;
     const [read, written] = [new Set<number>(), new Set<number>()];
     for (const { step } of this.steps) {
       const isPass = step.kind === "pass";
