@@ -4,16 +4,10 @@ import type { Evaluated } from "./evaluate.js";
 import { expectClose, type Rounding, tolerance } from "./tolerance.js";
 
 /**
- * Throws an Error that names the first difference. `precision` is that of `got`: `"exact"` for results that must be
- * the reference's own, else what its float32 arithmetic rounds to. Integers may differ by `steps`.
+ * Throws an Error that names the first difference. `rounding` is that of the device's float32 arithmetic. Integers may
+ * differ by `steps`.
  */
-export function compare(
-  entry: Case,
-  got: Evaluated,
-  want: Evaluated,
-  precision: "exact" | Rounding,
-  steps = 0,
-): void {
+export function compare(entry: Case, got: Evaluated, want: Evaluated, rounding: Rounding, steps = 0): void {
   requireEqual("shape", `[${got.shape.join(", ")}]`, `[${want.shape.join(", ")}]`);
   requireEqual("dtype", got.dtype, want.dtype);
   requireEqual(
@@ -21,7 +15,7 @@ export function compare(
     got.output.length,
     want.shape.reduce((n, extent) => n * extent, 1),
   );
-  const rounded = precision === "exact" || got.dtype !== "float32" ? false : precision;
+  const rounded = got.dtype === "float32" && rounding;
   const isExact = rounded === "float16" && isPicked(want);
   const allowed = isExact ? 0 : rounded ? tolerance(want.output, entry, rounded) : steps;
   expectClose("value", got.output, want.output, {
@@ -38,8 +32,8 @@ export function compare(
       `[${leafShape(entry.inputs[k]).join(", ")}]`,
     );
     expectClose(`gradient ${k}`, gradient.values, right.values, {
-      absolute: precision === "exact" ? 0 : tolerance(right.values, entry, precision),
-      rounded: precision === "exact" ? false : precision,
+      absolute: tolerance(right.values, entry, rounding),
+      rounded: rounding,
     });
   });
 }

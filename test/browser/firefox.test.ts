@@ -1,4 +1,4 @@
 /** Firefox: another JavaScript and WebAssembly engine, and another translator of shaders. */
 import { caseSuite } from "./suite.js";
 
-await caseSuite("firefox", ["wasm-simd", "wasm-relaxed", "webgl"]);
+await caseSuite("firefox", { "wasm-simd": "all", "wasm-relaxed": "all", webgl: "first" });

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Driver } from "../../src/cli/browser/launch.js";
 import { themes } from "../cases/index.js";
 import { type OpenBrowser, openBrowser } from "./open.js";
-import type { Outcome } from "./pages/cases.js";
+import type { Gradients, Outcome } from "./pages/cases.js";
 import type { DeviceLabel } from "./pages/devices.js";
 
 /** Milliseconds of work per round trip to the page. */
@@ -13,10 +13,15 @@ const batch = 1000;
 /** Milliseconds for all cases of a theme; a software rasteriser shares the processor with other suites. */
 const longestTheme = 600_000;
 
-/** Defines the tests of `labels` in the browser with that driver, of all themes or `only` some, or one that is skipped, with the reason. */
+/**
+ * Defines the tests of `devices` in the browser with that driver, of all themes or `only` some; or a skipped one with the
+ * reason. Values are compared for every case, gradients for every case or for the first one of each op: gradients are
+ * made of the same kernels, so that a device that differs from a fully tested one in its storage or driver only is
+ * tested by fewer.
+ */
 export async function caseSuite(
   driver: Exclude<Driver, "default">,
-  labels: readonly DeviceLabel[],
+  devices: Readonly<Partial<Record<DeviceLabel, Gradients>>>,
   only: readonly string[] = Object.keys(themes),
 ): Promise<void> {
   const browser = await openBrowser(driver);
@@ -30,11 +35,11 @@ export async function caseSuite(
   // Devices within themes: the page keeps the reference's results for one theme.
   for (const theme of only) {
     const entries = themes[theme];
-    for (const label of labels) {
+    for (const [label, gradients] of Object.entries(devices) as [DeviceLabel, Gradients][]) {
       describe(`${driver}, ${label}: ${theme}`, () => {
         const outcomes = new Map<string, Outcome>();
         beforeAll(async () => {
-          for (const outcome of await cases.run(label, theme, entries.length)) {
+          for (const outcome of await cases.run(label, theme, entries.length, gradients)) {
             outcomes.set(outcome.name, outcome);
           }
         }, longestTheme);
@@ -63,7 +68,7 @@ class CasePage {
   constructor(readonly browser: OpenBrowser) {}
 
   /** The outcomes of a theme; fewer than `count` if the page crashed, which the next theme gets a new one for. */
-  async run(label: DeviceLabel, theme: string, count: number): Promise<Outcome[]> {
+  async run(label: DeviceLabel, theme: string, count: number, gradients: Gradients): Promise<Outcome[]> {
     const outcomes: Outcome[] = [];
     try {
       this.#page ??= await this.browser.openPage();
@@ -75,6 +80,7 @@ class CasePage {
             theme,
             outcomes.length,
             batch,
+            gradients,
           )),
         );
       }

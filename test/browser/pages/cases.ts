@@ -12,11 +12,19 @@ export interface Outcome {
   readonly error?: string;
 }
 
+/** Whose gradients are compared: every case's, or the first case's of each op. */
+export type Gradients = "all" | "first";
+
 /** Milliseconds after which a case counts as hung. */
 const longest = 60_000;
 
 let known:
-  | { readonly theme: string; readonly rounding: Rounding; readonly results: Map<string, Evaluated> }
+  | {
+      readonly theme: string;
+      readonly rounding: Rounding;
+      readonly gradients: Gradients;
+      readonly results: Map<string, Evaluated>;
+    }
   | undefined;
 
 /** What the inputs are for both sides: halves, where the device would round them. */
@@ -41,17 +49,20 @@ export async function runCases(
   theme: string,
   from: number,
   milliseconds: number,
+  gradients: Gradients,
 ): Promise<Outcome[]> {
   const { device, failure } = await open(label);
   const rounding = device.info.details.storage === "rgba16f" ? "float16" : "float32";
-  if (known?.theme !== theme || known.rounding !== rounding) known = { theme, rounding, results: new Map() };
+  const suffices = known?.gradients === "all" || known?.gradients === gradients;
+  if (known?.theme !== theme || known.rounding !== rounding || !suffices) {
+    known = { theme, rounding, gradients, results: new Map() };
+  }
   const { results } = known;
   const end = performance.now() + milliseconds;
   const outcomes: Outcome[] = [];
   for (const entry of themes[theme].slice(from)) {
-    // Gradients are made of the same kernels: with halves, those of each op's first case, for the sake of time.
     const isFirst = themes[theme].find(({ op }) => op === entry.op) === entry;
-    const options = { given: given[rounding], gradients: rounding === "float32" || isFirst };
+    const options = { given: given[rounding], gradients: gradients === "all" || isFirst };
     try {
       let want = results.get(entry.name);
       if (want === undefined) {
