@@ -11,7 +11,7 @@
  * scale; causal (0 or 1); whether the mask is bool (else float32); batch rank and count; then rank words each of extents and
  * of q's, k's, v's, the mask's and the output's strides.
  */
-import { maskRow, weighRow } from "./attention_row_f32";
+import { finiteOrZero, maskRow, weighRow } from "./attention_row_f32";
 import { kernelPacked, merge, Mode } from "./gemm_f32";
 import { gemv } from "./gemv_f32";
 import { constant, exp, expTable } from "./math";
@@ -241,7 +241,10 @@ function gather(at: usize, step: usize, count: i32, isByte: i32): v128 {
   return x;
 }
 
-/** e^(x − the row's largest) in place of each score x, and their sums. A NaN passes the maximum by, and makes the sum NaN. */
+/**
+ * e^(x − the row's largest) in place of each score x, and their sums. The maximum ignores NaN; the sum then becomes NaN. A row
+ * without a visible key has the sum 0.
+ */
 function weighPanel(panel: usize, keys: i32, sums: usize): void {
   let m0 = f32x4.splat(-Infinity);
   let m1 = m0;
@@ -249,6 +252,8 @@ function weighPanel(panel: usize, keys: i32, sums: usize): void {
     m0 = f32x4.pmax(m0, v128.load(at));
     m1 = f32x4.pmax(m1, v128.load(at, 16));
   }
+  m0 = finiteOrZero(m0);
+  m1 = finiteOrZero(m1);
   const c0 = constant(expTable, 0);
   const c1 = constant(expTable, 1);
   const c2 = constant(expTable, 2);
@@ -315,7 +320,9 @@ function addValues(
 function divideRows(rows: i32, width: i32, output: usize, row: usize, step: usize, sums: usize): void {
   for (let i = 0; i < rows; i++) {
     const sum = load<f32>(sums + (<usize>i << 2));
-    const inverse = f32x4.splat(1 / sum);
+    // A row that sees nothing is 0.
+    const scale: f32 = sum == 0 ? 0 : 1 / sum;
+    const inverse = f32x4.splat(scale);
     let to = output + <usize>i * row;
     let d = 0;
     if (step == 4) {
@@ -325,7 +332,7 @@ function divideRows(rows: i32, width: i32, output: usize, row: usize, step: usiz
       }
     }
     for (; d < width; d++) {
-      store<f32>(to, load<f32>(to) / sum);
+      store<f32>(to, load<f32>(to) * scale);
       to += step;
     }
   }

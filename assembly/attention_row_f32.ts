@@ -8,6 +8,13 @@ import { horizontalSum } from "./simd";
 /** Vectors of weights summed in float32. */
 const vectorsBetweenFlushes: i32 = 128;
 
+/** What exponents are relative to: the largest score, or 0 where none is visible, as ∞ - ∞ has no value. */
+// @ts-ignore: decorator
+@inline
+export function finiteOrZero(largest: v128): v128 {
+  return v128.andnot(largest, f32x4.eq(largest, f32x4.splat(-Infinity)));
+}
+
 /** Scores are scaled and masked; `step` bytes lie between the elements of the mask. */
 export function maskRow(row: usize, n: i32, scale: f32, mask: usize, step: i32, isBool: i32): void {
   const scales = f32x4.splat(scale);
@@ -34,7 +41,8 @@ export function maskRow(row: usize, n: i32, scale: f32, mask: usize, step: i32, 
 }
 
 /**
- * e^(scale · x − largest) in place of each score x; returns their sum. A NaN passes the maximum by, and makes the sum NaN.
+ * e^(scale · x − largest) in place of each score x; returns their sum, 0 without a visible key. The maximum ignores NaN; the sum
+ * then becomes NaN.
  * The last vector's lanes behind the row become 0.
  */
 export function weighRow(row: usize, n: i32, scale: f32): f32 {
@@ -56,6 +64,7 @@ export function weighRow(row: usize, n: i32, scale: f32): f32 {
   }
   largest = f32x4.pmax(largest, i32x4.shuffle(largest, largest, 2, 3, 0, 1));
   largest = f32x4.pmax(largest, i32x4.shuffle(largest, largest, 1, 0, 3, 2));
+  largest = finiteOrZero(largest);
   const c0 = constant(expTable, 0);
   const c1 = constant(expTable, 1);
   const c2 = constant(expTable, 2);

@@ -14,7 +14,7 @@ export const loops: StaticArray<Loop> = [
   unary.reluInt, unary.floatToInt, unary.intToFloat, unary.intToU8, unary.intToI8, unary.floatToU8,
   unary.floatToI8, unary.floatToBool, unary.intToBool, transcendental.exp, transcendental.log, unary.sin, unary.cos,
   transcendental.tanh, transcendental.sigmoid, transcendental.erf,
-  binary.add, binary.sub, binary.mul, binary.div, binary.max, binary.min, binary.eq, binary.ne, binary.lt,
+  transcendental.log1p, binary.add, binary.sub, binary.mul, binary.div, binary.max, binary.min, binary.eq, binary.ne, binary.lt,
   binary.le, binary.gt, binary.ge, binary.addInt, binary.subInt, binary.mulInt, binary.maxInt, binary.minInt,
   binary.eqInt, binary.neInt, binary.ltInt, binary.leInt, binary.gtInt, binary.geInt, binary.and, binary.or,
   binary.xor, binary.addScalar, binary.subScalar, binary.mulScalar, binary.divScalar, binary.maxScalar,

@@ -53,6 +53,36 @@ export function log(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
   }
 }
 
+/** log(1 + x): the logarithm of u = 1 + x, rounded, times x / (u − 1), which makes up for the rounding (Higham 2002, 1.14.1). */
+export function log1p(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
+  const c0 = constant(math.logTable, 0);
+  const c1 = constant(math.logTable, 1);
+  const c2 = constant(math.logTable, 2);
+  const c3 = constant(math.logTable, 3);
+  const c4 = constant(math.logTable, 4);
+  const c5 = constant(math.logTable, 5);
+  const c6 = constant(math.logTable, 6);
+  const c7 = constant(math.logTable, 7);
+  const c8 = constant(math.logTable, 8);
+  const c9 = constant(math.logTable, 9);
+  const c10 = constant(math.logTable, 10);
+  const c11 = constant(math.logTable, 11);
+  const c12 = constant(math.logTable, 12);
+  const c13 = constant(math.logTable, 13);
+  const c14 = constant(math.logTable, 14);
+  const infinity = f32x4.splat(Infinity);
+  while (lanes > 0) {
+    const x = v128.load(a);
+    const u = f32x4.add(x, c12);
+    const y = math.log(u, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14);
+    const z = f32x4.mul(y, f32x4.div(x, f32x4.sub(u, c12)));
+    v128.store(d, v128.bitselect(x, z, v128.or(f32x4.eq(u, c12), f32x4.eq(x, infinity))));
+    a += 16;
+    d += 16;
+    lanes -= 4;
+  }
+}
+
 export function tanh(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
   const c0 = constant(math.tanhTable, 0);
   const c1 = constant(math.tanhTable, 1);

@@ -3,7 +3,7 @@ float visibleReference(float largest) {
   return floatBitsToInt(largest) == floatBitsToInt(-infinity().x) ? 0.0 : largest;
 }
 
-// 1 / total, NaN where no weight was summed.
+// 1 / total, or 0 where no key is visible.
 vec4 inverseOf(float total) {
-  return select(equal(vec4(total), vec4(0.0)), notNumber(), vec4(1.0 / total));
+  return select(equal(vec4(total), vec4(0.0)), vec4(0.0), vec4(1.0 / total));
 }

@@ -25,6 +25,7 @@ export type UnaryOp =
   | "sign"
   | "exp"
   | "log"
+  | "log1p"
   | "sqrt"
   | "rsqrt"
   | "reciprocal"
@@ -147,7 +148,7 @@ export interface MatmulCall {
  * v [...batch, S, D], mask [...batch, L, S] → output [...batch, L, D]; any strides. E and S are at least 1.
  *
  * - `mask`: bool hides where it is false, float32 is added to the scores. `causal` hides the positions behind a row's own.
- * - A row that sees nothing, or of which a score is NaN or +Infinity, is NaN.
+ * - A row that sees nothing (of which all scores are -Infinity) is 0; one of which a score is NaN or +Infinity is NaN.
  * - What is hidden has the weight 0; whether what is not finite there counts is open, as 0 · ∞ is NaN.
  */
 export interface AttentionCall {

@@ -2,7 +2,7 @@
 import { ArgumentError } from "../tensor/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { composite } from "./composite.js";
-import { abs, add, erf, exp, gt, log, mul, neg, relu, sigmoid, sub, tanh, where } from "./elementwise.js";
+import { abs, add, erf, exp, gt, log1p, mul, neg, relu, sigmoid, sub, tanh, where } from "./elementwise.js";
 import { asFloat } from "./promotion.js";
 
 const normalDensity = (x: Tensor) => mul(exp(mul(mul(x, x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
@@ -58,7 +58,7 @@ export function silu(x: Tensor): Tensor {
 }
 
 const softplusOf = composite<undefined>({
-  forward: ([x]) => add(relu(x), log(add(exp(neg(abs(x))), 1))),
+  forward: ([x]) => add(relu(x), log1p(exp(neg(abs(x))))),
   gradient: ({ inputs: [x], gradient }) => [mul(gradient, sigmoid(x))],
 });
 

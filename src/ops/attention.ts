@@ -5,11 +5,11 @@ import { broadcastShapes, formatShape, type Shape } from "../tensor/shape.js";
 import { createNode, isGradEnabled, type Tensor } from "../tensor/tensor.js";
 import { expand } from "./broadcast.js";
 import { composite } from "./composite.js";
-import { add, ge, mul, sub, where } from "./elementwise.js";
+import { add, div, eq, exp, ge, mul, sub, where } from "./elementwise.js";
 import { innerSizes, matmul } from "./linalg.js";
 import { asFloat, requireFloat } from "./promotion.js";
 import { dropout, type Generator } from "./random.js";
-import { softmax, sum } from "./reduce.js";
+import { max, softmax, sum } from "./reduce.js";
 import { transpose } from "./reshape.js";
 import { iota } from "./source.js";
 
@@ -27,7 +27,7 @@ export interface AttentionOptions {
 
 /**
  * softmax(q·kᵀ·scale + mask)·v: q [..., L, E], k [..., S, E], v [..., S, D] → [..., L, D] (Vaswani et al. 2017); float32,
- * batches broadcast. A row whose positions are all masked is NaN (PyTorch gives 0 since version 2.5). Under `noGrad`, or of
+ * batches broadcast. A row whose positions are all masked is 0, as in PyTorch since version 2.5. Under `noGrad`, or of
  * inputs that require no gradient, it is one kernel, which takes no memory of size [..., L, S]; on webgl, wide heads do, a part of
  * the batch at a time.
  * @throws ShapeError if the sizes do not fit.
@@ -58,7 +58,7 @@ export function scaledDotProductAttention(
   const biased = mask && !allowed ? add(scores, mask) : scores;
   const shape = allowed ? broadcastShapes(scores.shape, allowed.shape, op) : biased.shape;
   const inputs = allowed ? [expand(biased, shape), allowed] : [biased];
-  const weights = maskedSoftmax(inputs, { causal });
+  const weights = maskedSoftmax(inputs, { causal, masked: mask !== undefined });
   return matmul(dropout(weights, p, { generator }), v);
 }
 
@@ -115,8 +115,8 @@ function fused(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | undefined, option
  * softmax over the last dimension of the positions that `mask` (input 1, bool, broadcasts) and causality allow.
  * The weights of the others are 0, and so their gradients are without masking again.
  */
-const maskedSoftmax = composite<{ readonly causal: boolean }>({
-  forward: ([scores, mask], { causal }) => {
+const maskedSoftmax = composite<{ readonly causal: boolean; readonly masked: boolean }>({
+  forward: ([scores, mask], { causal, masked }) => {
     const { shape, device, rank } = scores;
     let visible = scores;
     if (mask) visible = where(mask, visible, Number.NEGATIVE_INFINITY);
@@ -124,7 +124,12 @@ const maskedSoftmax = composite<{ readonly causal: boolean }>({
       const past = ge(iota(rank - 2, shape, device), iota(rank - 1, shape, device));
       visible = where(past, visible, Number.NEGATIVE_INFINITY);
     }
-    return softmax(visible, -1);
+    if (!masked) return softmax(visible, -1);
+    // A row of -Infinity gets weights of 0.
+    const largest = max(visible, -1, { keepdim: true });
+    const powers = exp(sub(visible, where(eq(largest, Number.NEGATIVE_INFINITY), 0, largest)));
+    const total = sum(powers, -1, { keepdim: true });
+    return div(powers, where(eq(total, 0), 1, total));
   },
   gradient: ({ output: y, gradient }) => [
     mul(y, sub(gradient, sum(mul(gradient, y), -1, { keepdim: true }))),

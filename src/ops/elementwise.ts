@@ -1,6 +1,6 @@
 /** Elementwise ops: each one instruction of a fused expression, with its gradient beside it. */
 import type { BinaryOp, UnaryOp } from "../device/kernel.js";
-import { DTypeError } from "../tensor/errors.js";
+import { ArgumentError, DTypeError } from "../tensor/errors.js";
 import type { ElementwiseOp, GradientContext } from "../tensor/op.js";
 import { broadcastShapes } from "../tensor/shape.js";
 import { createNode, type Tensor } from "../tensor/tensor.js";
@@ -149,6 +149,12 @@ const power = binary("pow", "pow", ({ inputs: [a, b], output, gradient, needs })
 export function pow(a: TensorLike, b: TensorLike): Tensor {
   if (typeof a !== "number") {
     requireArithmetic(a, "pow");
+    if (a.dtype === "int32" && typeof b === "number" && b < 0 && Number.isInteger(b)) {
+      throw new ArgumentError(`int32 has no powers of ${b}`, {
+        op: "pow",
+        hint: 'convert first with cast(x, "float32")',
+      });
+    }
     // The exponents of everyday use, as products and roots: faster, and exact.
     if (b === 1) return a;
     if (b === 2) return square(a);
@@ -243,6 +249,8 @@ function onFloats(name: UnaryOp, derivative: (context: GradientContext, x: Tenso
 export const exp = onFloats("exp", ({ gradient }, _, y) => mul(gradient, y));
 /** The natural logarithm. */
 export const log = onFloats("log", ({ gradient }, x) => divide(gradient, x));
+/** log(1 + x), exact for small x too. */
+export const log1p = onFloats("log1p", ({ gradient }, x) => divide(gradient, add(x, 1)));
 /** √x. */
 export const sqrt = onFloats("sqrt", ({ gradient }, _, y) => divide(mul(gradient, 0.5), y));
 /** 1/√x. */

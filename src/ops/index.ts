@@ -42,6 +42,7 @@ export {
   isnan,
   le,
   log,
+  log1p,
   logicalAnd,
   logicalNot,
   logicalOr,

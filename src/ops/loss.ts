@@ -4,10 +4,26 @@ import { formatShape, sameShape, sizeOf } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { expand } from "./broadcast.js";
 import { composite } from "./composite.js";
-import { abs, add, div, eq, exp, log, mul, ne, neg, relu, square, sub, where } from "./elementwise.js";
+import {
+  abs,
+  add,
+  div,
+  eq,
+  exp,
+  log,
+  log1p,
+  mul,
+  ne,
+  neg,
+  relu,
+  sigmoid,
+  square,
+  sub,
+  where,
+} from "./elementwise.js";
 import { embedding, gather } from "./indexing.js";
 import { asFloat, asIndex, cast, requireFloat } from "./promotion.js";
-import { logSoftmax, logsumexp, mean, sum } from "./reduce.js";
+import { logSoftmax, max, mean, sum } from "./reduce.js";
 import { reshape, unsqueeze } from "./reshape.js";
 import { constant, iota } from "./source.js";
 
@@ -43,7 +59,16 @@ export function l1Loss(input: Tensor, target: Tensor, { reduction }: LossOptions
   return reduced(abs(sub(asFloat(input, "l1Loss"), target)), reduction);
 }
 
-/** −log of the probability sigmoid(logits) gives to `target` (0…1): max(x, 0) − x·t + log(1 + e^(−|x|)). */
+/** (1 − t)·x + max(−x, 0) + log(1 + e^(−|x|)), where nothing cancels for a target of 0 or 1. */
+const logisticLoss = composite<undefined>({
+  forward: ([x, t]) => add(add(mul(sub(1, t), x), relu(neg(x))), log1p(exp(neg(abs(x))))),
+  gradient: ({ inputs: [x, t], gradient, needs }) => [
+    mul(sub(sigmoid(x), t), gradient),
+    needs(1) ? neg(mul(x, gradient)) : undefined,
+  ],
+});
+
+/** −t·log sigmoid(x) − (1 − t)·log(1 − sigmoid(x)) for logits x and targets t in 0…1. */
 export function binaryCrossEntropyWithLogits(
   logits: Tensor,
   target: Tensor,
@@ -51,9 +76,7 @@ export function binaryCrossEntropyWithLogits(
 ): Tensor {
   const op = "binaryCrossEntropyWithLogits";
   requireSameShape(logits, target, op);
-  const x = asFloat(logits, op);
-  const softplus = add(relu(x), log(add(exp(neg(abs(x))), 1)));
-  return reduced(sub(softplus, mul(x, cast(target, "float32"))), reduction);
+  return reduced(logisticLoss([asFloat(logits, op), cast(target, "float32")], undefined), reduction);
 }
 
 export interface ClassificationOptions extends LossOptions {
@@ -68,12 +91,24 @@ export interface CrossEntropyOptions extends ClassificationOptions {
   readonly labelSmoothing?: number;
 }
 
-/** log Σ exp(x) − x[target] along dimension 1: neither the log-probabilities nor a one-hot target are stored. */
+function relativeTotal(logits: Tensor): { largest: Tensor; logTotal: Tensor } {
+  const largest = max(logits, 1, { keepdim: true });
+  return { largest, logTotal: log(sum(exp(sub(logits, largest)), 1, { keepdim: true })) };
+}
+
+/**
+ * log Σ exp(x − m) − (x[target] − m) along dimension 1, m the largest of each row: neither the log-probabilities nor a one-hot
+ * target are stored, and no sum with m rounds.
+ */
 const negativeLogLikelihood = composite<undefined>({
-  forward: ([logits, index]) => sub(logsumexp(logits, 1, { keepdim: true }), gather(logits, 1, index)),
+  forward: ([logits, index]) => {
+    const { largest, logTotal } = relativeTotal(logits);
+    return sub(logTotal, sub(gather(logits, 1, index), largest));
+  },
   gradient: ({ inputs: [logits, index], gradient }) => {
     const { shape, device } = logits;
-    const probabilities = exp(sub(logits, logsumexp(logits, 1, { keepdim: true })));
+    const { largest, logTotal } = relativeTotal(logits);
+    const probabilities = exp(sub(sub(logits, largest), logTotal));
     const isTarget = eq(iota(1, shape, device), expand(index, shape));
     return [mul(sub(probabilities, cast(isTarget, "float32")), gradient), undefined];
   },

@@ -22,6 +22,7 @@ const opMethods = {
   sign: ops.sign,
   exp: ops.exp,
   log: ops.log,
+  log1p: ops.log1p,
   sqrt: ops.sqrt,
   rsqrt: ops.rsqrt,
   reciprocal: ops.reciprocal,

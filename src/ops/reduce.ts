@@ -6,7 +6,23 @@ import { formatShape, normalizeDim, normalizeDims, sizeOf } from "../tensor/shap
 import { createNode, type Tensor } from "../tensor/tensor.js";
 import { expand, sumAxes } from "./broadcast.js";
 import { composite } from "./composite.js";
-import { abs, add, div, eq, exp, log, mul, ne, sqrt, square, sub, where } from "./elementwise.js";
+import {
+  abs,
+  add,
+  div,
+  eq,
+  exp,
+  gt,
+  log,
+  logicalAnd,
+  lt,
+  mul,
+  ne,
+  sqrt,
+  square,
+  sub,
+  where,
+} from "./elementwise.js";
 import { asFloat, cast, requireArithmetic } from "./promotion.js";
 import { flatten, permute, reshape } from "./reshape.js";
 import { flip, pad, slice } from "./slice.js";
@@ -144,17 +160,58 @@ export const argmax = position("argmax");
 /** int32 index of the first smallest element along `dim`; without `dim`, its row-major index in x. */
 export const argmin = position("argmin");
 
-const varianceOver = composite<{ readonly axes: readonly number[]; readonly correction: number }>({
-  forward: ([x], { axes, correction }) => {
-    const deviation = sub(x, mean(x, axes, { keepdim: true }));
-    return div(sumAxes(square(deviation), axes), countOf(x, axes) - correction);
+interface AxesAttributes {
+  readonly axes: readonly number[];
+}
+
+interface VarianceAttributes extends AxesAttributes {
+  readonly correction: number;
+}
+
+/** x − mean. A mean far from 0 is rounded: the mean of the differences makes up for it. */
+function deviationOf(x: Tensor, axes: readonly number[]): Tensor {
+  const rough = sub(x, mean(x, axes, { keepdim: true }));
+  return sub(rough, mean(rough, axes, { keepdim: true }));
+}
+
+const freedom = (x: Tensor, { axes, correction }: VarianceAttributes) =>
+  Math.max(0, countOf(x, axes) - correction);
+
+const varianceOver = composite<VarianceAttributes>({
+  forward: ([x], attributes) => {
+    const { axes } = attributes;
+    return div(sumAxes(square(deviationOf(x, axes)), axes), freedom(x, attributes));
   },
   // The mean's own share vanishes: Σ(x − mean) = 0.
-  gradient: ({ inputs: [x], gradient, attributes: { axes, correction } }) => {
-    const deviation = sub(x, mean(x, axes, { keepdim: true }));
-    const scale = mul(gradient, 2 / (countOf(x, axes) - correction));
-    return [mul(deviation, scale)];
+  gradient: ({ inputs: [x], gradient, attributes }) => [
+    mul(deviationOf(x, attributes.axes), mul(gradient, 2 / freedom(x, attributes))),
+  ],
+});
+
+/** √Σx² as m·√Σ(x/m)² with m the largest |x|, so that no square overflows or vanishes. */
+function scaledNorm(x: Tensor, axes: readonly number[]): Tensor {
+  const largest = max(abs(x), axes, { keepdim: true });
+  const isOrdinary = logicalAnd(gt(largest, 0), lt(largest, Number.POSITIVE_INFINITY));
+  const scale = where(isOrdinary, largest, 1);
+  return mul(sqrt(sumAxes(square(div(x, scale)), axes)), scale);
+}
+
+/** x / norm, and 0 where the norm is 0, as in PyTorch: the gradient of a norm. */
+const direction = (x: Tensor, norm: Tensor) => div(x, where(eq(norm, 0), 1, norm));
+
+const stdOver = composite<VarianceAttributes>({
+  forward: ([x], attributes) => {
+    const { axes } = attributes;
+    return div(scaledNorm(deviationOf(x, axes), axes), Math.sqrt(freedom(x, attributes)));
   },
+  gradient: ({ inputs: [x], output, gradient, attributes }) => [
+    mul(direction(deviationOf(x, attributes.axes), output), div(gradient, freedom(x, attributes))),
+  ],
+});
+
+const norm2Over = composite<AxesAttributes>({
+  forward: ([x], { axes }) => scaledNorm(x, axes),
+  gradient: ({ inputs: [x], output, gradient }) => [mul(direction(x, output), gradient)],
 });
 
 export interface VarianceOptions extends ReduceOptions {
@@ -169,23 +226,30 @@ export function variance(x: Tensor, dims?: Dims, options: VarianceOptions = {}):
   return finish(varianceOver([asFloat(x, "variance")], { axes, correction }), axes, options);
 }
 
-/** The standard deviation: the root of `variance`. */
+/** The standard deviation: the root of `variance`. The gradient where it is 0 is 0. */
 export function std(x: Tensor, dims?: Dims, options: VarianceOptions = {}): Tensor {
-  return sqrt(variance(x, dims, options));
+  const axes = normalizeDims(dims, x.rank, "std");
+  const { correction = 1 } = options;
+  return finish(stdOver([asFloat(x, "std")], { axes, correction }), axes, options);
 }
 
-interface AxesAttributes {
-  readonly axes: readonly number[];
+/** The shift m of log Σ e^(x − m) + m: the largest x, or 0 where that is infinite, as ∞ − ∞ has no value. */
+function shiftedTotal(x: Tensor, axes: readonly number[]): { shift: Tensor; total: Tensor } {
+  const largest = max(x, axes, { keepdim: true });
+  const shift = where(eq(abs(largest), Number.POSITIVE_INFINITY), 0, largest);
+  return { shift, total: log(sumAxes(exp(sub(x, shift)), axes)) };
 }
 
 const logsumexpOver = composite<AxesAttributes>({
   forward: ([x], { axes }) => {
-    const largest = max(x, axes, { keepdim: true });
-    // An infinite maximum is not subtracted: ∞ − ∞ has no value.
-    const shift = where(eq(abs(largest), Number.POSITIVE_INFINITY), 0, largest);
-    return add(log(sumAxes(exp(sub(x, shift)), axes)), shift);
+    const { shift, total } = shiftedTotal(x, axes);
+    return add(total, shift);
   },
-  gradient: ({ inputs: [x], output, gradient }) => [mul(gradient, exp(sub(x, output)))],
+  // Not of the output, in which a large shift has swallowed the total.
+  gradient: ({ inputs: [x], gradient, attributes: { axes } }) => {
+    const { shift, total } = shiftedTotal(x, axes);
+    return [mul(gradient, exp(sub(sub(x, shift), total)))];
+  },
 });
 
 /** log Σ eˣ without overflow. */
@@ -224,9 +288,10 @@ export function logSoftmax(x: Tensor, dim: number): Tensor {
   return logSoftmaxOver([asFloat(x, "logSoftmax")], { axes: [normalizeDim(dim, x.rank, "logSoftmax")] });
 }
 
-/** The Euclidean norm √Σx². */
+/** The Euclidean norm √Σx². The gradient where it is 0 is 0. */
 export function norm2(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
-  return sqrt(sum(square(asFloat(x, "norm2")), dims, options));
+  const axes = normalizeDims(dims, x.rank, "norm2");
+  return finish(norm2Over([asFloat(x, "norm2")], { axes }), axes, options);
 }
 
 /** Whether any element is not 0, as bool. */

@@ -38,6 +38,7 @@ const unary: readonly Unary[] = [
   { op: "square", run: ops.square, torch: "a * a", int32: true },
   { op: "exp", run: ops.exp, torch: "torch.exp(a)", int32: true },
   { op: "log", run: ops.log, torch: "torch.log(a)", domain: positive },
+  { op: "log1p", run: ops.log1p, torch: "torch.log1p(a)", domain: { between: [-0.9, 3] }, int32: true },
   { op: "sqrt", run: ops.sqrt, torch: "torch.sqrt(a)", domain: positive },
   { op: "rsqrt", run: ops.rsqrt, torch: "torch.rsqrt(a)", domain: positive },
   { op: "reciprocal", run: ops.reciprocal, torch: "torch.reciprocal(a)", domain: { between: [0.5, 2] } },

@@ -25,13 +25,14 @@ export function attention(call: AttentionCall, memory: Memory): void {
       }
       // Math.max gives NaN where one score is.
       const largest = scores.reduce((most, score) => Math.max(most, score), Number.NEGATIVE_INFINITY);
-      const weights = scores.map((score) => Math.exp(score - largest));
+      const isHidden = largest === Number.NEGATIVE_INFINITY;
+      const weights = scores.map((score) => (isHidden ? 0 : Math.exp(score - largest)));
       const total = weights.reduce((sum, weight) => sum + weight, 0);
       for (let d = 0; d < valueWidth; d++) {
         let sum = 0;
         for (let j = 0; j < seen; j++)
           sum += weights[j] * dataV[batchV[batch] + j * strideV[0] + d * strideV[1]];
-        data[base + i * stride[0] + d * stride[1]] = sum / total;
+        data[base + i * stride[0] + d * stride[1]] = isHidden ? 0 : sum / total;
       }
     }
   });

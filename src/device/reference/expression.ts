@@ -106,6 +106,7 @@ const rules: Readonly<Record<string, Rule>> = {
   sign: (a) => Number(a > 0) - Number(a < 0),
   exp: Math.exp,
   log: Math.log,
+  log1p: Math.log1p,
   sqrt: Math.sqrt,
   rsqrt: (a) => 1 / Math.sqrt(a),
   reciprocal: (a) => 1 / a,

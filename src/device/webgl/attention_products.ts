@@ -50,9 +50,17 @@ function load(index: number, dtype: Instruction["dtype"] = "float32"): Instructi
 }
 
 const loaded: Expression = { instructions: [load(0)], results: [0] };
+/** Sums of weighted values over sums of weights; 0 without a visible key. */
 const quotient: Expression = {
-  instructions: [load(0), load(1), { op: "div", dtype: "float32", args: [0, 1] }],
-  results: [2],
+  instructions: [
+    load(0),
+    load(1),
+    { op: "constant", dtype: "float32", args: [], value: 0 },
+    { op: "eq", dtype: "bool", args: [1, 2] },
+    { op: "div", dtype: "float32", args: [0, 1] },
+    { op: "where", dtype: "float32", args: [3, 2, 4] },
+  ],
+  results: [5],
 };
 
 interface Source {
@@ -84,7 +92,7 @@ function visibleScores({ mask, scale, causal }: AttentionCall, scores: Operand):
   return { inputs, expression: { instructions, results: [score] } };
 }
 
-/** e^(score − the row's largest). */
+/** e^(score − the row's largest), 0 where none is visible. */
 function shiftedPowers({ inputs, expression }: Source, largest: Operand): Source {
   const { instructions, results } = expression;
   const n = instructions.length;
@@ -94,10 +102,14 @@ function shiftedPowers({ inputs, expression }: Source, largest: Operand): Source
       instructions: [
         ...instructions,
         load(inputs.length),
-        { op: "sub", dtype: "float32", args: [results[0], n] },
-        { op: "exp", dtype: "float32", args: [n + 1] },
+        { op: "constant", dtype: "float32", args: [], value: Number.NEGATIVE_INFINITY },
+        { op: "eq", dtype: "bool", args: [n, n + 1] },
+        { op: "constant", dtype: "float32", args: [], value: 0 },
+        { op: "where", dtype: "float32", args: [n + 2, n + 3, n] },
+        { op: "sub", dtype: "float32", args: [results[0], n + 4] },
+        { op: "exp", dtype: "float32", args: [n + 5] },
       ],
-      results: [n + 2],
+      results: [n + 6],
     },
   };
 }

@@ -5,6 +5,7 @@ import expChunk from "../../../glsl/exp.glsl";
 import extremesChunk from "../../../glsl/extremes.glsl";
 import integerChunk from "../../../glsl/integer.glsl";
 import logChunk from "../../../glsl/log.glsl";
+import log1pChunk from "../../../glsl/log1p.glsl";
 import materializedChunk from "../../../glsl/materialized.glsl";
 import moduloChunk from "../../../glsl/modulo.glsl";
 import multiplyHighChunk from "../../../glsl/multiply_high.glsl";
@@ -42,6 +43,7 @@ const floatRules: Readonly<Record<string, Rule>> = {
   sign: { code: "vec4(greaterThan($a, vec4(0.0))) - vec4(lessThan($a, vec4(0.0)))" },
   exp: { code: "exponential($a)", chunks: [expChunk] },
   log: { code: "logarithm($a)", chunks: [logChunk] },
+  log1p: { code: "logarithm1p($a)", chunks: [logChunk, log1pChunk] },
   sqrt: { code: "sqrt($a)" },
   rsqrt: { code: "1.0 / sqrt($a)" },
   reciprocal: { code: "1.0 / $a" },

@@ -5,7 +5,7 @@ const names = [
   "neg", "abs", "sign", "sqrt", "rsqrt", "reciprocal", "relu", "floor", "ceil", "round", "trunc", "isnan",
   "not", "negInt", "absInt", "signInt", "reluInt", "floatToInt", "intToFloat", "intToU8", "intToI8",
   "floatToU8", "floatToI8", "floatToBool", "intToBool", "exp", "log", "sin", "cos", "tanh", "sigmoid", "erf",
-  "add", "sub", "mul", "div", "max", "min", "eq", "ne", "lt", "le", "gt", "ge", "addInt", "subInt", "mulInt",
+  "log1p", "add", "sub", "mul", "div", "max", "min", "eq", "ne", "lt", "le", "gt", "ge", "addInt", "subInt", "mulInt",
   "maxInt", "minInt", "eqInt", "neInt", "ltInt", "leInt", "gtInt", "geInt", "and", "or", "xor",
   "addScalar", "subScalar", "mulScalar", "divScalar", "maxScalar", "minScalar", "subFromScalar",
   "divIntoScalar", "eqScalar", "neScalar", "ltScalar", "leScalar", "gtScalar", "geScalar", "addIntScalar",

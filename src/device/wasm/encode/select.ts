@@ -51,6 +51,7 @@ const names: readonly UnaryOp[] = [
   "sign",
   "exp",
   "log",
+  "log1p",
   "sqrt",
   "rsqrt",
   "reciprocal",
