@@ -8,7 +8,8 @@ import { StaleTensorError } from "../tensor/errors.js";
 import type { Op, RuntimeScalar, ScalarAttributes, UniformAttributes } from "../tensor/op.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import type { Storage } from "../tensor/storage.js";
-import type { Tensor } from "../tensor/tensor.js";
+import type { Node, Tensor } from "../tensor/tensor.js";
+import { Interner, numberOfText } from "./interner.js";
 
 /** A vertex; `op` is undefined for leaves. */
 export interface GraphNode {
@@ -22,7 +23,9 @@ export interface GraphNode {
   /** First runtime scalar of a `scalar` or `uniform` source, or -1. */
   readonly scalar: number;
   /** The module that made it, while a profile is taken. */
-  readonly scope?: string;
+  readonly scope: string | undefined;
+  /** What it computes, apart from inputs and scalars: a number of the graph's `signatures`. */
+  readonly signature: number;
 }
 
 /** An in-place update: leaf `leaf` gets the value of node `value`. */
@@ -38,6 +41,34 @@ export interface Graph {
   readonly outputs: readonly number[];
   readonly assignments: readonly Assignment[];
   readonly scalars: readonly DType[];
+  readonly signatures: Signatures;
+}
+
+/** Numbers the distinct combinations of op, attributes, shape and dtype in a graph. */
+export class Signatures {
+  readonly interner = new Interner();
+
+  /** `attributes` are undefined for sources of runtime scalars. */
+  of(op: Op | undefined, attributes: unknown, shape: Shape, dtype: DType): number {
+    const { interner } = this;
+    interner.push(op === undefined ? -1 : numberOfOp(op));
+    interner.push(numberOfText(dtype));
+    interner.pushList(shape);
+    if (attributes !== undefined) interner.pushData(attributes);
+    return interner.intern();
+  }
+}
+
+const opNumbers = new WeakMap<Op, number>();
+let opCount = 0;
+
+function numberOfOp(op: Op): number {
+  let number = opNumbers.get(op);
+  if (number === undefined) {
+    number = opCount++;
+    opNumbers.set(op, number);
+  }
+  return number;
 }
 
 /** A graph with the objects of the call it was extracted from. */
@@ -64,14 +95,19 @@ export function extractGraph(
   const leaves: Storage[] = [];
   const owners: Tensor[] = [];
   const scalars: RuntimeScalar[] = [];
-  const ids = new Map<Tensor, number>();
   const leafIds = new Map<Storage | Tensor, number>();
   const scalarIds = new Map<RuntimeScalar, number>();
-  const parts: string[] = [];
+  const signatures = new Signatures();
+  const key = new KeyWriter();
+  // Marks of earlier extractions are below it.
+  const base = nextMark;
 
-  const add = (node: GraphNode, key: string): number => {
-    parts.push(key);
-    return nodes.push(node) - 1;
+  /** -1 for a node that is not extracted yet. */
+  const known = (tensor: Tensor): number => {
+    const { storage, node } = tensor;
+    if (storage !== undefined) return leafNode(tensor, storage);
+    if (node === undefined) throw new StaleTensorError("the tensor was disposed before it was computed");
+    return node.mark < base ? -1 : node.mark - base;
   };
   const leafNode = (tensor: Tensor, storage: Storage): number => {
     const owner = separate.has(tensor) ? tensor : storage;
@@ -80,69 +116,86 @@ export function extractGraph(
       const { shape, dtype } = tensor;
       const leaf = leaves.push(storage) - 1;
       owners.push(tensor);
-      id = add(
-        { op: undefined, inputs: [], attributes: undefined, shape, dtype, leaf, scalar: -1 },
-        `L${dtype}${shape}`,
-      );
+      const signature = signatures.of(undefined, undefined, shape, dtype);
+      id = nodes.length;
+      nodes.push({
+        op: undefined,
+        inputs: [],
+        attributes: undefined,
+        shape,
+        dtype,
+        leaf,
+        scalar: -1,
+        scope: undefined,
+        signature,
+      });
+      key.push(signature);
       leafIds.set(owner, id);
+      nextMark++;
     }
     return id;
   };
   const bindScalars = (list: readonly RuntimeScalar[]): number => {
-    const known = scalarIds.get(list[0]);
-    if (known !== undefined) return known;
-    const first = scalars.length;
-    for (const scalar of list) scalars.push(scalar);
-    scalarIds.set(list[0], first);
+    let first = scalarIds.get(list[0]);
+    if (first === undefined) {
+      first = scalars.length;
+      for (const scalar of list) scalars.push(scalar);
+      scalarIds.set(list[0], first);
+    }
     return first;
   };
-  const visit = (root: Tensor): number => {
-    const stack: Tensor[] = [root];
-    while (stack.length > 0) {
-      const tensor = stack[stack.length - 1];
-      if (ids.has(tensor)) {
-        stack.pop();
-        continue;
-      }
-      if (tensor.storage !== undefined) {
-        ids.set(tensor, leafNode(tensor, tensor.storage));
-        stack.pop();
-        continue;
-      }
-      const node = tensor.node;
-      if (node === undefined) throw new StaleTensorError("the tensor was disposed before it was computed");
-      let ready = true;
-      node.values.forEach((input, i) => {
-        if (input.storage !== undefined && input.storage.version !== node.versions[i])
-          throw stale(tensor, input);
-        if (!ids.has(input)) {
-          stack.push(input);
-          ready = false;
-        }
-      });
-      if (!ready) continue;
-      stack.pop();
-      const inputs = node.values.map((input) => ids.get(input)!);
-      let scalar = -1;
-      let attributes = "";
-      if (node.op.kind === "source" && node.op.source === "scalar") {
-        scalar = bindScalars([(node.attributes as ScalarAttributes).scalar]);
-      } else if (node.op.kind === "source" && node.op.source === "uniform") {
-        scalar = bindScalars((node.attributes as UniformAttributes).stream);
-      } else if (node.attributes !== undefined) {
-        attributes = attributesKey(node.attributes);
-      }
-      const { shape, dtype } = tensor;
-      const { scope } = node;
-      // Profiles have Programs of their own, in which calls know their modules.
-      const owner = scope === undefined ? "" : `@${scope}`;
-      const key = `${node.op.name}(${inputs})${attributes}${scalar < 0 ? "" : `$${scalar}`}:${dtype}${shape}${owner}`;
-      ids.set(
-        tensor,
-        add({ op: node.op, inputs, attributes: node.attributes, shape, dtype, leaf: -1, scalar, scope }, key),
-      );
+  const add = ({ shape, dtype }: Tensor, node: Node): number => {
+    const { op, attributes, values, scope } = node;
+    const inputs = new Array<number>(values.length);
+    for (let i = 0; i < inputs.length; i++) inputs[i] = known(values[i]);
+    let scalar = -1;
+    if (op.kind === "source" && op.source === "scalar") {
+      scalar = bindScalars([(attributes as ScalarAttributes).scalar]);
+    } else if (op.kind === "source" && op.source === "uniform") {
+      scalar = bindScalars((attributes as UniformAttributes).stream);
     }
-    return ids.get(root)!;
+    const signature = signatures.of(op, scalar < 0 ? attributes : undefined, shape, dtype);
+    node.mark = nextMark++;
+    nodes.push({ op, inputs, attributes, shape, dtype, leaf: -1, scalar, scope, signature });
+    key.push(signature);
+    key.push(inputs.length);
+    for (const input of inputs) key.push(input);
+    key.push(scalar);
+    // Profiles have Programs of their own, in which calls know their modules.
+    key.push(scope === undefined ? -1 : numberOfText(scope));
+    return nodes.length - 1;
+  };
+  const visit = (root: Tensor): number => {
+    const before = known(root);
+    if (before >= 0) return before;
+    // Tensors on the way down, and how many inputs of each are left to visit.
+    const path: Tensor[] = [];
+    const left: number[] = [];
+    const enter = (tensor: Tensor): void => {
+      const { values, versions } = tensor.node!;
+      for (let i = 0; i < values.length; i++) {
+        const { storage } = values[i];
+        if (storage !== undefined && storage.version !== versions[i]) throw stale(tensor, values[i]);
+      }
+      path.push(tensor);
+      left.push(values.length);
+    };
+    enter(root);
+    let last = -1;
+    while (path.length > 0) {
+      const top = path.length - 1;
+      const tensor = path[top];
+      const node = tensor.node!;
+      if (left[top] > 0) {
+        const input = node.values[--left[top]];
+        if (known(input) < 0) enter(input);
+      } else {
+        path.pop();
+        left.pop();
+        last = add(tensor, node);
+      }
+    }
+    return last;
   };
 
   const outputIds = outputs.map(visit);
@@ -150,25 +203,58 @@ export function extractGraph(
     const value = visit(target.pending!);
     return { value, leaf: nodes[leafNode(target, target.storage!)].leaf };
   });
-  parts.push(`O${outputIds}`, `A${assignments.map((a) => `${a.leaf}=${a.value}`)}`);
+  key.push(-1);
+  key.push(outputs.length);
+  for (const id of outputIds) key.push(id);
+  for (const { leaf, value } of assignments) {
+    key.push(leaf);
+    key.push(value);
+  }
+  key.push(-1);
+  signatures.interner.forEachWord((word) => key.push(word));
   const graph: Graph = {
     nodes,
     leafCount: leaves.length,
     outputs: outputIds,
     assignments,
     scalars: scalars.map((scalar) => scalar.dtype),
+    signatures,
   };
-  return { graph, key: parts.join(";"), leaves, owners, scalars };
+  return { graph, key: key.toString(), leaves, owners, scalars };
 }
 
-/** JSON, except that it tells -0, NaN and the infinities apart, which JSON would write as 0 or null. */
-export function attributesKey(attributes: unknown): string {
-  return attributes === undefined ? "" : JSON.stringify(attributes, exactNumbers);
-}
+/** Above all marks given so far; each extraction has a range of its own. */
+let nextMark = 0;
 
-function exactNumbers(_: string, value: unknown): unknown {
-  if (typeof value !== "number") return value;
-  return Object.is(value, -0) ? "#-0" : Number.isFinite(value) ? value : `#${value}`;
+/** Writes words as UTF-16 units, such that different sequences of words give different strings. */
+class KeyWriter {
+  #units = new Uint16Array(1024);
+  #length = 0;
+
+  push(word: number): void {
+    if (this.#length + 3 > this.#units.length) {
+      const units = new Uint16Array(2 * this.#units.length);
+      units.set(this.#units);
+      this.#units = units;
+    }
+    if (word >>> 15 === 0) {
+      this.#units[this.#length++] = word;
+    } else {
+      this.#units[this.#length++] = 0x8000 | (word >>> 28);
+      this.#units[this.#length++] = (word >>> 14) & 0x3fff;
+      this.#units[this.#length++] = word & 0x3fff;
+    }
+  }
+
+  toString(): string {
+    const parts: string[] = [];
+    // Functions take some ten thousands of arguments.
+    for (let i = 0; i < this.#length; i += 8192) {
+      const part = this.#units.subarray(i, Math.min(i + 8192, this.#length));
+      parts.push(String.fromCharCode.apply(null, part as unknown as number[]));
+    }
+    return parts.join("");
+  }
 }
 
 function stale(tensor: Tensor, input: Tensor): StaleTensorError {

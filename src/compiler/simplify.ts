@@ -2,22 +2,26 @@
  * Pass 1, simplify: folds constants, drops identities and no-op views, joins neighbouring views, and shares
  * common subexpressions. Values never change: no rule here may alter a result for NaN, infinities or -0.
  */
-import type { Op } from "../tensor/op.js";
 import { sameShape } from "../tensor/shape.js";
-import { attributesKey, type Graph, type GraphNode } from "./graph.js";
+import type { Graph, GraphNode, Signatures } from "./graph.js";
+import { Interner } from "./interner.js";
 
 /** Returns an equivalent graph; nodes that became unreachable stay but are never asked for. */
 export function simplify(graph: Graph): Graph {
+  const { signatures } = graph;
   const nodes: GraphNode[] = [];
   const renamed: number[] = [];
-  const known = new Map<string, number>();
+  /** Gives each distinct node its place in `nodes`. */
+  const places = new Interner();
 
   const share = (node: GraphNode): number => {
-    const key = structuralKey(node);
-    const existing = known.get(key);
-    if (existing !== undefined) return existing;
-    known.set(key, nodes.length);
-    return nodes.push(node) - 1;
+    places.push(node.signature);
+    places.push(node.leaf);
+    places.push(node.scalar);
+    for (const input of node.inputs) places.push(input);
+    const place = places.intern();
+    if (place === nodes.length) nodes.push(node);
+    return place;
   };
   const constantOf = (id: number): number | undefined => {
     const { op, attributes } = nodes[id];
@@ -27,10 +31,12 @@ export function simplify(graph: Graph): Graph {
   };
 
   for (const original of graph.nodes) {
-    const node = { ...original, inputs: original.inputs.map((id) => renamed[id]) };
+    const node = withInputs(original, renamed);
     renamed.push(
       rewrite(node, nodes, constantOf) ??
-        share(folded(node, nodes, constantOf) ?? withJoinedViews(node, nodes, constantOf)),
+        share(
+          folded(node, nodes, constantOf, signatures) ?? withJoinedViews(node, nodes, constantOf, signatures),
+        ),
     );
   }
   return {
@@ -39,6 +45,14 @@ export function simplify(graph: Graph): Graph {
     outputs: graph.outputs.map((id) => renamed[id]),
     assignments: graph.assignments.map(({ leaf, value }) => ({ leaf, value: renamed[value] })),
   };
+}
+
+/** The node itself where no input got another number. */
+function withInputs(node: GraphNode, renamed: readonly number[]): GraphNode {
+  const { inputs } = node;
+  let same = true;
+  for (let i = 0; i < inputs.length; i++) if (renamed[inputs[i]] !== inputs[i]) same = false;
+  return same ? node : { ...node, inputs: inputs.map((id) => renamed[id]) };
 }
 
 type ConstantOf = (id: number) => number | undefined;
@@ -95,11 +109,20 @@ function folded(
   { op, inputs, shape, dtype }: GraphNode,
   nodes: readonly GraphNode[],
   constantOf: ConstantOf,
+  signatures: Signatures,
 ): GraphNode | undefined {
   if (op?.kind !== "elementwise" || dtype !== "float32" || !(op.instruction in foldable)) return undefined;
-  const [a, b] = inputs.map(constantOf);
+  const [a, b] = [constantOf(inputs[0]), constantOf(inputs[1])];
   if (a === undefined || b === undefined || Math.fround(a) !== a || Math.fround(b) !== b) return undefined;
-  return { ...nodes[inputs[0]], shape, dtype, attributes: { value: foldable[op.instruction](a, b) } };
+  const constant = nodes[inputs[0]];
+  const attributes = { value: foldable[op.instruction](a, b) };
+  return {
+    ...constant,
+    shape,
+    dtype,
+    attributes,
+    signature: signatures.of(constant.op, attributes, shape, dtype),
+  };
 }
 
 function isPositiveZero(value: number | undefined): boolean {
@@ -107,30 +130,26 @@ function isPositiveZero(value: number | undefined): boolean {
 }
 
 /** Views of views of the same kind become one view; any view of a constant is a constant of its shape. */
-function withJoinedViews(node: GraphNode, nodes: readonly GraphNode[], constantOf: ConstantOf): GraphNode {
-  if (node.op?.kind !== "view") return node;
+function withJoinedViews(
+  node: GraphNode,
+  nodes: readonly GraphNode[],
+  constantOf: ConstantOf,
+  signatures: Signatures,
+): GraphNode {
+  const { op, shape, dtype } = node;
+  if (op?.kind !== "view") return node;
   const input = nodes[node.inputs[0]];
-  if (constantOf(node.inputs[0]) !== undefined) return { ...input, shape: node.shape };
-  if (input.op?.kind !== "view" || input.op.name !== node.op.name) return node;
-  if (node.op.name === "reshape" || node.op.name === "expand") return { ...node, inputs: input.inputs };
-  if (node.op.name === "permute") {
+  if (constantOf(node.inputs[0]) !== undefined) {
+    return { ...input, shape, signature: signatures.of(input.op, input.attributes, shape, input.dtype) };
+  }
+  if (input.op?.kind !== "view" || input.op.name !== op.name) return node;
+  if (op.name === "reshape" || op.name === "expand") return { ...node, inputs: input.inputs };
+  if (op.name === "permute") {
     const outer = (node.attributes as { dims: number[] }).dims;
     const inner = (input.attributes as { dims: number[] }).dims;
-    return { ...node, inputs: input.inputs, attributes: { dims: outer.map((d) => inner[d]) } };
+    const attributes = { dims: outer.map((d) => inner[d]) };
+    const signature = signatures.of(op, attributes, shape, dtype);
+    return { ...node, inputs: input.inputs, attributes, signature };
   }
   return node;
-}
-
-const opNumbers = new WeakMap<Op, number>();
-let nextOpNumber = 0;
-
-function structuralKey(node: GraphNode): string {
-  if (node.op === undefined) return `leaf ${node.leaf}`;
-  let number = opNumbers.get(node.op);
-  if (number === undefined) {
-    number = nextOpNumber++;
-    opNumbers.set(node.op, number);
-  }
-  const attributes = node.scalar >= 0 ? `$${node.scalar}` : attributesKey(node.attributes);
-  return `${number}(${node.inputs})${attributes}:${node.dtype}${node.shape}`;
 }

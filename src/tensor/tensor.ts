@@ -23,6 +23,8 @@ export interface Node {
   readonly depth: number;
   /** The module that made it, while a profile is taken. */
   readonly scope: string | undefined;
+  /** Set by the compiler when it last extracted a graph with this node; see `extractGraph`. */
+  mark: number;
 }
 
 export class Tensor {
@@ -152,7 +154,7 @@ export function createNode(
     if (value.storage === undefined && value.node) depth = Math.max(depth, value.node.depth);
   }
   const versions = values.map((value) => value.storage?.version ?? 0);
-  const node: Node = { op, inputs, values, attributes, versions, depth: depth + 1, scope };
+  const node: Node = { op, inputs, values, attributes, versions, depth: depth + 1, scope, mark: -1 };
   const result = new Tensor(shape, dtype, device, { node });
   const differentiable = op.gradient !== undefined && dtype === "float32";
   result.requiresGrad = mode.gradient && differentiable && inputs.some((input) => input.requiresGrad);
