@@ -13,6 +13,7 @@ export {
   totalCost,
   warmup,
 } from "./compiler/realize.js";
+export { defaultDevice, setDefaultDevice } from "./device/default.js";
 export type {
   Device,
   DeviceBuffer,

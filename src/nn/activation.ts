@@ -1,8 +1,9 @@
 /** Activations and other layers without parameters, for Sequential. */
-import { type GeluOptions, gelu, silu } from "../ops/activation.js";
+import { type GeluOptions, gelu, geluOptions, silu } from "../ops/activation.js";
 import { relu, sigmoid, tanh } from "../ops/elementwise.js";
 import { softmax } from "../ops/reduce.js";
 import { flatten } from "../ops/reshape.js";
+import { anInteger, check, checkAll, checkOptions } from "../tensor/check.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 
@@ -19,7 +20,7 @@ export class GELU extends Module {
 
   constructor(options: GeluOptions = {}) {
     super();
-    this.#options = options;
+    this.#options = checkOptions("GELU", options, geluOptions);
   }
 
   forward(x: Tensor): Tensor {
@@ -59,7 +60,7 @@ export class Softmax extends Module {
 
   constructor(dim: number) {
     super();
-    this.#dim = dim;
+    this.#dim = check("Softmax", "dim", dim, anInteger);
   }
 
   forward(x: Tensor): Tensor {
@@ -79,6 +80,7 @@ export class Flatten extends Module {
 
   constructor(startDim = 1, endDim = -1) {
     super();
+    checkAll("Flatten", { startDim, endDim }, anInteger);
     this.#startDim = startDim;
     this.#endDim = endDim;
   }

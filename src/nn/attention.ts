@@ -2,15 +2,20 @@
 import { overwrite } from "../compiler/realize.js";
 import { scaledDotProductAttention } from "../ops/attention.js";
 import { zeros } from "../ops/creation.js";
+import { add, logicalNot, logicalOr, where } from "../ops/elementwise.js";
 import { linear } from "../ops/linalg.js";
+import { requireProbability } from "../ops/random.js";
 import { permute, reshape } from "../ops/reshape.js";
 import { narrow } from "../ops/slice.js";
-import { ArgumentError } from "../tensor/errors.js";
+import { aBoolean, aNumber, checkOptions, type Kinds } from "../tensor/check.js";
+import { ArgumentError, DTypeError, ShapeError } from "../tensor/errors.js";
+import { aTensor, requireTensor } from "../tensor/require.js";
+import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
 import { Tensor } from "../tensor/tensor.js";
 import { xavierUniform } from "./init.js";
 import { Linear } from "./linear.js";
 import { Module } from "./module.js";
-import { deviceOf, type ParameterOptions, parameter } from "./parameter.js";
+import { type ParameterOptions, parameter, parameterOptions, requireCounts } from "./parameter.js";
 
 export interface AttentionModuleOptions extends ParameterOptions {
   /** Default true. */
@@ -22,8 +27,33 @@ export interface AttentionModuleOptions extends ParameterOptions {
 export interface AttentionCall {
   /** Position i sees the positions 0..i only. Default false. */
   readonly causal?: boolean;
-  /** bool, true where attention is allowed, or float32, added to the scores; broadcasts to [N, heads, L, S]. */
-  readonly mask?: Tensor;
+  /**
+   * [L, S], or [N·heads, L, S]: bool, true where a position must **not** be attended to, as in torch.nn.MultiheadAttention
+   * (`scaledDotProductAttention` has it the other way round), or float32, added to the scores.
+   */
+  readonly attnMask?: Tensor;
+  /** [N, S]: bool, true where a key is padding and is ignored, or float32, added to the scores of that key. */
+  readonly keyPaddingMask?: Tensor;
+}
+
+const moduleOptions: Kinds<AttentionModuleOptions> = {
+  ...parameterOptions,
+  bias: aBoolean,
+  dropout: aNumber,
+};
+const callOptions: Kinds<AttentionCall> = { causal: aBoolean, attnMask: aTensor, keyPaddingMask: aTensor };
+const op = "MultiheadAttention";
+
+/** @throws ShapeError, DTypeError */
+function requireMask(name: string, mask: Tensor, shape: Shape): void {
+  if (!sameShape(mask.shape, shape)) {
+    throw new ShapeError(`${name} has the shape ${formatShape(mask.shape)}, not ${formatShape(shape)}`, {
+      op,
+    });
+  }
+  if (mask.dtype !== "bool" && mask.dtype !== "float32") {
+    throw new DTypeError(`${name} is bool (true: masked) or float32 (added), got ${mask.dtype}`, { op });
+  }
 }
 
 /** [N, T, heads·d] → [N, heads, T, d]. */
@@ -46,6 +76,7 @@ export function joinHeads(x: Tensor): Tensor {
  * const attention = new MultiheadAttention(128, 4);
  * const y = attention.forward(x, { causal: true }); // x [8, 64, 128] → y [8, 64, 128]
  * const z = attention.forward(x, memory, memory); // memory [8, 100, 128] → z [8, 64, 128]
+ * const w = attention.forward(x, { keyPaddingMask: eq(tokens, padding) }); // tokens [8, 64]
  *
  * @throws ArgumentError if `numHeads` does not divide `embedDim`.
  */
@@ -58,15 +89,14 @@ export class MultiheadAttention extends Module {
 
   constructor(embedDim: number, numHeads: number, options: AttentionModuleOptions = {}) {
     super();
+    requireCounts(op, { embedDim, numHeads });
     if (embedDim % numHeads !== 0) {
-      throw new ArgumentError(`${numHeads} heads do not divide the width ${embedDim}`, {
-        op: "MultiheadAttention",
-      });
+      throw new ArgumentError(`${numHeads} heads do not divide the width ${embedDim}`, { op });
     }
-    const device = deviceOf(options);
-    const bias = options.bias ?? true;
+    const { bias = true, dropout = 0, device } = checkOptions(op, options, moduleOptions);
+    requireProbability(dropout, op);
     this.#numHeads = numHeads;
-    this.#dropout = options.dropout ?? 0;
+    this.#dropout = dropout;
     this.inProjWeight = parameter(xavierUniform([3 * embedDim, embedDim], device));
     if (bias) this.inProjBias = parameter(zeros([3 * embedDim], { device }));
     this.outProj = new Linear(embedDim, embedDim, { device, bias });
@@ -74,8 +104,9 @@ export class MultiheadAttention extends Module {
   }
 
   /**
-   * query [N, L, E], key and value [N, S, E] → [N, L, E]; without key and value, self-attention.
-   * @throws ShapeError if the widths are not E.
+   * query [N, L, E], key and value [N, S, E] → [N, L, E]; without key and value, self-attention. A query all of whose
+   * keys are masked gets 0 for its attention.
+   * @throws ShapeError if the widths are not E or a mask has another shape.
    */
   forward(query: Tensor, key?: Tensor, value?: Tensor): Tensor;
   forward(query: Tensor, options: AttentionCall): Tensor;
@@ -92,8 +123,17 @@ export class MultiheadAttention extends Module {
     return this.#attend(query, query, query, keyOrOptions);
   }
 
-  #attend(query: Tensor, key: Tensor, value: Tensor, { causal, mask }: AttentionCall = {}): Tensor {
-    const width = query.shape[query.rank - 1];
+  #attend(query: Tensor, key: Tensor, value: Tensor, call: AttentionCall = {}): Tensor {
+    const { causal, attnMask, keyPaddingMask } = checkOptions(op, call, callOptions);
+    const width = this.outProj.weight.shape[0];
+    for (const x of [query, key, value]) {
+      if (requireTensor(op, x).rank !== 3 || x.shape[2] !== width) {
+        throw new ShapeError(`inputs are [N, T, ${width}], got ${formatShape(x.shape)}`, { op });
+      }
+    }
+    const [batch, length] = query.shape;
+    const keys = key.shape[1];
+    const mask = this.#mask(attnMask, keyPaddingMask, [batch, this.#numHeads, length, keys]);
     const project = (x: Tensor, part: number) => {
       const weight = narrow(this.inProjWeight, 0, part * width, width);
       const bias = this.inProjBias && narrow(this.inProjBias, 0, part * width, width);
@@ -105,5 +145,29 @@ export class MultiheadAttention extends Module {
       dropout: this.training ? this.#dropout : 0,
     });
     return this.outProj.forward(joinHeads(attended));
+  }
+
+  /** Both masks as one for scaledDotProductAttention: bool, true where allowed, or float32. */
+  #mask(
+    attnMask: Tensor | undefined,
+    keyPaddingMask: Tensor | undefined,
+    scores: readonly [number, number, number, number],
+  ): Tensor | undefined {
+    const [batch, heads, length, keys] = scores;
+    const ofHeads = attnMask?.rank === 3;
+    if (attnMask) requireMask("attnMask", attnMask, ofHeads ? [batch * heads, length, keys] : [length, keys]);
+    if (keyPaddingMask) requireMask("keyPaddingMask", keyPaddingMask, [batch, keys]);
+    const masks = [
+      attnMask && ofHeads ? reshape(attnMask, [...scores]) : attnMask,
+      keyPaddingMask && reshape(keyPaddingMask, [batch, 1, 1, keys]),
+    ].filter((mask) => mask !== undefined);
+    if (masks.length === 0) return undefined;
+    if (masks.every(({ dtype }) => dtype === "bool")) {
+      return logicalNot(masks.length === 1 ? masks[0] : logicalOr(masks[0], masks[1]));
+    }
+    const added = masks.map((mask) =>
+      mask.dtype === "bool" ? where(mask, Number.NEGATIVE_INFINITY, 0) : mask,
+    );
+    return added.length === 1 ? added[0] : add(added[0], added[1]);
   }
 }

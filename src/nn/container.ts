@@ -1,4 +1,6 @@
 /** Modules made of modules. */
+
+import { anArray, check, type Kind } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
@@ -11,12 +13,25 @@ function replaceAt(modules: readonly Module[], name: string, module: Module): vo
   (modules as Module[])[Number(name)] = module;
 }
 
+const aModule: Kind = [
+  "a module",
+  (value) => value instanceof Module,
+  (value) => (typeof value === "function" ? "make it with new" : undefined),
+];
+
+/** @throws ArgumentError */
+function requireModules(op: string, modules: readonly Module[]): void {
+  check(op, "the list of modules", modules, anArray);
+  for (const [i, module] of modules.entries()) check(op, `module ${i}`, module, aModule);
+}
+
 /** A list of modules; state names are their positions: `0.weight`, `1.bias`. */
 export class ModuleList extends Module {
   readonly modules: readonly Module[];
 
   constructor(modules: readonly Module[]) {
     super();
+    requireModules("ModuleList", modules);
     this.modules = modules;
   }
 
@@ -47,6 +62,7 @@ export class Sequential extends Module {
 
   constructor(...modules: readonly Module[]) {
     super();
+    requireModules("Sequential", modules);
     this.modules = modules;
   }
 

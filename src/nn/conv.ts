@@ -1,15 +1,18 @@
 /** Conv2d: 2-D cross-correlation with learned filters. */
-import { asPair, type ConvOptions, conv2d, type Pair } from "../ops/convolution.js";
+import { asPair, type ConvOptions, conv2d, convOptions, geometryOf, type Pair } from "../ops/convolution.js";
+import { aBoolean, checkOptions, type Kinds } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { fanIn, kaimingUniform, uniformInit } from "./init.js";
 import { Module } from "./module.js";
-import { deviceOf, type ParameterOptions, parameter } from "./parameter.js";
+import { type ParameterOptions, parameter, parameterOptions, requireCounts } from "./parameter.js";
 
 export interface Conv2dOptions extends ParameterOptions, ConvOptions {
   /** Default true. */
   readonly bias?: boolean;
 }
+
+const conv2dOptions: Kinds<Conv2dOptions> = { ...convOptions, ...parameterOptions, bias: aBoolean };
 
 /**
  * x [N, in, H, W] → [N, out, H', W']; weight [out, in/groups, KH, KW], bias [out], uniform within 1/√fanIn as in
@@ -27,18 +30,19 @@ export class Conv2d extends Module {
 
   constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: Conv2dOptions = {}) {
     super();
-    const { groups = 1 } = options;
+    const op = "Conv2d";
+    requireCounts(op, { inChannels, outChannels });
+    const { groups = 1, bias = true, device } = checkOptions(op, options, conv2dOptions);
+    const { stride, padding, dilation } = geometryOf(op, options);
     if (inChannels % groups !== 0 || outChannels % groups !== 0) {
       throw new ArgumentError(`${groups} groups do not divide ${inChannels} and ${outChannels} channels`, {
-        op: "Conv2d",
+        op,
       });
     }
-    const device = deviceOf(options);
-    const shape = [outChannels, inChannels / groups, ...asPair(kernelSize, "kernelSize", 1, "Conv2d")];
+    const shape = [outChannels, inChannels / groups, ...asPair(kernelSize, "kernelSize", 1, op)];
     this.weight = parameter(kaimingUniform(shape, device));
-    if (options.bias ?? true)
-      this.bias = parameter(uniformInit([outChannels], 1 / Math.sqrt(fanIn(shape)), device));
-    const { stride, padding, dilation } = options;
+    const bound = 1 / Math.sqrt(Math.max(1, fanIn(shape)));
+    if (bias) this.bias = parameter(uniformInit([outChannels], bound, this.weight.device));
     this.options = { stride, padding, dilation, groups };
   }
 

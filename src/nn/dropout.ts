@@ -1,5 +1,5 @@
 /** Dropout. */
-import { dropout } from "../ops/random.js";
+import { dropout, requireProbability } from "../ops/random.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 
@@ -17,6 +17,7 @@ export class Dropout extends Module {
 
   constructor(p = 0.5) {
     super();
+    requireProbability(p, "Dropout");
     this.#p = p;
   }
 

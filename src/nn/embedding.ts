@@ -1,9 +1,10 @@
 /** Embedding: a table of learned vectors. */
 import { embedding } from "../ops/indexing.js";
 import { randn } from "../ops/random.js";
+import { checkOptions } from "../tensor/check.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
-import { deviceOf, type ParameterOptions, parameter } from "./parameter.js";
+import { type ParameterOptions, parameter, parameterOptions, requireCounts } from "./parameter.js";
 
 /**
  * int32 index [...] → rows [..., dim] of weight [count, dim], which starts standard normal as in torch.nn.Embedding.
@@ -17,7 +18,9 @@ export class Embedding extends Module {
 
   constructor(count: number, dim: number, options: ParameterOptions = {}) {
     super();
-    this.weight = parameter(randn([count, dim], { device: deviceOf(options) }));
+    requireCounts("Embedding", { count, dim });
+    const { device } = checkOptions("Embedding", options, parameterOptions);
+    this.weight = parameter(randn([count, dim], { device }));
   }
 
   forward(index: Tensor): Tensor {

@@ -1,6 +1,7 @@
 /** Layers and losses with PyTorch's names, layouts and initial values. */
 import "../ops/methods.js";
 
+export { defaultDevice, setDefaultDevice } from "../device/default.js";
 export { binaryCrossEntropyWithLogits, crossEntropy, l1Loss, mseLoss, nllLoss } from "../ops/loss.js";
 export * from "./activation.js";
 export * from "./attention.js";
@@ -13,5 +14,5 @@ export * from "./linear.js";
 export * from "./loss.js";
 export * from "./module.js";
 export * from "./normalization.js";
-export { defaultDevice, type ParameterOptions, parameter, setDefaultDevice } from "./parameter.js";
+export { type ParameterOptions, parameter } from "./parameter.js";
 export * from "./pooling.js";

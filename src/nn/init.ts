@@ -3,35 +3,41 @@ import { assign, flush } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
 import { mul, sub } from "../ops/elementwise.js";
 import { rand, randn } from "../ops/random.js";
-import type { Shape } from "../tensor/shape.js";
-import { sizeOf } from "../tensor/shape.js";
+import { aNumber, check, checkOptions, type Kinds, oneOf } from "../tensor/check.js";
+import { requireTensor } from "../tensor/require.js";
+import { checkShape, type Shape, sizeOf } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 
 /** Uniform in [-bound, bound). */
-export function uniformInit(shape: Shape, bound: number, device: Device): Tensor {
+export function uniformInit(shape: Shape, bound: number, device?: Device): Tensor {
+  check("uniformInit", "the bound", bound, aNumber);
   return sub(mul(rand(shape, { device }), 2 * bound), bound);
 }
 
 /** Inputs that one output of a weight [out, in, ...kernel] sums over. */
 export function fanIn(shape: Shape): number {
+  checkShape(shape, "fanIn");
   return sizeOf(shape.slice(1));
 }
 
 /** Outputs that one input of a weight [out, in, ...kernel] goes into. */
 export function fanOut(shape: Shape): number {
-  return shape[0] * sizeOf(shape.slice(2));
+  checkShape(shape, "fanOut");
+  return (shape[0] ?? 1) * sizeOf(shape.slice(2));
 }
 
 /**
  * He et al. 2015 with the slope √5 that torch.nn.Linear and Conv2d use: uniform within 1/√fanIn.
  * @param shape [out, in, ...kernel]
  */
-export function kaimingUniform(shape: Shape, device: Device): Tensor {
+export function kaimingUniform(shape: Shape, device?: Device): Tensor {
+  checkShape(shape, "kaimingUniform");
   return uniformInit(shape, 1 / Math.sqrt(Math.max(1, fanIn(shape))), device);
 }
 
 /** Glorot and Bengio 2010: uniform within √(6 / (in + out)). @param shape [out, in] */
-export function xavierUniform(shape: Shape, device: Device): Tensor {
+export function xavierUniform(shape: Shape, device?: Device): Tensor {
+  checkShape(shape, "xavierUniform");
   return uniformInit(shape, Math.sqrt(6 / (shape[0] + shape[1])), device);
 }
 
@@ -40,11 +46,15 @@ export interface KaimingOptions {
   readonly mode?: "fanIn" | "fanOut";
 }
 
+const kaimingOptions: Kinds<KaimingOptions> = { mode: oneOf("fanIn", "fanOut") };
+
 /**
  * He et al. 2015 for layers followed by ReLU: normal with the standard deviation √(2 / fan).
  * @param shape [out, in, ...kernel]
  */
-export function kaimingNormal(shape: Shape, device: Device, { mode = "fanIn" }: KaimingOptions = {}): Tensor {
+export function kaimingNormal(shape: Shape, device?: Device, options: KaimingOptions = {}): Tensor {
+  checkShape(shape, "kaimingNormal");
+  const { mode = "fanIn" } = checkOptions("kaimingNormal", options, kaimingOptions);
   const fan = mode === "fanIn" ? fanIn(shape) : fanOut(shape);
   return mul(randn(shape, { device }), Math.sqrt(2 / Math.max(1, fan)));
 }
@@ -59,6 +69,7 @@ export function kaimingNormal(shape: Shape, device: Device, { mode = "fanIn" }: 
  * @throws ShapeError or DTypeError if the value is not of the parameter's shape and dtype.
  */
 export function initialize(parameter: Tensor, value: Tensor): void {
-  assign(parameter, value);
+  requireTensor("initialize", parameter);
+  assign(parameter, requireTensor("initialize", value, "the value"));
   flush(parameter.device);
 }

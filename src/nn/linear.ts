@@ -1,14 +1,17 @@
 /** Linear: x·weightᵀ + bias. */
 import { linear } from "../ops/linalg.js";
+import { aBoolean, checkOptions, type Kinds } from "../tensor/check.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { kaimingUniform, uniformInit } from "./init.js";
 import { Module } from "./module.js";
-import { deviceOf, type ParameterOptions, parameter } from "./parameter.js";
+import { type ParameterOptions, parameter, parameterOptions, requireCounts } from "./parameter.js";
 
 export interface LinearOptions extends ParameterOptions {
   /** Default true. */
   readonly bias?: boolean;
 }
+
+const linearOptions: Kinds<LinearOptions> = { ...parameterOptions, bias: aBoolean };
 
 /**
  * x [..., in] → [..., out]; weight [out, in], bias [out], both uniform within 1/√in as in torch.nn.Linear.
@@ -22,10 +25,11 @@ export class Linear extends Module {
 
   constructor(inFeatures: number, outFeatures: number, options: LinearOptions = {}) {
     super();
-    const device = deviceOf(options);
+    requireCounts("Linear", { inFeatures, outFeatures });
+    const { bias = true, device } = checkOptions("Linear", options, linearOptions);
     this.weight = parameter(kaimingUniform([outFeatures, inFeatures], device));
     const bound = 1 / Math.sqrt(Math.max(1, inFeatures));
-    if (options.bias ?? true) this.bias = parameter(uniformInit([outFeatures], bound, device));
+    if (bias) this.bias = parameter(uniformInit([outFeatures], bound, this.weight.device));
   }
 
   forward(x: Tensor): Tensor {

@@ -1,5 +1,13 @@
 /** Losses as modules; the functions themselves are in ops/loss.ts. */
-import { type CrossEntropyOptions, crossEntropy, type LossOptions, mseLoss } from "../ops/loss.js";
+import {
+  type CrossEntropyOptions,
+  crossEntropy,
+  crossEntropyOptions,
+  type LossOptions,
+  lossOptions,
+  mseLoss,
+} from "../ops/loss.js";
+import { checkOptions } from "../tensor/check.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 
@@ -14,7 +22,7 @@ export class CrossEntropyLoss extends Module {
 
   constructor(options: CrossEntropyOptions = {}) {
     super();
-    this.#options = options;
+    this.#options = checkOptions("CrossEntropyLoss", options, crossEntropyOptions);
   }
 
   forward(logits: Tensor, target: Tensor): Tensor {
@@ -28,7 +36,7 @@ export class MSELoss extends Module {
 
   constructor(options: LossOptions = {}) {
     super();
-    this.#options = options;
+    this.#options = checkOptions("MSELoss", options, lossOptions);
   }
 
   forward(input: Tensor, target: Tensor): Tensor {

@@ -1,11 +1,14 @@
 /** BatchNorm2d and LayerNorm. */
 import { assign, realize } from "../compiler/realize.js";
+import { deviceOf } from "../device/default.js";
 import { ones, zeros } from "../ops/creation.js";
 import { add } from "../ops/elementwise.js";
 import { batchNorm, layerNorm } from "../ops/normalization.js";
+import { aBoolean, aNumber, checkOptions, type Kinds } from "../tensor/check.js";
+import { checkShape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
-import { deviceOf, type ParameterOptions, parameter } from "./parameter.js";
+import { type ParameterOptions, parameter, parameterOptions, requireCounts } from "./parameter.js";
 
 export interface BatchNormOptions extends ParameterOptions {
   /** Added to the variance. Default 1e-5. */
@@ -15,6 +18,13 @@ export interface BatchNormOptions extends ParameterOptions {
   /** Learned scale and shift. Default true. */
   readonly affine?: boolean;
 }
+
+const batchNormOptions: Kinds<BatchNormOptions> = {
+  ...parameterOptions,
+  eps: aNumber,
+  momentum: aNumber,
+  affine: aBoolean,
+};
 
 /**
  * Normalizes each channel of x [N, C, H, W] over N, H, W (Ioffe and Szegedy 2015), as torch.nn.BatchNorm2d: the
@@ -36,8 +46,11 @@ export class BatchNorm2d extends Module {
 
   constructor(channels: number, options: BatchNormOptions = {}) {
     super();
-    const device = deviceOf(options);
-    if (options.affine ?? true) {
+    const op = "BatchNorm2d";
+    requireCounts(op, { channels });
+    const { eps = 1e-5, momentum = 0.1, affine = true } = checkOptions(op, options, batchNormOptions);
+    const device = deviceOf(op, options.device);
+    if (affine) {
       this.weight = parameter(ones([channels], { device }));
       this.bias = parameter(zeros([channels], { device }));
     }
@@ -48,8 +61,8 @@ export class BatchNorm2d extends Module {
       optional: true,
     });
     realize([this.runningMean, this.runningVar, this.numBatchesTracked]);
-    this.eps = options.eps ?? 1e-5;
-    this.#momentum = options.momentum ?? 0.1;
+    this.eps = eps;
+    this.#momentum = momentum;
   }
 
   forward(x: Tensor): Tensor {
@@ -69,6 +82,8 @@ export interface LayerNormOptions extends ParameterOptions {
   readonly bias?: boolean;
 }
 
+const layerNormOptions: Kinds<LayerNormOptions> = { ...parameterOptions, eps: aNumber, bias: aBoolean };
+
 /**
  * Normalizes over the last dimensions, `normalizedShape` (Ba et al. 2016), as torch.nn.LayerNorm. weight and bias
  * have that shape and start as ones and zeros.
@@ -84,11 +99,12 @@ export class LayerNorm extends Module {
 
   constructor(normalizedShape: number | readonly number[], options: LayerNormOptions = {}) {
     super();
-    const device = deviceOf(options);
+    const { eps = 1e-5, bias = true, device } = checkOptions("LayerNorm", options, layerNormOptions);
     this.#shape = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
+    checkShape(this.#shape, "LayerNorm");
     this.weight = parameter(ones(this.#shape, { device }));
-    if (options.bias ?? true) this.bias = parameter(zeros(this.#shape, { device }));
-    this.#eps = options.eps ?? 1e-5;
+    if (bias) this.bias = parameter(zeros(this.#shape, { device }));
+    this.#eps = eps;
   }
 
   forward(x: Tensor): Tensor {

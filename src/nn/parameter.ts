@@ -1,7 +1,9 @@
 /** Where parameters live, and how they come to be. */
 import { realize } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
-import { DeviceError, DTypeError } from "../tensor/errors.js";
+import { aCount, aDevice, checkAll, type Kinds } from "../tensor/check.js";
+import { DTypeError } from "../tensor/errors.js";
+import { requireTensor } from "../tensor/require.js";
 import type { Tensor } from "../tensor/tensor.js";
 
 /** Options that every layer with parameters takes. */
@@ -10,26 +12,11 @@ export interface ParameterOptions {
   readonly device?: Device;
 }
 
-let standard: Device | undefined;
+export const parameterOptions: Kinds<ParameterOptions> = { device: aDevice };
 
-/** The device on which layers create their parameters when no other is given. */
-export function setDefaultDevice(device: Device | undefined): void {
-  standard = device;
-}
-
-/** @throws DeviceError if none was set. */
-export function defaultDevice(): Device {
-  if (standard === undefined) {
-    throw new DeviceError("there is no default device", {
-      op: "nn",
-      hint: "setDefaultDevice(await openDevice()) first, or give { device } to each layer",
-    });
-  }
-  return standard;
-}
-
-export function deviceOf({ device }: ParameterOptions): Device {
-  return device ?? defaultDevice();
+/** @throws ArgumentError for a number of features, channels or rows that is none. */
+export function requireCounts(op: string, counts: Readonly<Record<string, number>>): void {
+  checkAll(op, counts, aCount);
 }
 
 /** Frozen parameters have no requiresGrad, which is why it alone does not tell what a parameter is. */
@@ -47,7 +34,7 @@ const parameters = new WeakSet<Tensor>();
  * @throws DTypeError for other dtypes.
  */
 export function parameter(initial: Tensor): Tensor {
-  if (initial.dtype !== "float32") {
+  if (requireTensor("parameter", initial).dtype !== "float32") {
     throw new DTypeError(`parameters are float32, not ${initial.dtype}`, {
       op: "parameter",
       hint: "registerBuffer() keeps other state",

@@ -1,12 +1,15 @@
 /** Pooling layers on x [N, C, H, W]. */
-import type { Pair } from "../ops/convolution.js";
+import { asPair, type Pair } from "../ops/convolution.js";
 import {
   type AvgPoolOptions,
   adaptiveAvgPool2d,
   avgPool2d,
+  avgPoolOptions,
   maxPool2d,
   type PoolOptions,
+  poolOptions,
 } from "../ops/pooling.js";
+import { checkOptions } from "../tensor/check.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 
@@ -22,8 +25,8 @@ export class MaxPool2d extends Module {
 
   constructor(kernelSize: Pair, options: PoolOptions = {}) {
     super();
-    this.#kernel = kernelSize;
-    this.#options = options;
+    this.#kernel = asPair(kernelSize, "kernelSize", 1, "MaxPool2d");
+    this.#options = checkOptions("MaxPool2d", options, poolOptions);
   }
 
   forward(x: Tensor): Tensor {
@@ -43,8 +46,8 @@ export class AvgPool2d extends Module {
 
   constructor(kernelSize: Pair, options: AvgPoolOptions = {}) {
     super();
-    this.#kernel = kernelSize;
-    this.#options = options;
+    this.#kernel = asPair(kernelSize, "kernelSize", 1, "AvgPool2d");
+    this.#options = checkOptions("AvgPool2d", options, avgPoolOptions);
   }
 
   forward(x: Tensor): Tensor {
@@ -65,7 +68,7 @@ export class AdaptiveAvgPool2d extends Module {
 
   constructor(outputSize: Pair) {
     super();
-    this.#outputSize = outputSize;
+    this.#outputSize = asPair(outputSize, "outputSize", 1, "AdaptiveAvgPool2d");
   }
 
   forward(x: Tensor): Tensor {

@@ -1,5 +1,5 @@
 /** Activation functions, each with a hand-derived gradient that needs one pass over memory. */
-import { ArgumentError } from "../tensor/errors.js";
+import { aNumber, check, checkOptions, type Kinds, oneOf } from "../tensor/check.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { composite } from "./composite.js";
 import { abs, add, erf, exp, gt, log1p, mul, neg, relu, sigmoid, sub, tanh, where } from "./elementwise.js";
@@ -36,11 +36,11 @@ export interface GeluOptions {
   readonly approximate?: "none" | "tanh";
 }
 
+export const geluOptions: Kinds<GeluOptions> = { approximate: oneOf("none", "tanh") };
+
 /** The Gaussian error linear unit (Hendrycks and Gimpel 2016). */
-export function gelu(x: Tensor, { approximate = "none" }: GeluOptions = {}): Tensor {
-  if (approximate !== "none" && approximate !== "tanh") {
-    throw new ArgumentError(`approximate is "none" or "tanh", got ${approximate}`, { op: "gelu" });
-  }
+export function gelu(x: Tensor, options: GeluOptions = {}): Tensor {
+  const { approximate } = checkOptions("gelu", options, geluOptions);
   return (approximate === "tanh" ? tanhGelu : exactGelu)([asFloat(x, "gelu")], undefined);
 }
 
@@ -70,5 +70,6 @@ export function softplus(x: Tensor): Tensor {
 /** x where positive, negativeSlope · x elsewhere. Default slope 0.01. */
 export function leakyRelu(x: Tensor, negativeSlope = 0.01): Tensor {
   const value = asFloat(x, "leakyRelu");
+  check("leakyRelu", "negativeSlope", negativeSlope, aNumber);
   return where(gt(value, 0), value, mul(value, negativeSlope));
 }

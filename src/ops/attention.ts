@@ -1,6 +1,8 @@
 /** Scaled dot-product attention: one kernel where no gradient is asked of it, products and a softmax where one is. */
+import { aBoolean, aNumber, anObject, checkOptions, type Kinds } from "../tensor/check.js";
 import { ShapeError } from "../tensor/errors.js";
 import type { KernelOp } from "../tensor/op.js";
+import { aTensor } from "../tensor/require.js";
 import { broadcastShapes, formatShape, type Shape } from "../tensor/shape.js";
 import { createNode, isGradEnabled, type Tensor } from "../tensor/tensor.js";
 import { expand } from "./broadcast.js";
@@ -25,6 +27,14 @@ export interface AttentionOptions {
   readonly generator?: Generator;
 }
 
+const attentionOptions: Kinds<AttentionOptions> = {
+  causal: aBoolean,
+  mask: aTensor,
+  scale: aNumber,
+  dropout: aNumber,
+  generator: anObject,
+};
+
 /**
  * softmax(q·kᵀ·scale + mask)·v: q [..., L, E], k [..., S, E], v [..., S, D] → [..., L, D] (Vaswani et al. 2017); float32,
  * batches broadcast. A row whose positions are all masked is 0, as in PyTorch since version 2.5. Under `noGrad`, or of
@@ -36,9 +46,16 @@ export function scaledDotProductAttention(
   q: Tensor,
   k: Tensor,
   v: Tensor,
-  { causal = false, mask, scale, dropout: p = 0, generator }: AttentionOptions = {},
+  options: AttentionOptions = {},
 ): Tensor {
   const op = "scaledDotProductAttention";
+  const {
+    causal = false,
+    mask,
+    scale,
+    dropout: p = 0,
+    generator,
+  } = checkOptions(op, options, attentionOptions);
   for (const x of [q, k, v]) requireFloat(x, op);
   if (q.rank < 2 || k.rank < 2 || v.rank < 2) throw innerSizes(op, q, k);
   const width = q.shape[q.rank - 1];

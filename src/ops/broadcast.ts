@@ -1,6 +1,8 @@
 /** Expanding along a dimension and summing over it: each is the other's gradient. */
+import { check, integers } from "../tensor/check.js";
 import { ShapeError } from "../tensor/errors.js";
 import type { ReductionOp, ViewOp } from "../tensor/op.js";
+import { requireTensor } from "../tensor/require.js";
 import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
 import { createNode, type Tensor } from "../tensor/tensor.js";
 import { expandView } from "../tensor/view.js";
@@ -19,10 +21,13 @@ const expandOp: ViewOp<{ readonly shape: Shape }> = {
  * @throws ShapeError if x does not broadcast to `shape`.
  */
 export function expand(x: Tensor, shape: Shape): Tensor {
-  const lead = shape.length - x.rank;
+  const lead = check("expand", "the shape", shape, integers).length - requireTensor("expand", x).rank;
   const target = shape.map((extent, i) => (extent === -1 && i >= lead ? x.shape[i - lead] : extent));
   if (sameShape(x.shape, target)) return x;
-  const fits = lead >= 0 && x.shape.every((extent, i) => extent === 1 || extent === target[i + lead]);
+  const fits =
+    lead >= 0 &&
+    target.every((extent) => extent >= 0) &&
+    x.shape.every((extent, i) => extent === 1 || extent === target[i + lead]);
   if (!fits) {
     throw new ShapeError(`${formatShape(x.shape)} does not expand to ${formatShape(shape)}`, {
       op: "expand",

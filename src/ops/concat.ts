@@ -1,6 +1,9 @@
 /** Joining tensors along a dimension. */
+
+import { check } from "../tensor/check.js";
 import type { DType } from "../tensor/dtype.js";
 import { ArgumentError, DTypeError, ShapeError } from "../tensor/errors.js";
+import { tensors as tensorList } from "../tensor/require.js";
 import { checkShape, formatShape, normalizeDim } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { unsqueeze } from "./reshape.js";
@@ -11,7 +14,7 @@ import { place } from "./slice.js";
  * @throws ShapeError naming both shapes, DTypeError.
  */
 export function concat(tensors: readonly Tensor[], dim = 0): Tensor {
-  const [first] = tensors;
+  const [first] = check("concat", "the first argument", tensors, tensorList);
   if (first === undefined) throw new ArgumentError("there are no tensors to join", { op: "concat" });
   const d = normalizeDim(dim, first.rank, "concat");
   for (const x of tensors) {
@@ -46,6 +49,7 @@ function requireSameDType(a: DType, b: DType): void {
 
 /** Joins tensors of one shape along a new dimension `dim`. */
 export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
+  check("stack", "the first argument", tensors, tensorList);
   for (const x of tensors) {
     if (formatShape(x.shape) !== formatShape(tensors[0].shape)) {
       throw new ShapeError(`shapes differ, ${formatShape(tensors[0].shape)} and ${formatShape(x.shape)}`, {

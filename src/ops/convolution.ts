@@ -1,5 +1,6 @@
 /** Convolutions. Layouts are PyTorch's: inputs [N, C, H, W], weights [O, C/groups, KH, KW]. */
 import type { ConvGeometry } from "../device/kernel.js";
+import { aCount, aNumber, aPair, check, checkOptions, isPlain, type Kinds } from "../tensor/check.js";
 import { ArgumentError, ShapeError } from "../tensor/errors.js";
 import type { KernelOp, Lowering } from "../tensor/op.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
@@ -21,6 +22,13 @@ export interface ConvOptions {
   /** Input and output channels are divided into this many independent groups. Default 1. */
   readonly groups?: number;
 }
+
+export const convOptions: Kinds<ConvOptions> = {
+  stride: aPair,
+  padding: aPair,
+  dilation: aPair,
+  groups: aCount,
+};
 
 interface ConvAttributes {
   readonly geometry: ConvGeometry;
@@ -92,6 +100,7 @@ function convWeight(input: Tensor, output: Tensor, shape: Shape, geometry: ConvG
 
 /** [height, width] from a pair option. @throws ArgumentError for anything but integers of at least `least`. */
 export function asPair(value: Pair, name: string, least: number, op: string): readonly [number, number] {
+  check(op, name, value, aPair);
   const pair: readonly [number, number] = typeof value === "number" ? [value, value] : value;
   if (pair.length !== 2 || !pair.every((n) => Number.isInteger(n) && n >= least)) {
     throw new ArgumentError(`${name} is one or two integers ≥ ${least}, got ${formatShape(pair)}`, { op });
@@ -126,13 +135,44 @@ function shapesDoNotFit(op: string, x: Tensor, weight: Shape, hint: string): Sha
  * 2-D cross-correlation: x [N, C, H, W], weight [O, C/groups, KH, KW], bias [O] → [N, O, OH, OW] with
  * OH = ⌊(H + 2·padding − dilation·(KH − 1) − 1)/stride⌋ + 1. float32.
  *
+ * @example
+ * const y = conv2d(x, weight, bias, { padding: 1 });
+ * const z = conv2d(x, weight, { padding: 1 }); // without a bias
+ *
  * @throws ShapeError if channels do not fit or the filter is larger than the padded input.
  */
-export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options: ConvOptions = {}): Tensor {
-  const op = "conv2d";
-  const geometry = geometryOf(op, options);
+export function conv2d(x: Tensor, weight: Tensor, options: ConvOptions): Tensor;
+export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options?: ConvOptions): Tensor;
+export function conv2d(
+  x: Tensor,
+  weight: Tensor,
+  biasOrOptions?: Tensor | ConvOptions,
+  options?: ConvOptions,
+): Tensor {
+  return convolve("conv2d", x, weight, ...biasAndOptions("conv2d", biasOrOptions, options, convOptions));
+}
+
+/** Whether the third argument of a convolution is its bias or its options. */
+function biasAndOptions<T extends object>(
+  op: string,
+  third: Tensor | T | undefined,
+  given: T | undefined,
+  kinds: Kinds<T>,
+): [bias: Tensor | undefined, options: Partial<T>] {
+  const [bias, options] = given === undefined && isPlain(third) ? [undefined, third as T] : [third, given];
+  return [bias as Tensor | undefined, checkOptions(op, options, kinds)];
+}
+
+function convolve(
+  op: string,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | undefined,
+  options: ConvOptions,
+): Tensor {
   requireFloat(x, op);
-  requireFloat(weight, op);
+  requireFloat(weight, op, "the weight");
+  const geometry = geometryOf(op, options);
   const shape = [x.shape[0], weight.shape[0], ...convExtents(op, x, weight.shape, geometry)];
   return withBias(op, conv(x, weight, shape, geometry), bias);
 }
@@ -156,7 +196,7 @@ export function convExtents(op: string, x: Tensor, weight: Shape, geometry: Conv
 
 function withBias(op: string, output: Tensor, bias: Tensor | undefined): Tensor {
   if (bias === undefined) return output;
-  requireFloat(bias, op);
+  requireFloat(bias, op, "the bias");
   const channels = output.shape[1];
   if (bias.rank !== 1 || bias.size !== channels) {
     throw new ShapeError(`a bias of shape ${formatShape(bias.shape)} does not fit ${channels} channels`, {
@@ -173,17 +213,31 @@ export interface Conv1dOptions {
   readonly groups?: number;
 }
 
+const conv1dOptions: Kinds<Conv1dOptions> = {
+  stride: aNumber,
+  padding: aNumber,
+  dilation: aNumber,
+  groups: aCount,
+};
+
 /** 1-D cross-correlation: x [N, C, L], weight [O, C/groups, K], bias [O] → [N, O, OL]. */
+export function conv1d(x: Tensor, weight: Tensor, options: Conv1dOptions): Tensor;
+export function conv1d(x: Tensor, weight: Tensor, bias?: Tensor, options?: Conv1dOptions): Tensor;
 export function conv1d(
   x: Tensor,
   weight: Tensor,
-  bias?: Tensor,
-  { stride = 1, padding = 0, dilation = 1, groups = 1 }: Conv1dOptions = {},
+  biasOrOptions?: Tensor | Conv1dOptions,
+  options?: Conv1dOptions,
 ): Tensor {
+  const op = "conv1d";
+  requireFloat(x, op);
+  requireFloat(weight, op, "the weight");
+  const [bias, given] = biasAndOptions(op, biasOrOptions, options, conv1dOptions);
+  const { stride = 1, padding = 0, dilation = 1, groups } = given;
   if (x.rank !== 3 || weight.rank !== 3) {
-    throw shapesDoNotFit("conv1d", x, weight.shape, "the input is [N, C, L], the weight [O, C/groups, K]");
+    throw shapesDoNotFit(op, x, weight.shape, "the input is [N, C, L], the weight [O, C/groups, K]");
   }
-  const result = conv2d(unsqueeze(x, 2), unsqueeze(weight, 2), bias, {
+  const result = convolve(op, unsqueeze(x, 2), unsqueeze(weight, 2), bias, {
     stride: [1, stride],
     padding: [0, padding],
     dilation: [1, dilation],
@@ -197,23 +251,33 @@ export interface ConvTransposeOptions extends ConvOptions {
   readonly outputPadding?: Pair;
 }
 
+const convTransposeOptions: Kinds<ConvTransposeOptions> = { ...convOptions, outputPadding: aPair };
+
 /**
  * Transposed convolution, the gradient of `conv2d` with respect to its input: x [N, C, H, W], weight
  * [C, O/groups, KH, KW], bias [O] → [N, O, OH, OW] with
  * OH = (H − 1)·stride − 2·padding + dilation·(KH − 1) + outputPadding + 1.
  */
+export function convTranspose2d(x: Tensor, weight: Tensor, options: ConvTransposeOptions): Tensor;
 export function convTranspose2d(
   x: Tensor,
   weight: Tensor,
   bias?: Tensor,
-  options: ConvTransposeOptions = {},
+  options?: ConvTransposeOptions,
+): Tensor;
+export function convTranspose2d(
+  x: Tensor,
+  weight: Tensor,
+  biasOrOptions?: Tensor | ConvTransposeOptions,
+  given?: ConvTransposeOptions,
 ): Tensor {
   const op = "convTranspose2d";
+  requireFloat(x, op);
+  requireFloat(weight, op, "the weight");
+  const [bias, options] = biasAndOptions(op, biasOrOptions, given, convTransposeOptions);
   const geometry = geometryOf(op, options);
   const { stride, padding, dilation, groups } = geometry;
   const extra = asPair(options.outputPadding ?? 0, "outputPadding", 0, op);
-  requireFloat(x, op);
-  requireFloat(weight, op);
   const fits = x.rank === 4 && weight.rank === 4 && x.shape[1] === weight.shape[0];
   if (!fits || weight.shape[0] % groups !== 0) {
     throw shapesDoNotFit(op, x, weight.shape, "the weight is [C, O/groups, KH, KW]");

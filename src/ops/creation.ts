@@ -1,8 +1,23 @@
 /** Tensors made of host data, of one value, or of a sequence. */
 import { leaf } from "../compiler/realize.js";
+import { deviceOf } from "../device/default.js";
 import type { Device } from "../device/device.js";
+import {
+  aBoolean,
+  aDevice,
+  aDType,
+  aNumber,
+  check,
+  checkOptions,
+  describe,
+  integers,
+  type Kind,
+  type Kinds,
+  wrong,
+} from "../tensor/check.js";
 import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
 import { ArgumentError, DTypeError, ShapeError } from "../tensor/errors.js";
+import { requireTensor } from "../tensor/require.js";
 import { checkShape, formatShape, type Shape, sameShape, sizeOf } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { add, mul } from "./elementwise.js";
@@ -15,9 +30,12 @@ export { scalar } from "./source.js";
 export type NestedArray = readonly (number | boolean | NestedArray)[];
 
 export interface CreationOptions {
-  readonly device: Device;
+  /** Default: that of `setDefaultDevice`. */
+  readonly device?: Device;
   readonly dtype?: DType;
 }
+
+const creationOptions: Kinds<CreationOptions> = { device: aDevice, dtype: aDType };
 
 export interface TensorOptions extends CreationOptions {
   /** Default: as the arrays are nested; [length] for a typed array. */
@@ -25,6 +43,8 @@ export interface TensorOptions extends CreationOptions {
   /** Collect gradients in `.grad`. float32 only; default false. */
   readonly requiresGrad?: boolean;
 }
+
+const tensorOptions: Kinds<TensorOptions> = { ...creationOptions, shape: integers, requiresGrad: aBoolean };
 
 /**
  * A tensor with its own memory, filled from host data. Without `dtype`: float32 for numbers, bool for booleans,
@@ -34,9 +54,15 @@ export interface TensorOptions extends CreationOptions {
  * tensor([[1, 2], [3, 4]], { device });
  * tensor(new Int32Array([3, 1]), { device });
  *
- * @throws ShapeError if the data does not fill the shape.
+ * @throws ShapeError if the data does not fill the shape, DeviceError without a device.
  */
-export function tensor(data: TypedArray | NestedArray | number, options: TensorOptions): Tensor {
+export function tensor(
+  data: TypedArray | NestedArray | number | boolean,
+  options: TensorOptions = {},
+): Tensor {
+  checkOptions("tensor", options, tensorOptions);
+  check("tensor", "the data", data, hostValues);
+  const device = deviceOf("tensor", options.device);
   const values = ArrayBuffer.isView(data) ? data : flattenNested(data);
   const shape = options.shape ?? (ArrayBuffer.isView(data) ? [data.length] : nestedShape(data));
   checkShape(shape, "tensor");
@@ -44,7 +70,7 @@ export function tensor(data: TypedArray | NestedArray | number, options: TensorO
     throw new ShapeError(`${values.length} elements given for shape ${formatShape(shape)}`, { op: "tensor" });
   }
   const dtype = options.dtype ?? dtypeOf(values);
-  const result = leaf(options.device, dtype, shape, toArray(values, dtype));
+  const result = leaf(device, dtype, shape, toArray(values, dtype));
   if (options.requiresGrad) {
     if (dtype !== "float32") {
       throw new DTypeError(`only float32 tensors have gradients, not ${dtype}`, { op: "tensor" });
@@ -54,10 +80,19 @@ export function tensor(data: TypedArray | NestedArray | number, options: TensorO
   return result;
 }
 
+const hostValues: Kind = [
+  "numbers in nested arrays, a typed array or a number",
+  (data) =>
+    Array.isArray(data) ||
+    (ArrayBuffer.isView(data) && !(data instanceof DataView)) ||
+    typeof data === "number" ||
+    typeof data === "boolean",
+];
+
 type HostValues = TypedArray | readonly (number | boolean)[];
 
 function flattenNested(data: NestedArray | number | boolean): (number | boolean)[] {
-  return typeof data === "object" ? data.flatMap(flattenNested) : [data];
+  return Array.isArray(data) ? data.flatMap(flattenNested) : [data as number | boolean];
 }
 
 /** @throws ShapeError if the lengths inside one dimension differ. */
@@ -96,28 +131,37 @@ function toArray(values: HostValues, dtype: DType): TypedArray {
 }
 
 /** A tensor of one value. Lazy: it takes no memory until something needs it there. Default dtype float32. */
-export function full(shape: Shape, value: number, { device, dtype = "float32" }: CreationOptions): Tensor {
-  checkShape(shape, "full");
-  return constant(value, shape, dtype, device);
+export function full(shape: Shape, value: number, options: CreationOptions = {}): Tensor {
+  if (typeof value !== "number" && typeof value !== "boolean")
+    throw wrong("full", "the value", value, aNumber);
+  return filled("full", shape, value, options);
+}
+
+function filled(op: string, shape: Shape, value: number, options: CreationOptions): Tensor {
+  checkShape(shape, op);
+  const { device, dtype = "float32" } = checkOptions(op, options, creationOptions);
+  return constant(value, shape, dtype, deviceOf(op, device));
 }
 
 /** Zeros, float32 by default. */
-export function zeros(shape: Shape, options: CreationOptions): Tensor {
-  return full(shape, 0, options);
+export function zeros(shape: Shape, options: CreationOptions = {}): Tensor {
+  return filled("zeros", shape, 0, options);
 }
 
 /** Ones, float32 by default. */
-export function ones(shape: Shape, options: CreationOptions): Tensor {
-  return full(shape, 1, options);
+export function ones(shape: Shape, options: CreationOptions = {}): Tensor {
+  return filled("ones", shape, 1, options);
 }
 
 /** Zeros with the shape, dtype and device of x. */
 export function zerosLike(x: Tensor): Tensor {
+  requireTensor("zerosLike", x);
   return constant(0, x.shape, x.dtype, x.device);
 }
 
 /** Ones with the shape, dtype and device of x. */
 export function onesLike(x: Tensor): Tensor {
+  requireTensor("onesLike", x);
   return constant(1, x.shape, x.dtype, x.device);
 }
 
@@ -125,19 +169,24 @@ export function onesLike(x: Tensor): Tensor {
  * start, start + step, … before `stop`; `arange(stop)` starts at 0. int32 if all three are whole numbers, else
  * float32.
  */
-export function arange(stop: number, options: CreationOptions): Tensor;
-export function arange(start: number, stop: number, options: CreationOptions): Tensor;
-export function arange(start: number, stop: number, step: number, options: CreationOptions): Tensor;
-export function arange(
-  ...args: [...number[], CreationOptions] | readonly (number | CreationOptions)[]
-): Tensor {
-  const { device, dtype } = args[args.length - 1] as CreationOptions;
-  const numbers = args.slice(0, -1) as number[];
+export function arange(stop: number, options?: CreationOptions): Tensor;
+export function arange(start: number, stop: number, options?: CreationOptions): Tensor;
+export function arange(start: number, stop: number, step: number, options?: CreationOptions): Tensor;
+export function arange(...args: readonly (number | CreationOptions | undefined)[]): Tensor {
+  const hasOptions = args.length > 1 && typeof args.at(-1) !== "number";
+  const { device: given, dtype } = checkOptions(
+    "arange",
+    hasOptions ? (args.at(-1) as CreationOptions | undefined) : undefined,
+    creationOptions,
+  );
+  const device = deviceOf("arange", given);
+  const numbers = (hasOptions ? args.slice(0, -1) : args) as number[];
   const [start, stop, step = 1] = numbers.length === 1 ? [0, numbers[0]] : numbers;
-  if (step === 0 || !numbers.every(Number.isFinite)) {
-    throw new ArgumentError(`bounds are finite and the step is not 0, got ${numbers.join(", ")}`, {
-      op: "arange",
-    });
+  if (step === 0 || numbers.length > 3 || ![start, stop, ...numbers].every(Number.isFinite)) {
+    throw new ArgumentError(
+      `bounds are finite and the step is not 0, got ${numbers.map(describe).join(", ")}`,
+      { op: "arange" },
+    );
   }
   const shape = [Math.max(0, Math.ceil((stop - start) / step))];
   checkShape(shape, "arange");

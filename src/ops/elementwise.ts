@@ -1,7 +1,9 @@
 /** Elementwise ops: each one instruction of a fused expression, with its gradient beside it. */
 import type { BinaryOp, UnaryOp } from "../device/kernel.js";
+import { aNumber, checkOptions, type Kinds } from "../tensor/check.js";
 import { ArgumentError, DTypeError } from "../tensor/errors.js";
 import type { ElementwiseOp, GradientContext } from "../tensor/op.js";
+import { requireTensor } from "../tensor/require.js";
 import { broadcastShapes } from "../tensor/shape.js";
 import { createNode, type Tensor } from "../tensor/tensor.js";
 import { expand } from "./broadcast.js";
@@ -39,10 +41,14 @@ export const gt = comparison("gt", "gt");
 /** a ≥ b, as bool. */
 export const ge = comparison("ge", "ge");
 
+function asBool(op: string, x: Tensor): Tensor {
+  return cast(requireTensor(op, x), "bool");
+}
+
 function logic(name: string, instruction: BinaryOp) {
   const op: ElementwiseOp = { kind: "elementwise", name, instruction };
   return (a: Tensor, b: Tensor): Tensor => {
-    const [x, y] = operands(name, cast(a, "bool"), cast(b, "bool"));
+    const [x, y] = operands(name, asBool(name, a), asBool(name, b));
     return createNode(op, [x, y], undefined, x.shape, "bool");
   };
 }
@@ -58,14 +64,14 @@ const notOp: ElementwiseOp = { kind: "elementwise", name: "logicalNot", instruct
 
 /** True where x is 0. */
 export function logicalNot(x: Tensor): Tensor {
-  return createNode(notOp, [cast(x, "bool")], undefined, x.shape, "bool");
+  return createNode(notOp, [asBool("logicalNot", x)], undefined, x.shape, "bool");
 }
 
 const isnanOp: ElementwiseOp = { kind: "elementwise", name: "isnan", instruction: "isnan" };
 
 /** True where x is not a number. */
 export function isnan(x: Tensor): Tensor {
-  return createNode(isnanOp, [cast(x, "float32")], undefined, x.shape, "bool");
+  return createNode(isnanOp, [cast(requireTensor("isnan", x), "float32")], undefined, x.shape, "bool");
 }
 
 const whereOp: ElementwiseOp = {
@@ -84,7 +90,7 @@ const whereOp: ElementwiseOp = {
  * @throws DTypeError if the condition is not bool.
  */
 export function where(condition: Tensor, a: TensorLike, b: TensorLike): Tensor {
-  if (condition.dtype !== "bool") {
+  if (requireTensor("where", condition, "the condition").dtype !== "bool") {
     throw new DTypeError(`the condition is bool, got ${condition.dtype}`, {
       op: "where",
       hint: "make one with a comparison",
@@ -272,6 +278,7 @@ export const erf = onFloats("erf", ({ gradient }, x) =>
 
 /** x². */
 export function square(x: Tensor): Tensor {
+  requireArithmetic(x, "square");
   return mul(x, x);
 }
 
@@ -281,6 +288,8 @@ export interface ClampOptions {
   /** Default: no upper bound. */
   readonly max?: number;
 }
+
+const clampOptions: Kinds<ClampOptions> = { min: aNumber, max: aNumber };
 
 const clampTo = composite<ClampOptions>({
   forward: ([x], { min, max }) => {
@@ -297,5 +306,6 @@ const clampTo = composite<ClampOptions>({
 
 /** x limited to [min, max]; NaN stays NaN. The gradient is 1 between the bounds and 0 on them, as in PyTorch 2.15. */
 export function clamp(x: Tensor, options: ClampOptions): Tensor {
-  return clampTo([x], options);
+  requireTensor("clamp", x);
+  return clampTo([x], checkOptions("clamp", options, clampOptions));
 }

@@ -1,7 +1,9 @@
 /** Picking and accumulating by index: gather and scatterAdd, each the other's gradient. */
 import type { Operand } from "../device/kernel.js";
+import { describe } from "../tensor/check.js";
 import { ArgumentError, ShapeError } from "../tensor/errors.js";
 import type { KernelOp, Lowering } from "../tensor/op.js";
+import { requireTensor } from "../tensor/require.js";
 import { formatShape, normalizeDim, type Shape, sameShape } from "../tensor/shape.js";
 import { createNode, type Tensor } from "../tensor/tensor.js";
 import { expand } from "./broadcast.js";
@@ -65,6 +67,7 @@ const scatterAddOp: KernelOp<IndexAttributes> = {
 
 /** The index may be shorter than the source along the other dimensions, as in PyTorch. */
 function checkIndex(op: string, x: Tensor, dim: number, index: Tensor): void {
+  requireTensor(op, index, "the index");
   const fits = index.rank === x.rank && index.shape.every((extent, i) => i === dim || extent <= x.shape[i]);
   if (!fits) {
     throw new ShapeError(
@@ -80,7 +83,7 @@ function checkIndex(op: string, x: Tensor, dim: number, index: Tensor): void {
  * @throws ShapeError, DTypeError at once.
  */
 export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
-  const d = normalizeDim(dim, x.rank, "gather");
+  const d = normalizeDim(dim, requireTensor("gather", x).rank, "gather");
   checkIndex("gather", x, d, index);
   return createNode(gatherOp, [x, asIndex(index, "gather")], { dim: d }, index.shape, x.dtype);
 }
@@ -94,7 +97,7 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor
   requireArithmetic(x, "scatterAdd");
   const d = normalizeDim(dim, x.rank, "scatterAdd");
   checkIndex("scatterAdd", x, d, index);
-  if (!sameShape(index.shape, source.shape)) {
+  if (!sameShape(index.shape, requireTensor("scatterAdd", source, "the source").shape)) {
     throw new ShapeError(
       `index and source differ in shape, ${formatShape(index.shape)} and ${formatShape(source.shape)}`,
       { op: "scatterAdd" },
@@ -106,8 +109,8 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor
 
 /** The slices of x along `dim` that the 1-D `index` names. */
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
-  const d = normalizeDim(dim, x.rank, "indexSelect");
-  if (index.rank !== 1) {
+  const d = normalizeDim(dim, requireTensor("indexSelect", x).rank, "indexSelect");
+  if (requireTensor("indexSelect", index, "the index").rank !== 1) {
     throw new ShapeError(`the index has one dimension, got ${formatShape(index.shape)}`, {
       op: "indexSelect",
     });
@@ -121,7 +124,7 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
 
 /** Rows of `weight` [count, width] by `index` [...]: → [..., width]. */
 export function embedding(weight: Tensor, index: Tensor): Tensor {
-  if (weight.rank !== 2) {
+  if (requireTensor("embedding", weight, "the weight").rank !== 2) {
     throw new ShapeError(`the weight is [count, width], got ${formatShape(weight.shape)}`, {
       op: "embedding",
     });
@@ -133,9 +136,11 @@ export function embedding(weight: Tensor, index: Tensor): Tensor {
 /** int32 [..., classes]: 1 at the position that `index` [...] names, else 0. */
 export function oneHot(index: Tensor, classes: number): Tensor {
   if (!Number.isInteger(classes) || classes < 1) {
-    throw new ArgumentError(`the number of classes is a positive integer, got ${classes}`, { op: "oneHot" });
+    throw new ArgumentError(`the number of classes is a positive integer, got ${describe(classes)}`, {
+      op: "oneHot",
+    });
   }
-  const shape = [...index.shape, classes];
+  const shape = [...requireTensor("oneHot", index).shape, classes];
   const named = expand(unsqueeze(asIndex(index, "oneHot"), -1), shape);
   return cast(eq(iota(index.rank, shape, index.device), named), "int32");
 }

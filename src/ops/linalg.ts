@@ -92,7 +92,9 @@ function batchedProduct(a: Tensor, b: Tensor): Tensor {
  * @throws ShapeError if the sizes do not fit.
  */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
-  for (const t of bias ? [x, weight, bias] : [x, weight]) requireFloat(t, "linear");
+  requireFloat(x, "linear");
+  requireFloat(weight, "linear", "the weight");
+  if (bias !== undefined) requireFloat(bias, "linear", "the bias");
   if (weight.rank !== 2 || x.rank === 0 || x.shape[x.rank - 1] !== weight.shape[1]) {
     throw new ShapeError(
       `an input of shape ${formatShape(x.shape)} does not fit the weight ${formatShape(weight.shape)}`,

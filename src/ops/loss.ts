@@ -1,5 +1,7 @@
 /** Loss functions. `reduction` "mean" (default) and "sum" give one number, "none" one per element or row. */
+import { aNumber, anInteger, checkOptions, type Kinds, oneOf } from "../tensor/check.js";
 import { ArgumentError, ShapeError } from "../tensor/errors.js";
+import { aTensor, requireTensor } from "../tensor/require.js";
 import { formatShape, sameShape, sizeOf } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { expand } from "./broadcast.js";
@@ -33,12 +35,16 @@ export interface LossOptions {
   readonly reduction?: Reduction;
 }
 
+export const lossOptions: Kinds<LossOptions> = { reduction: oneOf<Reduction>("mean", "sum", "none") };
+
 function reduced(loss: Tensor, reduction: Reduction = "mean"): Tensor {
   if (reduction === "none") return loss;
   return reduction === "sum" ? sum(loss) : mean(loss);
 }
 
 function requireSameShape(input: Tensor, target: Tensor, op: string): void {
+  requireTensor(op, input);
+  requireTensor(op, target, "the target");
   if (!sameShape(input.shape, target.shape)) {
     throw new ShapeError(
       `input and target differ in shape, ${formatShape(input.shape)} and ${formatShape(target.shape)}`,
@@ -48,13 +54,15 @@ function requireSameShape(input: Tensor, target: Tensor, op: string): void {
 }
 
 /** (input − target)². */
-export function mseLoss(input: Tensor, target: Tensor, { reduction }: LossOptions = {}): Tensor {
+export function mseLoss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  const { reduction } = checkOptions("mseLoss", options, lossOptions);
   requireSameShape(input, target, "mseLoss");
   return reduced(square(sub(asFloat(input, "mseLoss"), target)), reduction);
 }
 
 /** |input − target|. */
-export function l1Loss(input: Tensor, target: Tensor, { reduction }: LossOptions = {}): Tensor {
+export function l1Loss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  const { reduction } = checkOptions("l1Loss", options, lossOptions);
   requireSameShape(input, target, "l1Loss");
   return reduced(abs(sub(asFloat(input, "l1Loss"), target)), reduction);
 }
@@ -72,9 +80,10 @@ const logisticLoss = composite<undefined>({
 export function binaryCrossEntropyWithLogits(
   logits: Tensor,
   target: Tensor,
-  { reduction }: LossOptions = {},
+  options: LossOptions = {},
 ): Tensor {
   const op = "binaryCrossEntropyWithLogits";
+  const { reduction } = checkOptions(op, options, lossOptions);
   requireSameShape(logits, target, op);
   return reduced(logisticLoss([asFloat(logits, op), cast(target, "float32")], undefined), reduction);
 }
@@ -86,10 +95,21 @@ export interface ClassificationOptions extends LossOptions {
   readonly weight?: Tensor;
 }
 
+const classificationOptions: Kinds<ClassificationOptions> = {
+  ...lossOptions,
+  ignoreIndex: anInteger,
+  weight: aTensor,
+};
+
 export interface CrossEntropyOptions extends ClassificationOptions {
   /** ε: the target distribution is (1 − ε)·one-hot + ε/C (Szegedy et al. 2016). Default 0. */
   readonly labelSmoothing?: number;
 }
+
+export const crossEntropyOptions: Kinds<CrossEntropyOptions> = {
+  ...classificationOptions,
+  labelSmoothing: aNumber,
+};
 
 function relativeTotal(logits: Tensor): { largest: Tensor; logTotal: Tensor } {
   const largest = max(logits, 1, { keepdim: true });
@@ -122,7 +142,7 @@ const negativeLogLikelihood = composite<undefined>({
  */
 export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
   const op = "crossEntropy";
-  const { labelSmoothing = 0, weight } = options;
+  const { labelSmoothing = 0, weight } = checkOptions(op, options, crossEntropyOptions);
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
     throw new ArgumentError(`labelSmoothing lies in 0..1, got ${labelSmoothing}`, { op });
   }
@@ -146,6 +166,7 @@ export function nllLoss(
   target: Tensor,
   options: ClassificationOptions = {},
 ): Tensor {
+  checkOptions("nllLoss", options, classificationOptions);
   requireFloat(logProbabilities, "nllLoss");
   const { index, rowWeight } = rows("nllLoss", logProbabilities, target, options);
   const loss = weighted(neg(gather(logProbabilities, 1, index)), rowWeight);
@@ -159,7 +180,7 @@ function rows(
   target: Tensor,
   { weight, ignoreIndex }: ClassificationOptions,
 ): { index: Tensor; rowWeight: Tensor | undefined } {
-  if (x.rank < 2 || !sameShape(x.shape.toSpliced(1, 1), target.shape)) {
+  if (x.rank < 2 || !sameShape(x.shape.toSpliced(1, 1), requireTensor(op, target, "the target").shape)) {
     throw new ShapeError(
       `a target of shape ${formatShape(target.shape)} does not fit ${formatShape(x.shape)}`,
       {

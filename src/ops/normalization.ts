@@ -1,6 +1,8 @@
 /** Normalization to mean 0 and variance 1, over features (layerNorm) or over the batch (batchNorm). */
 import { assign } from "../compiler/realize.js";
+import { aBoolean, aNumber, check, checkOptions, integers, type Kinds } from "../tensor/check.js";
 import { ArgumentError, ShapeError } from "../tensor/errors.js";
+import { requireTensor } from "../tensor/require.js";
 import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
 import { noGrad, type Tensor } from "../tensor/tensor.js";
 import { composite } from "./composite.js";
@@ -49,13 +51,15 @@ export function layerNorm(
 ): Tensor {
   const op = "layerNorm";
   requireFloat(x, op);
+  check(op, "eps", eps, aNumber);
   const inner = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
+  check(op, "normalizedShape", inner, integers);
   const lead = x.rank - inner.length;
   if (inner.length === 0 || lead < 0 || !sameShape(x.shape.slice(lead), inner)) {
     throw new ShapeError(`${formatShape(x.shape)} does not end with the shape ${formatShape(inner)}`, { op });
   }
   for (const parameter of [weight, bias]) {
-    if (parameter && !sameShape(parameter.shape, inner)) {
+    if (parameter !== undefined && !sameShape(requireTensor(op, parameter, "a parameter").shape, inner)) {
       throw new ShapeError(
         `a parameter of shape ${formatShape(parameter.shape)} does not fit ${formatShape(inner)}`,
         {
@@ -81,6 +85,8 @@ export interface BatchNormOptions {
   readonly eps?: number;
 }
 
+const batchNormOptions: Kinds<BatchNormOptions> = { training: aBoolean, momentum: aNumber, eps: aNumber };
+
 /**
  * Normalizes each channel of x [N, C, …] over batch and positions, then scales by `weight` [C] and shifts by
  * `bias` [C] (Ioffe and Szegedy 2015). In training the running statistics [C] are updated in place with the
@@ -92,16 +98,17 @@ export function batchNorm(
   runningVar?: Tensor,
   weight?: Tensor,
   bias?: Tensor,
-  { training = false, momentum = 0.1, eps = 1e-5 }: BatchNormOptions = {},
+  options: BatchNormOptions = {},
 ): Tensor {
   const op = "batchNorm";
+  const { training = false, momentum = 0.1, eps = 1e-5 } = checkOptions(op, options, batchNormOptions);
   requireFloat(x, op);
   if (x.rank < 2) throw new ShapeError(`the input is [N, C, …], got ${formatShape(x.shape)}`, { op });
   const channels = x.shape[1];
   const aligned = x.shape.map((extent, i) => (i === 1 ? extent : 1));
   const perChannel = (t: Tensor | undefined) => {
     if (t === undefined) return undefined;
-    if (!sameShape(t.shape, [channels])) {
+    if (!sameShape(requireTensor(op, t, "a parameter").shape, [channels])) {
       throw new ShapeError(`${formatShape(t.shape)} given for ${channels} channels`, { op });
     }
     return reshape(t, aligned);

@@ -1,7 +1,9 @@
 /** Pooling over windows of [N, C, H, W]. */
 import type { PoolCall, PoolGeometry } from "../device/kernel.js";
+import { aBoolean, aPair, checkOptions, type Kinds } from "../tensor/check.js";
 import { ArgumentError, ShapeError } from "../tensor/errors.js";
 import type { KernelOp, Lowering } from "../tensor/op.js";
+import { requireTensor } from "../tensor/require.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import { createNode, type Tensor } from "../tensor/tensor.js";
 import { isDense, memoryOrder, type View } from "../tensor/view.js";
@@ -22,6 +24,9 @@ export interface AvgPoolOptions extends PoolOptions {
   /** Whether padding counts in the divisor. Default true. */
   readonly countIncludePad?: boolean;
 }
+
+export const poolOptions: Kinds<PoolOptions> = { stride: aPair, padding: aPair };
+export const avgPoolOptions: Kinds<AvgPoolOptions> = { ...poolOptions, countIncludePad: aBoolean };
 
 interface PoolAttributes {
   readonly op: PoolCall["op"];
@@ -116,13 +121,18 @@ function windows(op: string, x: Tensor, kernel: Pair, options: AvgPoolOptions): 
 
 /** The largest element of each window; the gradient goes to the first of equal ones. */
 export function maxPool2d(x: Tensor, kernel: Pair, options: PoolOptions = {}): Tensor {
-  const [shape, geometry] = windows("maxPool2d", x, kernel, options);
+  const [shape, geometry] = windows("maxPool2d", x, kernel, checkOptions("maxPool2d", options, poolOptions));
   return pool("max", x, shape, geometry);
 }
 
 /** The mean of each window. */
 export function avgPool2d(x: Tensor, kernel: Pair, options: AvgPoolOptions = {}): Tensor {
-  const [shape, geometry] = windows("avgPool2d", x, kernel, options);
+  const [shape, geometry] = windows(
+    "avgPool2d",
+    x,
+    kernel,
+    checkOptions("avgPool2d", options, avgPoolOptions),
+  );
   return pool("average", x, shape, geometry);
 }
 
@@ -133,6 +143,11 @@ export function adaptiveAvgPool2d(x: Tensor, outputSize: Pair): Tensor {
     throw new ArgumentError(`only the output size 1 is supported, got [${height}, ${width}]`, {
       op: "adaptiveAvgPool2d",
       hint: "use avgPool2d with a fixed kernel",
+    });
+  }
+  if (requireTensor("adaptiveAvgPool2d", x).rank < 2) {
+    throw new ShapeError(`the input is [N, C, H, W], got ${formatShape(x.shape)}`, {
+      op: "adaptiveAvgPool2d",
     });
   }
   return mean(x, [-2, -1], { keepdim: true });

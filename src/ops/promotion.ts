@@ -1,9 +1,12 @@
 /** How operands of different dtypes and shapes meet: numbers become constants, dtypes promote, shapes broadcast. */
+
+import { aDType, check, wrong } from "../tensor/check.js";
 import { type DType, isArithmetic } from "../tensor/dtype.js";
 import { ArgumentError, DTypeError } from "../tensor/errors.js";
 import type { ElementwiseOp } from "../tensor/op.js";
+import { requireTensor, tensorOrNumber } from "../tensor/require.js";
 import { broadcastShapes } from "../tensor/shape.js";
-import { createNode, type Tensor } from "../tensor/tensor.js";
+import { createNode, Tensor } from "../tensor/tensor.js";
 import { expand } from "./broadcast.js";
 import { constant } from "./source.js";
 
@@ -18,12 +21,14 @@ const castOp: ElementwiseOp = { kind: "elementwise", name: "cast", instruction: 
  * wraps, anything → bool is `!= 0`. Not differentiable.
  */
 export function cast(x: Tensor, dtype: DType): Tensor {
-  return x.dtype === dtype ? x : createNode(castOp, [x], undefined, x.shape, dtype);
+  if (requireTensor("cast", x).dtype === dtype) return x;
+  check("cast", "the dtype", dtype, aDType);
+  return createNode(castOp, [x], undefined, x.shape, dtype);
 }
 
 /** @throws DTypeError unless arithmetic is defined on the dtype of x. */
 export function requireArithmetic(x: Tensor, op: string): void {
-  if (!isArithmetic(x.dtype)) {
+  if (!isArithmetic(requireTensor(op, x).dtype)) {
     throw new DTypeError(`arithmetic is defined on float32 and int32, not ${x.dtype}`, {
       op,
       hint: 'convert first with cast(x, "float32")',
@@ -38,8 +43,8 @@ export function asFloat(x: Tensor, op: string): Tensor {
 }
 
 /** @throws DTypeError unless x is float32, for kernels that take nothing else. */
-export function requireFloat(x: Tensor, op: string): void {
-  if (x.dtype !== "float32") {
+export function requireFloat(x: Tensor, op: string, name?: string): void {
+  if (requireTensor(op, x, name).dtype !== "float32") {
     throw new DTypeError(`float32 is needed, got ${x.dtype}`, {
       op,
       hint: 'convert first with cast(x, "float32")',
@@ -49,6 +54,7 @@ export function requireFloat(x: Tensor, op: string): void {
 
 /** An index tensor as int32; uint8 and int8 are converted. @throws DTypeError for float32 and bool. */
 export function asIndex(index: Tensor, op: string): Tensor {
+  requireTensor(op, index, "the index");
   if (index.dtype === "float32" || index.dtype === "bool") {
     throw new DTypeError(`indices are integers, got ${index.dtype}`, {
       op,
@@ -60,6 +66,8 @@ export function asIndex(index: Tensor, op: string): Tensor {
 
 /** Same dtype and shape for both: float32 wins over integers, differing integers meet in int32. */
 export function operands(op: string, a: TensorLike, b: TensorLike): [Tensor, Tensor] {
+  requireOperand(op, a);
+  requireOperand(op, b);
   if (typeof a === "number") {
     if (typeof b === "number") throw new ArgumentError("at least one operand is a tensor", { op });
     const dtype = numberDType(a, b.dtype);
@@ -72,6 +80,11 @@ export function operands(op: string, a: TensorLike, b: TensorLike): [Tensor, Ten
   const dtype = promoteDTypes(a.dtype, b.dtype);
   const shape = broadcastShapes(a.shape, b.shape, op);
   return [expand(cast(a, dtype), shape), expand(cast(b, dtype), shape)];
+}
+
+function requireOperand(op: string, value: TensorLike): void {
+  if (!(value instanceof Tensor) && typeof value !== "number")
+    throw wrong(op, "an operand", value, tensorOrNumber);
 }
 
 /** As `operands`, for arithmetic. @throws DTypeError for dtypes other than float32 and int32. */

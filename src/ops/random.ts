@@ -3,8 +3,21 @@
  * every device alike. Each random op takes the next offset of its generator.
  */
 import { onReplay, onUndo } from "../compiler/jit.js";
+import { deviceOf } from "../device/default.js";
 import type { Device } from "../device/device.js";
 import { type DeviceRecovery, type Follower, followWeakly } from "../device/recovery.js";
+import {
+  aBoolean,
+  aDevice,
+  aDType,
+  aNumber,
+  anObject,
+  check,
+  checkOptions,
+  describe,
+  type Kind,
+  type Kinds,
+} from "../tensor/check.js";
 import type { DType } from "../tensor/dtype.js";
 import { ArgumentError } from "../tensor/errors.js";
 import { RuntimeScalar, type UniformAttributes } from "../tensor/op.js";
@@ -12,7 +25,7 @@ import { checkShape, type Shape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { zerosLike } from "./creation.js";
 import { add, cos, floor, ge, log, lt, minimum, mul, sqrt, sub, where } from "./elementwise.js";
-import { asFloat, cast } from "./promotion.js";
+import { asFloat, cast, requireArithmetic } from "./promotion.js";
 import { uniform } from "./source.js";
 
 /** Where a generator stands; plain data, for checkpoints. */
@@ -42,10 +55,11 @@ export class Generator implements Follower {
     return { seed: this.#seed, offset: this.#offset };
   }
 
-  setState({ seed, offset }: GeneratorState): void {
+  setState(state: GeneratorState): void {
+    const { seed, offset } = check("Generator", "the state", state, anObject);
     for (const value of [seed, offset]) {
       if (!Number.isSafeInteger(value) || value < 0) {
-        throw new ArgumentError(`seed and offset are integers in 0..2^53-1, got ${value}`, {
+        throw new ArgumentError(`seed and offset are integers in 0..2^53-1, got ${describe(value)}`, {
           op: "Generator",
         });
       }
@@ -95,43 +109,65 @@ export function manualSeed(seed: number): void {
 }
 
 export interface RandomOptions {
-  readonly device: Device;
+  /** Default: that of `setDefaultDevice`. */
+  readonly device?: Device;
+  /** Default: `defaultGenerator`. */
   readonly generator?: Generator;
 }
 
+const aGenerator: Kind = ["a Generator", (value) => value instanceof Generator];
+const generatorOption: Kinds<{ readonly generator?: Generator }> = { generator: aGenerator };
+const randomOptions: Kinds<RandomOptions> = { ...generatorOption, device: aDevice };
+const randintOptions: Kinds<RandintOptions> = { ...randomOptions, dtype: aDType };
+
 /** Uniform in [0, 1), float32 with 24 random bits. */
-export function rand(shape: Shape, { device, generator = defaultGenerator }: RandomOptions): Tensor {
-  checkShape(shape, "rand");
-  return uniform(generator.stream(device), shape, device);
+export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
+  return uniformOf("rand", shape, checkOptions("rand", options, randomOptions));
+}
+
+function uniformOf(
+  op: string,
+  shape: Shape,
+  { device, generator = defaultGenerator }: RandomOptions,
+): Tensor {
+  checkShape(shape, op);
+  const home = deviceOf(op, device);
+  return uniform(generator.stream(home), shape, home);
 }
 
 /** Standard normal, float32, by the transform of Box and Muller (1958). */
-export function randn(shape: Shape, options: RandomOptions): Tensor {
+export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
+  checkOptions("randn", options, randomOptions);
   // 1 - u lies in (0, 1], where the logarithm is finite.
-  const radius = sqrt(mul(log(sub(1, rand(shape, options))), -2));
-  return mul(radius, cos(mul(rand(shape, options), 2 * Math.PI)));
+  const radius = sqrt(mul(log(sub(1, uniformOf("randn", shape, options))), -2));
+  return mul(radius, cos(mul(uniformOf("randn", shape, options), 2 * Math.PI)));
+}
+
+export interface RandintOptions extends RandomOptions {
+  /** Default int32. */
+  readonly dtype?: DType;
 }
 
 /**
  * Whole numbers in low..high-1, int32 by default. For ranges beyond 2^24 only every 2^k-th number can occur.
  */
-export function randint(
-  low: number,
-  high: number,
-  shape: Shape,
-  options: RandomOptions & { readonly dtype?: DType },
-): Tensor {
+export function randint(low: number, high: number, shape: Shape, options: RandintOptions = {}): Tensor {
+  const { dtype = "int32" } = checkOptions("randint", options, randintOptions);
   if (!Number.isInteger(low) || !Number.isInteger(high) || low >= high) {
-    throw new ArgumentError(`bounds are integers with low < high, got ${low} and ${high}`, { op: "randint" });
+    throw new ArgumentError(
+      `bounds are integers with low < high, got ${describe(low)} and ${describe(high)}`,
+      { op: "randint" },
+    );
   }
   // Rounding may lift u · range to range itself.
-  const steps = minimum(floor(mul(rand(shape, options), high - low)), high - low - 1);
-  return cast(add(cast(steps, "int32"), low), options.dtype ?? "int32");
+  const steps = minimum(floor(mul(uniformOf("randint", shape, options), high - low)), high - low - 1);
+  return cast(add(cast(steps, "int32"), low), dtype);
 }
 
 /** 1 with the probability given by each element of `probabilities`, else 0; float32. */
-export function bernoulli(probabilities: Tensor, { generator }: { generator?: Generator } = {}): Tensor {
+export function bernoulli(probabilities: Tensor, options: { readonly generator?: Generator } = {}): Tensor {
   const p = asFloat(probabilities, "bernoulli");
+  const { generator } = checkOptions("bernoulli", options, generatorOption);
   return cast(lt(rand(p.shape, { device: p.device, generator }), p), "float32");
 }
 
@@ -141,11 +177,20 @@ export interface DropoutOptions {
   readonly generator?: Generator;
 }
 
-/** Sets elements to 0 with probability p and scales the others by 1/(1 − p) (Srivastava et al. 2014). */
-export function dropout(x: Tensor, p = 0.5, { training = true, generator }: DropoutOptions = {}): Tensor {
-  if (!(p >= 0 && p <= 1)) {
-    throw new ArgumentError(`the probability lies in 0..1, got ${p}`, { op: "dropout" });
+const dropoutOptions: Kinds<DropoutOptions> = { ...generatorOption, training: aBoolean };
+
+/** @throws ArgumentError */
+export function requireProbability(p: number, op: string): void {
+  if (!(check(op, "the probability", p, aNumber) >= 0 && p <= 1)) {
+    throw new ArgumentError(`the probability lies in 0..1, got ${p}`, { op });
   }
+}
+
+/** Sets elements to 0 with probability p and scales the others by 1/(1 − p) (Srivastava et al. 2014). */
+export function dropout(x: Tensor, p = 0.5, options: DropoutOptions = {}): Tensor {
+  requireArithmetic(x, "dropout");
+  requireProbability(p, "dropout");
+  const { training = true, generator } = checkOptions("dropout", options, dropoutOptions);
   if (!training || p === 0) return x;
   const value = asFloat(x, "dropout");
   if (p === 1) return mul(value, zerosLike(value));

@@ -1,7 +1,9 @@
 /** Reductions over dimensions. `dims` omitted means all; `keepdim` leaves the reduced ones as extents of 1. */
 import type { ReduceOp } from "../device/kernel.js";
+import { aBoolean, aNumber, checkOptions, type Kinds } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
 import type { ReductionOp } from "../tensor/op.js";
+import { requireTensor } from "../tensor/require.js";
 import { formatShape, normalizeDim, normalizeDims, sizeOf } from "../tensor/shape.js";
 import { createNode, type Tensor } from "../tensor/tensor.js";
 import { expand, sumAxes } from "./broadcast.js";
@@ -34,8 +36,10 @@ export interface ReduceOptions {
   readonly keepdim?: boolean;
 }
 
-function finish(kept: Tensor, axes: readonly number[], { keepdim = false }: ReduceOptions): Tensor {
-  return keepdim ? kept : reshape(kept, withoutAxes(kept, axes));
+const reduceOptions: Kinds<ReduceOptions> = { keepdim: aBoolean };
+
+function finish(op: string, kept: Tensor, axes: readonly number[], options: ReduceOptions): Tensor {
+  return checkOptions(op, options, reduceOptions).keepdim ? kept : reshape(kept, withoutAxes(kept, axes));
 }
 
 function withoutAxes(x: Tensor, axes: readonly number[]): number[] {
@@ -49,16 +53,17 @@ function reduceNode(op: ReductionOp, x: Tensor, axes: readonly number[], dtype =
 
 /** The sum. bool, uint8 and int8 are summed as int32. */
 export function sum(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
-  const axes = normalizeDims(dims, x.rank, "sum");
+  const axes = normalizeDims(dims, requireTensor("sum", x).rank, "sum");
   const value = x.dtype === "float32" ? x : cast(x, "int32");
-  return finish(sumAxes(value, axes), axes, options);
+  return finish("sum", sumAxes(value, axes), axes, options);
 }
 
 /** The arithmetic mean, float32. */
 export function mean(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
+  const value = asFloat(x, "mean");
   const axes = normalizeDims(dims, x.rank, "mean");
-  const total = sumAxes(asFloat(x, "mean"), axes);
-  return finish(div(total, countOf(x, axes)), axes, options);
+  const total = sumAxes(value, axes);
+  return finish("mean", div(total, countOf(x, axes)), axes, options);
 }
 
 /** How many elements each result of a reduction over `axes` comes from. */
@@ -81,8 +86,8 @@ function extremum(name: "max" | "min") {
   return (x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor => {
     requireArithmetic(x, name);
     const axes = normalizeDims(dims, x.rank, name);
-    if (axes.length === 0) return x;
-    return finish(reduceNode(op, x, axes), axes, options);
+    const kept = axes.length === 0 ? x : reduceNode(op, x, axes);
+    return finish(name, kept, axes, options);
   };
 }
 
@@ -104,8 +109,8 @@ const prodOp: ReductionOp = {
 export function prod(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
   requireArithmetic(x, "prod");
   const axes = normalizeDims(dims, x.rank, "prod");
-  if (axes.length === 0) return x;
-  return finish(reduceNode(prodOp, x, axes), axes, options);
+  const kept = axes.length === 0 ? x : reduceNode(prodOp, x, axes);
+  return finish("prod", kept, axes, options);
 }
 
 /** For each element the product of the others along `axes`, without division, so that zeros are no exception. */
@@ -139,19 +144,19 @@ function shiftRight(rows: Tensor, by: number): Tensor {
 function position(name: "argmax" | "argmin") {
   const op: ReductionOp = { kind: "reduce", name, reduction: name as ReduceOp };
   return (x: Tensor, dim?: number, options: ReduceOptions = {}): Tensor => {
-    const source = dim === undefined ? reshape(x, [x.size]) : x;
+    const source = dim === undefined ? reshape(requireTensor(name, x), [x.size]) : requireTensor(name, x);
     const axis = dim === undefined ? 0 : normalizeDim(dim, x.rank, name);
     if (source.shape[axis] === 0) {
       throw new ArgumentError(`dim ${axis} of ${formatShape(source.shape)} is empty`, { op: name });
     }
     const values = source.dtype === "float32" ? source : cast(source, "int32");
     const kept = reduceNode(op, values, [axis], "int32");
-    if (dim === undefined && options.keepdim)
-      return reshape(
-        kept,
-        x.shape.map(() => 1),
-      );
-    return finish(kept, [axis], options);
+    const result = finish(name, kept, [axis], options);
+    if (dim !== undefined || !options.keepdim) return result;
+    return reshape(
+      result,
+      x.shape.map(() => 1),
+    );
   };
 }
 
@@ -219,19 +224,22 @@ export interface VarianceOptions extends ReduceOptions {
   readonly correction?: number;
 }
 
-/** The variance, in two passes for accuracy. */
-export function variance(x: Tensor, dims?: Dims, options: VarianceOptions = {}): Tensor {
-  const axes = normalizeDims(dims, x.rank, "variance");
-  const { correction = 1 } = options;
-  return finish(varianceOver([asFloat(x, "variance")], { axes, correction }), axes, options);
+const varianceOptions: Kinds<VarianceOptions> = { ...reduceOptions, correction: aNumber };
+
+function spread(op: string, over: typeof varianceOver) {
+  return (x: Tensor, dims?: Dims, options: VarianceOptions = {}): Tensor => {
+    const value = asFloat(x, op);
+    const axes = normalizeDims(dims, x.rank, op);
+    const { correction = 1, keepdim } = checkOptions(op, options, varianceOptions);
+    return finish(op, over([value], { axes, correction }), axes, { keepdim });
+  };
 }
 
+/** The variance, in two passes for accuracy. */
+export const variance = spread("variance", varianceOver);
+
 /** The standard deviation: the root of `variance`. The gradient where it is 0 is 0. */
-export function std(x: Tensor, dims?: Dims, options: VarianceOptions = {}): Tensor {
-  const axes = normalizeDims(dims, x.rank, "std");
-  const { correction = 1 } = options;
-  return finish(stdOver([asFloat(x, "std")], { axes, correction }), axes, options);
-}
+export const std = spread("std", stdOver);
 
 /** The shift m of log Σ e^(x − m) + m: the largest x, or 0 where that is infinite, as ∞ − ∞ has no value. */
 function shiftedTotal(x: Tensor, axes: readonly number[]): { shift: Tensor; total: Tensor } {
@@ -254,8 +262,9 @@ const logsumexpOver = composite<AxesAttributes>({
 
 /** log Σ eˣ without overflow. */
 export function logsumexp(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
+  const value = asFloat(x, "logsumexp");
   const axes = normalizeDims(dims, x.rank, "logsumexp");
-  return finish(logsumexpOver([asFloat(x, "logsumexp")], { axes }), axes, options);
+  return finish("logsumexp", logsumexpOver([value], { axes }), axes, options);
 }
 
 const softmaxOver = composite<AxesAttributes>({
@@ -290,16 +299,17 @@ export function logSoftmax(x: Tensor, dim: number): Tensor {
 
 /** The Euclidean norm √Σx². The gradient where it is 0 is 0. */
 export function norm2(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
+  const value = asFloat(x, "norm2");
   const axes = normalizeDims(dims, x.rank, "norm2");
-  return finish(norm2Over([asFloat(x, "norm2")], { axes }), axes, options);
+  return finish("norm2", norm2Over([value], { axes }), axes, options);
 }
 
 /** Whether any element is not 0, as bool. */
 export function any(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
-  return ne(max(cast(cast(x, "bool"), "int32"), dims, options), 0);
+  return ne(max(cast(cast(requireTensor("any", x), "bool"), "int32"), dims, options), 0);
 }
 
 /** Whether all elements are not 0, as bool. */
 export function all(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
-  return ne(min(cast(cast(x, "bool"), "int32"), dims, options), 0);
+  return ne(min(cast(cast(requireTensor("all", x), "bool"), "int32"), dims, options), 0);
 }

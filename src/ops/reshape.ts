@@ -1,6 +1,8 @@
 /** The same elements under another shape or order of dimensions: views, each the inverse of its own gradient. */
+import { check, integers } from "../tensor/check.js";
 import { ArgumentError, ShapeError } from "../tensor/errors.js";
 import type { ViewOp } from "../tensor/op.js";
+import { requireTensor } from "../tensor/require.js";
 import { checkShape, formatShape, normalizeDim, type Shape, sameShape, sizeOf } from "../tensor/shape.js";
 import { createNode, type Tensor } from "../tensor/tensor.js";
 import { permuteView, reshapeView } from "../tensor/view.js";
@@ -22,7 +24,8 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 }
 
 function inferExtent(x: Tensor, shape: Shape): number[] {
-  const target = [...shape];
+  requireTensor("reshape", x);
+  const target = [...check("reshape", "the shape", shape, integers)];
   const hole = target.indexOf(-1);
   if (hole >= 0) {
     target[hole] = 1;
@@ -56,7 +59,8 @@ const permuteOp: ViewOp<{ readonly dims: readonly number[] }> = {
 
 /** Dimension i of the result is dimension `dims[i]` of x. `dims` names every dimension once. */
 export function permute(x: Tensor, dims: readonly number[]): Tensor {
-  const order = dims.map((dim) => normalizeDim(dim, x.rank, "permute"));
+  const { rank } = requireTensor("permute", x);
+  const order = check("permute", "dims", dims, integers).map((dim) => normalizeDim(dim, rank, "permute"));
   if (order.length !== x.rank || new Set(order).size !== x.rank) {
     throw new ArgumentError(
       `[${dims.join(", ")}] does not name each dimension of ${formatShape(x.shape)} once`,
@@ -72,7 +76,7 @@ export function permute(x: Tensor, dims: readonly number[]): Tensor {
 
 /** Exchanges two dimensions. */
 export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
-  const a = normalizeDim(dim0, x.rank, "transpose");
+  const a = normalizeDim(dim0, requireTensor("transpose", x).rank, "transpose");
   const b = normalizeDim(dim1, x.rank, "transpose");
   const dims = x.shape.map((_, i) => (i === a ? b : i === b ? a : i));
   return permute(x, dims);
@@ -80,7 +84,7 @@ export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
 
 /** Joins the dimensions `startDim`..`endDim` (inclusive) into one. */
 export function flatten(x: Tensor, startDim = 0, endDim = -1): Tensor {
-  if (x.rank === 0) return reshape(x, [1]);
+  if (requireTensor("flatten", x).rank === 0) return reshape(x, [1]);
   const start = normalizeDim(startDim, x.rank, "flatten");
   const end = normalizeDim(endDim, x.rank, "flatten");
   if (start > end) {
@@ -92,6 +96,7 @@ export function flatten(x: Tensor, startDim = 0, endDim = -1): Tensor {
 
 /** Drops dimension `dim` if its extent is 1; without `dim`, all of extent 1. */
 export function squeeze(x: Tensor, dim?: number): Tensor {
+  requireTensor("squeeze", x);
   if (dim === undefined) {
     return reshape(
       x,
@@ -104,6 +109,6 @@ export function squeeze(x: Tensor, dim?: number): Tensor {
 
 /** Inserts a dimension of extent 1 before `dim`; -1 appends one. */
 export function unsqueeze(x: Tensor, dim: number): Tensor {
-  const d = normalizeDim(dim, x.rank + 1, "unsqueeze");
+  const d = normalizeDim(dim, requireTensor("unsqueeze", x).rank + 1, "unsqueeze");
   return reshape(x, x.shape.toSpliced(d, 0, 1));
 }

@@ -1,7 +1,9 @@
 /** Taking parts of a tensor, and placing a tensor inside a larger one: each is the other's gradient. */
 import type { MapCall, Operand } from "../device/kernel.js";
+import { aNumber, check, integers, type Kind, wrong } from "../tensor/check.js";
 import { ArgumentError, ShapeError } from "../tensor/errors.js";
 import type { KernelOp, ViewOp } from "../tensor/op.js";
+import { requireTensor } from "../tensor/require.js";
 import { checkShape, formatShape, normalizeDim, normalizeDims, type Shape, sizeOf } from "../tensor/shape.js";
 import { createNode, type Tensor } from "../tensor/tensor.js";
 import { isDense, memoryOrder, type SliceRange, sliceView } from "../tensor/view.js";
@@ -126,7 +128,7 @@ export function copyCall(source: Operand, output: Operand): MapCall {
  * count from the end, bounds beyond the ends are cut, a negative step walks backwards.
  */
 export function slice(x: Tensor, dim: number, start?: number, stop?: number, step = 1): Tensor {
-  const d = normalizeDim(dim, x.rank, "slice");
+  const d = normalizeDim(dim, requireTensor("slice", x).rank, "slice");
   if (!Number.isInteger(step) || step === 0) {
     throw new ArgumentError(`the step is a non-zero integer, got ${step}`, { op: "slice" });
   }
@@ -152,7 +154,7 @@ export function slice(x: Tensor, dim: number, start?: number, stop?: number, ste
  * @throws ArgumentError if they do not lie inside the dimension.
  */
 export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
-  const d = normalizeDim(dim, x.rank, "narrow");
+  const d = normalizeDim(dim, requireTensor("narrow", x).rank, "narrow");
   const first = start < 0 ? start + x.shape[d] : start;
   const integers = Number.isInteger(first) && Number.isInteger(length);
   if (!integers || first < 0 || length < 0 || first + length > x.shape[d]) {
@@ -168,7 +170,7 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
 
 /** Reverses the order along the given dimensions. */
 export function flip(x: Tensor, dims?: number | readonly number[]): Tensor {
-  const axes = normalizeDims(dims, x.rank, "flip");
+  const axes = normalizeDims(dims, requireTensor("flip", x).rank, "flip");
   return take(
     x,
     x.shape.map((extent, i) =>
@@ -184,6 +186,9 @@ export function flip(x: Tensor, dims?: number | readonly number[]): Tensor {
  * `slice` to crop.
  */
 export function pad(x: Tensor, widths: readonly (readonly [number, number])[], value = 0): Tensor {
+  requireTensor("pad", x);
+  check("pad", "widths", widths, pairs);
+  if (typeof value !== "number") throw wrong("pad", "the value", value, aNumber);
   if (widths.length !== x.rank) {
     throw new ShapeError(`${widths.length} pairs of widths given for ${formatShape(x.shape)}`, { op: "pad" });
   }
@@ -199,11 +204,17 @@ export function pad(x: Tensor, widths: readonly (readonly [number, number])[], v
   return place([x], [ranges], shape, value);
 }
 
+const pairs: Kind = [
+  "an array of pairs [before, after]",
+  (widths) => Array.isArray(widths) && widths.every((pair) => Array.isArray(pair) && pair.length === 2),
+];
+
 /** Cuts x along `dim` into parts of `size` (the last may be smaller), or of the given sizes. */
 export function split(x: Tensor, sizes: number | readonly number[], dim = 0): Tensor[] {
-  const d = normalizeDim(dim, x.rank, "split");
+  const d = normalizeDim(dim, requireTensor("split", x).rank, "split");
   const extent = x.shape[d];
-  const list = typeof sizes === "number" ? equalParts(extent, sizes) : sizes;
+  const list =
+    typeof sizes === "number" ? equalParts(extent, sizes) : check("split", "sizes", sizes, integers);
   const total = list.reduce((sum, size) => sum + size, 0);
   if (total !== extent) {
     throw new ShapeError(`sizes [${list.join(", ")}] do not add up to dim ${d} of ${formatShape(x.shape)}`, {

@@ -1,13 +1,15 @@
 /** Nodes without inputs: constants, runtime scalars, positions and random bits. */
+import { deviceOf } from "../device/default.js";
 import type { Device } from "../device/device.js";
+import { check, type Kind } from "../tensor/check.js";
 import type { DType } from "../tensor/dtype.js";
-import type {
-  ConstantAttributes,
-  IotaAttributes,
+import {
+  type ConstantAttributes,
+  type IotaAttributes,
   RuntimeScalar,
-  ScalarAttributes,
-  SourceOp,
-  UniformAttributes,
+  type ScalarAttributes,
+  type SourceOp,
+  type UniformAttributes,
 } from "../tensor/op.js";
 import type { Shape } from "../tensor/shape.js";
 import { createNode, type Tensor } from "../tensor/tensor.js";
@@ -22,9 +24,19 @@ export function constant(value: number, shape: Shape, dtype: DType, device: Devi
   return createNode(constantOp, [], { value }, shape, dtype, device);
 }
 
+const aScalar: Kind = ["a RuntimeScalar", (value) => value instanceof RuntimeScalar];
+
 /** A rank-0 tensor whose value is looked up at each run, so that changing it recompiles nothing. */
-export function scalar(runtimeScalar: RuntimeScalar, device: Device): Tensor {
-  return createNode(scalarOp, [], { scalar: runtimeScalar }, [], runtimeScalar.dtype, device);
+export function scalar(runtimeScalar: RuntimeScalar, device?: Device): Tensor {
+  check("scalar", "the value", runtimeScalar, aScalar);
+  return createNode(
+    scalarOp,
+    [],
+    { scalar: runtimeScalar },
+    [],
+    runtimeScalar.dtype,
+    deviceOf("scalar", device),
+  );
 }
 
 /** float32 in [0, 1), from the Philox stream that the three scalars (seed low, seed high, offset) name. */

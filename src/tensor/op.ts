@@ -4,6 +4,7 @@
  */
 import type { DeviceInfo } from "../device/device.js";
 import type { BinaryOp, KernelCall, Operand, ReduceOp, UnaryOp } from "../device/kernel.js";
+import { aNumber, check, oneOf, wrong } from "./check.js";
 import type { Tensor } from "./tensor.js";
 import type { View } from "./view.js";
 
@@ -79,12 +80,16 @@ export interface Lowering<A = unknown> {
 
 export type Op = ElementwiseOp | SourceOp | ViewOp | ReductionOp | KernelOp;
 
+const scalarDType = oneOf("float32", "int32");
+
 /** A number that may change from run to run of a Program without recompiling it. */
 export class RuntimeScalar {
   readonly dtype: "float32" | "int32";
   value: number;
 
   constructor(value: number, dtype: "float32" | "int32" = "float32") {
+    if (typeof value !== "number") throw wrong("RuntimeScalar", "the value", value, aNumber);
+    check("RuntimeScalar", "the dtype", dtype, scalarDType);
     this.value = value;
     this.dtype = dtype;
   }

@@ -1,4 +1,5 @@
 /** Shape arithmetic: sizes, broadcasting, dimension numbers. Shapes are plain arrays of non-negative integers. */
+import { anInteger, check, integers, wrong } from "./check.js";
 import { ArgumentError, ShapeError } from "./errors.js";
 
 export type Shape = readonly number[];
@@ -42,7 +43,8 @@ export function broadcastShapes(a: Shape, b: Shape, op: string): number[] {
 /** Turns a possibly negative dimension number into 0..rank-1. */
 export function normalizeDim(dim: number, rank: number, op: string): number {
   const result = dim < 0 ? dim + rank : dim;
-  if (!Number.isInteger(dim) || result < 0 || result >= rank) {
+  if (!Number.isInteger(dim)) throw wrong(op, "dim", dim, anInteger);
+  if (result < 0 || result >= rank) {
     throw new ArgumentError(`dim ${dim} is out of range for a tensor of rank ${rank}`, { op });
   }
   return result;
@@ -55,7 +57,7 @@ export function normalizeDims(
   op: string,
 ): number[] {
   if (dims === undefined) return Array.from({ length: rank }, (_, i) => i);
-  const list = typeof dims === "number" ? [dims] : dims;
+  const list = typeof dims === "number" ? [dims] : check(op, "dims", dims, integers);
   const result = list.map((dim) => normalizeDim(dim, rank, op)).sort((a, b) => a - b);
   if (new Set(result).size !== result.length) {
     throw new ArgumentError(`dim appears more than once in [${list.join(", ")}]`, { op });
@@ -65,6 +67,7 @@ export function normalizeDims(
 
 /** Checks that a user-given shape consists of non-negative integers and is not absurdly large. */
 export function checkShape(shape: Shape, op: string): void {
+  check(op, "the shape", shape, integers);
   for (const extent of shape) {
     if (!Number.isInteger(extent) || extent < 0) {
       throw new ShapeError(`extents are non-negative integers, got ${formatShape(shape)}`, { op });

@@ -146,7 +146,9 @@ describe("forward", () => {
     );
     const lower = ops.tensor([1, 0, 0, 1, 1, 0, 1, 1, 1], { device, shape: [3, 3], dtype: "bool" });
     const causal = attention.forward(x, { causal: true });
-    expect(await rounded(attention.forward(x, x, x, { mask: lower }))).toEqual(await rounded(causal));
+    expect(await rounded(attention.forward(x, x, x, { attnMask: ops.logicalNot(lower) }))).toEqual(
+      await rounded(causal),
+    );
     // What comes later does not change what came before.
     const changed = ops.concat([x.narrow(1, 0, 2), ops.ones([2, 1, 8], { device })], 1);
     expect(await rounded(attention.forward(changed, { causal: true }).narrow(1, 0, 2))).toEqual(

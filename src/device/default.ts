@@ -1,0 +1,35 @@
+/** The device on which tensors, layers and loaders are made when none is given. */
+import { aDevice, check } from "../tensor/check.js";
+import { DeviceError } from "../tensor/errors.js";
+import type { Device } from "./device.js";
+
+let standard: Device | undefined;
+
+/**
+ * Sets the device for all tensors, layers and loaders that are made without one; undefined sets none.
+ *
+ * @example
+ * setDefaultDevice(await openDevice());
+ * const x = tensor([[1, 2], [3, 4]]);
+ *
+ * @throws ArgumentError for anything that is no open device: a name, a promise of one.
+ */
+export function setDefaultDevice(device: Device | undefined): void {
+  if (device !== undefined) check("setDefaultDevice", "the device", device, aDevice);
+  standard = device;
+}
+
+/** @throws DeviceError if none was set. */
+export function defaultDevice(): Device {
+  return deviceOf("defaultDevice", undefined);
+}
+
+/** The device given, or else the default one. @throws ArgumentError, DeviceError */
+export function deviceOf(op: string, device: Device | undefined): Device {
+  if (device !== undefined) return check(op, "device", device, aDevice);
+  if (standard !== undefined) return standard;
+  throw new DeviceError("there is no default device", {
+    op,
+    hint: "setDefaultDevice(await openDevice()) once, or give { device }",
+  });
+}
