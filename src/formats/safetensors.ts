@@ -10,8 +10,9 @@ import type { DType, TypedArray } from "../tensor/dtype.js";
 import { ArgumentError, FormatError } from "../tensor/errors.js";
 import { decodeBfloat16, decodeFloat16, encodeBfloat16, encodeFloat16 } from "../tensor/f16.js";
 import { formatShape, sizeOf } from "../tensor/shape.js";
+import { quote } from "./excerpt.js";
 import type { HostTensor } from "./host.js";
-import { isWellFormed, parseHeader, quote, type TensorEntry } from "./safetensors_header.js";
+import { isWellFormed, parseHeader, type TensorEntry } from "./safetensors_header.js";
 
 /** Longest header the format allows. */
 const maxHeaderBytes = 100_000_000;

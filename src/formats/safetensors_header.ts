@@ -8,6 +8,7 @@
  * depth, so nothing recurses.
  */
 import { FormatError } from "../tensor/errors.js";
+import { quote } from "./excerpt.js";
 
 /** One tensor as the header describes it; nothing but its JSON form is checked yet. */
 export interface TensorEntry {
@@ -168,9 +169,4 @@ class HeaderParser {
       op: "readSafetensors",
     });
   }
-}
-
-/** A name as messages show it: quoted, and not longer than a line. */
-export function quote(name: string): string {
-  return JSON.stringify(name.length > 80 ? `${name.slice(0, 77)}…` : name);
 }

@@ -1,4 +1,5 @@
 /** What a file's metadata say about quantized layers: JSON that is believed only as far as it has been checked. */
+import { excerpt } from "../formats/excerpt.js";
 import { FormatError } from "../tensor/errors.js";
 import type { InputQuantization } from "./input.js";
 import type { QuantizedLayer } from "./layer.js";
@@ -45,7 +46,7 @@ export function parseRecord(text: string | undefined): QuantizationRecord {
     throw damaged("the metadata are not JSON");
   }
   if (!isRecord(value)) throw damaged("the metadata are no object");
-  if (value.version !== version) throw damaged(`version ${JSON.stringify(value.version)} is unknown`);
+  if (value.version !== version) throw damaged(`version ${excerpt(value.version)} is unknown`);
   const { layers, folded } = value;
   if (!isRecord(layers)) throw damaged("there are no layers");
   if (!Array.isArray(folded) || !folded.every((name) => typeof name === "string")) {
@@ -64,8 +65,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 function parseLayer(name: string, value: unknown): LayerRecord {
   if (!isRecord(value)) throw damaged(`${name} is no object`);
   const { bits, groupSize, bias, input } = value;
-  if (bits !== 8 && bits !== 7 && bits !== 4)
-    throw damaged(`${name}: weights of ${JSON.stringify(bits)} bits`);
+  if (bits !== 8 && bits !== 7 && bits !== 4) throw damaged(`${name}: weights of ${excerpt(bits)} bits`);
   if (typeof bias !== "boolean") throw damaged(`${name}: bias is neither true nor false`);
   const common = { bias, input: parseInput(name, input) };
   if (bits !== 4) return { bits, ...common };
@@ -75,7 +75,7 @@ function parseLayer(name: string, value: unknown): LayerRecord {
     groupSize < 1 ||
     groupSize % 32 !== 0
   ) {
-    throw damaged(`${name}: the group size is a multiple of 32, not ${JSON.stringify(groupSize)}`);
+    throw damaged(`${name}: the group size is a multiple of 32, not ${excerpt(groupSize)}`);
   }
   if (common.input.kind !== "dynamic") throw damaged(`${name}: weights of 4 bits go with dynamic inputs`);
   return { bits, groupSize, ...common };
@@ -85,12 +85,12 @@ function parseInput(name: string, value: unknown): InputQuantization {
   if (!isRecord(value)) throw damaged(`${name}: the input is not described`);
   const { kind, scale, zeroPoint } = value;
   if (kind === "float" || kind === "dynamic") return { kind };
-  if (kind !== "static") throw damaged(`${name}: an input of kind ${JSON.stringify(kind)}`);
+  if (kind !== "static") throw damaged(`${name}: an input of kind ${excerpt(kind)}`);
   if (typeof scale !== "number" || !(scale > 2 ** -100) || Math.fround(scale) !== scale) {
-    throw damaged(`${name}: the scale is a float32 above 0, not ${JSON.stringify(scale)}`);
+    throw damaged(`${name}: the scale is a float32 above 0, not ${excerpt(scale)}`);
   }
   if (typeof zeroPoint !== "number" || !Number.isInteger(zeroPoint) || zeroPoint < -128 || zeroPoint > 127) {
-    throw damaged(`${name}: the zero point is from -128 to 127, not ${JSON.stringify(zeroPoint)}`);
+    throw damaged(`${name}: the zero point is from -128 to 127, not ${excerpt(zeroPoint)}`);
   }
   return { kind, scale, zeroPoint };
 }

@@ -3,9 +3,11 @@
  * Tensors keep every bit (float64 of the reference device as its bytes); numbers are JSON doubles, which round-trip.
  * A digest finds bits that the disk has lost. Files are written atomically and the newest two are kept. Node only.
  */
+import { excerpt } from "../formats/excerpt.js";
 import { FileError, makeDirectory, nodeFiles, readFile, reasonOf } from "../formats/file.js";
 import { type HostTensor, readSafetensors, writeFileAtomic, writeSafetensors } from "../formats/index.js";
 import { FormatError, WattgradError } from "../tensor/errors.js";
+import { stringifyState } from "./checkpoint_state.js";
 
 /** What is saved: named tensors as the device holds them, and plain data. */
 export interface Checkpoint {
@@ -17,7 +19,7 @@ export interface Checkpoint {
 const kept = 2;
 const format = "wattgrad-checkpoint-1";
 const fileName = /^step-(\d+)\.safetensors$/;
-/** Temporary files of formats/atomic.ts; a checkpoint directory belongs to one run, which writes one at a time. */
+/** Temporary files of formats/atomic.ts; a run locks its directory, and writes one at a time. */
 const leftover = /^\.step-\d+\.safetensors\..*\.tmp$/;
 /** Bytes of a float64 element, the last extent under which one is stored as uint8. */
 const float64Bytes = 8;
@@ -37,7 +39,7 @@ export async function writeCheckpoint(
     const data = new Uint8Array(buffer, byteOffset, byteLength);
     return [name, { dtype: "uint8", shape: [...tensor.shape, float64Bytes], data }];
   });
-  const texts = { format, state: JSON.stringify(state), float64: JSON.stringify(float64) };
+  const texts = { format, state: stringifyState(state), float64: JSON.stringify(float64) };
   const bytes = writeSafetensors(stored, { ...texts, sha256: digest(stored, texts) });
   const { fs, path: paths } = nodeFiles("checkpoint");
   const path = paths.join(directory, `step-${String(step).padStart(9, "0")}.safetensors`);
@@ -95,7 +97,7 @@ export function decode(bytes: Uint8Array): Checkpoint {
   for (const name of names) {
     const stored = tensors.get(name);
     if (stored?.dtype !== "uint8" || stored.shape.at(-1) !== float64Bytes) {
-      return fail(`${JSON.stringify(name)} is no tensor with the bytes of float64`);
+      return fail(`${excerpt(name)} is no tensor with the bytes of float64`);
     }
     const data = new Float64Array(stored.data.slice().buffer as ArrayBuffer);
     tensors.set(name, { dtype: "float32", shape: stored.shape.slice(0, -1), data });

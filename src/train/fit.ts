@@ -15,7 +15,7 @@ import { DeviceLostError, NumericsError } from "../tensor/errors.js";
 import { noGrad, type Tensor } from "../tensor/tensor.js";
 import { EnergyAccount, type EnergyState } from "./energy.js";
 import { evaluator, packScores, readAndDispose, requirePair } from "./evaluate.js";
-import { type Callback, checkOptions, type FitOptions, type FitReport } from "./fit_options.js";
+import { type Callback, checkOptions, type FitOptions, type FitReport, tellAll } from "./fit_options.js";
 import { type EpochRecord, type FitState, ScoreSum } from "./history.js";
 import { Recovery } from "./recovery.js";
 import { Snapshots } from "./snapshots.js";
@@ -76,6 +76,8 @@ class Fit implements Follower {
   /** Whether the loader has handed out a batch of the running epoch. */
   #isInEpoch = false;
   #isWarmingUp = false;
+  /** Callbacks that are told of shaders while these are compiled. */
+  #toldWarmup: Promise<unknown> = Promise.resolve();
   /** One for all epochs: each may be shorter than a turn. */
   readonly #turns = new TurnTaker();
   readonly #snapshots: Snapshots | undefined;
@@ -120,24 +122,26 @@ class Fit implements Follower {
   }
 
   async run(): Promise<FitReport> {
-    const { epochs, train, validation, checkpoint } = this.#options;
-    if (checkpoint?.resume) await this.#resume();
-    else await this.#recovery?.requireEmpty();
-    const meter = this.#options.energy;
-    this.#energy = meter && (await EnergyAccount.begin(meter, this.#energyBefore));
-    this.#start = performance.now();
-    const validate = validation && evaluator(this.#options, this.#tellWarmup);
-    const state = this.#state(false);
-    for (const callback of this.#callbacks) {
-      callback.onStart?.({ epochs, stepsPerEpoch: train.length, state });
-    }
+    const { epochs, train, validation, checkpoint, energy: meter } = this.#options;
     try {
+      await this.#recovery?.open();
+      if (checkpoint?.resume) await this.#resume();
+      else await this.#recovery?.requireEmpty();
+      this.#energy = meter && (await EnergyAccount.begin(meter, this.#energyBefore));
+      this.#start = performance.now();
+      const validate = validation && evaluator(this.#options, this.#tellWarmup);
+      await tellAll(this.#callbacks, "onStart", {
+        epochs,
+        stepsPerEpoch: train.length,
+        state: this.#state(false),
+      });
       await this.#snapshots?.begin(this.#options.model);
       const reason = await this.#trainThroughLosses(validate);
       await this.#energy?.read();
-      return this.#finish(reason ?? `all ${epochs} epochs are done`);
+      return await this.#finish(reason ?? `all ${epochs} epochs are done`);
     } finally {
       this.#snapshots?.end();
+      await this.#recovery?.close();
     }
   }
 
@@ -152,7 +156,7 @@ class Fit implements Follower {
         this.#inFlight = undefined;
         await this.#snapshots.goBack(error, () => this.#steps);
         const [step, epoch] = [this.#steps, this.#epoch];
-        for (const callback of this.#callbacks) callback.onRestore?.({ step, epoch });
+        await tellAll(this.#callbacks, "onRestore", { step, epoch });
       }
     }
   }
@@ -160,11 +164,12 @@ class Fit implements Follower {
   /** Trains all epochs (undefined) or to a reason to stop before. */
   async #trainEpochs(validate: Validate | undefined): Promise<string | undefined> {
     const { epochs, validation } = this.#options;
-    let reason = this.#reasonToStop(this.#sum.samples === 0);
+    let reason = await this.#reasonToStop(this.#sum.samples === 0);
     while (reason === undefined && this.#epoch <= epochs) {
       reason = await this.#runEpoch();
       if (reason !== undefined) break;
       const scores = validation && (await validate?.(validation));
+      await this.#toldWarmup;
       const record: EpochRecord = {
         epoch: this.#epoch,
         step: this.#steps,
@@ -176,11 +181,11 @@ class Fit implements Follower {
         ...(this.#energy && { energy: await this.#energy.endEpoch() }),
       };
       this.#history = [...this.#history, record];
-      reason = this.#reasonToStop(true);
+      reason = await this.#reasonToStop(true);
       this.#epoch++;
       this.#sum = new ScoreSum(this.#names.length);
       this.#epochSecondsBefore = 0;
-      for (const callback of this.#callbacks) await callback.onEpoch?.(record);
+      await tellAll(this.#callbacks, "onEpoch", record);
       if (this.#isDue("everyEpochs", record.epoch)) await this.#save();
     }
     return reason;
@@ -250,7 +255,7 @@ class Fit implements Follower {
       await this.#turns.yieldIfDue();
       await this.#energy?.refresh();
       last = performance.now();
-      reason = this.#reasonToStop(false);
+      reason = await this.#reasonToStop(false);
       if (reason !== undefined) break;
     }
     await this.#settle();
@@ -262,13 +267,17 @@ class Fit implements Follower {
     this.#isWarmingUp = true;
     try {
       await this.#step.warmup([input, target], this.#tellWarmup);
+      await this.#toldWarmup;
     } finally {
       this.#isWarmingUp = false;
     }
   }
 
   readonly #tellWarmup: WarmupProgress = (done, all) => {
-    for (const callback of this.#callbacks) callback.onWarmup?.({ done, all });
+    const told = Promise.all([this.#toldWarmup, tellAll(this.#callbacks, "onWarmup", { done, all })]);
+    // Thrown where the warm-up has ended.
+    told.catch(() => {});
+    this.#toldWarmup = told;
   };
 
   /** Takes in the scores of the step that was just enqueued. */
@@ -287,8 +296,7 @@ class Fit implements Follower {
     }
     sum.add(loss, metricSums, samples);
     const metrics = Object.fromEntries(this.#names.map((name, i) => [name, metricSums[i] / samples]));
-    for (const callback of this.#callbacks)
-      callback.onStep?.({ step, epoch, samples, loss, metrics, ...this.#spent() });
+    await tellAll(this.#callbacks, "onStep", { step, epoch, samples, loss, metrics, ...this.#spent() });
   }
 
   /** Waits until nothing is on its way. */
@@ -298,11 +306,11 @@ class Fit implements Follower {
     await inFlight;
   }
 
-  #reasonToStop(epochEnded: boolean): string | undefined {
+  async #reasonToStop(epochEnded: boolean): Promise<string | undefined> {
     if (this.#options.signal?.aborted) return "it was interrupted";
     const state = this.#state(epochEnded);
     for (const condition of this.#options.stop ?? []) {
-      const reason = condition(state);
+      const reason = await condition(state);
       if (reason !== undefined) return reason;
     }
     return undefined;
@@ -360,7 +368,7 @@ class Fit implements Follower {
     });
     this.#saved = { steps: this.#steps, epoch: this.#epoch };
     this.#checkpoint = path;
-    for (const callback of this.#callbacks) callback.onCheckpoint?.({ path, step: this.#steps });
+    await tellAll(this.#callbacks, "onCheckpoint", { path, step: this.#steps });
   }
 
   async #resume(): Promise<void> {
@@ -377,10 +385,10 @@ class Fit implements Follower {
     this.#epochSecondsBefore = progress.epochSeconds;
     this.#energyBefore = progress.energy;
     Object.assign(this.#sum, { ...progress.sum, metrics: [...progress.sum.metrics] });
-    for (const callback of this.#callbacks) callback.onResume?.({ path, step: progress.steps, skipped });
+    await tellAll(this.#callbacks, "onResume", { path, step: progress.steps, skipped });
   }
 
-  #finish(stoppedBecause: string): FitReport {
+  async #finish(stoppedBecause: string): Promise<FitReport> {
     const { samples, seconds } = this.#speed;
     const report: FitReport = {
       history: this.#history,
@@ -392,7 +400,7 @@ class Fit implements Follower {
       ...this.#spent(),
       checkpoint: this.#checkpoint,
     };
-    for (const callback of this.#callbacks) callback.onEnd?.(report);
+    await tellAll(this.#callbacks, "onEnd", report);
     return report;
   }
 }

@@ -11,34 +11,55 @@ import type { EpochRecord, FitState, StepRecord } from "./history.js";
 import type { Metric } from "./metrics.js";
 import type { StopCondition } from "./stop.js";
 
-/** Told what happens during `fit`; every method is optional. Exceptions end the training. */
+/**
+ * Told what happens during `fit`; every method is optional and may be async: `fit` waits for it before it goes on, and calls
+ * one after the other. Exceptions and rejections end the training.
+ */
 export interface Callback {
   /** Before the first step. `stepsPerEpoch` counts batches; `state` is where a resumed run goes on. */
-  onStart?(plan: { readonly epochs: number; readonly stepsPerEpoch: number; readonly state: FitState }): void;
+  onStart?(plan: {
+    readonly epochs: number;
+    readonly stepsPerEpoch: number;
+    readonly state: FitState;
+  }): unknown;
   /**
    * While a device compiles shaders, of which `done` of `all` are ready: before the first step or validation on batches
    * of a shape. Not on devices that compile none.
    */
-  onWarmup?(shaders: { readonly done: number; readonly all: number }): void;
+  onWarmup?(shaders: { readonly done: number; readonly all: number }): unknown;
   /** After each step, in order; one step after the device was given the work. Steps that are repeated are told again. */
-  onStep?(record: StepRecord): void;
+  onStep?(record: StepRecord): unknown;
   /** After each epoch and its validation. */
-  onEpoch?(record: EpochRecord): void | Promise<void>;
-  onCheckpoint?(checkpoint: { readonly path: string; readonly step: number }): void;
+  onEpoch?(record: EpochRecord): unknown;
+  onCheckpoint?(checkpoint: { readonly path: string; readonly step: number }): unknown;
   /** After `resume` found a checkpoint; `skipped` names damaged newer ones. */
   onResume?(checkpoint: {
     readonly path: string;
     readonly step: number;
     readonly skipped: readonly { readonly path: string; readonly reason: string }[];
-  }): void;
+  }): unknown;
   /** After the device was lost and came back: training goes on behind `step`, the last one that a snapshot has. */
-  onRestore?(snapshot: { readonly step: number; readonly epoch: number }): void;
+  onRestore?(snapshot: { readonly step: number; readonly epoch: number }): unknown;
   /** Once, also if the training was aborted, but not if it failed. */
-  onEnd?(report: FitReport): void;
+  onEnd?(report: FitReport): unknown;
+}
+
+/** Calls one method of each callback, one after the other. */
+export async function tellAll<K extends keyof Callback>(
+  callbacks: readonly Callback[],
+  method: K,
+  told: Parameters<NonNullable<Callback[K]>>[0],
+): Promise<void> {
+  for (const callback of callbacks) {
+    await (callback[method] as ((value: typeof told) => unknown) | undefined)?.call(callback, told);
+  }
 }
 
 export interface CheckpointOptions {
-  /** Where checkpoints are written; created if missing. Node only. The newest two are kept. */
+  /**
+   * Where checkpoints are written; created if missing. Node only. The newest two are kept. The directory belongs to one
+   * training at a time: another process that asks for it gets a FileError.
+   */
   readonly directory: string;
   /** A checkpoint every so many steps. */
   readonly everySteps?: number;

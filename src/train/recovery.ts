@@ -1,30 +1,16 @@
 /** What a checkpoint of `fit` holds, and how the parts of a training run are put back exactly where they were. */
 import { flush } from "../compiler/realize.js";
-import type { DataLoader, LoaderState } from "../data/index.js";
+import type { DataLoader } from "../data/index.js";
 import type { Device } from "../device/device.js";
 import type { HostTensor } from "../formats/index.js";
 import type { Module } from "../nn/index.js";
-import type { Generator, GeneratorState } from "../ops/index.js";
-import type { LRScheduler, Optimizer, OptimizerState, SchedulerState } from "../optim/index.js";
+import type { Generator } from "../ops/index.js";
+import type { LRScheduler, Optimizer } from "../optim/index.js";
 import { ArgumentError, FormatError } from "../tensor/errors.js";
-import { listCheckpoints, readNewestCheckpoint, writeCheckpoint } from "./checkpoint.js";
-import type { EnergyState } from "./energy.js";
-import type { EpochRecord } from "./history.js";
+import { type Checkpoint, listCheckpoints, readNewestCheckpoint, writeCheckpoint } from "./checkpoint.js";
+import { type Progress, parseState, type TrainingState } from "./checkpoint_state.js";
+import { type DirectoryLock, lockDirectory } from "./directory_lock.js";
 import { hostTensors } from "./host_tensors.js";
-
-/** fit's own counters. */
-export interface Progress {
-  readonly epoch: number;
-  readonly steps: number;
-  readonly seconds: number;
-  readonly epochSeconds: number;
-  readonly sum: { readonly loss: number; readonly metrics: readonly number[]; readonly samples: number };
-  readonly learningRate: number;
-  readonly metricNames: readonly string[];
-  readonly history: readonly EpochRecord[];
-  /** If there was a meter. */
-  readonly energy?: EnergyState;
-}
 
 /** The parts of a training run that carry state. */
 export interface Parts {
@@ -33,15 +19,6 @@ export interface Parts {
   readonly scheduler: LRScheduler | undefined;
   readonly loader: DataLoader;
   readonly generators: readonly Generator[];
-}
-
-/** The plain data of a checkpoint. */
-interface State {
-  readonly progress: Progress;
-  readonly optimizer: OptimizerState["numbers"];
-  readonly scheduler: SchedulerState | null;
-  readonly loader: LoaderState;
-  readonly generators: readonly GeneratorState[];
 }
 
 /** A checkpoint that was loaded. */
@@ -58,10 +35,20 @@ const optimizerPrefix = "optimizer.";
 export class Recovery {
   readonly #directory: string;
   readonly #parts: Parts;
+  #lock: DirectoryLock | undefined;
 
   constructor(directory: string, parts: Parts) {
     this.#directory = directory;
     this.#parts = parts;
+  }
+
+  /** Takes the directory for this run alone. @throws FileError if another run has it. */
+  async open(): Promise<void> {
+    this.#lock = await lockDirectory(this.#directory);
+  }
+
+  async close(): Promise<void> {
+    await this.#lock?.release();
   }
 
   /** @throws ArgumentError if the directory has checkpoints, which a run from the start would mix with its own. */
@@ -82,7 +69,7 @@ export class Recovery {
       ...prefixed(modelPrefix, model.stateDict()),
       ...prefixed(optimizerPrefix, moments),
     ]);
-    const state: State = {
+    const state: TrainingState = {
       progress,
       optimizer: numbers,
       scheduler: scheduler?.state() ?? null,
@@ -95,78 +82,77 @@ export class Recovery {
   /**
    * Puts everything back as the newest valid checkpoint has it; undefined if there is no checkpoint.
    *
-   * @throws FormatError if none is valid or it belongs to another run: other metrics, model, optimizer or data.
+   * @throws FormatError if none is valid or it belongs to another run: other metrics, model, optimizer or data; nothing
+   * has changed then.
    */
   async load(metricNames: readonly string[]): Promise<Recovered | undefined> {
     const found = await readNewestCheckpoint(this.#directory);
     if (found === undefined) return undefined;
-    const { model, optimizer, scheduler, loader, generators } = this.#parts;
-    const state = found.state as State;
+    const { path, skipped } = found;
+    const fail = (what: string) => (error: unknown) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new FormatError(`${path} ${what}: ${reason}`, { op: "resume", cause: error });
+    };
+    let state: TrainingState;
     try {
-      checkState(state);
-      if (state.progress.metricNames.join() !== metricNames.join()) {
-        throw new FormatError(`it measured ${state.progress.metricNames.join(", ") || "no metrics"}`);
-      }
-      if (state.generators.length !== generators.length) {
-        throw new FormatError(
-          `it has ${state.generators.length} random generators, not ${generators.length}`,
-        );
-      }
-      if ((state.scheduler === null) !== (scheduler === undefined)) {
-        throw new FormatError(`it had ${state.scheduler === null ? "no" : "a"} learning-rate schedule`);
-      }
-      await model.loadStateDict(withPrefix(modelPrefix, found.tensors));
-      await optimizer.loadStateDict({
-        tensors: withPrefix(optimizerPrefix, found.tensors),
-        numbers: state.optimizer,
-      });
-      // After the optimizer, whose learning rates are those of its last step.
-      if (state.scheduler !== null) scheduler?.setState(state.scheduler);
+      state = parseState(found.state);
+    } catch (error) {
+      return fail("is damaged")(error);
+    }
+    await this.#apply(state, found.tensors, metricNames).catch(fail("belongs to another run"));
+    return { progress: state.progress, path, skipped };
+  }
+
+  /** All or nothing: if one part does not take its state, the others have theirs as before. */
+  async #apply(
+    state: TrainingState,
+    tensors: Checkpoint["tensors"],
+    metricNames: readonly string[],
+  ): Promise<void> {
+    const { model, optimizer, scheduler, loader, generators } = this.#parts;
+    if (state.progress.metricNames.join() !== metricNames.join()) {
+      throw new FormatError(`it measured ${state.progress.metricNames.join(", ") || "no metrics"}`);
+    }
+    if (state.generators.length !== generators.length) {
+      throw new FormatError(`it has ${state.generators.length} random generators, not ${generators.length}`);
+    }
+    if ((state.scheduler === null) !== (scheduler === undefined)) {
+      throw new FormatError(`it had ${state.scheduler === null ? "no" : "a"} learning-rate schedule`);
+    }
+    const { tensors: moments, numbers } = optimizer.stateDict();
+    const before = {
+      moments: await hostTensors(moments),
+      loader: loader.next(),
+      generators: generators.map((generator) => generator.state()),
+      scheduler: scheduler?.state(),
+    };
+    try {
       loader.setState(state.loader);
       generators.forEach((generator, i) => {
         generator.setState(state.generators[i]);
       });
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new FormatError(`${found.path} belongs to another run: ${reason}`, {
-        op: "resume",
-        cause: error,
+      await optimizer.loadStateDict({
+        tensors: withPrefix(optimizerPrefix, tensors),
+        numbers: state.optimizer,
       });
+      // After the optimizer, whose learning rates are those of its last step.
+      if (state.scheduler !== null) scheduler?.setState(state.scheduler);
+      // The last: it checks everything before it changes anything.
+      await model.loadStateDict(withPrefix(modelPrefix, tensors));
+    } catch (error) {
+      loader.setState(before.loader);
+      generators.forEach((generator, i) => {
+        generator.setState(before.generators[i]);
+      });
+      await optimizer.loadStateDict({ tensors: before.moments, numbers });
+      if (before.scheduler !== undefined) scheduler?.setState(before.scheduler);
+      throw error;
     }
-    return { progress: state.progress, path: found.path, skipped: found.skipped };
   }
 
   #device(): Device {
     return this.#parts.model.parameters()[0].device;
   }
-}
-
-/** What the parts do not check themselves when they take their state. @throws FormatError */
-function checkState(state: Partial<State> | null): void {
-  const progress: Partial<Progress> = state?.progress ?? {};
-  const { epoch, steps, seconds, epochSeconds, learningRate, sum, metricNames, history } = progress;
-  const complete =
-    [epoch, steps].every((count) => Number.isSafeInteger(count) && count! >= 0) &&
-    [seconds, epochSeconds, learningRate, sum?.loss, sum?.samples].every(Number.isFinite) &&
-    [
-      metricNames,
-      history,
-      sum?.metrics,
-      state?.generators,
-      state?.optimizer?.lr,
-      state?.optimizer?.steps,
-    ].every(Array.isArray) &&
-    sum?.metrics.length === metricNames?.length &&
-    (progress.energy === undefined || isEnergyState(progress.energy)) &&
-    typeof state?.loader === "object" &&
-    typeof state.scheduler === "object";
-  if (!complete) throw new FormatError("its state is not complete");
-}
-
-function isEnergyState({ total, epoch }: Partial<EnergyState>): boolean {
-  return [total, epoch ?? total].every(
-    (figure) => figure && (figure.joules === null || Number.isFinite(figure.joules)) && figure.seconds >= 0,
-  );
 }
 
 function* prefixed<T>(prefix: string, entries: Iterable<readonly [string, T]>): Iterable<[string, T]> {

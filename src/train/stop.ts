@@ -5,9 +5,9 @@ import type { EpochRecord, FitState } from "./history.js";
 
 /**
  * Asked after every step and at the end of every epoch; a sentence ends the training. Conditions look only at the
- * state they are given, so a resumed run stops where an uninterrupted one would.
+ * state they are given, so a resumed run stops where an uninterrupted one would. May be async.
  */
-export type StopCondition = (state: FitState) => string | undefined;
+export type StopCondition = (state: FitState) => string | undefined | Promise<string | undefined>;
 
 /**
  * Ends the training when an epoch's loss is at most `value`: the validation loss if there is one, else the mean

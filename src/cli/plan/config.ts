@@ -1,4 +1,5 @@
 /** What kind of transformer a Hugging Face config.json describes. Trusts nothing in it. */
+import { excerpt } from "../../formats/excerpt.js";
 import { FormatError } from "../../tensor/errors.js";
 
 /** As much of an architecture as decides its cost. */
@@ -43,7 +44,7 @@ export function parseConfig(text: string): TransformerShape {
   const type = config.model_type;
   const architecture = typeof type === "string" && Object.hasOwn(families, type) ? families[type] : undefined;
   if (architecture === undefined) {
-    throw new FormatError(`unknown model_type ${JSON.stringify(type)}`, {
+    throw new FormatError(`unknown model_type ${excerpt(type)}`, {
       hint: `known are ${Object.keys(families).join(", ")}; --params works for all`,
     });
   }
@@ -51,7 +52,7 @@ export function parseConfig(text: string): TransformerShape {
     const name = names.find((each) => Object.hasOwn(config, each) && config[each] !== null);
     const value = name === undefined ? otherwise : config[name];
     if (typeof value !== "number" || !Number.isInteger(value) || value < 1 || value > largest) {
-      throw new FormatError(`${name ?? names[0]} is a whole number above 0, got ${JSON.stringify(value)}`);
+      throw new FormatError(`${name ?? names[0]} is a whole number above 0, got ${excerpt(value)}`);
     }
     return value;
   };
