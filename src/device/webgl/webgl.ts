@@ -7,6 +7,7 @@ import {
   IndexError,
   StaleTensorError,
 } from "../../tensor/errors.js";
+import { noteCapacity } from "../../tensor/event_loop.js";
 import type {
   Device,
   DeviceBuffer,
@@ -135,6 +136,7 @@ export class WebglDevice implements Device {
   private readonly ownsContext: boolean;
   private readonly buffers = new Set<WebglBuffer>();
   private readonly loss: ContextLoss;
+  private readonly forgetCapacity: () => void;
   private resources: Resources;
   private liveBytes = 0;
   private allocations = 0;
@@ -156,6 +158,7 @@ export class WebglDevice implements Device {
       maximumBytes: options.maximumBytes ?? defaultMaximumBytes,
       flopsPerDraw: options.flopsPerDraw ?? defaultFlopsPerDraw,
     };
+    this.forgetCapacity = noteCapacity(this.limits.maximumBytes);
     this.resources = new Resources(gl, this.layout, this.limits, parallelCompile);
     // Where only half floats render, sums are of those, too.
     this.fullFloats = floats === "rgba16f" && capabilities.exact.includes("rgba32f") ? "rgba32f" : floats;
@@ -336,6 +339,7 @@ export class WebglDevice implements Device {
   close(): void {
     if (this.closed) return;
     this.closed = true;
+    this.forgetCapacity();
     this.loss.close();
     for (const { texture } of this.buffers) this.resources.pool.release(texture);
     this.buffers.clear();
