@@ -1,4 +1,5 @@
 /** How the command line program ends: its exit codes, and the errors that are the user's to solve. */
+import { printable } from "../tensor/errors.js";
 
 export const exitCodes = { success: 0, failure: 1, usage: 2, difference: 3, interrupted: 130 } as const;
 
@@ -23,5 +24,5 @@ export class DifferenceError extends Error {}
 /** One line for stderr, without the name of the function that failed first. */
 export function lineOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
-  return `wattgrad: ${message.replace(/^error: /, "").replace(/\s*\n\s*/g, " ")}`;
+  return printable(`wattgrad: ${message.replace(/^error: /, "").replace(/\s*\n\s*/g, " ")}`);
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** `wattgrad`: the command line program. Each command is a file in commands/. */
 import { Command, CommanderError } from "commander";
+import { reasonOf } from "../formats/file.js";
 import { benchCommand } from "./commands/bench.js";
 import { evalCommand } from "./commands/eval.js";
 import { infoCommand } from "./commands/info.js";
@@ -58,16 +59,23 @@ function exitCodeOf(error: unknown): number {
   return error instanceof InterruptedError ? exitCodes.interrupted : exitCodes.failure;
 }
 
-// A reader that has seen enough (`wattgrad info | head -1`) is not an error.
+// What cannot be printed does not end the work: files are still written. A reader that has seen enough
+// (`wattgrad info | head -1`) is no error; a full disk is one.
+let unprinted: unknown;
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-  process.exit(exitCodes.success);
+  if (error.code === "EPIPE" || unprinted !== undefined) return;
+  unprinted = error;
+  process.exitCode = exitCodes.failure;
+  process.stderr.write(`${lineOf(new Error(`cannot write to stdout: ${reasonOf(error)}`))}\n`);
 });
+// Where not even that can be said, the exit code is left.
+process.stderr.on("error", () => {});
 
 try {
   if (process.argv.length <= 2) program().outputHelp();
   else await program().parseAsync();
 } catch (error) {
   process.exitCode = exitCodeOf(error);
-  if (process.exitCode !== exitCodes.success) process.stderr.write(`${lineOf(error)}\n`);
+  if (process.exitCode === exitCodes.success && unprinted !== undefined) process.exitCode = exitCodes.failure;
+  else if (process.exitCode !== exitCodes.success) process.stderr.write(`${lineOf(error)}\n`);
 }

@@ -100,9 +100,19 @@ export async function writeOutput(path: string, content: Uint8Array | string): P
   await writeFileAtomic(path, typeof content === "string" ? new TextEncoder().encode(content) : content);
 }
 
+/** The same JSON; strings in it cannot do to a terminal what `printable` keeps from it. */
+function escapeControls(json: string): string {
+  return json.replace(/[^\P{C}\n]|[\u2028\u2029]/gu, (character) =>
+    Array.from(
+      { length: character.length },
+      (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`,
+    ).join(""),
+  );
+}
+
 /** Writes a report as JSON to a file, or to stdout for `-`. */
 export async function writeJson(path: string, value: unknown): Promise<void> {
   const text = `${JSON.stringify(value, undefined, 2)}\n`;
-  if (path === standardOutput) process.stdout.write(text);
+  if (path === standardOutput) process.stdout.write(escapeControls(text));
   else await writeOutput(path, text);
 }

@@ -2,6 +2,7 @@
 import { SingleBar } from "cli-progress";
 import { describeEnergy, type EnergyFigure } from "../energy/index.js";
 import type { Callback } from "../train/index.js";
+import { columnsOf, print } from "./terminal.js";
 
 const secondsBetweenLines = 5;
 
@@ -55,8 +56,8 @@ export function showProgress(stream: NodeJS.WriteStream = process.stderr): Progr
       });
     },
     onResume({ path, step, skipped }) {
-      for (const { path: damaged, reason } of skipped) stream.write(`skipped ${damaged}: ${reason}\n`);
-      stream.write(`resuming after step ${step} from ${path}\n`);
+      for (const { path: damaged, reason } of skipped) print(`skipped ${damaged}: ${reason}`, stream);
+      print(`resuming after step ${step} from ${path}`, stream);
     },
     end: () => view.end(),
   };
@@ -70,13 +71,69 @@ interface View {
   end(): void;
 }
 
+/** What the bar is told with each update. */
+interface Payload {
+  readonly columns: number;
+  /** What goes on before the first step. */
+  readonly note?: string;
+  readonly figures?: Figures;
+}
+
+/** Cells of the bar; in narrow terminals it is shorter, or left out. */
+const [longestBar, shortestBar] = [40, 8];
+
+/** One line that fits: what tells least is left out first. */
+function formatBar(
+  _: object,
+  { progress, eta }: { readonly progress: number; readonly eta: number },
+  { columns, note, figures }: Payload,
+): string {
+  const left = Number.isFinite(eta) && figures !== undefined ? `ETA ${duration(eta)}` : "ETA ?";
+  // In the order of the line, each with its rank: higher ones go first.
+  const parts: [rank: number, text: string][] = [[0, `${Math.floor(100 * progress)}%`]];
+  if (figures !== undefined) {
+    const { epoch, epochs, loss, accuracy, samplesPerSecond, energy } = figures;
+    parts.unshift([3, `epoch ${epoch}/${epochs}`]);
+    parts.push([2, `loss ${loss.toFixed(4)}`], [4, `accuracy ${(100 * accuracy).toFixed(1)} %`]);
+    parts.push([1, `${Math.round(samplesPerSecond)} samples/s`]);
+    if (typeof energy?.joules === "number") parts.push([5, describeEnergy(energy)]);
+  }
+  if (note !== undefined) parts.push([1, note]);
+  parts.push([0, left]);
+  const lineOf = () => parts.map(([, text]) => text).join(" | ");
+  // A terminal that is full to its last cell may wrap.
+  const room = () => columns - 1 - lineOf().length;
+  while (room() < 0 && parts.some(([rank]) => rank > 0)) {
+    const highest = Math.max(...parts.map(([rank]) => rank));
+    parts.splice(
+      parts.findIndex(([rank]) => rank === highest),
+      1,
+    );
+  }
+  const cells = Math.min(longestBar, room() - 1);
+  if (cells < shortestBar) return lineOf().slice(0, columns - 1);
+  const filled = Math.round(progress * cells);
+  return `${"█".repeat(filled)}${"░".repeat(cells - filled)} ${lineOf()}`;
+}
+
+/** "12 s", "3:05 min", "1:02 h". */
+function duration(seconds: number): string {
+  const whole = Math.max(0, Math.ceil(seconds));
+  if (whole < 60) return `${whole} s`;
+  const [large, small, unit] =
+    whole < 3600 ? [whole / 60, whole % 60, "min"] : [whole / 3600, (whole % 3600) / 60, "h"];
+  return `${Math.floor(large)}:${String(Math.floor(small)).padStart(2, "0")} ${unit}`;
+}
+
 class BarView implements View {
   readonly #bar: SingleBar;
+  readonly #stream: NodeJS.WriteStream;
 
   constructor(stream: NodeJS.WriteStream) {
+    this.#stream = stream;
     this.#bar = new SingleBar({
       stream,
-      format: "epoch {epoch} {bar} {percentage}% | {figures} | ETA {eta_formatted}",
+      format: formatBar,
       hideCursor: true,
       etaBuffer: 50,
       gracefulExit: false,
@@ -86,16 +143,16 @@ class BarView implements View {
   start(steps: number, done: number): void {
     // A second Ctrl-C leaves without end(); the cursor must come back then too.
     process.on("exit", this.#stop);
-    this.#bar.start(steps, done, { epoch: "", figures: "compiling" });
+    this.#bar.start(steps, done, { columns: columnsOf(this.#stream), note: "compiling" });
   }
 
   note(what: string): void {
-    if (this.#bar.isActive) this.#bar.update({ figures: what });
+    if (this.#bar.isActive) this.#bar.update({ columns: columnsOf(this.#stream), note: what });
   }
 
   step(step: number, figures: Figures): void {
     if (!this.#bar.isActive) return;
-    this.#bar.update(step, { epoch: `${figures.epoch}/${figures.epochs}`, figures: describe(figures) });
+    this.#bar.update(step, { columns: columnsOf(this.#stream), note: undefined, figures });
   }
 
   end(): void {
@@ -127,7 +184,7 @@ class LineView implements View {
   }
 
   note(what: string): void {
-    if (this.#isDue(performance.now())) this.#stream.write(`${what}\n`);
+    if (this.#isDue(performance.now())) print(what, this.#stream);
   }
 
   step(step: number, figures: Figures): void {
@@ -135,7 +192,7 @@ class LineView implements View {
     if (!this.#isDue(now) && step < this.#steps) return;
     const left = (((now - this.#started) / 1000) * (this.#steps - step)) / (step - this.#done);
     const position = `step ${step}/${this.#steps}, epoch ${figures.epoch}/${figures.epochs}`;
-    this.#stream.write(`${position} | ${describe(figures)} | ETA ${Math.ceil(left)} s\n`);
+    print(`${position} | ${describe(figures)} | ETA ${Math.ceil(left)} s`, this.#stream);
   }
 
   end(): void {}

@@ -1,7 +1,7 @@
 /** The outcome of a training run: as JSON for programs, as a table for people. */
-import Table from "cli-table3";
 import { sumOfIntervals } from "../energy/figure.js";
 import { describeEnergy, type EnergyFigure } from "../energy/index.js";
+import { printTable } from "./terminal.js";
 
 /** What `wattgrad train --json` writes. */
 export interface TrainReport {
@@ -43,8 +43,7 @@ export function printReport(
   { testSamples, stoppedBecause, device }: ReportContext,
 ): void {
   const { flopsPerSample, energy, samplesPerJoule } = report;
-  const table = new Table({ style: { head: [], border: [] } });
-  table.push(
+  const rows = [
     ["test accuracy", `${(100 * report.testAccuracy).toFixed(2)} % of ${testSamples} images`],
     ["samples per second", Math.round(report.samplesPerSecond).toLocaleString("en")],
     [
@@ -65,8 +64,8 @@ export function printReport(
     ["energy per epoch", perEpoch(report.epochs)],
     ["device", device],
     ["model file", report.modelFile],
-  );
-  stream.write(`${table}\n`);
+  ];
+  printTable(rows, {}, stream);
 }
 
 /** The mean of the complete epochs; each by itself is in the JSON. */

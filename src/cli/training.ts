@@ -29,6 +29,7 @@ import { saveModelFile } from "./model_file.js";
 import { isPlainFile } from "./output.js";
 import { showProgress } from "./progress.js";
 import type { ReportContext, TrainReport } from "./report.js";
+import { say } from "./terminal.js";
 
 export interface TrainingOptions {
   /** One of `imageClassifiers`. */
@@ -86,7 +87,7 @@ export async function trainToFile(
     onChoice({ device: { name }, rejected }) {
       if (options.device !== "auto" || name !== "reference") return;
       const reasons = rejected.map((other) => `${other.name}: ${other.reason}`).join("; ");
-      process.stderr.write(`wattgrad: only the slow reference device works here (${reasons})\n`);
+      say(`wattgrad: only the slow reference device works here (${reasons})`);
     },
   });
   const { energyCommand: command, cpuWatts } = options;
@@ -94,7 +95,7 @@ export async function trainToFile(
   const progress = options.quiet ? undefined : showProgress();
   const interrupt = listenForInterrupt(() => {
     progress?.end();
-    process.stderr.write("wattgrad: stopping after this step; press Ctrl-C again to exit at once\n");
+    say("wattgrad: stopping after this step; press Ctrl-C again to exit at once");
   });
   try {
     manualSeed(options.seed);
@@ -187,7 +188,7 @@ async function trainModel({
   const loader = new DataLoader(dataset, { device, batchSize, shuffle: { seed } });
   const epochs = options.epochs ?? Math.max(minimumEpochs, Math.round(sampleBudget / dataset.length));
   const steps = epochs * loader.length;
-  const headline = `training ${options.model} on ${dataset.length.toLocaleString("en")} images, ${epochs} ${epochs === 1 ? "epoch" : "epochs"}: ${device.info.description}\n`;
+  const headline = `training ${options.model} on ${dataset.length.toLocaleString("en")} images, ${epochs} ${epochs === 1 ? "epoch" : "epochs"}: ${device.info.description}`;
   let samples = 0;
   let samplesBefore = 0;
   const flopsBefore = totalCost(device).flops;
@@ -215,7 +216,7 @@ async function trainModel({
       {
         onStart({ state }) {
           samplesBefore = state.history.reduce((sum, record) => sum + record.samples, state.samples);
-          if (!options.quiet) process.stderr.write(headline);
+          if (!options.quiet) say(headline);
         },
         onStep(record) {
           samples += record.samples;

@@ -12,5 +12,5 @@ export function excerpt(value: unknown): string {
   if (typeof value === "string") return quote(value);
   if (Array.isArray(value)) return `a list of ${value.length}`;
   if (typeof value === "object" && value !== null) return "an object";
-  return value === undefined ? "nothing" : String(value);
+  return String(value);
 }

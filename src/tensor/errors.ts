@@ -10,6 +10,21 @@ export interface ErrorDetails {
   cause?: unknown;
 }
 
+/** Longer messages, of many names out of a file, lose their middle. */
+const longestMessage = 2000;
+
+/** Without control and format characters, which would move the cursor of a terminal or turn the direction of text; names out of files have them. */
+export function printable(text: string): string {
+  return text.replace(
+    /[^\P{C}\n]|[\u2028\u2029]/gu,
+    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  );
+}
+
+function bounded(text: string): string {
+  return text.length > longestMessage ? `${text.slice(0, longestMessage - 500)} … ${text.slice(-500)}` : text;
+}
+
 /** Base of every error wattgrad throws on purpose; `code` is stable and meant for programs. */
 export class WattgradError extends Error {
   readonly code: string;
@@ -20,7 +35,10 @@ export class WattgradError extends Error {
   constructor(code: string, message: string, details: ErrorDetails = {}) {
     const prefix = details.op ? `${details.op}: ` : "";
     const suffix = details.hint ? ` (${details.hint})` : "";
-    super(prefix + message + suffix, details.cause === undefined ? undefined : { cause: details.cause });
+    super(
+      bounded(printable(prefix + message + suffix)),
+      details.cause === undefined ? undefined : { cause: details.cause },
+    );
     this.name = new.target.name;
     this.code = code;
     this.op = details.op;

@@ -1,5 +1,6 @@
 /** What the commands print, write and return when all is well, and when they are interrupted. */
 import { spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -173,7 +174,7 @@ describe("train", () => {
     const second = await interrupted([...args, "--resume"]);
     expect(second.code).toBe(130);
     expect(second.stderr).toContain(join("run", newest));
-    expect(await readdir(join(directory, "interrupted"))).toEqual([]);
+    expect(existsSync(join(directory, "interrupted"))).toBe(false);
   });
 
   test("Ctrl-C without checkpoints saves the weights so far, not over a finished model", async () => {

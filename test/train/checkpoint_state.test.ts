@@ -66,7 +66,7 @@ describe("a field that is something else is named", () => {
     ["progress.epoch", -1, /progress\.epoch is a whole number from 0 on, got -1/],
     ["progress.steps", 1.5, /progress\.steps is a whole number/],
     ["progress.steps", 2 ** 53, /progress\.steps is a whole number/],
-    ["progress.seconds", undefined, /progress\.seconds is a number from 0 on, got nothing/],
+    ["progress.seconds", undefined, /progress\.seconds is a number from 0 on, got undefined/],
     ["progress.sum.loss", null, /progress\.sum\.loss is a number, got null/],
     ["progress.sum.metrics", [1], /progress\.sum\.metrics is a list of 2, got a list of 1/],
     ["progress.metricNames.1", 3, /progress\.metricNames\.1 is a string, got 3/],
@@ -94,6 +94,6 @@ describe("a field that is something else is named", () => {
 
   test("members of prototypes count for nothing", () => {
     const text = stringifyState(state).replace('"epoch":2,', '"__proto__":{"epoch":2},');
-    expect(() => parseState(JSON.parse(text))).toThrow(/progress\.epoch is .* got nothing/);
+    expect(() => parseState(JSON.parse(text))).toThrow(/progress\.epoch is .* got undefined/);
   });
 });

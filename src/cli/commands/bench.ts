@@ -1,5 +1,4 @@
 /** `wattgrad bench`: time, rates and energy of kernels and training steps, in Node and in headless browsers. */
-import Table from "cli-table3";
 import { Command } from "commander";
 import {
   type BenchRow,
@@ -25,6 +24,7 @@ import { DifferenceError, UsageError } from "../exit.js";
 import { integerFrom, jsonOption, listOf, positiveNumber } from "../options.js";
 import { requireJsonTarget, requireWritableFile, standardOutput, writeJson, writeOutput } from "../output.js";
 import { type PlaceName, whereOption } from "../places.js";
+import { type Cell, print, printTable, say } from "../terminal.js";
 
 const suites = [...suiteNames, "coldstart", "quick", "all"] as const;
 type SuiteChoice = (typeof suites)[number];
@@ -97,8 +97,8 @@ async function runBench({
 }: BenchOptions): Promise<void> {
   await requireTargets(json, html);
   if (threads > 1 && !withPeers) throw new UsageError("--threads is for the libraries of --peers");
-  const say = (line: string) => process.stderr.write(`wattgrad bench: ${line}\n`);
-  const peers = withPeers ? { installed: await installPeers({ onProgress: say }), threads } : undefined;
+  const tell = (line: string) => say(`wattgrad bench: ${line}`);
+  const peers = withPeers ? { installed: await installPeers({ onProgress: tell }), threads } : undefined;
   const quick = suite.every((name) => name === "quick");
   const options: RunOptions = {
     suites: suite.filter((name) => name !== "coldstart"),
@@ -115,7 +115,7 @@ async function runBench({
   const rows: BenchRow[] = [];
   const unavailable: RunResult["unavailable"][number][] = [];
   for (const name of where) {
-    say(`${name} …`);
+    tell(`${name} …`);
     try {
       const run =
         name === "node"
@@ -181,12 +181,7 @@ function printRows({ environment, places: found, rows, unavailable }: BenchFile)
   const summaries = peerSummaries(rows);
   const compared = summaries.length > 0 ? ["ours / peer"] : [];
   const heads = ["median", "fastest", "rate", "energy", ...compared];
-  const table = new Table({
-    head: ["suite", "case", "device", "where", ...heads],
-    colAligns: ["left", "left", "left", "left", ...heads.map(() => "right" as const)],
-    style: { head: [], border: [] },
-  });
-  for (const row of rows) {
+  const table = rows.map((row): Cell[] => {
     const { medianMs, minMs, rate, unit, joules, joulesKind } = row;
     const figures =
       medianMs === null
@@ -198,20 +193,18 @@ function printRows({ environment, places: found, rows, unavailable }: BenchFile)
             joules === null ? "unknown" : `${formatJoules(joules)} ${joulesKind}`,
             ...compared.map(() => times(speedup(row, rows))),
           ];
-    table.push([row.suite, row.case, labelOf(row), row.where, ...figures]);
-  }
-  process.stdout.write(`${environment.cpu}, ${environment.cores} cores, ${environment.platform}\n`);
+    return [row.suite, row.case, labelOf(row), row.where, ...figures];
+  });
+  print(`${environment.cpu}, ${environment.cores} cores, ${environment.platform}`);
   for (const { where, version, renderer } of found) {
-    process.stdout.write(`${where}: ${version}${renderer === null ? "" : `, WebGL by ${renderer}`}\n`);
+    print(`${where}: ${version}${renderer === null ? "" : `, WebGL by ${renderer}`}`);
   }
-  process.stdout.write(`${table}\n`);
+  printTable(table, { head: ["suite", "case", "device", "where", ...heads] });
   for (const { side, speedup: mean, cases, failed } of summaries) {
     const errors = failed === 0 ? "" : `, ${failed} that it could not compute`;
-    process.stdout.write(`ours / ${side}: ${times(mean)} (geometric mean of ${cases} cases${errors})\n`);
+    print(`ours / ${side}: ${times(mean)} (geometric mean of ${cases} cases${errors})`);
   }
-  for (const { device, where, reason } of unavailable) {
-    process.stdout.write(`not there: ${device} in ${where}: ${reason}\n`);
-  }
+  for (const { device, where, reason } of unavailable) print(`not there: ${device} in ${where}: ${reason}`);
 }
 
 interface CompareOptions {
@@ -243,24 +236,20 @@ async function runCompare(first: string, second: string, { margin, json }: Compa
 }
 
 function printComparison({ cases, unmatched, ratio }: RunComparison, margin: number): void {
-  const table = new Table({
-    head: ["suite", "case", "device", "where", "time", "interval", "verdict"],
-    style: { head: [], border: [] },
-  });
   const percent = (value: number) => `${value >= 1 ? "+" : ""}${(100 * (value - 1)).toFixed(1)} %`;
-  for (const compared of cases) {
+  const rows = cases.map((compared) => {
     const { suite, case: name, where, ratio: change, interval, verdict } = compared;
     const range = `${percent(interval.low)} … ${percent(interval.high)}`;
-    table.push([suite, name, labelOf(compared), where, percent(change), range, verdict]);
-  }
+    return [suite, name, labelOf(compared), where, percent(change), range, verdict];
+  });
   const different = cases.filter(({ verdict }) => verdict !== "no significant difference");
-  process.stdout.write(`${table}\n`);
-  for (const name of unmatched) process.stdout.write(`only in one of the runs, or without times: ${name}\n`);
+  printTable(rows, { head: ["suite", "case", "device", "where", "time", "interval", "verdict"] });
+  for (const name of unmatched) print(`only in one of the runs, or without times: ${name}`);
   const summary =
     different.length === 0
       ? "no significant difference"
       : `${different.length} of ${cases.length} cases differ by more than ${margin} %`;
-  process.stdout.write(`${summary}; all together ${percent(ratio)}\n`);
+  print(`${summary}; all together ${percent(ratio)}`);
 }
 
 function times(ratio: number | null): string {

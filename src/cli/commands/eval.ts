@@ -1,5 +1,4 @@
 /** `wattgrad eval`: the accuracy of a trained model on the test images. */
-import Table from "cli-table3";
 import { Command } from "commander";
 import type { DeviceChoice } from "../../device/select.js";
 import { readFile } from "../../formats/file.js";
@@ -9,6 +8,7 @@ import { evaluateInBrowser } from "../inference/browser.js";
 import { dataOption, deviceOption, integerFrom, jsonOption } from "../options.js";
 import { requireJsonTarget, standardOutput, writeJson } from "../output.js";
 import { type PlaceName, whereOption } from "../places.js";
+import { printTable } from "../terminal.js";
 
 interface EvalOptions {
   readonly data?: string;
@@ -62,8 +62,7 @@ async function runEval(path: string, { data, batchSize, device, where, json }: E
 }
 
 function printReport({ model, quantized, samples, where, ...figures }: EvalReport): void {
-  const table = new Table({ style: { head: [], border: [] } });
-  table.push(
+  printTable([
     ["model", quantized ? `${model}, quantized` : model],
     ["test accuracy", `${(100 * figures.testAccuracy).toFixed(2)} % of ${samples} images`],
     ["test loss", figures.testLoss.toFixed(4)],
@@ -71,6 +70,5 @@ function printReport({ model, quantized, samples, where, ...figures }: EvalRepor
     ...(quantized ? [] : [["parameters", figures.parameters.toLocaleString("en")]]),
     ["size", `${(figures.bytes / 1024).toFixed(1)} KiB`],
     ["device", where === "node" ? figures.description : `${figures.description}, in ${where}`],
-  );
-  process.stdout.write(`${table}\n`);
+  ]);
 }

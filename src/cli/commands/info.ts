@@ -1,15 +1,10 @@
 /** `wattgrad info`: which devices there are, what each supports, and why one is not available. */
-import Table from "cli-table3";
 import { Command } from "commander";
 import { listDevices } from "../../device/select.js";
 import { jsonOption } from "../options.js";
 import { requireJsonTarget, standardOutput, writeJson } from "../output.js";
 import { packageVersion } from "../package.js";
-
-/** Of output that goes to no terminal. */
-const defaultColumns = 100;
-/** What the first two columns and the borders take. */
-const otherColumns = 27;
+import { print, printTable } from "../terminal.js";
 
 export function infoCommand(): Command {
   return new Command("info")
@@ -24,17 +19,14 @@ async function runInfo({ json }: { json?: string }): Promise<void> {
   const devices = await listDevices();
   const report = { wattgrad: packageVersion(), engine: `Node.js ${process.version}`, devices };
   if (json !== standardOutput) {
-    const table = new Table({
-      head: ["device", "available", "what it is"],
-      style: { head: [], border: [] },
-      colWidths: [null, null, (process.stdout.columns ?? defaultColumns) - otherColumns],
-      wordWrap: true,
-    });
-    for (const { name, available, reason, description, details } of devices) {
-      const facts = Object.entries(details ?? {}).map(describeFact);
-      table.push([name, available ? "yes" : "no", [description ?? reason ?? "", ...facts].join("\n")]);
-    }
-    process.stdout.write(`wattgrad ${report.wattgrad} on ${report.engine}\n${table}\n`);
+    print(`wattgrad ${report.wattgrad} on ${report.engine}`);
+    printTable(
+      devices.map(({ name, available, reason, description, details }) => {
+        const facts = Object.entries(details ?? {}).map(describeFact);
+        return [name, available ? "yes" : "no", [description ?? reason ?? "", ...facts].join("\n")];
+      }),
+      { head: ["device", "available", "what it is"] },
+    );
   }
   if (json !== undefined) await writeJson(json, report);
 }

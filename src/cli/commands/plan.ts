@@ -1,5 +1,4 @@
 /** `wattgrad plan`: what a large model would take, before anyone trains it. */
-import Table from "cli-table3";
 import { Command, Option } from "commander";
 import { formatJoules } from "../../energy/index.js";
 import { readFile } from "../../formats/file.js";
@@ -12,6 +11,7 @@ import { countTransformer, type TransformerCount } from "../plan/count.js";
 import { type Plan, plan } from "../plan/estimate.js";
 import { defaultHardware, defaultPue, type Hardware, hardware } from "../plan/hardware.js";
 import { type Comparison, comparePublished } from "../plan/published.js";
+import { printTable } from "../terminal.js";
 
 interface PlanOptions {
   readonly params?: number;
@@ -128,13 +128,12 @@ function chosenHardware({ hardware: name, tflops, watts }: PlanOptions): Hardwar
 }
 
 function printPlan({ parameters, hardware, training, inference }: Plan): void {
-  const table = new Table({ style: { head: [], border: [] } });
   const { memory } = training;
   const unknown = (reason: string | undefined) => `unknown: ${reason}`;
-  table.push(
+  printTable([
     ["parameters", scientific(parameters)],
     ["hardware", `${hardware.devices.toLocaleString("en")} × ${hardware.name}, PUE ${hardware.pue}`],
-    ["", wrap(hardware.source)],
+    ["", hardware.source],
     [{ colSpan: 2, content: `training on ${scientific(training.tokens)} tokens` }],
     ["FLOPs", `${scientific(training.flops)}: ${training.flopsMethod}`],
     [
@@ -155,29 +154,19 @@ function printPlan({ parameters, hardware, training, inference }: Plan): void {
       `${figure(inference.tokensPerSecond)} tokens/s, prompts ${figure(inference.promptTokensPerSecond)}`,
     ],
     ["energy per token", `${formatJoules(inference.joulesPerToken)} (${inference.kind})`],
-  );
-  if (memory.activationBytes !== null) {
-    table.push(["activations", `${bytes(memory.activationBytes)} of one sequence in training, float32`]);
-  }
-  process.stdout.write(`${table}\n`);
+    ...(memory.activationBytes === null
+      ? []
+      : [["activations", `${bytes(memory.activationBytes)} of one sequence in training, float32`]]),
+  ]);
 }
 
 function printComparisons(comparisons: readonly Comparison[]): void {
-  const table = new Table({
-    head: ["model", "quantity", "published", "estimated", "error", "source"],
-    style: { head: [], border: [] },
-  });
-  for (const { model, quantity, unit, published, estimated, error, source } of comparisons) {
+  const rows = comparisons.map(({ model, quantity, unit, published, estimated, error, source }) => {
     const value = (n: number) => `${n >= 1e6 ? scientific(n) : figure(n)} ${unit}`.trim();
     const percent = `${error >= 0 ? "+" : ""}${(100 * error).toFixed(1)} %`;
-    table.push([model, quantity, value(published), value(estimated), percent, source]);
-  }
-  process.stdout.write(`${table}\n`);
-}
-
-/** Long sources in lines of their own. */
-function wrap(text: string): string {
-  return text.replace(/(.{50,70}?)[ ]/g, "$1\n");
+    return [model, quantity, value(published), value(estimated), percent, source];
+  });
+  printTable(rows, { head: ["model", "quantity", "published", "estimated", "error", "source"] });
 }
 
 function scientific(value: number): string {

@@ -6,6 +6,7 @@ import { startPlayground } from "../../playground/server.js";
 import { listenForInterrupt } from "../interrupt.js";
 import { portNumber } from "../options.js";
 import { packageRoot } from "../package.js";
+import { print, say } from "../terminal.js";
 
 interface PlaygroundCommandOptions {
   readonly port: number;
@@ -36,7 +37,7 @@ async function runPlayground({ port, host, open }: PlaygroundCommandOptions): Pr
   const playground = await startPlayground({ root: packageRoot(), port, host });
   const interrupt = listenForInterrupt(() => {});
   try {
-    process.stdout.write(`wattgrad playground: ${playground.url} (Ctrl-C ends it)\n`);
+    print(`wattgrad playground: ${playground.url} (Ctrl-C ends it)`);
     if (open) openInBrowser(playground.url);
     if (!interrupt.signal.aborted) await once(interrupt.signal, "abort");
   } finally {
@@ -52,7 +53,7 @@ function openInBrowser(url: string): void {
     win32: ["cmd", "/c", "start", ""],
   };
   const [command, ...args] = commands[process.platform] ?? ["xdg-open"];
-  const failed = () => process.stderr.write(`wattgrad: no browser could be opened; the address is ${url}\n`);
+  const failed = () => say(`wattgrad: no browser could be opened; the address is ${url}`);
   const child = spawn(command, [...args, url], { stdio: "ignore", detached: true });
   child.on("error", failed);
   child.on("exit", (code) => {

@@ -1,6 +1,5 @@
 /** `wattgrad quantize`: makes a trained model smaller and faster, and shows what that costs in accuracy. */
 
-import Table from "cli-table3";
 import { Command, Option } from "commander";
 import { type DataLoader, ImageDataset } from "../../data/index.js";
 import type { Device } from "../../device/device.js";
@@ -28,6 +27,7 @@ import { loadModelFile } from "../model_file.js";
 import { dataOption, deviceOption, integerFrom, jsonOption, positiveNumber } from "../options.js";
 import { isSameFile, requireJsonTarget, requireWritableFile, standardOutput, writeJson } from "../output.js";
 import { calibrationBatch, calibrationBatches, quantizeToFile } from "../quantization.js";
+import { print, printTable, say } from "../terminal.js";
 
 interface QuantizeCommandOptions {
   readonly scheme: SchemeName;
@@ -101,7 +101,7 @@ async function runQuantize(path: string, options: QuantizeCommandOptions): Promi
     if (float.quantized) throw new UsageError(`${path} is quantized already`);
     const { normalization } = float;
     const device = await open();
-    const say = (what: string) => options.quiet || process.stderr.write(`${what}\n`);
+    const tell = options.quiet ? () => {} : say;
     const { report, bytes } = await quantizeToFile(path, options.out, {
       device,
       train,
@@ -109,11 +109,11 @@ async function runQuantize(path: string, options: QuantizeCommandOptions): Promi
       batches: options.batches,
       skip: options.skip,
       minSnr: options.minSnr,
-      say,
+      say: tell,
     });
     // As it will be used: from the file's bytes, without float32 weights.
     const quantized = await loadTrained(bytes, await open(), options.out);
-    say(`comparing on ${test.images.shape[0].toLocaleString("en")} images`);
+    tell(`comparing on ${test.images.shape[0].toLocaleString("en")} images`);
     const comparison = await compareModels(
       float.model,
       quantized.model,
@@ -130,7 +130,7 @@ async function runQuantize(path: string, options: QuantizeCommandOptions): Promi
     if (!options.quiet) {
       const stream = options.json === standardOutput ? process.stderr : process.stdout;
       printComparison(stream, device, report, comparison);
-      stream.write(`saved ${options.out}\n`);
+      print(`saved ${options.out}`, stream);
     }
     if (options.json !== undefined) await writeJson(options.json, result);
   } finally {
@@ -174,7 +174,7 @@ function printComparison(
   report: QuantizeReport,
   { float, quantized, samples, batchSize: batch, layers }: Comparison,
 ): void {
-  const models = new Table({ head: ["", "float32", "quantized", ""], style: { head: [], border: [] } });
+  const models: string[][] = [];
   const row = (name: string, figure: (model: ModelFigures) => number, format: (value: number) => string) => {
     const [before, after] = [figure(float), figure(quantized)];
     models.push([name, format(before), format(after), `${((100 * after) / before).toFixed(1)} %`]);
@@ -192,16 +192,16 @@ function printComparison(
   row("one image", ({ latency }) => latency.sample, milliseconds);
   row(`${batch} images`, ({ latency }) => latency.batch, milliseconds);
   row("peak memory", ({ peakBytes }) => peakBytes ?? Number.NaN, kibibytes);
-  stream.write(`${models}\n${device.info.description}\n`);
+  printTable(models, { head: ["", "float32", "quantized", ""] }, stream);
+  print(device.info.description, stream);
 
   const noise = new Map(layers.map(({ name, snr }) => [name, snr]));
-  const table = new Table({ head: ["layer", "type", "signal to noise"], style: { head: [], border: [] } });
-  for (const { name, type, quantized: isQuantized, snr } of report.layers) {
+  const rows = report.layers.map(({ name, type, quantized: isQuantized, snr }) => {
     const shown = isQuantized
       ? `${(noise.get(name) ?? Number.NaN).toFixed(1)} dB`
       : `left out: ${(snr ?? Number.NaN).toFixed(1)} dB`;
-    table.push([name, type, shown]);
-  }
-  stream.write(`${table}\n`);
-  if (report.folded.length > 0) stream.write(`batch norms folded: ${report.folded.join(", ")}\n`);
+    return [name, type, shown];
+  });
+  printTable(rows, { head: ["layer", "type", "signal to noise"] }, stream);
+  if (report.folded.length > 0) print(`batch norms folded: ${report.folded.join(", ")}`, stream);
 }

@@ -21,6 +21,7 @@ import { type PlaceName, whereOption } from "../places.js";
 import { type QuantizeToFileOptions, quantizeToFile } from "../quantization.js";
 import { printReport } from "../report.js";
 import { reportPage } from "../report_page.js";
+import { print, say } from "../terminal.js";
 import { CurveRecorder } from "../tour/curve.js";
 import { predictionsOf } from "../tour/predictions.js";
 import { printRows } from "../tour/table.js";
@@ -97,12 +98,11 @@ async function runTour(options: TourOptions): Promise<void> {
   };
   const load = currentLoad();
   const stream = json === standardOutput ? process.stderr : process.stdout;
-  const say = (what: string) => process.stderr.write(`${what}\n`);
 
   const training = await train(options, paths.float, images, stream);
   const made = [paths.float];
   const interrupt = listenForInterrupt(() => {
-    process.stderr.write(`wattgrad: interrupted; what was made is in ${made.join(", ")}\n`);
+    say(`wattgrad: interrupted; what was made is in ${made.join(", ")}`);
     process.exit(exitCodes.interrupted);
   });
   try {
@@ -133,7 +133,7 @@ async function runTour(options: TourOptions): Promise<void> {
     const page = await reportPage("tour", "wattgrad tour", file);
     await writeOutput(paths.report, page);
     printRows(stream, file);
-    stream.write(`models: ${made.join(", ")}\nreport: ${resolve(paths.report)}\n`);
+    print(`models: ${made.join(", ")}\nreport: ${resolve(paths.report)}`, stream);
     if (json !== undefined) await writeJson(json, file);
   } finally {
     interrupt.dispose();

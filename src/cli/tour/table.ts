@@ -1,37 +1,40 @@
 /** The outcome of `wattgrad tour` in the terminal. */
-import Table from "cli-table3";
+import type { InferenceRow } from "../../inference/index.js";
 import type { TourFile } from "../../tour/data.js";
+import { type Cell, print, printTable } from "../terminal.js";
 
+const head = ["model", "accuracy, %", "one image, ms", "in a batch, ms", "images/s", "mJ an image", "KiB"];
+
+/** A line for each device, with its models below. */
 export function printRows(stream: NodeJS.WritableStream, { rows, places, unavailable }: TourFile): void {
-  const heads = ["accuracy", "images", "one image", "in a batch", "images/s", "mJ an image", "size"];
-  const table = new Table({
-    head: ["where", "device", "model", ...heads],
-    colAligns: ["left", "left", "left", ...heads.map(() => "right" as const)],
-    style: { head: [], border: [] },
-  });
-  for (const row of rows) {
-    table.push([
-      row.where,
-      row.device,
+  const groups = new Map<string, InferenceRow[]>();
+  for (const row of rows) groups.set(titleOf(row), [...(groups.get(titleOf(row)) ?? []), row]);
+  const table = [...groups].flatMap(([title, group]): Cell[][] => [
+    [{ colSpan: head.length, content: title }],
+    ...group.map((row) => [
       row.model,
-      `${(100 * row.accuracy).toFixed(2)} %`,
-      row.images.toLocaleString("en"),
-      `${digits(row.singleMs)} ms`,
-      `${digits(row.batchMs)} ms`,
+      (100 * row.accuracy).toFixed(2),
+      digits(row.singleMs),
+      digits(row.batchMs),
       digits(row.imagesPerSecond),
-      row.joulesPerImage === null ? "unknown" : `${digits(1000 * row.joulesPerImage)} ${row.energy.kind}`,
-      `${(row.modelBytes / 1024).toFixed(1)} KiB`,
-    ]);
-  }
-  stream.write(`${table}\n`);
+      row.joulesPerImage === null ? "unknown" : digits(1000 * row.joulesPerImage),
+      (row.modelBytes / 1024).toFixed(1),
+    ]),
+  ]);
+  printTable(table, { head, figuresFrom: 1 }, stream);
   for (const { where, version, renderer } of places) {
-    stream.write(`${where}: ${version}${renderer === null ? "" : `, WebGL by ${renderer}`}\n`);
+    print(`${where}: ${version}${renderer === null ? "" : `, WebGL by ${renderer}`}`, stream);
   }
   const methods = rows.map(({ where, energy }) => `energy in ${where}: ${energy.method}; ${energy.scope}`);
-  for (const method of new Set(methods)) stream.write(`${method}\n`);
+  for (const method of new Set(methods)) print(method, stream);
   for (const { device, where, reason } of unavailable) {
-    stream.write(`not there: ${device} in ${where}: ${reason}\n`);
+    print(`not there: ${device} in ${where}: ${reason}`, stream);
   }
+}
+
+/** What a device's rows have in common. */
+function titleOf({ where, device, images, energy }: InferenceRow): string {
+  return `${device} in ${where}: ${images.toLocaleString("en")} images, energy ${energy.kind}`;
 }
 
 function digits(value: number): string {
