@@ -16,13 +16,14 @@ import { qmatmulGroups } from "./qmatmul_i4";
 import { qmatmul } from "./qmatmul_i8";
 import { reduce } from "./reduce";
 
-/** Runs the commands at `start` until `end`. Returns 0, or the opcode of the first command that failed. */
-export function execute(start: usize): i32 {
+/** Runs the commands at `start` until `end` or one fails. Returns 0, or the address of that command. */
+export function execute(start: usize): usize {
   store<i32>(failure, 0);
   let command = start;
   let opcode = load<i32>(command);
   while (opcode != Opcode.end) {
     const payload = command + 8;
+    store<usize>(failure, command, 12);
     switch (opcode) {
       case Opcode.map:
         map(payload);
@@ -51,6 +52,7 @@ export function execute(start: usize): i32 {
         break;
       case Opcode.gather:
         gather(payload);
+        if (load<i32>(failure) != 0) return command;
         break;
       case Opcode.qmatmul:
         qmatmul(payload);
@@ -66,6 +68,7 @@ export function execute(start: usize): i32 {
         break;
       case Opcode.scatterAdd:
         scatterAdd(payload);
+        if (load<i32>(failure) != 0) return command;
         break;
       default:
         unreachable();
@@ -73,5 +76,5 @@ export function execute(start: usize): i32 {
     command += (<usize>load<u32>(command, 4)) << 2;
     opcode = load<i32>(command);
   }
-  return load<i32>(failure);
+  return 0;
 }

@@ -1,9 +1,10 @@
 /**
- * Where a kernel notes what went wrong in the data (an index outside its axis): [opcode, index, axis size].
- * The first failure of a run is kept; the run goes on, skipping the offending elements.
+ * Where a kernel notes what went wrong in the data (an index outside its axis), and `execute` which command it is at:
+ * [opcode, index, axis size, address of the command]. The first failure is kept; the kernel goes on, skipping the
+ * offending elements, and the run ends with it.
  */
 
-export const failure: usize = memory.data(12, 4);
+export const failure: usize = memory.data(16, 4);
 
 export function fail(opcode: i32, index: i32, axisSize: i32): void {
   if (load<i32>(failure) != 0) return;

@@ -1,6 +1,7 @@
 /**
  * `gather` and `scatterAdd`. Payload: [rank, axis stride, axis size, log2 of the item size, is int32, access of the
- * index, addresses of source, index and output, extents, strides of source, index and output].
+ * index, addresses of source, index and output, whether an index is ignored, which one, extents, strides of source, index
+ * and output].
  * Only the innermost dimension is a loop here; where the index does not change along it (embedding rows) a row is
  * copied or added whole.
  */
@@ -18,7 +19,9 @@ namespace At {
   export const source: usize = 24;
   export const index: usize = 28;
   export const output: usize = 32;
-  export const extents: usize = 36;
+  export const ignores: usize = 36;
+  export const ignored: usize = 40;
+  export const extents: usize = 44;
 }
 
 const indices: usize = memory.data(256, 16);
@@ -85,6 +88,10 @@ function indexAt(at: usize, access: i32): i32 {
   return access == Access.loadU8 ? <i32>load<u8>(at) : <i32>load<i8>(at);
 }
 
+function outside(payload: usize, opcode: i32, index: i32, axisSize: i32): void {
+  if (load<i32>(payload, At.ignores) == 0 || index != load<i32>(payload, At.ignored)) fail(opcode, index, axisSize);
+}
+
 function row(
   payload: usize,
   opcode: i32,
@@ -106,7 +113,7 @@ function row(
   const outputStep = <isize>outputStride << shift;
   if (indexStride == 0) {
     const i = indexAt(index, access);
-    if (<u32>i >= <u32>axisSize) return fail(opcode, i, axisSize);
+    if (<u32>i >= <u32>axisSize) return outside(payload, opcode, i, axisSize);
     const shiftBytes = <isize>(i * axisStride) << shift;
     if (scatters) {
       output += shiftBytes;
@@ -123,7 +130,7 @@ function row(
   for (; length > 0; length--) {
     const i = indexAt(index, access);
     const shiftBytes = <isize>(i * axisStride) << shift;
-    if (<u32>i >= <u32>axisSize) fail(opcode, i, axisSize);
+    if (<u32>i >= <u32>axisSize) outside(payload, opcode, i, axisSize);
     else if (scatters) addOne(output + shiftBytes, source, isInt);
     else copyOne(output, source + shiftBytes, shift);
     source += sourceStep;

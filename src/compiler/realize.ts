@@ -5,7 +5,6 @@
 import type { Device, MemoryReport, WarmupProgress } from "../device/device.js";
 import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
 import { DTypeError, ShapeError, StaleTensorError, WattgradError } from "../tensor/errors.js";
-import { afterCollection, isTurnDue, nextTurn } from "../tensor/event_loop.js";
 import { formatShape, type Shape, sameShape, sizeOf } from "../tensor/shape.js";
 import { Storage } from "../tensor/storage.js";
 import { currentValue, observeNodes, Tensor } from "../tensor/tensor.js";
@@ -204,16 +203,10 @@ export async function readExact(tensor: Tensor): Promise<TypedArray> {
     });
   }
   if (tensor.pending !== undefined) flush(device);
-  try {
-    realize([tensor]);
-  } catch (error) {
-    await afterCollection(error, () => realize([tensor]));
-  }
+  realize([tensor]);
   if (tensor.storage === undefined) throw new StaleTensorError("the tensor was disposed", { op: "data" });
-  if (session.checks !== undefined) await session.checks();
-  const values = await device.read(tensor.storage.buffer);
-  if (isTurnDue()) await nextTurn();
-  return values;
+  await session.checks?.();
+  return device.read(tensor.storage.buffer);
 }
 
 /** Live buffers and bytes on a device. */

@@ -3,6 +3,8 @@
  * after every other kernel that reads the old value, and after every check of indices: a Program that fails updates
  * nothing.
  */
+
+import type { IndexAttributes } from "../tensor/op.js";
 import type { Fusion } from "./fuse.js";
 import type { Graph } from "./graph.js";
 
@@ -37,8 +39,8 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] {
     producer.set(id, steps.length);
     const { op, inputs, attributes } = nodes[id];
     if (op?.kind === "kernel" && op.checksIndex) {
-      const { dim } = attributes as { readonly dim: number };
-      const pair = `${inputs[1]},${nodes[inputs[0]].shape[dim]}`;
+      const { dim, ignored } = attributes as IndexAttributes;
+      const pair = `${inputs[1]},${nodes[inputs[0]].shape[dim]},${ignored}`;
       if (!checks.has(pair)) checks.set(pair, steps.length);
     }
     steps.push({ step: { kind: "node", node: id }, reads: readsOf(nodes[id].inputs), writes: [], order: id });

@@ -1,5 +1,6 @@
 /** The contract between the runtime and a device. Everything a new backend has to provide is in this file. */
 import type { DType, TypedArray } from "../tensor/dtype.js";
+import type { WattgradError } from "../tensor/errors.js";
 import type { Program } from "./kernel.js";
 import type { DeviceRecovery } from "./recovery.js";
 
@@ -73,7 +74,7 @@ export interface Device {
   /**
    * The buffer's contents after everything enqueued before, as a fresh array. The reference device returns
    * Float64Array for float32 buffers.
-   * @throws the error of an earlier `run` (IndexError), once.
+   * @throws the error of the run that should have computed them (see `run`).
    */
   read(buffer: DeviceBuffer): Promise<TypedArray>;
 
@@ -88,8 +89,21 @@ export interface Device {
   /**
    * Enqueues one execution and returns. `leaves[i]` stands for slot i (i < program.leafCount), `scalars[i]` for
    * runtime scalar i (int32 scalars are taken modulo 2^32).
+   *
+   * A run fails if an index is outside its axis (IndexError), a kernel traps (DeviceError), or it reads a buffer that a failed run
+   * should have written. Then
+   * - `read` of a result that was computed from that throws the error, every time, until the buffer is written; after a trap
+   *   that holds for all results. Other results are as ever;
+   * - no input is updated, each keeps its bits (after a trap in the midst of updates those behind it). Where no result tells of
+   *   the failure, the inputs that should have got a value throw it at their next `read`, once.
+   *
+   * @returns the error, on devices that know at once; others return undefined whether or not the run will fail.
    */
-  run(executable: Executable, leaves: readonly DeviceBuffer[], scalars: readonly number[]): void;
+  run(
+    executable: Executable,
+    leaves: readonly DeviceBuffer[],
+    scalars: readonly number[],
+  ): WattgradError | undefined;
 
   memory(): MemoryReport;
   /** Resolves if the device is lost (a WebGL context, a crashed worker), the first time or the next; never rejects. */

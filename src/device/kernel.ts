@@ -293,7 +293,8 @@ export interface IndexReport {
 /**
  * For every position p of `shape`: output[p] = source[p, then index[p] steps of axisStride]. All views have
  * this shape; source's strides are 0 along the dimensions that the index replaces. Covers embedding rows and
- * torch.gather. An index outside 0..axisSize-1 makes the run fail (see Device.run).
+ * torch.gather. An index outside 0..axisSize-1 makes the run fail (see Device.run), except for `ignored`, for which the output
+ * is unspecified.
  */
 export interface GatherCall {
   readonly kernel: "gather";
@@ -303,12 +304,13 @@ export interface GatherCall {
   readonly output: Operand;
   readonly axisStride: number;
   readonly axisSize: number;
+  readonly ignored?: number;
   readonly report?: IndexReport;
 }
 
 /**
  * The mirror: output[p, then index[p] steps of axisStride] += source[p], float32 or int32; the output is initialised
- * before.
+ * before. For the index `ignored` nothing is added.
  */
 export interface ScatterAddCall {
   readonly kernel: "scatterAdd";
@@ -318,6 +320,7 @@ export interface ScatterAddCall {
   readonly output: Operand;
   readonly axisStride: number;
   readonly axisSize: number;
+  readonly ignored?: number;
   readonly report?: IndexReport;
 }
 

@@ -35,7 +35,7 @@ export function openMeta(): Device {
     },
     prepare: (program): Executable => ({ program, bytes: 0 }),
     release() {},
-    run() {},
+    run: () => undefined,
     memory: () => memory,
     lost: new Promise(() => {}),
     close() {},

@@ -1,8 +1,8 @@
 /** Picking and accumulating by index: gather and scatterAdd, each the other's gradient. */
-import type { Operand } from "../device/kernel.js";
+import type { IndexReport, Operand } from "../device/kernel.js";
 import { describe } from "../tensor/check.js";
 import { ArgumentError, ShapeError } from "../tensor/errors.js";
-import type { KernelOp, Lowering } from "../tensor/op.js";
+import type { IndexAttributes, KernelOp, Lowering } from "../tensor/op.js";
 import { requireTensor } from "../tensor/require.js";
 import { formatShape, normalizeDim, type Shape, sameShape } from "../tensor/shape.js";
 import { createNode, type Tensor } from "../tensor/tensor.js";
@@ -12,10 +12,6 @@ import { asIndex, cast, requireArithmetic } from "./promotion.js";
 import { flatten, reshape, unsqueeze } from "./reshape.js";
 import { copyCall } from "./slice.js";
 import { constant, iota } from "./source.js";
-
-interface IndexAttributes {
-  readonly dim: number;
-}
 
 /** `operand` as the kernels want it: positions of `shape`, its own dimension `dim` walked by the index. */
 function alongIndex(operand: Operand, shape: Shape, dim: number) {
@@ -36,11 +32,12 @@ const gatherOp: KernelOp<IndexAttributes> = {
   lower: (context: Lowering<IndexAttributes>) => {
     const index = context.input(1);
     const { shape } = index.view;
-    const { operand: source, ...axis } = alongIndex(context.input(0), shape, context.attributes.dim);
-    context.emit({ kernel: "gather", shape, source, index, output: context.output(), ...axis });
+    const { dim, ...more } = context.attributes;
+    const { operand: source, ...axis } = alongIndex(context.input(0), shape, dim);
+    context.emit({ kernel: "gather", shape, source, index, output: context.output(), ...axis, ...more });
   },
-  gradient: ({ inputs: [source, index], gradient, attributes: { dim } }) => [
-    scatterAdd(constant(0, source.shape, source.dtype, source.device), dim, index, gradient),
+  gradient: ({ inputs: [source, index], gradient, attributes }) => [
+    scatter(constant(0, source.shape, source.dtype, source.device), index, gradient, attributes),
     undefined,
   ],
 };
@@ -55,15 +52,29 @@ const scatterAddOp: KernelOp<IndexAttributes> = {
     const whole = context.output();
     context.emit(copyCall(initial, whole));
     const { shape } = index.view;
-    const { operand: output, ...axis } = alongIndex(whole, shape, context.attributes.dim);
-    context.emit({ kernel: "scatterAdd", shape, source, index, output, ...axis });
+    const { dim, ...more } = context.attributes;
+    const { operand: output, ...axis } = alongIndex(whole, shape, dim);
+    context.emit({ kernel: "scatterAdd", shape, source, index, output, ...axis, ...more });
   },
-  gradient: ({ inputs: [, index], gradient, attributes: { dim }, needs }) => [
+  gradient: ({ inputs: [, index], gradient, attributes, needs }) => [
     gradient,
     undefined,
-    needs(2) ? gather(gradient, dim, index) : undefined,
+    needs(2) ? pick(gradient, index, attributes) : undefined,
   ],
 };
+
+/** gather of what has been checked: an int32 index that fits x. */
+export function pick(x: Tensor, index: Tensor, attributes: IndexAttributes): Tensor {
+  return createNode(gatherOp, [x, index], attributes, index.shape, x.dtype);
+}
+
+function scatter(x: Tensor, index: Tensor, source: Tensor, attributes: IndexAttributes): Tensor {
+  return createNode(scatterAddOp, [x, index, source], attributes, x.shape, x.dtype);
+}
+
+function reportAlong(op: string, dim: number): IndexReport {
+  return { op, item: "index", unit: `elements along dim ${dim}` };
+}
 
 /** The index may be shorter than the source along the other dimensions, as in PyTorch. */
 function checkIndex(op: string, x: Tensor, dim: number, index: Tensor): void {
@@ -85,7 +96,7 @@ function checkIndex(op: string, x: Tensor, dim: number, index: Tensor): void {
 export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
   const d = normalizeDim(dim, requireTensor("gather", x).rank, "gather");
   checkIndex("gather", x, d, index);
-  return createNode(gatherOp, [x, asIndex(index, "gather")], { dim: d }, index.shape, x.dtype);
+  return pick(x, asIndex(index, "gather"), { dim: d, report: reportAlong("gather", d) });
 }
 
 /**
@@ -103,11 +114,11 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor
       { op: "scatterAdd" },
     );
   }
-  const inputs = [x, asIndex(index, "scatterAdd"), cast(source, x.dtype)];
-  return createNode(scatterAddOp, inputs, { dim: d }, x.shape, x.dtype);
+  const attributes = { dim: d, report: reportAlong("scatterAdd", d) };
+  return scatter(x, asIndex(index, "scatterAdd"), cast(source, x.dtype), attributes);
 }
 
-/** The slices of x along `dim` that the 1-D `index` names. */
+/** The slices of x along `dim` that the 1-D `index` names; an index outside the dimension as in `gather`. */
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   const d = normalizeDim(dim, requireTensor("indexSelect", x).rank, "indexSelect");
   if (requireTensor("indexSelect", index, "the index").rank !== 1) {
@@ -115,25 +126,39 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
       op: "indexSelect",
     });
   }
-  const aligned = reshape(
-    asIndex(index, "indexSelect"),
-    x.shape.map((_, i) => (i === d ? index.size : 1)),
-  );
-  return gather(x, d, expand(aligned, x.shape.with(d, index.size)));
+  return pickSlices(x, asIndex(index, "indexSelect"), { dim: d, report: reportAlong("indexSelect", d) });
 }
 
-/** Rows of `weight` [count, width] by `index` [...]: → [..., width]. */
+function pickSlices(x: Tensor, index: Tensor, attributes: IndexAttributes): Tensor {
+  const { dim } = attributes;
+  const aligned = reshape(
+    index,
+    x.shape.map((_, i) => (i === dim ? index.size : 1)),
+  );
+  return pick(x, expand(aligned, x.shape.with(dim, index.size)), attributes);
+}
+
+const rowReport: IndexReport = { op: "embedding", item: "index", unit: "rows" };
+
+/** Rows of `weight` [count, width] by `index` [...]: → [..., width]; an index outside 0..count-1 as in `gather`. */
 export function embedding(weight: Tensor, index: Tensor): Tensor {
   if (requireTensor("embedding", weight, "the weight").rank !== 2) {
     throw new ShapeError(`the weight is [count, width], got ${formatShape(weight.shape)}`, {
       op: "embedding",
     });
   }
-  const rows = indexSelect(weight, 0, flatten(asIndex(index, "embedding")));
+  return pickRows(weight, asIndex(index, "embedding"), rowReport);
+}
+
+/** embedding of what has been checked: an int32 index. */
+export function pickRows(weight: Tensor, index: Tensor, report: IndexReport, ignored?: number): Tensor {
+  const rows = pickSlices(weight, flatten(index), { dim: 0, ignored, report });
   return reshape(rows, [...index.shape, weight.shape[1]]);
 }
 
-/** int32 [..., classes]: 1 at the position that `index` [...] names, else 0. */
+/**
+ * int32 [..., classes]: 1 at the position that `index` [...] names, else 0; an index outside 0..classes-1 as in `gather`.
+ */
 export function oneHot(index: Tensor, classes: number): Tensor {
   if (!Number.isInteger(classes) || classes < 1) {
     throw new ArgumentError(`the number of classes is a positive integer, got ${describe(classes)}`, {
@@ -141,6 +166,9 @@ export function oneHot(index: Tensor, classes: number): Tensor {
     });
   }
   const shape = [...requireTensor("oneHot", index).shape, classes];
-  const named = expand(unsqueeze(asIndex(index, "oneHot"), -1), shape);
-  return cast(eq(iota(index.rank, shape, index.device), named), "int32");
+  // Picks each index out of 0..classes-1: itself, and checked on the way.
+  const labels = unsqueeze(iota(0, [classes], index.device), 1);
+  const report = { op: "oneHot", item: "label", unit: "classes" };
+  const checked = pickRows(labels, asIndex(index, "oneHot"), report);
+  return cast(eq(iota(index.rank, shape, index.device), expand(checked, shape)), "int32");
 }

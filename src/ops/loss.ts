@@ -1,8 +1,9 @@
 /** Loss functions. `reduction` "mean" (default) and "sum" give one number, "none" one per element or row. */
 import { aNumber, anInteger, checkOptions, type Kinds, oneOf } from "../tensor/check.js";
 import { ArgumentError, ShapeError } from "../tensor/errors.js";
+import type { IndexAttributes } from "../tensor/op.js";
 import { aTensor, requireTensor } from "../tensor/require.js";
-import { formatShape, sameShape, sizeOf } from "../tensor/shape.js";
+import { formatShape, sameShape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { expand } from "./broadcast.js";
 import { composite } from "./composite.js";
@@ -23,11 +24,11 @@ import {
   sub,
   where,
 } from "./elementwise.js";
-import { embedding, gather } from "./indexing.js";
+import { pick, pickRows } from "./indexing.js";
 import { asFloat, asIndex, cast, requireFloat } from "./promotion.js";
 import { logSoftmax, max, mean, sum } from "./reduce.js";
 import { reshape, unsqueeze } from "./reshape.js";
-import { constant, iota } from "./source.js";
+import { iota } from "./source.js";
 
 export type Reduction = "mean" | "sum" | "none";
 
@@ -89,7 +90,7 @@ export function binaryCrossEntropyWithLogits(
 }
 
 export interface ClassificationOptions extends LossOptions {
-  /** A target that contributes nothing, for example padding. Default: none. */
+  /** A target that contributes nothing, for example padding. Default −100. */
   readonly ignoreIndex?: number;
   /** float32 [C]: the weight of each class; "mean" then divides by the sum of the targets' weights. */
   readonly weight?: Tensor;
@@ -116,27 +117,39 @@ function relativeTotal(logits: Tensor): { largest: Tensor; logTotal: Tensor } {
   return { largest, logTotal: log(sum(exp(sub(logits, largest)), 1, { keepdim: true })) };
 }
 
+/** How labels [N, 1, …] pick from dimension 1. */
+type LabelAttributes = IndexAttributes & { readonly ignored: number };
+
+/** 0 where a label is the ignored one, whatever x is there. */
+function unlessIgnored(x: Tensor, labels: Tensor, { ignored }: LabelAttributes): Tensor {
+  return where(ne(labels, ignored), x, 0);
+}
+
 /**
  * log Σ exp(x − m) − (x[target] − m) along dimension 1, m the largest of each row: neither the log-probabilities nor a one-hot
- * target are stored, and no sum with m rounds.
+ * target are stored, and no sum with m rounds. 0 for ignored targets.
  */
-const negativeLogLikelihood = composite<undefined>({
-  forward: ([logits, index]) => {
+const negativeLogLikelihood = composite<LabelAttributes>({
+  forward: ([logits, labels], attributes) => {
     const { largest, logTotal } = relativeTotal(logits);
-    return sub(logTotal, sub(gather(logits, 1, index), largest));
+    const loss = sub(logTotal, sub(pick(logits, labels, attributes), largest));
+    return unlessIgnored(loss, labels, attributes);
   },
-  gradient: ({ inputs: [logits, index], gradient }) => {
+  gradient: ({ inputs: [logits, labels], gradient, attributes }) => {
     const { shape, device } = logits;
     const { largest, logTotal } = relativeTotal(logits);
     const probabilities = exp(sub(sub(logits, largest), logTotal));
-    const isTarget = eq(iota(1, shape, device), expand(index, shape));
-    return [mul(sub(probabilities, cast(isTarget, "float32")), gradient), undefined];
+    const wide = expand(labels, shape);
+    const isTarget = eq(iota(1, shape, device), wide);
+    const moved = mul(sub(probabilities, cast(isTarget, "float32")), gradient);
+    return [unlessIgnored(moved, wide, attributes), undefined];
   },
 });
 
 /**
  * −log softmax(logits)[target]: logits [N, C] or [N, C, d1, …], target (class numbers) [N] or [N, d1, …]. A
- * target outside 0..C-1 that is not `ignoreIndex` makes the next read throw IndexError.
+ * target outside 0..C-1 that is not `ignoreIndex` makes reads of what is computed from it throw IndexError, and a step that
+ * depends on it updates nothing.
  *
  * @throws ShapeError if the shapes do not fit, DTypeError for targets that are not integers.
  */
@@ -147,20 +160,19 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
     throw new ArgumentError(`labelSmoothing lies in 0..1, got ${labelSmoothing}`, { op });
   }
   const x = asFloat(logits, op);
-  const { index, rowWeight } = rows(op, x, target, options);
-  const hard = weighted(negativeLogLikelihood([x, index], undefined), rowWeight);
+  const { labels, attributes, rowWeight } = rows(op, x, target, options);
+  const hard = weighted(negativeLogLikelihood([x, labels], attributes), options, rowWeight);
   if (labelSmoothing === 0) return finish(hard, target, rowWeight, options.reduction);
   const classes = x.shape[1];
   const logProbabilities = logSoftmax(x, 1);
   const perClass = weight ? mul(logProbabilities, alignClasses(weight, x)) : logProbabilities;
   const smooth = neg(div(sum(perClass, 1, { keepdim: true }), classes));
-  const kept =
-    options.ignoreIndex === undefined ? smooth : where(notIgnored(target, options.ignoreIndex), smooth, 0);
+  const kept = unlessIgnored(smooth, labels, attributes);
   const loss = add(mul(hard, 1 - labelSmoothing), mul(kept, labelSmoothing));
   return finish(loss, target, rowWeight, options.reduction);
 }
 
-/** −logProbabilities[target], for log-probabilities from `logSoftmax`; shapes as in `crossEntropy`. */
+/** −logProbabilities[target], for log-probabilities from `logSoftmax`; shapes and targets as in `crossEntropy`. */
 export function nllLoss(
   logProbabilities: Tensor,
   target: Tensor,
@@ -168,18 +180,19 @@ export function nllLoss(
 ): Tensor {
   checkOptions("nllLoss", options, classificationOptions);
   requireFloat(logProbabilities, "nllLoss");
-  const { index, rowWeight } = rows("nllLoss", logProbabilities, target, options);
-  const loss = weighted(neg(gather(logProbabilities, 1, index)), rowWeight);
+  const { labels, attributes, rowWeight } = rows("nllLoss", logProbabilities, target, options);
+  const picked = neg(pick(logProbabilities, labels, attributes));
+  const loss = weighted(unlessIgnored(picked, labels, attributes), options, rowWeight);
   return finish(loss, target, rowWeight, options.reduction);
 }
 
-/** The target as an index [N, 1, d1, …], and each row's weight in that shape where rows differ in weight. */
+/** The target as labels [N, 1, d1, …], how they pick, and each row's weight in that shape: 0 where it is ignored. */
 function rows(
   op: string,
   x: Tensor,
   target: Tensor,
-  { weight, ignoreIndex }: ClassificationOptions,
-): { index: Tensor; rowWeight: Tensor | undefined } {
+  { weight, ignoreIndex = -100 }: ClassificationOptions,
+): { labels: Tensor; attributes: LabelAttributes; rowWeight: Tensor } {
   if (x.rank < 2 || !sameShape(x.shape.toSpliced(1, 1), requireTensor(op, target, "the target").shape)) {
     throw new ShapeError(
       `a target of shape ${formatShape(target.shape)} does not fit ${formatShape(x.shape)}`,
@@ -199,21 +212,12 @@ function rows(
     );
   }
   const labels = unsqueeze(asIndex(target, op), 1);
-  if (ignoreIndex === undefined) {
-    return { index: labels, rowWeight: weight && classWeight(weight, labels) };
-  }
-  const used = ne(labels, ignoreIndex);
-  // Ignored rows read class 0, so that their label need not be one.
-  const index = where(used, labels, 0);
-  return { index, rowWeight: weight ? where(used, classWeight(weight, index), 0) : cast(used, "float32") };
-}
-
-function notIgnored(target: Tensor, ignoreIndex: number): Tensor {
-  return unsqueeze(ne(target, ignoreIndex), 1);
-}
-
-function classWeight(weight: Tensor, labels: Tensor): Tensor {
-  return reshape(embedding(unsqueeze(weight, 1), labels), labels.shape);
+  const report = { op, item: "label", unit: "classes" };
+  const attributes = { dim: 1, ignored: ignoreIndex, report };
+  if (weight === undefined)
+    return { labels, attributes, rowWeight: cast(ne(labels, ignoreIndex), "float32") };
+  const ofClass = reshape(pickRows(unsqueeze(weight, 1), labels, report, ignoreIndex), labels.shape);
+  return { labels, attributes, rowWeight: unlessIgnored(ofClass, labels, attributes) };
 }
 
 function alignClasses(weight: Tensor, x: Tensor): Tensor {
@@ -224,20 +228,14 @@ function alignClasses(weight: Tensor, x: Tensor): Tensor {
 }
 
 /** A weight of 0 removes a row even where its loss is infinite or not a number. */
-function weighted(loss: Tensor, rowWeight: Tensor | undefined): Tensor {
-  return rowWeight ? where(eq(rowWeight, 0), 0, mul(loss, rowWeight)) : loss;
+function weighted(loss: Tensor, { weight }: ClassificationOptions, rowWeight: Tensor): Tensor {
+  return weight ? where(eq(rowWeight, 0), 0, mul(loss, rowWeight)) : loss;
 }
 
 /** Reduces losses of shape [N, 1, d1, …]; "mean" divides by the total weight. */
-function finish(
-  loss: Tensor,
-  target: Tensor,
-  rowWeight: Tensor | undefined,
-  reduction: Reduction = "mean",
-): Tensor {
+function finish(loss: Tensor, target: Tensor, rowWeight: Tensor, reduction: Reduction = "mean"): Tensor {
   if (reduction === "none") return reshape(loss, target.shape);
   const total = sum(loss);
-  if (reduction === "sum") return total;
-  const divisor = rowWeight ? sum(rowWeight) : constant(sizeOf(target.shape), [], "float32", loss.device);
-  return div(total, divisor);
+  // The factor is that of the gradient, too.
+  return reduction === "sum" ? total : mul(total, div(1, sum(rowWeight)));
 }

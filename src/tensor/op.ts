@@ -3,7 +3,7 @@
  * is, side by side. The kinds tell the compiler's passes what they may do with a node.
  */
 import type { DeviceInfo } from "../device/device.js";
-import type { BinaryOp, KernelCall, Operand, ReduceOp, UnaryOp } from "../device/kernel.js";
+import type { BinaryOp, IndexReport, KernelCall, Operand, ReduceOp, UnaryOp } from "../device/kernel.js";
 import { aNumber, check, oneOf, wrong } from "./check.js";
 import type { Tensor } from "./tensor.js";
 import type { View } from "./view.js";
@@ -54,12 +54,21 @@ export interface ReduceAttributes {
   readonly axes: readonly number[];
 }
 
+export interface IndexAttributes {
+  /** The dimension of input 0 that is indexed. */
+  readonly dim: number;
+  /** An index that is left out, in or outside the dimension. */
+  readonly ignored?: number;
+  /** Of the function that the user called. */
+  readonly report: IndexReport;
+}
+
 /** Everything else: the op emits its kernel calls itself. */
 export interface KernelOp<A = unknown> extends OpBase<A> {
   readonly kind: "kernel";
   /** Its calls take `activation: "relu"`, so that a ReLU that is its only consumer costs no pass of its own. */
   readonly fusesRelu?: boolean;
-  /** Input 1 holds indices along dimension `attributes.dim` of input 0, which its kernel checks while it runs. */
+  /** Input 1 holds indices into input 0, which its kernel checks while it runs. Attributes: `IndexAttributes`. */
   readonly checksIndex?: boolean;
   lower(context: Lowering<A>): void;
 }

@@ -91,7 +91,7 @@ export function checkProgram(program: Program): void {
       last.set(slot, i);
     }
     if (call.kernel === "gather" || call.kernel === "scatterAdd") {
-      const pair = JSON.stringify([call.index, call.axisSize]);
+      const pair = JSON.stringify([call.index, call.axisSize, call.ignored]);
       if (isUpdated && !checked.has(pair)) fail("checks an index after an update");
       checked.add(pair);
     }

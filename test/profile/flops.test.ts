@@ -130,9 +130,9 @@ const [adam, adamW] = [13, 14];
 function crossEntropyFlops(rows: number, classes: number): number {
   const perScore = 1 /* maximum */ + 3; /* shift, exponential, sum */
   const perRow =
-    2 /* guard of an infinite maximum */ + 2 /* logarithm, shift back */ + 2; /* minus label, mean */
-  const gradient = 5; /* shift, exponential, one-hot, difference, scale */
-  return rows * (classes * (perScore + gradient) + perRow) + 1; /* 1 / rows; backward it is a constant */
+    2 /* whether it is ignored, count */ + 1 /* logarithm */ + 4; /* ignored, shift, minus label, sum */
+  const gradient = 6; /* ignored, shift, exponential, one-hot, difference, scale */
+  return rows * (classes * (perScore + gradient) + perRow) + 2; /* 1 / count, mean */
 }
 
 describe("training steps of the benchmarks, batch 64 (16 for the GPT)", () => {

@@ -56,7 +56,7 @@ class DryDevice implements Device {
     this.#executables.delete(executable);
   }
 
-  run({ program }: Executable): void {
+  run({ program }: Executable): undefined {
     this.#checkOpen();
     this.#peakBytes = Math.max(this.#peakBytes, this.#liveBytes + program.arenaBytes);
   }

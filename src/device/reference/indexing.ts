@@ -1,5 +1,6 @@
 /** gather and scatterAdd. */
-import { IndexError } from "../../tensor/errors.js";
+import type { IndexError } from "../../tensor/errors.js";
+import { indexError, reportOf } from "../failure.js";
 import type { GatherCall, ScatterAddCall } from "../kernel.js";
 import type { Memory } from "./expression.js";
 import { positions } from "./walk.js";
@@ -13,10 +14,8 @@ export function gatherScatter(call: GatherCall | ScatterAddCall, memory: Memory)
   indices.forEach((position, i) => {
     const chosen = at[position];
     if (chosen < 0 || chosen >= axisSize) {
-      error ??= new IndexError(`index ${chosen} is out of range for an axis of size ${axisSize}`, {
-        op: kernel,
-        device: "reference",
-      });
+      if (chosen === call.ignored) return;
+      error ??= indexError(reportOf(call), chosen, axisSize, "reference");
     } else if (kernel === "gather") {
       to[outputs[i]] = from[sources[i] + chosen * axisStride];
     } else {

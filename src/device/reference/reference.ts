@@ -3,8 +3,9 @@
  * oracle of the tests, the device for gradient checks, and the last resort where nothing faster runs.
  */
 import type { DType, TypedArray } from "../../tensor/dtype.js";
-import { DeviceError, type IndexError, ShapeError } from "../../tensor/errors.js";
+import { DeviceError, type IndexError, ShapeError, type WattgradError } from "../../tensor/errors.js";
 import type { Device, DeviceBuffer, DeviceInfo, Executable, LossReason, MemoryReport } from "../device.js";
+import { type CallFailure, type Missed, type Readable, requireReadable, runAround } from "../failure.js";
 import type { KernelCall, Program } from "../kernel.js";
 import { attention } from "./attention.js";
 import { map, reduce } from "./elementwise.js";
@@ -14,9 +15,11 @@ import { pool, poolGrad } from "./pool.js";
 import { conv, matmul } from "./products.js";
 import { qconv, qmatmul } from "./quantized.js";
 
-class ReferenceBuffer implements DeviceBuffer {
+class ReferenceBuffer implements DeviceBuffer, Readable {
   readonly dtype: DType;
   readonly size: number;
+  failure: WattgradError | undefined;
+  missed: Missed | undefined;
   data: TypedArray | undefined;
 
   constructor(dtype: DType, size: number) {
@@ -59,8 +62,6 @@ class ReferenceDevice implements Device {
   #peakBytes = 0;
   #allocations = 0;
   #closed = false;
-  /** Found by a run, thrown by the next read. */
-  #failure: IndexError | undefined;
 
   allocate(dtype: DType, size: number): DeviceBuffer {
     this.#checkOpen();
@@ -85,14 +86,16 @@ class ReferenceDevice implements Device {
       throw new ShapeError(`${data.length} elements given for a buffer of ${buffer.size}`, { op: "write" });
     }
     this.#dataOf(buffer).set(data);
+    const own = buffer as ReferenceBuffer;
+    own.failure = undefined;
+    own.missed = undefined;
   }
 
   async read(buffer: DeviceBuffer): Promise<TypedArray> {
     this.#checkOpen();
-    const failure = this.#failure;
-    this.#failure = undefined;
-    if (failure) throw failure;
-    return this.#dataOf(buffer).slice();
+    const data = this.#dataOf(buffer);
+    requireReadable(buffer as ReferenceBuffer);
+    return data.slice();
   }
 
   prepare(program: Program): Executable {
@@ -112,16 +115,28 @@ class ReferenceDevice implements Device {
     this.#temporaryBytes -= executable.bytes;
   }
 
-  run(executable: Executable, leaves: readonly DeviceBuffer[], scalars: readonly number[]): void {
+  run(
+    executable: Executable,
+    leaves: readonly DeviceBuffer[],
+    scalars: readonly number[],
+  ): WattgradError | undefined {
     this.#checkOpen();
     const { program, temporaries } = executable as ReferenceExecutable;
-    const arrays = leaves.map((buffer) => this.#dataOf(buffer));
+    const buffers = leaves as readonly ReferenceBuffer[];
+    const arrays = buffers.map((buffer) => this.#dataOf(buffer));
     const memory: Memory = (slot) =>
       slot < program.leafCount ? arrays[slot] : temporaries[slot - program.leafCount];
-    for (const call of program.calls) {
-      const failure = runCall(call, memory, scalars);
-      this.#failure ??= failure;
-    }
+    const run = (calls: readonly KernelCall[]): CallFailure | undefined => {
+      for (let at = 0; at < calls.length; at++) {
+        const error = runCall(calls[at], memory, scalars);
+        if (error !== undefined) return { at, error };
+      }
+      return undefined;
+    };
+    const isReadable = buffers.every(({ failure }) => failure === undefined);
+    const failure = isReadable ? run(program.calls) : undefined;
+    if (isReadable && failure === undefined) return undefined;
+    return runAround(program, buffers, failure, run);
   }
 
   memory(): MemoryReport {

@@ -8,6 +8,7 @@ export type BinaryName = "simd" | "relaxed";
 /** What assembly/index.ts exports. */
 export interface Kernels {
   start(): number;
+  /** Returns 0, or the address of the command that failed. */
   execute(commands: number): number;
   failureAddress(): number;
   selfTest(): number;

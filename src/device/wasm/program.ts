@@ -25,13 +25,18 @@ export class ProgramEncoder implements CommandWriter {
   readonly scratchPatches: Patches = [];
   /** [word, scalar index, …] */
   readonly scalarPatches: Patches = [];
+  /** The word at which each call begins. */
+  readonly starts: number[] = [];
   scratchBytes = 0;
   private command = 0;
   private readonly bits = new DataView(new ArrayBuffer(4));
 
   constructor(private readonly program: Program) {
     this.leafPatches = Array.from({ length: program.leafCount }, () => []);
-    for (const call of program.calls) this.encode(call);
+    for (const call of program.calls) {
+      this.starts.push(this.words.length);
+      this.encode(call);
+    }
     this.words.push(Opcode.end, 2);
   }
 

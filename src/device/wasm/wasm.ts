@@ -1,10 +1,18 @@
 /** The CPU device: AssemblyScript kernels in WebAssembly SIMD, executed on the calling thread. */
 import { type DType, itemSize, newArray, type TypedArray } from "../../tensor/dtype.js";
-import { ArgumentError, DeviceError, IndexError, OutOfMemoryError } from "../../tensor/errors.js";
-import { noteCapacity } from "../../tensor/event_loop.js";
+import { ArgumentError, DeviceError, OutOfMemoryError, type WattgradError } from "../../tensor/errors.js";
 import type { Device, DeviceBuffer, DeviceInfo, LossReason, MemoryReport, Program } from "../device.js";
+import {
+  type CallFailure,
+  indexError,
+  type Missed,
+  type Readable,
+  reportOf,
+  requireReadable,
+  runAround,
+} from "../failure.js";
+import type { GatherCall } from "../kernel.js";
 import { type BinaryName, type LoadedKernels, loadKernels } from "./binaries.js";
-import { Opcode } from "./command.js";
 import { type SharedSpaces, WasmExecutable } from "./executable.js";
 import { Allocator } from "./memory.js";
 import { ProgramEncoder } from "./program.js";
@@ -20,8 +28,10 @@ export interface WasmOptions {
 
 const fourGiB = 65536 * 65536;
 
-export class WasmBuffer implements DeviceBuffer {
+export class WasmBuffer implements DeviceBuffer, Readable {
   freed = false;
+  failure: WattgradError | undefined;
+  missed: Missed | undefined;
 
   constructor(
     readonly device: WasmDevice,
@@ -51,14 +61,12 @@ export class WasmDevice implements Device {
   private ints: Int32Array;
   private floats: Float32Array;
   private closed = false;
-  private error: Error | undefined;
   private liveBuffers = 0;
   private liveBytes = 0;
   private allocations = 0;
   private readonly executables = new Set<WasmExecutable>();
   private arenaBytes = 0;
   private scratchBytes = 0;
-  private readonly forgetCapacity: () => void;
   private readonly spaces: SharedSpaces = { arena: 0, scratch: 0, generation: 0 };
 
   constructor(
@@ -72,7 +80,6 @@ export class WasmDevice implements Device {
       convLayout: "channels-last",
       details: { simd: name, threads: 1, maximumBytes, ...(reason ? { whyNotRelaxed: reason } : {}) },
     };
-    this.forgetCapacity = noteCapacity(maximumBytes);
     this.allocator = new Allocator(memory, kernels.start() >>> 0, maximumBytes);
     this.failure = (kernels.failureAddress() >>> 0) >>> 2;
     this.ints = new Int32Array(memory.buffer);
@@ -104,13 +111,13 @@ export class WasmDevice implements Device {
       throw new ArgumentError(`a buffer of ${own.size} elements was given ${data.length}`, { op: "write" });
     }
     this.view(own).set(data);
+    own.failure = undefined;
+    own.missed = undefined;
   }
 
   async read(buffer: DeviceBuffer): Promise<TypedArray> {
     const own = this.own(buffer);
-    const { error } = this;
-    this.error = undefined;
-    if (error) throw error;
+    requireReadable(own);
     const result = newArray(own.dtype, own.size);
     result.set(this.view(own));
     return result;
@@ -135,11 +142,15 @@ export class WasmDevice implements Device {
     this.shrink("scratch");
   }
 
-  run(executable: WasmExecutable, leaves: readonly DeviceBuffer[], scalars: readonly number[]): void {
+  run(
+    executable: WasmExecutable,
+    leaves: readonly DeviceBuffer[],
+    scalars: readonly number[],
+  ): WattgradError | undefined {
     this.check();
     if (executable.released) throw new DeviceError("the executable was released", { device: this.name });
-    const { ints, floats } = this;
     const { leafCount, slots } = executable.program;
+    let isReadable = true;
     for (let i = 0; i < leafCount; i++) {
       const leaf = this.own(leaves[i]);
       if (leaf.size !== slots[i].size || leaf.dtype !== slots[i].dtype) {
@@ -148,15 +159,20 @@ export class WasmDevice implements Device {
           { op: "run", device: this.name },
         );
       }
-      executable.placeLeaf(i, leaf.address, ints);
+      if (leaf.failure !== undefined) isReadable = false;
     }
-    executable.placeShared(this.spaces, ints);
-    const { isFloatScalar, scalarBase } = executable;
-    for (let i = 0; i < isFloatScalar.length; i++) {
-      if (isFloatScalar[i]) floats[scalarBase + i] = scalars[i];
-      else ints[scalarBase + i] = scalars[i];
-    }
-    if (this.loaded.kernels.execute(executable.address) !== 0) this.noteFailure();
+    const own = leaves as readonly WasmBuffer[];
+    const failure = isReadable ? this.execute(executable, own, scalars) : undefined;
+    if (isReadable && failure === undefined) return undefined;
+    const { program } = executable;
+    return runAround(program, own, failure, (calls) => {
+      const part = this.prepare({ ...program, calls });
+      try {
+        return this.execute(part, own, scalars);
+      } finally {
+        this.release(part);
+      }
+    });
   }
 
   memory(): MemoryReport {
@@ -171,9 +187,7 @@ export class WasmDevice implements Device {
   }
 
   close(): void {
-    if (this.closed) return;
     this.closed = true;
-    this.forgetCapacity();
     this.ints = new Int32Array(0);
     this.floats = new Float32Array(0);
   }
@@ -256,13 +270,43 @@ export class WasmDevice implements Device {
     }
   }
 
-  private noteFailure(): void {
-    if (this.error) return;
-    const opcode = this.ints[this.failure];
-    const index = this.ints[this.failure + 1];
-    const axisSize = this.ints[this.failure + 2];
-    const op = opcode === Opcode.gather ? "gather" : "scatterAdd";
-    const range = axisSize > 0 ? `0..${axisSize - 1}` : "an empty axis";
-    this.error = new IndexError(`index ${index} is outside ${range}`, { op, device: this.name });
+  /** Places leaves and scalars and runs the commands, until one fails. */
+  private execute(
+    executable: WasmExecutable,
+    leaves: readonly WasmBuffer[],
+    scalars: readonly number[],
+  ): CallFailure | undefined {
+    const { ints, floats, failure } = this;
+    const { isFloatScalar, scalarBase, address, program } = executable;
+    for (let i = 0; i < program.leafCount; i++) executable.placeLeaf(i, leaves[i].address, ints);
+    executable.placeShared(this.spaces, ints);
+    for (let i = 0; i < isFloatScalar.length; i++) {
+      if (isFloatScalar[i]) floats[scalarBase + i] = scalars[i];
+      else ints[scalarBase + i] = scalars[i];
+    }
+    // A stack that is full at the entry leaves this word alone.
+    ints[failure + 3] = address;
+    let trap: unknown;
+    try {
+      if (this.loaded.kernels.execute(address) === 0) return undefined;
+    } catch (error) {
+      trap = error;
+    }
+    // Rare, so that nothing is kept for it: which call it was.
+    const word = ((ints[failure + 3] >>> 0) - address) >>> 2;
+    const at = new ProgramEncoder(program).starts.findLastIndex((start) => start <= word);
+    const call = program.calls[at];
+    if (trap === undefined)
+      return {
+        at,
+        error: indexError(reportOf(call as GatherCall), ints[failure + 1], ints[failure + 2], this.name),
+      };
+    const error = new DeviceError(`the kernel stopped: ${trap}`, {
+      op: call.kernel,
+      device: this.name,
+      hint: "its Program's results are lost; please report it",
+      cause: trap,
+    });
+    return { at, error, isTrap: true };
   }
 }

@@ -1,10 +1,13 @@
 /** Collects the passes of one Program; the files of the kernels add to it. */
 import type { DType } from "../../tensor/dtype.js";
-import type { Operand, SlotInfo } from "../kernel.js";
+import type { GatherCall, Operand, ScatterAddCall, SlotInfo } from "../kernel.js";
 import type { Pass, Scratch, TextureId } from "./pass.js";
 import { passOf, type Result } from "./result.js";
 import { ShaderBuilder, type ShaderTarget } from "./shader.js";
 import { type Extent, type Format, formatOf, type Grid, lanes } from "./storage.js";
+
+/** Texels of a flag for checks; more of them share the last one. */
+const mostChecks = 256;
 
 /** Steps of an executable, in order. */
 export type Step =
@@ -29,11 +32,15 @@ function isHigh(columns: number, rows: number): boolean {
 export class PassBuilder {
   readonly steps: Step[] = [];
   readonly scratches: Scratch[] = [];
+  /** By texel of the run's flag, the kernels whose indices it tells of. */
+  readonly checks: (GatherCall | ScatterAddCall)[][] = [];
+  private readonly checked = new Map<string, number>();
   private waiting: Result | undefined;
 
   /**
    * @param passedOn temporaries that one call writes and one other reads.
    * @param inFull slots of float32 that are not rounded where others are.
+   * @param inputCount slots that a Program updates in place if it writes them.
    */
   constructor(
     readonly slots: readonly SlotInfo[],
@@ -41,7 +48,24 @@ export class PassBuilder {
     readonly abilities: Abilities,
     private readonly passedOn: ReadonlySet<TextureId>,
     readonly inFull: ReadonlySet<TextureId>,
+    private readonly inputCount = 0,
   ) {}
+
+  /** Whether an operand that is written is updated in place, and keeps its value if the run has failed. */
+  isUpdate({ slot }: Operand): boolean {
+    return slot < this.inputCount;
+  }
+
+  /** The texel that tells of a call's indices, and whether they are checked against that axis for the first time. */
+  check(call: GatherCall | ScatterAddCall): { readonly texel: number; readonly isNew: boolean } {
+    const key = JSON.stringify([call.index, call.axisSize, call.ignored]);
+    const known = this.checked.get(key);
+    const texel = known ?? Math.min(this.checked.size, mostChecks - 1);
+    this.checked.set(key, texel);
+    this.checks[texel] ??= [];
+    this.checks[texel].push(call);
+    return { texel, isNew: known === undefined };
+  }
 
   shader(): ShaderBuilder {
     return new ShaderBuilder(this.target, this);

@@ -1,6 +1,10 @@
 /** A Program as a list of draws, with the last use of every temporary texture known. */
 import type { Executable, Program } from "../device.js";
+import { spread } from "../failure.js";
+import type { KernelCall } from "../kernel.js";
+import { operandsOf } from "../operands.js";
 import type { PassBuilder, Step } from "./builder.js";
+import type { RunFlag } from "./flag.js";
 import type { TextureId } from "./pass.js";
 import type { ProgramCache, Program as ShaderProgram } from "./programs.js";
 import { type Extent, type Format, type Grid, lanes } from "./storage.js";
@@ -14,6 +18,12 @@ export interface PlannedStep {
 
 /** Of a driver's compiled shader, a guess. */
 const bytesPerShader = 32 * 1024;
+
+/** Where a failure ends: results that depend on it, and inputs that are not updated for it. */
+export interface Reach {
+  readonly results: readonly number[];
+  readonly missed: readonly number[];
+}
 
 export class WebglExecutable implements Executable {
   released = false;
@@ -30,6 +40,11 @@ export class WebglExecutable implements Executable {
   readonly writtenLeaves: readonly number[];
   /** Leaves of float32 that must not be rounded to halves. */
   readonly leavesInFull: readonly number[];
+  /** By texel of the run's flag. */
+  readonly checks: readonly Reach[];
+  /** Set, until it was told, by runs that failed and have no result which tells. */
+  missed: RunFlag | undefined;
+  private readonly leafReach = new Map<number, Reach>();
   private shaders: readonly (ShaderProgram | undefined)[] = [];
   private cache: ProgramCache | undefined;
 
@@ -54,13 +69,32 @@ export class WebglExecutable implements Executable {
     }
     this.bytes = bytes + texts.size * bytesPerShader;
     const [read, written] = [new Set<number>(), new Set<number>()];
-    for (const { step } of this.steps) {
-      const isPass = step.kind === "pass";
-      for (const id of isPass ? step.pass.textures : [step.by]) if (!written.has(id)) read.add(id);
-      for (const id of isPass ? step.pass.outputs : [step.slot]) written.add(id);
+    for (const call of program.calls) {
+      const { reads, writes } = operandsOf(call);
+      for (const { slot } of reads) if (!written.has(slot)) read.add(slot);
+      for (const { slot } of writes) written.add(slot);
     }
     this.readLeaves = [...read].filter((id) => id < this.leafCount);
     this.writtenLeaves = [...written].filter((id) => id < this.leafCount);
+    this.checks = builder.checks.map((calls) => this.reachOf(new Map(calls.map((call) => [call, true])), -1));
+  }
+
+  /** Where leaf `leaf` ends, if it is not known whether it could be computed. */
+  reachOfLeaf(leaf: number): Reach {
+    let reach = this.leafReach.get(leaf);
+    if (reach === undefined) {
+      reach = this.reachOf(new Map(), leaf);
+      this.leafReach.set(leaf, reach);
+    }
+    return reach;
+  }
+
+  private reachOf(failed: ReadonlyMap<KernelCall, true>, leaf: number): Reach {
+    const { errors, missed } = spread(this.program, failed, (slot) => slot === leaf || undefined);
+    return {
+      results: [...errors.keys()].filter((slot) => slot < this.leafCount),
+      missed: [...missed.keys()],
+    };
   }
 
   /** The shader of each step, held until `release`; those of a lost context are replaced. */
@@ -77,6 +111,7 @@ export class WebglExecutable implements Executable {
   /** @param cache that of the device now; an older one went with its context. */
   release(cache: ProgramCache): void {
     this.released = true;
+    this.missed?.release();
     if (this.cache === cache) for (const shader of this.shaders) if (shader) cache.release(shader);
     this.shaders = [];
     this.cache = undefined;

@@ -4,8 +4,10 @@
  */
 import { sizeOf } from "../../tensor/shape.js";
 import { rowMajor } from "../../tensor/view.js";
+import { reportOf } from "../failure.js";
 import type { GatherCall, Operand, ScatterAddCall } from "../kernel.js";
 import type { PassBuilder } from "./builder.js";
+import { reportNumber } from "./flag.js";
 import { loadAt } from "./map.js";
 import type { Emitted } from "./result.js";
 import type { ShaderBuilder } from "./shader.js";
@@ -20,9 +22,6 @@ import {
   type Steps,
   splitIndex,
 } from "./walk.js";
-
-/** How the error flag names the kernels. */
-const kernelNumbers = { gather: 0, scatterAdd: 1 } as const;
 
 export function prepareGather(call: GatherCall, builder: PassBuilder): void {
   const { shape, source, index, output, axisStride, axisSize } = call;
@@ -63,9 +62,12 @@ export function prepareScatterAdd(call: ScatterAddCall, builder: PassBuilder): v
   else scatterBySearching(call, builder);
 }
 
-/** Draws a point onto the error flag for each index that is out of range, the first one last. */
-function checkPass({ kernel, index, axisSize }: GatherCall | ScatterAddCall, builder: PassBuilder): void {
+/** Draws a point onto a texel of the run's flag for each index that is out of range, the first one last. */
+function checkPass(call: GatherCall | ScatterAddCall, builder: PassBuilder): void {
+  const { kernel, index, axisSize } = call;
   const { view } = index;
+  const { texel, isNew } = builder.check(call);
+  if (!isNew) return;
   const dims = view.shape.map((_, d) => d).filter((d) => view.strides[d] !== 0 && view.shape[d] !== 1);
   const extents = dims.map((d) => view.shape[d]);
   const count = sizeOf(extents);
@@ -83,13 +85,13 @@ function checkPass({ kernel, index, axisSize }: GatherCall | ScatterAddCall, bui
   const size = shader.int(axisSize);
   shader.add(
     `int at = intAt(${sampler}, ${position});`,
-    `sent = ivec4(1, at, ${size}, ${shader.int(kernelNumbers[kernel])});`,
-    `bool isOutside = at < 0 || at >= ${size};`,
+    `sent = ivec4(${shader.int(reportNumber(reportOf(call)))}, at, ${size}, 0);`,
+    `bool isOutside = (at < 0 || at >= ${size})${call.ignored === undefined ? "" : ` && at != ${shader.int(call.ignored)}`};`,
     "gl_Position = vec4(isOutside ? 0.0 : 2.0, 0.0, 0.0, 1.0);",
   );
   builder.add({
     ...shader.buildPoints({ name: `${kernel} check`, texels: 1, flops: count }, count, "ivec4", []),
-    flag: true,
+    flag: texel,
   });
 }
 

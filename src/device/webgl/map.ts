@@ -41,6 +41,12 @@ interface Output {
 /** @param computed the result that this map alone reads: computed by the map's pass where that is possible. */
 export function prepareMap(call: MapCall, builder: PassBuilder, computed?: Result): void {
   if (sizeOf(call.shape) === 0) return;
+  const updates = call.outputs.filter((output) => builder.isUpdate(output));
+  const sampled = new Set([...call.inputs, ...updates].map(({ slot }) => slot));
+  if (updates.length > 0 && sampled.size > mostTextures) {
+    prepareApart(call, builder);
+    return;
+  }
   const groups = groupOutputs(call, builder);
   // With several draws the later ones still need what the earlier ones replace.
   const read = new Set(call.inputs.map(({ slot }) => slot));
@@ -57,15 +63,30 @@ export function prepareMap(call: MapCall, builder: PassBuilder, computed?: Resul
   for (const [slot, scratch] of stand) builder.replace(slot, scratch);
 }
 
+/** Updates that would sample too much: computed first, and then moved to their places unless the run has failed. */
+function prepareApart(call: MapCall, builder: PassBuilder): void {
+  const { shape, outputs } = call;
+  const values = outputs.map((output) => ({ ...output, slot: builder.standFor(output.slot) }));
+  prepareMap({ ...call, outputs: values }, builder);
+  outputs.forEach((output, k) => {
+    const { dtype } = output;
+    const expression: Expression = {
+      instructions: [{ op: "load", dtype, args: [], index: 0 }],
+      results: [0],
+    };
+    prepareMap({ kernel: "map", shape, inputs: [values[k]], outputs: [output], expression }, builder);
+  });
+}
+
 /** Outputs that one draw can write: equal views, equal sizes, at most as many as there are render targets. */
-function groupOutputs({ outputs }: MapCall, { target, slots }: PassBuilder): number[][] {
+function groupOutputs({ outputs }: MapCall, builder: PassBuilder): number[][] {
   const groups: number[][] = [];
   outputs.forEach(({ slot, view }, k) => {
     const group = groups.find(([first, ...more]) => {
       const other = outputs[first];
-      const fits = sameView(other.view, view) && slots[other.slot].size === slots[slot].size;
+      const fits = sameView(other.view, view) && builder.sizeOf(other.slot) === builder.sizeOf(slot);
       const distinct = [first, ...more].every((m) => outputs[m].slot !== slot);
-      return fits && distinct && more.length + 1 < target.drawBuffers;
+      return fits && distinct && more.length + 1 < builder.target.drawBuffers;
     });
     if (group) group.push(k);
     else groups.push([k]);
@@ -94,11 +115,14 @@ function mapPass(
   const line = shader.shift(first.slot);
   const sources = walkSources(shader, walk, names, inputs, shape, within, line);
   const results = emitExpression(shader, expression, sources);
-  const unread = outputs.every(({ operand, target }) => operand.slot === target && !shader.samples(target));
+  const unread = outputs.every(
+    ({ operand, target }) => operand.slot === target && !shader.samples(target) && !builder.isUpdate(operand),
+  );
   const range = unread ? discardOutside(shader, walk, names) : undefined;
   const stored = range ? { ...names, inside: undefined } : names;
   outputs.forEach(({ operand, target }, k) => {
-    storeInside(shader, walk.quad, stored.inside, operand, target, results[k]);
+    const value = builder.isUpdate(operand) ? unlessFailed(shader, operand, results[k], k) : results[k];
+    storeInside(shader, walk.quad, stored.inside, operand, target, value);
   });
   const texels = Math.ceil(slotSize / lanes);
   const flops = texels * lanes * expression.instructions.length;
@@ -112,6 +136,16 @@ function mapPass(
   }
   const name = `${computed.name} and map`;
   builder.addWithin(shader.build({ name, texels, flops: flops + computed.flops, range }));
+}
+
+/** The value, or what an update finds there if its run has failed. */
+function unlessFailed(shader: ShaderBuilder, { slot, dtype }: Operand, value: string, k: number): string {
+  const name = `updated${k}`;
+  shader.add(
+    `${vectorOf(dtype)} ${name} = ${value};`,
+    `if (${shader.failed()}) ${name} = ${texelHere(shader, slot, dtype)};`,
+  );
+  return name;
 }
 
 /** Whether the map reads the slot, and needs of it at each texel just that texel. */

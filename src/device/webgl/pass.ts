@@ -6,6 +6,9 @@ import type { Extent, Grid } from "./storage.js";
 /** A texture by number: a slot of the Program, or behind those a scratch texture of the executable. */
 export type TextureId = number;
 
+/** The flag of the run. */
+export const flagTexture: TextureId = -1;
+
 export interface ScalarUse {
   /** Runtime scalar of the Program. */
   readonly index: number;
@@ -33,8 +36,8 @@ export interface Pass {
   readonly range?: readonly [number, number];
   /** Draws so many points, which are added to what the output holds, instead of covering the output once. */
   readonly points?: number;
-  /** Replaces rather than adds: points that raise the error flag. */
-  readonly flag?: boolean;
+  /** Replaces rather than adds: points that set this texel of the run's flag. */
+  readonly flag?: number;
   /** An estimate, by which long draws are split. */
   readonly flops: number;
 }

@@ -15,7 +15,9 @@ import { passedOn } from "./result.js";
 import type { ShaderTarget } from "./shader.js";
 
 export function preparePasses(program: Program, target: ShaderTarget, abilities: Abilities): PassBuilder {
-  const builder = new PassBuilder(program.slots, target, abilities, passedOn(program), keptInFull(program));
+  const { slots, inputCount } = program;
+  const inFull = keptInFull(program);
+  const builder = new PassBuilder(slots, target, abilities, passedOn(program), inFull, inputCount);
   for (const call of program.calls) prepareCall(call, builder);
   builder.flush();
   return builder;

@@ -11,6 +11,7 @@ import { DeviceLostError } from "../../tensor/errors.js";
 import type { DeviceRecovery, Follower } from "../recovery.js";
 import type { WebglBuffer } from "./buffer.js";
 import { cleanState } from "./context.js";
+import { type RunFlag, takeFlags } from "./flag.js";
 import { type ContextLoss, contextLost } from "./loss.js";
 import type { PendingRead, Readback } from "./readback.js";
 
@@ -18,6 +19,15 @@ interface Copy {
   readonly raw: ArrayBuffer;
   /** Of the buffer, when it was copied. */
   readonly version: number;
+}
+
+interface Reading {
+  readonly buffer: WebglBuffer;
+  readonly version: number;
+  readonly flags: readonly RunFlag[];
+  /** Once the flags are known. */
+  readonly isFailed: () => boolean;
+  readonly read: PendingRead;
 }
 
 interface Snapshot {
@@ -71,14 +81,18 @@ export class WebglRecovery implements DeviceRecovery {
     }
     this.lastStart = performance.now();
     const copies = new Map<WebglBuffer, Copy>();
-    const reads: { buffer: WebglBuffer; version: number; read: PendingRead }[] = [];
+    const reads: Reading[] = [];
     cleanState(gl);
     for (const buffer of buffers) {
-      const { version, size, texture, isLost } = buffer;
-      if (size === 0 || version === 0 || isLost) continue;
+      const { version, size, texture, isLost, flag, texels } = buffer;
+      if (size === 0 || version === 0 || isLost || flag?.errorAt(texels)) continue;
       const before = this.last?.copies.get(buffer);
       if (before?.version === version) copies.set(buffer, before);
-      else reads.push({ buffer, version, read: readback.start({ texture, size }) });
+      else {
+        const flags = buffer.openFlags;
+        const read = readback.start({ texture, size }, ...flags.map(({ part }) => part));
+        reads.push({ buffer, version, flags, isFailed: () => flag?.errorAt(texels) !== undefined, read });
+      }
     }
     const { running } = this;
     const own = this.complete(reads, copies, states, running);
@@ -113,15 +127,16 @@ export class WebglRecovery implements DeviceRecovery {
 
   /** Snapshots end in the order in which they were begun. */
   private async complete(
-    reads: readonly { buffer: WebglBuffer; version: number; read: PendingRead }[],
+    reads: readonly Reading[],
     copies: Map<WebglBuffer, Copy>,
     states: readonly (() => void)[],
     before: Promise<void> | undefined,
   ): Promise<void> {
     const arrived = await Promise.all(reads.map(({ read }) => read.finish()));
     await before?.catch(() => {});
-    reads.forEach(({ buffer, version }, i) => {
-      copies.set(buffer, { raw: arrived[i], version });
+    reads.forEach(({ buffer, version, flags, isFailed }, i) => {
+      takeFlags(flags, arrived[i]);
+      if (!isFailed()) copies.set(buffer, { raw: arrived[i], version });
     });
     for (const buffer of copies.keys()) if (buffer.freed) copies.delete(buffer);
     this.last = { copies, states };

@@ -2,7 +2,8 @@
 
 import type { WebglBuffer } from "./buffer.js";
 import type { WebglExecutable } from "./executable.js";
-import type { Pass, TextureId } from "./pass.js";
+import { RunFlag } from "./flag.js";
+import { flagTexture, type Pass, type TextureId } from "./pass.js";
 import type { Program, ProgramCache } from "./programs.js";
 import { ShaderBuilder, type ShaderTarget, texelHere } from "./shader.js";
 import { type Format, formats, lanes, type TextureLayout } from "./storage.js";
@@ -13,12 +14,12 @@ interface Run {
   readonly executable: WebglExecutable;
   readonly leaves: readonly WebglBuffer[];
   readonly scalars: readonly number[];
+  readonly flag: RunFlag | undefined;
 }
 
 export class Runner {
-  /** One texel that points are drawn to where an index is out of range: [1, index, size of the axis, kernel]. */
-  private flag: Texture | undefined;
-  private flagRaised = false;
+  /** The flag of runs that cannot fail: never set. */
+  private noFlag: RunFlag | undefined;
   private scalarWords = new Int32Array(64);
   private scalarFloats = new Float32Array(this.scalarWords.buffer);
 
@@ -30,10 +31,16 @@ export class Runner {
     private readonly flopsPerDraw: number,
   ) {}
 
-  run(executable: WebglExecutable, leaves: readonly WebglBuffer[], scalars: readonly number[]): void {
-    const run: Run = { executable, leaves, scalars };
+  run(
+    executable: WebglExecutable,
+    leaves: readonly WebglBuffer[],
+    scalars: readonly number[],
+    flag: RunFlag | undefined,
+  ): void {
+    const run: Run = { executable, leaves, scalars, flag };
     const { steps, temporaries } = executable;
     const shaders = executable.shadersIn(this.programs);
+    this.noFlag ??= this.makeFlag(1);
     try {
       steps.forEach(({ step, dies }, i) => {
         if (step.kind === "pass") this.draw(step.pass, shaders[i]!, run);
@@ -73,33 +80,48 @@ export class Runner {
     programs.release(program);
   }
 
-  /** The error flag's texture, if a pass may have raised it since it was last asked for. */
-  takeFlag(): Texture | undefined {
-    if (!this.flagRaised) return undefined;
-    this.flagRaised = false;
-    return this.flag;
+  /** A flag of so many texels, none of which is set; held once. */
+  makeFlag(size: number): RunFlag {
+    const row = { width: 2 ** Math.ceil(Math.log2(size)), height: 1 };
+    const flag = new RunFlag(this.pool.acquire(formats.rgba32i, size, row), size, this.pool);
+    this.clearFlag(flag);
+    return flag;
   }
 
-  clearFlag(): void {
+  clearFlag({ texture }: RunFlag): void {
     const { gl } = this;
-    gl.bindFramebuffer(gl.FRAMEBUFFER, this.pool.framebuffer([this.flagTexture()]));
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.pool.framebuffer([texture]));
     gl.clearBufferiv(gl.COLOR, 0, [0, 0, 0, 0]);
   }
 
+  /** Sets a texel of a flag if that of another one is set. */
+  mergeFlag(from: RunFlag, texel: number, to: RunFlag, at: number, target: ShaderTarget): void {
+    const { gl, programs } = this;
+    const shader = new ShaderBuilder(target, { formatOf: () => formats.rgba32i, sizeOf: () => lanes });
+    shader.add(
+      `sent = texelFetch(${shader.sampler(0, "int32")}, ivec2(${shader.int(texel)}, 0), 0);`,
+      "gl_Position = vec4(sent.x != 0 ? 0.0 : 2.0, 0.0, 0.0, 1.0);",
+    );
+    const pass = shader.buildPoints({ name: "flag", texels: 1, flops: 0 }, 1, "ivec4", []);
+    const program = programs.acquire(pass.vertex, pass.fragment);
+    programs.use(program, 1);
+    gl.activeTexture(gl.TEXTURE0);
+    gl.bindTexture(gl.TEXTURE_2D, from.texture.handle);
+    gl.bindSampler(0, null);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.pool.framebuffer([to.texture]));
+    this.setUniforms(pass, program, []);
+    gl.viewport(at, 0, 1, 1);
+    gl.drawArrays(gl.POINTS, 0, 1);
+    programs.release(program);
+  }
+
   close(): void {
-    if (this.flag) this.pool.release(this.flag);
-    this.flag = undefined;
+    this.noFlag?.release();
+    this.noFlag = undefined;
   }
 
-  private flagTexture(): Texture {
-    if (this.flag === undefined) {
-      this.flag = this.pool.acquire(formats.rgba32i, 1);
-      this.clearFlag();
-    }
-    return this.flag;
-  }
-
-  private textureOf(id: TextureId, { executable, leaves }: Run): Texture {
+  private textureOf(id: TextureId, { executable, leaves, flag }: Run): Texture {
+    if (id === flagTexture) return (flag ?? this.noFlag!).texture;
     if (id < executable.leafCount) return leaves[id].texture;
     executable.temporaries[id] ??= this.acquire(id, executable.formats[id], executable);
     return executable.temporaries[id];
@@ -134,8 +156,9 @@ export class Runner {
     const inputs = pass.textures.map((id) => this.textureOf(id, run));
     // What is sampled cannot be rendered to: such an output gets another texture.
     const fresh: [TextureId, Texture][] = [];
-    const targets = pass.flag
-      ? [this.flagTexture()]
+    const isFlag = pass.flag !== undefined;
+    const targets = isFlag
+      ? [run.flag!.texture]
       : pass.outputs.map((id) => {
           const current = this.textureOf(id, run);
           if (!inputs.includes(current)) return current;
@@ -151,23 +174,23 @@ export class Runner {
     gl.bindFramebuffer(gl.FRAMEBUFFER, pool.framebuffer(targets));
     this.setUniforms(pass, shader, run.scalars);
     const whole = pass.grid ?? this.layout.region(pass.texels);
-    const { width, height } = pass.flag ? { width: 1, height: 1 } : whole;
-    gl.viewport(0, 0, width, height);
+    const { width, height } = isFlag ? { width: 1, height: 1 } : whole;
+    gl.viewport(pass.flag ?? 0, 0, width, height);
     if (pass.points !== undefined) this.drawPoints(pass);
     else this.drawBands(pass, width, height);
-    if (pass.flag) this.flagRaised = true;
     for (const [id, texture] of fresh) this.exchange(id, texture, run);
   }
 
   private drawPoints({ points, flag }: Pass): void {
     const { gl } = this;
-    if (!flag) {
+    const adds = flag === undefined;
+    if (adds) {
       gl.enable(gl.BLEND);
       gl.blendEquation(gl.FUNC_ADD);
       gl.blendFunc(gl.ONE, gl.ONE);
     }
     gl.drawArrays(gl.POINTS, 0, points!);
-    if (!flag) gl.disable(gl.BLEND);
+    if (adds) gl.disable(gl.BLEND);
   }
 
   /** Draws the pass's texels in so many bands that none takes long. */

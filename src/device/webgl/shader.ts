@@ -3,11 +3,12 @@
  * entries of one uniform array, so that calls of the same structure give the same text and share one program.
  */
 import cover from "../../../glsl/cover.vert.glsl";
+import coverGuarded from "../../../glsl/cover_guarded.vert.glsl";
 import fetch from "../../../glsl/fetch.glsl";
 import select from "../../../glsl/select.glsl";
 import type { DType } from "../../tensor/dtype.js";
 import { halfChunk } from "./half.js";
-import type { Pass, ScalarUse, TextureId } from "./pass.js";
+import { flagTexture, type Pass, type ScalarUse, type TextureId } from "./pass.js";
 import {
   type Extent,
   type FloatStorage,
@@ -78,6 +79,7 @@ export class ShaderBuilder {
   private readonly stores: string[] = [];
   private blocks = 0;
   private scope = "";
+  private vertex = cover;
 
   constructor(
     readonly target: ShaderTarget,
@@ -165,6 +167,16 @@ export class ShaderBuilder {
     return result;
   }
 
+  /** GLSL that is true if the run has failed; vertices find out, so that it costs fragments nothing. */
+  failed(): string {
+    if (this.vertex === cover) {
+      const at = this.textures.push(flagTexture) - 1;
+      this.vertex = coverGuarded.replaceAll("FLAG", `t${at}`);
+      this.declarations.push("flat in highp int failed;");
+    }
+    return "failed != 0";
+  }
+
   /** A new render target, to which main stores the vector `value` at its end. */
   store(id: TextureId, dtype: DType, value: string): void {
     this.outputs.push(id);
@@ -182,7 +194,7 @@ export class ShaderBuilder {
     const width = this.int(grid?.width ?? this.target.layout.lineFor(texels));
     return {
       name,
-      vertex: cover,
+      vertex: this.vertex,
       fragment: this.text(`
 void main() {
   int t = int(gl_FragCoord.y) * ${width} + int(gl_FragCoord.x);

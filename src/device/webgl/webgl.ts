@@ -1,13 +1,6 @@
 /** The GPU device: WebGL2 fragment shaders over textures. See storage.ts for how tensors lie in them. */
 import type { DType, TypedArray } from "../../tensor/dtype.js";
-import {
-  ArgumentError,
-  DeviceError,
-  DeviceLostError,
-  IndexError,
-  StaleTensorError,
-} from "../../tensor/errors.js";
-import { noteCapacity } from "../../tensor/event_loop.js";
+import { ArgumentError, DeviceError, DeviceLostError, StaleTensorError } from "../../tensor/errors.js";
 import type {
   Device,
   DeviceBuffer,
@@ -20,6 +13,7 @@ import type {
 import { upload, WebglBuffer } from "./buffer.js";
 import { type Capabilities, chooseStorage, cleanState, createContext, probe } from "./context.js";
 import { WebglExecutable } from "./executable.js";
+import { errorOf, type RunFlag, takeFlags } from "./flag.js";
 import { ContextLoss, contextLost } from "./loss.js";
 import { preparePasses } from "./prepare.js";
 import type { Program as ShaderProgram } from "./programs.js";
@@ -27,7 +21,7 @@ import { fromRaw } from "./readback.js";
 import { WebglRecovery } from "./recovery.js";
 import { type ResourceLimits, Resources } from "./resources.js";
 import type { ShaderTarget } from "./shader.js";
-import { asTexels, type FloatStorage, formatOf, lanes, TextureLayout } from "./storage.js";
+import { asTexels, type FloatStorage, formatOf, TextureLayout } from "./storage.js";
 
 export interface WebglOptions {
   /**
@@ -136,7 +130,6 @@ export class WebglDevice implements Device {
   private readonly ownsContext: boolean;
   private readonly buffers = new Set<WebglBuffer>();
   private readonly loss: ContextLoss;
-  private readonly forgetCapacity: () => void;
   private resources: Resources;
   private liveBytes = 0;
   private allocations = 0;
@@ -158,7 +151,6 @@ export class WebglDevice implements Device {
       maximumBytes: options.maximumBytes ?? defaultMaximumBytes,
       flopsPerDraw: options.flopsPerDraw ?? defaultFlopsPerDraw,
     };
-    this.forgetCapacity = noteCapacity(this.limits.maximumBytes);
     this.resources = new Resources(gl, this.layout, this.limits, parallelCompile);
     // Where only half floats render, sums are of those, too.
     this.fullFloats = floats === "rgba16f" && capabilities.exact.includes("rgba32f") ? "rgba32f" : floats;
@@ -222,6 +214,8 @@ export class WebglDevice implements Device {
     const own = buffer as WebglBuffer;
     if (this.closed || !this.buffers.delete(own)) return;
     own.freed = true;
+    own.clearFlag();
+    own.noteMissed(undefined);
     this.liveBytes -= own.bytes;
     this.resources.pool.release(own.texture);
   }
@@ -233,22 +227,32 @@ export class WebglDevice implements Device {
     }
     own.version++;
     own.isLost = false;
+    own.clearFlag();
+    own.noteMissed(undefined);
     if (own.size > 0) upload(this.gl, own.texture, asTexels(data, own.dtype, own.texture.format));
   }
 
   async read(buffer: DeviceBuffer): Promise<TypedArray> {
     const own = this.own(buffer);
     requireContents(own);
-    const { texture, dtype, size } = own;
+    const { texture, dtype, size, flag, texels, missed, openFlags } = own;
     const { runner, readback } = this.resources;
+    const known = flag?.errorAt(texels);
+    if (known !== undefined) throw known;
     cleanState(this.gl);
-    const flag = runner.takeFlag();
-    const parts = [{ texture, size }, ...(flag ? [{ texture: flag, size: lanes }] : [])];
-    const pending = size > 0 || flag ? readback.start(...parts) : undefined;
-    if (flag) runner.clearFlag();
+    const parts = [{ texture, size }, ...openFlags.map(({ part }) => part)];
+    const pending = size + openFlags.length > 0 ? readback.start(...parts) : undefined;
     const raw = (await pending?.finish()) ?? new ArrayBuffer(0);
-    const flagged = flag && new Int32Array(raw.slice(-4 * lanes));
-    if (flagged?.[0]) throw indexError(flagged);
+    takeFlags(openFlags, raw);
+    const error = flag?.errorAt(texels);
+    if (error !== undefined) throw error;
+    if (own.missed === missed) own.noteMissed(undefined);
+    const untold = missed && errorOf(new Int32Array(raw.slice(-missed.part.size * 4)));
+    if (untold !== undefined) {
+      cleanState(this.gl);
+      runner.clearFlag(missed!);
+      throw untold;
+    }
     return fromRaw(raw, dtype, size);
   }
 
@@ -278,7 +282,7 @@ export class WebglDevice implements Device {
     this.executables--;
   }
 
-  run(executable: WebglExecutable, leaves: readonly DeviceBuffer[], scalars: readonly number[]): void {
+  run(executable: WebglExecutable, leaves: readonly DeviceBuffer[], scalars: readonly number[]): undefined {
     this.check();
     if (executable.released) throw new DeviceError("the executable was released", { device: this.name });
     const { leafCount, slots } = executable.program;
@@ -298,8 +302,51 @@ export class WebglDevice implements Device {
     cleanState(this.gl);
     this.resources.programs.forgetCurrent();
     for (const i of executable.leavesInFull) this.storeInFull(own[i]);
-    this.resources.runner.run(executable, own, scalars);
+    this.runFlagged(executable, own, scalars);
     this.recovery.noteRun();
+  }
+
+  /** Runs it with a flag, if it may fail, of which those of its results know that depend on it. */
+  private runFlagged(
+    executable: WebglExecutable,
+    own: readonly WebglBuffer[],
+    scalars: readonly number[],
+  ): void {
+    const { runner } = this.resources;
+    const { checks, readLeaves, writtenLeaves, program } = executable;
+    const { inputCount = 0 } = program;
+    const doubtful = readLeaves.filter((leaf) => own[leaf].isDoubtful);
+    const size = checks.length + doubtful.length;
+    const flag = size > 0 ? runner.makeFlag(size) : undefined;
+    try {
+      doubtful.forEach((leaf, i) => {
+        const { flag: from, texels } = own[leaf];
+        for (const texel of texels) runner.mergeFlag(from!, texel, flag!, checks.length + i, this.target);
+      });
+      runner.run(executable, own, scalars, flag);
+      for (const leaf of writtenLeaves) if (leaf >= inputCount) own[leaf].clearFlag();
+      if (flag === undefined) return;
+      [...checks, ...doubtful.map((leaf) => executable.reachOfLeaf(leaf))].forEach(
+        ({ results, missed }, texel) => {
+          for (const leaf of results) own[leaf].addTexel(flag, texel);
+          if (results.length > 0 || missed.length === 0) return;
+          const told = this.missedOf(executable);
+          runner.mergeFlag(flag, texel, told, 0, this.target);
+          for (const leaf of missed) own[leaf].noteMissed(told);
+        },
+      );
+    } finally {
+      flag?.release();
+    }
+  }
+
+  private missedOf(executable: WebglExecutable): RunFlag {
+    const { pool, runner } = this.resources;
+    if (!executable.missed?.isOf(pool)) {
+      executable.missed?.release();
+      executable.missed = runner.makeFlag(1);
+    }
+    return executable.missed;
   }
 
   keepInFull(buffer: DeviceBuffer): void {
@@ -339,7 +386,6 @@ export class WebglDevice implements Device {
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    this.forgetCapacity();
     this.loss.close();
     for (const { texture } of this.buffers) this.resources.pool.release(texture);
     this.buffers.clear();
@@ -372,6 +418,8 @@ export class WebglDevice implements Device {
       buffer.texture = this.resources.pool.acquire(buffer.texture.format, layout.texels(size));
       const copy = copyOf(buffer);
       buffer.isLost = copy === undefined && size > 0;
+      buffer.clearFlag();
+      buffer.noteMissed(undefined);
       if (copy === undefined || size === 0) continue;
       buffer.version = copy.version;
       const data = fromRaw(copy.raw, dtype, size);
@@ -413,13 +461,5 @@ function requireContents({ isLost, device }: WebglBuffer): void {
   throw new StaleTensorError("the tensor's value was lost with the WebGL context, after the last snapshot", {
     device: device.name,
     hint: "compute or upload it again",
-  });
-}
-
-function indexError([, index, axisSize, kernel]: Int32Array): IndexError {
-  const range = axisSize > 0 ? `0..${axisSize - 1}` : "an empty axis";
-  return new IndexError(`index ${index} is outside ${range}`, {
-    op: kernel === 0 ? "gather" : "scatterAdd",
-    device: "webgl",
   });
 }

@@ -4,6 +4,7 @@ import { runCases } from "./cases.js";
 import { followCurve } from "./curves.js";
 import { deviceOf } from "./devices.js";
 import { half } from "./half.js";
+import { runIndexPrograms } from "./indices.js";
 import { lifecycle } from "./lifecycle.js";
 import { type LossyOptions, losses } from "./losses.js";
 import { runQuantized } from "./quantized.js";
@@ -18,6 +19,7 @@ const face = {
   losses,
   lifecycle,
   half,
+  runIndexPrograms,
   warmup,
   trainOnPage: async (name: DeviceName) => trainMlp(await openDevice(name)),
   trainOnSimd: async () => trainMlp(await deviceOf("wasm-simd")),

@@ -33,6 +33,8 @@ export function encodeIndexing(call: GatherCall | ScatterAddCall, writer: Comman
   writer.address(source);
   writer.address(index);
   writer.address(output);
+  writer.i32(call.ignored === undefined ? 0 : 1);
+  writer.i32(call.ignored ?? 0);
   for (const list of [extents, ...strides]) for (const word of list) writer.i32(word);
   writer.end();
 }
