@@ -7,6 +7,7 @@ import type { Cost } from "../device/kernel.js";
 import type { DeviceName } from "../device/select.js";
 import type { EnergyKind } from "../energy/index.js";
 import type { Roofline } from "../profile/index.js";
+import { nextTurn } from "../tensor/event_loop.js";
 import { requireSame, type Sketch, sketchOf } from "./check.js";
 import type { Contender, Work } from "./contender.js";
 import { openOurs } from "./ours.js";
@@ -276,7 +277,7 @@ async function takeTurn(entry: Entry, processor: ProcessorClock): Promise<void> 
     entry.failure = messageOf(error);
   }
   // A page that never yields is taken for dead.
-  await new Promise((resolve) => setTimeout(resolve, 0));
+  await nextTurn();
 }
 
 /** What nobody measures, and why. */

@@ -5,6 +5,7 @@
 import type { Device, MemoryReport, WarmupProgress } from "../device/device.js";
 import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
 import { DTypeError, ShapeError, StaleTensorError, WattgradError } from "../tensor/errors.js";
+import { afterCollection, isTurnDue, nextTurn } from "../tensor/event_loop.js";
 import { formatShape, type Shape, sameShape, sizeOf } from "../tensor/shape.js";
 import { Storage } from "../tensor/storage.js";
 import { currentValue, observeNodes, Tensor } from "../tensor/tensor.js";
@@ -203,10 +204,16 @@ export async function readExact(tensor: Tensor): Promise<TypedArray> {
     });
   }
   if (tensor.pending !== undefined) flush(device);
-  realize([tensor]);
+  try {
+    realize([tensor]);
+  } catch (error) {
+    await afterCollection(error, () => realize([tensor]));
+  }
   if (tensor.storage === undefined) throw new StaleTensorError("the tensor was disposed", { op: "data" });
-  await session.checks?.();
-  return device.read(tensor.storage.buffer);
+  if (session.checks !== undefined) await session.checks();
+  const values = await device.read(tensor.storage.buffer);
+  if (isTurnDue()) await nextTurn();
+  return values;
 }
 
 /** Live buffers and bytes on a device. */

@@ -1,7 +1,9 @@
 /** Batches for training: shuffled reproducibly, uploaded to a device, freed when the next one comes. */
 import { dispose, leaf } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
+import type { HostTensor } from "../formats/host.js";
 import { ArgumentError } from "../tensor/errors.js";
+import { afterCollection, isTurnDue, nextTurn } from "../tensor/event_loop.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Dataset } from "./dataset.js";
 import { permutation } from "./permutation.js";
@@ -100,7 +102,7 @@ export class DataLoader implements AsyncIterable<Tensor[]> {
       const stop = Math.min(start + this.batchSize, samples);
       const indices =
         order?.subarray(start, stop) ?? Int32Array.from({ length: stop - start }, (_, i) => start + i);
-      const batch = this.#upload(indices);
+      const batch = await this.#upload(indices);
       this.#position = position + 1;
       try {
         yield batch;
@@ -116,13 +118,22 @@ export class DataLoader implements AsyncIterable<Tensor[]> {
     this.#position = 0;
   }
 
+  async #upload(indices: Int32Array): Promise<Tensor[]> {
+    // Also for loops that read nothing.
+    if (isTurnDue()) await nextTurn();
+    const arrays = this.#dataset.batch(indices, this.#epoch);
+    try {
+      return this.#leaves(arrays);
+    } catch (error) {
+      return afterCollection(error, () => this.#leaves(arrays));
+    }
+  }
+
   /** If the device has no room for all arrays of a batch, those uploaded are freed again. */
-  #upload(indices: Int32Array): Tensor[] {
+  #leaves(arrays: readonly HostTensor[]): Tensor[] {
     const batch: Tensor[] = [];
     try {
-      for (const { dtype, shape, data } of this.#dataset.batch(indices, this.#epoch)) {
-        batch.push(leaf(this.#device, dtype, shape, data));
-      }
+      for (const { dtype, shape, data } of arrays) batch.push(leaf(this.#device, dtype, shape, data));
     } catch (error) {
       for (const tensor of batch) tensor.storage?.dispose();
       throw error;

@@ -13,6 +13,7 @@ import type { EnergyFigure } from "../energy/index.js";
 import { crossEntropy } from "../nn/index.js";
 import { tensor } from "../ops/index.js";
 import { stateBytes } from "../quantization/compare.js";
+import { nextTurn } from "../tensor/event_loop.js";
 import { noGrad, type Tensor } from "../tensor/tensor.js";
 import { readAndDispose } from "../train/evaluate.js";
 import { accuracy, evaluate } from "../train/index.js";
@@ -219,7 +220,7 @@ async function takeTurn(passes: Passes, entry: Entry, meter?: Meter): Promise<vo
     entry.meteredImages += count * passes.size;
   }
   // A page that never yields is taken for dead.
-  await new Promise((resolve) => setTimeout(resolve, 0));
+  await nextTurn();
 }
 
 function rowOf(entry: Entry, device: Device, where: string): InferenceRow {

@@ -1,6 +1,5 @@
 /** What a network says about the test images: scores, and the images that it gets right and wrong. */
 import type { Mnist } from "../data/index.js";
-import { TurnTaker } from "../train/turns.js";
 import { classCount, imageSize, type Sample, type SampleChoice, sampleCount } from "./messages.js";
 import { type Network, normalized } from "./network.js";
 
@@ -50,7 +49,6 @@ export class Exam {
     const labels = test.labels.data;
     const predicted: number[] = [];
     const probability: number[] = [];
-    const turns = new TurnTaker();
     let loss = 0;
     while (predicted.length < dataset.length) {
       if (predicted.length > 0 && performance.now() - start > seconds * 1000) break;
@@ -58,7 +56,6 @@ export class Exam {
       const length = Math.min(batchSize, dataset.length - first);
       const [images] = dataset.batch(Int32Array.from({ length }, (_, i) => first + i));
       const probabilities = await network.classify(images);
-      await turns.yieldIfDue();
       if (signal?.aborted) return undefined;
       for (let row = 0; row < length; row++) {
         const ten = probabilities.subarray(row * classCount, (row + 1) * classCount);

@@ -5,8 +5,6 @@ import type { Progress, TestScores } from "./messages.js";
 
 /** About one point per pixel of a wide plot. */
 const capacity = 600;
-/** The first part of a run decides nothing about the range of the accuracies shown. */
-const ignoredShare = 0.15;
 const lowestLoss = 1e-4;
 /** Weight of the newest point in the smoothed curve: about the mean of the last nine. */
 const smoothing = 0.2;
@@ -243,10 +241,9 @@ function roundNumbers(low: number, high: number): number[] {
   return numbers;
 }
 
-/** A lower end that leaves room for the part of the curve that is still moving, in steps of 10. */
+/** A lower end, in steps of 10, that holds the smoothed values and those of the test images from the beginning on. */
 function lowestShown(curve: Curve): number {
-  const [x, ...series] = curve.data;
-  const from = Math.floor(x.length * ignoredShare);
-  const values = series.flatMap((list) => list.slice(from)).filter((value) => value !== null);
+  const [, , ...series] = curve.data;
+  const values = series.flat().filter((value) => value !== null);
   return values.length === 0 ? 0 : Math.min(90, Math.max(0, 10 * Math.floor(Math.min(...values) / 10)));
 }

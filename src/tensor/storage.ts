@@ -1,13 +1,22 @@
 /** Leaf memory: one device buffer with a version counter, freed by `dispose` or, as a safety net, by the GC. */
 import type { Device, DeviceBuffer } from "../device/device.js";
+import { itemSize } from "./dtype.js";
 import { StaleTensorError } from "./errors.js";
+import { noteMemory } from "./event_loop.js";
 
 interface Held {
   readonly device: Device;
   readonly buffer: DeviceBuffer;
 }
 
-const collected = new FinalizationRegistry<Held>(({ device, buffer }) => device.free(buffer));
+const collected = new FinalizationRegistry<Held>(({ device, buffer }) => {
+  device.free(buffer);
+  noteMemory(-bytesOf(buffer), true);
+});
+
+function bytesOf({ dtype, size }: DeviceBuffer): number {
+  return itemSize[dtype] * size;
+}
 
 export class Storage {
   readonly device: Device;
@@ -18,6 +27,7 @@ export class Storage {
     this.device = device;
     this.#buffer = buffer;
     collected.register(this, { device, buffer }, this);
+    noteMemory(bytesOf(buffer));
   }
 
   /** Grows with every in-place change, so that lazy tensors built on an older value are found out. */
@@ -49,6 +59,7 @@ export class Storage {
     if (this.#buffer === undefined) return;
     collected.unregister(this);
     this.device.free(this.#buffer);
+    noteMemory(-bytesOf(this.#buffer));
     this.#buffer = undefined;
   }
 }

@@ -10,16 +10,16 @@ import type { TrainingCurve } from "./data.js";
 const curveHeight = 200;
 /** Neighbours on each side that a smoothed value is the mean of. */
 const neighbours = 4;
-/** The first part of a training decides nothing about the range of the accuracies shown. */
-const ignoredShare = 0.1;
+/** A logarithmic axis has no 0. */
+const lowestLoss = 1e-4;
 
 /** Loss and accuracy over the images seen: as they came, and smoothed. */
 export function trainingCurves(parent: HTMLElement, { images, loss, accuracy }: TrainingCurve): void {
   const percent = accuracy.map((share) => 100 * share);
-  const lossScale = logarithmic(smooth(loss));
-  curve(parent, "loss", images, loss, lossScale, { ...logAxis, size: 44 });
-  const late = smooth(percent).slice(Math.floor(ignoredShare * percent.length));
-  const low = Math.min(90, 10 * Math.floor(Math.min(...late) / 10));
+  const shown = loss.map((value) => Math.max(value, lowestLoss));
+  const lossScale = logarithmic(shown);
+  curve(parent, "loss", images, shown, lossScale, { ...logAxis, size: 44 });
+  const low = Math.min(90, 10 * Math.floor(Math.min(...percent) / 10));
   const scale: uPlot.Scale = { range: [low, 100] };
   curve(parent, "accuracy on training images, %", images, percent, scale, { ...axis, size: 44 });
 }

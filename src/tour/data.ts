@@ -11,6 +11,7 @@ export interface TourFile {
   readonly date: string;
   readonly environment: Environment;
   readonly training: TrainedPart;
+  readonly predictions: Predictions;
   readonly quantized: readonly QuantizedPart[];
   /** Node and browsers in which the models were run. */
   readonly places: readonly {
@@ -42,6 +43,25 @@ export interface TrainingCurve {
   readonly loss: readonly number[];
   /** Share of the training images classified correctly, 0..1. */
   readonly accuracy: readonly number[];
+}
+
+/** What the trained model says of the test images. */
+export interface Predictions {
+  /** `confusion[label][predicted]`: number of images. */
+  readonly confusion: readonly (readonly number[])[];
+  /** Some of the images that it gets wrong. */
+  readonly wrong: readonly WrongImage[];
+  readonly height: number;
+  readonly width: number;
+}
+
+export interface WrongImage {
+  /** Number among the test images. */
+  readonly index: number;
+  readonly label: number;
+  readonly predicted: number;
+  /** One byte per pixel, row by row, 0 is background; base64. */
+  readonly pixels: string;
 }
 
 export interface QuantizedPart extends QuantizeReport {

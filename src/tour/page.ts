@@ -5,6 +5,7 @@ import { describeEnergy, formatJoules } from "../energy/figure.js";
 import type { InferenceRow } from "../inference/index.js";
 import { deviceBars, sizeBars, trainingCurves } from "./charts.js";
 import { placeOf, type TourFile } from "./data.js";
+import { confusionTable, wrongImages } from "./errors.js";
 
 const data: TourFile = JSON.parse(document.getElementById("data")!.textContent!);
 const { training, rows, environment } = data;
@@ -33,7 +34,7 @@ trained.append(
   element(
     "p",
     { class: "note" },
-    `${number(training.samples)} images in ${training.epochs.length} epochs; the thin line is means of some steps, the thick one is smoothed`,
+    `${number(training.samples)} images in ${training.epochs.length} ${training.epochs.length === 1 ? "epoch" : "epochs"}; the thin line is means of some steps, the thick one is smoothed`,
   ),
 );
 const curves = element("div", { class: "columns" });
@@ -64,6 +65,20 @@ for (const { model, folded, layers, modelFile } of data.quantized) {
   const names = layers.map(({ name }) => name).join(", ");
   const norms = folded.length === 0 ? "" : `; batch norms folded in: ${folded.join(", ")}`;
   kept.append(element("p", { class: "note" }, `${model}: ${names}${norms} → ${modelFile}`));
+}
+
+const errors = addSection("Where it errs");
+errors.append(
+  element(
+    "p",
+    { class: "note" },
+    `test images by digit (rows) and what the trained model takes them for (columns)`,
+  ),
+  confusionTable(data.predictions),
+);
+if (data.predictions.wrong.length > 0) {
+  errors.append(element("h3", {}, "wrong answers", element("small", {}, " digit → answer")));
+  errors.append(wrongImages(data.predictions));
 }
 
 addSection("What the training took").append(
@@ -130,9 +145,7 @@ function energyFacts(): Facts {
   return [
     ["time", `${training.seconds.toFixed(1)} s`],
     ["device", training.description],
-    ["energy", `${describeEnergy(energy)}: ${energy.scope}`],
-    ["found by", energy.method],
-    ...(energy.reason === undefined ? [] : ([["why so", energy.reason]] as Facts)),
+    ["energy", describeEnergy(energy)],
     ["model file", training.modelFile],
   ];
 }
@@ -223,12 +236,14 @@ function table(heads: readonly string[], body: readonly (readonly string[])[], n
 }
 
 function energyMethods(): Facts {
-  const list = rows.map(({ where, energy: { kind, method, scope, reason } }): Facts[number] => [
-    where,
-    `${kind}: ${method}; ${scope}${reason === undefined ? "" : ` (${reason})`}`,
-  ]);
-  const distinct = new Map(list.map((fact) => [fact.join(), fact]));
-  return [...distinct.values()];
+  const found = new Map<string, Set<string>>();
+  const add = (place: string, { kind, method, scope, reason }: InferenceRow["energy"]) => {
+    const words = `${kind}: ${method}; ${scope}${reason === undefined ? "" : ` (${reason})`}`;
+    found.set(words, (found.get(words) ?? new Set()).add(place));
+  };
+  add("training", training.energy);
+  for (const { where, energy } of rows) add(where, energy);
+  return [...found].map(([words, where]) => [[...where].join(", "), words]);
 }
 
 function environmentFacts(): Facts {

@@ -9,7 +9,6 @@ import { ArgumentError } from "../tensor/errors.js";
 import { noGrad, type Tensor } from "../tensor/tensor.js";
 import { ScoreSum, type Scores } from "./history.js";
 import type { Metric } from "./metrics.js";
-import { TurnTaker } from "./turns.js";
 
 /** Compares the model's output with the batch's last tensor; the mean over the batch, rank 0. */
 export type Loss = (output: Tensor, target: Tensor) => Tensor;
@@ -55,7 +54,6 @@ export function evaluator(
   );
   return async (data: DataLoader): Promise<Evaluation> => {
     const start = performance.now();
-    const turns = new TurnTaker();
     const sum = new ScoreSum(names.length);
     const wasTraining = model.training;
     model.eval();
@@ -72,7 +70,6 @@ export function evaluator(
         current.catch(() => {});
         await previous;
         previous = current;
-        await turns.yieldIfDue();
       }
       await previous;
     } finally {

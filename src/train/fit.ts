@@ -19,7 +19,6 @@ import { type Callback, checkOptions, type FitOptions, type FitReport, tellAll }
 import { type EpochRecord, type FitState, ScoreSum } from "./history.js";
 import { Recovery } from "./recovery.js";
 import { Snapshots } from "./snapshots.js";
-import { TurnTaker } from "./turns.js";
 
 /**
  * Trains a model.
@@ -78,8 +77,6 @@ class Fit implements Follower {
   #isWarmingUp = false;
   /** Callbacks that are told of shaders while these are compiled. */
   #toldWarmup: Promise<unknown> = Promise.resolve();
-  /** One for all epochs: each may be shorter than a turn. */
-  readonly #turns = new TurnTaker();
   readonly #snapshots: Snapshots | undefined;
   #energy: EnergyAccount | undefined;
   /** Of earlier runs. */
@@ -252,7 +249,6 @@ class Fit implements Follower {
         await this.#settle();
         await this.#snapshots.take();
       }
-      await this.#turns.yieldIfDue();
       await this.#energy?.refresh();
       last = performance.now();
       reason = await this.#reasonToStop(false);

@@ -54,6 +54,19 @@ describe.skipIf(typeof browser === "string")("a tour of Node and Chromium", () =
     expect(outcome.stdout).toContain(join(directory, "models", "tour.html"));
   });
 
+  test("tells which digits are taken for which, and shows them", () => {
+    const { confusion, wrong } = file.predictions;
+    const sum = (list: readonly number[]) => list.reduce((a, b) => a + b, 0);
+    const right = sum(confusion.map((row, digit) => row[digit]));
+    expect(sum(confusion.map(sum))).toBe(2000);
+    expect(right / 2000).toBe(file.training.testAccuracy);
+    expect(wrong).toHaveLength(Math.min(48, 2000 - right));
+    for (const { label, predicted, pixels } of wrong) {
+      expect(confusion[label][predicted]).toBeGreaterThan(0);
+      expect(Buffer.from(pixels, "base64")).toHaveLength(28 * 28);
+    }
+  });
+
   test("knows the energy of the browser's work by the processor time of its processes", () => {
     const inBrowser = file.rows.filter(({ where }) => where === "chromium");
     for (const { energy, joulesPerImage, device } of inBrowser) {
@@ -92,15 +105,18 @@ describe.skipIf(typeof browser === "string")("a tour of Node and Chromium", () =
         "Training",
         "Time and energy of an image",
         "Accuracy and size",
+        "Where it errs",
         "What the training took",
         "All figures",
         "How energy was found",
         "Where it ran",
       ]);
-      // Two curves, three quantities on each device, the sizes: each with more in it than an empty canvas.
-      expect(found.plots).toHaveLength(2 + 3 * places.length + 1);
+      // Two curves, three quantities on each device, the sizes, the digits: each with more in it than an empty canvas.
+      const { wrong } = file.predictions;
+      expect(found.plots).toHaveLength(2 + 3 * places.length + 1 + wrong.length);
       for (const colors of found.plots) expect(colors).toBeGreaterThan(10);
-      const [accuracies, figures] = found.tables;
+      const [accuracies, confusion, figures] = found.tables;
+      expect(confusion.slice(1).map((row) => row.slice(1).map(Number))).toEqual(file.predictions.confusion);
       expect(accuracies.slice(1).map(([place]) => place)).toEqual(places);
       expect(figures.slice(1).map(([place, model]) => `${place}: ${model}`)).toEqual(
         places.flatMap((place) => models.map((model) => `${place}: ${model}`)),

@@ -29,16 +29,23 @@ async function weightsOf(model: Module): Promise<number[][]> {
 }
 
 /** With everything that has state outside the device: shuffled data, dropout, Adam's step counts, a schedule. */
-async function train(device: Device, callbacks: readonly Callback[] = [], everySteps = 3): Promise<Outcome> {
+async function train(
+  device: Device,
+  callbacks: readonly Callback[] = [],
+  everySteps = 3,
+  before?: (loader: DataLoader) => Promise<void>,
+): Promise<Outcome> {
   manualSeed(11);
   const model = smallNet(device, 0.2);
   const losses: number[] = [];
   let restored = 0;
   const data = quadrants(samples);
+  const loader = new DataLoader(data, { device, batchSize, shuffle: { seed: 3 } });
+  await before?.(loader);
   await trainModel({
     model,
     optimizer: new AdamW(model.parameters(), { lr: 0.02 }),
-    train: new DataLoader(data, { device, batchSize, shuffle: { seed: 3 } }),
+    train: loader,
     validation: new DataLoader(data, { device, batchSize }),
     loss: crossEntropy,
     epochs,
@@ -122,6 +129,23 @@ test("a snapshot between two epochs goes on with the next one", async () => {
     expect(outcome.weights).toEqual(undisturbed.weights);
     expect(outcome.losses).toEqual(undisturbed.losses);
   }
+});
+
+test("a first snapshot begins the next epoch of a loader that another loop has left early", async () => {
+  const lookInside = async (loader: DataLoader) => {
+    for await (const _ of loader) break;
+  };
+  const whole = await train(openReference(), [], 1000, lookInside);
+  const device = losable(openReference());
+  const loseOnce = {
+    onStep: ({ step }: StepRecord) => {
+      if (step === 3 && device.recovery.generation === 0) device.lose();
+    },
+  };
+  const outcome = await train(device, [loseOnce], 1000, lookInside);
+  expect(outcome.restored).toBe(1);
+  expect(outcome.weights).toEqual(whole.weights);
+  expect(outcome.losses).toEqual(whole.losses);
 });
 
 test("a device that is lost before its first snapshot is an error", async () => {

@@ -102,6 +102,29 @@ function roofline(section: HTMLElement, roof: Roof, cases: readonly BenchRow[], 
     },
     data as uPlot.AlignedData,
   );
+  noteAbove(section, points, limit, ridge);
+}
+
+/** Points above the line by more than the noise of a measurement need a reason beside them. */
+const aboveNoise = 1.05;
+
+function noteAbove(
+  section: HTMLElement,
+  points: readonly NamedPoint[],
+  limit: (intensity: number) => number,
+  ridge: number,
+): void {
+  const above = points.filter(({ intensity, rate }) => rate > aboveNoise * limit(intensity));
+  const names = (list: readonly NamedPoint[]) => list.map(({ name }) => name).join(", ");
+  const byMemory = above.filter(({ intensity }) => intensity < ridge);
+  const byArithmetic = above.filter(({ intensity }) => intensity >= ridge);
+  const notes = [
+    byMemory.length > 0 &&
+      `Above the slope: ${names(byMemory)}. Bandwidth was measured in memory; operands that stay in a cache are read faster.`,
+    byArithmetic.length > 0 &&
+      `Above the roof: ${names(byArithmetic)}. FLOPs are counted by the direct algorithm; Winograd's convolution needs fewer multiplications.`,
+  ];
+  for (const note of notes) if (note) section.append(element("p", { class: "note" }, note));
 }
 
 interface NamedPoint {
@@ -110,29 +133,59 @@ interface NamedPoint {
   readonly rate: number;
 }
 
-/** Beside the points, where there is room: a name that would lie on another is left out. */
+interface Box {
+  readonly left: number;
+  readonly right: number;
+  readonly top: number;
+  readonly bottom: number;
+}
+
+function overlap(a: Box, b: Box): boolean {
+  return a.left < b.right && a.right > b.left && a.top < b.bottom && a.bottom > b.top;
+}
+
+/** Right of a point, left of it, above or below: the first place that covers no point and no other name, if there is one. */
 function drawNames({ ctx, bbox, valToPos }: uPlot, points: readonly NamedPoint[]): void {
   const ratio = devicePixelRatio;
   const [gap, height] = [7 * ratio, 12 * ratio];
-  const taken: { left: number; right: number; top: number }[] = [];
+  const centres = points.map(({ intensity, rate }) => [
+    valToPos(intensity, "x", true),
+    valToPos(rate, "y", true),
+  ]);
+  const radius = (pointSize / 2 + 1) * ratio;
+  const taken: Box[] = centres.map(([x, y]) => ({
+    left: x - radius,
+    right: x + radius,
+    top: y - radius,
+    bottom: y + radius,
+  }));
   ctx.save();
   ctx.font = fontOf(10 * ratio);
   ctx.textAlign = "left";
   ctx.textBaseline = "middle";
   ctx.fillStyle = color("--muted");
-  for (const { name, intensity, rate } of points) {
-    const [x, top] = [valToPos(intensity, "x", true), valToPos(rate, "y", true)];
+  points.forEach(({ name }, i) => {
+    const [x, y] = centres[i];
     const { width } = ctx.measureText(name);
-    const isLate = x + gap + width > bbox.left + bbox.width;
-    const left = isLate ? x - gap - width : x + gap;
-    const box = { left, right: left + width, top };
-    const isCovered = taken.some(
-      (other) => left < other.right && box.right > other.left && Math.abs(top - other.top) < height,
-    );
-    if (isCovered || left < bbox.left) continue;
-    taken.push(box);
-    ctx.fillText(name, left, top);
-  }
+    const places = [
+      [x + gap, y],
+      [x - gap - width, y],
+      [x - width / 2, y - radius - height / 2],
+      [x - width / 2, y + radius + height / 2],
+    ];
+    for (const [left, middle] of places) {
+      const box = { left, right: left + width, top: middle - height / 2, bottom: middle + height / 2 };
+      const isInside =
+        left >= bbox.left &&
+        box.right <= bbox.left + bbox.width &&
+        box.top >= bbox.top &&
+        box.bottom <= bbox.top + bbox.height;
+      if (!isInside || taken.some((other) => overlap(box, other))) continue;
+      taken.push(box);
+      ctx.fillText(name, left, middle);
+      return;
+    }
+  });
   ctx.restore();
 }
 
@@ -205,7 +258,8 @@ export function energyPlot(
     u.ctx.textAlign = "left";
     u.ctx.fillStyle = color("--text");
     for (const [i, name] of names.entries()) {
-      u.ctx.fillText(name, u.bbox.left + 4 * ratio, u.valToPos(i, "x", true) - 8 * ratio);
+      // Above its row, clear of the dots.
+      u.ctx.fillText(name, u.bbox.left + 4 * ratio, u.valToPos(i, "x", true) - (pointSize + 5) * ratio);
     }
     u.ctx.restore();
   };

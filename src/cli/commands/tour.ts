@@ -23,6 +23,7 @@ import { printReport } from "../report.js";
 import { reportPage } from "../report_page.js";
 import { print, say } from "../terminal.js";
 import { CurveRecorder } from "../tour/curve.js";
+import { predictionsOf } from "../tour/predictions.js";
 import { printRows } from "../tour/table.js";
 import { trainingDefaults, trainToFile } from "../training.js";
 
@@ -117,6 +118,7 @@ async function runTour(options: TourOptions): Promise<void> {
     for (const [i, label] of ["float32", ...Object.keys(schemes)].entries()) {
       models.push({ label, file: await readFile(made[i], "") });
     }
+    const predictions = await predictionsOf(models[0].file, paths.float, images.test);
     const runs = await runEverywhere(options, models, images.test, say);
     const file: TourFile = {
       format: "wattgrad-tour-1",
@@ -124,6 +126,7 @@ async function runTour(options: TourOptions): Promise<void> {
       date: new Date().toISOString(),
       environment: environmentOf(load),
       training,
+      predictions,
       quantized,
       ...runs,
     };

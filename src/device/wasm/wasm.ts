@@ -1,6 +1,7 @@
 /** The CPU device: AssemblyScript kernels in WebAssembly SIMD, executed on the calling thread. */
 import { type DType, itemSize, newArray, type TypedArray } from "../../tensor/dtype.js";
 import { ArgumentError, DeviceError, OutOfMemoryError, type WattgradError } from "../../tensor/errors.js";
+import { noteCapacity } from "../../tensor/event_loop.js";
 import type { Device, DeviceBuffer, DeviceInfo, LossReason, MemoryReport, Program } from "../device.js";
 import {
   type CallFailure,
@@ -67,6 +68,7 @@ export class WasmDevice implements Device {
   private readonly executables = new Set<WasmExecutable>();
   private arenaBytes = 0;
   private scratchBytes = 0;
+  private readonly forgetCapacity: () => void;
   private readonly spaces: SharedSpaces = { arena: 0, scratch: 0, generation: 0 };
 
   constructor(
@@ -80,6 +82,7 @@ export class WasmDevice implements Device {
       convLayout: "channels-last",
       details: { simd: name, threads: 1, maximumBytes, ...(reason ? { whyNotRelaxed: reason } : {}) },
     };
+    this.forgetCapacity = noteCapacity(maximumBytes);
     this.allocator = new Allocator(memory, kernels.start() >>> 0, maximumBytes);
     this.failure = (kernels.failureAddress() >>> 0) >>> 2;
     this.ints = new Int32Array(memory.buffer);
@@ -187,7 +190,9 @@ export class WasmDevice implements Device {
   }
 
   close(): void {
+    if (this.closed) return;
     this.closed = true;
+    this.forgetCapacity();
     this.ints = new Int32Array(0);
     this.floats = new Float32Array(0);
   }

@@ -4,6 +4,7 @@
  */
 import { type DType, newArray, type TypedArray } from "../../tensor/dtype.js";
 import { DeviceError } from "../../tensor/errors.js";
+import { nextTurn } from "../../tensor/event_loop.js";
 import { contextLost } from "./loss.js";
 import { lanes, readType } from "./storage.js";
 import type { Texture, TexturePool } from "./texture_pool.js";
@@ -110,14 +111,14 @@ export class Readback {
       const status = gl.clientWaitSync(fence, 0, 0);
       if (status === gl.ALREADY_SIGNALED || status === gl.CONDITION_SATISFIED) break;
       if (status === gl.WAIT_FAILED) throw contextLost();
-      await nextTurn(polls < eagerPolls);
+      await (polls < eagerPolls ? nextTurn() : pause());
     }
     gl.deleteSync(fence);
     this.pending.set(pack, null);
     const result = new ArrayBuffer(bytes);
     for (let from = 0; from < bytes; from += bytesPerTurn) {
       if (from > 0) {
-        await nextTurn(true);
+        await nextTurn();
         this.check();
       }
       gl.bindBuffer(gl.PIXEL_PACK_BUFFER, pack);
@@ -148,23 +149,13 @@ declare const scheduler:
   | { postTask(callback: () => void, options: { delay: number }): Promise<void> }
   | undefined;
 
-/** The next turn of the event loop, or one about a millisecond later. */
-async function nextTurn(eager: boolean): Promise<void> {
-  if (!eager && typeof scheduler !== "undefined") {
+/** About a millisecond. */
+async function pause(): Promise<void> {
+  if (typeof scheduler !== "undefined") {
     await scheduler.postTask(() => {}, { delay: 1 });
     return;
   }
-  if (typeof MessageChannel !== "undefined") {
-    await new Promise<void>((resolve) => {
-      const { port1, port2 } = new MessageChannel();
-      port1.onmessage = () => {
-        port1.close();
-        resolve();
-      };
-      port2.postMessage(null);
-    });
-    if (eager) return;
-  }
   // Not from within a timer: browsers make the sixth of timers that set each other wait for 4 ms.
-  await new Promise((resolve) => setTimeout(resolve, eager ? 0 : 1));
+  await nextTurn();
+  await new Promise((resolve) => setTimeout(resolve, 1));
 }

@@ -1,6 +1,7 @@
 /** The GPU device: WebGL2 fragment shaders over textures. See storage.ts for how tensors lie in them. */
 import type { DType, TypedArray } from "../../tensor/dtype.js";
 import { ArgumentError, DeviceError, DeviceLostError, StaleTensorError } from "../../tensor/errors.js";
+import { noteCapacity } from "../../tensor/event_loop.js";
 import type {
   Device,
   DeviceBuffer,
@@ -130,6 +131,7 @@ export class WebglDevice implements Device {
   private readonly ownsContext: boolean;
   private readonly buffers = new Set<WebglBuffer>();
   private readonly loss: ContextLoss;
+  private readonly forgetCapacity: () => void;
   private resources: Resources;
   private liveBytes = 0;
   private allocations = 0;
@@ -151,6 +153,7 @@ export class WebglDevice implements Device {
       maximumBytes: options.maximumBytes ?? defaultMaximumBytes,
       flopsPerDraw: options.flopsPerDraw ?? defaultFlopsPerDraw,
     };
+    this.forgetCapacity = noteCapacity(this.limits.maximumBytes);
     this.resources = new Resources(gl, this.layout, this.limits, parallelCompile);
     // Where only half floats render, sums are of those, too.
     this.fullFloats = floats === "rgba16f" && capabilities.exact.includes("rgba32f") ? "rgba32f" : floats;
@@ -386,6 +389,7 @@ export class WebglDevice implements Device {
   close(): void {
     if (this.closed) return;
     this.closed = true;
+    this.forgetCapacity();
     this.loss.close();
     for (const { texture } of this.buffers) this.resources.pool.release(texture);
     this.buffers.clear();
