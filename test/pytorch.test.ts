@@ -7,12 +7,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { type Case, isDifferentiated, leafShape } from "./cases/case.js";
-import { seedOf } from "./cases/generate.js";
+import type { Case } from "./cases/case.js";
 import { allCases, themes } from "./cases/index.js";
 import { sample } from "./cases/sample.js";
 import { reference } from "./devices.js";
 import { evaluate } from "./evaluate.js";
+import { described, keyOf } from "./fixtures/describe.js";
 import { readFixture } from "./fixtures/read.js";
 import { expectClose } from "./tolerance.js";
 
@@ -24,37 +24,18 @@ function isWhole({ name }: Case): boolean {
   return name.endsWith("special values");
 }
 
-/** What Python needs to know, as JSON; numbers that JSON lacks are strings. */
-function described(entry: Case) {
-  const inputs = entry.inputs.map((input, i) => ({
-    shape: input.shape,
-    leafShape: leafShape(input),
-    dtype: input.dtype,
-    view: input.view ?? null,
-    values:
-      "list" in input.values
-        ? {
-            list: input.values.list.map((x) =>
-              Object.is(x, -0) ? "-0" : String(x).replace("Infinity", "inf"),
-            ),
-          }
-        : input.values,
-    gradient: isDifferentiated(entry, i),
-  }));
-  return { name: entry.name, inputs, torch: entry.torch, all: isWhole(entry) };
-}
-
-function keyOf(entry: Case): string {
-  return seedOf(JSON.stringify(described(entry))).toString(16);
-}
-
 const compared = allCases.filter(({ torch }) => typeof torch === "string");
 
 const { EXPORT_CASES } = process.env;
 if (EXPORT_CASES) {
   writeFileSync(
     EXPORT_CASES,
-    JSON.stringify(compared.map((entry) => ({ ...described(entry), key: keyOf(entry) }))),
+    JSON.stringify(
+      compared.map((entry) => ({
+        ...described(entry, isWhole(entry)),
+        key: keyOf(entry, isWhole(entry)),
+      })),
+    ),
   );
 }
 
@@ -65,7 +46,7 @@ const made: Record<string, string> = JSON.parse(fixture.metadata.cases);
 
 describe("the PyTorch fixtures", () => {
   it("were made from the cases as they are", () => {
-    const current = compared.map((entry) => `${entry.name}: ${keyOf(entry)}`).sort();
+    const current = compared.map((entry) => `${entry.name}: ${keyOf(entry, isWhole(entry))}`).sort();
     const found = Object.entries(made).map(([name, text]) => `${name}: ${text.split(" ")[0]}`);
     expect(found.sort()).toEqual(current);
   });

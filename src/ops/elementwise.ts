@@ -132,10 +132,11 @@ export const mul = binary("mul", "mul", ({ inputs: [a, b], gradient, needs }) =>
   needs(1) ? mul(gradient, a) : undefined,
 ]);
 
-const divide = binary("div", "div", ({ inputs: [, b], output, gradient, needs }) => {
-  const quotient = divide(gradient, b);
-  return [quotient, needs(1) ? neg(mul(quotient, output)) : undefined];
-});
+// Not the gradient's quotient times a/b: one of them may be infinite where the other is 0.
+const divide = binary("div", "div", ({ inputs: [, b], output, gradient, needs }) => [
+  needs(0) ? divide(gradient, b) : undefined,
+  needs(1) ? neg(mul(gradient, divide(output, b))) : undefined,
+]);
 
 /** a / b, true division: two int32 operands give float32. */
 export function div(a: TensorLike, b: TensorLike): Tensor {
@@ -145,8 +146,8 @@ export function div(a: TensorLike, b: TensorLike): Tensor {
 
 // Masking the operands, not the results, keeps 0·∞ out of second derivatives too.
 const power = binary("pow", "pow", ({ inputs: [a, b], output, gradient, needs }) => [
-  // d/da a^b = b·a^(b-1), which is 0 where b = 0.
-  needs(0) ? mul(gradient, mul(b, power(a, where(eq(b, 0), 1, sub(b, 1))))) : undefined,
+  // d/da a^b = b·a^(b-1), which is 0 where b = 0, whatever a is.
+  needs(0) ? mul(gradient, mul(b, power(where(eq(b, 0), 1, a), sub(b, 1)))) : undefined,
   // d/db a^b = a^b·ln a, with the limit 0 at a = 0.
   needs(1) ? mul(gradient, mul(output, log(where(logicalAnd(eq(a, 0), ge(b, 0)), 1, a)))) : undefined,
 ]);
@@ -175,22 +176,29 @@ export function pow(a: TensorLike, b: TensorLike): Tensor {
 /** The remainder of a / b with the sign of b, as Python's %. */
 export const mod = binary("mod", "mod", ({ inputs: [a, b], gradient, needs }) => [
   gradient,
-  needs(1) ? neg(mul(gradient, floor(divide(a, b)))) : undefined,
+  needs(1) ? neg(mul(gradient, floorOfQuotient(a, b))) : undefined,
 ]);
 
-/** At ties both operands get half of the gradient, as in PyTorch. */
-function extremumGradient(wins: (a: Tensor, b: Tensor) => Tensor): Gradient {
+/** ⌊a/b⌋: −1 where a negative a/b rounds to 0, and NaN for an infinite a, as in PyTorch. */
+function floorOfQuotient(a: Tensor, b: Tensor): Tensor {
+  const quotient = floor(divide(a, b));
+  const isBelow = logicalAnd(logicalAnd(eq(quotient, 0), ne(a, 0)), logicalXor(lt(a, 0), lt(b, 0)));
+  return where(eq(b, 0), quotient, add(where(isBelow, -1, quotient), sub(a, a)));
+}
+
+/** At ties both operands get half of the gradient, and all of it where one is NaN, as in PyTorch. */
+function extremumGradient(loses: (a: Tensor, b: Tensor) => Tensor): Gradient {
   return ({ inputs: [a, b], gradient, needs }) => {
     const half = mul(gradient, 0.5);
-    const share = (x: Tensor, y: Tensor) => where(eq(x, y), half, where(wins(x, y), gradient, 0));
+    const share = (x: Tensor, y: Tensor) => where(eq(x, y), half, where(loses(x, y), 0, gradient));
     return [needs(0) ? share(a, b) : undefined, needs(1) ? share(b, a) : undefined];
   };
 }
 
 /** The larger of both; NaN if one is NaN. */
-export const maximum = binary("maximum", "max", extremumGradient(gt));
+export const maximum = binary("maximum", "max", extremumGradient(lt));
 /** The smaller of both; NaN if one is NaN. */
-export const minimum = binary("minimum", "min", extremumGradient(lt));
+export const minimum = binary("minimum", "min", extremumGradient(gt));
 
 /* ---- one operand, float32 or int32 ------------------------------------------------------------------- */
 

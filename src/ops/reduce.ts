@@ -76,11 +76,10 @@ function extremum(name: "max" | "min") {
     kind: "reduce",
     name,
     reduction: name,
-    // Equal extrema share the gradient, as in torch.amax.
+    // Equal extrema share the gradient, as in torch.amax. NaN equals nothing: 0 · ∞ makes the gradient NaN too.
     gradient: ({ inputs: [x], output, gradient, attributes: { axes } }) => {
-      const ties = eq(x, expand(output, x.shape));
-      const share = div(gradient, sumAxes(cast(ties, "float32"), axes));
-      return [where(ties, expand(share, x.shape), 0)];
+      const ties = cast(eq(x, expand(output, x.shape)), "float32");
+      return [mul(ties, expand(div(gradient, sumAxes(ties, axes)), x.shape))];
     },
   };
   return (x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor => {

@@ -30,7 +30,7 @@ const positive: Values = { between: [0.1, 3] };
 const notZero: Values = { between: [-2, 2], avoid: [0] };
 const notWhole: Values = { between: [-2.9, 2.9], avoid: [-2, -1, 0, 1, 2, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5] };
 
-const unary: readonly Unary[] = [
+export const unary: readonly Unary[] = [
   { op: "neg", run: ops.neg, torch: "-a", int32: true },
   { op: "abs", run: ops.abs, torch: "torch.abs(a)", domain: notZero, int32: true },
   { op: "sign", run: ops.sign, torch: "torch.sign(a)", domain: notZero, int32: true },
@@ -117,7 +117,7 @@ interface Binary {
 
 const anyInt = [-9, 9] as const;
 
-const binary: readonly Binary[] = [
+export const binary: readonly Binary[] = [
   { op: "add", run: ops.add, torch: "a + b", int32: anyInt },
   { op: "sub", run: ops.sub, torch: "a - b", int32: anyInt },
   { op: "mul", run: ops.mul, torch: "a * b", int32: anyInt },

@@ -22,7 +22,7 @@ interface Reduction {
   readonly ulps?: number;
 }
 
-const reductions: readonly Reduction[] = [
+export const reductions: readonly Reduction[] = [
   {
     op: "sum",
     run: (x, dims, keepdim) => ops.sum(x, dims, { keepdim }),

@@ -1,0 +1,53 @@
+/**
+ * The sweep on the devices of Node: what they compute at the edges is what PyTorch computes, but for the differences that
+ * sweep/differences.ts lists with their reasons. The devices of pages: browser/sweep.test.ts.
+ */
+import { appendFileSync, writeFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { devices, reference } from "./devices.js";
+import { evaluate } from "./evaluate.js";
+import { described, keyOf } from "./fixtures/describe.js";
+import { sweep } from "./sweep/index.js";
+import { Sweep } from "./sweep/report.js";
+
+const probes = Object.values(sweep).flat();
+/** Lines of a failure. */
+const mostShown = 40;
+const { EXPORT_SWEEP, EXPORT_DIFFERENCES } = process.env;
+if (EXPORT_SWEEP) {
+  writeFileSync(
+    EXPORT_SWEEP,
+    JSON.stringify(probes.map((probe) => ({ ...described(probe, true), key: keyOf(probe, true) }))),
+  );
+}
+
+const found = new Sweep();
+
+describe("the sweep's fixtures", () => {
+  it("were made from the probes as they are", () => {
+    expect(new Set(probes.map(({ name }) => name)).size).toBe(probes.length);
+    expect(found.keys.sort()).toEqual(probes.map((probe) => `${probe.name}: ${keyOf(probe, true)}`).sort());
+  });
+});
+
+for (const { label, device } of devices) {
+  describe(`${label} against PyTorch`, () => {
+    for (const [theme, list] of Object.entries(sweep)) {
+      it(theme, async () => {
+        for (const probe of list) {
+          const { output, gradients } = await evaluate(probe, device);
+          const numbers = [...output, ...gradients.flatMap((gradient) => [...(gradient?.values ?? [])])];
+          found.add(probe, label, device === reference ? "float64" : "float32", numbers);
+        }
+        const unexplained = found.takeUnexplained();
+        if (EXPORT_DIFFERENCES)
+          appendFileSync(EXPORT_DIFFERENCES, unexplained.map((line) => `${label}: ${line}\n`).join(""));
+        expect(unexplained.slice(0, mostShown)).toEqual([]);
+      });
+    }
+
+    it("differs for the listed reasons only", () => {
+      console.info(found.summary(label));
+    });
+  });
+}
