@@ -4,7 +4,7 @@
  */
 import type { Device, MemoryReport, WarmupProgress } from "../device/device.js";
 import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
-import { DTypeError, ShapeError, StaleTensorError, WattgradError } from "../tensor/errors.js";
+import { DeviceError, DTypeError, ShapeError, StaleTensorError, WattgradError } from "../tensor/errors.js";
 import { afterCollection, isTurnDue, nextTurn } from "../tensor/event_loop.js";
 import { formatShape, type Shape, sameShape, sizeOf } from "../tensor/shape.js";
 import { Storage } from "../tensor/storage.js";
@@ -27,14 +27,35 @@ observeNodes((tensor) => {
   debugObserver?.(tensor);
 });
 
-/** Uploads host data into a new leaf tensor. `data` has `sizeOf(shape)` elements and may be reused at once. */
-export function leaf(device: Device, dtype: DType, shape: Shape, data: TypedArray): Tensor {
+/**
+ * Uploads host data into a new leaf tensor. `data` has `sizeOf(shape)` elements and may be reused at once. `inFull`: float32 stays
+ * so where the device would round it, if it can.
+ */
+export function leaf(
+  device: Device,
+  dtype: DType,
+  shape: Shape,
+  data: TypedArray,
+  { inFull = false }: { readonly inFull?: boolean } = {},
+): Tensor {
   if (data.length !== sizeOf(shape)) {
     throw new ShapeError(`${data.length} elements given for shape ${formatShape(shape)}`, { op: "tensor" });
   }
   const buffer = sessionOf(device).withMemory(() => device.allocate(dtype, data.length));
+  const tensor = new Tensor(shape, dtype, device, { storage: new Storage(device, buffer) });
+  if (inFull) keepInFull(tensor);
   device.write(buffer, data);
-  return new Tensor(shape, dtype, device, { storage: new Storage(device, buffer) });
+  return tensor;
+}
+
+/** All bits of a float32 tensor with memory from now on, if the device can. */
+export function keepInFull({ device, dtype, storage }: Tensor): void {
+  if (dtype !== "float32") return;
+  try {
+    device.keepInFull?.(storage!.buffer);
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+  }
 }
 
 /** Overwrites a tensor's memory with host data of the same length, at once; lazy tensors built on it go stale. */

@@ -216,7 +216,9 @@ export abstract class Module {
     try {
       for (const { tensor, buffer } of state) {
         if (copies.has(tensor)) continue;
-        const copy = leaf(device, tensor.dtype, tensor.shape, await readExact(tensor));
+        const copy = leaf(device, tensor.dtype, tensor.shape, await readExact(tensor), {
+          inFull: buffer,
+        });
         if (!buffer) setTrainable(copy, tensor.requiresGrad);
         copies.set(tensor, copy);
       }

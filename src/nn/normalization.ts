@@ -1,5 +1,5 @@
 /** BatchNorm2d and LayerNorm. */
-import { assign, realize } from "../compiler/realize.js";
+import { assign, keepInFull, realize } from "../compiler/realize.js";
 import { deviceOf } from "../device/default.js";
 import { ones, zeros } from "../ops/creation.js";
 import { add } from "../ops/elementwise.js";
@@ -61,6 +61,8 @@ export class BatchNorm2d extends Module {
       optional: true,
     });
     realize([this.runningMean, this.runningVar, this.numBatchesTracked]);
+    // A variance leaves the range of half floats long before its channel does.
+    for (const statistic of [this.runningMean, this.runningVar]) keepInFull(statistic);
     this.eps = eps;
     this.#momentum = momentum;
   }

@@ -183,7 +183,8 @@ export const mod = binary("mod", "mod", ({ inputs: [a, b], gradient, needs }) =>
 function floorOfQuotient(a: Tensor, b: Tensor): Tensor {
   const quotient = floor(divide(a, b));
   const isBelow = logicalAnd(logicalAnd(eq(quotient, 0), ne(a, 0)), logicalXor(lt(a, 0), lt(b, 0)));
-  return where(eq(b, 0), quotient, add(where(isBelow, -1, quotient), sub(a, a)));
+  const isEndless = logicalAnd(eq(abs(a), Number.POSITIVE_INFINITY), ne(b, 0));
+  return where(isEndless, Number.NaN, where(isBelow, -1, quotient));
 }
 
 /** At ties both operands get half of the gradient, and all of it where one is NaN, as in PyTorch. */

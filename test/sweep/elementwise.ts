@@ -120,7 +120,7 @@ const powers: readonly Case[] = exponents.map(
 
 const bases: readonly Case[] = [0, 1, -1, 2, -2.5, 1e-30, 1e30, Infinity].map(
   (base): Case => ({
-    name: `pow of ${base}`,
+    name: `pow, base ${base}`,
     op: "pow",
     inputs: [listed(points)],
     run: ([x]) => ops.pow(base, x),
@@ -214,7 +214,7 @@ const losses: readonly Case[] = [
     }),
   ),
   {
-    name: "dropout of nothing",
+    name: "dropout",
     op: "dropout",
     inputs: [listed(points)],
     run: ([x]) => ops.dropout(x, 0),

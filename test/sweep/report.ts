@@ -1,15 +1,20 @@
-/** Collects a sweep's outcomes: counts, differences by their reasons, and what is not explained. */
+/** Collects a sweep's outcomes: counts, differences by their reasons, and those without one. */
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import type { Case } from "../cases/case.js";
 import { readFixture } from "../fixtures/read.js";
-import { compareProbe, describePlace, type Expected, type Precision } from "./compare.js";
+import { compareProbe, type DeviceKind, describePlace, type Expected } from "./compare.js";
+import { type Difference, differences } from "./differences.js";
+
+/** Unexplained differences that a failure shows. */
+const mostShown = 40;
 
 export class Sweep {
   readonly #fixture = readFixture(
     gunzipSync(readFileSync(new URL("../fixtures/sweep.safetensors.gz", import.meta.url))),
   );
-  readonly #counts = new Map<string, { probes: number; numbers: number; reasons: Map<string, number> }>();
+  readonly #counts = new Map<string, { probes: number; numbers: number; found: Map<Difference, number> }>();
+  readonly #used: { readonly kind: DeviceKind; readonly difference: Difference }[] = [];
   #unexplained: string[] = [];
 
   /** Name and key of each probe that the fixtures were made from. */
@@ -18,40 +23,40 @@ export class Sweep {
     return Object.entries(made).map(([name, text]) => `${name}: ${text.split(" ")[0]}`);
   }
 
-  /** `numbers` are the output and then the gradients of the probe on that device. */
-  add(probe: Case, device: string, precision: Precision, numbers: ArrayLike<number>): void {
-    const { compared, unexplained, explained } = compareProbe(
-      probe,
-      device,
-      precision,
-      numbers,
-      this.#expected(probe.name),
-    );
-    const counts = this.#counts.get(device) ?? { probes: 0, numbers: 0, reasons: new Map() };
-    this.#counts.set(device, counts);
+  /** `numbers` are the output and then the gradients of the probe, as the device that is called `label` computes them. */
+  add(probe: Case, label: string, kind: DeviceKind, numbers: ArrayLike<number>): void {
+    const { unexplained, explained } = compareProbe(probe, kind, numbers, this.#expected(probe.name));
+    const counts = this.#counts.get(label) ?? { probes: 0, numbers: 0, found: new Map() };
+    this.#counts.set(label, counts);
     counts.probes++;
-    counts.numbers += compared;
-    for (const [{ reason }, count] of explained) {
-      counts.reasons.set(reason, (counts.reasons.get(reason) ?? 0) + count);
+    counts.numbers += numbers.length;
+    for (const difference of explained) {
+      counts.found.set(difference, (counts.found.get(difference) ?? 0) + 1);
+      this.#used.push({ kind, difference });
     }
     this.#unexplained.push(...unexplained.map(describePlace));
   }
 
-  /** The differences without a reason since the last call. */
+  /** The first differences without a reason since the last call. */
   takeUnexplained(): string[] {
     const taken = this.#unexplained;
     this.#unexplained = [];
-    return taken;
+    return taken.slice(0, mostShown);
   }
 
-  reasonsOf(device: string): string[] {
-    return [...(this.#counts.get(device)?.reasons.keys() ?? [])];
+  /** Reasons that the list gives for devices of this kind, and that none of these needed. */
+  unused(kind: DeviceKind): string[] {
+    const isUsed = (difference: Difference) =>
+      this.#used.some((used) => used.kind === kind && used.difference === difference);
+    return differences
+      .filter((difference) => difference.kinds.includes(kind) && !isUsed(difference))
+      .map(({ reason }) => `${kind}: ${reason}`);
   }
 
-  summary(device: string): string {
-    const { probes, numbers, reasons } = this.#counts.get(device)!;
-    const lines = [...reasons].map(([reason, count]) => `\n  ${count}: ${reason}`);
-    return `${device}: ${probes} probes, ${numbers} numbers compared with PyTorch${lines.join("")}`;
+  summary(label: string): string {
+    const { probes, numbers, found } = this.#counts.get(label)!;
+    const lines = [...found].map(([{ reason }, count]) => `\n  ${count}: ${reason}`);
+    return `${label}: ${probes} probes, ${numbers} numbers compared with PyTorch${lines.join("")}`;
   }
 
   #expected(name: string): Expected {

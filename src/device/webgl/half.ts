@@ -13,19 +13,28 @@ export function halfChunk(infinity: number): string {
 }
 
 /**
- * Slots that keep float32: what sums are collected in element by element, and leaves that are updated from their own old value
- * (parameters, moments of an optimizer, running statistics), whose small changes would round away.
+ * Slots that keep float32: what sums are collected in element by element; leaves that are updated from their own old value
+ * (parameters, moments of an optimizer, running statistics), whose small changes would round away; and, between kernels, results of
+ * reductions and what is computed of nothing else: sums of squares, and the means and variances made of them, leave the range of
+ * halves where the numbers themselves do not.
  */
-export function keptInFull({ calls, leafCount }: Program): ReadonlySet<TextureId> {
+export function keptInFull({ calls, leafCount, slots }: Program): ReadonlySet<TextureId> {
   const kept = new Set<TextureId>();
+  const reduced = new Set<TextureId>();
   const [read, written] = [new Set<TextureId>(), new Set<TextureId>()];
   for (const call of calls) {
     const { reads, writes } = operandsOf(call);
     for (const { slot } of reads) if (!written.has(slot)) read.add(slot);
+    const floats = reads.filter(({ dtype }) => dtype === "float32");
+    const size = Math.max(0, ...floats.map(({ slot }) => slots[slot].size));
+    const isOfReduced = call.kernel === "map" && size > 0 && floats.every(({ slot }) => reduced.has(slot));
     for (const { slot } of writes) {
+      const isReduced = call.kernel === "reduce" || (isOfReduced && slots[slot].size <= size);
+      if (isReduced && slot >= leafCount) reduced.add(slot);
       if (call.kernel === "scatterAdd" || (slot < leafCount && read.has(slot))) kept.add(slot);
       written.add(slot);
     }
   }
+  for (const slot of reduced) kept.add(slot);
   return kept;
 }

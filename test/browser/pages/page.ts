@@ -8,12 +8,14 @@ import { runIndexPrograms } from "./indices.js";
 import { lifecycle } from "./lifecycle.js";
 import { type LossyOptions, losses } from "./losses.js";
 import { runQuantized } from "./quantized.js";
+import { runSweep } from "./sweep.js";
 import { trainMlp } from "./train.js";
 import { warmup } from "./warmup.js";
 import type { Trainings } from "./worker.js";
 
 const face = {
   runCases,
+  runSweep,
   followCurve,
   runQuantized,
   losses,
