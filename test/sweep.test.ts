@@ -35,9 +35,9 @@ for (const { label, device } of devices) {
     for (const [theme, list] of Object.entries(sweep)) {
       it(theme, async () => {
         for (const probe of list) {
-          const { output, gradients } = await evaluate(probe, device);
+          const { dtype, output, gradients } = await evaluate(probe, device);
           const numbers = [...output, ...gradients.flatMap((gradient) => [...(gradient?.values ?? [])])];
-          found.add(probe, label, kinds[label], numbers);
+          found.add(probe, label, kinds[label], { dtype, numbers });
         }
         expect(found.takeUnexplained()).toEqual([]);
       });

@@ -6,16 +6,15 @@ import {
   aBoolean,
   aDevice,
   aDType,
-  aNumber,
   check,
   checkOptions,
   describe,
   integers,
   type Kind,
   type Kinds,
-  wrong,
 } from "../tensor/check.js";
 import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
+import { elementOf } from "../tensor/element.js";
 import { ArgumentError, DTypeError, ShapeError } from "../tensor/errors.js";
 import { requireTensor } from "../tensor/require.js";
 import { checkShape, formatShape, type Shape, sameShape, sizeOf } from "../tensor/shape.js";
@@ -48,13 +47,14 @@ const tensorOptions: Kinds<TensorOptions> = { ...creationOptions, shape: integer
 
 /**
  * A tensor with its own memory, filled from host data. Without `dtype`: float32 for numbers, bool for booleans,
- * the dtype of a typed array (a Float64Array gives float32).
+ * the dtype of a typed array (a Float64Array gives float32). Integer dtypes cut fractions off towards zero.
  *
  * @example
  * tensor([[1, 2], [3, 4]], { device });
  * tensor(new Int32Array([3, 1]), { device });
  *
- * @throws ShapeError if the data does not fill the shape, DeviceError without a device.
+ * @throws ShapeError if the data does not fill the shape, DeviceError without a device, ArgumentError for numbers that do not fit
+ * an integer dtype and for anything but numbers and booleans.
  */
 export function tensor(
   data: TypedArray | NestedArray | number | boolean,
@@ -116,7 +116,9 @@ function dtypeOf(values: HostValues): DType {
   if (values instanceof Int32Array) return "int32";
   if (values instanceof Uint8Array) return "uint8";
   if (values instanceof Int8Array) return "int8";
-  return typeof values[0] === "boolean" ? "bool" : "float32";
+  const isBool =
+    values.length > 0 && Array.prototype.every.call(values, (value) => typeof value === "boolean");
+  return isBool ? "bool" : "float32";
 }
 
 /** A Float64Array stays one: the reference device keeps its precision, the others round. */
@@ -125,22 +127,22 @@ function toArray(values: HostValues, dtype: DType): TypedArray {
   if (dtype === "float32" && values instanceof Float64Array) return values;
   if (dtype !== "bool" && values.constructor === result.constructor) return values as TypedArray;
   const array = newArray(dtype, values.length);
-  for (let i = 0; i < values.length; i++)
-    array[i] = dtype === "bool" ? Number(!!values[i]) : Number(values[i]);
+  for (let i = 0; i < values.length; i++) array[i] = elementOf("tensor", values[i], dtype);
   return array;
 }
 
-/** A tensor of one value. Lazy: it takes no memory until something needs it there. Default dtype float32. */
-export function full(shape: Shape, value: number, options: CreationOptions = {}): Tensor {
-  if (typeof value !== "number" && typeof value !== "boolean")
-    throw wrong("full", "the value", value, aNumber);
+/**
+ * A tensor of one value. Lazy: it takes no memory until something needs it there. Default dtype float32.
+ * @throws ArgumentError for a value that does not fit the dtype, as `tensor` does.
+ */
+export function full(shape: Shape, value: number | boolean, options: CreationOptions = {}): Tensor {
   return filled("full", shape, value, options);
 }
 
-function filled(op: string, shape: Shape, value: number, options: CreationOptions): Tensor {
+function filled(op: string, shape: Shape, value: number | boolean, options: CreationOptions): Tensor {
   checkShape(shape, op);
   const { device, dtype = "float32" } = checkOptions(op, options, creationOptions);
-  return constant(value, shape, dtype, deviceOf(op, device));
+  return constant(elementOf(op, value, dtype), shape, dtype, deviceOf(op, device));
 }
 
 /** Zeros, float32 by default. */
@@ -168,6 +170,7 @@ export function onesLike(x: Tensor): Tensor {
 /**
  * start, start + step, … before `stop`; `arange(stop)` starts at 0. int32 if all three are whole numbers, else
  * float32.
+ * @throws ArgumentError for bounds that are not finite, and for an integer dtype that does not hold them.
  */
 export function arange(stop: number, options?: CreationOptions): Tensor;
 export function arange(start: number, stop: number, options?: CreationOptions): Tensor;
@@ -191,9 +194,12 @@ export function arange(...args: readonly (number | CreationOptions | undefined)[
   const shape = [Math.max(0, Math.ceil((stop - start) / step))];
   checkShape(shape, "arange");
   const whole = [start, stop, step].every(Number.isInteger);
+  const target = dtype ?? (whole ? "int32" : "float32");
+  if (shape[0] > 0)
+    for (const end of [start, start + step * (shape[0] - 1)]) elementOf("arange", end, target);
   let values = iota(0, shape, device);
   if (!whole) values = cast(values, "float32");
   if (step !== 1) values = mul(values, step);
   if (start !== 0) values = add(values, start);
-  return cast(values, dtype ?? (whole ? "int32" : "float32"));
+  return cast(values, target);
 }

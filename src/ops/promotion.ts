@@ -17,8 +17,8 @@ export type TensorLike = Tensor | number;
 const castOp: ElementwiseOp = { kind: "elementwise", name: "cast", instruction: "cast" };
 
 /**
- * Converts to `dtype`: float → int truncates towards zero and saturates (NaN gives 0), int32 → uint8/int8
- * wraps, anything → bool is `!= 0`. Not differentiable.
+ * Converts to `dtype`, to the same bits on every device: float → int truncates towards zero and saturates at the bounds of the
+ * dtype (NaN gives 0), integers → uint8/int8 keep the low bits, anything → bool is `!= 0` (NaN is true). Not differentiable.
  */
 export function cast(x: Tensor, dtype: DType): Tensor {
   if (requireTensor("cast", x).dtype === dtype) return x;

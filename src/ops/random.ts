@@ -19,6 +19,7 @@ import {
   type Kinds,
 } from "../tensor/check.js";
 import type { DType } from "../tensor/dtype.js";
+import { elementOf } from "../tensor/element.js";
 import { ArgumentError } from "../tensor/errors.js";
 import { RuntimeScalar, type UniformAttributes } from "../tensor/op.js";
 import { checkShape, type Shape } from "../tensor/shape.js";
@@ -159,6 +160,7 @@ export function randint(low: number, high: number, shape: Shape, options: Randin
       { op: "randint" },
     );
   }
+  for (const bound of [low, high - 1]) elementOf("randint", bound, dtype);
   // Rounding may lift u · range to range itself.
   const steps = minimum(floor(mul(uniformOf("randint", shape, options), high - low)), high - low - 1);
   return cast(add(cast(steps, "int32"), low), dtype);

@@ -1,6 +1,7 @@
 /** Taking parts of a tensor, and placing a tensor inside a larger one: each is the other's gradient. */
 import type { MapCall, Operand } from "../device/kernel.js";
 import { aNumber, check, integers, type Kind, wrong } from "../tensor/check.js";
+import { elementOf } from "../tensor/element.js";
 import { ArgumentError, ShapeError } from "../tensor/errors.js";
 import type { KernelOp, ViewOp } from "../tensor/op.js";
 import { requireTensor } from "../tensor/require.js";
@@ -201,7 +202,7 @@ export function pad(x: Tensor, widths: readonly (readonly [number, number])[], v
   const shape = x.shape.map((extent, i) => widths[i][0] + extent + widths[i][1]);
   checkShape(shape, "pad");
   const ranges = x.shape.map((extent, i) => ({ start: widths[i][0], length: extent, step: 1 }));
-  return place([x], [ranges], shape, value);
+  return place([x], [ranges], shape, elementOf("pad", value, x.dtype));
 }
 
 const pairs: Kind = [

@@ -37,9 +37,9 @@ for (const driver of ["llvmpipe", "swiftshader"] as const) {
           done,
           batch,
         );
-        for (const [i, { numbers }] of computed.entries()) {
+        for (const [i, { dtype, numbers }] of computed.entries()) {
           const bytes = Uint8Array.from(Buffer.from(numbers, "base64"));
-          found.add(probes[done + i], driver, "webgl", new Float64Array(bytes.buffer));
+          found.add(probes[done + i], driver, "webgl", { dtype, numbers: new Float64Array(bytes.buffer) });
         }
         done += computed.length;
       }

@@ -1,7 +1,14 @@
 /** What a device computes for a probe against PyTorch: differences, each with the reason for which it may stay, or none. */
+import type { DType } from "../../src/tensor/dtype.js";
 import { sizeOf } from "../../src/tensor/shape.js";
 import { type Case, isDifferentiated } from "../cases/case.js";
 import { type Difference, differences } from "./differences.js";
+
+/** What a device computes for a probe: the output and its dtype, then the gradients, as in the fixture. */
+export interface Computed {
+  readonly dtype: DType;
+  readonly numbers: ArrayLike<number>;
+}
 
 /** The fixture of a probe: PyTorch's numbers in float64, and those that are others in float32, by position. */
 export interface Expected {
@@ -42,11 +49,10 @@ export interface Outcome {
   readonly explained: readonly Difference[];
 }
 
-/** `numbers` are the output and then the gradients, as in the fixture. */
 export function compareProbe(
   probe: Case,
   kind: DeviceKind,
-  numbers: ArrayLike<number>,
+  { dtype, numbers }: Computed,
   { double, single }: Expected,
 ): Outcome {
   const unexplained: Place[] = [];
@@ -61,11 +67,13 @@ export function compareProbe(
     const isSigned = probe.signedZero === true && part === "value";
     // Where float32 changes PyTorch's result, a device of float32 may give either.
     const isRight =
-      kind === "reference"
-        ? isNear(got, double[i], probe, ofDouble, isSigned)
-        : [Math.fround(double[i]), single.get(i) ?? double[i]].some((want) =>
-            isNear(got, want, probe, ofSingle, isSigned),
-          );
+      part === "value" && dtype !== "float32"
+        ? got === double[i]
+        : kind === "reference"
+          ? isNear(got, double[i], probe, ofDouble, isSigned)
+          : [Math.fround(double[i]), single.get(i) ?? double[i]].some((want) =>
+              isNear(got, want, probe, ofSingle, isSigned),
+            );
     if (isRight) continue;
     const inputs = inputsAt(probe, index, double.length);
     const place: Place = { probe, kind, part, index, inputs, got, want: double[i] };

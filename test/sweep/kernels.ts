@@ -170,13 +170,53 @@ const indexed: readonly Case[] = [
     run: ([x, index, source]) => ops.scatterAdd(x, 0, index, source),
     torch: "torch.scatter_add(a, 0, b.long(), c)",
   },
-  {
-    name: "cast to bool",
-    op: "cast",
-    inputs: [fixed(listed(special))],
-    run: ([x]) => ops.cast(x, "bool"),
-    torch: "a.bool()",
-  },
 ];
 
-export const kernels: readonly Case[] = [...attentions, ...products, ...pools, ...indexed];
+const fractions = signed([
+  0,
+  1e-40,
+  0.5,
+  0.9,
+  1.5,
+  127.9,
+  128,
+  200,
+  255.5,
+  256,
+  300,
+  65536,
+  2147483648,
+  1e30,
+  Infinity,
+]);
+const whole = signed([0, 1, 127, 128, 200, 255, 256, 300, 65535, 16777217, 2147483647]);
+
+/** The one rule of cast: from floats, where PyTorch leaves it open, saturating; from integers, wrapping. */
+const casts: readonly Case[] = (
+  [
+    ["int32", "torch.int32", -(2 ** 31), 2 ** 31 - 1],
+    ["uint8", "torch.uint8", 0, 255],
+    ["int8", "torch.int8", -128, 127],
+    ["bool", "torch.bool", -2, 2],
+  ] as const
+).flatMap(([dtype, name, least, most]) => [
+  {
+    name: `cast to ${dtype}`,
+    op: "cast",
+    inputs: [fixed(listed([...fractions, notNumber]))],
+    run: ([x]) => ops.cast(x, dtype),
+    torch:
+      dtype === "bool"
+        ? "a.bool()"
+        : `a.double().nan_to_num(nan=0.0).clamp(${least}, ${most}).trunc().to(${name})`,
+  },
+  {
+    name: `cast of int32 to ${dtype}`,
+    op: "cast",
+    inputs: [listed(whole, "int32")],
+    run: ([x]) => ops.cast(x, dtype),
+    torch: `a.to(${name})`,
+  },
+]);
+
+export const kernels: readonly Case[] = [...casts, ...attentions, ...products, ...pools, ...indexed];

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import type { Case } from "../cases/case.js";
 import { readFixture } from "../fixtures/read.js";
-import { compareProbe, type DeviceKind, describePlace, type Expected } from "./compare.js";
+import { type Computed, compareProbe, type DeviceKind, describePlace, type Expected } from "./compare.js";
 import { type Difference, differences } from "./differences.js";
 
 /** Unexplained differences that a failure shows. */
@@ -23,13 +23,13 @@ export class Sweep {
     return Object.entries(made).map(([name, text]) => `${name}: ${text.split(" ")[0]}`);
   }
 
-  /** `numbers` are the output and then the gradients of the probe, as the device that is called `label` computes them. */
-  add(probe: Case, label: string, kind: DeviceKind, numbers: ArrayLike<number>): void {
-    const { unexplained, explained } = compareProbe(probe, kind, numbers, this.#expected(probe.name));
+  /** `computed` by the device that is called `label`. */
+  add(probe: Case, label: string, kind: DeviceKind, computed: Computed): void {
+    const { unexplained, explained } = compareProbe(probe, kind, computed, this.#expected(probe.name));
     const counts = this.#counts.get(label) ?? { probes: 0, numbers: 0, found: new Map() };
     this.#counts.set(label, counts);
     counts.probes++;
-    counts.numbers += numbers.length;
+    counts.numbers += computed.numbers.length;
     for (const difference of explained) {
       counts.found.set(difference, (counts.found.get(difference) ?? 0) + 1);
       this.#used.push({ kind, difference });

@@ -1,10 +1,11 @@
 /** In a page: the numbers that a device computes for the probes of the sweep; the test in Node compares them. */
+import type { DType } from "../../../src/tensor/dtype.js";
 import { evaluate } from "../../evaluate.js";
 import { sweep } from "../../sweep/index.js";
 import { type DeviceLabel, open } from "./devices.js";
 
 export interface Computed {
-  readonly name: string;
+  readonly dtype: DType;
   /** The bytes of float64 in base64, as JSON has no NaN: the output, then the gradients. */
   readonly numbers: string;
 }
@@ -20,12 +21,12 @@ export async function runSweep(
   const end = performance.now() + milliseconds;
   const computed: Computed[] = [];
   for (const probe of sweep[theme].slice(from)) {
-    const { output, gradients } = await evaluate(probe, device);
+    const { dtype, output, gradients } = await evaluate(probe, device);
     const error = failure();
     if (error !== undefined) throw new Error(`${probe.name}: ${error}`);
     const numbers = [...output, ...gradients.flatMap((gradient) => [...(gradient?.values ?? [])])];
     const bytes = new Uint8Array(Float64Array.from(numbers).buffer);
-    computed.push({ name: probe.name, numbers: btoa(String.fromCharCode(...bytes)) });
+    computed.push({ dtype, numbers: btoa(String.fromCharCode(...bytes)) });
     if (performance.now() >= end) break;
   }
   return computed;
