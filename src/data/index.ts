@@ -13,4 +13,5 @@ export {
   type MnistUrls,
   mnistNormalization,
 } from "./mnist.js";
+export { bucketLengths, type PaddedSequences, type PaddingOptions, padSequences } from "./padding.js";
 export { TextDataset, type TextDatasetOptions } from "./text.js";

@@ -1,0 +1,83 @@
+/** Sequences of any length, padded to a few lengths: each length is a Program of its own, which takes time to compile. */
+import type { HostTensor } from "../formats/host.js";
+import { aNumber, anArray, checkOptions, type Kinds } from "../tensor/check.js";
+import { ArgumentError } from "../tensor/errors.js";
+
+/** Lengths are multiples of it: kernels take eight columns at a time. */
+const multiple = 8;
+/** Each length is at least so much longer than the one before; on average a tenth of a batch is padding. */
+const growth = 1.25;
+
+/**
+ * Lengths to pad to: 8, 16, 24, 32, 40, 56, 72, … up to the first that is not less than `longest`; 19 for 1024.
+ *
+ * @throws ArgumentError if `longest` is not a positive integer.
+ * @example
+ * bucketLengths(50); // [8, 16, 24, 32, 40, 56]
+ */
+export function bucketLengths(longest: number): number[] {
+  if (!Number.isSafeInteger(longest) || longest < 1) {
+    throw new ArgumentError(`longest is a positive integer, got ${longest}`, { op: "bucketLengths" });
+  }
+  const lengths = [multiple];
+  for (let last = multiple; last < longest; lengths.push(last)) {
+    last = Math.max(last + multiple, Math.ceil((last * growth) / multiple) * multiple);
+  }
+  return lengths;
+}
+
+export interface PaddingOptions {
+  /** Lengths to choose from; by default those of `bucketLengths`. */
+  readonly lengths?: readonly number[];
+  /** What stands behind the end of a sequence. Default 0; for targets -100, the `ignoreIndex` of `crossEntropy`. */
+  readonly value?: number;
+}
+
+const paddingOptions: Kinds<PaddingOptions> = { lengths: anArray, value: aNumber };
+
+/** A batch of sequences of one length. */
+export interface PaddedSequences {
+  /** int32 [N, L]. */
+  readonly tokens: HostTensor;
+  /** bool [N, L], true where there is padding: the `keyPaddingMask` of `MultiheadAttention`. */
+  readonly padding: HostTensor;
+}
+
+/**
+ * Pads sequences of integers at their ends to the least of a few lengths that holds the longest of them. A loop over
+ * sequences of any length then compiles a few Programs instead of one for each length.
+ *
+ * @throws ArgumentError if there are no sequences, or one is longer than the largest of `lengths`.
+ * @example
+ * const { tokens, padding } = padSequences([[5, 6, 7], [8]]); // both [2, 8]
+ * const targets = padSequences([[6, 7, 1], [1]], { lengths: [tokens.shape[1]], value: -100 }).tokens;
+ */
+export function padSequences(
+  sequences: readonly ArrayLike<number>[],
+  options?: PaddingOptions,
+): PaddedSequences {
+  const op = "padSequences";
+  const { lengths, value = 0 } = checkOptions(op, options, paddingOptions);
+  if (sequences.length === 0) throw new ArgumentError("there are no sequences", { op });
+  let longest = 1;
+  for (const { length } of sequences) longest = Math.max(longest, length);
+  const fitting = (lengths ?? bucketLengths(longest)).filter((length) => length >= longest);
+  if (fitting.length === 0) {
+    throw new ArgumentError(`a sequence has ${longest} elements, more than each of ${lengths}`, {
+      op,
+      hint: "cut it, or add a length",
+    });
+  }
+  const length = Math.min(...fitting);
+  const shape = [sequences.length, length];
+  const tokens = new Int32Array(sequences.length * length).fill(value);
+  const padding = new Uint8Array(tokens.length).fill(1);
+  sequences.forEach((sequence, row) => {
+    tokens.set(sequence, row * length);
+    padding.fill(0, row * length, row * length + sequence.length);
+  });
+  return {
+    tokens: { dtype: "int32", shape, data: tokens },
+    padding: { dtype: "bool", shape, data: padding },
+  };
+}
