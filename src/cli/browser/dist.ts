@@ -1,9 +1,7 @@
 /** A headless browser beside a server of dist/: its pages import the same modules that Node runs. */
-import { createReadStream, statSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
-import { extname, join, resolve, sep } from "node:path";
+import { join } from "node:path";
 import type { ProcessorClock } from "../../bench/index.js";
+import { type Content, type LocalServer, startLocalServer } from "../../playground/local_server.js";
 import { DeviceError } from "../../tensor/errors.js";
 import { packageRoot } from "../package.js";
 import { findChromium } from "./find.js";
@@ -29,19 +27,7 @@ export interface DistBrowserOptions {
   readonly download?: boolean;
 }
 
-const types: Readonly<Record<string, string>> = {
-  ".js": "text/javascript",
-  ".mjs": "text/javascript",
-  ".wasm": "application/wasm",
-};
 const html = '<!doctype html><meta charset="utf-8"><title>wattgrad</title><link rel="icon" href="data:,">';
-/** Without them a page's clock is coarse. */
-const isolation = {
-  "Cross-Origin-Opener-Policy": "same-origin",
-  "Cross-Origin-Embedder-Policy": "require-corp",
-  "Cache-Control": "no-store",
-};
-
 /** @throws DeviceError if no browser can be started, with the reason. */
 export async function openDistBrowser(
   name: BrowserName,
@@ -52,12 +38,11 @@ export async function openDistBrowser(
     const server = await serveDist(files, folders);
     return {
       launched,
-      url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+      url: server.url,
       clock: await processorClock(launched),
       async close() {
         await launched.close();
-        server.close();
-        server.closeAllConnections();
+        await server.close();
       },
     };
   } catch (error) {
@@ -92,34 +77,19 @@ async function processorClock({ browser }: LaunchedBrowser): Promise<ProcessorCl
 }
 
 /** The built modules and binaries, an empty page, and what the options name. */
-async function serveDist(
+function serveDist(
   files: ReadonlyMap<string, Uint8Array>,
   folders: ReadonlyMap<string, string>,
-): Promise<Server> {
-  const roots = new Map([...folders, ["/", join(packageRoot(), "dist")]]);
-  const server = createServer((request, response) => {
-    const { pathname } = new URL(request.url ?? "/", "http://localhost");
-    const answer = (status: number, type: string) =>
-      response.writeHead(status, { ...isolation, "Content-Type": type });
-    const given = files.get(pathname.slice(1));
-    if (pathname === "/") answer(200, "text/html").end(html);
-    else if (given !== undefined) answer(200, "application/octet-stream").end(given);
-    else {
-      const [prefix, root] = [...roots].find(([start]) => pathname.startsWith(start))!;
-      const path = fileIn(root, pathname.slice(prefix.length));
-      if (path === undefined) answer(404, "text/plain").end();
-      else createReadStream(path).pipe(answer(200, types[extname(path)]));
-    }
+): Promise<LocalServer> {
+  const accepts = (path: string) => /\.(m?js|wasm)$/.test(path);
+  const roots: [string, string][] = [...folders, ["/", join(packageRoot(), "dist")]];
+  return startLocalServer({
+    routes: roots.map(([prefix, directory]) => [prefix, { directory, accepts }]),
+    contents: new Map<string, Content>([
+      ["/", { type: "text/html; charset=utf-8", bytes: html }],
+      ...[...files].map(
+        ([name, bytes]) => [`/${name}`, { type: "application/octet-stream", bytes }] as const,
+      ),
+    ]),
   });
-  await new Promise<void>((done, reject) => {
-    server.once("error", reject).listen(0, "127.0.0.1", done);
-  });
-  return server;
-}
-
-/** A script or binary below a directory; undefined for everything else. */
-function fileIn(directory: string, name: string): string | undefined {
-  const path = resolve(directory, decodeURIComponent(name));
-  if (!(extname(path) in types) || !path.startsWith(resolve(directory) + sep)) return undefined;
-  return statSync(path, { throwIfNoEntry: false })?.isFile() ? path : undefined;
 }

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { Command } from "commander";
+import { isPublicAddress } from "../../playground/local_server.js";
 import { startPlayground } from "../../playground/server.js";
 import { listenForInterrupt } from "../interrupt.js";
 import { portNumber } from "../options.js";
@@ -36,6 +37,8 @@ export function playgroundCommand(): Command {
 async function runPlayground({ port, host, open }: PlaygroundCommandOptions): Promise<void> {
   const playground = await startPlayground({ root: packageRoot(), port, host });
   const interrupt = listenForInterrupt(() => {});
+  if (isPublicAddress(host))
+    say(`wattgrad: ${host} is no address of this machine alone: whoever reaches it can open the page`);
   try {
     print(`wattgrad playground: ${playground.url} (Ctrl-C ends it)`);
     if (open) openInBrowser(playground.url);
