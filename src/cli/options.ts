@@ -26,15 +26,19 @@ export function cpuWattsOption(): Option {
   return new Option("--cpu-watts <w>", what).argParser(positiveNumber);
 }
 
-/** Comma-separated names, each of `names`; those that are there twice count once. */
-export function listOf<T extends string>(names: readonly T[]): (text: string) => T[] {
-  return (text) => {
+/** Comma-separated names, each of `names`; those that are there twice count once. An option given again adds to its list. */
+export function listOf<T extends string>(names: readonly T[]): (text: string, before?: readonly T[]) => T[] {
+  // Not defaults, which come as `before` too.
+  const given = new WeakSet<readonly T[]>();
+  return (text, before) => {
     const found = text.split(",").map((word) => {
       const name = names.find((each) => each === word.trim());
       if (name === undefined) throw new InvalidArgumentError(`'${word}' is none of ${names.join(", ")}.`);
       return name;
     });
-    return [...new Set(found)];
+    const all = [...new Set([...(before && given.has(before) ? before : []), ...found])];
+    given.add(all);
+    return all;
   };
 }
 

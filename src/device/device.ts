@@ -1,3 +1,5 @@
+/// <reference lib="dom" preserve="true" />
+/// <reference lib="esnext.disposable" preserve="true" />
 /** The contract between the runtime and a device. Everything a new backend has to provide is in this file. */
 import type { DType, TypedArray } from "../tensor/dtype.js";
 import type { WattgradError } from "../tensor/errors.js";

@@ -1,12 +1,17 @@
 /** An external meter given by the user: a command that prints the joules counted so far, as one at the wall does. */
-import { EnergyError, type EnergySource, nodeModule } from "./source.js";
+import { quote } from "../formats/excerpt.js";
+import type { ErrorDetails } from "../tensor/errors.js";
+import { endMeter, startMeter } from "./child.js";
+import { EnergyError, type EnergySource } from "./source.js";
 
 /** A meter that has not answered by then is taken for dead. */
 const timeoutMilliseconds = 10_000;
+/** Characters of its output that are kept: the figure is in the last line. */
+const longestOutput = 10_000;
 
 /** @throws EnergyError if the command fails or prints something else than a number. */
-export async function openCommand(command: string): Promise<EnergySource> {
-  let last = await run(command);
+export async function openCommand(command: string, timeout = timeoutMilliseconds): Promise<EnergySource> {
+  let last = await run(command, timeout);
   return {
     name: "command",
     kind: "measured",
@@ -15,7 +20,7 @@ export async function openCommand(command: string): Promise<EnergySource> {
     coversGpu: true,
     isCheap: false,
     async read() {
-      const joules = await run(command);
+      const joules = await run(command, timeout);
       if (joules < last) throw new EnergyError(`\`${command}\` went back from ${last} to ${joules} J`);
       last = joules;
       return joules;
@@ -24,19 +29,32 @@ export async function openCommand(command: string): Promise<EnergySource> {
   };
 }
 
-function run(command: string): Promise<number> {
-  const { exec } = nodeModule("node:child_process");
+function run(command: string, timeout: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    exec(command, { timeout: timeoutMilliseconds, encoding: "utf8" }, (error, stdout, stderr) => {
-      if (error !== null) {
-        const why = stderr.trim().split("\n")[0] || (error.killed ? "it did not answer" : error.message);
-        return reject(new EnergyError(`\`${command}\` failed: ${why}`, { cause: error }));
-      }
-      const text = stdout.trim().split("\n").at(-1) ?? "";
+    const child = startMeter(command);
+    const [output, errors] = [child.stdout!, child.stderr!].map((pipe) => {
+      const kept = { text: "" };
+      pipe.on("data", (text: string) => {
+        kept.text = (kept.text + text).slice(-longestOutput);
+      });
+      return kept;
+    });
+    const fail = (why: string, details?: ErrorDetails) => {
+      endMeter(child);
+      reject(new EnergyError(`\`${command}\` ${why}`, details));
+    };
+    const timer = setTimeout(() => fail(`failed: it did not answer within ${timeout / 1000} s`), timeout);
+    child.once("error", (cause) => fail(`failed: ${cause.message}`, { cause }));
+    // Its group is ended with it, so that the pipes close.
+    child.once("close", (code, signal) => {
+      clearTimeout(timer);
+      if (code !== 0)
+        return fail(`failed: ${errors.text.trim().split("\n")[0] || `exit code ${code ?? signal}`}`);
+      const text = output.text.trim().split("\n").at(-1) ?? "";
       const joules = Number(text);
       if (text === "" || !Number.isFinite(joules)) {
         const hint = "it has to print the joules counted so far, as a number";
-        return reject(new EnergyError(`\`${command}\` printed ${JSON.stringify(text)}`, { hint }));
+        return fail(`printed ${quote(text)}`, { hint });
       }
       resolve(joules);
     });

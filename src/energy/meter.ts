@@ -106,7 +106,7 @@ export class EnergyMeter {
   readonly #sources: Sources;
   readonly #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** @internal Use `openMeter`. */
+  /** Use `openMeter`. */
   constructor(sources: Sources) {
     // A battery or powermetrics has the GPU in its figure already.
     const isCovered = sources.host?.coversGpu ?? false;
@@ -171,7 +171,7 @@ export class EnergyWindow {
   /** The last good reading of the machine's meter. */
   #latest: { readonly joules: number; readonly seconds: number } | undefined;
 
-  /** @internal Use `meter.begin()`. */
+  /** Use `meter.begin()`. */
   constructor(sources: Sources, host: Reading | undefined, board: Reading | undefined, model: Reading) {
     this.#sources = sources;
     this.#starts = { host, board, model };

@@ -2,7 +2,8 @@
  * A program that prints power again and again, as a counter of joules. The times are those of the samples, not of
  * their arrival: while the thread computes, lines wait in the pipe.
  */
-import { EnergyError, nodeModule } from "./source.js";
+import { endMeter, startMeter } from "./child.js";
+import { EnergyError } from "./source.js";
 
 /** Power up to a moment, since the sample before. */
 export interface PowerSample {
@@ -16,6 +17,8 @@ export interface PowerSample {
 /** Turns lines into samples; lines without one give undefined. @throws EnergyError for a program that cannot measure. */
 export type ParseLine = (line: string) => PowerSample | undefined;
 
+/** Characters of errors, or of a line that does not end, that are kept. */
+const longestText = 10_000;
 /** A program that has printed nothing new by then is taken for dead. */
 const timeoutMilliseconds = 5000;
 
@@ -38,12 +41,10 @@ export class PowerStream {
   constructor(command: string, args: readonly string[], parse: ParseLine) {
     this.#name = command;
     this.#parse = parse;
-    this.#child = nodeModule("node:child_process").spawn(command, args, {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    this.#child.stdout!.setEncoding("utf8").on("data", (text: string) => this.#take(text));
-    this.#child.stderr!.setEncoding("utf8").on("data", (text: string) => {
-      this.#errors += text;
+    this.#child = startMeter(command, args);
+    this.#child.stdout!.on("data", (text: string) => this.#take(text));
+    this.#child.stderr!.on("data", (text: string) => {
+      this.#errors = (this.#errors + text).slice(0, longestText);
     });
     this.#child.on("error", (error) => this.#fail(`cannot start ${command}: ${error.message}`));
     this.#child.on("close", (code) => {
@@ -75,12 +76,12 @@ export class PowerStream {
 
   close(): void {
     this.#failure ??= new EnergyError(`${this.#name} was closed`);
-    this.#child.kill();
+    endMeter(this.#child);
   }
 
   #take(text: string): void {
     const lines = (this.#rest + text).split("\n");
-    this.#rest = lines.pop()!;
+    this.#rest = lines.pop()!.slice(0, longestText);
     for (const line of lines) {
       try {
         const sample = this.#parse(line);

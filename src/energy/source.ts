@@ -35,13 +35,14 @@ export interface RejectedSource {
   readonly reason: string;
 }
 
-/** Node's module, reached without an import, so that bundles for pages carry nothing of it. */
+/** @internal Node's module, reached without an import, so that bundles for pages carry nothing of it. */
 export function nodeModule<K extends keyof NodeModules>(name: K): NodeModules[K] {
   const load = globalThis.process?.getBuiltinModule;
   if (load === undefined) throw new EnergyError("a page cannot read meters");
   return load(name) as NodeModules[K];
 }
 
+/** @internal */
 interface NodeModules {
   readonly "node:fs": typeof import("node:fs");
   readonly "node:path": typeof import("node:path");

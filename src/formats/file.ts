@@ -8,12 +8,16 @@ export class FileError extends WattgradError {
   }
 }
 
+/** @internal Types of Node are no part of the package's. */
 export interface NodeFiles {
   readonly fs: typeof import("node:fs");
   readonly path: typeof import("node:path");
 }
 
-/** @throws FileError outside Node (and what else has `process.getBuiltinModule`). */
+/**
+ * @internal
+ * @throws FileError outside Node (and what else has `process.getBuiltinModule`).
+ */
 export function nodeFiles(op: string): NodeFiles {
   const load = globalThis.process?.getBuiltinModule;
   if (load === undefined)

@@ -18,8 +18,8 @@ export interface Run {
 }
 
 /** Starts `wattgrad …`; its working directory is `cwd`. */
-export function start(args: readonly string[], cwd: string): Run {
-  const child = spawn(process.execPath, [program, ...args], { cwd, stdio: ["ignore", "pipe", "pipe"] });
+export function start(args: readonly string[], cwd: string, path = program): Run {
+  const child = spawn(process.execPath, [path, ...args], { cwd, stdio: ["ignore", "pipe", "pipe"] });
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -36,6 +36,6 @@ export function start(args: readonly string[], cwd: string): Run {
 }
 
 /** `wattgrad …` to its end. */
-export function run(args: readonly string[], cwd: string): Promise<Outcome> {
-  return start(args, cwd).ended;
+export function run(args: readonly string[], cwd: string, path = program): Promise<Outcome> {
+  return start(args, cwd, path).ended;
 }

@@ -22,6 +22,8 @@ export interface RunComparison {
   readonly cases: readonly CaseComparison[];
   /** Cases that only one of the runs has. */
   readonly unmatched: readonly string[];
+  /** Of wattgrad's cases, those that the first run has times of and the second an error. */
+  readonly failed: readonly string[];
   /** Geometric mean of wattgrad's ratios; other libraries show what else differs between the runs. */
   readonly ratio: number;
 }
@@ -45,8 +47,9 @@ export function compareRuns(
   });
   const confidence = 1 - errorRate / Math.max(1, pairs.length);
   const cases = pairs.map(([a, b]): CaseComparison => {
-    const byCpu = a.cpuTimes !== null && b.cpuTimes !== null;
-    const [before, after] = byCpu ? [a.cpuTimes, b.cpuTimes] : [a.times, b.times];
+    // Of work that is shorter than its clock's tick the processor time is 0, and has no ratio.
+    const byCpu = hasTicks(a.cpuTimes) && hasTicks(b.cpuTimes);
+    const [before, after] = byCpu ? [a.cpuTimes!, b.cpuTimes!] : [a.times, b.times];
     const interval = ratioInterval(before, after, confidence);
     const { suite, case: name, device, peer = null, where } = a;
     return {
@@ -65,9 +68,18 @@ export function compareRuns(
   const matched = new Set(pairs.map(([row]) => keyOf(row)));
   return {
     cases,
+    failed: first
+      .filter(
+        (row) => row.peer === null && row.times.length > 0 && others.get(keyOf(row))?.times.length === 0,
+      )
+      .map(keyOf),
     unmatched: [...new Set([...first, ...second].map(keyOf))].filter((key) => !matched.has(key)),
     ratio: Math.exp(own.reduce((sum, { ratio }) => sum + Math.log(ratio), 0) / Math.max(1, own.length)),
   };
+}
+
+function hasTicks(times: readonly number[] | null): boolean {
+  return times?.every((time) => time > 0) ?? false;
 }
 
 function verdictOf({ low, high }: Interval, margin: number): Verdict {

@@ -1,5 +1,6 @@
 /** The file that `wattgrad bench --json` writes and `wattgrad bench compare` reads. */
 import type { BenchRow, RunResult } from "../../bench/index.js";
+import { excerpt, quote } from "../../formats/excerpt.js";
 import { readFile } from "../../formats/file.js";
 import { FormatError } from "../../tensor/errors.js";
 import { type Environment, environmentOf } from "../environment.js";
@@ -64,20 +65,61 @@ export function parseBenchFile(text: string): BenchFile {
   } catch (error) {
     throw new FormatError("it is not JSON", { cause: error });
   }
-  if (value?.format !== format) throw new FormatError("it is no file of wattgrad bench --json");
-  if (!Array.isArray(value.rows) || !value.rows.every(isRow)) throw new FormatError("its rows are damaged");
+  if (typeof value !== "object" || value === null || !("format" in value)) {
+    throw new FormatError("it is no file of wattgrad bench --json");
+  }
+  if (value.format !== format) {
+    throw new FormatError(`it is in the format ${excerpt(value.format)}, and ${quote(format)} is read here`);
+  }
+  if (!Array.isArray(value.rows)) throw new FormatError(`rows is a list, got ${excerpt(value.rows)}`);
+  const seen = new Set<string>();
+  let measured = 0;
+  for (const [i, row] of value.rows.entries()) {
+    checkRow(row, `rows.${i}`);
+    const key = JSON.stringify([row.suite, row.case, row.device, row.where, row.threads, row.peer]);
+    if (seen.has(key)) throw new FormatError(`rows.${i} is there twice: ${excerpt(row.case)}`);
+    seen.add(key);
+    measured += row.times.length;
+  }
+  if (measured > mostTimes) throw new FormatError(`it has ${measured} times, more than ${mostTimes}`);
   return value as BenchFile;
 }
 
-/** As far as a comparison relies on it. */
-function isRow(row: Partial<BenchRow> | null): boolean {
-  const areTimes = (times: unknown) =>
-    Array.isArray(times) && times.every((time) => Number.isFinite(time) && time >= 0);
-  const names = [row?.suite, row?.case, row?.device, row?.where];
-  return (
-    names.every((name) => typeof name === "string") &&
-    areTimes(row?.times) &&
-    row!.times!.every((time) => time > 0) &&
-    (row!.cpuTimes === null || row!.cpuTimes === undefined || areTimes(row!.cpuTimes))
-  );
+/** Of a whole file: a comparison resamples each some thousand times. */
+const mostTimes = 100_000;
+/** Milliseconds: eleven days. */
+const longestTime = 1e9;
+
+/** As far as a comparison relies on it. @throws FormatError naming the field. */
+function checkRow(row: Partial<BenchRow> | null, path: string): void {
+  const check = (name: string, value: unknown, expected: string, isRight: boolean) => {
+    if (!isRight) throw new FormatError(`${path}${name} is ${expected}, got ${excerpt(value)}`);
+  };
+  check("", row, "an object", typeof row === "object" && row !== null && !Array.isArray(row));
+  const { suite, case: name, device, where, threads, peer, times, cpuTimes } = row!;
+  for (const [key, value] of Object.entries({ suite, case: name, device, where })) {
+    check(`.${key}`, value, "a name", typeof value === "string");
+  }
+  check(".threads", threads, "a whole number above 0", Number.isSafeInteger(threads) && threads! > 0);
+  check(".peer", peer, "a name or null", peer === null || typeof peer === "string");
+  check(".times", times, "a list", Array.isArray(times));
+  if (cpuTimes !== null) {
+    check(
+      ".cpuTimes",
+      cpuTimes,
+      `null or a list of ${times!.length}`,
+      Array.isArray(cpuTimes) && cpuTimes.length === times!.length,
+    );
+  }
+  for (const [i, time] of times!.entries()) {
+    check(`.times.${i}`, time, "a time above 0", Number.isFinite(time) && time > 0 && time <= longestTime);
+  }
+  for (const [i, time] of (cpuTimes ?? []).entries()) {
+    check(
+      `.cpuTimes.${i}`,
+      time,
+      "a time from 0 on",
+      Number.isFinite(time) && time >= 0 && time <= longestTime,
+    );
+  }
 }

@@ -12,6 +12,7 @@ import type { Backend } from "../../bench/peers/libraries.js";
 import { peerSummaries, speedup } from "../../bench/ratio.js";
 import { type DeviceName, deviceNames } from "../../device/select.js";
 import { formatJoules } from "../../energy/index.js";
+import { FormatError } from "../../tensor/errors.js";
 import { type ColdStart, coldStartRow, coldStartsInNode } from "../bench/coldstart.js";
 import { compareRuns, type RunComparison } from "../bench/compare.js";
 import { type BenchFile, benchFile, type Place, readBenchFile } from "../bench/file.js";
@@ -23,7 +24,7 @@ import { currentLoad } from "../environment.js";
 import { DifferenceError, UsageError } from "../exit.js";
 import { integerFrom, jsonOption, listOf, positiveNumber } from "../options.js";
 import { requireJsonTarget, requireWritableFile, standardOutput, writeJson, writeOutput } from "../output.js";
-import { type PlaceName, whereOption } from "../places.js";
+import { type PlaceName, requireBrowserDriver, whereOption } from "../places.js";
 import { type Cell, print, printTable, say } from "../terminal.js";
 
 const suites = [...suiteNames, "coldstart", "quick", "all"] as const;
@@ -95,6 +96,7 @@ async function runBench({
   peers: withPeers = false,
   threads,
 }: BenchOptions): Promise<void> {
+  requireBrowserDriver(where);
   await requireTargets(json, html);
   if (threads > 1 && !withPeers) throw new UsageError("--threads is for the libraries of --peers");
   const tell = (line: string) => say(`wattgrad bench: ${line}`);
@@ -226,8 +228,16 @@ async function runCompare(first: string, second: string, { margin, json }: Compa
   await requireJsonTarget(json, [first, "the first run"], [second, "the second run"]);
   const [a, b] = [await readBenchFile(first), await readBenchFile(second)];
   const comparison = compareRuns(a.rows, b.rows, margin / 100);
+  if (comparison.cases.length === 0 && comparison.failed.length === 0) {
+    throw new FormatError(`${first} and ${second} have no case in common, nothing is compared`);
+  }
   if (json !== standardOutput) printComparison(comparison, margin);
   if (json !== undefined) await writeJson(json, comparison);
+  if (comparison.failed.length > 0) {
+    throw new DifferenceError(
+      `${comparison.failed.length} cases have no times in ${second}: ${comparison.failed.join("; ")}`,
+    );
+  }
   // Another library's pace is no fault of wattgrad's.
   const slower = comparison.cases.filter(({ verdict, peer }) => verdict === "slower" && peer === null);
   if (slower.length > 0) {

@@ -7,7 +7,7 @@ import { loadImages } from "../images.js";
 import { evaluateInBrowser } from "../inference/browser.js";
 import { dataOption, deviceOption, integerFrom, jsonOption } from "../options.js";
 import { requireJsonTarget, standardOutput, writeJson } from "../output.js";
-import { type PlaceName, whereOption } from "../places.js";
+import { type PlaceName, requireBrowserDriver, whereOption } from "../places.js";
 import { printTable } from "../terminal.js";
 
 interface EvalOptions {
@@ -44,6 +44,7 @@ export function evalCommand(): Command {
 }
 
 async function runEval(path: string, { data, batchSize, device, where, json }: EvalOptions): Promise<void> {
+  requireBrowserDriver(where);
   await requireJsonTarget(json, [path, "the model file"]);
   const test = await loadImages(data, "test");
   const file = await readFile(path, "");

@@ -17,7 +17,7 @@ import { listenForInterrupt } from "../interrupt.js";
 import { cpuWattsOption, dataOption, energyCommandOption, integerFrom, jsonOption } from "../options.js";
 import { requireJsonTarget, requireWritableFile, standardOutput, writeJson, writeOutput } from "../output.js";
 import { packageVersion } from "../package.js";
-import { type PlaceName, whereOption } from "../places.js";
+import { type PlaceName, requireBrowserDriver, whereOption } from "../places.js";
 import { type QuantizeToFileOptions, quantizeToFile } from "../quantization.js";
 import { printReport } from "../report.js";
 import { reportPage } from "../report_page.js";
@@ -80,7 +80,9 @@ export function tourCommand(): Command {
     .action(runTour);
 }
 
-async function runTour(options: TourOptions): Promise<void> {
+async function runTour(options: TourOptions, command: Command): Promise<void> {
+  // A browser that is only there by default is left out.
+  if (command.getOptionValueSource("where") === "cli") requireBrowserDriver(options.where);
   const { model, out, json } = options;
   const paths = {
     float: join(out, `mnist-${model}.safetensors`),

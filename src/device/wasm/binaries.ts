@@ -56,9 +56,13 @@ async function fetchBytes(url: URL): Promise<BufferSource> {
     }
     const response = await fetch(url);
     if (!response.ok) throw new Error(`HTTP status ${response.status}`);
-    return await response.arrayBuffer();
+    const bytes = await response.arrayBuffer();
+    // Servers of single-page applications answer whatever they do not have with their page.
+    const start = new TextDecoder().decode(bytes.slice(0, 64)).trimStart();
+    if (start.startsWith("<")) throw new Error("it is HTML, the server has no such file");
+    return bytes;
   } catch (cause) {
-    throw new DeviceError(`cannot load ${url.href}`, {
+    throw new DeviceError(`cannot load ${url.href}: ${(cause as Error).message}`, {
       device: "wasm",
       hint: "serve simd.wasm and relaxed.wasm beside the bundle, or pass `bytes`",
       cause,

@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { type PeerName, type PeerVersions, peerPackages } from "../../../bench/peers/libraries.js";
 import { FileError, makeDirectory, reasonOf } from "../../../formats/file.js";
 
@@ -46,8 +46,11 @@ export interface InstallOptions {
 export async function installPeers(options: InstallOptions = {}): Promise<InstalledPeers> {
   const { env = process.env, platform = process.platform, onProgress = () => {} } = options;
   const named = env[peersVariable];
-  if (named)
-    return { directory: named, versions: await versionsIn(named, `${peersVariable} names ${named}`) };
+  if (named) {
+    // From here on it is imported from, which takes whole paths.
+    const directory = resolve(named);
+    return { directory, versions: await versionsIn(directory, `${peersVariable} names ${named}`) };
+  }
   const cache = cacheDirectory(env, platform);
   const directory = join(cache, `peers-${fingerprint()}`);
   if (!(await isDirectory(directory))) await fill(directory, cache, env, platform, onProgress);
