@@ -1,14 +1,16 @@
 /** Reverse-mode differentiation: walks the lazy graph from the loss and asks each op for its gradient. */
 import { onUndo } from "../compiler/jit.js";
-import { markBackward, realize } from "../compiler/realize.js";
+import { compute, isUsedUp, markBackward } from "../compiler/realize.js";
 import { sessionOf } from "../compiler/session.js";
+import { copied } from "../ops/composite.js";
 import { add } from "../ops/elementwise.js";
 import { sumOfPlaced } from "../ops/slice.js";
 import { constant } from "../ops/source.js";
-import { ArgumentError, ShapeError } from "../tensor/errors.js";
+import { ArgumentError, ShapeError, StaleTensorError } from "../tensor/errors.js";
 import type { GradientContext } from "../tensor/op.js";
 import { formatShape, sameShape } from "../tensor/shape.js";
-import { gradientMode, inScope, type Tensor } from "../tensor/tensor.js";
+import { changeCount } from "../tensor/storage.js";
+import { gradientMode, inScope, type Node, observingReads, type Tensor } from "../tensor/tensor.js";
 
 export interface BackwardOptions {
   /** ∂(what is minimized)/∂(output), of the output's shape. Default 1, for outputs of one element. */
@@ -19,27 +21,29 @@ export interface BackwardOptions {
 
 /**
  * Adds ∂loss/∂t to `t.grad` of every tensor t that was made with requiresGrad and that the loss depends on. Lazy
- * as everything: the next `optimizer.step()`, or reading a gradient, computes loss and gradients together.
+ * as everything: the next `optimizer.step()`, or reading a gradient, computes loss and gradients together. Calling it
+ * again before the step adds the gradients again; the step gives the loss's graph up.
  *
  * @throws ArgumentError if the loss depends on no such tensor, or is not a single number and no `gradient` is given.
+ * @throws StaleTensorError after the step that used the loss, or if the gradient needs a value that was changed in
+ * place since (weights, by a step): compute the loss again.
  */
 export function backward(loss: Tensor, options: BackwardOptions = {}): void {
   const { createGraph = false } = options;
   gradientMode(createGraph, () => {
-    const gradients = propagate([loss], [seed(loss, options.gradient, "backward")]);
+    const gradients = propagate([loss], [seed(loss, options.gradient, "backward")], createGraph, "backward");
+    if (loss.storage === undefined) requireFresh(loss, "backward", new Set());
     const leaves = [...gradients].filter(([tensor]) => tensor.requiresGrad && !hasGradientPath(tensor));
-    realizeAccumulated(leaves.map(([tensor]) => tensor));
-    for (const [tensor, gradient] of leaves) {
+    computeAccumulated(leaves.map(([tensor]) => tensor));
+    const sums = leaves.map(([{ grad }, gradient]) => (grad ? add(grad, gradient) : gradient));
+    leaves.forEach(([tensor], i) => {
       const before = tensor.grad;
       onUndo(() => {
         tensor.grad = before;
       });
-      tensor.grad = before ? add(before, gradient) : gradient;
-    }
-    markBackward(
-      loss,
-      leaves.map(([tensor]) => tensor),
-    );
+      tensor.grad = sums[i];
+    });
+    markBackward(loss);
   });
 }
 
@@ -52,7 +56,7 @@ export function backward(loss: Tensor, options: BackwardOptions = {}): void {
  * const [curvature] = grad(sum(slope), [x]);
  *
  * @throws ArgumentError if an output does not depend on a tensor with requiresGrad, or an input is not among
- * what the outputs depend on.
+ * what the outputs depend on; StaleTensorError as `backward`.
  */
 export function grad(
   outputs: Tensor | readonly Tensor[],
@@ -60,9 +64,10 @@ export function grad(
   options: BackwardOptions = {},
 ): Tensor[] {
   const roots: readonly Tensor[] = Array.isArray(outputs) ? outputs : [outputs as Tensor];
-  return gradientMode(options.createGraph ?? false, () => {
+  const { createGraph = false } = options;
+  return gradientMode(createGraph, () => {
     const seeds = roots.map((root) => seed(root, options.gradient, "grad"));
-    const gradients = propagate(roots, seeds);
+    const gradients = propagate(roots, seeds, createGraph, "grad");
     return inputs.map((input) => {
       const gradient = gradients.get(input);
       if (gradient === undefined) {
@@ -104,7 +109,12 @@ function seed(root: Tensor, given: Tensor | undefined, op: string): Tensor {
 }
 
 /** Gradients of everything that the roots depend on and that a gradient reaches. */
-function propagate(roots: readonly Tensor[], seeds: readonly Tensor[]): Map<Tensor, Tensor> {
+function propagate(
+  roots: readonly Tensor[],
+  seeds: readonly Tensor[],
+  createGraph: boolean,
+  caller: string,
+): Map<Tensor, Tensor> {
   const gradients = new Map<Tensor, Tensor>();
   const accumulate = (tensor: Tensor, gradient: Tensor) => {
     const before = gradients.get(tensor);
@@ -113,21 +123,28 @@ function propagate(roots: readonly Tensor[], seeds: readonly Tensor[]): Map<Tens
   roots.forEach((root, i) => {
     accumulate(root, seeds[i]);
   });
+  const fresh = new Set<Tensor>();
   for (const output of consumersFirst(roots)) {
+    if (output.node === undefined && isUsedUp(output)) throw usedUp(output, caller);
     const gradient = gradients.get(output);
     if (gradient === undefined || !hasGradientPath(output)) continue;
-    const { op, inputs, values, attributes } = output.node!;
+    const node = output.node!;
+    const { op, inputs, values, scope } = node;
     // Each op knows the type of its own attributes.
     const context: GradientContext<never> = {
-      inputs: values,
+      // A second derivative goes on to the tensor, the values are those of the assignment that it was waiting for.
+      inputs: createGraph ? values.map((value, i) => linked(value, inputs[i])) : values,
       output,
       gradient,
-      attributes: attributes as never,
+      attributes: node.attributes as never,
       needs: (input) => inputs[input].requiresGrad,
     };
-    const { scope } = output.node!;
+    const apply = () => op.gradient!(context);
+    const scoped = scope === undefined ? apply : () => inScope(gradientOf(scope), apply);
     const parts =
-      scope === undefined ? op.gradient!(context) : inScope(gradientOf(scope), () => op.gradient!(context));
+      node.since === changeCount
+        ? scoped()
+        : observingReads((value) => requireUnchanged(value, output, node, caller, fresh), scoped);
     parts.forEach((part, i) => {
       if (part === undefined || !inputs[i].requiresGrad) return;
       requireShape(part, inputs[i], op.name);
@@ -172,16 +189,70 @@ function consumersFirst(roots: readonly Tensor[]): Tensor[] {
   return order.reverse();
 }
 
+/** The value that `input` had for the op, as a tensor through which gradients flow to `input`. */
+function linked(value: Tensor, input: Tensor): Tensor {
+  return value === input || !input.requiresGrad ? value : copied(input, value);
+}
+
+/** @throws StaleTensorError if a gradient rule reads what has changed since the op of `node` read it. */
+function requireUnchanged(
+  value: Tensor,
+  output: Tensor,
+  node: Node,
+  caller: string,
+  fresh: Set<Tensor>,
+): void {
+  const input = node.values.indexOf(value);
+  const expected = input < 0 ? 0 : node.versions[input];
+  const isOwn = input >= 0 || value === output;
+  if (isOwn && value.storage !== undefined && value.storage.version !== expected)
+    throw changed(value, caller);
+  requireFresh(value, caller, fresh);
+}
+
+/** @throws StaleTensorError if a lazy tensor can no longer be computed. `fresh` are those that can. */
+function requireFresh(root: Tensor, caller: string, fresh: Set<Tensor>): void {
+  const stack = [root];
+  while (stack.length > 0) {
+    const tensor = stack.pop()!;
+    const { storage, node } = tensor;
+    if (storage !== undefined || node === undefined || node.since === changeCount || fresh.has(tensor))
+      continue;
+    fresh.add(tensor);
+    node.values.forEach((value, i) => {
+      if (value.storage === undefined) stack.push(value);
+      else if (value.storage.version !== node.versions[i]) throw changed(value, caller);
+    });
+  }
+}
+
+function changed({ shape }: Tensor, op: string): StaleTensorError {
+  return new StaleTensorError(
+    `a tensor of shape ${formatShape(shape)} that the gradient needs was changed in place after the loss was computed`,
+    { op, hint: "call backward() before the step, or compute the loss again after it" },
+  );
+}
+
+function usedUp({ shape }: Tensor, op: string): StaleTensorError {
+  return new StaleTensorError(
+    `the graph of the loss of shape ${formatShape(shape)} was given up by the step that used it`,
+    {
+      op,
+      hint: "compute the loss again",
+    },
+  );
+}
+
 /**
  * Gradients that are accumulated over several backward() calls are computed before the next is added, together
  * with the losses they came from, so that the graph stays as large as one forward pass.
  */
-function realizeAccumulated(leaves: readonly Tensor[]): void {
-  const waiting = leaves.map(({ grad }) => grad).filter((grad) => grad !== undefined && !grad.storage);
+function computeAccumulated(leaves: readonly Tensor[]): void {
+  const waiting = leaves.flatMap(({ grad }) => (grad === undefined || grad.storage ? [] : grad));
   if (waiting.length === 0) return;
   const session = sessionOf(leaves[0].device);
   if (session.capture !== undefined) return;
-  realize([...(waiting as Tensor[]), ...session.roots]);
+  compute(session, [...waiting, ...session.roots]);
   session.roots.clear();
 }
 

@@ -106,13 +106,15 @@ export function extractGraph(
   const known = (tensor: Tensor): number => {
     const { storage, node } = tensor;
     if (storage !== undefined) return leafNode(tensor, storage);
-    if (node === undefined) throw new StaleTensorError("the tensor was disposed before it was computed");
+    if (node === undefined) throw new StaleTensorError("a tensor was disposed before it was computed");
     return node.mark < base ? -1 : node.mark - base;
   };
   const leafNode = (tensor: Tensor, storage: Storage): number => {
     const owner = separate.has(tensor) ? tensor : storage;
     let id = leafIds.get(owner);
     if (id === undefined) {
+      if (storage.disposed)
+        throw new StaleTensorError(`a tensor of shape ${formatShape(tensor.shape)} was disposed`);
       const { shape, dtype } = tensor;
       const leaf = leaves.push(storage) - 1;
       owners.push(tensor);

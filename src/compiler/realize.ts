@@ -6,11 +6,12 @@ import type { Device, MemoryReport, WarmupProgress } from "../device/device.js";
 import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
 import { DeviceError, DTypeError, ShapeError, StaleTensorError, WattgradError } from "../tensor/errors.js";
 import { afterCollection, isTurnDue, nextTurn } from "../tensor/event_loop.js";
+import type { ViewOp } from "../tensor/op.js";
 import { formatShape, type Shape, sameShape, sizeOf } from "../tensor/shape.js";
-import { Storage } from "../tensor/storage.js";
-import { currentValue, observeNodes, Tensor } from "../tensor/tensor.js";
+import { changeCount, Storage } from "../tensor/storage.js";
+import { currentValue, type Node, observeGradients, observeNodes, Tensor } from "../tensor/tensor.js";
 import { type BoundGraph, extractGraph } from "./graph.js";
-import { type Session, sessionOf } from "./session.js";
+import { type CompiledGraph, type Session, sessionOf } from "./session.js";
 
 /** A graph deeper than this realizes itself, so that a loop that never reads anything stays flat. */
 const maxDepth = 4096;
@@ -25,6 +26,10 @@ export function setDebugObserver(observer: ((tensor: Tensor) => void) | undefine
 observeNodes((tensor) => {
   if (tensor.node!.depth > maxDepth && sessionOf(tensor.device).capture === undefined) realize([tensor]);
   debugObserver?.(tensor);
+});
+
+observeGradients((tensor) => {
+  sessionOf(tensor.device).differentiated.add(tensor);
 });
 
 /**
@@ -72,7 +77,7 @@ export function overwrite(tensor: Tensor, data: TypedArray): void {
 
 /** Computes lazy tensors now, one Program per device. Tensors that have memory already are left alone. */
 export function realize(tensors: readonly Tensor[]): void {
-  for (const [device, list] of lazyByDevice(tensors)) execute(sessionOf(device), list, []);
+  for (const [device, list] of lazyByDevice(tensors)) run(plan(sessionOf(device), list, []));
 }
 
 /** Those without memory, each once, by their devices. */
@@ -107,18 +112,91 @@ export async function warmup(tensors: readonly Tensor[], progress?: WarmupProgre
 }
 
 /**
- * Realizes every pending assignment and every loss that backward() was called on, as one Program: what
- * `optimizer.step()` does. While a jit function is being captured, that waits for the capture's end.
+ * Realizes every pending assignment, every loss that backward() was called on and every gradient that waits, as one
+ * Program: what `optimizer.step()` does. While a jit function is being captured, that waits for the capture's end.
  */
 export function flush(device: Device): void {
-  const session = sessionOf(device);
-  if (session.capture !== undefined) return;
-  const roots = [...session.roots].filter((root) => root.storage === undefined);
-  const assigned = [...session.pending];
-  if (roots.length + assigned.length > 0) execute(session, roots, assigned);
-  for (const root of session.roots) root.node = undefined;
-  session.roots.clear();
-  session.differentiated.clear();
+  commit([device]);
+}
+
+/**
+ * The same for several devices, all or nothing: everything is compiled and has its memory before anything is written. If
+ * that fails, `undo` takes back what the caller had planned, and what can never be computed is forgotten; all else
+ * waits as before. `op` is the caller's name in errors about gradients.
+ *
+ * @throws StaleTensorError, OutOfMemoryError, DeviceLostError
+ */
+export function commit(devices: Iterable<Device>, op = "backward", undo?: () => void): void {
+  const sessions = [...devices].map(sessionOf).filter(({ capture }) => capture === undefined);
+  const plans: Plan[] = [];
+  let isWritten = false;
+  try {
+    for (const session of sessions) {
+      const lazy = new Set(
+        [...session.roots, ...waitingGradients(session)].filter(({ storage }) => !storage),
+      );
+      if (lazy.size + session.pending.size > 0) plans.push(plan(session, [...lazy], [...session.pending]));
+    }
+    for (const each of plans) {
+      run(each);
+      isWritten = true;
+    }
+  } catch (error) {
+    // Only a device that fails while it runs leaves others written: what waits on it is written by the next flush.
+    if (!isWritten) undo?.();
+    for (const { outputs, results } of plans) if (outputs[0]?.storage !== results[0]) discard(results);
+    throw explained(error, sessions, op);
+  }
+  for (const session of sessions) {
+    for (const root of session.roots) {
+      if (root.node === undefined) continue;
+      root.node = undefined;
+      usedUp.add(root);
+    }
+    session.roots.clear();
+    session.differentiated.clear();
+  }
+}
+
+/** Losses whose graph the next step has given up. */
+const usedUp = new WeakSet<Tensor>();
+
+/** Whether backward() was called on the tensor and a step has given its graph up: nothing can flow through it. */
+export function isUsedUp(tensor: Tensor): boolean {
+  return usedUp.has(tensor);
+}
+
+/** Forgets what can never be computed, so that the next step does not fail by it again. What is to be thrown. */
+function explained(error: unknown, sessions: readonly Session[], op: string): unknown {
+  if (!(error instanceof StaleTensorError)) return error;
+  const found: StaleTensorError[] = [];
+  const check = (value: Tensor, caller: string, what: string, { shape }: Tensor, forget: () => void) => {
+    try {
+      extractGraph([value], []);
+    } catch (reason) {
+      if (!(reason instanceof StaleTensorError)) throw reason;
+      forget();
+      // Without the op inside, which the user may never have called.
+      const why = reason.message.slice(reason.op === undefined ? 0 : reason.op.length + 2);
+      const message = `${what} of shape ${formatShape(shape)} cannot be computed: ${why}`;
+      found.push(new StaleTensorError(message, { op: caller, cause: reason }));
+    }
+  };
+  for (const { pending, roots, differentiated } of sessions) {
+    for (const target of pending) {
+      const forget = () => unassign(target);
+      if (target.storage?.disposed) forget();
+      else check(target.pending!, "assign", "the value of a tensor", target, forget);
+    }
+    for (const root of roots) check(root, "backward", "the loss", root, () => roots.delete(root));
+    for (const leaf of differentiated) {
+      if (leaf.grad === undefined) continue;
+      check(leaf.grad, op, "the gradient of a tensor", leaf, () => {
+        leaf.grad = undefined;
+      });
+    }
+  }
+  return found[0] ?? error;
 }
 
 /** A new value for a leaf tensor, written in place by the next flush; ops built from now on see it. */
@@ -145,20 +223,45 @@ export function assign(target: Tensor, value: Tensor): void {
   session.pending.add(target);
   reassignments.set(target, reassigned);
   if (reassigned > maxReassignments && session.capture === undefined) {
-    realize([...session.pending].map(({ pending }) => pending!));
     for (const tensor of session.pending) reassignments.delete(tensor);
+    compute(
+      session,
+      [...session.pending].map(({ pending }) => pending!),
+    );
   }
+}
+
+/** Takes back what `assign` planned: the tensor waits for `before`, or for nothing. */
+export function unassign(target: Tensor, before?: Tensor): void {
+  target.pending = before;
+  if (before === undefined) sessionOf(target.device).pending.delete(target);
 }
 
 /** After so many new values without a step, as running statistics get them, values that wait are computed. */
 const maxReassignments = 8;
 const reassignments = new WeakMap<Tensor, number>();
 
-/** Registers a loss and what it was differentiated by: the next flush computes the loss and lets go of its graph. */
-export function markBackward(root: Tensor, leaves: readonly Tensor[] = []): void {
-  const { roots, differentiated } = sessionOf(root.device);
+/** After so many losses without a step, those and their gradients are computed, so that a loop stays flat. */
+const maxLosses = 8;
+
+/** Registers a loss: the next flush computes it and lets go of its graph. */
+export function markBackward(root: Tensor): void {
+  const session = sessionOf(root.device);
+  const { roots, differentiated } = session;
   roots.add(root);
-  for (const leaf of leaves) differentiated.add(leaf);
+  if (roots.size <= maxLosses || session.capture !== undefined) return;
+  compute(session, [...roots, ...waitingGradients(session)]);
+  roots.clear();
+  differentiated.clear();
+}
+
+/** Computes what waits for a step before the step. */
+export function compute(session: Session, tensors: readonly Tensor[]): void {
+  try {
+    realize(tensors);
+  } catch (error) {
+    throw explained(error, [session], "backward");
+  }
 }
 
 /**
@@ -173,7 +276,10 @@ export function dispose(tensor: Tensor): void {
   for (const list of [session.pending, session.roots, session.differentiated]) list.delete(tensor);
   try {
     if (storage !== undefined && !storage.disposed && session.capture === undefined) {
-      realize(waiting(session).filter((other) => dependsOn(other, storage)));
+      compute(
+        session,
+        waiting(session).filter((other) => dependsOn(other, storage)),
+      );
     }
   } finally {
     storage?.dispose();
@@ -183,10 +289,13 @@ export function dispose(tensor: Tensor): void {
 }
 
 /** Lazy tensors that the next step will ask for. */
-function waiting({ pending, roots, differentiated }: Session): Tensor[] {
-  const values = [...pending].map((tensor) => tensor.pending!);
-  const gradients = [...differentiated].flatMap(({ grad }) => grad ?? []);
-  return [...values, ...roots, ...gradients];
+function waiting(session: Session): Tensor[] {
+  const values = [...session.pending].map((tensor) => tensor.pending!);
+  return [...values, ...session.roots, ...waitingGradients(session)];
+}
+
+function waitingGradients({ differentiated }: Session): Tensor[] {
+  return [...differentiated].flatMap(({ grad }) => grad ?? []);
 }
 
 function dependsOn(root: Tensor, storage: Storage): boolean {
@@ -256,12 +365,34 @@ export function totalCost(device: Device): {
   return { ...sessionOf(device).total };
 }
 
-function execute(session: Session, outputs: readonly Tensor[], assigned: readonly Tensor[]): void {
+/** What a Program computes and writes, with memory for its results: nothing has changed yet. */
+interface Plan {
+  readonly session: Session;
+  readonly bound: BoundGraph;
+  readonly compiled: CompiledGraph;
+  readonly outputs: readonly Tensor[];
+  readonly results: readonly Storage[];
+  readonly assigned: readonly Tensor[];
+}
+
+function plan(session: Session, outputs: readonly Tensor[], assigned: readonly Tensor[]): Plan {
   const bound = extractGraph(outputs, assigned);
   const compiled = session.compile(bound);
-  const results = allocateResults(session.device, outputs);
-  session.run(compiled, bound.leaves, results, bound.scalars);
+  return { session, bound, compiled, outputs, results: allocateResults(session.device, outputs), assigned };
+}
+
+function run({ session, bound, compiled, outputs, results, assigned }: Plan): void {
+  try {
+    session.run(compiled, bound.leaves, results, bound.scalars);
+  } catch (error) {
+    discard(results);
+    throw error;
+  }
   settle(session, bound, outputs, results, assigned);
+}
+
+function discard(results: readonly Storage[]): void {
+  for (const storage of results) storage.dispose();
 }
 
 /** Buffers for results; if the device cannot give one, none is kept. */
@@ -273,7 +404,7 @@ export function allocateResults(device: Device, like: readonly { dtype: DType; s
       results.push(new Storage(device, buffer));
     }
   } catch (error) {
-    for (const storage of results) storage.dispose();
+    discard(results);
     throw error;
   }
   return results;
@@ -293,7 +424,27 @@ export function settle(
   });
   for (const { leaf } of bound.graph.assignments) bound.leaves[leaf].noteChange();
   for (const tensor of assigned) {
+    const value = tensor.pending!;
+    // What was built on the value, or the value itself, may be read later: by then its own inputs may have changed.
+    if (value.storage === undefined && !value.requiresGrad) value.node = written(tensor);
     tensor.pending = undefined;
     session.pending.delete(tensor);
   }
+}
+
+const identity: ViewOp = { kind: "view", name: "identity", apply: (input) => input };
+
+/** A value by the tensor that it was written to, for as long as that does not change. */
+function written(target: Tensor): Node {
+  return {
+    op: identity,
+    inputs: [target],
+    values: [target],
+    attributes: undefined,
+    versions: [target.storage!.version],
+    depth: 1,
+    scope: undefined,
+    since: changeCount,
+    mark: -1,
+  };
 }

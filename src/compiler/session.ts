@@ -3,7 +3,7 @@ import type { Device, Executable } from "../device/device.js";
 import type { Cost, Program } from "../device/kernel.js";
 import { OutOfMemoryError } from "../tensor/errors.js";
 import type { RuntimeScalar } from "../tensor/op.js";
-import type { Storage } from "../tensor/storage.js";
+import { noteChanges, type Storage } from "../tensor/storage.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { compile } from "./compile.js";
 import type { FuseOptions } from "./fuse.js";
@@ -31,7 +31,7 @@ export class Session {
   readonly pending = new Set<Tensor>();
   /** Losses on which backward() was called since the last flush. */
   readonly roots = new Set<Tensor>();
-  /** Tensors whose `.grad` was made by backward() since the last flush. */
+  /** Tensors that got a `.grad` since the last flush. */
   readonly differentiated = new Set<Tensor>();
   /** The capture of the jit function that is being recorded. */
   capture: Capture | undefined;
@@ -41,8 +41,8 @@ export class Session {
   readonly total: { flops: number; bytes: number; runs: number } = { flops: 0, bytes: 0, runs: 0 };
   /** Set by the debug mode: waits for the checks of the ops run so far. */
   checks: (() => Promise<void>) | undefined;
-  /** Set while costs are counted or a profile is taken: told of every Program that is run. */
-  observer: ((program: Program, scalars: readonly number[]) => void) | undefined;
+  /** While costs are counted or profiles are taken: told of every Program that is run. */
+  readonly observers = new Set<(program: Program, scalars: readonly number[]) => void>();
   fuseOptions: FuseOptions = { enabled: true };
   readonly #compiled = new LruCache<CompiledGraph>(maxPrograms, maxProgramBytes, (compiled) => {
     this.device.release(compiled.executable!);
@@ -61,6 +61,7 @@ export class Session {
   }
 
   #forgetStep(): void {
+    noteChanges();
     for (const leaf of this.differentiated) leaf.grad = undefined;
     this.abandon();
   }
@@ -122,7 +123,7 @@ export class Session {
     const buffers = [...leaves, ...results].map((storage) => storage.buffer);
     const values = scalars.map((scalar) => scalar.value);
     this.device.run(this.executable(compiled), buffers, values);
-    this.observer?.(compiled.program, values);
+    for (const observe of this.observers) observe(compiled.program, values);
     const { flops, bytes }: Cost = compiled.program.cost;
     this.total.flops += flops;
     this.total.bytes += bytes;

@@ -13,6 +13,8 @@ export interface DeviceBuffer {
   readonly dtype: DType;
   /** Elements. */
   readonly size: number;
+  /** How often a restored device gave it other values than those before the loss. Default 0. */
+  readonly rewinds?: number;
 }
 
 /** A Program made ready for one device: an encoded command list, compiled shaders. */

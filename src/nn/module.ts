@@ -1,5 +1,5 @@
 /** Module: the base of layers and networks. Parameters, buffers and sub-modules are found in its own fields. */
-import { leaf, overwrite, readExact } from "../compiler/realize.js";
+import { dispose, leaf, overwrite, readExact } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
 import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
 import { ArgumentError, WattgradError } from "../tensor/errors.js";
@@ -180,7 +180,7 @@ export abstract class Module {
       }
       (owner as unknown as Record<string, Tensor>)[field] = copy;
     }
-    for (const tensor of made.keys()) tensor.storage?.dispose();
+    for (const tensor of made.keys()) dispose(tensor);
   }
 
   /** Switches this module and all below it to training behaviour. */
@@ -229,13 +229,13 @@ export abstract class Module {
     for (const { owner, field, tensor } of state) {
       (owner as unknown as Record<string, Tensor>)[field] = copies.get(tensor)!;
     }
-    for (const tensor of copies.keys()) tensor.storage?.dispose();
+    for (const tensor of copies.keys()) dispose(tensor);
     return this;
   }
 
   /** Frees the memory of all parameters and buffers. */
   dispose(): void {
-    for (const { tensor } of this.#state()) tensor.storage?.dispose();
+    for (const { tensor } of this.#state()) dispose(tensor);
   }
 
   *#state(): Generator<StateEntry> {

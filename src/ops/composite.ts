@@ -3,7 +3,14 @@
  * fewer passes over memory than the chain rule through the parts.
  */
 import type { GradientContext, ViewOp } from "../tensor/op.js";
-import { createNode, isGradEnabled, noGrad, type Tensor } from "../tensor/tensor.js";
+import {
+  createNode,
+  createNodeOf,
+  currentValue,
+  isGradEnabled,
+  noGrad,
+  type Tensor,
+} from "../tensor/tensor.js";
 
 export interface CompositeRules<A> {
   forward(inputs: readonly Tensor[], attributes: A): Tensor;
@@ -51,7 +58,7 @@ export function detached(x: Tensor): Tensor {
   return createNode(detachOp, [x], undefined, x.shape, x.dtype);
 }
 
-/** The same value as a tensor of its own, which gets memory of its own when it is realized. */
-export function copied(x: Tensor): Tensor {
-  return createNode(copyOp, [x], undefined, x.shape, x.dtype);
+/** The same value (or another, to which x stood) as a tensor of its own, which gets memory of its own when realized. */
+export function copied(x: Tensor, value = currentValue(x)): Tensor {
+  return createNodeOf(copyOp, [x], [value], undefined, x.shape, x.dtype, x.device);
 }

@@ -30,6 +30,8 @@ abstract class AdamRule extends Optimizer<AdamSettings> {
         op: this.constructor.name,
       });
     }
+    if (!(settings.eps >= 0))
+      throw new ArgumentError(`eps is at least 0, got ${settings.eps}`, { op: this.constructor.name });
   }
 
   protected createScalars(): Record<string, RuntimeScalar> {

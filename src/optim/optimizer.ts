@@ -1,12 +1,14 @@
 /** What optimizers share: parameter groups, step counts, state that can be saved, and when updates happen. */
 import { onReplay, onUndo } from "../compiler/jit.js";
-import { assign, flush, overwrite, readExact, realize } from "../compiler/realize.js";
+import { assign, commit, overwrite, readExact, realize, unassign } from "../compiler/realize.js";
+import { sessionOf } from "../compiler/session.js";
 import type { Device } from "../device/device.js";
 import { type Follower, followWeakly } from "../device/recovery.js";
 import { zerosLike } from "../ops/creation.js";
 import type { TypedArray } from "../tensor/dtype.js";
-import { ArgumentError } from "../tensor/errors.js";
+import { ArgumentError, StaleTensorError } from "../tensor/errors.js";
 import type { RuntimeScalar } from "../tensor/op.js";
+import { formatShape } from "../tensor/shape.js";
 import { currentScope, inScope, noGrad, Tensor } from "../tensor/tensor.js";
 
 /** Parameters with their own settings. */
@@ -59,6 +61,8 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
 {
   readonly groups: readonly ParameterGroup<Settings>[];
   readonly #state = new Map<Tensor, ParameterState<Settings>>();
+  /** Parameters that other optimizers have, too. */
+  readonly #shared = new Set<Tensor>();
 
   constructor(
     parameters: readonly Tensor[] | readonly ParameterGroup<Partial<Settings>>[],
@@ -75,6 +79,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
       throw new ArgumentError("a parameter appears twice", { op: this.constructor.name });
     }
     for (const { settings } of this.groups) this.check(settings);
+    for (const parameter of all) this.#share(parameter);
     // Small changes must not round away.
     for (const { device, storage } of all)
       if (storage?.disposed === false) device.keepInFull?.(storage.buffer);
@@ -103,12 +108,13 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
   /** Sets the scalars for `clock.step`, which counts from 1. */
   protected abstract tick(clock: Clock<Settings>): void;
 
-  /** One parameter's new value and moments. */
+  /** One parameter's new value and moments, which are zeros if `isFirst`. */
   protected abstract update(
     parameter: Tensor,
     gradient: Tensor,
     moments: readonly Tensor[],
     clock: Clock<Settings>,
+    isFirst: boolean,
   ): Update;
 
   /** The learning rate of the first group; setting it sets all groups'. */
@@ -117,32 +123,50 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
   }
 
   set lr(value: number) {
+    for (const { settings } of this.groups) this.check({ ...settings, lr: value });
     for (const { settings } of this.groups) settings.lr = value;
   }
 
   /** Forgets all gradients. `step` does that too. */
   zeroGrad(): void {
-    for (const { parameters } of this.groups) for (const parameter of parameters) parameter.grad = undefined;
+    for (const parameter of this.#all()) {
+      parameter.grad = undefined;
+      used.delete(parameter);
+    }
   }
 
   /**
    * Updates every parameter that has a gradient, in place, and uses the gradients up. Computes the losses on which
-   * backward() was called, the gradients and the updates as one Program.
+   * backward() was called, all gradients that wait and the updates as one Program. A parameter of several optimizers is
+   * updated by each of them, as in PyTorch. A step that fails changes nothing.
+   *
+   * @throws ArgumentError for settings outside their domain; StaleTensorError if a parameter was disposed or moved to
+   * another device, or a gradient cannot be computed; OutOfMemoryError.
    */
   step(): void {
+    const name = `${this.constructor.name}.step`;
+    for (const { settings } of this.groups) this.check(settings);
     const clocks = new Set<Clock<Settings>>();
     const devices = new Set<Device>();
-    const used = new Map<Tensor, Tensor>();
+    const taken = new Map<Tensor, Tensor>();
+    const replaced = new Map<Tensor, ParameterState<Settings> | undefined>();
+    const pending = new Map<Tensor, Tensor | undefined>();
+    const write = (target: Tensor, value: Tensor) => {
+      if (!pending.has(target)) pending.set(target, target.pending);
+      assign(target, value);
+    };
     const update = () => {
       for (const group of this.groups) {
         let fresh: Clock<Settings> | undefined;
         for (const parameter of group.parameters) {
-          const gradient = parameter.grad;
+          if (parameter.storage?.disposed) throw gone(parameter, name);
+          const gradient = parameter.grad ?? this.#gradientOfOthers(parameter);
           if (gradient === undefined) continue;
           let state = this.#state.get(parameter);
-          if (state === undefined) {
-            fresh ??= this.#createClock(group.settings, 0);
-            state = this.#createState(parameter, fresh);
+          if (state?.moments.length !== this.momentNames.length) {
+            replaced.set(parameter, state);
+            if (state === undefined) fresh ??= this.#createClock(group.settings, 0);
+            state = this.#createState(parameter, state?.clock ?? fresh!);
           }
           const { clock, moments } = state;
           if (!clocks.has(clock)) {
@@ -150,29 +174,77 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
             clock.step++;
             this.tick(clock);
           }
-          const next = this.update(parameter, gradient, moments, clock);
-          assign(parameter, next.value);
+          const next = this.update(parameter, gradient, moments, clock, replaced.has(parameter));
+          write(parameter, next.value);
           next.moments.forEach((value, i) => {
-            assign(moments[i], value);
+            write(moments[i], value);
           });
-          parameter.grad = undefined;
-          used.set(parameter, gradient);
+          taken.set(parameter, gradient);
           devices.add(parameter.device);
         }
       }
+      // Those of other optimizers are computed with the step.
+      for (const parameter of taken.keys()) if (!this.#shared.has(parameter)) parameter.grad = undefined;
     };
-    noGrad(() => (currentScope() === undefined ? update() : inScope(this.constructor.name, update)));
+    const undo = () => {
+      for (const clock of clocks) clock.step--;
+      for (const [target, before] of pending) unassign(target, before);
+      for (const [parameter, gradient] of taken) {
+        if (gradient !== used.get(parameter)?.gradient) parameter.grad = gradient;
+      }
+    };
+    const fail = () => {
+      undo();
+      for (const [parameter, state] of replaced) {
+        for (const { storage } of this.#state.get(parameter)?.moments ?? []) storage?.dispose();
+        if (state === undefined) this.#state.delete(parameter);
+        else this.#state.set(parameter, state);
+      }
+    };
+    try {
+      noGrad(() => (currentScope() === undefined ? update() : inScope(this.constructor.name, update)));
+    } catch (error) {
+      fail();
+      throw error;
+    }
+    commit(devices, name, fail);
+    for (const [parameter, gradient] of taken)
+      if (this.#shared.has(parameter)) this.#leave(parameter, gradient);
     onReplay(() => {
       for (const clock of clocks) {
+        this.check(clock.settings);
         clock.step++;
         this.tick(clock);
       }
     });
-    onUndo(() => {
-      for (const clock of clocks) clock.step--;
-      for (const [parameter, gradient] of used) parameter.grad = gradient;
-    });
-    for (const device of devices) flush(device);
+    onUndo(undo);
+  }
+
+  /** The gradient that another optimizer of the parameter has used, and this one not yet. */
+  #gradientOfOthers(parameter: Tensor): Tensor | undefined {
+    const left = used.get(parameter);
+    if (left === undefined || left.by.has(this)) return undefined;
+    return left.capture === sessionOf(parameter.device).capture ? left.gradient : undefined;
+  }
+
+  /** Leaves the gradient to the other optimizers of the parameter. */
+  #leave(parameter: Tensor, gradient: Tensor): void {
+    const { capture } = sessionOf(parameter.device);
+    const before = used.get(parameter);
+    const by = before?.gradient === gradient ? before.by : new Set<object>();
+    used.set(parameter, { gradient, by: by.add(this), capture });
+    parameter.grad = undefined;
+  }
+
+  /** Lets this optimizer and those that were made before for a parameter know of each other. */
+  #share(parameter: Tensor): void {
+    const others = (owners.get(parameter) ?? []).flatMap((reference) => reference.deref() ?? []);
+    for (const other of others) other.#shared.add(parameter);
+    if (others.length > 0) this.#shared.add(parameter);
+    owners.set(
+      parameter,
+      [...others, this].map((optimizer) => new WeakRef<AnyOptimizer>(optimizer)),
+    );
   }
 
   /** Everything needed to go on exactly: `exp_avg.3` is a moment of parameter 3, counted through all groups. */
@@ -213,9 +285,9 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
         const existing = this.#state.get(parameter);
         if (existing === undefined && step === 0) continue;
         const clock = this.#restoreClock(restoredClocks, existing?.clock, step, group.settings);
-        if (existing !== undefined) this.#state.set(parameter, { clock, moments: existing.moments });
-        const restored = existing ?? this.#createState(parameter, clock);
-        restored.moments.forEach((moment, m) => {
+        const own = existing?.moments.length === this.momentNames.length ? existing.moments : undefined;
+        if (own !== undefined) this.#state.set(parameter, { clock, moments: own });
+        (own ?? this.#createState(parameter, clock).moments).forEach((moment, m) => {
           overwrite(moment, values[m]);
         });
       }
@@ -312,6 +384,21 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     this.#state.set(parameter, state);
     return state;
   }
+}
+
+type AnyOptimizer = Optimizer<{ lr: number }>;
+
+/** The optimizers of each parameter. */
+const owners = new WeakMap<Tensor, readonly WeakRef<AnyOptimizer>[]>();
+
+/** The gradient of a parameter of several optimizers that some of them have used: the others still update by it. */
+const used = new WeakMap<Tensor, { gradient: Tensor; by: Set<object>; capture: object | undefined }>();
+
+function gone({ shape }: Tensor, op: string): StaleTensorError {
+  return new StaleTensorError(`a parameter of shape ${formatShape(shape)} was disposed`, {
+    op,
+    hint: "after model.to(device) make a new optimizer",
+  });
 }
 
 function isGroups<Settings>(

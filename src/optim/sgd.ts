@@ -30,18 +30,26 @@ const defaults: SgdSettings = { lr: 1e-3, momentum: 0, dampening: 0, nesterov: f
  * optimizer.step();
  */
 export class SGD extends Optimizer<SgdSettings> {
-  protected readonly momentNames: readonly string[];
-
   constructor(
     parameters: readonly Tensor[] | readonly ParameterGroup<Partial<SgdSettings>>[],
     settings: Partial<SgdSettings> = {},
   ) {
     super(parameters, { ...defaults, ...settings });
-    this.momentNames = this.groups.some((group) => group.settings.momentum !== 0) ? ["momentum_buffer"] : [];
   }
+
+  /** Once there was a momentum, its buffers stay. */
+  protected get momentNames(): readonly string[] {
+    this.#hasMomentum ||= this.groups.some((group) => group.settings.momentum !== 0);
+    return this.#hasMomentum ? ["momentum_buffer"] : [];
+  }
+
+  #hasMomentum = false;
 
   protected override check(settings: SgdSettings): void {
     super.check(settings);
+    if (!(settings.momentum >= 0)) {
+      throw new ArgumentError(`the momentum is at least 0, got ${settings.momentum}`, { op: "SGD" });
+    }
     if (settings.nesterov && (settings.momentum <= 0 || settings.dampening !== 0)) {
       throw new ArgumentError("nesterov needs a momentum above 0 and no dampening", { op: "SGD" });
     }
@@ -62,13 +70,17 @@ export class SGD extends Optimizer<SgdSettings> {
     gradient: Tensor,
     moments: readonly Tensor[],
     clock: Clock<SgdSettings>,
+    isFirst: boolean,
   ): Update {
     const { momentum, nesterov, weightDecay } = clock.settings;
     const { device } = parameter;
     let direction = weightDecay === 0 ? gradient : add(gradient, mul(parameter, weightDecay));
     const next: Tensor[] = [];
     if (momentum !== 0) {
-      const running = add(mul(moments[0], momentum), mul(direction, scalar(clock.scalars.taken, device)));
+      // A momentum that is set after the first step begins undampened, too; the first step's Program is that of all.
+      const isLate = isFirst && clock.step > 1;
+      const added = isLate ? direction : mul(direction, scalar(clock.scalars.taken, device));
+      const running = add(mul(moments[0], momentum), added);
       next.push(running);
       direction = nesterov ? add(direction, mul(running, momentum)) : running;
     }

@@ -41,17 +41,16 @@ export type ObservedRuns = ReadonlyMap<
 export async function observeRuns(device: Device, fn: () => unknown): Promise<ObservedRuns> {
   const session = sessionOf(device);
   const runs = new Map<Program, { count: number; scalars: readonly number[] }>();
-  const before = session.observer;
-  session.observer = (program, scalars) => {
-    before?.(program, scalars);
+  const observe = (program: Program, scalars: readonly number[]) => {
     runs.set(program, { count: (runs.get(program)?.count ?? 0) + 1, scalars });
   };
+  session.observers.add(observe);
   try {
     const result = await fn();
     realize((Array.isArray(result) ? result : [result]).filter((part) => part instanceof Tensor));
     flush(device);
   } finally {
-    session.observer = before;
+    session.observers.delete(observe);
   }
   return runs;
 }

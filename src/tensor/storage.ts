@@ -9,6 +9,14 @@ interface Held {
   readonly buffer: DeviceBuffer;
 }
 
+/** In-place changes of any memory so far: while it stays the same, no lazy tensor can have gone stale. */
+export let changeCount = 0;
+
+/** Notes that memory may hold other values than before, as after a restored context. */
+export function noteChanges(): void {
+  changeCount++;
+}
+
 const collected = new FinalizationRegistry<Held>(({ device, buffer }) => {
   device.free(buffer);
   noteMemory(-bytesOf(buffer), true);
@@ -30,13 +38,17 @@ export class Storage {
     noteMemory(bytesOf(buffer));
   }
 
-  /** Grows with every in-place change, so that lazy tensors built on an older value are found out. */
+  /**
+   * Grows with every in-place change, so that lazy tensors built on an older value are found out; 0 for memory that
+   * was never changed.
+   */
   get version(): number {
-    return this.#changes + (this.device.recovery?.generation ?? 0);
+    return this.#changes + (this.#buffer?.rewinds ?? 0);
   }
 
   /** Notes an in-place change. */
   noteChange(): void {
+    changeCount++;
     this.#changes++;
   }
 

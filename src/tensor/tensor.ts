@@ -4,10 +4,10 @@
  */
 import type { Device } from "../device/device.js";
 import type { DType } from "./dtype.js";
-import { DeviceError } from "./errors.js";
+import { ArgumentError, DeviceError, ShapeError } from "./errors.js";
 import type { Op } from "./op.js";
-import { formatShape, type Shape, sizeOf } from "./shape.js";
-import type { Storage } from "./storage.js";
+import { formatShape, type Shape, sameShape, sizeOf } from "./shape.js";
+import { changeCount, type Storage } from "./storage.js";
 
 /** One vertex of the lazy graph. */
 export interface Node {
@@ -23,6 +23,8 @@ export interface Node {
   readonly depth: number;
   /** The module that made it, while a profile is taken. */
   readonly scope: string | undefined;
+  /** `changeCount` when the oldest node among it and its inputs was made: since then nothing that it reads changed. */
+  readonly since: number;
   /** Set by the compiler when it last extracted a graph with this node; see `extractGraph`. */
   mark: number;
 }
@@ -38,8 +40,7 @@ export class Tensor {
   /** An assigned value that the next `step()` or `realize()` writes into `storage`. */
   pending: Tensor | undefined;
   requiresGrad = false;
-  /** ∂loss/∂this after `backward()`, on tensors made with requiresGrad. */
-  grad: Tensor | undefined;
+  #grad: Tensor | undefined;
 
   constructor(shape: Shape, dtype: DType, device: Device, source: { node: Node } | { storage: Storage }) {
     this.shape = shape;
@@ -47,6 +48,22 @@ export class Tensor {
     this.device = device;
     if ("node" in source) this.node = source.node;
     else this.storage = source.storage;
+  }
+
+  /**
+   * ∂loss/∂this after `backward()`, on tensors made with requiresGrad; may be set by hand.
+   * @throws ShapeError, DeviceError for a gradient of another shape, dtype or device.
+   */
+  get grad(): Tensor | undefined {
+    return this.#grad;
+  }
+
+  set grad(gradient: Tensor | undefined) {
+    if (gradient !== undefined) {
+      requireSameKind(gradient, this);
+      gradientObserver?.(this);
+    }
+    this.#grad = gradient;
   }
 
   get rank(): number {
@@ -67,6 +84,20 @@ export class Tensor {
   }
 }
 
+function requireSameKind({ shape, dtype, device }: Tensor, of: Tensor): void {
+  if (!sameShape(shape, of.shape) || dtype !== of.dtype) {
+    throw new ShapeError(
+      `the gradient is ${dtype} ${formatShape(shape)}, its tensor ${of.dtype} ${formatShape(of.shape)}`,
+      { op: "grad" },
+    );
+  }
+  if (device !== of.device) {
+    throw new DeviceError(`the gradient lives on ${device.name}, its tensor on ${of.device.name}`, {
+      op: "grad",
+    });
+  }
+}
+
 /** Whether ops record what a gradient needs, and whether they see assigned values before they are written. */
 const mode = { gradient: true, pending: true };
 
@@ -77,36 +108,69 @@ export function currentScope(): string | undefined {
   return scope;
 }
 
-/** Runs `fn`; the nodes that it makes belong to `name`. */
+/** Runs `fn`, which is synchronous; the nodes that it makes belong to `name`. */
 export function inScope<T>(name: string, fn: () => T): T {
-  const leave = enterScope(name);
+  const before = scope;
+  scope = name;
   try {
-    return fn();
+    return requireSync("profile", fn());
   } finally {
-    leave();
+    scope = before;
   }
 }
 
+/** Scopes over awaits, which may end in another order than they began in. */
+const entered: { readonly name: string }[] = [];
+
 /** The same for what runs until the returned function is called, over awaits. */
 export function enterScope(name: string): () => void {
-  const before = scope;
+  const own = { name };
+  entered.push(own);
   scope = name;
   return () => {
-    scope = before;
+    const at = entered.indexOf(own);
+    if (at < 0) return;
+    entered.splice(at, 1);
+    scope = entered.at(-1)?.name;
   };
 }
 
-type NodeObserver = (tensor: Tensor) => void;
-let observer: NodeObserver | undefined;
+type TensorObserver = (tensor: Tensor) => void;
+let observer: TensorObserver | undefined;
+let gradientObserver: TensorObserver | undefined;
 
 /** The compiler watches new nodes: deep graphs realize themselves, the debug mode realizes every op. */
-export function observeNodes(callback: NodeObserver): void {
+export function observeNodes(callback: TensorObserver): void {
   observer = callback;
 }
 
-/** Runs `fn` without recording gradients: what it computes has `requiresGrad` false. */
-export function noGrad<T>(fn: () => T): T {
-  return withMode({ ...mode, gradient: false }, fn);
+/** The runtime watches which tensors get a gradient: it is computed before anything that it reads changes. */
+export function observeGradients(callback: TensorObserver): void {
+  gradientObserver = callback;
+}
+
+/** Makes `noGrad(async …)` a type error: the call lacks an argument, whose type is the reason. */
+type OnlySync<T> =
+  T extends PromiseLike<unknown> ? [never: "an async function goes on after its first await"] : [];
+
+/**
+ * Runs `fn` without recording gradients: what it computes has `requiresGrad` false. `fn` is synchronous.
+ * @throws ArgumentError if it is async, or a generator: what runs after its first await would record gradients.
+ */
+export function noGrad<T>(fn: () => T, ..._: OnlySync<T>): T {
+  return withMode({ ...mode, gradient: false }, () => requireSync("noGrad", fn()));
+}
+
+/** @throws ArgumentError if `result` is a promise or an iterator: the function that made it has not ended. */
+export function requireSync<T>(op: string, result: T): T {
+  const { then, next } = (result ?? {}) as { then?: unknown; next?: unknown };
+  if (typeof then !== "function" && typeof next !== "function") return result;
+  // Its own failure must not count as unhandled besides.
+  if (typeof then === "function") Reflect.apply(then, result, [undefined, () => {}]);
+  throw new ArgumentError("the function is async, and what it does after its first await would escape", {
+    op,
+    hint: "await before and after, and give a function that does not wait",
+  });
 }
 
 /** Runs backward's gradient functions: `createGraph` keeps recording; inputs are the values of the forward pass. */
@@ -133,6 +197,19 @@ export function currentValue(tensor: Tensor): Tensor {
   return mode.pending && tensor.pending ? tensor.pending : tensor;
 }
 
+/** Set while a gradient rule runs on a graph that may be stale: told of everything that the rule reads. */
+let readObserver: TensorObserver | undefined;
+
+export function observingReads<T>(callback: TensorObserver | undefined, fn: () => T): T {
+  const before = readObserver;
+  readObserver = callback;
+  try {
+    return fn();
+  } finally {
+    readObserver = before;
+  }
+}
+
 /** Adds a node to the lazy graph. Shapes and dtypes have been checked by the op. */
 export function createNode(
   op: Op,
@@ -142,19 +219,46 @@ export function createNode(
   dtype: DType,
   device: Device = inputs[0].device,
 ): Tensor {
-  const values = inputs.map(currentValue);
+  return createNodeOf(op, inputs, inputs.map(currentValue), attributes, shape, dtype, device);
+}
+
+/** The same with the values given that it reads. */
+export function createNodeOf(
+  op: Op,
+  inputs: readonly Tensor[],
+  values: readonly Tensor[],
+  attributes: unknown,
+  shape: Shape,
+  dtype: DType,
+  device: Device,
+): Tensor {
   let depth = 0;
+  let since = changeCount;
   for (const value of values) {
+    readObserver?.(value);
     if (value.device !== device) {
       throw new DeviceError(`operands live on ${value.device.name} and ${device.name}`, {
         op: op.name,
         hint: "move one with .to(device)",
       });
     }
-    if (value.storage === undefined && value.node) depth = Math.max(depth, value.node.depth);
+    const { node } = value;
+    if (node === undefined) continue;
+    if (value.storage === undefined) depth = Math.max(depth, node.depth);
+    since = Math.min(since, node.since);
   }
   const versions = values.map((value) => value.storage?.version ?? 0);
-  const node: Node = { op, inputs, values, attributes, versions, depth: depth + 1, scope, mark: -1 };
+  const node: Node = {
+    op,
+    inputs,
+    values,
+    attributes,
+    versions,
+    depth: depth + 1,
+    scope,
+    since,
+    mark: -1,
+  };
   const result = new Tensor(shape, dtype, device, { node });
   const differentiable = op.gradient !== undefined && dtype === "float32";
   result.requiresGrad = mode.gradient && differentiable && inputs.some((input) => input.requiresGrad);

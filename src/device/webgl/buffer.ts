@@ -12,6 +12,7 @@ export class WebglBuffer implements DeviceBuffer {
   isLost = false;
   /** Counts changes, so that snapshots copy only what is new; 0 for memory that was never written. */
   version = 0;
+  rewinds = 0;
   /** That of the run which wrote it, if it may have failed, and the texels on which the value depends. */
   flag: RunFlag | undefined;
   texels: readonly number[] = [];

@@ -422,6 +422,7 @@ export class WebglDevice implements Device {
       buffer.texture = this.resources.pool.acquire(buffer.texture.format, layout.texels(size));
       const copy = copyOf(buffer);
       buffer.isLost = copy === undefined && size > 0;
+      if (copy?.version !== buffer.version) buffer.rewinds++;
       buffer.clearFlag();
       buffer.noteMissed(undefined);
       if (copy === undefined || size === 0) continue;
