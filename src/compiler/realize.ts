@@ -9,7 +9,14 @@ import { afterCollection, isTurnDue, nextTurn } from "../tensor/event_loop.js";
 import type { ViewOp } from "../tensor/op.js";
 import { formatShape, type Shape, sameShape, sizeOf } from "../tensor/shape.js";
 import { changeCount, Storage } from "../tensor/storage.js";
-import { currentValue, type Node, observeGradients, observeNodes, Tensor } from "../tensor/tensor.js";
+import {
+  createNode,
+  currentValue,
+  type Node,
+  observeGradients,
+  observeNodes,
+  Tensor,
+} from "../tensor/tensor.js";
 import { type BoundGraph, extractGraph } from "./graph.js";
 import { type CompiledGraph, type Session, sessionOf } from "./session.js";
 
@@ -219,7 +226,11 @@ export function assign(target: Tensor, value: Tensor): void {
   }
   const session = sessionOf(target.device);
   const reassigned = target.pending === undefined ? 0 : (reassignments.get(target) ?? 0) + 1;
-  target.pending = currentValue(value);
+  const { shape, dtype, device } = target;
+  // Without the history of the value, whose gradient is not the target's.
+  target.pending = value.requiresGrad
+    ? createNode(identity, [value], undefined, shape, dtype, device)
+    : currentValue(value);
   session.pending.add(target);
   reassignments.set(target, reassigned);
   if (reassigned > maxReassignments && session.capture === undefined) {
@@ -426,7 +437,7 @@ export function settle(
   for (const tensor of assigned) {
     const value = tensor.pending!;
     // What was built on the value, or the value itself, may be read later: by then its own inputs may have changed.
-    if (value.storage === undefined && !value.requiresGrad) value.node = written(tensor);
+    if (value.storage === undefined) value.node = written(tensor);
     tensor.pending = undefined;
     session.pending.delete(tensor);
   }
