@@ -5,7 +5,9 @@ import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
 import { ArgumentError, WattgradError } from "../tensor/errors.js";
 import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
 import { Tensor } from "../tensor/tensor.js";
-import { isParameter, setTrainable } from "./parameter.js";
+import { type Entry, entriesOf, stateName } from "./fields.js";
+import { isParameter, setTrainable, wasMadeParameter } from "./parameter.js";
+import { watchForward } from "./reads.js";
 
 /** Values on the host, as parsers of weight files return them. */
 export interface HostValues {
@@ -55,9 +57,13 @@ export class StateDictError extends WattgradError implements StateDictProblems {
 
 /**
  * Subclasses assign parameters (see `parameter`), buffers (`this.x = this.registerBuffer("x", value)`) and other
- * modules to fields in their constructor and implement `forward`. Other tensors in fields are not part of the state.
- * State-dict names are the fields' names in
- * PyTorch's spelling: `runningMean` of the field `bn1` is `bn1.running_mean`.
+ * modules to fields and implement `forward`. Other tensors in fields are not part of the state.
+ * State-dict names are the fields' names in PyTorch's spelling: `runningMean` of the field `bn1` is `bn1.running_mean`;
+ * a name that begins with a capital, `LayerNorm`, stays.
+ *
+ * Modules and parameters may be in arrays, Maps and records as well: the first weight of `layers = [new Linear(2, 2)]` is
+ * `layers.0.weight`. In `#private` fields and closures nobody can find them: an optimizer's step throws if `forward` reads
+ * trainable parameters from there which no optimizer has.
  *
  * @example
  * class Net extends Module {
@@ -71,6 +77,10 @@ export abstract class Module {
   readonly #buffers = new Set<string>();
   readonly #optionalBuffers = new Set<string>();
 
+  constructor() {
+    watchForward<Module>(this, Module.prototype, (module) => module.stateDict().values(), wasMadeParameter);
+  }
+
   /** Computes the module's output. Lazy, as all ops. */
   abstract forward(...inputs: Tensor[]): Tensor;
 
@@ -81,16 +91,18 @@ export abstract class Module {
     return value;
   }
 
-  /** This module (with the name "") and all below it, depth first in the order of the fields. */
+  /**
+   * This module (with the name "") and all below it, depth first in the order of the fields.
+   * @throws ArgumentError if two fields have one name in a state dict (`fooBar` beside `foo_bar`).
+   */
   *namedModules(prefix = ""): Generator<[string, Module]> {
-    yield [prefix, this];
-    for (const [name, child] of this.children()) yield* child.namedModules(join(prefix, name));
+    yield* below(this, prefix, []);
   }
 
   /** The sub-modules in fields, with their names. */
   children(): [string, Module][] {
-    return Object.entries(this).flatMap(([field, value]) =>
-      value instanceof Module ? [[stateName(field), value] as [string, Module]] : [],
+    return this.#entries().flatMap(({ name, value }) =>
+      value instanceof Module ? [[name, value] as [string, Module]] : [],
     );
   }
 
@@ -99,12 +111,9 @@ export abstract class Module {
    * @throws ArgumentError if there is none of that name.
    */
   replaceChild(name: string, module: Module): void {
-    for (const [field, value] of Object.entries(this)) {
-      if (!(value instanceof Module) || stateName(field) !== name) continue;
-      (this as unknown as Record<string, Module>)[field] = module;
-      return;
-    }
-    throw new ArgumentError(`there is no module "${name}"`, { op: "replaceChild" });
+    const entry = this.#entries().find(({ name: own, value }) => own === name && value instanceof Module);
+    if (entry === undefined) throw new ArgumentError(`there is no module "${name}"`, { op: "replaceChild" });
+    entry.put(module);
   }
 
   /** Trainable tensors by their state-dict names. A tensor used in two places appears once. */
@@ -167,7 +176,7 @@ export abstract class Module {
   /** New tensors with the values of `state`; those it lacks stay, and optional buffers start with zeros. */
   async #assign(state: ReadonlyMap<string, Tensor | HostValues>, device: Device): Promise<void> {
     const made = new Map<Tensor, Tensor>();
-    for (const { name, tensor, buffer, optional, owner, field } of [...this.#state()]) {
+    for (const { name, tensor, buffer, optional, put } of [...this.#state()]) {
       const zeros = optional && tensor.device !== device ? newArray(tensor.dtype, tensor.size) : undefined;
       const value = state.get(name) ?? (zeros && { data: zeros });
       if (value === undefined) continue;
@@ -178,7 +187,7 @@ export abstract class Module {
         if (!buffer) setTrainable(copy, tensor.requiresGrad);
         made.set(tensor, copy);
       }
-      (owner as unknown as Record<string, Tensor>)[field] = copy;
+      put(copy);
     }
     for (const tensor of made.keys()) dispose(tensor);
   }
@@ -226,9 +235,7 @@ export abstract class Module {
       for (const copy of copies.values()) copy.storage?.dispose();
       throw error;
     }
-    for (const { owner, field, tensor } of state) {
-      (owner as unknown as Record<string, Tensor>)[field] = copies.get(tensor)!;
-    }
+    for (const { put, tensor } of state) put(copies.get(tensor)!);
     for (const tensor of copies.keys()) dispose(tensor);
     return this;
   }
@@ -238,27 +245,46 @@ export abstract class Module {
     for (const { tensor } of this.#state()) dispose(tensor);
   }
 
+  /** Modules, parameters and buffers in this module's own fields. */
+  #entries(): Entry<Module | Tensor>[] {
+    return entriesOf(
+      this,
+      (value, name): value is Module | Tensor =>
+        value instanceof Module || (value instanceof Tensor && (isParameter(value) || this.#hasBuffer(name))),
+    );
+  }
+
+  #hasBuffer(name: string, buffers = this.#buffers): boolean {
+    for (const field of buffers) if (stateName(field) === name) return true;
+    return false;
+  }
+
   *#state(): Generator<StateEntry> {
     for (const [prefix, owner] of this.namedModules()) {
-      for (const [field, tensor] of Object.entries(owner)) {
-        if (!(tensor instanceof Tensor)) continue;
-        const buffer = owner.#buffers.has(field);
-        if (!buffer && !isParameter(tensor)) continue;
-        const optional = owner.#optionalBuffers.has(field);
-        yield { name: join(prefix, stateName(field)), tensor, buffer, optional, owner, field };
+      for (const { name, value, put } of owner.#entries()) {
+        if (value instanceof Module) continue;
+        const buffer = owner.#hasBuffer(name);
+        const optional = owner.#hasBuffer(name, owner.#optionalBuffers);
+        yield { name: join(prefix, name), tensor: value, buffer, optional, put };
       }
     }
   }
 }
 
-/** A parameter or buffer, and the field that holds it. */
+/** A module that holds one above it is not below itself. */
+function* below(module: Module, name: string, path: readonly Module[]): Generator<[string, Module]> {
+  if (path.includes(module)) return;
+  yield [name, module];
+  for (const [own, child] of module.children()) yield* below(child, join(name, own), [...path, module]);
+}
+
+/** A parameter or buffer, and what replaces it where it is held. */
 interface StateEntry {
   readonly name: string;
   readonly tensor: Tensor;
   readonly buffer: boolean;
   readonly optional: boolean;
-  readonly owner: Module;
-  readonly field: string;
+  put(tensor: Tensor): void;
 }
 
 function join(prefix: string, name: string): string {
@@ -299,9 +325,4 @@ function requireFit(
     unexpected,
     mismatched,
   });
-}
-
-/** `runningMean` → `running_mean`, as Python spells attributes. */
-function stateName(field: string): string {
-  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

@@ -1,5 +1,5 @@
 /** Where parameters live, and how they come to be. */
-import { realize } from "../compiler/realize.js";
+import { isUsedUp, realize } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
 import { aCount, aDevice, checkAll, type Kinds } from "../tensor/check.js";
 import { DTypeError } from "../tensor/errors.js";
@@ -47,9 +47,13 @@ export function parameter(initial: Tensor): Tensor {
   return initial;
 }
 
-/** Whether a module's field holds a parameter: made by `parameter`, or a leaf with requiresGrad. */
+/** Whether a module's field holds a parameter: made by `parameter`, or a leaf with requiresGrad (a used loss is none). */
 export function isParameter(tensor: Tensor): boolean {
-  return parameters.has(tensor) || (tensor.requiresGrad && tensor.isLeaf);
+  return parameters.has(tensor) || (tensor.requiresGrad && tensor.isLeaf && !isUsedUp(tensor));
+}
+
+export function wasMadeParameter(tensor: Tensor): boolean {
+  return parameters.has(tensor);
 }
 
 /** A frozen parameter stays one. */

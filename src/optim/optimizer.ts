@@ -1,4 +1,6 @@
 /** What optimizers share: parameter groups, step counts, state that can be saved, and when updates happen. */
+
+import { requireRegistered } from "../autograd/unregistered.js";
 import { onReplay, onUndo } from "../compiler/jit.js";
 import { assign, commit, overwrite, readExact, realize, unassign } from "../compiler/realize.js";
 import { sessionOf } from "../compiler/session.js";
@@ -146,6 +148,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
   step(): void {
     const name = `${this.constructor.name}.step`;
     for (const { settings } of this.groups) this.check(settings);
+    this.#requireRegistered(name);
     const clocks = new Set<Clock<Settings>>();
     const devices = new Set<Device>();
     const taken = new Map<Tensor, Tensor>();
@@ -218,6 +221,15 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
       }
     });
     onUndo(undo);
+  }
+
+  #requireRegistered(op: string): void {
+    for (const { parameters } of this.groups) {
+      if (parameters.length === 0) continue;
+      const { differentiated } = sessionOf(parameters[0].device);
+      const isOwn = (tensor: Tensor) => this.#all().includes(tensor);
+      requireRegistered(differentiated, op, (tensor) => owners.has(tensor), isOwn);
+    }
   }
 
   /** The gradient that another optimizer of the parameter has used, and this one not yet. */

@@ -117,13 +117,11 @@ export function addBias(conv: Conv2d, values: Float32Array): void {
 
 /** Puts a module in the place of the one called `name` below `model`. */
 export function replaceModule(model: Module, name: string, module: Module): void {
-  const parts = name.split(".");
-  const owner = parts.slice(0, -1).reduce((parent, part) => childOf(parent, part), model);
-  owner.replaceChild(parts[parts.length - 1], module);
-}
-
-function childOf(parent: Module, name: string): Module {
-  const child = parent.children().find(([own]) => own === name);
-  if (child === undefined) throw new Error(`no module ${name}`);
-  return child[1];
+  for (const [prefix, owner] of model.namedModules()) {
+    const child = owner.children().find(([own]) => name === (prefix === "" ? own : `${prefix}.${own}`));
+    if (child === undefined) continue;
+    owner.replaceChild(child[0], module);
+    return;
+  }
+  throw new Error(`no module ${name}`);
 }

@@ -197,10 +197,12 @@ export function currentValue(tensor: Tensor): Tensor {
   return mode.pending && tensor.pending ? tensor.pending : tensor;
 }
 
-/** Set while a gradient rule runs on a graph that may be stale: told of everything that the rule reads. */
-let readObserver: TensorObserver | undefined;
+type ReadObserver = (value: Tensor, input: Tensor) => void;
 
-export function observingReads<T>(callback: TensorObserver | undefined, fn: () => T): T {
+/** Told of everything that ops read while a gradient rule runs on a graph that may be stale, or a module's forward. */
+let readObserver: ReadObserver | undefined;
+
+export function observingReads<T>(callback: ReadObserver | undefined, fn: () => T): T {
   const before = readObserver;
   readObserver = callback;
   try {
@@ -234,8 +236,9 @@ export function createNodeOf(
 ): Tensor {
   let depth = 0;
   let since = changeCount;
-  for (const value of values) {
-    readObserver?.(value);
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
+    readObserver?.(value, inputs[i]);
     if (value.device !== device) {
       throw new DeviceError(`operands live on ${value.device.name} and ${device.name}`, {
         op: op.name,
