@@ -64,6 +64,33 @@ for (const driver of ["swiftshader", "llvmpipe"] as const) {
       for (const [what, differing] of Object.entries(found)) expect(differing, what).toEqual([]);
     });
 
+    it("sums of squares, variances and running statistics may leave the range of halves, and so may masks", async () => {
+      const text = await (await page).evaluate(() => globalThis.wattgradPage.half.range());
+      const found = Object.fromEntries(Object.entries(text).map(([name, list]) => [name, list.map(Number)]));
+      // Of ±2000 and a little, over 32 values each.
+      for (const x of found.normalized) expect(Math.abs(x)).toBeCloseTo(1, 2);
+      for (const name of ["runningVar", "movedVar"]) {
+        for (const x of found[name]) expect(x / (0.9 + (0.1 * (4e6 * 32)) / 31)).toBeCloseTo(1, 1);
+      }
+      expect(found.movedVar).toEqual(found.runningVar);
+      for (const x of found.evaluated)
+        expect(Math.abs(x)).toBeCloseTo(2000 / Math.sqrt(found.runningVar[0]), 1);
+      for (const x of found.layerNorm) expect(x).toBeCloseTo(1, 2);
+      expect(found.mean).toEqual([3]);
+      expect(found.std[0] / (20_000 * Math.SQRT1_2)).toBeCloseTo(1, 2);
+      expect(found.std[1]).toBe(Infinity);
+      expect(found.loss[1] / found.loss[0]).toBeCloseTo(2, 1);
+
+      for (const hidden of ["-1000000000", "-Infinity"]) {
+        for (const how of ["recorded", "fused"]) {
+          const output = found[`${how} ${hidden}`];
+          expect(output.slice(0, 8)).toEqual([0, 0, 0, 0, ...found.values.slice(0, 4)]);
+        }
+        expect(found[`gradients ${hidden}`].every(Number.isFinite)).toBe(true);
+        expect(found[`gradients ${hidden}`].slice(0, 4)).toEqual([0, 0, 0, 0]);
+      }
+    });
+
     it("what an optimizer updates stays in float32", async () => {
       const { stepped, restored, moments } = await (await page).evaluate(() =>
         globalThis.wattgradPage.half.update(),

@@ -1,10 +1,11 @@
 /** In a page: devices that store float32 as half floats. */
 import { DataLoader, ImageDataset, mnistNormalization } from "../../../src/data/index.js";
+import { openReference } from "../../../src/device/reference/reference.js";
 import { openWebgl, type WebglDevice, type WebglOptions } from "../../../src/device/webgl/webgl.js";
 import { readIdx, readSafetensors } from "../../../src/formats/index.js";
 import { grad, noGrad, readExact, realize, type Tensor, tensor, WattgradError } from "../../../src/index.js";
 import { Cnn } from "../../../src/models/index.js";
-import { crossEntropy } from "../../../src/nn/index.js";
+import { BatchNorm2d, crossEntropy } from "../../../src/nn/index.js";
 import * as ops from "../../../src/ops/index.js";
 import { AdamW, SGD } from "../../../src/optim/index.js";
 import { cost } from "../../../src/profile/index.js";
@@ -132,8 +133,10 @@ async function classify(file: string, images: string, labels: string) {
     const model = new Cnn({ device });
     await model.loadStateDict(state);
     const modelBytes = device.memory().liveBytes;
-    const floats = [...state.values()].reduce(
-      (sum, { dtype, data }) => sum + (dtype === "float32" ? data.length : 0),
+    // Running statistics stay float32.
+    const floats = [...state].reduce(
+      (sum, [name, { dtype, data }]) =>
+        sum + (dtype === "float32" && !name.includes("running_") ? data.length : 0),
       0,
     );
     const one = digits.batch(Int32Array.of(0))[0];
@@ -182,6 +185,67 @@ async function update() {
   for (const name of Object.keys(moments)) restored[name] = [...(await tensors.get(`${name}.0`)!.data())];
   device.close();
   return { stepped, restored, moments };
+}
+
+/** Numbers whose squares, sums and variances leave the range of halves, and masks that do. */
+async function range() {
+  const device = await openHalf();
+  const found: Record<string, number[]> = {};
+  const x = tensor(
+    Array.from({ length: 64 }, (_, i) => (i % 2 === 0 ? 2000 : -2000) + (i % 8)),
+    { device, shape: [8, 2, 2, 2] },
+  );
+  const norm = new BatchNorm2d(2, { device });
+  const output = norm.forward(x);
+  found.normalized = [...(await output.data())];
+  found.runningVar = [...(await norm.runningVar.data())];
+  found.evaluated = [...(await norm.eval().forward(x).data())];
+  const full = await norm.to(openReference());
+  const back = await full.to(device);
+  found.movedVar = [...(await back.runningVar.data())];
+  const wide = tensor(
+    Array.from({ length: 2048 }, (_, i) => 200 * Math.sin(i)),
+    { device, shape: [2, 1024] },
+  );
+  found.layerNorm = [...(await ops.layerNorm(wide, 1024).square().mean(1).data())];
+  found.mean = [await ops.ones([70_000], { device }).mul(3).mean().item()];
+  found.std = [await wide.mul(100).std().item(), await wide.mul(100).norm2().item()];
+  const ofLogits = tensor(
+    Array.from({ length: 3000 }, (_, i) => 60 * Math.sin(i)),
+    { device, shape: [1500, 2] },
+  );
+  const targets = tensor(Array<number>(1500).fill(0), { device, dtype: "int32" });
+  found.loss = [
+    await crossEntropy(ofLogits, targets).item(),
+    await crossEntropy(ofLogits.mul(2), targets).item(),
+  ];
+
+  const [q, k, v] = [1, 2, 3].map((n) =>
+    tensor(
+      Array.from({ length: 12 }, (_, i) => Math.cos(n * i)),
+      { device, shape: [3, 4], requiresGrad: true },
+    ),
+  );
+  for (const hidden of [-1e9, -Infinity]) {
+    const mask = tensor(
+      [
+        [hidden, hidden, hidden],
+        [0, hidden, hidden],
+        [0, 0, hidden],
+      ],
+      { device },
+    );
+    const recorded = ops.scaledDotProductAttention(q, k, v, { mask });
+    const gradients = grad(recorded, [q, k, v], { gradient: ops.ones([3, 4], { device }) });
+    const fused = noGrad(() => ops.scaledDotProductAttention(q, k, v, { mask }));
+    found[`recorded ${hidden}`] = [...(await recorded.data())];
+    found[`fused ${hidden}`] = [...(await fused.data())];
+    found[`gradients ${hidden}`] = (await Promise.all(gradients.map((g) => g.data()))).flatMap((g) => [...g]);
+  }
+  found.values = [...(await v.data())];
+  device.close();
+  // NaN and infinities do not survive JSON.
+  return Object.fromEntries(Object.entries(found).map(([name, list]) => [name, list.map(String)]));
 }
 
 /** Training on halves: the loss at its end, and whether a snapshot brings the parameters back to the last bit. */
@@ -258,4 +322,4 @@ async function attempt<T>(
   }
 }
 
-export const half = { roundings, sums, classify, update, train, withoutFloats };
+export const half = { roundings, sums, range, classify, update, train, withoutFloats };
