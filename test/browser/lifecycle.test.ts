@@ -52,6 +52,21 @@ if (typeof browser === "string") {
     );
   }
 
+  it("on wasm timers fire during a loop, and garbage gives its memory back", async () => {
+    const { ticks, sums } = await page.evaluate(() => globalThis.wattgradPage.lifecycle.loopOnThisThread());
+    expect(ticks).toBeGreaterThan(0);
+    expect(sums).toEqual([2]);
+  });
+
+  it("a jitted function runs on when its executable was evicted", async () => {
+    const { before, executables, after } = await page.evaluate(() =>
+      globalThis.wattgradPage.lifecycle.evict(),
+    );
+    expect(executables).toBe(0);
+    expect(before).toEqual([2, 4]);
+    expect(after).toEqual([2, 4]);
+  });
+
   describe("where WebGL2 cannot be had there is a typed error with a way out, and auto takes another device", () => {
     const hindrances = [
       ["no context", "DEVICE", /no WebGL2 context/],

@@ -106,8 +106,11 @@ export class TexturePool {
     for (const texture of this.free) {
       if (this.freeBytes <= bytes) return;
       this.free.delete(texture);
-      const bin = this.bins.get(keyOf(texture.format, texture, texture.layers))!;
+      const key = keyOf(texture.format, texture, texture.layers);
+      const bin = this.bins.get(key)!;
       bin.splice(bin.indexOf(texture), 1);
+      // Loops over ever new lengths have ever new extents.
+      if (bin.length === 0) this.bins.delete(key);
       this.freeBytes -= texture.bytes;
       this.destroy(texture);
     }

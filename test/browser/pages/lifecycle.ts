@@ -1,9 +1,11 @@
 /** In a page: devices that are opened and closed many times, used for long, on contexts of others, or not to be had. */
+import { sessionOf } from "../../../src/compiler/session.js";
 import { DataLoader } from "../../../src/data/index.js";
 import { openWebgl, type WebglDevice } from "../../../src/device/webgl/webgl.js";
 import { jit, openDevice, readExact, type Tensor, tensor, WattgradError } from "../../../src/index.js";
 import { crossEntropy } from "../../../src/nn/index.js";
 import { AdamW } from "../../../src/optim/index.js";
+import { OutOfMemoryError } from "../../../src/tensor/errors.js";
 import { fit as train } from "../../../src/train/index.js";
 import { quadrants, smallNet } from "../../train/problem.js";
 import { countObjects, fragileContext } from "./contexts.js";
@@ -306,4 +308,42 @@ async function shareContext() {
   return { results, isLost: gl.isContextLost(), error: gl.getError(), pixel: [...pixel] };
 }
 
-export const lifecycle = { openAndClose, openAndCloseOn, trainLong, openHindered, outgrow, shareContext };
+/** A loop of a user's own over inputs that nobody disposes, on a device that is 16 of them large; whether timers fired meanwhile. */
+async function loopOnThisThread() {
+  const device = await openDevice("wasm", { wasm: { maximumBytes: 64 << 20 } });
+  const host = new Float32Array(1 << 20).fill(1);
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 10);
+  const sums = new Set<number>();
+  for (let i = 0; i < 60; i++) sums.add(await tensor(host, { device }).mul(2).mean().item());
+  clearInterval(timer);
+  device.close();
+  return { ticks, sums: [...sums] };
+}
+
+/** A jitted function before and after its executable was evicted, and the executables then. */
+async function evict() {
+  const device = await openWebgl();
+  const double = jit((x: Tensor) => x.mul(2));
+  const run = async () => [...(await double(tensor([1, 2], { device })).data())];
+  const before = await run();
+  let attempts = 0;
+  sessionOf(device).withMemory(() => {
+    if (attempts++ === 0) throw new OutOfMemoryError("made up");
+  });
+  const { executables } = device.memory();
+  const after = await run();
+  device.close();
+  return { before, executables, after };
+}
+
+export const lifecycle = {
+  openAndClose,
+  openAndCloseOn,
+  trainLong,
+  openHindered,
+  outgrow,
+  shareContext,
+  loopOnThisThread,
+  evict,
+};
