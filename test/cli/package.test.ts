@@ -1,7 +1,7 @@
 /** The package as programs see it: its sub-paths, and what a bundler may leave out of it. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -86,3 +86,40 @@ test("every path that package.json exports is there, with its types", () => {
     expect(existsSync(join(root, file)), file).toBe(true);
   }
 });
+
+test("what is packed has no scripts, and package.json comes back", async () => {
+  const here = join(directory, "packed");
+  await mkdir(here);
+  const manifest = await readFile(join(root, "package.json"), "utf8");
+  await writeFile(join(here, "package.json"), manifest);
+  const run = (step: string) =>
+    execFileSync(process.execPath, [join(root, ".ci", "manifest.mjs"), step, here]);
+  run("strip");
+  const packed = JSON.parse(await readFile(join(here, "package.json"), "utf8"));
+  expect(packed).not.toHaveProperty("scripts");
+  expect(packed).not.toHaveProperty("devDependencies");
+  expect(packed).toMatchObject({
+    exports: expect.anything(),
+    peerDependenciesMeta: { puppeteer: { optional: true } },
+  });
+  for (const file of packed.files) expect(existsSync(join(root, file)), file).toBe(true);
+  run("restore");
+  expect(await readFile(join(here, "package.json"), "utf8")).toBe(manifest);
+  expect(await readdir(here)).toEqual(["package.json"]);
+});
+
+// Declarations are built by `npm ci` and `npm run build`, not before each test run.
+test.runIf(existsSync(join(root, "dist", "types")))(
+  "types need neither Node's nor the DOM's nor skipLibCheck",
+  async () => {
+    const { exports } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
+    const rooms = Object.keys(exports).filter((path) => !path.endsWith(".wasm"));
+    const imports = rooms.map((path, i) => `export * as room${i} from "wattgrad${path.slice(1)}";`);
+    await writeFile(join(directory, "types.mts"), imports.join("\n"));
+    const options = ["--strict", "--noEmit", "--module", "nodenext", "--target", "es2022", "--lib", "es2022"];
+    const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
+    const args = [compiler, ...options, "--skipLibCheck", "false", "types.mts"];
+    const { status, stdout } = spawnSync(process.execPath, args, { cwd: directory, encoding: "utf8" });
+    expect([status, stdout]).toEqual([0, ""]);
+  },
+);
