@@ -52,13 +52,24 @@ export interface Schedulable {
 /** Where a scheduler stands; plain data, for checkpoints. */
 export interface SchedulerState {
   readonly step: number;
-  /** Learning rate of each group at factor 1. */
+  /** Learning rate of each group at factor 1, with the factors of other schedulers. */
   readonly base: readonly number[];
 }
 
+/** The learning rate of a group without schedules, and the factor of each scheduler that it has. */
+interface Scheduled {
+  base: number;
+  readonly factors: Map<LRScheduler, number>;
+  /** What the schedulers have set: another value was set by hand. */
+  lr: number;
+}
+
+const scheduled = new WeakMap<object, Scheduled>();
+
 /**
- * Sets the learning rate of each group of an optimizer to a scheduled factor of what it was when the scheduler was
- * made; call `step()` once after each optimizer step. Nothing is recompiled.
+ * Multiplies the learning rate of each group of an optimizer by a scheduled factor; call `step()` once after each
+ * optimizer step. Nothing is recompiled. The factors of several schedulers of one optimizer multiply, each from where it
+ * was made; a rate that is set by hand holds until the next `step()`.
  *
  * @example
  * const scheduler = new LRScheduler(optimizer, cosine({ steps: 1000, warmup: 50 }));
@@ -68,13 +79,15 @@ export interface SchedulerState {
 export class LRScheduler implements Follower {
   readonly #optimizer: Schedulable;
   readonly #schedule: Schedule;
-  #base: readonly number[];
   #step = 0;
 
   constructor(optimizer: Schedulable, schedule: Schedule) {
     this.#optimizer = optimizer;
     this.#schedule = schedule;
-    this.#base = optimizer.groups.map(({ settings }) => settings.lr);
+    for (const { settings } of optimizer.groups) {
+      if (scheduled.get(settings)?.lr === settings.lr) continue;
+      scheduled.set(settings, { base: settings.lr, factors: new Map(), lr: settings.lr });
+    }
     this.#apply();
     const parameters = optimizer.groups.flatMap((group) => group.parameters ?? []);
     for (const { recovery } of new Set(parameters.map(({ device }) => device))) {
@@ -82,21 +95,24 @@ export class LRScheduler implements Follower {
     }
   }
 
+  /** @throws ArgumentError if the schedule gives no number. */
   step(): void {
     this.#step++;
     this.#apply();
   }
 
-  /** Gives the groups their learning rates at factor 1 back, for when the schedule has ended. */
+  /** Takes its factor back, for when the schedule has ended. */
   restore(): void {
-    this.#optimizer.groups.forEach(({ settings }, i) => {
-      settings.lr = this.#base[i];
-    });
+    this.#set(undefined);
   }
 
   /** What `setState` needs to go on from here. */
   state(): SchedulerState {
-    return { step: this.#step, base: this.#base };
+    const base = this.#optimizer.groups.map(({ settings }) => {
+      const { base: own, factors } = scheduled.get(settings)!;
+      return own * this.#ofOthers(factors);
+    });
+    return { step: this.#step, base };
   }
 
   /** Where it stands, for a device that comes back. */
@@ -107,21 +123,46 @@ export class LRScheduler implements Follower {
 
   /** @throws ArgumentError if the state is of an optimizer with another number of groups. */
   setState({ step, base }: SchedulerState): void {
-    const { length } = this.#optimizer.groups;
-    if (base.length !== length) {
-      throw new ArgumentError(`the state has ${base.length} groups, the optimizer ${length}`, {
+    const { groups } = this.#optimizer;
+    if (base.length !== groups.length) {
+      throw new ArgumentError(`the state has ${base.length} groups, the optimizer ${groups.length}`, {
         op: "LRScheduler",
       });
     }
     this.#step = step;
-    this.#base = base;
+    groups.forEach(({ settings }, i) => {
+      const record = scheduled.get(settings)!;
+      const others = this.#ofOthers(record.factors);
+      if (others !== 0) record.base = base[i] / others;
+    });
     this.#apply();
   }
 
   #apply(): void {
     const factor = this.#schedule(this.#step);
-    this.#optimizer.groups.forEach(({ settings }, i) => {
-      settings.lr = this.#base[i] * factor;
-    });
+    if (!Number.isFinite(factor)) {
+      throw new ArgumentError(`the schedule gives ${String(factor)} for step ${this.#step}`, {
+        op: "LRScheduler",
+      });
+    }
+    this.#set(factor);
+  }
+
+  #set(factor: number | undefined): void {
+    for (const { settings } of this.#optimizer.groups) {
+      const record = scheduled.get(settings)!;
+      if (factor === undefined) record.factors.delete(this);
+      else record.factors.set(this, factor);
+      record.lr = record.base;
+      for (const each of record.factors.values()) record.lr *= each;
+      settings.lr = record.lr;
+    }
+  }
+
+  /** The product of the other schedulers' factors. */
+  #ofOthers(factors: ReadonlyMap<LRScheduler, number>): number {
+    let product = 1;
+    for (const [scheduler, factor] of factors) if (scheduler !== this) product *= factor;
+    return product;
   }
 }
