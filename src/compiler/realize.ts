@@ -2,6 +2,7 @@
  * Realizing: cuts the lazy graph at the buffers that exist, compiles the part above the cut (or finds its
  * Program) and runs it. Everything that turns recipes into values goes through here.
  */
+import { deviceOf } from "../device/default.js";
 import type { Device, MemoryReport, WarmupProgress } from "../device/device.js";
 import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
 import { DeviceError, DTypeError, ShapeError, StaleTensorError, WattgradError } from "../tensor/errors.js";
@@ -362,9 +363,9 @@ export function memory(device: Device): MemoryReport {
   return device.memory();
 }
 
-/** How many Programs the device has had compiled; constant in the steady state of a loop. */
-export function compileCount(device: Device): number {
-  return sessionOf(device).compiled;
+/** How many Programs a device, by default the default one, has had compiled; constant in the steady state of a loop. */
+export function compileCount(device?: Device): number {
+  return sessionOf(deviceOf("compileCount", device)).compiled;
 }
 
 /** FLOPs, bytes and number of the Programs run on a device so far. */

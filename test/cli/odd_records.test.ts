@@ -6,8 +6,11 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { parseBenchFile } from "../../src/cli/bench/file.js";
 import { listOf } from "../../src/cli/options.js";
+import { compileCount } from "../../src/compiler/realize.js";
+import { setDefaultDevice } from "../../src/device/default.js";
+import { openDevice } from "../../src/device/select.js";
 import { loadKernels } from "../../src/device/wasm/binaries.js";
-import { FormatError } from "../../src/tensor/errors.js";
+import { DeviceError, FormatError } from "../../src/tensor/errors.js";
 import { run } from "./wattgrad.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -135,4 +138,12 @@ test("HTML in the place of a wasm binary is called that", async () => {
     process.getBuiltinModule = getBuiltinModule;
     vi.unstubAllGlobals();
   }
+});
+
+test("compileCount without a device is the default one's, or a typed error", async () => {
+  expect(() => compileCount()).toThrow(DeviceError);
+  const device = await openDevice("reference");
+  setDefaultDevice(device);
+  expect(compileCount()).toBe(compileCount(device));
+  setDefaultDevice(undefined);
 });
