@@ -12,16 +12,17 @@ import { simplify } from "./simplify.js";
 export function compile(graph: Graph, info: DeviceInfo, options?: FuseOptions): Program {
   const simple = simplify(graph);
   const fusion = fuse(simple, options);
-  const { calls, slots, leafCount, origins } = lower(simple, fusion, schedule(simple, fusion), info);
+  const { calls, slots, leafCount, alike, origins } = lower(simple, fusion, schedule(simple, fusion), info);
   const { offsets, arenaBytes } = plan(calls, slots, leafCount);
   return {
     calls,
-    slots: slots.map((slot, i) => ({ ...slot, offset: offsets[i] })),
+    slots: slots.map(({ dtype, size }, i) => ({ dtype, size, offset: offsets[i] })),
     leafCount,
     inputCount: graph.leafCount,
     scalars: graph.scalars,
     arenaBytes,
-    cost: costOf(calls, info),
+    cost: costOf(calls, info, alike),
+    alike,
     ...(origins && { origins }),
   };
 }

@@ -10,6 +10,7 @@ import type {
   Operand,
   PoolCall,
   PoolGradCall,
+  Program,
   QconvCall,
   ScatterAddCall,
 } from "../device/kernel.js";
@@ -149,12 +150,24 @@ function bytesOfIndexing(call: GatherCall | ScatterAddCall, stored: Stored): num
   return distinctBytes(call.source, stored) + others + 2 * picked;
 }
 
-export function costOf(calls: readonly KernelCall[], stored: Stored): Cost {
+/** `alike` has an earlier call for those that cost the same. */
+export function costOf(
+  calls: readonly KernelCall[],
+  stored: Stored,
+  alike: Program["alike"] = new Map(),
+): Cost {
+  const known = new Map<KernelCall, Cost>();
   let flops = 0;
   let bytes = 0;
   for (const call of calls) {
-    flops += flopsOf(call);
-    bytes += bytesOf(call, stored);
+    const first = alike.get(call) ?? call;
+    let cost = known.get(first);
+    if (cost === undefined) {
+      cost = { flops: flopsOf(first), bytes: bytesOf(first, stored) };
+      known.set(first, cost);
+    }
+    flops += cost.flops;
+    bytes += cost.bytes;
   }
   return { flops, bytes };
 }

@@ -23,13 +23,16 @@ export interface Fusion {
   readonly epilogues: ReadonlyMap<number, number>;
 }
 
+/** A way in which a kernel reads a node. Each way through a chain of views is one object. */
 interface Use {
   /** The kernel that reads: a node id, or `nodes.length + g` for update group g. */
   readonly kernel: number;
-  /** View nodes between the use and this node, outermost first. */
-  readonly chain: string;
+  /** No view stands between. */
+  readonly direct: boolean;
   readonly expanded: boolean;
   readonly reshaped: boolean;
+  /** The node whose list of uses was last looked through. */
+  seen: number;
 }
 
 /** More duplicates than this and a cheap node is stored after all. */
@@ -55,25 +58,24 @@ export function fuse(graph: Graph, options: FuseOptions = { enabled: true }): Fu
     ? groupUpdates(graph)
     : graph.assignments.map((_, i) => ({ assignments: [i] }));
   const epilogues = new Map<number, number>();
-  const instructions = new Map<number, number>();
-  const loads = new Map<number, number>();
+  const instructions = new Int32Array(nodes.length + updates.length);
+  const loads = new Int32Array(nodes.length + updates.length).fill(1);
   const broadcasts = findBroadcasts(nodes);
 
   for (const id of graph.outputs) forced[id] = true;
-  updates.forEach((update, g) => {
-    for (const i of update.assignments) {
-      uses[graph.assignments[i].value].push(directUse(nodes.length + g));
-    }
-    loads.set(nodes.length + g, update.assignments.length);
+  updates.forEach(({ assignments }, g) => {
+    const use = directUse(nodes.length + g);
+    for (const i of assignments) uses[graph.assignments[i].value].push(use);
+    loads[use.kernel] = assignments.length;
   });
 
   for (let id = nodes.length - 1; id >= 0; id--) {
     const node = nodes[id];
-    const own = distinct(uses[id]);
+    const own = distinct(uses[id], id);
     if (node.op === undefined || (own.length === 0 && !forced[id])) continue;
     switch (node.op.kind) {
       case "view":
-        for (const use of own) uses[node.inputs[0]].push(throughView(use, id, node));
+        for (const use of own) uses[node.inputs[0]].push(throughView(use, node.op.name));
         if (forced[id]) forceBase(nodes, forced, id);
         break;
       case "elementwise":
@@ -88,7 +90,7 @@ export function fuse(graph: Graph, options: FuseOptions = { enabled: true }): Fu
         break;
       case "source":
         if (node.op.source === "uniform" || node.op.source === "iota") {
-          const inline = options.enabled && !forced[id] && own.length === 1 && own[0].chain === "";
+          const inline = options.enabled && !forced[id] && own.length === 1 && own[0].direct;
           // A random number belongs to its logical index, and reductions choose the order in which they walk.
           const reduced = node.op.source === "uniform" && nodes[own[0]?.kernel]?.op?.kind === "reduce";
           materialized[id] = !inline || reduced;
@@ -113,52 +115,64 @@ export function fuse(graph: Graph, options: FuseOptions = { enabled: true }): Fu
   function materialize(id: number): void {
     materialized[id] = true;
     grow(id, nodes[id]);
-    for (const input of nodes[id].inputs) uses[input].push(directUse(id));
+    const use = directUse(id);
+    for (const input of nodes[id].inputs) uses[input].push(use);
   }
 
   function grow(kernel: number, node: GraphNode): void {
-    instructions.set(kernel, (instructions.get(kernel) ?? 0) + 1);
-    const variable = node.inputs.filter((input) => nodes[input].op?.kind !== "source").length;
-    loads.set(kernel, (loads.get(kernel) ?? 1) + Math.max(0, variable - 1));
+    instructions[kernel]++;
+    loads[kernel] += Math.max(0, variableInputs(node, nodes) - 1);
   }
 
   /** Whether the only use of node `id` is a ReLU with memory of its own. */
   function isReluOf(own: readonly Use[], id: number): boolean {
-    const relu = own.length === 1 && own[0].chain === "" ? nodes[own[0].kernel] : undefined;
+    const relu = own.length === 1 && own[0].direct ? nodes[own[0].kernel] : undefined;
     return relu?.op?.kind === "elementwise" && relu.op.instruction === "relu" && relu.inputs[0] === id;
   }
 
   function mayInline(id: number, own: readonly Use[]): boolean {
-    if (own.some((use) => use.expanded || (use.reshaped && broadcasts[id]))) return false;
-    // Loads and constants take instructions of their own, hence the margin of 3 per node.
-    const fits = own.every(
-      ({ kernel }) =>
-        3 * ((instructions.get(kernel) ?? 0) + 1) <= maxExpressionInstructions &&
-        (loads.get(kernel) ?? 1) + nodes[id].inputs.length - 1 <= maxExpressionInputs,
-    );
-    if (!fits) return false;
+    const more = nodes[id].inputs.length - 1;
+    for (const { kernel, expanded, reshaped } of own) {
+      if (expanded || (reshaped && broadcasts[id])) return false;
+      // Loads and constants take instructions of their own, hence the margin of 3 per node.
+      if (3 * (instructions[kernel] + 1) > maxExpressionInstructions) return false;
+      if (loads[kernel] + more > maxExpressionInputs) return false;
+    }
     return own.length === 1 || (own.length <= maxDuplicates && isCheap(nodes[id], nodes));
   }
 }
 
 function directUse(kernel: number): Use {
-  return { kernel, chain: "", expanded: false, reshaped: false };
+  return { kernel, direct: true, expanded: false, reshaped: false, seen: -1 };
 }
 
-function throughView(use: Use, id: number, node: GraphNode): Use {
-  const name = node.op!.name;
+function throughView({ kernel, expanded, reshaped }: Use, name: string): Use {
   return {
-    kernel: use.kernel,
-    chain: `${use.chain}>${id}`,
-    expanded: use.expanded || name === "expand",
-    reshaped: use.reshaped || name === "reshape",
+    kernel,
+    direct: false,
+    expanded: expanded || name === "expand",
+    reshaped: reshaped || name === "reshape",
+    seen: -1,
   };
 }
 
-function distinct(list: readonly Use[]): Use[] {
-  const seen = new Map<string, Use>();
-  for (const use of list) seen.set(`${use.kernel}${use.chain}`, use);
-  return [...seen.values()];
+/** Each use of node `id` once. */
+function distinct(list: readonly Use[], id: number): readonly Use[] {
+  if (list.length < 2) return list;
+  const result: Use[] = [];
+  for (const use of list) {
+    if (use.seen === id) continue;
+    use.seen = id;
+    result.push(use);
+  }
+  return result;
+}
+
+/** Inputs that are no constants or other sources. */
+function variableInputs(node: GraphNode, nodes: readonly GraphNode[]): number {
+  let count = 0;
+  for (const input of node.inputs) if (nodes[input].op?.kind !== "source") count++;
+  return count;
 }
 
 /** A view that must be in memory needs the node below its views in memory. */
@@ -171,8 +185,7 @@ function forceBase(nodes: readonly GraphNode[], forced: boolean[], id: number): 
 /** One instruction on one variable operand that costs less than a store and a load: masks, casts, scaling. */
 function isCheap(node: GraphNode, nodes: readonly GraphNode[]): boolean {
   if (node.op?.kind !== "elementwise") return false;
-  const variable = node.inputs.filter((input) => nodes[input].op?.kind !== "source");
-  if (variable.length > 1) return false;
+  if (variableInputs(node, nodes) > 1) return false;
   switch (node.op.instruction) {
     case "neg":
     case "abs":
@@ -222,26 +235,28 @@ function groupUpdates(graph: Graph): UpdateGroup[] {
     group[a] = b;
     sizes[b] += sizes[a];
   };
-  const owner = new Map<number, number>();
+  /** Of each node, the assignment that first reached it, and the one that last did. */
+  const owner = new Int32Array(nodes.length).fill(-1);
+  const seen = new Int32Array(nodes.length).fill(-1);
   assignments.forEach(({ value }, i) => {
-    const shape = nodes[value].shape;
+    const { shape } = nodes[value];
     const stack = [value];
-    const seen = new Set<number>();
     while (stack.length > 0) {
       const id = stack.pop()!;
       const node = nodes[id];
-      if (seen.has(id) || node.op?.kind !== "elementwise" || !sameShape(node.shape, shape)) continue;
-      seen.add(id);
-      const other = owner.get(id);
-      if (other === undefined) owner.set(id, i);
-      else join(find(i), find(other));
-      stack.push(...node.inputs);
+      if (seen[id] === i || node.op?.kind !== "elementwise" || !sameShape(node.shape, shape)) continue;
+      seen[id] = i;
+      if (owner[id] < 0) owner[id] = i;
+      else join(find(i), find(owner[id]));
+      for (const input of node.inputs) stack.push(input);
     }
   });
   const members = new Map<number, number[]>();
   assignments.forEach((_, i) => {
     const root = find(i);
-    members.set(root, [...(members.get(root) ?? []), i]);
+    const list = members.get(root);
+    if (list === undefined) members.set(root, [i]);
+    else list.push(i);
   });
   return [...members.values()].map((list) => ({ assignments: list }));
 }

@@ -27,9 +27,11 @@ export function lifetimes(calls: readonly KernelCall[], slotCount: number): Life
   const result: Lifetime[] = Array.from({ length: slotCount }, () => ({ first: -1, last: -1 }));
   calls.forEach((call, i) => {
     const { reads, writes } = operandsOf(call);
-    for (const { slot } of [...reads, ...writes]) {
-      if (result[slot].first < 0) result[slot].first = i;
-      result[slot].last = i;
+    for (const operands of [reads, writes]) {
+      for (const { slot } of operands) {
+        if (result[slot].first < 0) result[slot].first = i;
+        result[slot].last = i;
+      }
     }
   });
   return result;
@@ -47,10 +49,11 @@ export function plan(
 
   calls.forEach((call, i) => {
     const { reads, writes } = operandsOf(call);
-    const touched = new Set(
-      [...writes, ...reads].map(({ slot }) => slot).filter((slot) => slot >= leafCount),
-    );
-    const takenOver = new Set<number>();
+    const touched: number[] = [];
+    for (const operands of [writes, reads]) {
+      for (const { slot } of operands) if (slot >= leafCount && !touched.includes(slot)) touched.push(slot);
+    }
+    const takenOver: number[] = [];
     for (const slot of touched) {
       if (lives[slot].first !== i) continue;
       const reused = call.kernel === "map" ? inPlaceInput(call, slot, i, takenOver) : undefined;
@@ -58,11 +61,11 @@ export function plan(
         offsets[slot] = arena.allocate(bytes[slot]);
       } else {
         offsets[slot] = offsets[reused];
-        takenOver.add(reused);
+        takenOver.push(reused);
       }
     }
     for (const slot of touched) {
-      if (lives[slot].last === i && !takenOver.has(slot)) arena.free(offsets[slot], bytes[slot]);
+      if (lives[slot].last === i && !takenOver.includes(slot)) arena.free(offsets[slot], bytes[slot]);
     }
   });
   return { offsets, arenaBytes: arena.size };
@@ -72,7 +75,7 @@ export function plan(
     call: MapCall,
     slot: number,
     i: number,
-    taken: ReadonlySet<number>,
+    taken: readonly number[],
   ): number | undefined {
     const written = call.outputs.filter((operand) => operand.slot === slot);
     if (written.length !== 1) return undefined;
@@ -82,7 +85,7 @@ export function plan(
         input.slot >= leafCount &&
         lives[input.slot].last === i &&
         lives[input.slot].first < i &&
-        !taken.has(input.slot) &&
+        !taken.includes(input.slot) &&
         bytes[input.slot] === bytes[slot] &&
         itemSize[input.dtype] === itemSize[output.dtype] &&
         call.inputs.every((other) => other.slot !== input.slot || sameView(other.view, output.view)),
@@ -98,9 +101,10 @@ class Arena {
   allocate(bytes: number): number {
     if (bytes === 0) return 0;
     let best = -1;
-    this.#free.forEach((range, i) => {
+    for (let i = 0; i < this.#free.length; i++) {
+      const range = this.#free[i];
       if (range.bytes >= bytes && (best < 0 || range.bytes < this.#free[best].bytes)) best = i;
-    });
+    }
     if (best >= 0) {
       const range = this.#free[best];
       const { offset } = range;

@@ -19,24 +19,29 @@ export type Step =
     }
   | { readonly kind: "store"; readonly output: number };
 
-/** What a kernel reads: materialized nodes and leaves, found through inline nodes and views. */
+/** What a kernel reads: materialized nodes and leaves, found through inline nodes and views; some of them twice. */
 interface Reads {
-  readonly nodes: ReadonlySet<number>;
-  readonly leaves: ReadonlySet<number>;
+  readonly nodes: readonly number[];
+  readonly leaves: readonly number[];
   /** Leaves read through a view, not element by element at the same position. */
-  readonly viewed: ReadonlySet<number>;
+  readonly viewed: readonly number[];
 }
 
 export function schedule(graph: Graph, fusion: Fusion): Step[] {
   const { nodes } = graph;
   const steps: { step: Step; reads: Reads; writes: readonly number[]; order: number }[] = [];
-  const producer = new Map<number, number>();
+  /** The step of each materialized node. */
+  const producer = new Int32Array(nodes.length);
+  // The step that last visited each node, as it is and through a view.
+  const visited = new Int32Array(nodes.length).fill(-1);
+  const visitedViewed = new Int32Array(nodes.length).fill(-1);
+  let visits = 0;
   /** The first kernel that checks an index against an axis of some size; later ones cannot fail. */
   const checks = new Map<string, number>();
 
   for (let id = 0; id < nodes.length; id++) {
     if (!fusion.materialized[id]) continue;
-    producer.set(id, steps.length);
+    producer[id] = steps.length;
     const { op, inputs, attributes } = nodes[id];
     if (op?.kind === "kernel" && op.checksIndex) {
       const { dim, ignored } = attributes as IndexAttributes;
@@ -49,7 +54,7 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] {
     const values = assignments.map((i) => graph.assignments[i].value);
     const writes = assignments.map((i) => graph.assignments[i].leaf);
     const reads = readsOf(values);
-    const staged = writes.some((leaf) => reads.viewed.has(leaf));
+    const staged = writes.some((leaf) => reads.viewed.includes(leaf));
     steps.push({ step: { kind: "update", assignments, staged }, reads, writes, order: Math.max(...values) });
   }
   // A node that is one output only, and is computed by a kernel of its own, is written to the result directly.
@@ -60,47 +65,53 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] {
       steps.push({ step: { kind: "store", output }, reads: readsOf([id]), writes: [], order: nodes.length });
   });
 
-  const readers = new Map<number, number[]>();
+  const readers: number[][] = Array.from({ length: graph.leafCount }, () => []);
   steps.forEach(({ reads }, s) => {
-    for (const leaf of reads.leaves) readers.set(leaf, [...(readers.get(leaf) ?? []), s]);
+    for (const leaf of reads.leaves) readers[leaf].push(s);
   });
+  const waitsFor = new Int32Array(steps.length).fill(-1);
   const waiting = steps.map(({ reads, writes }, s) => {
-    const before = new Set<number>();
-    for (const id of reads.nodes) before.add(producer.get(id)!);
-    if (writes.length > 0) for (const check of checks.values()) before.add(check);
-    for (const leaf of writes)
-      for (const reader of readers.get(leaf) ?? []) if (reader !== s) before.add(reader);
+    const before: number[] = [];
+    const wait = (other: number) => {
+      if (other === s || waitsFor[other] === s) return;
+      waitsFor[other] = s;
+      before.push(other);
+    };
+    for (const id of reads.nodes) wait(producer[id]);
+    if (writes.length > 0) for (const check of checks.values()) wait(check);
+    for (const leaf of writes) for (const reader of readers[leaf]) wait(reader);
     return before;
   });
   return order(steps, waiting);
 
   function readsOf(roots: readonly number[]): Reads {
-    const reads = { nodes: new Set<number>(), leaves: new Set<number>(), viewed: new Set<number>() };
-    const seen = new Set<number>();
-    const stack = roots.map((id) => ({ id, viewed: false }));
-    while (stack.length > 0) {
-      const { id, viewed } = stack.pop()!;
-      const node = nodes[id];
-      if (node.leaf >= 0) {
-        reads.leaves.add(node.leaf);
-        if (viewed) reads.viewed.add(node.leaf);
+    const reads = { nodes: [] as number[], leaves: [] as number[], viewed: [] as number[] };
+    const visit = visits++;
+    const follow = (id: number, viewed: boolean): void => {
+      const stamps = viewed ? visitedViewed : visited;
+      if (stamps[id] === visit) return;
+      stamps[id] = visit;
+      const { op, leaf, inputs } = nodes[id];
+      if (leaf >= 0) {
+        reads.leaves.push(leaf);
+        if (viewed) reads.viewed.push(leaf);
       } else if (fusion.materialized[id]) {
-        reads.nodes.add(id);
+        reads.nodes.push(id);
       } else {
-        const token = viewed ? -1 - id : id;
-        if (seen.has(token)) continue;
-        seen.add(token);
-        for (const input of node.inputs)
-          stack.push({ id: input, viewed: viewed || node.op?.kind === "view" });
+        for (const input of inputs) follow(input, viewed || op?.kind === "view");
       }
-    }
+    };
+    for (const id of roots) follow(id, false);
     return reads;
   }
 }
 
 /** Kahn's algorithm, smallest original position first; updates that wait for each other in a circle are staged. */
-function order(steps: readonly { step: Step; order: number }[], waiting: readonly Set<number>[]): Step[] {
-  const blocked = waiting.map((before) => before.size);
+function order(
+  steps: readonly { step: Step; order: number }[],
+  waiting: readonly (readonly number[])[],
+): Step[] {
+  const blocked = waiting.map((before) => before.length);
   const unlocks: number[][] = steps.map(() => []);
   waiting.forEach((before, s) => {
     for (const b of before) unlocks[b].push(s);

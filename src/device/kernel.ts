@@ -367,6 +367,8 @@ export interface Program {
   readonly scalars: readonly DType[];
   readonly arenaBytes: number;
   readonly cost: Cost;
+  /** Of calls that differ from an earlier one in their slots only, as those of a network's blocks do, that one. */
+  readonly alike?: ReadonlyMap<KernelCall, KernelCall>;
   /** Per call, the module that it belongs to; only in the Programs of a profile. Copies at the end have none. */
   readonly origins?: readonly (string | undefined)[];
 }

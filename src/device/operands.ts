@@ -6,18 +6,22 @@ export interface CallOperands {
   readonly writes: readonly Operand[];
 }
 
+/** The fields of calls that hold operands or lists of them. */
+const fields = [
+  ...["inputs", "outputs", "input", "output", "a", "b", "bias", "q", "k", "v", "mask", "weight"],
+  ...["scales", "inputScales", "offsets", "gradInput", "gradOutput", "source", "index"],
+];
+
 /** The same call over other slots. */
 export function withSlots(call: KernelCall, rename: (slot: number) => number): KernelCall {
-  const renamed = (value: unknown): unknown => {
-    if (Array.isArray(value)) return value.map(renamed);
-    return isOperand(value) ? { ...value, slot: rename(value.slot) } : value;
-  };
-  const fields = Object.entries(call).map(([field, value]) => [field, renamed(value)]);
-  return Object.fromEntries(fields);
-}
-
-function isOperand(value: unknown): value is Operand {
-  return typeof value === "object" && value !== null && "slot" in value && "view" in value;
+  const renamed = ({ slot, dtype, view }: Operand): Operand => ({ slot: rename(slot), dtype, view });
+  const result: Record<string, unknown> = { ...call };
+  for (const field of fields) {
+    const value = result[field] as Operand | readonly Operand[] | undefined;
+    if (value !== undefined)
+      result[field] = Array.isArray(value) ? value.map(renamed) : renamed(value as Operand);
+  }
+  return result as unknown as KernelCall;
 }
 
 export function operandsOf(call: KernelCall): CallOperands {

@@ -16,8 +16,10 @@ export class WasmExecutable implements Executable {
   readonly arenaBytes: number;
   readonly scratchBytes: number;
   readonly isFloatScalar: readonly boolean[];
-  private readonly leafPatches: readonly Int32Array[];
-  private readonly arenaPatches: Int32Array;
+  /** Words that hold addresses, and the bytes to add to a base there: [word, bytes, …]; by leaf, the arena's behind them. */
+  private readonly patches: Int32Array;
+  /** Where the patches of each leaf start, and at the end those of the arena. */
+  private readonly starts: Int32Array;
   private readonly scratchPatches: Int32Array;
   /** Where each leaf was at the last run; 0 is never an address of a leaf. */
   private readonly leafAddresses: number[];
@@ -32,18 +34,29 @@ export class WasmExecutable implements Executable {
   ) {
     this.arenaBytes = program.arenaBytes;
     this.scratchBytes = encoder.scratchBytes;
-    this.isFloatScalar = program.scalars.map((dtype) => dtype === "float32");
-    this.leafPatches = encoder.leafPatches.map((patches) => Int32Array.from(patches));
-    this.arenaPatches = Int32Array.from(encoder.arenaPatches);
-    this.scratchPatches = Int32Array.from(encoder.scratchPatches);
-    this.leafAddresses = new Array<number>(program.leafCount).fill(0);
-    const patches = [...this.leafPatches, this.arenaPatches, this.scratchPatches];
-    this.bytes = patches.reduce((sum, { byteLength }) => sum + byteLength, encoder.words.length * 4);
+    const { leafCount, scalars, slots } = program;
+    const { addresses, scalarPatches } = encoder;
+    this.isFloatScalar = scalars.map((dtype) => dtype === "float32");
+    this.scratchPatches = new Int32Array(encoder.scratchPatches);
+    this.leafAddresses = new Array<number>(leafCount).fill(0);
+    // A counting sort by leaf.
+    this.starts = new Int32Array(leafCount + 2);
+    for (let i = 0; i < addresses.length; i += 3) this.starts[Math.min(addresses[i + 1], leafCount) + 1] += 2;
+    for (let leaf = 0; leaf <= leafCount; leaf++) this.starts[leaf + 1] += this.starts[leaf];
+    this.patches = new Int32Array(this.starts[leafCount + 1]);
+    const next = this.starts.slice();
+    for (let i = 0; i < addresses.length; i += 3) {
+      const slot = addresses[i + 1];
+      const base = Math.min(slot, leafCount);
+      this.patches[next[base]++] = addresses[i];
+      this.patches[next[base]++] = addresses[i + 2] + (slot < leafCount ? 0 : slots[slot].offset);
+    }
+    this.bytes = this.patches.byteLength + this.scratchPatches.byteLength + encoder.length * 4;
     const base = address >>> 2;
-    memory.set(encoder.words, base);
-    this.scalarBase = base + encoder.words.length;
-    for (let i = 0; i < encoder.scalarPatches.length; i += 2) {
-      memory[base + encoder.scalarPatches[i]] = (this.scalarBase + encoder.scalarPatches[i + 1]) * 4;
+    memory.set(encoder.words.subarray(0, encoder.length), base);
+    this.scalarBase = base + encoder.length;
+    for (let i = 0; i < scalarPatches.length; i += 2) {
+      memory[base + scalarPatches[i]] = (this.scalarBase + scalarPatches[i + 1]) * 4;
     }
   }
 
@@ -51,24 +64,25 @@ export class WasmExecutable implements Executable {
   readonly scalarBase: number;
 
   static bytesFor(program: Program, encoder: ProgramEncoder): number {
-    return (encoder.words.length + program.scalars.length) * 4;
+    return (encoder.length + program.scalars.length) * 4;
   }
 
   placeLeaf(leaf: number, address: number, memory: Int32Array): void {
     if (this.leafAddresses[leaf] === address) return;
     this.leafAddresses[leaf] = address;
-    this.patch(this.leafPatches[leaf], address, memory);
+    this.patch(this.patches, this.starts[leaf], this.starts[leaf + 1], address, memory);
   }
 
   placeShared(spaces: SharedSpaces, memory: Int32Array): void {
     if (this.generation === spaces.generation) return;
     this.generation = spaces.generation;
-    this.patch(this.arenaPatches, spaces.arena, memory);
-    this.patch(this.scratchPatches, spaces.scratch, memory);
+    const { leafCount } = this.program;
+    this.patch(this.patches, this.starts[leafCount], this.starts[leafCount + 1], spaces.arena, memory);
+    this.patch(this.scratchPatches, 0, this.scratchPatches.length, spaces.scratch, memory);
   }
 
-  private patch(patches: Int32Array, address: number, memory: Int32Array): void {
+  private patch(patches: Int32Array, from: number, to: number, address: number, memory: Int32Array): void {
     const base = this.address >>> 2;
-    for (let i = 0; i < patches.length; i += 2) memory[base + patches[i]] = address + patches[i + 1];
+    for (let i = from; i < to; i += 2) memory[base + patches[i]] = address + patches[i + 1];
   }
 }

@@ -3,7 +3,8 @@
  * of the arena and of the working space, so that a run patches only what has moved.
  */
 import { itemSize } from "../../tensor/dtype.js";
-import type { KernelCall, Operand, Program } from "../kernel.js";
+import type { KernelCall, MapCall, Operand, Program } from "../kernel.js";
+import { operandsOf } from "../operands.js";
 import { type CommandWriter, Opcode } from "./command.js";
 import { encodeAttention } from "./encode/attention.js";
 import { encodeConv } from "./encode/conv.js";
@@ -15,29 +16,107 @@ import { encodeQconv } from "./encode/qconv.js";
 import { encodeQmatmul } from "./encode/qmatmul.js";
 import { encodeReduce } from "./encode/reduce.js";
 
-/** Word indices and the byte offsets that are added to a base there: [word, offset, word, offset, …]. */
-type Patches = number[];
+/** What one call was encoded to: ranges of the encoder's lists. */
+interface Encoded {
+  readonly call: KernelCall;
+  readonly sharing: number;
+  readonly from: Marks;
+  readonly to: Marks;
+}
+
+interface Marks {
+  readonly words: number;
+  readonly addresses: number;
+  readonly scratch: number;
+  readonly scalars: number;
+}
+
+/** More pairs of operands than this do not fit the bits of a number. */
+const mostPairs = 50;
 
 export class ProgramEncoder implements CommandWriter {
-  readonly words: number[] = [];
-  readonly leafPatches: Patches[];
-  readonly arenaPatches: Patches = [];
-  readonly scratchPatches: Patches = [];
+  /** Only the first `length` count. */
+  words = new Int32Array(1024);
+  length = 0;
+  /** [word, slot, bytes behind the slot's address, …] */
+  readonly addresses: number[] = [];
+  /** [word, bytes behind the working space's address, …] */
+  readonly scratchPatches: number[] = [];
   /** [word, scalar index, …] */
-  readonly scalarPatches: Patches = [];
+  readonly scalarPatches: number[] = [];
   /** The word at which each call begins. */
   readonly starts: number[] = [];
   scratchBytes = 0;
   private command = 0;
-  private readonly bits = new DataView(new ArrayBuffer(4));
 
   constructor(private readonly program: Program) {
-    this.leafPatches = Array.from({ length: program.leafCount }, () => []);
+    const known = new Map<KernelCall, Encoded[]>();
     for (const call of program.calls) {
-      this.starts.push(this.words.length);
+      this.starts.push(this.length);
+      const first = program.alike?.get(call) ?? call;
+      const sharing = call.kernel === "map" ? this.sharingOf(call) : 0;
+      const same = known.get(first)?.find((other) => other.sharing === sharing);
+      if (same !== undefined) {
+        this.repeat(same, call);
+        continue;
+      }
+      const from = this.marks();
       this.encode(call);
+      if (!(sharing >= 0)) continue;
+      const encoded = { call, sharing, from, to: this.marks() };
+      const list = known.get(first);
+      if (list === undefined) known.set(first, [encoded]);
+      else list.push(encoded);
     }
-    this.words.push(Opcode.end, 2);
+    this.i32(Opcode.end);
+    this.i32(2);
+  }
+
+  private marks(): Marks {
+    const { length, addresses, scratchPatches, scalarPatches } = this;
+    return {
+      words: length,
+      addresses: addresses.length,
+      scratch: scratchPatches.length,
+      scalars: scalarPatches.length,
+    };
+  }
+
+  /** Which outputs share memory with which inputs, as bits; NaN if there are too many. */
+  private sharingOf({ inputs, outputs }: MapCall): number {
+    if (inputs.length * outputs.length > mostPairs) return Number.NaN;
+    let bits = 0;
+    for (const output of outputs) {
+      for (const input of inputs) bits = 2 * bits + (this.sharesMemory(output.slot, input.slot) ? 1 : 0);
+    }
+    return bits;
+  }
+
+  /** The words of a call that differs in slots only. */
+  private repeat({ call: first, from, to }: Encoded, call: KernelCall): void {
+    const [before, now] = [slotsOf(first), slotsOf(call)];
+    const moved = this.length - from.words;
+    this.reserve(to.words - from.words);
+    this.words.copyWithin(this.length, from.words, to.words);
+    this.length += to.words - from.words;
+    const { addresses, scratchPatches, scalarPatches } = this;
+    for (let i = from.addresses; i < to.addresses; i += 3) {
+      const slot = now[before.indexOf(addresses[i + 1])];
+      addresses.push(addresses[i] + moved, slot, addresses[i + 2]);
+    }
+    for (let i = from.scratch; i < to.scratch; i += 2) {
+      scratchPatches.push(scratchPatches[i] + moved, scratchPatches[i + 1]);
+    }
+    for (let i = from.scalars; i < to.scalars; i += 2) {
+      scalarPatches.push(scalarPatches[i] + moved, scalarPatches[i + 1]);
+    }
+  }
+
+  private reserve(count: number): void {
+    if (this.length + count <= this.words.length) return;
+    const words = new Int32Array(2 * (this.length + count));
+    words.set(this.words);
+    this.words = words;
   }
 
   private encode(call: KernelCall): void {
@@ -88,39 +167,46 @@ export class ProgramEncoder implements CommandWriter {
   };
 
   begin(opcode: number): void {
-    this.command = this.words.length;
-    this.words.push(opcode, 0);
+    this.command = this.length;
+    this.i32(opcode);
+    this.i32(0);
   }
 
   i32(value: number): void {
-    this.words.push(value | 0);
+    if (this.length === this.words.length) this.reserve(1);
+    this.words[this.length++] = value;
   }
 
   f32(value: number): void {
-    this.bits.setFloat32(0, value);
-    this.words.push(this.bits.getInt32(0));
+    float[0] = value;
+    this.i32(floatBits[0]);
   }
 
   address({ slot, dtype, view }: Operand): void {
-    const bytes = view.offset * itemSize[dtype];
-    const { leafCount, slots } = this.program;
-    if (slot < leafCount) this.leafPatches[slot].push(this.words.length, bytes);
-    else this.arenaPatches.push(this.words.length, slots[slot].offset + bytes);
-    this.words.push(0);
+    this.addresses.push(this.length, slot, view.offset * itemSize[dtype]);
+    this.i32(0);
   }
 
   scalarAddress(index: number): void {
-    this.scalarPatches.push(this.words.length, index);
-    this.words.push(0);
+    this.scalarPatches.push(this.length, index);
+    this.i32(0);
   }
 
   scratch(bytes: number, at = 0): void {
     this.scratchBytes = Math.max(this.scratchBytes, at + bytes);
-    this.scratchPatches.push(this.words.length, at);
-    this.words.push(0);
+    this.scratchPatches.push(this.length, at);
+    this.i32(0);
   }
 
   end(): void {
-    this.words[this.command + 1] = this.words.length - this.command;
+    this.words[this.command + 1] = this.length - this.command;
   }
+}
+
+const float = new Float32Array(1);
+const floatBits = new Int32Array(float.buffer);
+
+function slotsOf(call: KernelCall): number[] {
+  const { reads, writes } = operandsOf(call);
+  return [...reads, ...writes].map(({ slot }) => slot);
 }
