@@ -28,8 +28,8 @@ import {
 } from "../tensor/view.js";
 import type { Fusion } from "./fuse.js";
 import type { Graph, GraphNode } from "./graph.js";
-import { Interner, numberOfText } from "./interner.js";
 import type { Step } from "./schedule.js";
+import { StepDescriptions } from "./step_descriptions.js";
 
 /** A slot before planning: leaves and results come first, then temporaries. */
 export interface LoweredSlot {
@@ -53,6 +53,12 @@ interface Chain {
   readonly outer: Chain | undefined;
 }
 
+interface Copy {
+  /** The node and the views upon it, in the graph or in a template as places in the description. */
+  readonly path: readonly number[];
+  readonly operand: Operand;
+}
+
 /**
  * What lowering a step gave, for steps that are the same but for the nodes that they read: the layers of a network's
  * blocks, and the updates of parameters of one shape.
@@ -66,9 +72,9 @@ interface Template {
   /** The first of the slots that were added, and the one of the result. */
   readonly firstAdded: number;
   readonly added: readonly LoweredSlot[];
+  readonly copies: readonly Copy[];
   /** Where a materialized node's result lies. */
   readonly output: Operand | undefined;
-  readonly layout: number;
 }
 
 export function lower(graph: Graph, fusion: Fusion, steps: readonly Step[], info: DeviceInfo): Lowered {
@@ -84,33 +90,23 @@ class Lowerer {
   readonly #slots: LoweredSlot[] = [];
   /** Where each materialized node and leaf lies. */
   readonly #memory: (Operand | undefined)[] = [];
-  /** Row-major copies made because a view could not be expressed, by node and chain. */
+  /** Copies that steps share: of views that no strides express, by node and views, and of broadcast sources. */
   readonly #copies = new Map<string, Operand>();
   /** Results that their node's kernel writes directly: node → output number. */
   readonly #direct = new Map<number, number>();
-  /** Numbers of dtypes and views, by node. */
-  readonly #layouts: Int32Array;
-  readonly #layoutNumbers = new Interner();
-  /** Numbers of descriptions of steps; and what lowering them gave. */
-  readonly #descriptions = new Interner();
+  readonly #steps: StepDescriptions;
+  /** By the number of a description. */
   readonly #templates: (Template | undefined)[] = [];
-  /** In which description a node was last mentioned, as which of its nodes. */
-  readonly #described: Int32Array;
-  readonly #mentions: Int32Array;
-  #mentioned = 0;
-  /** The nodes in memory that the current step reads: their slots. */
-  #read: number[] = [];
-  /** Whether the current step reads or makes a copy that other steps share. */
-  #usesCopies = false;
+  /** Copies that the current step makes, and whether it reads one of an earlier step. */
+  #made: Copy[] = [];
+  #readsCopies = false;
 
   constructor(graph: Graph, fusion: Fusion, info: DeviceInfo) {
     this.#graph = graph;
     this.#fusion = fusion;
     this.#info = info;
     const { nodes } = graph;
-    this.#layouts = new Int32Array(nodes.length);
-    this.#described = new Int32Array(nodes.length).fill(-1);
-    this.#mentions = new Int32Array(nodes.length);
+    this.#steps = new StepDescriptions(graph, fusion);
     nodes.forEach((node, id) => {
       if (node.leaf < 0) return;
       this.#slots[node.leaf] = { dtype: node.dtype, size: sizeOf(node.shape) };
@@ -126,8 +122,8 @@ class Lowerer {
   run(steps: readonly Step[]): Lowered {
     const copiesBack: KernelCall[] = [];
     const origins: (string | undefined)[] = [];
-    for (const [s, step] of steps.entries()) {
-      this.#lowerStep(step, s, copiesBack);
+    for (const step of steps) {
+      this.#lowerStep(step, copiesBack);
       const scope = this.#scopeOf(step);
       while (origins.length < this.#calls.length) origins.push(scope);
     }
@@ -137,115 +133,56 @@ class Lowerer {
     return origins.some((scope) => scope !== undefined) ? { ...lowered, origins } : lowered;
   }
 
-  #lowerStep(step: Step, s: number, copiesBack: KernelCall[]): void {
-    const description = this.#describe(step, s);
+  #lowerStep(step: Step, copiesBack: KernelCall[]): void {
+    const description = this.#steps.describe(step, this.#direct);
     const template = this.#templates[description];
-    if (template !== undefined) {
-      this.#repeat(template, step);
-      return;
-    }
+    if (template !== undefined && this.#repeat(template, step)) return;
     const start = this.#calls.length;
     const firstAdded = this.#slots.length;
-    this.#usesCopies = false;
+    this.#made = [];
+    this.#readsCopies = false;
     if (step.kind === "node") this.#lowerNode(step.node);
     else if (step.kind === "store") this.#lowerStore(step.output);
     else copiesBack.push(...this.#lowerUpdate(step.assignments, step.staged));
-    if (this.#usesCopies || (step.kind === "update" && step.staged)) return;
+    if (this.#readsCopies || (step.kind === "update" && step.staged)) return;
     this.#templates[description] = {
       start,
       count: this.#calls.length - start,
-      slots: this.#read,
+      slots: this.#steps.slots,
       firstAdded,
       added: this.#slots.slice(firstAdded),
+      copies: this.#made.map(({ path, operand }) => ({
+        path: path.map((id) => this.#steps.nodes.indexOf(id)),
+        operand,
+      })),
       output: step.kind === "node" ? this.#memory[step.node] : undefined,
-      layout: step.kind === "node" ? this.#layouts[step.node] : -1,
     };
   }
 
-  /** The calls of an earlier step, over the slots of this one. */
-  #repeat({ start, count, slots, firstAdded, added, output, layout }: Template, step: Step): void {
-    const read = this.#read;
+  /** The calls of an earlier step, over the slots of this one; false if a copy that they make exists already. */
+  #repeat({ start, count, slots, firstAdded, added, copies, output }: Template, step: Step): boolean {
+    const keys = copies.map(({ path }) => path.map((place) => this.#steps.nodes[place]).join(">"));
+    if (keys.some((key) => this.#copies.has(key))) return false;
+    const now = this.#steps.slots;
     const moved = this.#slots.length - firstAdded;
     for (const slot of added) this.#slots.push(slot);
-    const rename = (slot: number): number => (slot >= firstAdded ? slot + moved : read[slots.indexOf(slot)]);
+    const rename = (slot: number): number => (slot >= firstAdded ? slot + moved : now[slots.indexOf(slot)]);
     for (let i = start; i < start + count; i++) {
       const call = withSlots(this.#calls[i], rename);
       this.#calls.push(call);
       this.#alike.set(call, this.#calls[i]);
     }
-    if (step.kind === "node") {
-      const { slot, dtype, view } = output!;
-      this.#memory[step.node] = { slot: rename(slot), dtype, view };
-      this.#layouts[step.node] = layout;
-    }
-  }
-
-  /**
-   * The number of a description of everything that the calls of a step depend on, except for the slots: those of nodes
-   * in memory are left in `#read`, each once, the step's result behind them.
-   */
-  #describe(step: Step, s: number): number {
-    const { outputs, assignments, leafCount } = this.#graph;
-    const words = this.#descriptions;
-    this.#read = [];
-    this.#mentioned = 0;
-    if (step.kind === "update") {
-      words.push(step.staged ? 3 : 2);
-      for (const i of step.assignments) {
-        const { value, leaf } = assignments[i];
-        this.#describeNode(value, s, false);
-        words.push(this.#mentionSlot(leaf));
-      }
-    } else if (step.kind === "store") {
-      words.push(1);
-      this.#describeNode(outputs[step.output], s, false);
-      this.#read.push(leafCount + step.output);
-    } else {
-      const product = this.#fusion.epilogues.get(step.node);
-      const output = this.#direct.get(step.node);
-      words.push(product === undefined ? 4 : 5);
-      words.push(output === undefined ? 0 : 1);
-      this.#describeNode(product ?? step.node, s, true);
-      if (output !== undefined) this.#read.push(leafCount + output);
-    }
-    return words.intern();
-  }
-
-  #describeNode(id: number, s: number, expand: boolean): void {
-    const words = this.#descriptions;
-    if (this.#described[id] === s) {
-      words.push(-2 - this.#mentions[id]);
-      return;
-    }
-    this.#described[id] = s;
-    this.#mentions[id] = this.#mentioned++;
-    const { leaf, signature, scalar, inputs } = this.#graph.nodes[id];
-    if (leaf >= 0 || (this.#fusion.materialized[id] && !expand)) {
-      words.push(-1);
-      words.push(this.#layouts[id]);
-      this.#read.push(this.#memory[id]!.slot);
-      return;
-    }
-    words.push(signature);
-    words.push(scalar);
-    words.push(inputs.length);
-    for (const input of inputs) this.#describeNode(input, s, false);
-  }
-
-  /** Which of the slots in `#read` it is; it is added if it is none. */
-  #mentionSlot(slot: number): number {
-    const place = this.#read.indexOf(slot);
-    return place < 0 ? this.#read.push(slot) - 1 : place;
+    const renamed = ({ slot, dtype, view }: Operand): Operand => ({ slot: rename(slot), dtype, view });
+    copies.forEach(({ operand }, i) => {
+      this.#copies.set(keys[i], renamed(operand));
+    });
+    if (step.kind === "node") this.#remember(step.node, renamed(output!));
+    return true;
   }
 
   #remember(id: number, operand: Operand): void {
-    const numbers = this.#layoutNumbers;
-    numbers.push(numberOfText(operand.dtype));
-    numbers.push(operand.view.offset);
-    numbers.pushList(operand.view.shape);
-    numbers.pushList(operand.view.strides);
     this.#memory[id] = operand;
-    this.#layouts[id] = numbers.intern();
+    this.#steps.place(id, operand);
   }
 
   #scopeOf(step: Step): string | undefined {
@@ -368,39 +305,47 @@ class Lowerer {
 
   /** A constant or runtime scalar that a kernel wants in memory: one element, broadcast. */
   #broadcastSource(base: number, { shape }: GraphNode): Operand {
-    const key = `source ${base}`;
-    this.#usesCopies = true;
-    let one = this.#copies.get(key);
-    if (one === undefined) {
-      const node = this.#graph.nodes[base];
-      one = this.#temporary(node.dtype, rowMajor([]));
+    const one = this.#copy([base], () => {
+      const result = this.#temporary(this.#graph.nodes[base].dtype, rowMajor([]));
       const { inputs, expression } = this.#expression([base]);
-      this.#calls.push({ kernel: "map", shape: [], inputs, outputs: [one], expression });
-      this.#copies.set(key, one);
-    }
+      this.#calls.push({ kernel: "map", shape: [], inputs, outputs: [result], expression });
+      return result;
+    });
     return { ...one, view: expandView(one.view, shape) };
   }
 
   /** The node's memory seen through a chain of views, copying where strides do not suffice. */
   #viewed(base: number, chain: Chain | undefined): Operand {
     let operand = this.#memory[base]!;
-    let key = `${base}`;
+    const path = [base];
     for (let link = chain; link !== undefined; link = link.outer) {
       const { op, attributes } = this.#graph.nodes[link.view];
       let view = (op as ViewOp).apply(operand.view, attributes);
       if (view === null) {
-        this.#usesCopies = true;
-        let copy = this.#copies.get(key);
-        if (copy === undefined) {
-          copy = this.#temporary(operand.dtype, rowMajor(operand.view.shape));
-          this.#calls.push(copyCall(operand, copy));
-          this.#copies.set(key, copy);
-        }
-        operand = copy;
+        const source = operand;
+        operand = this.#copy([...path], () => {
+          const result = this.#temporary(source.dtype, rowMajor(source.view.shape));
+          this.#calls.push(copyCall(source, result));
+          return result;
+        });
         view = (op as ViewOp).apply(operand.view, attributes)!;
       }
       operand = { slot: operand.slot, dtype: operand.dtype, view };
-      key += `>${link.view}`;
+      path.push(link.view);
+    }
+    return operand;
+  }
+
+  /** The copy for all steps that want one of this path. */
+  #copy(path: readonly number[], make: () => Operand): Operand {
+    const key = path.join(">");
+    let operand = this.#copies.get(key);
+    if (operand === undefined) {
+      operand = make();
+      this.#copies.set(key, operand);
+      this.#made.push({ path, operand });
+    } else if (!this.#made.some((made) => made.operand === operand)) {
+      this.#readsCopies = true;
     }
     return operand;
   }
