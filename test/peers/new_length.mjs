@@ -6,7 +6,7 @@
  *
  * Each DIST is a folder with a build of wattgrad, by default this one's dist/. Every build is a process of its own, only
  * one works at a time, and they take turns at each length, so that a noisy neighbour hits all of them. Their losses must
- * be the same bits. A median leaves out the few calls that garbage collection hits, so means are given too.
+ * agree. A median leaves out the few calls that garbage collection hits, so means are given too.
  */
 import { fork } from "node:child_process";
 import { once } from "node:events";
@@ -32,6 +32,8 @@ const [layers, width, lengths, warmup] = ["layers", "width", "lengths", "warmup"
 const shortest = 16;
 const vocabulary = 65;
 const replays = 5;
+/** Builds may round differently. */
+const lossTolerance = 1e-4;
 
 /** Milliseconds of processor time of all threads, those that compile and collect garbage included. */
 function processor() {
@@ -88,15 +90,17 @@ async function compare(builds) {
   const all = Array.from({ length: warmup + lengths }, (_, i) => shortest + ((i * 7) % (warmup + lengths)));
   for (const [round, length] of all.entries()) {
     for (const kind of ["forward", "step"]) {
-      const losses = new Set();
+      const losses = [];
       const order = children.map((_, i) => (i + round) % children.length);
       for (const i of order) {
         children[i].send({ kind, length });
         const [answer] = await once(children[i], "message");
-        losses.add(answer.loss);
+        losses.push(answer.loss);
         if (round >= warmup) results[i][kind].push(answer);
       }
-      if (losses.size > 1) throw new Error(`${kind} at length ${length}: losses ${[...losses].join(", ")}`);
+      if (Math.max(...losses) - Math.min(...losses) > lossTolerance) {
+        throw new Error(`${kind} at length ${length}: losses ${losses.join(", ")}`);
+      }
     }
   }
   for (const child of children) child.disconnect();
