@@ -93,7 +93,13 @@ if (typeof browser === "string") {
       old: [1, 2, 3],
       young: "STALE_TENSOR",
       usesYoung: "STALE_TENSOR",
-      builtBefore: "STALE_TENSOR",
+      builtBefore: [2, 3, 4],
+      ofMoved: "STALE_TENSOR",
+      moved: [1, 2, 3],
+      lazyInput: [
+        [2, 4, 6],
+        [3, 5, 7],
+      ],
       sum: [2, 3, 4],
       restoreAgain: "nothing",
     });

@@ -176,13 +176,24 @@ async function codeOf(action: () => unknown): Promise<string> {
   return "nothing";
 }
 
+/** A value whose lazy input is computed and read before it. */
+async function readInputFirst(x: ReturnType<typeof tensor>) {
+  const input = x.mul(2);
+  const output = input.add(1);
+  return [await input.tolist(), await output.tolist()];
+}
+
 /** What each use of a device says while its context is lost, when it is there again, and after `restore()`. */
 async function useWhileLost() {
   const { gl, lose, restore } = fragileContext(document.createElement("canvas"));
   const device = await openWebgl({ gl });
   const old = tensor([1, 2, 3], { device });
   const derived = old.add(1);
+  const moved = tensor([1, 2, 3], { device });
   await device.recovery.snapshot();
+  moved.assign(moved.mul(10));
+  await moved.data();
+  const ofMoved = moved.add(1);
   const young = tensor([4, 5, 6], { device });
   const target = device.allocate("float32", 3);
   const underWay = codeOf(() => device.read(old.storage!.buffer));
@@ -204,7 +215,11 @@ async function useWhileLost() {
     old: await old.tolist(),
     young: await codeOf(() => young.tolist()),
     usesYoung: await codeOf(() => young.add(1).tolist()),
-    builtBefore: await codeOf(() => derived.tolist()),
+    // Its input is what it was; that of the other went back to the snapshot.
+    builtBefore: await derived.tolist(),
+    ofMoved: await codeOf(() => ofMoved.tolist()),
+    moved: await moved.tolist(),
+    lazyInput: await readInputFirst(old),
     sum: await old.add(1).tolist(),
     restoreAgain: await codeOf(() => device.recovery.restore()),
   };
