@@ -213,14 +213,19 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     commit(devices, name, fail);
     for (const [parameter, gradient] of taken)
       if (this.#shared.has(parameter)) this.#leave(parameter, gradient);
-    onReplay(() => {
+    onReplay(this.#advancing(clocks));
+    onUndo(undo);
+  }
+
+  /** A closure of its own: a recording keeps it, and must not keep the gradients and their graph with it. */
+  #advancing(clocks: ReadonlySet<Clock<Settings>>): () => void {
+    return () => {
       for (const clock of clocks) {
         this.check(clock.settings);
         clock.step++;
         this.tick(clock);
       }
-    });
-    onUndo(undo);
+    };
   }
 
   #requireRegistered(op: string): void {
