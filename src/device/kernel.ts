@@ -115,7 +115,7 @@ export type ReduceOp = "sum" | "max" | "min" | "prod" | "argmax" | "argmin";
 
 /**
  * Reduces the expression's one result over `axes` of `shape`. The output's view has `shape` with those axes 1.
- * Empty reductions give the identity (0, -Infinity, +Infinity, 1). argmax/argmin take one axis, give int32,
+ * Empty reductions give the identity (0, -Infinity, +Infinity, 1; for int32 its bounds), and -1 for argmax/argmin, which take one axis, give int32,
  * the first of equal values; NaN counts as the largest (smallest) value. max/min propagate NaN. float32 sums
  * must not lose accuracy with length: pairwise, several accumulators or float64.
  */

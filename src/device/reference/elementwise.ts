@@ -1,6 +1,7 @@
 /** map and reduce. */
 import { sizeOf } from "../../tensor/shape.js";
 import { expandView, rowMajor } from "../../tensor/view.js";
+import { identityOf } from "../empty.js";
 import type { MapCall, ReduceCall, ReduceOp } from "../kernel.js";
 import { blockSize, evaluate, type Memory } from "./expression.js";
 import { indexOf, positions } from "./walk.js";
@@ -21,20 +22,11 @@ export function map(call: MapCall, memory: Memory, scalars: readonly number[]): 
   }
 }
 
-const identity: Readonly<Record<ReduceOp, number>> = {
-  sum: 0,
-  prod: 1,
-  max: Number.NEGATIVE_INFINITY,
-  min: Number.POSITIVE_INFINITY,
-  argmax: Number.NEGATIVE_INFINITY,
-  argmin: Number.POSITIVE_INFINITY,
-};
-
 export function reduce(call: ReduceCall, memory: Memory, scalars: readonly number[]): void {
   const { op, shape, axes, inputs, expression, output } = call;
   const size = sizeOf(shape);
   const results = output.view.shape;
-  const best = new Float64Array(sizeOf(results)).fill(identity[op]);
+  const best = new Float64Array(sizeOf(results)).fill(identityOf(op, output.dtype));
   const chosen = new Int32Array(op === "argmax" || op === "argmin" ? best.length : 0).fill(-1);
   const target = expandView(rowMajor(results), shape);
   for (let start = 0; start < size; start += blockSize) {

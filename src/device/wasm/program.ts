@@ -3,6 +3,7 @@
  * of the arena and of the working space, so that a run patches only what has moved.
  */
 import { itemSize } from "../../tensor/dtype.js";
+import { withoutEmpty } from "../empty.js";
 import type { KernelCall, MapCall, Operand, Program } from "../kernel.js";
 import { operandsOf } from "../operands.js";
 import { type CommandWriter, Opcode } from "./command.js";
@@ -119,7 +120,9 @@ export class ProgramEncoder implements CommandWriter {
     this.words = words;
   }
 
-  private encode(call: KernelCall): void {
+  private encode(given: KernelCall): void {
+    const call = withoutEmpty(given);
+    if (call === undefined) return;
     switch (call.kernel) {
       case "map":
         encodeMap(call, this.sharesMemory, this);

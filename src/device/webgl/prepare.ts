@@ -1,4 +1,5 @@
 /** Kernel calls to passes: hands each call to the file of its kernel. */
+import { withoutEmpty } from "../empty.js";
 import type { KernelCall, Program } from "../kernel.js";
 import { prepareAttention } from "./attention.js";
 import { type Abilities, PassBuilder } from "./builder.js";
@@ -18,7 +19,10 @@ export function preparePasses(program: Program, target: ShaderTarget, abilities:
   const { slots, inputCount } = program;
   const inFull = keptInFull(program);
   const builder = new PassBuilder(slots, target, abilities, passedOn(program), inFull, inputCount);
-  for (const call of program.calls) prepareCall(call, builder);
+  for (const given of program.calls) {
+    const call = withoutEmpty(given);
+    if (call !== undefined) prepareCall(call, builder);
+  }
   builder.flush();
   return builder;
 }

@@ -1,10 +1,8 @@
 /** Encodes `reduce`; layout in assembly/reduce.ts. */
 import { ArgumentError } from "../../../tensor/errors.js";
-import { sizeOf } from "../../../tensor/shape.js";
-import type { Expression, ReduceCall, ReduceOp } from "../../kernel.js";
+import type { ReduceCall, ReduceOp } from "../../kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { blockLanes, encodeExpression, usesUniform } from "./expression.js";
-import { encodeMap } from "./map.js";
 import { collapse, storeAccess } from "./strides.js";
 
 /** Numbers of `Fold` in assembly/fold.ts. */
@@ -68,12 +66,6 @@ function logicalOrder(op: ReduceOp, dims: number[], isReduced: (d: number) => bo
 export function encodeReduce(call: ReduceCall, writer: CommandWriter): void {
   const { shape, output } = call;
   const resultShape = shape.map((extent, d) => (call.axes.includes(d) ? 1 : extent));
-  if (sizeOf(resultShape) === 0) return;
-  if (sizeOf(shape) === 0) {
-    encodeIdentity(call, resultShape, writer);
-    return;
-  }
-
   const { kept, reduced, columns } = chooseOrder(call);
   const extentOf = (dims: readonly number[]) => dims.reduce((product, d) => product * shape[d], 1);
   const length = extentOf(reduced);
@@ -106,14 +98,3 @@ export function encodeReduce(call: ReduceCall, writer: CommandWriter): void {
 }
 
 /** Nothing to reduce: the results are the neutral element. */
-function encodeIdentity(call: ReduceCall, shape: number[], writer: CommandWriter): void {
-  const isFloat = call.output.dtype === "float32";
-  const lowest = isFloat ? Number.NEGATIVE_INFINITY : -(2 ** 31);
-  const highest = isFloat ? Number.POSITIVE_INFINITY : 2 ** 31 - 1;
-  const identities = { sum: 0, max: lowest, min: highest, prod: 1, argmax: 0, argmin: 0 };
-  const expression: Expression = {
-    instructions: [{ op: "constant", dtype: call.output.dtype, args: [], value: identities[call.op] }],
-    results: [0],
-  };
-  encodeMap({ kernel: "map", shape, inputs: [], outputs: [call.output], expression }, () => false, writer);
-}
