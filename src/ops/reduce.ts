@@ -305,7 +305,7 @@ export function norm2(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tens
 
 /** Whether any element is not 0, as bool. */
 export function any(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
-  return ne(max(cast(cast(requireTensor("any", x), "bool"), "int32"), dims, options), 0);
+  return gt(max(cast(cast(requireTensor("any", x), "bool"), "int32"), dims, options), 0);
 }
 
 /** Whether all elements are not 0, as bool. */

@@ -8,6 +8,12 @@ describe.skipIf(typeof browser === "string")("swiftshader", () => {
   const page = browser.openPage();
   afterAll(() => browser.close());
 
+  it("kernels over nothing fill their outputs", async () => {
+    const { count, wrong } = await (await page).evaluate(() => globalThis.wattgradPage.runEmptyCalls());
+    expect(wrong).toEqual([]);
+    expect(count).toBeGreaterThan(100);
+  });
+
   for (const [name, options] of Object.entries({
     floats: {},
     "bits, in narrow textures": { storage: "rgba32ui", textureLimit: 64 },

@@ -4,7 +4,7 @@ import { runCases } from "./cases.js";
 import { followCurve } from "./curves.js";
 import { deviceOf } from "./devices.js";
 import { half } from "./half.js";
-import { runIndexPrograms } from "./indices.js";
+import { runEmptyCalls, runIndexPrograms } from "./indices.js";
 import { lifecycle } from "./lifecycle.js";
 import { type LossyOptions, losses } from "./losses.js";
 import { runQuantized } from "./quantized.js";
@@ -21,6 +21,7 @@ const face = {
   losses,
   lifecycle,
   half,
+  runEmptyCalls,
   runIndexPrograms,
   warmup,
   trainOnPage: async (name: DeviceName) => trainMlp(await openDevice(name)),
