@@ -33,6 +33,8 @@ export class Session {
   readonly roots = new Set<Tensor>();
   /** Tensors that got a `.grad` since the last flush. */
   readonly differentiated = new Set<Tensor>();
+  /** Called if the Program that runs next fails and the device tells at once: they take back that a step was counted. */
+  readonly ifFails: (() => void)[] = [];
   /** The capture of the jit function that is being recorded. */
   capture: Capture | undefined;
   /** How many Programs were ever compiled. */
@@ -68,6 +70,7 @@ export class Session {
 
   /** Forgets everything that waits for the next step. */
   abandon(): void {
+    this.ifFails.length = 0;
     for (const tensor of this.pending) tensor.pending = undefined;
     this.pending.clear();
     this.roots.clear();
@@ -122,7 +125,8 @@ export class Session {
   ): void {
     const buffers = [...leaves, ...results].map((storage) => storage.buffer);
     const values = scalars.map((scalar) => scalar.value);
-    this.device.run(this.executable(compiled), buffers, values);
+    const failure = this.device.run(this.executable(compiled), buffers, values);
+    if (this.ifFails.length > 0) for (const undo of this.ifFails.splice(0)) if (failure) undo();
     for (const observe of this.observers) observe(compiled.program, values);
     const { flops, bytes }: Cost = compiled.program.cost;
     this.total.flops += flops;

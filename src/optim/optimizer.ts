@@ -197,6 +197,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
       }
     };
     const fail = () => {
+      for (const device of devices) sessionOf(device).ifFails.length = 0;
       undo();
       for (const [parameter, state] of replaced) {
         for (const { storage } of this.#state.get(parameter)?.moments ?? []) storage?.dispose();
@@ -210,21 +211,23 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
       fail();
       throw error;
     }
+    noteFailure(clocks, devices);
     commit(devices, name, fail);
     for (const [parameter, gradient] of taken)
       if (this.#shared.has(parameter)) this.#leave(parameter, gradient);
-    onReplay(this.#advancing(clocks));
+    onReplay(this.#advancing(clocks, devices));
     onUndo(undo);
   }
 
   /** A closure of its own: a recording keeps it, and must not keep the gradients and their graph with it. */
-  #advancing(clocks: ReadonlySet<Clock<Settings>>): () => void {
+  #advancing(clocks: ReadonlySet<Clock<Settings>>, devices: ReadonlySet<Device>): () => void {
     return () => {
       for (const clock of clocks) {
         this.check(clock.settings);
         clock.step++;
         this.tick(clock);
       }
+      noteFailure(clocks, devices);
     };
   }
 
@@ -416,6 +419,17 @@ function gone({ shape }: Tensor, op: string): StaleTensorError {
     op,
     hint: "after model.to(device) make a new optimizer",
   });
+}
+
+/** Takes the step back if the Program that makes it fails, as far as the device tells at once. */
+function noteFailure(clocks: ReadonlySet<{ step: number }>, devices: ReadonlySet<Device>): void {
+  let isCounted = true;
+  for (const device of devices) {
+    sessionOf(device).ifFails.push(() => {
+      if (isCounted) for (const clock of clocks) clock.step--;
+      isCounted = false;
+    });
+  }
 }
 
 function isGroups<Settings>(
