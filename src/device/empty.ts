@@ -72,7 +72,7 @@ function zeroSums(call: QmatmulCall | QconvCall, column: number): MapCall {
   if (output.dtype === "int32") return new Fill(output).plus(along(offsets, column)).call();
   if (output.dtype === "int8") {
     const sums = new Fill(output, undefined, 0, "int32").plus(along(offsets, column)).to("float32");
-    const levels = sums.by("roundedMul", along(scales, column)).then("round").by("add", zeroPoint);
+    const levels = sums.by("roundedMul", along(scales, column)).apply("round").by("add", zeroPoint);
     const least = activation === "relu" ? zeroPoint : -128;
     return levels.by("max", least).by("min", 127).to("int8").call();
   }
@@ -124,7 +124,7 @@ class Fill {
     return this.by("add", other);
   }
 
-  then(op: "round" | "relu"): this {
+  apply(op: "round" | "relu"): this {
     this.#instructions.push({ op, dtype: this.#last.dtype, args: [this.#instructions.length - 1] });
     return this;
   }
@@ -136,7 +136,7 @@ class Fill {
   }
 
   call(): MapCall {
-    if (this.#activation) this.then("relu");
+    if (this.#activation) this.apply("relu");
     const instructions = this.#instructions;
     const expression = { instructions, results: [instructions.length - 1] };
     return {
