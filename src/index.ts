@@ -1,7 +1,8 @@
 /** The public face: tensors and their ops, devices, gradients, jit. Layers, optimizers and data have sub-paths. */
 export { backward, grad } from "./autograd/backward.js";
+export { onlyWhile, onReplay, onUndo } from "./compiler/capture.js";
 export { type DebugOptions, setDebug } from "./compiler/debug.js";
-export { type JitFunction, type JitResult, jit, onReplay, onUndo } from "./compiler/jit.js";
+export { type JitFunction, type JitOptions, jit } from "./compiler/jit.js";
 export {
   assign,
   compileCount,
@@ -13,6 +14,7 @@ export {
   totalCost,
   warmup,
 } from "./compiler/realize.js";
+export type { Given, JitArgument, JitResult } from "./compiler/structure.js";
 export { defaultDevice, setDefaultDevice } from "./device/default.js";
 export type {
   Device,

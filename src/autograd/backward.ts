@@ -1,12 +1,12 @@
 /** Reverse-mode differentiation: walks the lazy graph from the loss and asks each op for its gradient. */
-import { onUndo } from "../compiler/jit.js";
 import { compute, isUsedUp, markBackward } from "../compiler/realize.js";
 import { sessionOf } from "../compiler/session.js";
 import { copied } from "../ops/composite.js";
 import { add } from "../ops/elementwise.js";
 import { sumOfPlaced } from "../ops/slice.js";
 import { constant } from "../ops/source.js";
-import { ArgumentError, ShapeError, StaleTensorError } from "../tensor/errors.js";
+import { ArgumentError, JitError, ShapeError, StaleTensorError } from "../tensor/errors.js";
+import { isRecorded, recorder } from "../tensor/observe.js";
 import type { GradientContext } from "../tensor/op.js";
 import { formatShape, sameShape } from "../tensor/shape.js";
 import { changeCount } from "../tensor/storage.js";
@@ -34,13 +34,14 @@ export function backward(loss: Tensor, options: BackwardOptions = {}): void {
     const gradients = propagate([loss], [seed(loss, options.gradient, "backward")], createGraph, "backward");
     if (loss.storage === undefined) requireFresh(loss, "backward", new Set());
     const leaves = [...gradients].filter(([tensor]) => tensor.requiresGrad && !hasGradientPath(tensor));
+    if (leaves.some(([tensor]) => isOutsideHistory(tensor))) {
+      throw new JitError("backward() inside reaches a tensor that was computed outside, with gradients", {
+        hint: "compute it inside as well, or detach() it",
+      });
+    }
     computeAccumulated(leaves.map(([tensor]) => tensor));
     const sums = leaves.map(([{ grad }, gradient]) => (grad ? add(grad, gradient) : gradient));
     leaves.forEach(([tensor], i) => {
-      const before = tensor.grad;
-      onUndo(() => {
-        tensor.grad = before;
-      });
       tensor.grad = sums[i];
     });
     markBackward(loss);
@@ -162,8 +163,15 @@ function gradientOf(scope: string): string {
 const gradientSuffix = " (gradient)";
 
 /** Whether a gradient that arrives at the tensor goes on to tensors that it was computed from. */
-function hasGradientPath({ node }: Tensor): boolean {
-  return node?.op.gradient !== undefined && node.inputs.some((input) => input.requiresGrad);
+function hasGradientPath(tensor: Tensor): boolean {
+  const { node } = tensor;
+  if (node?.op.gradient === undefined || isOutsideHistory(tensor)) return false;
+  return node.inputs.some((input) => input.requiresGrad);
+}
+
+/** A recording of a jit function holds what it computes itself: gradients end at what was computed before. */
+function isOutsideHistory(tensor: Tensor): boolean {
+  return recorder !== undefined && tensor.node !== undefined && !isRecorded(tensor);
 }
 
 /** Every tensor on a gradient path below the roots, consumers before what they consume. Iterative: graphs are deep. */

@@ -174,6 +174,7 @@ export function extractGraph(
     const path: Tensor[] = [];
     const left: number[] = [];
     const enter = (tensor: Tensor): void => {
+      if (tensor.recording?.ended) requireFixed(tensor);
       const { values, versions } = tensor.node!;
       for (let i = 0; i < values.length; i++) {
         const { storage } = values[i];
@@ -223,6 +224,17 @@ export function extractGraph(
     signatures,
   };
   return { graph, key: key.toString(), leaves, owners, scalars };
+}
+
+/** @throws StaleTensorError for a tensor that a jit function made and did not return, unless it is a constant. */
+function requireFixed({ shape, node }: Tensor): void {
+  const { op, values } = node!;
+  const isFixed = op.kind !== "source" || op.source === "constant" || op.source === "iota";
+  if (isFixed && values.every(({ storage }) => storage === undefined)) return;
+  throw new StaleTensorError(
+    `a tensor of shape ${formatShape(shape)} was made inside a jit function and is used after its call`,
+    { op: op.name, hint: "return it" },
+  );
 }
 
 /** Above all marks given so far; each extraction has a range of its own. */

@@ -4,47 +4,30 @@
  */
 import type { Device, WarmupProgress } from "../device/device.js";
 import type { Program } from "../device/kernel.js";
-import type { DType } from "../tensor/dtype.js";
-import { ArgumentError } from "../tensor/errors.js";
-import type { RuntimeScalar } from "../tensor/op.js";
-import type { Shape } from "../tensor/shape.js";
-import type { Storage } from "../tensor/storage.js";
-import { currentScope, Tensor } from "../tensor/tensor.js";
-import { type BoundGraph, extractGraph } from "./graph.js";
+import { ArgumentError, DeviceError, JitError } from "../tensor/errors.js";
+import { recorder } from "../tensor/observe.js";
+import type { SourceOp } from "../tensor/op.js";
+import { createNode, isGradEnabled, scopeKey, type Tensor } from "../tensor/tensor.js";
+import { type Captured, capture, takeBack } from "./capture.js";
+import { CheckedCapture } from "./check.js";
+import { hold } from "./guards.js";
 import { type CacheEntry, LruCache } from "./lru_cache.js";
-import { allocateResults, flush, realize, settle } from "./realize.js";
+import { flush, isDebugging, realize } from "./realize.js";
+import { leavesOf, type Recording, recordingOf, replay, run } from "./recording.js";
+import { type CompiledGraph, maxProgramBytes, maxPrograms, type Session, sessionOf } from "./session.js";
 import {
-  type Capture,
-  type CompiledGraph,
-  maxProgramBytes,
-  maxPrograms,
-  type Session,
-  sessionOf,
-} from "./session.js";
-
-/** What a captured function may return: a tensor, or an array or record of such results, or nothing. */
-export type JitResult = Tensor | undefined | readonly JitResult[] | { readonly [name: string]: JitResult };
-
-/** A leaf of the recorded Program: an argument of the call, or memory that stays the same (a parameter). */
-type LeafSource = { readonly argument: number } | { readonly storage: Storage };
-
-interface Recording extends CacheEntry {
-  readonly compiled: CompiledGraph;
-  readonly leaves: readonly LeafSource[];
-  readonly scalars: readonly RuntimeScalar[];
-  /** Leaves updated in place. */
-  readonly changed: readonly number[];
-  readonly results: readonly { readonly dtype: DType; readonly shape: Shape }[];
-  /** Rebuilds the function's result from this call's arguments and result tensors. */
-  readonly rebuild: (args: readonly Tensor[], results: readonly Tensor[]) => JitResult;
-  readonly hooks: readonly (() => void)[];
-  /** Of the device: memory that is no argument may be gone after a loss, and is made anew with the recording. */
-  readonly generation: number;
-}
+  type Arguments,
+  type Given,
+  type JitArgument,
+  type JitResult,
+  mapArguments,
+  readArguments,
+} from "./structure.js";
 
 /** A function made by `jit`. */
-export interface JitFunction<A extends readonly Tensor[], R extends JitResult> {
+export interface JitFunction<A extends readonly unknown[], R extends JitResult> {
   (...args: A): R;
+  (...args: Given<A>): R;
   /**
    * Prepares the device for calls with arguments of these shapes and dtypes, without blocking the thread: where shaders
    * have to be compiled (WebGL2), the first call alone would wait for them. `fn` is recorded for that, but nothing runs:
@@ -55,21 +38,48 @@ export interface JitFunction<A extends readonly Tensor[], R extends JitResult> {
    * await step.warmup([x, y], (done, all) => console.log(`compiling shaders ${done}/${all}`));
    * const loss = step(x, y);
    */
-  warmup(args: A, progress?: WarmupProgress): Promise<void>;
+  warmup(args: Given<A>, progress?: WarmupProgress): Promise<void>;
   /**
-   * The Program recorded for arguments of these shapes and dtypes, with its exact cost; undefined before the first call.
+   * The Program recorded for arguments of these shapes and dtypes in the present modes, with its exact cost; undefined
+   * before the first call.
    *
    * @example
    * const { flops, bytes } = step.program(x, y)!.cost;
    */
-  program(...args: A): Program | undefined;
+  program(...args: Given<A>): Program | undefined;
+}
+
+export interface JitOptions {
+  /**
+   * The second call with a recording runs `fn` once more and compares the graphs: values that plain JavaScript computes
+   * anew are found so. Default: only in the debug mode (`setDebug`).
+   */
+  readonly check?: boolean;
+}
+
+/** Recordings for the same arguments under other guards; the oldest is dropped. */
+const maxVariants = 8;
+
+interface Entry extends Recording {
+  /** Present until the second call. */
+  checked: CheckedCapture | undefined;
+}
+
+/** The recordings for equal keys, the latest first. */
+interface Variants extends CacheEntry {
+  readonly entries: readonly Entry[];
 }
 
 /**
- * Returns a function that behaves like `fn` but runs `fn` itself only once per combination of argument shapes and
- * dtypes; later calls replay the recorded Program, updates of parameters and optimizer state included. Results are
- * new tensors without gradient history. `fn` must do the same work whenever the shapes are the same: values it
- * computes in plain JavaScript are baked in, except runtime scalars (learning rate, step number, random offsets).
+ * Returns a function that behaves like `fn` but runs `fn` itself only when something is new that its graph depends on;
+ * other calls replay a recorded Program, updates of parameters, gradients, optimizer state, learning-rate schedules and
+ * random streams included. Recordings are told apart by shapes, dtypes and structure of the arguments, `training` and the
+ * fields of the modules whose `forward` runs, gradient mode, `requiresGrad`, gradients that exist already, settings of
+ * optimizers, and the scope of a profile. Results are new tensors without gradient history.
+ *
+ * Arguments are tensors of one device, numbers, and arrays and records of them. A number is a float32 tensor of rank 0
+ * inside (`x.mul(t)`); other numbers recompile nothing. What `fn` computes in plain JavaScript is computed once and for
+ * all: `check` finds that where it makes a difference.
  *
  * @example
  * const step = jit((x: Tensor, y: Tensor) => {
@@ -79,224 +89,175 @@ export interface JitFunction<A extends readonly Tensor[], R extends JitResult> {
  *   return loss;
  * });
  *
- * @throws ArgumentError if there is no tensor among the arguments and none in the result.
+ * @throws ArgumentError for other arguments, DeviceError for several devices. JitError for what cannot be replayed: an
+ * async function, a result that is no tensor, fields of modules that are set inside, parameters and buffers made inside.
  */
 export function jit<A extends readonly Tensor[], R extends JitResult>(
   fn: (...args: A) => R,
-): JitFunction<A, R> {
-  const recordings = new LruCache<Recording>(maxPrograms, maxProgramBytes);
-  const find = (args: A): Recording | undefined => {
-    const recording = recordings.get(keyOf(args));
-    return recording?.generation === sessionOf(args[0].device).generation ? recording : undefined;
-  };
-  const keep = (args: A, captured: Captured) => {
-    if (!captured.shared) recordings.set(keyOf(args), recordingOf(captured));
-  };
-  const call = (...args: A): R => {
-    if (args.length > 0 && sessionOf(args[0].device).capture !== undefined) return fn(...args);
-    const recording = args.length > 0 ? find(args) : undefined;
-    if (recording !== undefined) {
-      const leaves = leavesOf(recording, args);
-      if (!updatesShared(leaves, recording.changed)) return replay(recording, leaves, args) as R;
+  options?: JitOptions,
+): JitFunction<A, R>;
+export function jit<A extends readonly JitArgument[], R extends JitResult>(
+  fn: (...args: A) => R,
+  options?: JitOptions,
+): JitFunction<A, R>;
+export function jit(fn: Fn, options: JitOptions = {}): unknown {
+  const jitted = new Jitted(fn, options);
+  return Object.assign((...args: unknown[]) => jitted.call(args), {
+    warmup: (args: readonly unknown[], progress?: WarmupProgress) => jitted.warmup(args, progress),
+    program: (...args: unknown[]) => jitted.program(args),
+  });
+}
+
+type Fn = (...args: never[]) => JitResult;
+
+class Jitted {
+  readonly #fn: Fn;
+  readonly #options: JitOptions;
+  readonly #recordings = new LruCache<Variants>(maxPrograms, maxProgramBytes);
+
+  constructor(fn: Fn, options: JitOptions) {
+    this.#fn = fn;
+    this.#options = options;
+  }
+
+  call(values: readonly unknown[]): JitResult {
+    const args = readArguments(values);
+    const session = sessionFor(args);
+    if (recorder !== undefined) return this.#inline(args, session);
+    prepare(args, session);
+    const entry = this.#find(args, session);
+    if (entry !== undefined) {
+      const leaves = leavesOf(entry, args.tensors);
+      if (leaves !== undefined) {
+        if (entry.checked !== undefined) this.#check(entry, args);
+        return replay(entry, leaves, args);
+      }
     }
-    const captured = capture(fn, args);
-    const results = run(captured);
-    keep(args, captured);
-    return captured.rebuild(args, results) as R;
-  };
-  const warmup = async (args: A, progress?: WarmupProgress): Promise<void> => {
-    const device = args[0]?.device;
-    if (device?.warmup === undefined) return;
-    let compiled = find(args)?.compiled;
+    const [captured, compiled] = this.#record(args, session);
+    return run(captured, compiled, args.tensors);
+  }
+
+  async warmup(values: readonly unknown[], progress?: WarmupProgress): Promise<void> {
+    const args = readArguments(values);
+    const session = sessionFor(args);
+    const { device } = session;
+    if (device.warmup === undefined) return;
+    prepare(args, session);
+    let compiled = this.#find(args, session)?.compiled;
     if (compiled === undefined) {
-      const captured = capture(fn, args);
+      const [captured, made] = this.#record(args, session);
       takeBack(captured);
-      keep(args, captured);
-      ({ compiled } = captured);
+      compiled = made;
     }
-    await device.warmup(sessionOf(device).executable(compiled), progress);
-  };
-  const program = (...args: A) => recordings.get(keyOf(args))?.compiled.program;
-  return Object.assign(call, { warmup, program });
+    await device.warmup(session.executable(compiled), progress);
+  }
+
+  program(values: readonly unknown[]): Program | undefined {
+    const args = readArguments(values);
+    return this.#find(args, sessionFor(args))?.compiled.program;
+  }
+
+  /** As a part of the function that is being recorded. */
+  #inline(args: Arguments, session: Session): JitResult {
+    if (session.capture === undefined) {
+      throw new JitError(
+        "a jit function is called inside another one whose arguments live on another device",
+      );
+    }
+    const inside = (value: unknown) =>
+      mapArguments(
+        value,
+        (tensor) => tensor,
+        (number) => constant(number, session.device),
+      );
+    return this.#fn(...(args.values.map(inside) as never[]));
+  }
+
+  #find(args: Arguments, { generation }: Session): Entry | undefined {
+    const variants = this.#recordings.get(keyOf(args));
+    return variants?.entries.find(
+      (entry) => entry.generation === generation && hold(entry.guards, args.tensors),
+    );
+  }
+
+  #keep(key: string, entries: readonly Entry[]): void {
+    const bytes = entries.reduce((sum, { compiled }) => sum + compiled.bytes, 0);
+    this.#recordings.set(key, { entries, bytes, used: 0 });
+  }
+
+  /** Captures a call and keeps its recording, unless that holds for this call only. */
+  #record(args: Arguments, session: Session): [Captured, CompiledGraph] {
+    const captured = capture(this.#fn, args);
+    try {
+      const compiled = session.compile(captured.bound);
+      if (!captured.shared) {
+        const checked = this.#isChecking() ? new CheckedCapture(captured) : undefined;
+        const entry = { ...recordingOf(captured, compiled), checked };
+        const key = keyOf(args);
+        const others = this.#recordings.get(key)?.entries ?? [];
+        const valid = others.filter(({ generation }) => generation === entry.generation);
+        this.#keep(key, [entry, ...valid].slice(0, maxVariants));
+      }
+      return [captured, compiled];
+    } catch (error) {
+      takeBack(captured);
+      throw error;
+    }
+  }
+
+  #isChecking(): boolean {
+    return this.#options.check ?? isDebugging();
+  }
+
+  /** @throws JitError if the function builds another graph than it did for the recording, which is dropped then. */
+  #check(entry: Entry, args: Arguments): void {
+    const again = capture(this.#fn, args);
+    takeBack(again);
+    const difference = entry.checked!.differenceTo(again);
+    entry.checked = undefined;
+    if (difference === undefined) return;
+    const key = keyOf(args);
+    const others = this.#recordings.get(key)?.entries ?? [];
+    this.#keep(
+      key,
+      others.filter((other) => other !== entry),
+    );
+    throw difference;
+  }
 }
 
-/** While a profile is taken, functions are recorded anew, with the modules that their calls belong to. */
-function keyOf(args: readonly Tensor[]): string {
-  const shapes = args.map(({ dtype, shape }) => `${dtype}${shape}`).join(";");
-  return currentScope() === undefined ? shapes : `profiled;${shapes}`;
-}
-
-let current: Capture | undefined;
-
-/** Registers, while a jit function is being captured, what has to happen before each of its replays. */
-export function onReplay(hook: () => void): void {
-  current?.hooks.push(hook);
-}
-
-/**
- * Registers, while a jit function is being captured, what takes back that it was called: done, the latest first, if
- * the capture was for a warm-up or fails. For state outside the device that the function advances.
- */
-export function onUndo(undo: () => void): void {
-  current?.undos.push(undo);
-}
-
-/** One call of a function, recorded and prepared but not run. */
-interface Captured {
-  readonly session: Session;
-  readonly bound: BoundGraph;
-  readonly compiled: CompiledGraph;
-  readonly outputs: readonly Tensor[];
-  readonly assigned: readonly Tensor[];
-  /** The arguments, as the function got them. */
-  readonly own: readonly Tensor[];
-  /** Leaves updated in place. */
-  readonly changed: readonly number[];
-  /** It holds for this call only: an argument is memory that it updates by another way as well. */
-  readonly shared: boolean;
-  readonly rebuild: Recording["rebuild"];
-  readonly capture: Capture;
-}
-
-function capture<A extends readonly Tensor[]>(fn: (...args: A) => JitResult, args: A): Captured {
-  const device = args[0]?.device;
-  if (device === undefined)
+/** @throws ArgumentError without a tensor, DeviceError for several devices. */
+function sessionFor({ tensors }: Arguments): Session {
+  if (tensors.length === 0) {
     throw new ArgumentError("the function needs at least one tensor argument", { op: "jit" });
-  const session = sessionOf(device);
-  realize(args);
+  }
+  const { device } = tensors[0];
+  for (const tensor of tensors) {
+    if (tensor.device === device) continue;
+    throw new DeviceError(`arguments live on ${device.name} and ${tensor.device.name}`, {
+      op: "jit",
+      hint: "move one with .to(device)",
+    });
+  }
+  return sessionOf(device);
+}
+
+/** Gives the arguments memory, and lets nothing wait for a step; gradients are computed before what they depend on changes. */
+function prepare({ tensors }: Arguments, { device, pending, roots, differentiated }: Session): void {
+  realize(tensors);
+  if (pending.size + roots.size + differentiated.size === 0) return;
+  const gradients = [...differentiated].flatMap(({ grad }) => grad ?? []);
+  if (gradients.some(({ storage }) => storage === undefined)) realize([...gradients, ...roots]);
   flush(device);
-  // Handles of this call alone: a tensor may be given twice, or be used by the function besides.
-  const own = args.map((tensor) => (tensor.requiresGrad ? tensor : sharing(tensor)));
-  const capture: Capture = { hooks: [], undos: [] };
-  session.capture = capture;
-  current = capture;
-  let result: JitResult;
-  try {
-    result = fn(...(own as unknown as A));
-  } catch (error) {
-    takeBack({ session, capture });
-    throw error;
-  } finally {
-    session.capture = undefined;
-    current = undefined;
-  }
-  const returned = tensorsIn(result);
-  const outputs = [...new Set(returned.filter((tensor) => tensor.storage === undefined && !tensor.pending))];
-  const assigned = [...session.pending];
-  let bound = extractGraph(outputs, assigned, new Set(own));
-  const changed = bound.graph.assignments.map(({ leaf }) => leaf);
-  const shared = updatesShared(bound.leaves, changed);
-  // What is read through one tensor and updated through another is the same leaf in this call, but not in others.
-  if (shared) bound = extractGraph(outputs, assigned);
-  const compiled = session.compile(bound);
-  const rebuild = rebuilder(result, own, outputs);
-  return { session, bound, compiled, outputs, assigned, own, changed, shared, rebuild, capture };
 }
 
-/** Nothing that the captured call had planned or advanced is left behind. */
-function takeBack({ session, capture }: Pick<Captured, "session" | "capture">): void {
-  for (const undo of capture.undos.toReversed()) undo();
-  session.abandon();
+/** Everything by which recordings are found; what else they depend on is in their guards. */
+function keyOf({ key }: Arguments): string {
+  return `${isGradEnabled() ? "" : "noGrad;"}${scopeKey()}${key}`;
 }
 
-/** Runs the captured call itself; its results. */
-function run({ session, bound, compiled, outputs, assigned }: Captured): readonly Tensor[] {
-  const results = allocateResults(session.device, outputs);
-  session.run(compiled, bound.leaves, results, bound.scalars);
-  settle(session, bound, outputs, results, assigned);
-  for (const tensor of outputs) {
-    tensor.node = undefined;
-    tensor.requiresGrad = false;
-  }
-  session.roots.clear();
-  session.differentiated.clear();
-  return outputs;
-}
+const constantOp: SourceOp = { kind: "source", name: "constant", source: "constant" };
 
-function recordingOf({
-  session,
-  bound,
-  compiled,
-  outputs,
-  own,
-  changed,
-  rebuild,
-  capture,
-}: Captured): Recording {
-  return {
-    compiled,
-    bytes: compiled.bytes,
-    used: 0,
-    leaves: bound.leaves.map((storage, leaf) => {
-      const argument = own.indexOf(bound.owners[leaf]);
-      return argument < 0 ? { storage } : { argument };
-    }),
-    scalars: bound.scalars,
-    changed,
-    results: outputs.map(({ dtype, shape }) => ({ dtype, shape })),
-    rebuild,
-    hooks: capture.hooks,
-    generation: session.generation,
-  };
-}
-
-/** Another handle to the same memory. */
-function sharing({ shape, dtype, device, storage }: Tensor): Tensor {
-  return new Tensor(shape, dtype, device, { storage: storage! });
-}
-
-/** Whether memory that one leaf updates is another leaf's too: a Program takes leaves for different buffers. */
-function updatesShared(leaves: readonly Storage[], changed: readonly number[]): boolean {
-  // At every replay: mostly all leaves differ, which costs one pass to see.
-  if (new Set(leaves).size === leaves.length) return false;
-  return changed.some((leaf) => leaves.indexOf(leaves[leaf]) !== leaves.lastIndexOf(leaves[leaf]));
-}
-
-function leavesOf(recording: Recording, args: readonly Tensor[]): Storage[] {
-  realize(args);
-  return recording.leaves.map((source) =>
-    "storage" in source ? source.storage : args[source.argument].storage!,
-  );
-}
-
-function replay(recording: Recording, leaves: readonly Storage[], args: readonly Tensor[]): JitResult {
-  const device: Device = args[0].device;
-  const session = sessionOf(device);
-  if (session.pending.size + session.roots.size > 0) flush(device);
-  for (const hook of recording.hooks) hook();
-  const storages = allocateResults(device, recording.results);
-  session.run(recording.compiled, leaves, storages, recording.scalars);
-  for (const leaf of recording.changed) leaves[leaf].noteChange();
-  const results = recording.results.map(
-    ({ dtype, shape }, i) => new Tensor(shape, dtype, device, { storage: storages[i] }),
-  );
-  return recording.rebuild(args, results);
-}
-
-function tensorsIn(result: JitResult): Tensor[] {
-  if (result === undefined) return [];
-  if (result instanceof Tensor) return [result];
-  return Object.values(result).flatMap(tensorsIn);
-}
-
-function rebuilder(
-  result: JitResult,
-  args: readonly Tensor[],
-  outputs: readonly Tensor[],
-): Recording["rebuild"] {
-  if (result === undefined) return () => undefined;
-  if (result instanceof Tensor) {
-    const output = outputs.indexOf(result);
-    if (output >= 0) return (_, results) => results[output];
-    const argument = args.indexOf(result);
-    return argument >= 0 ? (now) => now[argument] : () => result;
-  }
-  if (Array.isArray(result)) {
-    const parts = result.map((part: JitResult) => rebuilder(part, args, outputs));
-    return (now, results) => parts.map((part) => part(now, results));
-  }
-  const entries = Object.entries(result).map(
-    ([name, part]) => [name, rebuilder(part, args, outputs)] as const,
-  );
-  return (now, results) => Object.fromEntries(entries.map(([name, part]) => [name, part(now, results)]));
+function constant(value: number, device: Device): Tensor {
+  return createNode(constantOp, [], { value }, [], "float32", device);
 }

@@ -5,8 +5,9 @@
 import { deviceOf } from "../device/default.js";
 import type { Device, MemoryReport, WarmupProgress } from "../device/device.js";
 import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
-import { DeviceError, DTypeError, ShapeError, StaleTensorError, WattgradError } from "../tensor/errors.js";
+import { DeviceError, DTypeError, JitError, ShapeError, StaleTensorError } from "../tensor/errors.js";
 import { afterCollection, isTurnDue, nextTurn } from "../tensor/event_loop.js";
+import { isRecorded, recorder, unobserved } from "../tensor/observe.js";
 import type { ViewOp } from "../tensor/op.js";
 import { formatShape, type Shape, sameShape, sizeOf } from "../tensor/shape.js";
 import { changeCount, Storage } from "../tensor/storage.js";
@@ -29,6 +30,10 @@ let debugObserver: ((tensor: Tensor) => void) | undefined;
 
 export function setDebugObserver(observer: ((tensor: Tensor) => void) | undefined): void {
   debugObserver = observer;
+}
+
+export function isDebugging(): boolean {
+  return debugObserver !== undefined;
 }
 
 observeNodes((tensor) => {
@@ -58,6 +63,7 @@ export function leaf(
   const tensor = new Tensor(shape, dtype, device, { storage: new Storage(device, buffer) });
   if (inFull) keepInFull(tensor);
   device.write(buffer, data);
+  recorder?.upload(tensor, data);
   return tensor;
 }
 
@@ -73,6 +79,11 @@ export function keepInFull({ device, dtype, storage }: Tensor): void {
 
 /** Overwrites a tensor's memory with host data of the same length, at once; lazy tensors built on it go stale. */
 export function overwrite(tensor: Tensor, data: TypedArray): void {
+  if (recorder !== undefined && !isRecorded(tensor)) {
+    throw new JitError("a tensor is overwritten inside, which replays would not do", {
+      hint: "use assign()",
+    });
+  }
   flush(tensor.device);
   if (data.length !== tensor.size || tensor.storage === undefined) {
     throw new ShapeError(`${data.length} elements given for shape ${formatShape(tensor.shape)}`, {
@@ -83,7 +94,10 @@ export function overwrite(tensor: Tensor, data: TypedArray): void {
   tensor.storage.noteChange();
 }
 
-/** Computes lazy tensors now, one Program per device. Tensors that have memory already are left alone. */
+/**
+ * Computes lazy tensors now, one Program per device. Tensors that have memory already are left alone, and those that are
+ * being recorded for `jit`: their values are those of each call.
+ */
 export function realize(tensors: readonly Tensor[]): void {
   for (const [device, list] of lazyByDevice(tensors)) run(plan(sessionOf(device), list, []));
 }
@@ -93,7 +107,7 @@ function lazyByDevice(tensors: readonly Tensor[]): Map<Device, Tensor[]> {
   const byDevice = new Map<Device, Tensor[]>();
   for (const tensor of tensors) {
     const value = currentValue(tensor);
-    if (value.storage !== undefined) continue;
+    if (value.storage !== undefined || isRecorded(value)) continue;
     const list = byDevice.get(value.device);
     if (list === undefined) byDevice.set(value.device, [value]);
     else if (!list.includes(value)) list.push(value);
@@ -218,11 +232,20 @@ export function assign(target: Tensor, value: Tensor): void {
   }
   if (target.dtype !== value.dtype)
     throw new DTypeError(`${value.dtype} given for a ${target.dtype} tensor`, details);
+  if (recorder !== undefined) {
+    // Memory made inside would be made once, and keep its value from call to call.
+    if (isRecorded(target) || sessionOf(target.device).capture === undefined) {
+      throw new JitError("assign() inside changes a tensor that is made inside or lives on another device", {
+        hint: "make it outside, on the device of the arguments",
+      });
+    }
+    recorder.use([value]);
+  }
   // At once: the step that writes the value would fail for everything else that waits with it.
   if (target.storage?.disposed) throw new StaleTensorError("the tensor was disposed", details);
   if (target.storage === undefined) {
     if (target.node === undefined) throw new StaleTensorError("the tensor was disposed", details);
-    realize([target]);
+    unobserved(() => realize([target]));
     target.node = undefined;
   }
   const session = sessionOf(target.device);
@@ -340,7 +363,7 @@ export async function readExact(tensor: Tensor): Promise<TypedArray> {
   const { device } = tensor;
   const session = sessionOf(device);
   if (session.capture !== undefined) {
-    throw new WattgradError("CAPTURE", "a function given to jit() cannot read values", {
+    throw new JitError("a function given to jit() cannot read values", {
       op: "data",
       hint: "return the tensor and read it outside",
     });

@@ -5,6 +5,7 @@ import { OutOfMemoryError } from "../tensor/errors.js";
 import type { RuntimeScalar } from "../tensor/op.js";
 import { noteChanges, type Storage } from "../tensor/storage.js";
 import type { Tensor } from "../tensor/tensor.js";
+import type { Capture } from "./capture.js";
 import { compile } from "./compile.js";
 import type { FuseOptions } from "./fuse.js";
 import type { BoundGraph } from "./graph.js";
@@ -133,14 +134,6 @@ export class Session {
     this.total.bytes += bytes;
     this.total.runs++;
   }
-}
-
-/** What a jit function records besides its graph. */
-export interface Capture {
-  /** Run before each replay: they advance step numbers and random offsets. */
-  readonly hooks: (() => void)[];
-  /** Take back what the captured call itself advanced, if it does not run. */
-  readonly undos: (() => void)[];
 }
 
 const sessions = new WeakMap<Device, Session>();

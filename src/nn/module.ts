@@ -1,8 +1,10 @@
 /** Module: the base of layers and networks. Parameters, buffers and sub-modules are found in its own fields. */
+import { refuseInJit } from "../compiler/capture.js";
 import { dispose, leaf, overwrite, readExact } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
 import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
 import { ArgumentError, WattgradError } from "../tensor/errors.js";
+import { recorder } from "../tensor/observe.js";
 import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
 import { Tensor } from "../tensor/tensor.js";
 import { type Entry, entriesOf, stateName } from "./fields.js";
@@ -72,13 +74,24 @@ export class StateDictError extends WattgradError implements StateDictProblems {
  * }
  */
 export abstract class Module {
-  /** Whether dropout drops and batch norm uses the batch's statistics. See `train()` and `eval()`. */
-  training = true;
+  #training = true;
   readonly #buffers = new Set<string>();
   readonly #optionalBuffers = new Set<string>();
 
   constructor() {
     watchForward<Module>(this, Module.prototype, (module) => module.stateDict().values(), wasMadeParameter);
+    observeForward(Object.getPrototypeOf(this));
+  }
+
+  /** Whether dropout drops and batch norm uses the batch's statistics. See `train()` and `eval()`. */
+  get training(): boolean {
+    recorder?.read(this, "training", this.#training);
+    return this.#training;
+  }
+
+  set training(training: boolean) {
+    recorder?.write(this, "training", this.#training);
+    this.#training = training;
   }
 
   /** Computes the module's output. Lazy, as all ops. */
@@ -86,6 +99,7 @@ export abstract class Module {
 
   /** Marks field `field` as state that is saved but not trained; returns the value for the assignment. */
   protected registerBuffer(field: string, value: Tensor, { optional = false }: BufferOptions = {}): Tensor {
+    refuseInJit("a buffer is registered", "register it in the constructor");
     this.#buffers.add(field);
     if (optional) this.#optionalBuffers.add(field);
     return value;
@@ -270,6 +284,27 @@ export abstract class Module {
     }
   }
 }
+
+const observed = new WeakSet<object>();
+
+/** Lets a jit function that is being recorded know which modules it uses: their classes' `forward` says so. */
+function observeForward(prototype: object): void {
+  for (let p = prototype; p !== Module.prototype && !observed.has(p); p = Object.getPrototypeOf(p)) {
+    observed.add(p);
+    const forward: unknown = Object.getOwnPropertyDescriptor(p, "forward")?.value;
+    if (typeof forward !== "function") continue;
+    Object.defineProperty(p, "forward", {
+      configurable: true,
+      writable: true,
+      value(this: Module, ...inputs: Tensor[]) {
+        recorder?.enter(this);
+        return forward.apply(this, inputs);
+      },
+    });
+  }
+}
+
+
 
 /** A module that holds one above it is not below itself. */
 function* below(module: Module, name: string, path: readonly Module[]): Generator<[string, Module]> {

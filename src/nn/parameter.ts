@@ -1,4 +1,5 @@
 /** Where parameters live, and how they come to be. */
+import { refuseInJit } from "../compiler/capture.js";
 import { isUsedUp, realize } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
 import { aCount, aDevice, checkAll, type Kinds } from "../tensor/check.js";
@@ -40,6 +41,7 @@ export function parameter(initial: Tensor): Tensor {
       hint: "registerBuffer() keeps other state",
     });
   }
+  refuseInJit("a parameter is made", "make modules outside");
   realize([initial]);
   initial.node = undefined;
   initial.requiresGrad = true;

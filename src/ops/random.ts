@@ -2,7 +2,7 @@
  * Random tensors. Randomness is counter-based (Philox4x32-10): seed and offset determine every element, on
  * every device alike. Each random op takes the next offset of its generator.
  */
-import { onReplay, onUndo } from "../compiler/jit.js";
+import { onReplay, onUndo, refuseInJit } from "../compiler/capture.js";
 import { deviceOf } from "../device/default.js";
 import type { Device } from "../device/device.js";
 import { type DeviceRecovery, type Follower, followWeakly } from "../device/recovery.js";
@@ -51,8 +51,9 @@ export class Generator implements Follower {
     this.setState({ seed, offset: 0 });
   }
 
-  /** What `setState` needs to go on from here. */
+  /** What `setState` needs to go on from here. @throws JitError inside a jit function, where it differs in each call. */
   state(): GeneratorState {
+    refuseInJit("the position of a generator is read");
     return { seed: this.#seed, offset: this.#offset };
   }
 
@@ -65,8 +66,19 @@ export class Generator implements Follower {
         });
       }
     }
-    this.#seed = seed;
-    this.#offset = offset;
+    let before = { seed: this.#seed, offset: this.#offset };
+    const set = () => {
+      before = { seed: this.#seed, offset: this.#offset };
+      this.#seed = seed;
+      this.#offset = offset;
+    };
+    const undo = () => {
+      this.#seed = before.seed;
+      this.#offset = before.offset;
+    };
+    set();
+    onReplay(set, undo);
+    onUndo(undo);
   }
 
   /** Where it stands, for a device that comes back. */
@@ -92,11 +104,12 @@ export class Generator implements Follower {
       high.value = Math.floor(this.#seed / 2 ** 32) | 0;
       offset.value = this.#offset++ | 0;
     };
-    draw();
-    onReplay(draw);
-    onUndo(() => {
+    const undo = () => {
       this.#offset--;
-    });
+    };
+    draw();
+    onReplay(draw, undo);
+    onUndo(undo);
     return [low, high, offset];
   }
 }

@@ -1,7 +1,7 @@
 /** What optimizers share: parameter groups, step counts, state that can be saved, and when updates happen. */
 
 import { requireRegistered } from "../autograd/unregistered.js";
-import { onReplay, onUndo } from "../compiler/jit.js";
+import { onlyWhile, onReplay, onUndo } from "../compiler/capture.js";
 import { assign, commit, overwrite, readExact, realize, unassign } from "../compiler/realize.js";
 import { sessionOf } from "../compiler/session.js";
 import type { Device } from "../device/device.js";
@@ -9,6 +9,7 @@ import { type Follower, followWeakly } from "../device/recovery.js";
 import { zerosLike } from "../ops/creation.js";
 import type { TypedArray } from "../tensor/dtype.js";
 import { ArgumentError, StaleTensorError } from "../tensor/errors.js";
+import { recorder, unobserved } from "../tensor/observe.js";
 import type { RuntimeScalar } from "../tensor/op.js";
 import { formatShape } from "../tensor/shape.js";
 import { currentScope, inScope, noGrad, Tensor } from "../tensor/tensor.js";
@@ -121,12 +122,24 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
 
   /** The learning rate of the first group; setting it sets all groups'. */
   get lr(): number {
-    return this.groups[0].settings.lr;
+    const { lr } = this.groups[0].settings;
+    onlyWhile(() => this.groups[0].settings.lr === lr);
+    return lr;
   }
 
   set lr(value: number) {
     for (const { settings } of this.groups) this.check({ ...settings, lr: value });
-    for (const { settings } of this.groups) settings.lr = value;
+    const rates = this.groups.map(({ settings }) => settings.lr);
+    const set = () => {
+      for (const { settings } of this.groups) settings.lr = value;
+    };
+    set();
+    onReplay(set);
+    onUndo(() => {
+      this.groups.forEach(({ settings }, g) => {
+        settings.lr = rates[g];
+      });
+    });
   }
 
   /** Forgets all gradients. `step` does that too. */
@@ -190,7 +203,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
       for (const parameter of taken.keys()) if (!this.#shared.has(parameter)) parameter.grad = undefined;
     };
     const undo = () => {
-      for (const clock of clocks) clock.step--;
+      takingBack(clocks)();
       for (const [target, before] of pending) unassign(target, before);
       for (const [parameter, gradient] of taken) {
         if (gradient !== used.get(parameter)?.gradient) parameter.grad = gradient;
@@ -215,8 +228,9 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     commit(devices, name, fail);
     for (const [parameter, gradient] of taken)
       if (this.#shared.has(parameter)) this.#leave(parameter, gradient);
-    onReplay(this.#advancing(clocks, devices));
+    onReplay(this.#advancing(clocks, devices), takingBack(clocks));
     onUndo(undo);
+    if (recorder !== undefined) onlyWhile(this.#unchanged());
   }
 
   /** A closure of its own: a recording keeps it, and must not keep the gradients and their graph with it. */
@@ -265,6 +279,27 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
       parameter,
       [...others, this].map((optimizer) => new WeakRef<AnyOptimizer>(optimizer)),
     );
+  }
+
+  /** Tells whether another step would build the same graph: groups, settings but the learning rate, and clocks. */
+  #unchanged(): () => boolean {
+    const { groups } = this;
+    const seen = groups.map(({ parameters, settings }) => ({
+      parameters: [...parameters],
+      settings: Object.entries(settings).filter(([name]) => name !== "lr"),
+    }));
+    const clocks = [...this.#state].map(([parameter, { clock }]) => [parameter, clock] as const);
+    return () =>
+      groups.length === seen.length &&
+      seen.every(({ parameters, settings }, g) => {
+        const now = groups[g];
+        return (
+          parameters.length === now.parameters.length &&
+          parameters.every((parameter, i) => parameter === now.parameters[i]) &&
+          settings.every(([name, value]) => isSame(value, now.settings[name as keyof Settings]))
+        );
+      }) &&
+      clocks.every(([parameter, clock]) => this.#state.get(parameter)?.clock === clock);
   }
 
   /** Everything needed to go on exactly: `exp_avg.3` is a moment of parameter 3, counted through all groups. */
@@ -396,9 +431,12 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
   }
 
   #createState(parameter: Tensor, clock: Clock<Settings>): ParameterState<Settings> {
-    const moments = this.momentNames.map(() => zerosLike(parameter));
     // Leaves of the very first Program already, so that the second step finds it compiled.
-    realize(moments);
+    const moments = unobserved(() => {
+      const zeros = this.momentNames.map(() => zerosLike(parameter));
+      realize(zeros);
+      return zeros;
+    });
     for (const { device, storage } of moments) device.keepInFull?.(storage!.buffer);
     const state = { clock, moments };
     this.#state.set(parameter, state);
@@ -430,6 +468,18 @@ function noteFailure(clocks: ReadonlySet<{ step: number }>, devices: ReadonlySet
       isCounted = false;
     });
   }
+}
+
+function takingBack(clocks: ReadonlySet<{ step: number }>): () => void {
+  return () => {
+    for (const clock of clocks) clock.step--;
+  };
+}
+
+/** Of settings: numbers, or lists of numbers as Adam's betas. */
+function isSame(a: unknown, b: unknown): boolean {
+  if (!Array.isArray(a) || !Array.isArray(b)) return a === b;
+  return a.length === b.length && a.every((value, i) => value === b[i]);
 }
 
 function isGroups<Settings>(

@@ -1,4 +1,5 @@
 /** Learning-rate schedules: functions from the step number (from 0) to a factor of the base learning rate. */
+import { onReplay, onUndo } from "../compiler/capture.js";
 import { type Follower, followWeakly } from "../device/recovery.js";
 import { ArgumentError } from "../tensor/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -97,8 +98,16 @@ export class LRScheduler implements Follower {
 
   /** @throws ArgumentError if the schedule gives no number. */
   step(): void {
-    this.#step++;
-    this.#apply();
+    const advance = (steps: number) => {
+      this.#step += steps;
+      this.#apply();
+    };
+    advance(1);
+    onReplay(
+      () => advance(1),
+      () => advance(-1),
+    );
+    onUndo(() => advance(-1));
   }
 
   /** Takes its factor back, for when the schedule has ended. */

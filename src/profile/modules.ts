@@ -1,5 +1,5 @@
 /** Tells which module an op belongs to, by standing before every `forward` while a profile is taken. */
-import { inScope, type Tensor } from "../tensor/tensor.js";
+import { inScope, noteNaming, type Tensor } from "../tensor/tensor.js";
 
 /** What is needed of a model: a Module of wattgrad/nn is one. */
 export interface NamedModules {
@@ -11,6 +11,7 @@ export const outside = "(outside of modules)";
 
 /** From now until the returned function is called, ops made in a module's `forward` have its name as scope. */
 export function nameModules(model: NamedModules): () => void {
+  noteNaming();
   const wrapped: { forward: unknown }[] = [];
   for (const [name, module] of model.namedModules()) {
     const own = module.forward;
@@ -23,6 +24,7 @@ export function nameModules(model: NamedModules): () => void {
     wrapped.push(module);
   }
   return () => {
+    noteNaming();
     for (const module of wrapped) Reflect.deleteProperty(module, "forward");
   };
 }

@@ -103,6 +103,13 @@ export class StaleTensorError extends WattgradError {
   }
 }
 
+/** What a function given to `jit` cannot do: its replays would compute something else than the function. */
+export class JitError extends WattgradError {
+  constructor(message: string, details?: ErrorDetails) {
+    super("JIT", message, { op: "jit", ...details });
+  }
+}
+
 /** NaN or infinity found by the debug mode. */
 export class NumericsError extends WattgradError {
   constructor(message: string, details?: ErrorDetails) {

@@ -5,6 +5,7 @@
 import type { Device } from "../device/device.js";
 import type { DType } from "./dtype.js";
 import { ArgumentError, DeviceError, ShapeError } from "./errors.js";
+import { type RecordingMark, recorder } from "./observe.js";
 import type { Op } from "./op.js";
 import { formatShape, type Shape, sameShape, sizeOf } from "./shape.js";
 import { changeCount, type Storage } from "./storage.js";
@@ -39,7 +40,9 @@ export class Tensor {
   storage: Storage | undefined;
   /** An assigned value that the next `step()` or `realize()` writes into `storage`. */
   pending: Tensor | undefined;
-  requiresGrad = false;
+  /** The recording of a jit function during which it was made. */
+  readonly recording: RecordingMark | undefined = recorder?.mark;
+  #requiresGrad = false;
   #grad: Tensor | undefined;
 
   constructor(shape: Shape, dtype: DType, device: Device, source: { node: Node } | { storage: Storage }) {
@@ -50,11 +53,22 @@ export class Tensor {
     else this.storage = source.storage;
   }
 
+  get requiresGrad(): boolean {
+    recorder?.read(this, "requiresGrad", this.#requiresGrad);
+    return this.#requiresGrad;
+  }
+
+  set requiresGrad(value: boolean) {
+    recorder?.write(this, "requiresGrad", this.#requiresGrad);
+    this.#requiresGrad = value;
+  }
+
   /**
    * ∂loss/∂this after `backward()`, on tensors made with requiresGrad; may be set by hand.
    * @throws ShapeError, DeviceError for a gradient of another shape, dtype or device.
    */
   get grad(): Tensor | undefined {
+    recorder?.read(this, "grad", this.#grad);
     return this.#grad;
   }
 
@@ -63,6 +77,7 @@ export class Tensor {
       requireSameKind(gradient, this);
       gradientObserver?.(this);
     }
+    recorder?.write(this, "grad", this.#grad);
     this.#grad = gradient;
   }
 
@@ -81,6 +96,16 @@ export class Tensor {
 
   toString(): string {
     return `Tensor(${formatShape(this.shape)}, ${this.dtype}, ${this.device.name})`;
+  }
+
+  /** @throws ArgumentError where JavaScript's own arithmetic asks for a number, which would go on with NaN. */
+  [Symbol.toPrimitive](hint: string): string {
+    if (hint === "number") {
+      throw new ArgumentError(`${this} is not a number`, {
+        hint: "compute with its methods, x.mul(2), or read it with await x.item()",
+      });
+    }
+    return this.toString();
   }
 }
 
@@ -106,6 +131,18 @@ let scope: string | undefined;
 
 export function currentScope(): string | undefined {
   return scope;
+}
+
+/** Grows with every naming of modules for a profile: what was recorded under another one has other names. */
+let namings = 0;
+
+export function noteNaming(): void {
+  namings++;
+}
+
+/** The scope and the naming that it belongs to; empty while no profile is taken. */
+export function scopeKey(): string {
+  return scope === undefined ? "" : `${namings}@${scope}`;
 }
 
 /** Runs `fn`, which is synchronous; the nodes that it makes belong to `name`. */
@@ -234,6 +271,7 @@ export function createNodeOf(
   dtype: DType,
   device: Device,
 ): Tensor {
+  recorder?.use(inputs);
   let depth = 0;
   let since = changeCount;
   for (let i = 0; i < values.length; i++) {
