@@ -90,7 +90,7 @@ function seed(root: Tensor, given: Tensor | undefined, op: string): Tensor {
   if (!root.requiresGrad) {
     throw new ArgumentError("the output depends on no tensor with requiresGrad", {
       op,
-      hint: "was it computed inside noGrad(), from detached tensors or as integers?",
+      hint: "was it computed inside noGrad() or jit(), from detached tensors or as integers?",
     });
   }
   if (given === undefined) {

@@ -63,6 +63,8 @@ export interface Effect {
   readonly owner: TensorSource | { readonly object: object };
   readonly key: Cell["key"];
   readonly value: (call: Call) => unknown;
+  /** The value is a gradient that the recording makes. */
+  readonly isOwn: boolean;
 }
 
 /** One call of a function, recorded but not run. */
@@ -236,13 +238,11 @@ function effectsOf(
     const value = owner[key];
     if (value === entry && guarded) continue;
     const source = owner instanceof Tensor ? sourceOf(owner, handles) : { object: owner };
-    if (!(value instanceof Tensor) || !isRecorded(value)) {
+    const isMade = value instanceof Tensor && (isRecorded(value) || observations.entryGradients.has(value));
+    if (!isMade) {
       const argument = handles.indexOf(value as Tensor);
-      effects.push({
-        owner: source,
-        key,
-        value: ({ tensors }) => (argument < 0 ? value : tensors[argument]),
-      });
+      const given = ({ tensors }: Call) => (argument < 0 ? value : tensors[argument]);
+      effects.push({ owner: source, key, value: given, isOwn: false });
       continue;
     }
     if ("argument" in source && originals[source.argument].node !== undefined) {
@@ -258,7 +258,7 @@ function effectsOf(
     // Memory of its own: other gradients and results may change apart from it.
     const own = returned.has(value) || value.storage !== undefined ? copied(value) : value;
     returned.add(own);
-    effects.push({ owner: source, key, value: output(own) });
+    effects.push({ owner: source, key, value: output(own), isOwn: true });
   }
   observations.restore();
   return effects;
@@ -275,12 +275,29 @@ export function takeBack({ session, capture }: Pick<Captured, "session" | "captu
   session.abandon();
 }
 
+/** Gradients that recordings made and that only `grad` of their tensors holds, so that they need no garbage collection. */
+const ownGradients = new WeakSet<Tensor>();
+
+/** Frees a gradient that was used up, if a jit function made it: a loop of micro-batches would leave one in each step. */
+export function releaseGradient(gradient: Tensor | undefined): void {
+  if (current === undefined && gradient !== undefined && ownGradients.delete(gradient))
+    gradient.storage?.dispose();
+}
+
 export function applyEffects(effects: readonly Effect[], call: Call, session: Session): void {
-  for (const { owner, key, value } of effects) {
+  const before: (Tensor | undefined)[] = [];
+  for (const { owner, key, value, isOwn } of effects) {
     const target =
       "object" in owner ? owner.object : "tensor" in owner ? owner.tensor : call.tensors[owner.argument];
-    (target as { [K in Cell["key"]]?: unknown })[key] = value(call);
-    // For a device that is lost: the values of gradients go with it.
-    if (key === "grad") session.differentiated.add(target as Tensor);
+    const next = value(call);
+    if (key === "grad") {
+      const { grad } = target as Tensor;
+      if (grad !== next) before.push(grad);
+      if (isOwn) ownGradients.add(next as Tensor);
+      // For a device that is lost: the values of gradients go with it.
+      session.differentiated.add(target as Tensor);
+    }
+    (target as { [K in Cell["key"]]?: unknown })[key] = next;
   }
+  for (const gradient of before) releaseGradient(gradient);
 }

@@ -175,9 +175,11 @@ class Jitted {
 
   #find(args: Arguments, { generation }: Session): Entry | undefined {
     const variants = this.#recordings.get(keyOf(args));
-    return variants?.entries.find(
-      (entry) => entry.generation === generation && hold(entry.guards, args.tensors),
-    );
+    if (variants === undefined) return undefined;
+    for (const entry of variants.entries) {
+      if (entry.generation === generation && hold(entry.guards, args.tensors)) return entry;
+    }
+    return undefined;
   }
 
   #keep(key: string, entries: readonly Entry[]): void {

@@ -305,6 +305,9 @@ export function compute(session: Session, tensors: readonly Tensor[]): void {
  */
 export function dispose(tensor: Tensor): void {
   const { storage, device } = tensor;
+  if (recorder !== undefined && !isRecorded(tensor)) {
+    throw new JitError("dispose() inside frees a tensor from outside, which replays would not do");
+  }
   const session = sessionOf(device);
   // The next step would fail if it had to compute a loss that is gone, or to write into freed memory.
   tensor.pending = undefined;

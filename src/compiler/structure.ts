@@ -29,6 +29,14 @@ export interface Arguments {
   readonly key: string;
 }
 
+/** Arguments while they are read. */
+interface Growing {
+  readonly values: readonly unknown[];
+  readonly tensors: Tensor[];
+  readonly numbers: number[];
+  key: string;
+}
+
 /** Nothing that people write is nested deeper; a value that contains itself is. */
 const maxDepth = 32;
 
@@ -52,37 +60,49 @@ function describe(value: unknown): string {
 
 /** @throws ArgumentError for anything else than tensors, numbers, and arrays and records of them. */
 export function readArguments(values: readonly unknown[]): Arguments {
-  const tensors: Tensor[] = [];
-  const numbers: number[] = [];
-  const read = (value: unknown, path: string | number, depth: number): string => {
-    switch (depth > maxDepth ? "other" : kindOf(value)) {
-      case "tensor": {
-        const tensor = value as Tensor;
-        // Two arguments that are one tensor share their gradient.
-        const alias = tensor.requiresGrad ? `g${tensors.indexOf(tensor)}` : "";
-        tensors.push(tensor);
-        return `${tensor.dtype}${tensor.shape}${alias};`;
+  const args: Growing = { values, tensors: [], numbers: [], key: "" };
+  for (let i = 0; i < values.length; i++) read(args, values[i], i, 0);
+  return args;
+}
+
+/** Adds a part of the arguments; `key` grows by what tells its structure. */
+function read(args: Growing, value: unknown, path: string | number, depth: number): void {
+  if (value instanceof Tensor) {
+    const { tensors } = args;
+    // Two arguments that are one tensor share their gradient.
+    const alias = value.requiresGrad ? `g${tensors.indexOf(value)}` : "";
+    tensors.push(value);
+    args.key += `${value.dtype}${value.shape}${alias};`;
+    return;
+  }
+  switch (depth > maxDepth ? "other" : kindOf(value)) {
+    case "number":
+      args.numbers.push(value as number);
+      args.key += "n;";
+      return;
+    case "undefined":
+      args.key += "u;";
+      return;
+    case "array":
+      args.key += "[";
+      (value as unknown[]).forEach((part, i) => {
+        read(args, part, `${path}[${i}]`, depth + 1);
+      });
+      args.key += "]";
+      return;
+    case "record":
+      args.key += "{";
+      for (const [name, part] of Object.entries(value as object)) {
+        args.key += JSON.stringify(name);
+        read(args, part, `${path}.${name}`, depth + 1);
       }
-      case "number":
-        numbers.push(value as number);
-        return "n;";
-      case "undefined":
-        return "u;";
-      case "array":
-        return `[${(value as unknown[]).map((part, i) => read(part, `${path}[${i}]`, depth + 1)).join("")}]`;
-      case "record":
-        return `{${Object.entries(value as object)
-          .map(([name, part]) => JSON.stringify(name) + read(part, `${path}.${name}`, depth + 1))
-          .join("")}}`;
-    }
-    throw new ArgumentError(`argument ${path} is ${describe(value)}`, {
-      op: "jit",
-      hint: "arguments are tensors, numbers, and arrays and records of them; other values belong in a closure",
-    });
-  };
-  let key = "";
-  for (let i = 0; i < values.length; i++) key += read(values[i], i, 0);
-  return { values, tensors, numbers, key };
+      args.key += "}";
+      return;
+  }
+  throw new ArgumentError(`argument ${path} is ${describe(value)}`, {
+    op: "jit",
+    hint: "arguments are tensors, numbers, and arrays and records of them; other values belong in a closure",
+  });
 }
 
 /** The same structure with other tensors in place of tensors and numbers. */

@@ -304,8 +304,6 @@ function observeForward(prototype: object): void {
   }
 }
 
-
-
 /** A module that holds one above it is not below itself. */
 function* below(module: Module, name: string, path: readonly Module[]): Generator<[string, Module]> {
   if (path.includes(module)) return;

@@ -1,7 +1,7 @@
 /** What optimizers share: parameter groups, step counts, state that can be saved, and when updates happen. */
 
 import { requireRegistered } from "../autograd/unregistered.js";
-import { onlyWhile, onReplay, onUndo } from "../compiler/capture.js";
+import { onlyWhile, onReplay, onUndo, releaseGradient } from "../compiler/capture.js";
 import { assign, commit, overwrite, readExact, realize, unassign } from "../compiler/realize.js";
 import { sessionOf } from "../compiler/session.js";
 import type { Device } from "../device/device.js";
@@ -228,6 +228,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     commit(devices, name, fail);
     for (const [parameter, gradient] of taken)
       if (this.#shared.has(parameter)) this.#leave(parameter, gradient);
+      else releaseGradient(gradient);
     onReplay(this.#advancing(clocks, devices), takingBack(clocks));
     onUndo(undo);
     if (recorder !== undefined) onlyWhile(this.#unchanged());
