@@ -5,9 +5,11 @@ import { copied } from "../ops/composite.js";
 import { add } from "../ops/elementwise.js";
 import { sumOfPlaced } from "../ops/slice.js";
 import { constant } from "../ops/source.js";
+import { aBoolean, check, checkOptions, either, type Kinds } from "../tensor/check.js";
 import { ArgumentError, JitError, ShapeError, StaleTensorError } from "../tensor/errors.js";
 import { isRecorded, recorder } from "../tensor/observe.js";
 import type { GradientContext } from "../tensor/op.js";
+import { aTensor, requireTensor, tensors } from "../tensor/require.js";
 import { formatShape, sameShape } from "../tensor/shape.js";
 import { changeCount } from "../tensor/storage.js";
 import { gradientMode, inScope, type Node, observingReads, type Tensor } from "../tensor/tensor.js";
@@ -19,6 +21,8 @@ export interface BackwardOptions {
   readonly createGraph?: boolean;
 }
 
+const backwardOptions: Kinds<BackwardOptions> = { gradient: aTensor, createGraph: aBoolean };
+
 /**
  * Adds ∂loss/∂t to `t.grad` of every tensor t that was made with requiresGrad and that the loss depends on. Lazy
  * as everything: the next `optimizer.step()`, or reading a gradient, computes loss and gradients together. Calling it
@@ -29,7 +33,8 @@ export interface BackwardOptions {
  * place since (weights, by a step): compute the loss again.
  */
 export function backward(loss: Tensor, options: BackwardOptions = {}): void {
-  const { createGraph = false } = options;
+  requireTensor("backward", loss, "the loss");
+  const { createGraph = false } = checkOptions("backward", options, backwardOptions);
   gradientMode(createGraph, () => {
     const gradients = propagate([loss], [seed(loss, options.gradient, "backward")], createGraph, "backward");
     if (loss.storage === undefined) requireFresh(loss, "backward", new Set());
@@ -64,6 +69,9 @@ export function grad(
   inputs: readonly Tensor[],
   options: BackwardOptions = {},
 ): Tensor[] {
+  checkOptions("grad", options, backwardOptions);
+  check("grad", "outputs", outputs, either(aTensor, tensors));
+  check("grad", "inputs", inputs, tensors);
   const roots: readonly Tensor[] = Array.isArray(outputs) ? outputs : [outputs as Tensor];
   const { createGraph = false } = options;
   return gradientMode(createGraph, () => {

@@ -2,6 +2,7 @@
  * The debug mode: every op is computed as soon as it is called and its result is searched for NaN and infinity.
  * The first op that made one is named, with the place in the program that called it, by the next read.
  */
+import { aBoolean, checkOptions, type Kinds } from "../tensor/check.js";
 import { NumericsError } from "../tensor/errors.js";
 import { formatShape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -13,6 +14,8 @@ export interface DebugOptions {
   readonly numerics: boolean;
 }
 
+const debugOptions: Kinds<DebugOptions> = { numerics: aBoolean };
+
 /**
  * Switches the debug mode on or off for all devices. It is slow. Reading (`data()`, `item()`) throws a
  * NumericsError that names the first op with a bad result. Inside jit() nothing is checked.
@@ -21,7 +24,8 @@ export interface DebugOptions {
  * setDebug({ numerics: true });
  * await log(tensor(-1, { device })).item(); // NumericsError: log: the result of shape [] holds NaN …
  */
-export function setDebug({ numerics }: DebugOptions): void {
+export function setDebug(options: DebugOptions): void {
+  const { numerics } = checkOptions("setDebug", options, debugOptions);
   setDebugObserver(numerics ? check : undefined);
 }
 

@@ -2,14 +2,16 @@
  * Realizing: cuts the lazy graph at the buffers that exist, compiles the part above the cut (or finds its
  * Program) and runs it. Everything that turns recipes into values goes through here.
  */
-import { deviceOf } from "../device/default.js";
+import { defaultDevice, deviceOf } from "../device/default.js";
 import type { Device, MemoryReport, WarmupProgress } from "../device/device.js";
+import { aDevice, aDType, check, type Kind } from "../tensor/check.js";
 import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
 import { DeviceError, DTypeError, JitError, ShapeError, StaleTensorError } from "../tensor/errors.js";
 import { afterCollection, isTurnDue, nextTurn } from "../tensor/event_loop.js";
 import { isRecorded, recorder, unobserved } from "../tensor/observe.js";
 import type { ViewOp } from "../tensor/op.js";
-import { formatShape, type Shape, sameShape, sizeOf } from "../tensor/shape.js";
+import { requireTensor, tensors as tensorList } from "../tensor/require.js";
+import { checkShape, formatShape, type Shape, sameShape, sizeOf } from "../tensor/shape.js";
 import { changeCount, Storage } from "../tensor/storage.js";
 import {
   createNode,
@@ -44,6 +46,10 @@ observeNodes((tensor) => {
 observeGradients((tensor) => {
   sessionOf(tensor.device).differentiated.add(tensor);
 });
+const aTypedArray: Kind = [
+  "a typed array",
+  (value) => ArrayBuffer.isView(value) && !(value instanceof DataView),
+];
 
 /**
  * Uploads host data into a new leaf tensor. `data` has `sizeOf(shape)` elements and may be reused at once. `inFull`: float32 stays
@@ -56,6 +62,10 @@ export function leaf(
   data: TypedArray,
   { inFull = false }: { readonly inFull?: boolean } = {},
 ): Tensor {
+  check("leaf", "the device", device, aDevice);
+  check("leaf", "the dtype", dtype, aDType);
+  checkShape(shape, "leaf");
+  check("leaf", "the data", data, aTypedArray);
   if (data.length !== sizeOf(shape)) {
     throw new ShapeError(`${data.length} elements given for shape ${formatShape(shape)}`, { op: "tensor" });
   }
@@ -99,6 +109,7 @@ export function overwrite(tensor: Tensor, data: TypedArray): void {
  * being recorded for `jit`: their values are those of each call.
  */
 export function realize(tensors: readonly Tensor[]): void {
+  check("realize", "the first argument", tensors, tensorList);
   for (const [device, list] of lazyByDevice(tensors)) run(plan(sessionOf(device), list, []));
 }
 
@@ -126,6 +137,7 @@ function lazyByDevice(tensors: readonly Tensor[]): Map<Device, Tensor[]> {
  * console.log(await output.tolist());
  */
 export async function warmup(tensors: readonly Tensor[], progress?: WarmupProgress): Promise<void> {
+  check("warmup", "the first argument", tensors, tensorList);
   for (const [device, list] of lazyByDevice(tensors)) {
     if (device.warmup === undefined) continue;
     const session = sessionOf(device);
@@ -138,6 +150,7 @@ export async function warmup(tensors: readonly Tensor[], progress?: WarmupProgre
  * Program: what `optimizer.step()` does. While a jit function is being captured, that waits for the capture's end.
  */
 export function flush(device: Device): void {
+  check("flush", "the device", device, aDevice);
   commit([device]);
 }
 
@@ -223,6 +236,8 @@ function explained(error: unknown, sessions: readonly Session[], op: string): un
 
 /** A new value for a leaf tensor, written in place by the next flush; ops built from now on see it. */
 export function assign(target: Tensor, value: Tensor): void {
+  requireTensor("assign", target, "the target");
+  requireTensor("assign", value, "the value");
   const details = { op: "assign", device: target.device.name };
   if (!sameShape(target.shape, value.shape)) {
     throw new ShapeError(
@@ -363,7 +378,7 @@ export async function readTensor(tensor: Tensor): Promise<TypedArray> {
 
 /** The values as the device holds them: the reference device has float64 where others have float32. */
 export async function readExact(tensor: Tensor): Promise<TypedArray> {
-  const { device } = tensor;
+  const { device } = requireTensor("readExact", tensor);
   const session = sessionOf(device);
   if (session.capture !== undefined) {
     throw new JitError("a function given to jit() cannot read values", {
@@ -385,8 +400,8 @@ export async function readExact(tensor: Tensor): Promise<TypedArray> {
 }
 
 /** Live buffers and bytes on a device. */
-export function memory(device: Device): MemoryReport {
-  return device.memory();
+export function memory(device: Device = defaultDevice()): MemoryReport {
+  return check("memory", "the device", device, aDevice).memory();
 }
 
 /** How many Programs a device, by default the default one, has had compiled; constant in the steady state of a loop. */
@@ -395,11 +410,12 @@ export function compileCount(device?: Device): number {
 }
 
 /** FLOPs, bytes and number of the Programs run on a device so far. */
-export function totalCost(device: Device): {
+export function totalCost(device: Device = defaultDevice()): {
   readonly flops: number;
   readonly bytes: number;
   readonly runs: number;
 } {
+  check("totalCost", "the device", device, aDevice);
   return { ...sessionOf(device).total };
 }
 

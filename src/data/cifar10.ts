@@ -6,6 +6,16 @@
 import { FileError, fetchBytes, namesIn, nodeFiles, readFile, reasonOf } from "../formats/file.js";
 import { gunzip, isGzip, joinChunks } from "../formats/gzip.js";
 import type { HostTensor } from "../formats/host.js";
+import {
+  anArray,
+  aString,
+  check,
+  checkOptions,
+  either,
+  fileBytes,
+  type Kinds,
+  oneOf,
+} from "../tensor/check.js";
 import { ArgumentError, FormatError, WattgradError } from "../tensor/errors.js";
 
 const labelCount = 10;
@@ -16,6 +26,8 @@ const recordBytes = 1 + imageBytes;
 const maximum = 60_000 * recordBytes;
 
 export type Cifar10Split = "train" | "test";
+
+export const splitOptions: Kinds<{ readonly split?: Cifar10Split }> = { split: oneOf("train", "test") };
 
 /** The original's file names: 10,000 images each. */
 const fileNames: Readonly<Record<Cifar10Split, readonly string[]>> = {
@@ -39,6 +51,7 @@ export interface Cifar10 {
  */
 export async function readCifar10(bytes: Uint8Array): Promise<Cifar10> {
   const op = "readCifar10";
+  check(op, "the file", bytes, fileBytes);
   const records = isGzip(bytes) ? await inflate(bytes, op) : bytes;
   const count = records.length / recordBytes;
   if (count === 0 || !Number.isInteger(count)) {
@@ -77,10 +90,8 @@ export async function loadCifar10(
   options: { readonly split?: Cifar10Split } = {},
 ): Promise<Cifar10> {
   const op = "loadCifar10";
-  const split = options.split ?? "train";
-  if (!Object.hasOwn(fileNames, split)) {
-    throw new ArgumentError(`unknown split "${split}"`, { op, hint: "train or test" });
-  }
+  const { split = "train" } = checkOptions(op, options, splitOptions);
+  check(op, "the source", source, either(aString, anArray));
   const names = typeof source === "string" ? await findFiles(source, split, op) : source.map(String);
   if (names.length === 0) throw new ArgumentError("there are no URLs to read", { op });
   const read = typeof source === "string" ? readFile : fetchBytes;

@@ -1,7 +1,9 @@
 /** What a loader draws from: samples by number, as host arrays. */
 import type { HostTensor } from "../formats/host.js";
+import { aDType, check, describe, type Kind } from "../tensor/check.js";
 import { newArray } from "../tensor/dtype.js";
 import { ArgumentError, ShapeError } from "../tensor/errors.js";
+import { inspectable } from "../tensor/inspect.js";
 import { formatShape, sizeOf } from "../tensor/shape.js";
 
 /** A finite collection of samples. Implementations own their memory; a batch is a fresh copy. */
@@ -15,6 +17,21 @@ export interface Dataset {
    */
   batch(indices: Int32Array, epoch?: number): HostTensor[];
 }
+
+/** A dataset of one's own is an object with these two. */
+export const aDataset: Kind = [
+  "a dataset (length and batch)",
+  (value) => typeof (value as Partial<Dataset> | undefined | null)?.batch === "function",
+];
+
+/** Values on the host, as parsers return them. */
+export const aHostTensor: Kind = [
+  "{ dtype, shape, data }",
+  (value) => {
+    const { dtype, shape, data } = (value ?? {}) as Partial<HostTensor>;
+    return aDType[1](dtype) && Array.isArray(shape) && ArrayBuffer.isView(data);
+  },
+];
 
 /**
  * Samples along the first dimension of one or more tensors: `new TensorDataset(images, labels)` with shapes
@@ -31,6 +48,7 @@ export class TensorDataset implements Dataset {
 
   constructor(...tensors: readonly HostTensor[]) {
     const op = "TensorDataset";
+    for (const [i, tensor] of tensors.entries()) check(op, `argument ${i + 1}`, tensor, aHostTensor);
     if (tensors.length === 0) throw new ArgumentError("at least one tensor is needed", { op });
     const shapes = tensors.map(({ shape }) => formatShape(shape)).join(", ");
     this.length = tensors[0].shape[0];
@@ -43,6 +61,15 @@ export class TensorDataset implements Dataset {
       }
     }
     this.#tensors = tensors;
+  }
+
+  toString(): string {
+    const parts = this.#tensors.map(({ dtype, shape }) => `${dtype} ${formatShape(shape.slice(1))}`);
+    return `TensorDataset of ${this.length} samples: ${parts.join(", ")}`;
+  }
+
+  static {
+    inspectable(TensorDataset.prototype);
   }
 
   batch(indices: Int32Array): HostTensor[] {
@@ -78,12 +105,17 @@ class Subset implements Dataset {
  * @example
  * const validation = subset(dataset, 9000, 10000);
  */
-export function subset(dataset: Dataset, start: number, stop = dataset.length): Dataset {
-  const ordered = start >= 0 && start <= stop && stop <= dataset.length;
-  if (!Number.isInteger(start) || !Number.isInteger(stop) || !ordered) {
-    throw new ArgumentError(`${start} to ${stop} is no part of ${dataset.length} samples`, { op: "subset" });
+export function subset(dataset: Dataset, start: number, stop?: number): Dataset {
+  check("subset", "the dataset", dataset, aDataset);
+  const end = stop ?? dataset.length;
+  const ordered = start >= 0 && start <= end && end <= dataset.length;
+  if (!Number.isInteger(start) || !Number.isInteger(end) || !ordered) {
+    throw new ArgumentError(
+      `${describe(start)} to ${describe(end)} is no part of ${dataset.length} samples`,
+      { op: "subset" },
+    );
   }
-  return new Subset(dataset, start, stop);
+  return new Subset(dataset, start, end);
 }
 
 /** Copies rows of the first dimension: [N, …] → [indices.length, …]. */

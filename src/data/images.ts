@@ -1,8 +1,10 @@
 /** Images as normalised network inputs. */
 import type { HostTensor } from "../formats/host.js";
+import { aNumber, anArray, check, checkOptions, either, type Kinds } from "../tensor/check.js";
 import { ArgumentError, ShapeError } from "../tensor/errors.js";
+import { Inspectable } from "../tensor/inspect.js";
 import { formatShape } from "../tensor/shape.js";
-import { type Dataset, gatherRows } from "./dataset.js";
+import { aHostTensor, type Dataset, gatherRows } from "./dataset.js";
 
 export interface ImageDatasetOptions {
   /** Subtracted after scaling to 0..1; one number or one per channel. Default 0. */
@@ -10,6 +12,9 @@ export interface ImageDatasetOptions {
   /** Divided by; one number or one per channel. Default 1. */
   readonly std?: number | readonly number[];
 }
+
+const numberOrList = either(aNumber, anArray);
+const imageOptions: Kinds<ImageDatasetOptions> = { mean: numberOrList, std: numberOrList };
 
 /**
  * Mean and standard deviation of ImageNet's training images in 0..1, for red, green and blue, as torchvision's weights
@@ -26,7 +31,7 @@ export const imageNetNormalization = { mean: [0.485, 0.456, 0.406], std: [0.229,
  * const digits = new ImageDataset(images, labels, mnistNormalization);
  * const photographs = new ImageDataset(images, labels, imageNetNormalization);
  */
-export class ImageDataset implements Dataset {
+export class ImageDataset extends Inspectable implements Dataset {
   readonly length: number;
   readonly #images: HostTensor;
   readonly #labels: HostTensor;
@@ -34,7 +39,11 @@ export class ImageDataset implements Dataset {
   readonly #tables: readonly Float32Array[];
 
   constructor(images: HostTensor, labels: HostTensor, options: ImageDatasetOptions = {}) {
+    super();
     const details = { op: "ImageDataset" };
+    check(details.op, "images", images, aHostTensor);
+    check(details.op, "labels", labels, aHostTensor);
+    const { mean = 0, std = 1 } = checkOptions(details.op, options, imageOptions);
     const [count, channels] = images.shape;
     if (images.dtype !== "uint8" || images.shape.length !== 4) {
       throw new ShapeError(
@@ -48,15 +57,19 @@ export class ImageDataset implements Dataset {
         details,
       );
     }
-    const means = perChannel("mean", options.mean ?? 0, channels);
-    const stds = perChannel("std", options.std ?? 1, channels);
-    if (stds.some((std) => std === 0)) throw new ArgumentError("std is 0", details);
+    const means = perChannel("mean", mean, channels);
+    const stds = perChannel("std", std, channels);
+    if (stds.includes(0)) throw new ArgumentError("std is 0", details);
     this.length = count;
     this.#images = images;
     this.#labels = labels;
     this.#tables = means.map((mean, c) =>
       Float32Array.from({ length: 256 }, (_, x) => (x / 255 - mean) / stds[c]),
     );
+  }
+
+  override toString(): string {
+    return `ImageDataset of ${this.length} images ${formatShape(this.#images.shape.slice(1))}`;
   }
 
   batch(indices: Int32Array): HostTensor[] {

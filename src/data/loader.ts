@@ -1,16 +1,28 @@
 /** Batches for training: shuffled reproducibly, uploaded to a device, freed when the next one comes. */
 import { dispose, leaf } from "../compiler/realize.js";
+import { deviceOf } from "../device/default.js";
 import type { Device } from "../device/device.js";
 import type { HostTensor } from "../formats/host.js";
+import {
+  aBoolean,
+  aDevice,
+  aNumber,
+  anObject,
+  check,
+  checkOptions,
+  either,
+  type Kinds,
+} from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
 import { afterCollection, isTurnDue, nextTurn } from "../tensor/event_loop.js";
+import { inspectable } from "../tensor/inspect.js";
 import type { Tensor } from "../tensor/tensor.js";
-import type { Dataset } from "./dataset.js";
+import { aDataset, type Dataset } from "./dataset.js";
 import { permutation } from "./permutation.js";
 
 export interface DataLoaderOptions {
-  /** Where the batches are uploaded. */
-  readonly device: Device;
+  /** Where the batches are uploaded. Default: the device of `setDefaultDevice`. */
+  readonly device?: Device;
   /** Samples per batch. Default 1. */
   readonly batchSize?: number;
   /** A new order each epoch, given by the seed and the epoch's number. `true` stands for seed 0. Default false. */
@@ -18,6 +30,14 @@ export interface DataLoaderOptions {
   /** Leaves out a last batch smaller than `batchSize`. Default false. */
   readonly dropLast?: boolean;
 }
+
+const loaderOptions: Kinds<DataLoaderOptions> = {
+  device: aDevice,
+  batchSize: aNumber,
+  shuffle: either(aBoolean, anObject),
+  dropLast: aBoolean,
+};
+const shuffleOptions: Kinds<{ readonly seed: number }> = { seed: aNumber };
 
 /** Where a loader stands; plain JSON. */
 export interface LoaderState {
@@ -56,18 +76,35 @@ export class DataLoader implements AsyncIterable<Tensor[]> {
   /** True after `setState`: the next loop starts at the position instead of at a new epoch. */
   #resume = false;
 
-  constructor(dataset: Dataset, options: DataLoaderOptions) {
-    const { device, batchSize = 1, shuffle = false, dropLast = false } = options;
+  constructor(dataset: Dataset, options: DataLoaderOptions = {}) {
+    const op = "DataLoader";
+    check(op, "the dataset", dataset, aDataset);
+    const {
+      device,
+      batchSize = 1,
+      shuffle = false,
+      dropLast = false,
+    } = checkOptions(op, options, loaderOptions);
+    if (typeof shuffle === "object") checkOptions("DataLoader's shuffle", shuffle, shuffleOptions);
     if (!Number.isInteger(batchSize) || batchSize < 1) {
       throw new ArgumentError(`batchSize is a positive integer, got ${batchSize}`, { op: "DataLoader" });
     }
     this.#dataset = dataset;
-    this.#device = device;
+    this.#device = deviceOf(op, device);
     this.batchSize = batchSize;
     this.length = dropLast ? Math.floor(dataset.length / batchSize) : Math.ceil(dataset.length / batchSize);
     this.#shuffle = shuffle !== false;
-    this.#seed = typeof shuffle === "object" ? shuffle.seed : 0;
+    this.#seed = typeof shuffle === "object" ? (shuffle.seed ?? 0) : 0;
     checkCount("seed", this.#seed, Number.MAX_SAFE_INTEGER);
+  }
+
+  toString(): string {
+    const order = this.#shuffle ? `, shuffled by seed ${this.#seed}` : "";
+    return `DataLoader of ${this.length} batches of ${this.batchSize}${order}; epoch ${this.#epoch}, batch ${this.#position}`;
+  }
+
+  static {
+    inspectable(DataLoader.prototype);
   }
 
   state(): LoaderState {
@@ -82,6 +119,7 @@ export class DataLoader implements AsyncIterable<Tensor[]> {
 
   /** @throws ArgumentError if the state is not one that this loader can be in. */
   setState(state: LoaderState): void {
+    check("DataLoader", "the state", state, anObject);
     checkCount("epoch", state.epoch, 2 ** 32 - 1);
     checkCount("position", state.position, this.length);
     checkCount("seed", state.seed, Number.MAX_SAFE_INTEGER);

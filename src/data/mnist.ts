@@ -2,10 +2,21 @@
 import { FileError, fetchBytes, namesIn, nodeFiles, readFile } from "../formats/file.js";
 import type { HostTensor } from "../formats/host.js";
 import { readIdx } from "../formats/idx.js";
-import { ArgumentError, FormatError, WattgradError } from "../tensor/errors.js";
+import { check, checkOptions, type Kind, type Kinds, oneOf } from "../tensor/check.js";
+import { FormatError, WattgradError } from "../tensor/errors.js";
 import { formatShape } from "../tensor/shape.js";
 
 const op = "loadMnist";
+
+const splitOptions: Kinds<{ readonly split?: MnistSplit }> = { split: oneOf("train", "test") };
+const aSource: Kind = [
+  "a directory or { images, labels }",
+  (value) => {
+    if (typeof value === "string") return true;
+    const { images, labels } = (value ?? {}) as Partial<MnistUrls>;
+    return [images, labels].every((url) => typeof url === "string" || url instanceof URL);
+  },
+];
 
 export type MnistSplit = "train" | "test";
 
@@ -53,10 +64,8 @@ export async function loadMnist(
   source: string | MnistUrls,
   options: { readonly split?: MnistSplit } = {},
 ): Promise<Mnist> {
-  const split = options.split ?? "train";
-  if (!Object.hasOwn(naming, split)) {
-    throw new ArgumentError(`unknown split "${split}"`, { op, hint: "train or test" });
-  }
+  const { split = "train" } = checkOptions(op, options, splitOptions);
+  check(op, "the source", source, aSource);
   const urls = typeof source === "string" ? await findPair(source, split) : source;
   const load = (name: string) => (isPath(name) ? readFile(name, op) : fetchBytes(name, op));
   const [imagesName, labelsName] = [String(urls.images), String(urls.labels)];

@@ -1,12 +1,26 @@
 /** Token sequences as samples for language modelling. */
 import type { HostTensor } from "../formats/host.js";
+import { aNumber, check, checkOptions, describe, type Kind, type Kinds } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
+import { Inspectable } from "../tensor/inspect.js";
 import { checkIndices, type Dataset } from "./dataset.js";
 
 export interface TextDatasetOptions {
   /** Tokens from the start of one block to the next. Default: the context length, blocks that do not overlap. */
   readonly stride?: number;
 }
+
+const textOptions: Kinds<TextDatasetOptions> = { stride: aNumber };
+const tokenArray: Kind = [
+  "an Int32Array of token ids",
+  (value) => value instanceof Int32Array,
+  (value) =>
+    typeof value === "string"
+      ? "a tokenizer's encode(text)"
+      : Array.isArray(value)
+        ? "Int32Array.from(…)"
+        : undefined,
+];
 
 /**
  * Blocks of `contextLength` tokens with the tokens that follow them: batches [x, y], both int32 [B, contextLength],
@@ -17,17 +31,21 @@ export interface TextDatasetOptions {
  * const tokenizer = CharTokenizer.fromText("hello world");
  * const dataset = new TextDataset(tokenizer.encode("hello world"), 4);
  */
-export class TextDataset implements Dataset {
+export class TextDataset extends Inspectable implements Dataset {
   readonly length: number;
   readonly contextLength: number;
   readonly #tokens: Int32Array;
   readonly #stride: number;
 
   constructor(tokens: Int32Array, contextLength: number, options: TextDatasetOptions = {}) {
-    const stride = options.stride ?? contextLength;
+    super();
+    check("TextDataset", "tokens", tokens, tokenArray);
+    const { stride = contextLength } = checkOptions("TextDataset", options, textOptions);
     for (const [name, value] of Object.entries({ contextLength, stride })) {
       if (!Number.isInteger(value) || value < 1) {
-        throw new ArgumentError(`${name} is a positive integer, got ${value}`, { op: "TextDataset" });
+        throw new ArgumentError(`${name} is a positive integer, got ${describe(value)}`, {
+          op: "TextDataset",
+        });
       }
     }
     if (tokens.length <= contextLength) {
@@ -42,6 +60,10 @@ export class TextDataset implements Dataset {
     this.#stride = stride;
     this.contextLength = contextLength;
     this.length = Math.floor((tokens.length - 1 - contextLength) / stride) + 1;
+  }
+
+  override toString(): string {
+    return `TextDataset of ${this.length} blocks of ${this.contextLength} tokens`;
   }
 
   batch(indices: Int32Array): HostTensor[] {

@@ -24,6 +24,11 @@ export function defaultDevice(): Device {
   return deviceOf("defaultDevice", undefined);
 }
 
+/** The default device, if one was set. */
+export function standardDevice(): Device | undefined {
+  return standard;
+}
+
 /** The device given, or else the default one. @throws ArgumentError, DeviceError */
 export function deviceOf(op: string, device: Device | undefined): Device {
   if (device !== undefined) return check(op, "device", device, aDevice);

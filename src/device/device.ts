@@ -82,6 +82,9 @@ export interface Device {
    */
   read(buffer: DeviceBuffer): Promise<TypedArray>;
 
+  /** The buffer's memory itself, to be read at once and not kept, where all that was enqueued is done; for showing values. */
+  peek?(buffer: DeviceBuffer): TypedArray | undefined;
+
   /** Encodes or compiles. A device that has to wait (shader compilation) returns a promise from `warmup`, not here. */
   prepare(program: Program): Executable;
   /**
@@ -114,6 +117,8 @@ export interface Device {
   readonly lost: Promise<LossReason>;
   /** How it comes back from that; undefined for devices that are not lost or stay so. */
   readonly recovery?: DeviceRecovery;
+  /** Whether `close` was called; undefined for devices that cannot say. */
+  readonly closed?: boolean;
   /** Frees everything. Later calls throw DeviceError. */
   close(): void;
 }

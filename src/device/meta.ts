@@ -2,7 +2,10 @@
  * The meta device: tensors with shape and dtype and no memory, as PyTorch's. A model built on it costs nothing; its tensors get
  * values by `loadStateDict(state, { assign: device })` or from `loadQuantized`.
  */
+
 import { DeviceError } from "../tensor/errors.js";
+import { inspectable } from "../tensor/inspect.js";
+import { describeDevice } from "./describe.js";
 import type { Device, DeviceBuffer, Executable } from "./device.js";
 
 /**
@@ -21,7 +24,7 @@ export function openMeta(): Device {
     allocations: 0,
     executables: 0,
   };
-  return {
+  const device: Device = {
     name: "meta",
     info: { description: "shapes without values", convLayout: "channels-first", details: {} },
     allocate: (dtype, size): DeviceBuffer => ({ dtype, size }),
@@ -40,4 +43,6 @@ export function openMeta(): Device {
     lost: new Promise(() => {}),
     close() {},
   };
+  inspectable(device, describeDevice);
+  return device;
 }

@@ -1,5 +1,19 @@
 /** Which device: opens the one asked for, or the fastest there is, and says why the others were not taken. */
+import {
+  aDevice,
+  aFunction,
+  anObject,
+  check,
+  checkOptions,
+  describe,
+  either,
+  type Kind,
+  type Kinds,
+  nearestName,
+  oneOf,
+} from "../tensor/check.js";
 import { ArgumentError, DeviceError } from "../tensor/errors.js";
+import { standardDevice } from "./default.js";
 import type { Device } from "./device.js";
 import { compareSpeed } from "./speed.js";
 import type { WasmOptions } from "./wasm/wasm.js";
@@ -14,6 +28,8 @@ export interface OpenOptions {
   /** Called once with what was chosen and why each other one was not. */
   readonly onChoice?: (choice: Choice) => void;
 }
+
+const openOptions: Kinds<OpenOptions> = { wasm: anObject, webgl: anObject, onChoice: aFunction };
 
 export interface Rejection {
   readonly name: DeviceName;
@@ -56,6 +72,8 @@ export async function openDevice(
   choice: DeviceChoice | readonly DeviceName[] = "auto",
   options: OpenOptions = {},
 ): Promise<Device> {
+  checkOptions("openDevice", options, openOptions);
+  check("openDevice", "the device", choice, aChoice);
   const names = choice === "auto" ? undefined : typeof choice === "string" ? [choice] : choice;
   for (const name of names ?? []) requireKnown(name);
   const chosen = names === undefined ? await openFastest(options) : await openFirst(names, options);
@@ -65,10 +83,43 @@ export async function openDevice(
 
 function requireKnown(name: DeviceName): void {
   if (deviceNames.includes(name)) return;
-  throw new ArgumentError(`unknown device "${name}"`, {
+  const nearest = nearestName(String(name), ["auto", ...deviceNames]);
+  throw new ArgumentError(`unknown device ${describe(name)}`, {
     op: "openDevice",
-    hint: `one of auto, ${deviceNames.join(", ")}`,
+    hint: `${nearest ? `did you mean ${nearest}? ` : ""}one of auto, ${deviceNames.join(", ")}`,
   });
+}
+
+const aChoice: Kind = [
+  "a name or a list of names",
+  (value) => typeof value === "string" || (Array.isArray(value) && value.length > 0),
+];
+
+/** What functions that are awaited take for a device. */
+export const deviceOrName: Kind = either(aDevice, oneOf<DeviceChoice>("auto", ...deviceNames));
+
+/** Devices that were opened because somebody named them. */
+const shared = new Map<DeviceChoice, Promise<Device>>();
+
+/**
+ * The device itself, or the one that a name stands for: the default device if it has that name, else one that is opened the
+ * first time and that all who name it share.
+ *
+ * @throws ArgumentError for anything else; what `openDevice` throws.
+ */
+export async function deviceNamed(op: string, target: Device | DeviceChoice): Promise<Device> {
+  check(op, "the device", target, deviceOrName);
+  if (typeof target !== "string") return target;
+  const standard = standardDevice();
+  if (standard !== undefined && (target === "auto" || standard.name === target)) return standard;
+  let device = shared.get(target);
+  if (device === undefined || (await device).closed) {
+    device = openDevice(target);
+    shared.set(target, device);
+    // A failure is not kept: the next who names it tries again.
+    device.catch(() => shared.delete(target));
+  }
+  return device;
 }
 
 async function openFirst(names: readonly DeviceName[], options: OpenOptions): Promise<Choice> {
@@ -131,6 +182,7 @@ export interface DeviceReport {
 
 /** Tries every device and closes it again: what `wattgrad info` prints. */
 export async function listDevices(options: OpenOptions = {}): Promise<DeviceReport[]> {
+  checkOptions("listDevices", options, openOptions);
   const reports: DeviceReport[] = [];
   for (const name of deviceNames) {
     try {

@@ -1,6 +1,7 @@
 /** Energy in the forms that people use: work per joule, joules per epoch, kilowatt-hours and grams of CO2. */
+import { aNumber, aString, check, checkNeeded, checkOptions, type Kinds } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
-import type { EnergyFigure, EnergyKind } from "./figure.js";
+import { aFigure, type EnergyFigure, type EnergyKind } from "./figure.js";
 
 /** What was done in the figure's interval; what is not given is not told. */
 export interface Work {
@@ -25,14 +26,21 @@ export interface Efficiency {
   readonly kind: EnergyKind;
 }
 
+const workKinds: Kinds<Work> = {
+  samples: aNumber,
+  tokens: aNumber,
+  flops: aNumber,
+  epochs: aNumber,
+  seconds: aNumber,
+};
+
 /**
  * @example
  * const { samplesPerJoule } = efficiency(energy, { samples: 60_000 });
  */
-export function efficiency(
-  { joules, seconds: interval, kind }: EnergyFigure,
-  { samples, tokens, flops, epochs, seconds = interval }: Work,
-): Efficiency {
+export function efficiency(figure: EnergyFigure, work: Work): Efficiency {
+  const { joules, seconds: interval, kind } = check("efficiency", "the figure", figure, aFigure);
+  const { samples, tokens, flops, epochs, seconds = interval } = checkOptions("efficiency", work, workKinds);
   const ratio = (numerator: number | null | undefined, denominator: number | null | undefined) =>
     numerator && denominator ? numerator / denominator : null;
   return {
@@ -56,6 +64,8 @@ export interface CarbonIntensity {
   readonly pue?: number;
 }
 
+const intensityKinds: Kinds<CarbonIntensity> = { gramsPerKwh: aNumber, source: aString, pue: aNumber };
+
 export interface Carbon {
   /** Kilowatt-hours, the data centre's share included. */
   readonly kwh: number | null;
@@ -72,9 +82,12 @@ export const joulesPerKwh = 3.6e6;
  * @example
  * const { gCO2e } = carbon(energy, { gramsPerKwh: 57, source: "France 2022, Luccioni et al." });
  */
-export function carbon({ joules, kind }: EnergyFigure, intensity: CarbonIntensity): Carbon {
-  const { gramsPerKwh, source, pue = 1 } = intensity;
+export function carbon(figure: EnergyFigure, intensity: CarbonIntensity): Carbon {
   const op = "carbon";
+  const { joules, kind } = check(op, "the figure", figure, aFigure);
+  checkOptions(op, intensity ?? null, intensityKinds);
+  const { gramsPerKwh, source, pue = 1 } = intensity;
+  checkNeeded(op, { gramsPerKwh, source }, intensityKinds);
   if (!(Number.isFinite(gramsPerKwh) && gramsPerKwh >= 0)) {
     throw new ArgumentError(`gramsPerKwh is a non-negative number, got ${gramsPerKwh}`, { op });
   }

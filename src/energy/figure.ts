@@ -1,4 +1,5 @@
 /** A figure of energy and everything that has to be known to believe it. */
+import { aNumber, check, type Kind } from "../tensor/check.js";
 
 /**
  * `measured`: read from a meter. `modelled`: computed from counted work (CPU time, FLOPs, bytes) with constants that
@@ -24,6 +25,14 @@ export interface EnergyFigure {
   /** What was added up, where more than one source was. */
   readonly parts?: readonly EnergyFigure[];
 }
+
+export const aFigure: Kind = [
+  "an energy figure",
+  (value) => {
+    const { joules, kind, seconds } = (value ?? {}) as Partial<EnergyFigure>;
+    return (joules === null || aNumber[1](joules)) && aNumber[1](seconds) && typeof kind === "string";
+  },
+];
 
 /** From the most to the least trustworthy. */
 const kinds: readonly EnergyKind[] = ["measured", "modelled", "assumed"];
@@ -65,7 +74,8 @@ export function sumOfIntervals(earlier: EnergyFigure, later: EnergyFigure): Ener
  * @example
  * console.log(describeEnergy(figure)); // 5.10 kJ (measured)
  */
-export function describeEnergy({ joules, kind, reason }: EnergyFigure): string {
+export function describeEnergy(figure: EnergyFigure): string {
+  const { joules, kind, reason } = check("describeEnergy", "the figure", figure, aFigure);
   return joules === null ? `unknown energy (${reason})` : `${formatJoules(joules)} (${kind})`;
 }
 
@@ -73,6 +83,7 @@ const prefixes = ["", "k", "M", "G", "T", "P"];
 
 /** `0.0123 J`, `41.2 J`, `5.10 kJ`, …: three digits. */
 export function formatJoules(joules: number): string {
+  check("formatJoules", "joules", joules, aNumber);
   let value = joules;
   let prefix = 0;
   while (Math.abs(value) >= 999.5 && prefix < prefixes.length - 1) {

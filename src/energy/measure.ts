@@ -1,8 +1,9 @@
 /** measure: the energy of one function call. */
 import { totalCost } from "../compiler/realize.js";
 import type { Cost } from "../device/kernel.js";
+import { aFunction, check, checkOptions, type Kinds } from "../tensor/check.js";
 import type { EnergyFigure } from "./figure.js";
-import { type EnergyMeter, type MeterOptions, openMeter, settleDevice } from "./meter.js";
+import { EnergyMeter, type MeterOptions, meterOptions, openMeter, settleDevice } from "./meter.js";
 
 export interface Measured<T> {
   /** What the function returned. */
@@ -11,6 +12,16 @@ export interface Measured<T> {
   /** What the device computed meanwhile; undefined without `device`. */
   readonly cost: Cost | undefined;
 }
+
+export interface MeasureOptions extends MeterOptions {
+  /** A meter that is open already; the caller closes it. Default: one is opened for the call. */
+  readonly meter?: EnergyMeter;
+}
+
+const measureOptions: Kinds<MeasureOptions> = {
+  ...meterOptions,
+  meter: ["an EnergyMeter", (value) => value instanceof EnergyMeter],
+};
 
 /**
  * Runs `fn` once and tells what it took. Counters are coarse: let it work for seconds, not milliseconds. With `device`
@@ -23,10 +34,12 @@ export interface Measured<T> {
  */
 export async function measure<T>(
   fn: () => T | Promise<T>,
-  options: MeterOptions & { readonly meter?: EnergyMeter } = {},
+  options: MeasureOptions = {},
 ): Promise<Measured<T>> {
-  const { device } = options;
-  const meter = options.meter ?? (await openMeter(options));
+  check("measure", "the first argument", fn, aFunction);
+  const { meter: given, ...forMeter } = checkOptions("measure", options, measureOptions);
+  const { device } = forMeter;
+  const meter = given ?? (await openMeter(forMeter));
   try {
     if (device !== undefined) await settleDevice(device);
     const before = device && totalCost(device);
@@ -38,6 +51,6 @@ export async function measure<T>(
     const cost = before && after && { flops: after.flops - before.flops, bytes: after.bytes - before.bytes };
     return { value, energy, cost };
   } finally {
-    if (options.meter === undefined) meter.close();
+    if (given === undefined) meter.close();
   }
 }

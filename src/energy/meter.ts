@@ -3,6 +3,7 @@
  * beside it, for the case that the meter stops half-way or is too coarse for a short interval; the figure says so.
  */
 import type { Device, DeviceBuffer } from "../device/device.js";
+import { aBoolean, aDevice, aFunction, aNumber, aString, checkOptions, type Kinds } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
 import { openBattery } from "./battery.js";
 import { openCommand } from "./command.js";
@@ -32,6 +33,17 @@ export interface MeterOptions {
   readonly nvidiaSmi?: string;
 }
 
+export const meterOptions: Kinds<MeterOptions> = {
+  command: aString,
+  device: aDevice,
+  gpu: aBoolean,
+  cpuWatts: aNumber,
+  processorTime: aFunction,
+  idleWatts: aNumber,
+  sys: aString,
+  nvidiaSmi: aString,
+};
+
 /**
  * Opens the first source that can be read, in this order: the command, RAPL (and, where a GPU does the work,
  * nvidia-smi), a discharging battery, powermetrics, a model. Close it at the end.
@@ -45,6 +57,7 @@ export interface MeterOptions {
  * meter.close();
  */
 export async function openMeter(options: MeterOptions = {}): Promise<EnergyMeter> {
+  checkOptions("openMeter", options, meterOptions);
   const { command, device, cpuWatts, idleWatts, processorTime } = options;
   for (const [name, watts] of Object.entries({ cpuWatts, idleWatts })) {
     if (watts !== undefined && !(Number.isFinite(watts) && watts > 0)) {

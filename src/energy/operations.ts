@@ -1,5 +1,6 @@
 /** Energy from counted work: FLOPs and bytes times what one of each takes in silicon, as published. */
 import type { Cost } from "../device/kernel.js";
+import { aNumber, anObject, check, describe } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
 import type { EnergyFigure } from "./figure.js";
 
@@ -43,13 +44,17 @@ const bytesPerAccess = 8;
  * const { joules } = operationEnergy({ flops: 2e9, bytes: 1e6 }, 0.1); // 0.0048 J
  */
 export function operationEnergy(
-  { flops, bytes }: Cost,
+  cost: Cost,
   seconds: number,
   constants: OperationEnergy = horowitz2014,
 ): EnergyFigure {
+  const op = "operationEnergy";
+  const { flops, bytes } = check(op, "the cost", cost, anObject);
+  check(op, "seconds", seconds, aNumber);
+  check(op, "the constants", constants, anObject);
   for (const [name, count] of Object.entries({ flops, bytes })) {
     if (!Number.isFinite(count) || count < 0) {
-      throw new ArgumentError(`${name} is a non-negative number, got ${count}`, { op: "operationEnergy" });
+      throw new ArgumentError(`${name} is a non-negative number, got ${describe(count)}`, { op });
     }
   }
   const none = flops + bytes === 0;

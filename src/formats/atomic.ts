@@ -1,4 +1,5 @@
 /** Writing a file so that a crash at any moment leaves either the old one or the new one, whole. Node only. */
+import { aString, check, fileBytes } from "../tensor/check.js";
 import { FileError, nodeFiles, reasonOf } from "./file.js";
 import { type FileTarget, targetOf } from "./target.js";
 
@@ -20,6 +21,8 @@ const retryAfter = 5;
  * await writeFileAtomic("runs/model.safetensors", writeSafetensors(tensors));
  */
 export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<void> {
+  check(op, "the path", path, aString);
+  check(op, "the contents", bytes, fileBytes);
   const { path: paths } = nodeFiles(op);
   let takesFiles = false;
   try {

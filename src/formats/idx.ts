@@ -6,6 +6,7 @@
  * Plain or gzip-compressed (recognized by its first two bytes). A compressed file is unpacked only as far as its own
  * header says, so a small file cannot unfold into memory without end.
  */
+import { aNumber, check, checkOptions, fileBytes, type Kinds } from "../tensor/check.js";
 import { FormatError } from "../tensor/errors.js";
 import { formatShape } from "../tensor/shape.js";
 import { gunzip, isGzip, joinChunks } from "./gzip.js";
@@ -25,6 +26,8 @@ export interface IdxOptions {
   readonly maximum?: number;
 }
 
+const idxOptions: Kinds<IdxOptions> = { maximum: aNumber };
+
 /**
  * Reads an IDX file of unsigned bytes into a uint8 tensor of the file's shape.
  *
@@ -32,7 +35,8 @@ export interface IdxOptions {
  * extents say, or damaged compression.
  */
 export async function readIdx(bytes: Uint8Array, options: IdxOptions = {}): Promise<HostTensor> {
-  const maximum = options.maximum ?? defaultMaximum;
+  check(op, "the file", bytes, fileBytes);
+  const { maximum = defaultMaximum } = checkOptions(op, options, idxOptions);
   if (!isGzip(bytes)) return readPlain(bytes, maximum);
   return readPlain(await inflate(bytes, maximum), maximum);
 }

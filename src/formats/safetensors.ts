@@ -6,6 +6,8 @@
  * The reader trusts nothing: every offset is checked before memory is touched, the tensors tile the data exactly, and
  * what it allocates is bounded by the file's own length. Values are little-endian, as on every engine with wasm.
  */
+
+import { anObject, check, checkOptions, fileBytes, type Kind, type Kinds, oneOf } from "../tensor/check.js";
 import type { DType, TypedArray } from "../tensor/dtype.js";
 import { ArgumentError, FormatError } from "../tensor/errors.js";
 import { decodeBfloat16, decodeFloat16, encodeBfloat16, encodeFloat16 } from "../tensor/f16.js";
@@ -61,6 +63,7 @@ export interface Safetensors {
  * tensors.get("fc1.weight")?.shape; // [128, 784]
  */
 export function readSafetensors(bytes: Uint8Array): Safetensors {
+  check(readOp.op, "the file", bytes, fileBytes);
   if (bytes.length < lengthBytes) {
     throw new FormatError(`${bytes.length} bytes are too few for a header length`, readOp);
   }
@@ -183,6 +186,13 @@ export interface WriteOptions {
 /** Rank of a stored dtype in a file: the reference implementation puts wide ones first, then orders by name. */
 const writeOrder = ["F32", "I32", "BF16", "F16", "I8", "U8", "BOOL"];
 
+const writeOptions: Kinds<WriteOptions> = { floatType: oneOf("F32", "F16", "BF16") };
+const aTensorMap: Kind = [
+  "a Map of { dtype, shape, data } by name",
+  (value) => value instanceof Map || (Array.isArray(value) && value.every((entry) => Array.isArray(entry))),
+  () => "hostTensors(model.stateDict()) makes one",
+];
+
 /**
  * The bytes of a file with these tensors: any iterable of [name, tensor], a Map for example. Equal input gives equal
  * bytes, laid out as the reference implementation does.
@@ -198,13 +208,9 @@ export function writeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
   options: WriteOptions = {},
 ): Uint8Array {
-  const floatType = options.floatType ?? "F32";
-  if (floatType !== "F32" && floatType !== "F16" && floatType !== "BF16") {
-    throw new ArgumentError(`unknown floatType ${String(floatType)}`, {
-      ...writeOp,
-      hint: "F32, F16 or BF16",
-    });
-  }
+  check(writeOp.op, "the tensors", tensors, aTensorMap);
+  check(writeOp.op, "the metadata", metadata, anObject);
+  const { floatType = "F32" } = checkOptions(writeOp.op, options, writeOptions);
   const encoder = new TextEncoder();
   const names = new Set<string>();
   const records = [];

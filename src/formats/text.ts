@@ -1,5 +1,13 @@
 /** Text as numbers, one per character. */
+import { aString, check, type Kind } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
+
+const idList: Kind = ["a list of ids", (value) => Array.isArray(value) || ArrayBuffer.isView(value)];
+const iterable: Kind = [
+  "a string or a list of characters",
+  (value) =>
+    typeof value === "string" || (Array.isArray(value) && value.every(aString[1])) || value instanceof Set,
+];
 
 /**
  * A vocabulary of single characters (Unicode code points); the id of a character is its position.
@@ -14,6 +22,7 @@ export class CharTokenizer {
 
   /** @throws ArgumentError if an entry is not one character or appears twice. */
   constructor(vocabulary: Iterable<string>) {
+    check("CharTokenizer", "the vocabulary", vocabulary, iterable);
     this.vocabulary = [...vocabulary];
     for (const character of this.vocabulary) {
       if ([...character].length !== 1 || this.#ids.has(character)) {
@@ -27,7 +36,7 @@ export class CharTokenizer {
 
   /** The distinct characters of `text`, in code point order. */
   static fromText(text: string): CharTokenizer {
-    const characters = [...new Set(text)];
+    const characters = [...new Set(check("CharTokenizer", "the text", text, aString))];
     return new CharTokenizer(characters.sort((a, b) => a.codePointAt(0)! - b.codePointAt(0)!));
   }
 
@@ -37,7 +46,7 @@ export class CharTokenizer {
 
   /** int32 ids, one per character. @throws ArgumentError naming a character that is not in the vocabulary. */
   encode(text: string): Int32Array {
-    const ids = new Int32Array(text.length);
+    const ids = new Int32Array(check("encode", "the text", text, aString).length);
     let count = 0;
     for (const character of text) {
       const id = this.#ids.get(character);
@@ -53,6 +62,7 @@ export class CharTokenizer {
 
   /** @throws ArgumentError for an id outside the vocabulary. */
   decode(ids: ArrayLike<number>): string {
+    check("decode", "ids", ids, idList);
     let text = "";
     for (let i = 0; i < ids.length; i++) {
       const character = this.vocabulary[ids[i]];

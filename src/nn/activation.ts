@@ -23,6 +23,10 @@ export class GELU extends Module {
     this.#options = checkOptions("GELU", options, geluOptions);
   }
 
+  override extraRepr(): object {
+    return { ...this.#options };
+  }
+
   forward(x: Tensor): Tensor {
     return gelu(x, this.#options);
   }
@@ -63,6 +67,10 @@ export class Softmax extends Module {
     this.#dim = check("Softmax", "dim", dim, anInteger);
   }
 
+  override extraRepr(): object {
+    return { dim: this.#dim };
+  }
+
   forward(x: Tensor): Tensor {
     return softmax(x, this.#dim);
   }
@@ -83,6 +91,10 @@ export class Flatten extends Module {
     checkAll("Flatten", { startDim, endDim }, anInteger);
     this.#startDim = startDim;
     this.#endDim = endDim;
+  }
+
+  override extraRepr(): object {
+    return { startDim: this.#startDim, endDim: this.#endDim };
   }
 
   forward(x: Tensor): Tensor {

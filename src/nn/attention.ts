@@ -7,7 +7,7 @@ import { linear } from "../ops/linalg.js";
 import { requireProbability } from "../ops/random.js";
 import { permute, reshape } from "../ops/reshape.js";
 import { narrow } from "../ops/slice.js";
-import { aBoolean, aNumber, checkOptions, type Kinds } from "../tensor/check.js";
+import { aBoolean, aNumber, checkOptions, describe, type Kinds } from "../tensor/check.js";
 import { ArgumentError, DTypeError, ShapeError } from "../tensor/errors.js";
 import { aTensor, requireTensor } from "../tensor/require.js";
 import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
@@ -56,15 +56,27 @@ function requireMask(name: string, mask: Tensor, shape: Shape): void {
   }
 }
 
+/** @throws ArgumentError, ShapeError for another rank. */
+function shapeOf(name: string, x: Tensor, rank: number): Shape {
+  const { shape } = requireTensor(name, x);
+  if (shape.length === rank) return shape;
+  throw new ShapeError(`${rank} dimensions are needed, got ${formatShape(shape)}`, { op: name });
+}
+
 /** [N, T, heads·d] → [N, heads, T, d]. */
 export function splitHeads(x: Tensor, numHeads: number): Tensor {
-  const [n, t, width] = x.shape;
+  const [n, t, width] = shapeOf("splitHeads", x, 3);
+  if (!(width % numHeads === 0)) {
+    throw new ArgumentError(`${describe(numHeads)} heads do not divide the width ${width}`, {
+      op: "splitHeads",
+    });
+  }
   return permute(reshape(x, [n, t, numHeads, width / numHeads]), [0, 2, 1, 3]);
 }
 
 /** [N, heads, T, d] → [N, T, heads·d]. */
 export function joinHeads(x: Tensor): Tensor {
-  const [n, heads, t, d] = x.shape;
+  const [n, heads, t, d] = shapeOf("joinHeads", x, 4);
   return reshape(permute(x, [0, 2, 1, 3]), [n, t, heads * d]);
 }
 
@@ -101,6 +113,10 @@ export class MultiheadAttention extends Module {
     if (bias) this.inProjBias = parameter(zeros([3 * embedDim], { device }));
     this.outProj = new Linear(embedDim, embedDim, { device, bias });
     if (this.outProj.bias) overwrite(this.outProj.bias, new Float32Array(embedDim));
+  }
+
+  override extraRepr(): object {
+    return { embedDim: this.outProj.weight.shape[0], numHeads: this.#numHeads, dropout: this.#dropout };
   }
 
   /**

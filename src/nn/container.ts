@@ -1,8 +1,9 @@
 /** Modules made of modules. */
 
-import { anArray, check, type Kind } from "../tensor/check.js";
+import { anArray, check } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { requireModule } from "./check.js";
 import { Module } from "./module.js";
 
 /** @throws ArgumentError */
@@ -13,16 +14,10 @@ function replaceAt(modules: readonly Module[], name: string, module: Module): vo
   (modules as Module[])[Number(name)] = module;
 }
 
-const aModule: Kind = [
-  "a module",
-  (value) => value instanceof Module,
-  (value) => (typeof value === "function" ? "make it with new" : undefined),
-];
-
 /** @throws ArgumentError */
 function requireModules(op: string, modules: readonly Module[]): void {
   check(op, "the list of modules", modules, anArray);
-  for (const [i, module] of modules.entries()) check(op, `module ${i}`, module, aModule);
+  for (const [i, module] of modules.entries()) requireModule(op, module, `module ${i}`);
 }
 
 /** A list of modules; state names are their positions: `0.weight`, `1.bias`. */
@@ -40,6 +35,7 @@ export class ModuleList extends Module {
   }
 
   override replaceChild(name: string, module: Module): void {
+    requireModule("replaceChild", module, "the new module");
     replaceAt(this.modules, name, module);
   }
 
@@ -71,6 +67,7 @@ export class Sequential extends Module {
   }
 
   override replaceChild(name: string, module: Module): void {
+    requireModule("replaceChild", module, "the new module");
     replaceAt(this.modules, name, module);
   }
 

@@ -46,6 +46,22 @@ export class Conv2d extends Module {
     this.options = { stride, padding, dilation, groups };
   }
 
+  override extraRepr(): object {
+    const [outChannels, perGroup, ...kernelSize] = this.weight.shape;
+    const { groups = 1, stride, padding, dilation } = this.options;
+    const inChannels = perGroup * groups;
+    return {
+      inChannels,
+      outChannels,
+      kernelSize,
+      stride,
+      padding,
+      dilation,
+      groups,
+      bias: this.bias !== undefined,
+    };
+  }
+
   forward(x: Tensor): Tensor {
     return conv2d(x, this.weight, this.bias, this.options);
   }

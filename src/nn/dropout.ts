@@ -21,6 +21,10 @@ export class Dropout extends Module {
     this.#p = p;
   }
 
+  override extraRepr(): object {
+    return { p: this.#p };
+  }
+
   forward(x: Tensor): Tensor {
     return dropout(x, this.#p, { training: this.training });
   }

@@ -23,6 +23,11 @@ export class Embedding extends Module {
     this.weight = parameter(randn([count, dim], { device }));
   }
 
+  override extraRepr(): object {
+    const [count, dim] = this.weight.shape;
+    return { count, dim };
+  }
+
   forward(index: Tensor): Tensor {
     return embedding(this.weight, index);
   }

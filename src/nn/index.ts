@@ -16,3 +16,4 @@ export * from "./module.js";
 export * from "./normalization.js";
 export { type ParameterOptions, parameter } from "./parameter.js";
 export * from "./pooling.js";
+export { type LayerSummary, type Summary, type SummaryOptions, summary } from "./summary.js";

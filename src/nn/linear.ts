@@ -32,6 +32,11 @@ export class Linear extends Module {
     if (bias) this.bias = parameter(uniformInit([outFeatures], bound, this.weight.device));
   }
 
+  override extraRepr(): object {
+    const [outFeatures, inFeatures] = this.weight.shape;
+    return { inFeatures, outFeatures, bias: this.bias !== undefined };
+  }
+
   forward(x: Tensor): Tensor {
     return linear(x, this.weight, this.bias);
   }

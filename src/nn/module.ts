@@ -2,11 +2,16 @@
 import { refuseInJit } from "../compiler/capture.js";
 import { dispose, leaf, overwrite, readExact } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
+import { type DeviceChoice, deviceNamed, deviceOrName } from "../device/select.js";
+import { aBoolean, check, checkOptions, type Kind, type Kinds } from "../tensor/check.js";
 import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
 import { ArgumentError, WattgradError } from "../tensor/errors.js";
+import { inspectable } from "../tensor/inspect.js";
 import { recorder } from "../tensor/observe.js";
+import { requireTensor } from "../tensor/require.js";
 import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
 import { Tensor } from "../tensor/tensor.js";
+import { describeModule, inspectModule } from "./describe.js";
 import { type Entry, entriesOf, stateName } from "./fields.js";
 import { isParameter, setTrainable, wasMadeParameter } from "./parameter.js";
 import { watchForward } from "./reads.js";
@@ -25,13 +30,22 @@ export interface LoadOptions {
    * Makes new tensors on this device instead of copying into the module's own, as PyTorch's `assign=True`: for modules built on
    * the meta device, whose tensors have no memory.
    */
-  readonly assign?: Device;
+  readonly assign?: Device | DeviceChoice;
 }
+
+const loadOptions: Kinds<LoadOptions> = { strict: aBoolean, assign: deviceOrName };
+const aMap: Kind = [
+  "a Map of tensors by name",
+  (value) => value instanceof Map,
+  (value) => (typeof value === "object" && value && "tensors" in value ? "give its .tensors" : undefined),
+];
 
 export interface BufferOptions {
   /** Whether a state dict may lack it, even a strict one; the buffer then keeps its value. Default false. */
   readonly optional?: boolean;
 }
+
+const bufferOptions: Kinds<BufferOptions> = { optional: aBoolean };
 
 /** Everything about a state dict that does not fit the module, by key. */
 export interface StateDictProblems {
@@ -98,11 +112,27 @@ export abstract class Module {
   abstract forward(...inputs: Tensor[]): Tensor;
 
   /** Marks field `field` as state that is saved but not trained; returns the value for the assignment. */
-  protected registerBuffer(field: string, value: Tensor, { optional = false }: BufferOptions = {}): Tensor {
+  protected registerBuffer(field: string, value: Tensor, options: BufferOptions = {}): Tensor {
     refuseInJit("a buffer is registered", "register it in the constructor");
+    const { optional } = checkOptions("registerBuffer", options, bufferOptions);
+    requireTensor("registerBuffer", value, "the value");
     this.#buffers.add(field);
     if (optional) this.#optionalBuffers.add(field);
     return value;
+  }
+
+  /** What `String(module)` has in parentheses, by name: a layer's sizes and options. */
+  extraRepr(): object {
+    return {};
+  }
+
+  /** The tree of layers. See also `summary`. */
+  toString(): string {
+    return describeModule(this);
+  }
+
+  static {
+    inspectable(Module.prototype, inspectModule);
   }
 
   /**
@@ -172,12 +202,14 @@ export abstract class Module {
    */
   async loadStateDict(
     state: ReadonlyMap<string, Tensor | HostValues>,
-    { strict = true, assign }: LoadOptions = {},
+    options: LoadOptions = {},
   ): Promise<void> {
+    check("loadStateDict", "the state dict", state, aMap);
+    const { strict = true, assign } = checkOptions("loadStateDict", options, loadOptions);
     const own = this.stateDict();
     const required = [...this.#state()].filter(({ optional }) => !optional).map(({ name }) => name);
     requireFit(own, state, strict ? required : undefined);
-    if (assign) return this.#assign(state, assign);
+    if (assign) return this.#assign(state, await deviceNamed("loadStateDict", assign));
     const updates: [Tensor, TypedArray][] = [];
     for (const [name, target] of own) {
       const value = state.get(name);
@@ -231,9 +263,14 @@ export abstract class Module {
 
   /**
    * Moves parameters and buffers and frees their old memory. The tensors are new ones: make optimizers and jit
-   * functions afterwards. If a copy fails, the module stays as it was.
+   * functions afterwards. If a copy fails, the module stays as it was. A name stands for the default device if that has
+   * it, else for a device that all who name it share.
+   *
+   * @example
+   * await model.to("wasm");
    */
-  async to(device: Device): Promise<this> {
+  async to(target: Device | DeviceChoice): Promise<this> {
+    const device = await deviceNamed("to", target);
     const state = [...this.#state()].filter(({ tensor }) => tensor.device !== device);
     const copies = new Map<Tensor, Tensor>();
     try {

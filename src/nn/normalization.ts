@@ -67,6 +67,10 @@ export class BatchNorm2d extends Module {
     this.#momentum = momentum;
   }
 
+  override extraRepr(): object {
+    return { channels: this.runningMean.size, eps: this.eps, momentum: this.#momentum };
+  }
+
   forward(x: Tensor): Tensor {
     if (this.training) assign(this.numBatchesTracked, add(this.numBatchesTracked, 1));
     return batchNorm(x, this.runningMean, this.runningVar, this.weight, this.bias, {
@@ -107,6 +111,10 @@ export class LayerNorm extends Module {
     this.weight = parameter(ones(this.#shape, { device }));
     if (bias) this.bias = parameter(zeros(this.#shape, { device }));
     this.#eps = eps;
+  }
+
+  override extraRepr(): object {
+    return { normalizedShape: this.#shape, eps: this.#eps };
   }
 
   forward(x: Tensor): Tensor {

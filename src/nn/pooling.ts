@@ -29,6 +29,10 @@ export class MaxPool2d extends Module {
     this.#options = checkOptions("MaxPool2d", options, poolOptions);
   }
 
+  override extraRepr(): object {
+    return { kernelSize: this.#kernel, ...this.#options };
+  }
+
   forward(x: Tensor): Tensor {
     return maxPool2d(x, this.#kernel, this.#options);
   }
@@ -50,6 +54,10 @@ export class AvgPool2d extends Module {
     this.#options = checkOptions("AvgPool2d", options, avgPoolOptions);
   }
 
+  override extraRepr(): object {
+    return { kernelSize: this.#kernel, ...this.#options };
+  }
+
   forward(x: Tensor): Tensor {
     return avgPool2d(x, this.#kernel, this.#options);
   }
@@ -69,6 +77,10 @@ export class AdaptiveAvgPool2d extends Module {
   constructor(outputSize: Pair) {
     super();
     this.#outputSize = asPair(outputSize, "outputSize", 1, "AdaptiveAvgPool2d");
+  }
+
+  override extraRepr(): object {
+    return { outputSize: this.#outputSize };
   }
 
   forward(x: Tensor): Tensor {

@@ -6,6 +6,8 @@ import { type BackwardOptions, backward } from "../autograd/backward.js";
 import { assign, dispose, leaf, readTensor, realize } from "../compiler/realize.js";
 import { sessionOf } from "../compiler/session.js";
 import type { Device } from "../device/device.js";
+import { type DeviceChoice, deviceNamed, deviceOrName } from "../device/select.js";
+import { aDType, check, either } from "../tensor/check.js";
 import type { DType, TypedArray } from "../tensor/dtype.js";
 import { ShapeError } from "../tensor/errors.js";
 import { formatShape, type Shape, sizeOf } from "../tensor/shape.js";
@@ -131,7 +133,8 @@ declare module "../tensor/tensor.js" {
     assign(value: Tensor): void;
     /** Converts to a dtype (lazily), or copies to another device (through the host; the copy is a leaf). */
     to(target: DType): Tensor;
-    to(target: Device): Promise<Tensor>;
+    /** A device's name stands for the default device if that has it, else for one that all who name it share. */
+    to(target: Device | DeviceChoice): Promise<Tensor>;
   }
 }
 
@@ -183,13 +186,18 @@ const valueMethods: Pick<
   to: convert,
 };
 
+const dtypeOrDevice = either(aDType, deviceOrName);
+
 function convert(this: Tensor, target: DType): Tensor;
-function convert(this: Tensor, target: Device): Promise<Tensor>;
-function convert(this: Tensor, target: DType | Device): Tensor | Promise<Tensor> {
-  return typeof target === "string" ? ops.cast(this, target) : moved(this, target);
+function convert(this: Tensor, target: Device | DeviceChoice): Promise<Tensor>;
+function convert(this: Tensor, target: DType | Device | DeviceChoice): Tensor | Promise<Tensor> {
+  if (aDType[1](target)) return ops.cast(this, target as DType);
+  check("to", "the target", target, dtypeOrDevice);
+  return moved(this, target as Device | DeviceChoice);
 }
 
-async function moved(x: Tensor, device: Device): Promise<Tensor> {
+async function moved(x: Tensor, target: Device | DeviceChoice): Promise<Tensor> {
+  const device = await deviceNamed("to", target);
   if (x.device === device) return x;
   const copy = leaf(device, x.dtype, x.shape, await readTensor(x));
   copy.requiresGrad = x.requiresGrad;

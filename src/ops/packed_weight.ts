@@ -10,9 +10,11 @@ import {
   storedOffset,
   wordBytes,
 } from "../device/packed.js";
+import { aCount, aNumber, check, checkOptions, type Kind, type Kinds } from "../tensor/check.js";
 import { ArgumentError, DTypeError, ShapeError } from "../tensor/errors.js";
+import { requireTensor } from "../tensor/require.js";
 import { formatShape, type Shape, sizeOf } from "../tensor/shape.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { Tensor } from "../tensor/tensor.js";
 import { add, lt, mul, where } from "./elementwise.js";
 import { cast, requireFloat } from "./promotion.js";
 import { permute, reshape } from "./reshape.js";
@@ -38,6 +40,12 @@ export interface PackOptions {
   readonly groups?: number;
 }
 
+const packOptions: Kinds<PackOptions> = {
+  bits: [`one of 8, 7, 4`, (value) => value === 8 || value === 7 || value === 4],
+  groupSize: aNumber,
+  groups: aCount,
+};
+
 const groupMultiple = 32;
 
 /**
@@ -48,6 +56,8 @@ const groupMultiple = 32;
  */
 export function packWeight(values: Tensor, options: PackOptions = {}): PackedWeight {
   const op = "packWeight";
+  requireTensor(op, values);
+  checkOptions(op, options, packOptions);
   if (values.dtype !== "int8") throw new DTypeError(`int8 is needed, got ${values.dtype}`, { op });
   const { shape } = values;
   const { groups = 1 } = options;
@@ -137,6 +147,11 @@ function wordsOf(bytes: Tensor): Tensor {
  */
 export function groupScales(scales: Tensor): Tensor {
   requireFloat(scales, "groupScales");
+  if (scales.rank !== 2) {
+    throw new ShapeError(`scales are [out, in/groupSize], got ${formatShape(scales.shape)}`, {
+      op: "groupScales",
+    });
+  }
   const [n, groups] = scales.shape;
   const padded = pad(scales, [
     [0, missing(n, panelRows)],
@@ -145,12 +160,22 @@ export function groupScales(scales: Tensor): Tensor {
   return permute(reshape(padded, [-1, panelRows, groups]), [0, 2, 1]);
 }
 
+function aFormat(format: WeightFormat | undefined | null): boolean {
+  if (format?.bits === 4) return Number.isSafeInteger(format.groupSize) && format.groupSize > 0;
+  return format?.bits === 8 || format?.bits === 7;
+}
+
+const aPackedWeight: Kind = [
+  "what packWeight returns",
+  (value) => {
+    const { packed, shape, format } = (value ?? {}) as Partial<PackedWeight>;
+    return packed instanceof Tensor && Array.isArray(shape) && aFormat(format);
+  },
+];
+
 /** @throws DTypeError, ShapeError */
-export function requirePacked(
-  { packed, shape, format, groups = 1 }: PackedWeight,
-  rank: number,
-  op: string,
-): void {
+export function requirePacked(weight: PackedWeight, rank: number, op: string): void {
+  const { packed, shape, format, groups = 1 } = check(op, "the weight", weight, aPackedWeight);
   if (packed.dtype !== "int32") throw new DTypeError(`packed weights are int32, got ${packed.dtype}`, { op });
   const [n, k] = shape;
   const bytes = rank === 2 ? packedBytes(n, k, format) : packedConvBytes({ shape, groups }, format);

@@ -3,8 +3,10 @@
  *
  * A value x stands as the whole number round(x / scale) + zeroPoint (Jacob et al. 2018); halves are rounded to even.
  */
+import { aNumber, check, checkOptions, type Kinds } from "../tensor/check.js";
 import { ArgumentError, DTypeError } from "../tensor/errors.js";
 import type { ElementwiseOp } from "../tensor/op.js";
+import { requireTensor, tensorOrNumber } from "../tensor/require.js";
 import { normalizeDims } from "../tensor/shape.js";
 import { createNode, type Tensor } from "../tensor/tensor.js";
 import { expand } from "./broadcast.js";
@@ -46,6 +48,8 @@ export interface DynamicOptions {
   readonly levels?: number;
 }
 
+const dynamicOptions: Kinds<DynamicOptions> = { levels: aNumber };
+
 /**
  * Rounds float32 x to int8 with one scale for all elements along `dims`: max|x|/levels, found from the values themselves. A row
  * of zeros (or below 2^-100) has scale 0; one that holds NaN or an infinity has scale NaN or infinity, so that what is made of it
@@ -59,9 +63,10 @@ export interface DynamicOptions {
 export function quantizeDynamic(
   x: Tensor,
   dims: number | readonly number[],
-  { levels = 127 }: DynamicOptions = {},
+  options: DynamicOptions = {},
 ): DynamicQuantization {
   const op = "quantizeDynamic";
+  const { levels = 127 } = checkOptions(op, options, dynamicOptions);
   requireFloat(x, op);
   if (!Number.isInteger(levels) || levels < 1 || levels > 127) {
     throw new ArgumentError(`levels are a whole number from 1 to 127, got ${levels}`, { op });
@@ -82,8 +87,11 @@ export interface AffineQuantization {
   readonly zeroPoint?: number;
 }
 
+const affine: Kinds<AffineQuantization> = { scale: aNumber, zeroPoint: aNumber };
+
 /** @throws ArgumentError */
-function requireAffine({ scale, zeroPoint = 0 }: AffineQuantization, op: string): void {
+function requireAffine(quantization: AffineQuantization, op: string): void {
+  const { scale = Number.NaN, zeroPoint = 0 } = checkOptions(op, quantization, affine);
   const single = Math.fround(scale);
   if (!Number.isFinite(single) || single < smallestRange || !Number.isFinite(Math.fround(1 / single))) {
     throw new ArgumentError(`a scale is a finite number above 0, got ${scale}`, {
@@ -118,7 +126,7 @@ export function quantizePerTensor(x: Tensor, quantization: AffineQuantization): 
  */
 export function dequantize(x: Tensor, quantization: AffineQuantization): Tensor {
   const op = "dequantize";
-  if (x.dtype !== "int8") throw new DTypeError(`int8 is needed, got ${x.dtype}`, { op });
+  if (requireTensor(op, x).dtype !== "int8") throw new DTypeError(`int8 is needed, got ${x.dtype}`, { op });
   requireAffine(quantization, op);
   const { scale, zeroPoint = 0 } = quantization;
   return mul(cast(sub(cast(x, "int32"), zeroPoint), "float32"), scale);
@@ -131,6 +139,8 @@ export interface FakeQuantizeOptions {
   readonly min?: number;
   readonly max?: number;
 }
+
+const fakeOptions: Kinds<FakeQuantizeOptions> = { zeroPoint: tensorOrNumber, min: aNumber, max: aNumber };
 
 /** Inputs: x, scale, zero point, all of one shape. */
 const fakeQuantization = composite<{ readonly min: number; readonly max: number }>({
@@ -159,12 +169,10 @@ function levelOf(x: Tensor, scale: Tensor, zeroPoint: Tensor): Tensor {
  *
  * @throws DTypeError unless x is float32; ShapeError if the scale does not expand to its shape.
  */
-export function fakeQuantize(
-  x: Tensor,
-  scale: Tensor | number,
-  { zeroPoint = 0, min = -127, max: most = 127 }: FakeQuantizeOptions = {},
-): Tensor {
+export function fakeQuantize(x: Tensor, scale: Tensor | number, options: FakeQuantizeOptions = {}): Tensor {
   requireFloat(x, "fakeQuantize");
+  check("fakeQuantize", "the scale", scale, tensorOrNumber);
+  const { zeroPoint = 0, min = -127, max: most = 127 } = checkOptions("fakeQuantize", options, fakeOptions);
   const asTensor = (value: Tensor | number) =>
     typeof value === "number" ? constantLike(x, value) : expand(value, x.shape);
   return fakeQuantization([x, asTensor(scale), asTensor(zeroPoint)], { min, max: most });

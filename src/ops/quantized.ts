@@ -1,11 +1,13 @@
 /** Products of int8 tensors with packed weights: linear layers and convolutions after quantization. */
 import type { ConvGeometry, Operand, QuantizedEpilogue, WeightFormat } from "../device/kernel.js";
 import { panelRows } from "../device/packed.js";
+import { aNumber, checkOptions, type Kinds, oneOf } from "../tensor/check.js";
 import { ArgumentError, DTypeError, ShapeError } from "../tensor/errors.js";
 import type { KernelOp, Lowering } from "../tensor/op.js";
+import { aTensor, requireTensor } from "../tensor/require.js";
 import { formatShape, type Shape, sizeOf } from "../tensor/shape.js";
 import { createNode, type Tensor } from "../tensor/tensor.js";
-import { type ConvOptions, convExtents, geometryOf } from "./convolution.js";
+import { type ConvOptions, convExtents, convOptions, geometryOf } from "./convolution.js";
 import { type PackedWeight, requirePacked } from "./packed_weight.js";
 import { requireFloat } from "./promotion.js";
 import { reshape } from "./reshape.js";
@@ -26,6 +28,16 @@ export interface QuantizedOptions {
   /** Applied last. */
   readonly activation?: "relu";
 }
+
+const quantizedOptions: Kinds<QuantizedOptions> = {
+  scales: aTensor,
+  inputScales: aTensor,
+  offsets: aTensor,
+  bias: aTensor,
+  dtype: oneOf("float32", "int32", "int8"),
+  zeroPoint: aNumber,
+  activation: oneOf("relu"),
+};
 
 /** The tensors that a quantized product reads besides input and weight, in this order. */
 const optionalInputs = ["scales", "inputScales", "offsets", "bias"] as const;
@@ -159,6 +171,8 @@ function productAttributes(
  */
 export function quantizedLinear(x: Tensor, weight: PackedWeight, options: QuantizedOptions = {}): Tensor {
   const op = "quantizedLinear";
+  requireTensor(op, x);
+  checkOptions(op, options, quantizedOptions);
   requirePacked(weight, 2, op);
   const [n, k] = weight.shape;
   const { format } = weight;
@@ -204,6 +218,12 @@ export interface QuantizedConvOptions extends QuantizedOptions, ConvOptions {
   readonly inputZeroPoint?: number;
 }
 
+const quantizedConvOptions: Kinds<QuantizedConvOptions> = {
+  ...quantizedOptions,
+  ...convOptions,
+  inputZeroPoint: aNumber,
+};
+
 /**
  * 2-D cross-correlation of int8 x [N, C, H, W] with packed weights [O, C/groups, KH, KW] → [N, O, OH, OW], as `conv2d`; the sums are
  * exact int32.
@@ -212,6 +232,8 @@ export interface QuantizedConvOptions extends QuantizedOptions, ConvOptions {
  */
 export function quantizedConv2d(x: Tensor, weight: PackedWeight, options: QuantizedConvOptions = {}): Tensor {
   const op = "quantizedConv2d";
+  requireTensor(op, x);
+  checkOptions(op, options, quantizedConvOptions);
   requirePacked(weight, 4, op);
   if (x.dtype !== "int8") {
     throw new DTypeError(`int8 is needed, got ${x.dtype}`, { op, hint: "quantizePerTensor gives int8" });

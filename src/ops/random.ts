@@ -21,6 +21,7 @@ import {
 import type { DType } from "../tensor/dtype.js";
 import { elementOf } from "../tensor/element.js";
 import { ArgumentError } from "../tensor/errors.js";
+import { inspectable } from "../tensor/inspect.js";
 import { RuntimeScalar, type UniformAttributes } from "../tensor/op.js";
 import { checkShape, type Shape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -44,6 +45,14 @@ export class Generator implements Follower {
   /** @throws ArgumentError unless the seed is an integer in 0..2^53-1. */
   constructor(seed: number) {
     this.seed(seed);
+  }
+
+  toString(): string {
+    return `Generator(seed=${this.#seed}, offset=${this.#offset})`;
+  }
+
+  static {
+    inspectable(Generator.prototype);
   }
 
   /** Starts the stream `seed` from its beginning. */

@@ -1,10 +1,11 @@
 /** Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019): one rule, two ways of weight decay. */
 import { scalar } from "../ops/creation.js";
 import { add, div, mul, sqrt, square, sub } from "../ops/elementwise.js";
+import { aNumber, checkOptions, type Kind, type Kinds } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
 import { RuntimeScalar } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { type Clock, Optimizer, type ParameterGroup, type Update } from "./optimizer.js";
+import { type Clock, given, Optimizer, type ParameterGroup, type Update } from "./optimizer.js";
 
 export interface AdamSettings {
   /** Learning rate. Default 1e-3. */
@@ -16,6 +17,17 @@ export interface AdamSettings {
   /** Adam: L2 penalty in the gradient, default 0. AdamW: share of the weights taken off per unit of lr, default 0.01. */
   readonly weightDecay: number;
 }
+
+const aPairOfNumbers: Kind = [
+  "a pair of numbers",
+  (value) => Array.isArray(value) && value.length === 2 && value.every(aNumber[1]),
+];
+const kinds: Kinds<AdamSettings> = {
+  lr: aNumber,
+  betas: aPairOfNumbers,
+  eps: aNumber,
+  weightDecay: aNumber,
+};
 
 const defaults: AdamSettings = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0 };
 
@@ -85,7 +97,11 @@ export class Adam extends AdamRule {
   protected readonly decoupled = false;
 
   constructor(parameters: AdamParameters, settings: Partial<AdamSettings> = {}) {
-    super(parameters, { ...defaults, ...settings });
+    super(
+      parameters,
+      { ...defaults, ...given(checkOptions("Adam", settings as AdamSettings, kinds)) },
+      kinds,
+    );
   }
 }
 
@@ -102,6 +118,7 @@ export class AdamW extends AdamRule {
   protected readonly decoupled = true;
 
   constructor(parameters: AdamParameters, settings: Partial<AdamSettings> = {}) {
-    super(parameters, { ...defaults, weightDecay: 0.01, ...settings });
+    const own = given(checkOptions("AdamW", settings as AdamSettings, kinds));
+    super(parameters, { ...defaults, weightDecay: 0.01, ...own }, kinds);
   }
 }

@@ -2,7 +2,9 @@
 import { markBackward } from "../compiler/realize.js";
 import { add, clamp, div, minimum, mul, sqrt, square } from "../ops/elementwise.js";
 import { sum } from "../ops/reduce.js";
+import { aNumber, check } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
+import { tensors } from "../tensor/require.js";
 import { noGrad, type Tensor } from "../tensor/tensor.js";
 
 /** Keeps the division by a norm of 0 finite, as torch.nn.utils.clip_grad_norm_ does. */
@@ -20,6 +22,8 @@ const tiny = 1e-6;
  * @throws ArgumentError if no parameter has a gradient.
  */
 export function clipGradNorm(parameters: readonly Tensor[], maxNorm: number): Tensor {
+  check("clipGradNorm", "parameters", parameters, tensors);
+  check("clipGradNorm", "maxNorm", maxNorm, aNumber);
   return noGrad(() => {
     const withGradient = parameters.filter(({ grad }) => grad !== undefined);
     if (withGradient.length === 0)
@@ -35,6 +39,8 @@ export function clipGradNorm(parameters: readonly Tensor[], maxNorm: number): Te
 
 /** Limits every element of every gradient to [-limit, limit]. */
 export function clipGradValue(parameters: readonly Tensor[], limit: number): void {
+  check("clipGradValue", "parameters", parameters, tensors);
+  check("clipGradValue", "the limit", limit, aNumber);
   noGrad(() => {
     for (const parameter of parameters) {
       if (parameter.grad) parameter.grad = clamp(parameter.grad, { min: -limit, max: limit });

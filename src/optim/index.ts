@@ -13,6 +13,7 @@ export {
   type Schedulable,
   type Schedule,
   type SchedulerState,
+  type StepDecayOptions,
   stepDecay,
 } from "./schedule.js";
 export { SGD, type SgdSettings } from "./sgd.js";

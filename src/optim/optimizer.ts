@@ -7,10 +7,13 @@ import { sessionOf } from "../compiler/session.js";
 import type { Device } from "../device/device.js";
 import { type Follower, followWeakly } from "../device/recovery.js";
 import { zerosLike } from "../ops/creation.js";
+import { check, checkOptions, isPlain, type Kinds } from "../tensor/check.js";
 import type { TypedArray } from "../tensor/dtype.js";
 import { ArgumentError, StaleTensorError } from "../tensor/errors.js";
+import { formatFields, inspectable, withCommas } from "../tensor/inspect.js";
 import { recorder, unobserved } from "../tensor/observe.js";
 import type { RuntimeScalar } from "../tensor/op.js";
+import { tensors } from "../tensor/require.js";
 import { formatShape } from "../tensor/shape.js";
 import { currentScope, inScope, noGrad, Tensor } from "../tensor/tensor.js";
 
@@ -70,12 +73,15 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
   constructor(
     parameters: readonly Tensor[] | readonly ParameterGroup<Partial<Settings>>[],
     defaults: Settings,
+    kinds?: Kinds<Settings>,
   ) {
+    const op = this.constructor.name;
     const groups = isGroups(parameters) ? parameters : [{ parameters, settings: {} }];
-    this.groups = groups.map(({ parameters: list, settings }) => ({
-      parameters: list,
-      settings: { ...defaults, ...settings },
-    }));
+    this.groups = groups.map(({ parameters: list, settings = {} }) => {
+      check(op, "the list of parameters", list, tensors);
+      if (kinds !== undefined) checkOptions(op, settings as Settings, kinds);
+      return { parameters: list, settings: { ...defaults, ...given(settings) } };
+    });
     const all = this.groups.flatMap((group) => group.parameters);
     if (all.length === 0) throw new ArgumentError("there are no parameters", { op: this.constructor.name });
     if (new Set(all).size !== all.length) {
@@ -119,6 +125,21 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     clock: Clock<Settings>,
     isFirst: boolean,
   ): Update;
+
+  /** A line for each group: how many parameters, and its settings. */
+  toString(): string {
+    const { name } = this.constructor;
+    return this.groups
+      .map(({ parameters, settings }) => {
+        const values = parameters.reduce((sum, { size }) => sum + size, 0);
+        return `${name}: ${withCommas(values)} values in ${parameters.length} parameters, ${formatFields(settings)}`;
+      })
+      .join("\n");
+  }
+
+  static {
+    inspectable(Optimizer.prototype);
+  }
 
   /** The learning rate of the first group; setting it sets all groups'. */
   get lr(): number {
@@ -483,8 +504,13 @@ function isSame(a: unknown, b: unknown): boolean {
   return a.length === b.length && a.every((value, i) => value === b[i]);
 }
 
+/** Without those that are undefined: they stand for the defaults. */
+export function given<T extends object>(settings: T): T {
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as T;
+}
+
 function isGroups<Settings>(
   list: readonly Tensor[] | readonly ParameterGroup<Settings>[],
 ): list is readonly ParameterGroup<Settings>[] {
-  return list.length > 0 && "parameters" in list[0];
+  return Array.isArray(list) && isPlain(list[0]) && "parameters" in list[0];
 }

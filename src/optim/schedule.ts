@@ -1,7 +1,20 @@
 /** Learning-rate schedules: functions from the step number (from 0) to a factor of the base learning rate. */
 import { onReplay, onUndo } from "../compiler/capture.js";
 import { type Follower, followWeakly } from "../device/recovery.js";
+import {
+  aCount,
+  aFunction,
+  aNumber,
+  anArray,
+  anObject,
+  check,
+  checkAll,
+  checkOptions,
+  type Kind,
+  type Kinds,
+} from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
+import { Inspectable } from "../tensor/inspect.js";
 import type { Tensor } from "../tensor/tensor.js";
 
 /** From the number of steps made so far to a factor of the base learning rate. */
@@ -12,6 +25,7 @@ export const constant: Schedule = () => 1;
 
 /** Rises linearly from 0 to 1 over `steps` steps and stays there; its first step is not 0 but 1/steps. */
 export function linearWarmup(steps: number): Schedule {
+  check("linearWarmup", "steps", steps, aCount);
   return (step) => Math.min(1, (step + 1) / Math.max(1, steps));
 }
 
@@ -24,8 +38,11 @@ export interface CosineOptions {
   readonly warmup?: number;
 }
 
+const cosineOptions: Kinds<CosineOptions> = { steps: aNumber, min: aNumber, warmup: aNumber };
+
 /** Half a cosine from 1 down to `min` (Loshchilov and Hutter 2017), after a linear warm-up. */
-export function cosine({ steps, min = 0, warmup = 0 }: CosineOptions): Schedule {
+export function cosine(options: CosineOptions): Schedule {
+  const { steps = 0, min = 0, warmup = 0 } = checkOptions("cosine", options, cosineOptions);
   if (!(steps > 0)) throw new ArgumentError(`steps are at least 1, got ${steps}`, { op: "cosine" });
   return (step) => {
     if (step < warmup) return (step + 1) / warmup;
@@ -34,14 +51,20 @@ export function cosine({ steps, min = 0, warmup = 0 }: CosineOptions): Schedule 
   };
 }
 
-/** Multiplies by `factor` after every `every` steps. */
-export function stepDecay({
-  every,
-  factor = 0.1,
-}: {
+export interface StepDecayOptions {
+  /** Steps between two reductions. */
   readonly every: number;
+  /** Default 0.1. */
   readonly factor?: number;
-}): Schedule {
+}
+
+const stepDecayOptions: Kinds<StepDecayOptions> = { every: aNumber, factor: aNumber };
+
+/** Multiplies by `factor` after every `every` steps. */
+export function stepDecay(options: StepDecayOptions): Schedule {
+  const { every = 0, factor = 0.1 } = checkOptions("stepDecay", options, stepDecayOptions);
+  if (!(every > 0))
+    throw new ArgumentError(`every is a number of steps above 0, got ${every}`, { op: "stepDecay" });
   return (step) => factor ** Math.floor(step / every);
 }
 
@@ -49,6 +72,11 @@ export function stepDecay({
 export interface Schedulable {
   readonly groups: readonly { readonly settings: { lr: number }; readonly parameters?: readonly Tensor[] }[];
 }
+
+const anOptimizer: Kind = [
+  "an optimizer",
+  (value) => Array.isArray((value as Partial<Schedulable> | undefined | null)?.groups),
+];
 
 /** Where a scheduler stands; plain data, for checkpoints. */
 export interface SchedulerState {
@@ -77,12 +105,15 @@ const scheduled = new WeakMap<object, Scheduled>();
  * optimizer.step();
  * scheduler.step();
  */
-export class LRScheduler implements Follower {
+export class LRScheduler extends Inspectable implements Follower {
   readonly #optimizer: Schedulable;
   readonly #schedule: Schedule;
   #step = 0;
 
   constructor(optimizer: Schedulable, schedule: Schedule) {
+    super();
+    check("LRScheduler", "the optimizer", optimizer, anOptimizer);
+    check("LRScheduler", "the schedule", schedule, aFunction);
     this.#optimizer = optimizer;
     this.#schedule = schedule;
     for (const { settings } of optimizer.groups) {
@@ -94,6 +125,10 @@ export class LRScheduler implements Follower {
     for (const { recovery } of new Set(parameters.map(({ device }) => device))) {
       if (recovery !== undefined) followWeakly(recovery, this);
     }
+  }
+
+  override toString(): string {
+    return `LRScheduler at step ${this.#step}: lr ${this.#optimizer.groups.map(({ settings }) => settings.lr).join(", ")}`;
   }
 
   /** @throws ArgumentError if the schedule gives no number. */
@@ -131,7 +166,10 @@ export class LRScheduler implements Follower {
   }
 
   /** @throws ArgumentError if the state is of an optimizer with another number of groups. */
-  setState({ step, base }: SchedulerState): void {
+  setState(state: SchedulerState): void {
+    const { step, base } = check("LRScheduler", "the state", state, anObject);
+    checkAll("LRScheduler", { step }, aCount);
+    check("LRScheduler", "base", base, anArray);
     const { groups } = this.#optimizer;
     if (base.length !== groups.length) {
       throw new ArgumentError(`the state has ${base.length} groups, the optimizer ${groups.length}`, {

@@ -1,10 +1,11 @@
 /** Stochastic gradient descent with momentum. */
 import { scalar } from "../ops/creation.js";
 import { add, mul, sub } from "../ops/elementwise.js";
+import { aBoolean, aNumber, checkOptions, type Kinds } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
 import { RuntimeScalar } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { type Clock, Optimizer, type ParameterGroup, type Update } from "./optimizer.js";
+import { type Clock, given, Optimizer, type ParameterGroup, type Update } from "./optimizer.js";
 
 export interface SgdSettings {
   /** Learning rate. Default 1e-3. */
@@ -18,6 +19,14 @@ export interface SgdSettings {
   /** L2 penalty, added to the gradient. Default 0. */
   readonly weightDecay: number;
 }
+
+const kinds: Kinds<SgdSettings> = {
+  lr: aNumber,
+  momentum: aNumber,
+  dampening: aNumber,
+  nesterov: aBoolean,
+  weightDecay: aNumber,
+};
 
 const defaults: SgdSettings = { lr: 1e-3, momentum: 0, dampening: 0, nesterov: false, weightDecay: 0 };
 
@@ -34,7 +43,7 @@ export class SGD extends Optimizer<SgdSettings> {
     parameters: readonly Tensor[] | readonly ParameterGroup<Partial<SgdSettings>>[],
     settings: Partial<SgdSettings> = {},
   ) {
-    super(parameters, { ...defaults, ...settings });
+    super(parameters, { ...defaults, ...given(checkOptions("SGD", settings as SgdSettings, kinds)) }, kinds);
   }
 
   /** Once there was a momentum, its buffers stay. */

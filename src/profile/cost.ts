@@ -3,6 +3,8 @@ import { flush, realize } from "../compiler/realize.js";
 import { sessionOf } from "../compiler/session.js";
 import type { Device } from "../device/device.js";
 import type { Cost, Program } from "../device/kernel.js";
+import { type DeviceChoice, deviceNamed } from "../device/select.js";
+import { aFunction, check } from "../tensor/check.js";
 import { Tensor } from "../tensor/tensor.js";
 
 /** One Program and how often it was run. */
@@ -23,8 +25,9 @@ export interface CountedCost extends Cost {
  * @example
  * const { flops, bytes } = await cost(device, () => model.forward(x));
  */
-export async function cost(device: Device, fn: () => unknown): Promise<CountedCost> {
-  const runs = await observeRuns(device, fn);
+export async function cost(target: Device | DeviceChoice, fn: () => unknown): Promise<CountedCost> {
+  const device = await deviceNamed("cost", target);
+  const runs = await observeRuns("cost", device, fn);
   const programs = [...runs].map(([program, { count }]) => ({ program, runs: count }));
   const total = (unit: "flops" | "bytes") =>
     programs.reduce((sum, { program, runs: count }) => sum + count * program.cost[unit], 0);
@@ -38,7 +41,8 @@ export type ObservedRuns = ReadonlyMap<
 >;
 
 /** Runs `fn`, what waits for its end included. */
-export async function observeRuns(device: Device, fn: () => unknown): Promise<ObservedRuns> {
+export async function observeRuns(op: string, device: Device, fn: () => unknown): Promise<ObservedRuns> {
+  check(op, "the second argument", fn, aFunction);
   const session = sessionOf(device);
   const runs = new Map<Program, { count: number; scalars: readonly number[] }>();
   const observe = (program: Program, scalars: readonly number[]) => {

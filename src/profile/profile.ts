@@ -2,6 +2,8 @@
 import { bytesOf, flopsOf } from "../compiler/cost.js";
 import type { Device } from "../device/device.js";
 import type { KernelCall } from "../device/kernel.js";
+import { type DeviceChoice, deviceNamed } from "../device/select.js";
+import { aNumber, checkOptions, type Kinds } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
 import { enterScope } from "../tensor/tensor.js";
 import { observeRuns } from "./cost.js";
@@ -15,6 +17,14 @@ export interface ProfileOptions {
   /** Measurements of each kernel, of which the median is taken. Default 5. */
   readonly repetitions?: number;
 }
+
+const profileOptions: Kinds<ProfileOptions> = {
+  model: [
+    "a module",
+    (value) => typeof (value as Partial<NamedModules> | undefined | null)?.namedModules === "function",
+  ],
+  repetitions: aNumber,
+};
 
 /** Time, operations and traffic of some calls together. */
 export interface Usage {
@@ -73,16 +83,18 @@ export interface Profile {
  * await writeFile("trace.json", JSON.stringify(chromeTrace(report))); // for chrome://tracing or Perfetto
  */
 export async function profile(
-  device: Device,
+  target: Device | DeviceChoice,
   fn: () => unknown,
-  { model, repetitions = 5 }: ProfileOptions = {},
+  options: ProfileOptions = {},
 ): Promise<Profile> {
+  const device = await deviceNamed("profile", target);
+  const { model, repetitions = 5 } = checkOptions("profile", options, profileOptions);
   if (!Number.isInteger(repetitions) || repetitions < 1) {
     throw new ArgumentError(`repetitions is a positive integer, got ${repetitions}`, { op: "profile" });
   }
   const release = model && nameModules(model);
   const leave = enterScope(outside);
-  const runs = await observeRuns(device, fn).finally(() => {
+  const runs = await observeRuns("profile", device, fn).finally(() => {
     leave();
     release?.();
   });

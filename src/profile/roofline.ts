@@ -6,6 +6,8 @@ import { costOf } from "../compiler/cost.js";
 import type { Device, DeviceInfo } from "../device/device.js";
 import type { KernelCall, Operand, Program } from "../device/kernel.js";
 import { operandsOf } from "../device/operands.js";
+import { type DeviceChoice, deviceNamed } from "../device/select.js";
+import { aNumber, anObject, check, checkAll } from "../tensor/check.js";
 import { type Shape, sizeOf } from "../tensor/shape.js";
 import { rowMajor } from "../tensor/view.js";
 import { timeCall } from "./replay.js";
@@ -45,7 +47,8 @@ const repetitions = 3;
  * const roof = await roofline(device);
  * console.log(roof.ridge, attainable(roof, 2)); // FLOP/byte; FLOP/s at 2 FLOP/byte
  */
-export async function roofline(device: Device): Promise<Roofline> {
+export async function roofline(target: Device | DeviceChoice): Promise<Roofline> {
+  const device = await deviceNamed("roofline", target);
   const products = await rates(device, productSizes, squareProduct, "flops");
   const copies = await rates(device, copySizes, copy, "bytes");
   const peakFlops = Math.max(...products.map(({ rate }) => rate));
@@ -62,7 +65,9 @@ export async function roofline(device: Device): Promise<Roofline> {
 }
 
 /** FLOPs per second that work of this intensity (FLOPs per byte) can reach at most. */
-export function attainable({ peakFlops, peakBandwidth }: Roofline, intensity: number): number {
+export function attainable(roof: Roofline, intensity: number): number {
+  const { peakFlops, peakBandwidth } = check("attainable", "the roofline", roof, anObject);
+  checkAll("attainable", { peakFlops, peakBandwidth, intensity }, aNumber);
   return Math.min(peakFlops, peakBandwidth * intensity);
 }
 

@@ -1,14 +1,26 @@
 /** A profile as text. */
+import { anObject, check, type Kind } from "../tensor/check.js";
 import type { Profile, Usage } from "./profile.js";
 
 /** Rows beyond these are summed up in one. */
 const shownRows = 20;
 const widestName = 60;
 
+/** What `profile` returns. */
+export const aProfile: Kind = [
+  "a Profile",
+  (value) => {
+    const { kernels, modules, calls, total } = (value ?? {}) as Partial<Profile>;
+    const areRows = [kernels, modules, calls].every((rows) => Array.isArray(rows) && rows.every(anObject[1]));
+    return areRows && typeof total?.seconds === "number";
+  },
+];
+
 /**
  * Two tables, per kernel and per module: time, share, FLOPs, bytes, GFLOP/s and arithmetic intensity (FLOPs per byte).
  */
-export function formatProfile({ device, total, kernels, modules }: Profile): string {
+export function formatProfile(profile: Profile): string {
+  const { device, total, kernels, modules } = check("formatProfile", "the argument", profile, aProfile);
   return [
     `${device}: ${milliseconds(total.seconds)} in ${total.calls} kernel calls`,
     tableOf("kernel", kernels, total),

@@ -1,5 +1,7 @@
 /** A profile in the Trace Event Format, which chrome://tracing, Perfetto and Speedscope show. */
+import { check } from "../tensor/check.js";
 import type { Profile } from "./profile.js";
+import { aProfile } from "./table.js";
 
 /** An event of the format: `X` has a duration, `M` names a process or thread. Times are microseconds. */
 export interface TraceEvent {
@@ -22,7 +24,8 @@ const pid = 1;
 const threads = { modules: 1, kernels: 2 } as const;
 
 /** The calls one after another, as if nothing lay between them, and above them the modules that they belong to. */
-export function chromeTrace({ device, calls }: Profile): ChromeTrace {
+export function chromeTrace(profile: Profile): ChromeTrace {
+  const { device, calls } = check("chromeTrace", "the argument", profile, aProfile);
   const events: TraceEvent[] = [
     { name: "process_name", ph: "M", pid, tid: 0, args: { name: device } },
     ...Object.entries(threads).map(

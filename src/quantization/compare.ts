@@ -4,9 +4,11 @@ import { readTensor, realize } from "../compiler/realize.js";
 import { DataLoader, type Dataset } from "../data/index.js";
 import type { Device } from "../device/device.js";
 import { Identity } from "../nn/activation.js";
+import { requireModule } from "../nn/check.js";
 import type { Module } from "../nn/module.js";
 import { BatchNorm2d } from "../nn/normalization.js";
 import { narrow } from "../ops/slice.js";
+import { aCount, aFunction, anObject, check, checkOptions, type Kinds } from "../tensor/check.js";
 import { itemSize } from "../tensor/dtype.js";
 import { noGrad, type Tensor } from "../tensor/tensor.js";
 import { type Evaluation, evaluate, type Loss } from "../train/evaluate.js";
@@ -22,6 +24,8 @@ export interface CompareOptions {
   /** Samples per batch. Default 64. */
   readonly batchSize?: number;
 }
+
+const compareOptions: Kinds<CompareOptions> = { loss: aFunction, metrics: anObject, batchSize: aCount };
 
 export interface ModelFigures {
   readonly loss: number;
@@ -66,11 +70,17 @@ export async function compareModels(
   float: Module,
   quantized: Module,
   dataset: Dataset,
-  { loss, metrics = {}, batchSize = 64 }: CompareOptions,
+  options: CompareOptions,
 ): Promise<Comparison> {
+  const op = "compareModels";
+  requireModule(op, float, "the first model");
+  requireModule(op, quantized, "the second model");
+  const { batchSize = 64 } = checkOptions(op, options ?? null, compareOptions);
+  const { loss, metrics = {} } = options;
+  check(op, "loss", loss, aFunction);
   const layers = [...quantized.namedModules()].filter(([, module]) => module instanceof QuantizedLayer);
   if (layers.length === 0) {
-    throw new QuantizationError("the second model has no quantized layers", { op: "compareModels" });
+    throw new QuantizationError("the second model has no quantized layers", { op });
   }
   const sides = [float, quantized].map((model): Side => {
     const device = deviceOf(model);

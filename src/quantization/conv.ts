@@ -26,8 +26,8 @@ export class QuantizedConv2d extends QuantizedLayer {
   forward(x: Tensor): Tensor {
     const { scale: scales, bias, offset: offsets, input, options } = this;
     if (input.kind === "static") {
-      const values = quantizePerTensor(x, input);
       const inputZeroPoint = input.zeroPoint;
+      const values = quantizePerTensor(x, { scale: input.scale, zeroPoint: inputZeroPoint });
       return quantizedConv2d(values, this.packed, { ...options, scales, offsets, bias, inputZeroPoint });
     }
     const { values, scales: inputScales } = quantizeDynamic(x, [1, 2, 3]);

@@ -6,12 +6,15 @@
 import { leaf, readExact } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
 import { bytesOf, panelRows, unpackConv, unpackMatrix } from "../device/packed.js";
+import { type DeviceChoice, deviceNamed } from "../device/select.js";
 import type { HostTensor } from "../formats/host.js";
 import { Identity } from "../nn/activation.js";
+import { requireModule } from "../nn/check.js";
 import { Conv2d } from "../nn/conv.js";
 import { Linear } from "../nn/linear.js";
 import type { Module } from "../nn/module.js";
 import { BatchNorm2d } from "../nn/normalization.js";
+import { anObject, check, type Kind } from "../tensor/check.js";
 import type { DType, TypedArray } from "../tensor/dtype.js";
 import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
 import { QuantizedConv2d } from "./conv.js";
@@ -31,8 +34,17 @@ export interface QuantizedState {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+const aState: Kind = [
+  "what readSafetensors or quantizedState returns",
+  (value) => {
+    const { tensors, metadata } = (value ?? {}) as Partial<QuantizedState>;
+    return tensors instanceof Map && anObject[1](metadata);
+  },
+];
+
 /** Whether a file's metadata say that it holds a quantized model. */
 export function isQuantizedFile(metadata: Readonly<Record<string, string>>): boolean {
+  check("isQuantizedFile", "the metadata", metadata, anObject);
   return metadata[metadataKey] !== undefined;
 }
 
@@ -44,6 +56,7 @@ export function isQuantizedFile(metadata: Readonly<Record<string, string>>): boo
  * await writeFileAtomic("model.safetensors", writeSafetensors(tensors, metadata));
  */
 export async function quantizedState(model: Module): Promise<QuantizedState> {
+  requireModule("quantizedState", model);
   const tensors = new Map<string, HostTensor>();
   const layers: Record<string, LayerRecord> = {};
   const parts = new Map<string, () => Promise<HostTensor>>();
@@ -91,7 +104,7 @@ async function groupScalesInFile({ scale, description }: QuantizedLayer): Promis
 
 /**
  * Makes `model`, an architecture with float layers, the quantized model of a file: layers that the file has quantized are replaced,
- * batch norms that were folded are taken out, and everything else gets the file's values, on `device`. Build the model on the
+ * batch norms that were folded are taken out, and everything else gets the file's values, on `target`. Build the model on the
  * meta device, and its weights never exist as float32. If the file does not fit, the model stays as it was.
  *
  * @example
@@ -101,9 +114,13 @@ async function groupScalesInFile({ scale, description }: QuantizedLayer): Promis
  */
 export async function loadQuantized<M extends Module>(
   model: M,
-  { tensors, metadata }: QuantizedState,
-  device: Device,
+  state: QuantizedState,
+  target: Device | DeviceChoice = "auto",
 ): Promise<M> {
+  const op = "loadQuantized";
+  requireModule(op, model);
+  const { tensors, metadata } = check(op, "the state", state, aState);
+  const device = await deviceNamed(op, target);
   const { layers, folded } = parseRecord(metadata[metadataKey]);
   const modules = new Map(model.namedModules());
   const rest = new Map(tensors);

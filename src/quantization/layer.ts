@@ -54,6 +54,11 @@ export abstract class QuantizedLayer extends Module {
     if (parts.offset) this.offset = this.registerBuffer("offset", parts.offset);
   }
 
+  override extraRepr(): object {
+    const { shape, format } = this.description;
+    return { shape, ...format, input: this.input.kind };
+  }
+
   /** The weights as ops take them. */
   protected get packed(): PackedWeight {
     return { ...this.description, packed: this.weight };

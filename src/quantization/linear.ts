@@ -21,7 +21,11 @@ export class QuantizedLinear extends QuantizedLayer {
       case "float":
         return quantizedLinear(x, this.packed, { scales, bias });
       case "static":
-        return quantizedLinear(quantizePerTensor(x, input), this.packed, { scales, offsets, bias });
+        return quantizedLinear(
+          quantizePerTensor(x, { scale: input.scale, zeroPoint: input.zeroPoint }),
+          this.packed,
+          { scales, offsets, bias },
+        );
       case "dynamic": {
         const { groupSize } = this.description.format;
         if (groupSize === undefined) {

@@ -3,8 +3,10 @@
  * gradients pass, in the place of float ones; after some training `convert` makes them quantized layers.
  */
 import { readTensor } from "../compiler/realize.js";
+import { requireModule } from "../nn/check.js";
 import { Conv2d } from "../nn/conv.js";
 import type { Module } from "../nn/module.js";
+import { aFunction, checkOptions, type Kinds } from "../tensor/check.js";
 import { QuantizedConv2d } from "./conv.js";
 import { QuantizationError } from "./errors.js";
 import { FakeQuantizedConv2d, FakeQuantizedLayer, FakeQuantizedLinear } from "./fake.js";
@@ -13,7 +15,9 @@ import type { InputQuantization } from "./input.js";
 import { QuantizedLinear } from "./linear.js";
 import { affineOf } from "./observers.js";
 import { chooseLayers, type QuantizeOptions } from "./quantize.js";
-import type { Int8Dynamic, Int8Static } from "./scheme.js";
+import { batches, type Int8Dynamic, type Int8Static, requireScheme } from "./scheme.js";
+
+const prepareOptions: Kinds<Omit<QuantizeOptions, "minSnr">> = { filter: aFunction, data: batches };
 
 /**
  * Puts fake-quantized layers in the place of linear layers and convolutions, with the same parameters (an optimizer made before
@@ -30,8 +34,11 @@ import type { Int8Dynamic, Int8Static } from "./scheme.js";
 export async function prepare(
   model: Module,
   scheme: Int8Dynamic | Int8Static,
-  { filter, data }: Omit<QuantizeOptions, "minSnr"> = {},
+  options: Omit<QuantizeOptions, "minSnr"> = {},
 ): Promise<void> {
+  requireModule("prepare", model);
+  requireScheme("prepare", scheme);
+  const { filter, data } = checkOptions("prepare", options, prepareOptions);
   const layers = chooseLayers(model, scheme, filter);
   const chosen = new Set<Module>(layers.values());
   const pairs = (await findFoldable(model, data)).filter(({ conv }) => chosen.has(conv));
@@ -52,6 +59,7 @@ export async function prepare(
  * @throws QuantizationError if there are none, or one with static inputs has never been trained. The model then stays as it was.
  */
 export async function convert(model: Module): Promise<void> {
+  requireModule("convert", model);
   const layers = [...model.namedModules()].filter(
     (entry): entry is [string, FakeQuantizedLayer] => entry[1] instanceof FakeQuantizedLayer,
   );

@@ -1,8 +1,10 @@
 /** quantize: puts quantized layers in the place of a trained model's linear layers and convolutions. */
 import { realize } from "../compiler/realize.js";
+import { requireModule } from "../nn/check.js";
 import { Conv2d } from "../nn/conv.js";
 import { Linear } from "../nn/linear.js";
 import type { Module } from "../nn/module.js";
+import { aFunction, aNumber, checkOptions, type Kinds } from "../tensor/check.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { calibrate } from "./calibrate.js";
 import { QuantizedConv2d } from "./conv.js";
@@ -11,7 +13,7 @@ import { findFoldable, foldBatchNorms, replaceModule } from "./fold.js";
 import type { InputQuantization } from "./input.js";
 import type { QuantizedLayer } from "./layer.js";
 import { QuantizedLinear } from "./linear.js";
-import type { Batches, Scheme } from "./scheme.js";
+import { type Batches, batches, requireScheme, type Scheme } from "./scheme.js";
 import { SignalToNoise } from "./snr.js";
 import { evaluating, infer, inputsOf, leafModules, watching } from "./trace.js";
 
@@ -45,6 +47,8 @@ export interface QuantizeReport {
   readonly folded: readonly string[];
 }
 
+const quantizeOptions: Kinds<QuantizeOptions> = { filter: aFunction, minSnr: aNumber, data: batches };
+
 /** Batches that sensitivity is measured on. */
 const snrBatches = 4;
 
@@ -66,6 +70,9 @@ export async function quantize(
   scheme: Scheme,
   options: QuantizeOptions = {},
 ): Promise<QuantizeReport> {
+  requireModule("quantize", model);
+  requireScheme("quantize", scheme);
+  checkOptions("quantize", options, quantizeOptions);
   const layers = chooseLayers(model, scheme, options.filter);
   const { calibration } = scheme.kind === "int8-static" ? scheme : {};
   if (scheme.kind === "int8-static" && calibration === undefined) {
@@ -107,6 +114,7 @@ export async function quantize(
 
 /** Whether a scheme knows how to replace a module. */
 export function isQuantizable(module: Module, scheme: Scheme): module is QuantizableLayer {
+  requireScheme("isQuantizable", scheme);
   if (module instanceof Conv2d) return scheme.kind === "int8-dynamic" || scheme.kind === "int8-static";
   return module instanceof Linear;
 }

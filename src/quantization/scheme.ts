@@ -1,7 +1,8 @@
 /** The schemes of quantization, in torchao's words. */
+import { aCount, aNumber, check, checkOptions, type Kind, type Kinds, oneOf } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
-import type { ObserverName } from "./observers.js";
+import { type ObserverName, observerNames } from "./observers.js";
 
 /** Batches for calibration: tensors, or lists whose first is the model's input, as a DataLoader gives them. */
 export type Batches = AsyncIterable<Tensor | readonly Tensor[]> | Iterable<Tensor | readonly Tensor[]>;
@@ -18,6 +19,18 @@ export interface WeightOptions {
   /** 8, or 7: a bit less precise, and faster where the engine has relaxed SIMD. Default 8. */
   readonly weightBits?: 8 | 7;
 }
+
+const weightOptions: Kinds<WeightOptions> = { weightBits: aNumber };
+export const batches: Kind = [
+  "batches: a DataLoader or a list of tensors",
+  (value) =>
+    Object(value) === value && (Symbol.asyncIterator in Object(value) || Symbol.iterator in Object(value)),
+];
+const calibrationOptions: Kinds<Calibration> = {
+  data: batches,
+  batches: aCount,
+  observer: oneOf(...observerNames),
+};
 
 /** Weights int8 with a scale for each output channel; activations int8 with a scale for each row (image), found as they come. */
 export interface Int8Dynamic {
@@ -58,7 +71,8 @@ function requireBits(bits: number, op: string): 8 | 7 {
 }
 
 /** For linear layers and convolutions; needs no data. */
-export function int8Dynamic({ weightBits = 8 }: WeightOptions = {}): Int8Dynamic {
+export function int8Dynamic(options: WeightOptions = {}): Int8Dynamic {
+  const { weightBits = 8 } = checkOptions("int8Dynamic", options, weightOptions);
   return { kind: "int8-dynamic", weightBits: requireBits(weightBits, "int8Dynamic") };
 }
 
@@ -67,12 +81,15 @@ export function int8Dynamic({ weightBits = 8 }: WeightOptions = {}): Int8Dynamic
  * @example
  * await quantize(model, int8Static({ data: loader, batches: 8 }));
  */
-export function int8Static(calibration?: Calibration, { weightBits = 8 }: WeightOptions = {}): Int8Static {
+export function int8Static(calibration?: Calibration, options: WeightOptions = {}): Int8Static {
+  checkOptions("int8Static", calibration, calibrationOptions);
+  const { weightBits = 8 } = checkOptions("int8Static", options, weightOptions);
   return { kind: "int8-static", weightBits: requireBits(weightBits, "int8Static"), calibration };
 }
 
 /** For linear layers: a quarter of the memory, activations as they are. */
-export function int8WeightOnly({ weightBits = 8 }: WeightOptions = {}): Int8WeightOnly {
+export function int8WeightOnly(options: WeightOptions = {}): Int8WeightOnly {
+  const { weightBits = 8 } = checkOptions("int8WeightOnly", options, weightOptions);
   return { kind: "int8-weight-only", weightBits: requireBits(weightBits, "int8WeightOnly") };
 }
 
@@ -81,8 +98,19 @@ export interface Int4Options {
   readonly groupSize?: number;
 }
 
+const int4Options: Kinds<Int4Options> = { groupSize: aNumber };
+
+/** @throws ArgumentError for anything that none of the functions above returns. */
+export function requireScheme(op: string, scheme: Scheme): void {
+  check(op, "the scheme", scheme, [
+    "a scheme: int8Dynamic(), int8Static({ data }), int8WeightOnly() or int4WeightOnly()",
+    (value) => typeof (value as Partial<Scheme> | undefined | null)?.kind === "string",
+  ]);
+}
+
 /** For linear layers: 5 bits for each weight with groups of 32. */
-export function int4WeightOnly({ groupSize = 32 }: Int4Options = {}): Int4WeightOnly {
+export function int4WeightOnly(options: Int4Options = {}): Int4WeightOnly {
+  const { groupSize = 32 } = checkOptions("int4WeightOnly", options, int4Options);
   if (!Number.isInteger(groupSize) || groupSize < 32 || groupSize % 32 !== 0) {
     throw new ArgumentError(`the group size is a multiple of 32, got ${groupSize}`, { op: "int4WeightOnly" });
   }

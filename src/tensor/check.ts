@@ -44,6 +44,17 @@ export const aDevice: Kind = [
 ];
 /** A number for both spatial dimensions or one for each; that they are integers is checked with the domain. */
 export const aPair: Kind = ["a number or a pair of numbers", (value) => aNumber[1](value) || list(value)];
+/** Contents of a file. */
+export const fileBytes: Kind = [
+  "a Uint8Array",
+  (value) => value instanceof Uint8Array,
+  (value) =>
+    typeof value === "string"
+      ? "read the file first: readFile of node:fs/promises, or fetch"
+      : value instanceof ArrayBuffer
+        ? "new Uint8Array(buffer)"
+        : undefined,
+];
 export const aDType: Kind = oneOf<DType>("float32", "int32", "uint8", "int8", "bool");
 
 /** One of some strings. */
@@ -90,6 +101,11 @@ export function wrong(op: string, name: string, value: unknown, [words, , hint]:
 export function check<T>(op: string, name: string, value: T, kind: Kind): T {
   if (!kind[1](value)) throw wrong(op, name, value, kind);
   return value;
+}
+
+/** @throws ArgumentError for the first of these options that is missing. */
+export function checkNeeded<T>(op: string, given: Partial<T>, kinds: Kinds<T>): void {
+  for (const name in given) check(op, name, given[name], kinds[name]);
 }
 
 /** The same for several arguments of one kind, by their names. */

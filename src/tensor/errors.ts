@@ -15,7 +15,7 @@ const longestMessage = 2000;
 
 /** Without control and format characters, which would move the cursor of a terminal or turn the direction of text; names out of files have them. */
 export function printable(text: string): string {
-  return text.replace(
+  return String(text).replace(
     /[^\P{C}\n]|[\u2028\u2029]/gu,
     (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
   );

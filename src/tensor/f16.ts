@@ -3,6 +3,10 @@
  * narrowing rounds to nearest, ties to even, and overflows to infinity. Both work on the bits, because
  * `Float16Array` is not there in every engine that runs wattgrad.
  */
+import { check, type Kind } from "./check.js";
+
+const bits16: Kind = ["a Uint16Array", (value) => value instanceof Uint16Array];
+const floats: Kind = ["a Float32Array", (value) => value instanceof Float32Array];
 
 const f32ExponentMask = 0x7f800000;
 /** 65520, halfway between the largest half (65504) and the next power of two: from here on a half is infinite. */
@@ -16,6 +20,7 @@ const biasDifference = 0x38000000;
 
 /** Widens binary16 bit patterns to float32, exactly. */
 export function decodeFloat16(halves: Uint16Array): Float32Array {
+  check("decodeFloat16", "the argument", halves, bits16);
   const result = new Float32Array(halves.length);
   const bits = new Uint32Array(result.buffer);
   for (let i = 0; i < halves.length; i++) {
@@ -36,6 +41,7 @@ export function decodeFloat16(halves: Uint16Array): Float32Array {
 
 /** Narrows float32 to binary16 bit patterns, to nearest, ties to even. */
 export function encodeFloat16(values: Float32Array): Uint16Array {
+  check("encodeFloat16", "the argument", values, floats);
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const result = new Uint16Array(values.length);
   for (let i = 0; i < bits.length; i++) {
@@ -60,6 +66,7 @@ function halfMagnitude(magnitude: number): number {
 
 /** Widens bfloat16 bit patterns (the upper half of a float32) to float32, exactly. */
 export function decodeBfloat16(values: Uint16Array): Float32Array {
+  check("decodeBfloat16", "the argument", values, bits16);
   const result = new Float32Array(values.length);
   const bits = new Uint32Array(result.buffer);
   for (let i = 0; i < values.length; i++) bits[i] = values[i] << 16;
@@ -68,6 +75,7 @@ export function decodeBfloat16(values: Uint16Array): Float32Array {
 
 /** Narrows float32 to bfloat16 bit patterns, to nearest, ties to even. */
 export function encodeBfloat16(values: Float32Array): Uint16Array {
+  check("encodeBfloat16", "the argument", values, floats);
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const result = new Uint16Array(values.length);
   for (let i = 0; i < bits.length; i++) {

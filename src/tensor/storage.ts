@@ -3,6 +3,7 @@ import type { Device, DeviceBuffer } from "../device/device.js";
 import { itemSize } from "./dtype.js";
 import { StaleTensorError } from "./errors.js";
 import { noteMemory } from "./event_loop.js";
+import { inspectable } from "./inspect.js";
 
 interface Held {
   readonly device: Device;
@@ -65,6 +66,17 @@ export class Storage {
       });
     }
     return this.#buffer;
+  }
+
+  toString(): string {
+    const { name } = this.device;
+    return this.disposed
+      ? `Storage on ${name}, disposed`
+      : `Storage of ${this.buffer.size} ${this.buffer.dtype} on ${name}`;
+  }
+
+  static {
+    inspectable(Storage.prototype);
   }
 
   dispose(): void {

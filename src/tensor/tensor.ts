@@ -3,8 +3,10 @@
  * (`node`, one vertex of the lazy graph). The methods that users call stand in ops/methods.ts.
  */
 import type { Device } from "../device/device.js";
+import { aFunction, check } from "./check.js";
 import type { DType } from "./dtype.js";
 import { ArgumentError, DeviceError, ShapeError } from "./errors.js";
+import { formatValues, inspectable } from "./inspect.js";
 import { type RecordingMark, recorder } from "./observe.js";
 import type { Op } from "./op.js";
 import { formatShape, type Shape, sameShape, sizeOf } from "./shape.js";
@@ -94,14 +96,33 @@ export class Tensor {
     return this.node === undefined;
   }
 
+  /** Shape, dtype and device; the values where they can be had at once, on the CPU, and what it is else. */
   toString(): string {
-    return `Tensor(${formatShape(this.shape)}, ${this.dtype}, ${this.device.name})`;
+    const { shape, dtype, device, storage, node, requiresGrad } = this;
+    const isGone = storage ? storage.disposed : node === undefined;
+    const state = isGone
+      ? ", disposed"
+      : storage
+        ? ""
+        : `, lazy (${node!.op.name}): await data() computes it`;
+    const head = `Tensor ${formatShape(shape)} ${dtype} on ${device.name}${requiresGrad ? ", requiresGrad" : ""}${state}`;
+    const values = storage && !isGone ? device.peek?.(storage.buffer) : undefined;
+    if (values === undefined) return head;
+    return `${head}:${shape.length > 1 ? "\n" : " "}${formatValues(values, shape, dtype === "bool")}`;
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "Tensor";
+  }
+
+  static {
+    inspectable(Tensor.prototype);
   }
 
   /** @throws ArgumentError where JavaScript's own arithmetic asks for a number, which would go on with NaN. */
   [Symbol.toPrimitive](hint: string): string {
     if (hint === "number") {
-      throw new ArgumentError(`${this} is not a number`, {
+      throw new ArgumentError(`a tensor of shape ${formatShape(this.shape)} is not a number`, {
         hint: "compute with its methods, x.mul(2), or read it with await x.item()",
       });
     }
@@ -195,6 +216,7 @@ type OnlySync<T> =
  * @throws ArgumentError if it is async, or a generator: what runs after its first await would record gradients.
  */
 export function noGrad<T>(fn: () => T, ..._: OnlySync<T>): T {
+  check("noGrad", "the argument", fn, aFunction);
   return withMode({ ...mode, gradient: false }, () => requireSync("noGrad", fn()));
 }
 

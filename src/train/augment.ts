@@ -1,5 +1,7 @@
 /** Augmentation on the host: images moved by a few pixels, the same in every run with the same seed. */
+import { aDataset } from "../data/dataset.js";
 import type { Dataset, HostTensor } from "../data/index.js";
+import { aNumber, check, checkNeeded, checkOptions, type Kinds } from "../tensor/check.js";
 import { newArray } from "../tensor/dtype.js";
 import { ArgumentError, ShapeError } from "../tensor/errors.js";
 import { philox } from "../tensor/philox.js";
@@ -16,6 +18,8 @@ export interface RandomShiftOptions {
   readonly fill?: number;
 }
 
+const shiftOptions: Kinds<RandomShiftOptions> = { pixels: aNumber, seed: aNumber, fill: aNumber };
+
 /**
  * A dataset whose first tensor, images [N, C, H, W], is shifted by up to `pixels` in both directions. The shift depends
  * on seed, the loader's epoch and sample number only: an image moves differently each epoch, and a resumed run sees the
@@ -28,7 +32,10 @@ export interface RandomShiftOptions {
  * @throws ArgumentError for a negative or fractional `pixels`, ShapeError if the first tensor is not [N, C, H, W].
  */
 export function randomShift(dataset: Dataset, options: RandomShiftOptions): Dataset {
+  check("randomShift", "the dataset", dataset, aDataset);
+  checkOptions("randomShift", options ?? null, shiftOptions);
   const { pixels, seed, fill = 0 } = options;
+  checkNeeded("randomShift", { pixels, seed }, shiftOptions);
   if (!Number.isInteger(pixels) || pixels < 0) {
     throw new ArgumentError(`pixels is a non-negative integer, got ${pixels}`, { op: "randomShift" });
   }

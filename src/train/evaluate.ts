@@ -3,8 +3,9 @@ import { jit } from "../compiler/jit.js";
 import { readTensor } from "../compiler/realize.js";
 import type { DataLoader } from "../data/index.js";
 import type { WarmupProgress } from "../device/device.js";
-import type { Module } from "../nn/index.js";
+import { Module } from "../nn/index.js";
 import { cast, reshape, stack } from "../ops/index.js";
+import { aFunction, anObject, checkNeeded, checkOptions, type Kind, type Kinds } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
 import { noGrad, type Tensor } from "../tensor/tensor.js";
 import { ScoreSum, type Scores } from "./history.js";
@@ -22,6 +23,19 @@ export interface EvaluateOptions {
   readonly metrics?: Readonly<Record<string, Metric>>;
 }
 
+export const aTrainable: Kind = ["a module", (value) => value instanceof Module];
+export const aLoader: Kind = [
+  "a DataLoader",
+  (value) => typeof value === "object" && value !== null && Symbol.asyncIterator in value,
+];
+
+const evaluateOptions: Kinds<EvaluateOptions> = {
+  model: aTrainable,
+  data: aLoader,
+  loss: aFunction,
+  metrics: anObject,
+};
+
 export interface Evaluation extends Scores {
   readonly samples: number;
   readonly seconds: number;
@@ -36,6 +50,9 @@ export interface Evaluation extends Scores {
  * @throws ArgumentError if `data` has no samples.
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
+  checkOptions("evaluate", options ?? null, evaluateOptions);
+  const { model, data, loss } = options;
+  checkNeeded("evaluate", { model, data, loss }, evaluateOptions);
   return evaluator(options)(options.data);
 }
 

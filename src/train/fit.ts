@@ -15,7 +15,7 @@ import { DeviceLostError, NumericsError } from "../tensor/errors.js";
 import { noGrad, type Tensor } from "../tensor/tensor.js";
 import { EnergyAccount, type EnergyState } from "./energy.js";
 import { evaluator, packScores, readAndDispose, requirePair } from "./evaluate.js";
-import { type Callback, checkOptions, type FitOptions, type FitReport, tellAll } from "./fit_options.js";
+import { type Callback, type FitOptions, type FitReport, requireFitOptions, tellAll } from "./fit_options.js";
 import { type EpochRecord, type FitState, ScoreSum } from "./history.js";
 import { Recovery } from "./recovery.js";
 import { Snapshots } from "./snapshots.js";
@@ -33,7 +33,7 @@ import { Snapshots } from "./snapshots.js";
  * console.log(report.history.at(-1)?.validation?.metrics.accuracy);
  */
 export async function fit(options: FitOptions): Promise<FitReport> {
-  checkOptions(options);
+  requireFitOptions(options);
   const { model, optimizer, schedule } = options;
   const wasTraining = model.training;
   const scheduler = schedule && new LRScheduler(optimizer, schedule);

@@ -5,8 +5,21 @@ import type { EnergyMeter } from "../energy/meter.js";
 import type { Module } from "../nn/index.js";
 import type { Generator } from "../ops/index.js";
 import type { Optimizer, Schedule } from "../optim/index.js";
+import {
+  aBoolean,
+  aFunction,
+  aNumber,
+  anArray,
+  anObject,
+  aString,
+  check,
+  checkNeeded,
+  checkOptions,
+  either,
+  type Kinds,
+} from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
-import type { Loss } from "./evaluate.js";
+import { aLoader, aTrainable, type Loss } from "./evaluate.js";
 import type { EpochRecord, FitState, StepRecord } from "./history.js";
 import type { Metric } from "./metrics.js";
 import type { StopCondition } from "./stop.js";
@@ -125,9 +138,47 @@ export interface FitReport {
   readonly checkpoint: string | undefined;
 }
 
-/** @throws ArgumentError for options outside their domain. */
-export function checkOptions({ epochs, train, gradClip, checkpoint, snapshot }: FitOptions): void {
+const fitOptions: Kinds<FitOptions> = {
+  model: aTrainable,
+  optimizer: [
+    "an optimizer",
+    (value) =>
+      typeof (value as { step?: unknown; zeroGrad?: unknown } | undefined | null)?.zeroGrad === "function",
+  ],
+  train: aLoader,
+  validation: aLoader,
+  loss: aFunction,
+  metrics: anObject,
+  epochs: aNumber,
+  schedule: aFunction,
+  gradClip: aNumber,
+  stop: anArray,
+  signal: anObject,
+  checkpoint: anObject,
+  snapshot: either(anObject, ["false", (value) => value === false]),
+  energy: anObject,
+  generators: anArray,
+  callbacks: anArray,
+};
+const checkpointOptions: Kinds<CheckpointOptions> = {
+  directory: aString,
+  everySteps: aNumber,
+  everyEpochs: aNumber,
+  resume: aBoolean,
+};
+const snapshotOptions: Kinds<SnapshotOptions> = { everySteps: aNumber };
+
+/** @throws ArgumentError for options that are unknown, of another kind or outside their domain. */
+export function requireFitOptions(options: FitOptions): void {
   const op = "fit";
+  checkOptions(op, options ?? null, fitOptions);
+  const { model, optimizer, epochs, train, loss, gradClip, checkpoint, snapshot } = options;
+  checkNeeded(op, { model, optimizer, train, loss }, fitOptions);
+  if (checkpoint) {
+    checkOptions("fit's checkpoint", checkpoint, checkpointOptions);
+    check(op, "checkpoint.directory", checkpoint.directory, aString);
+  }
+  if (snapshot) checkOptions("fit's snapshot", snapshot, snapshotOptions);
   if (!Number.isInteger(epochs) || epochs < 0) {
     throw new ArgumentError(`epochs is a non-negative integer, got ${epochs}`, { op });
   }

@@ -1,7 +1,16 @@
 /** Reads named tensors into host memory, with every bit the device holds. */
 import { readExact } from "../compiler/realize.js";
 import type { HostTensor } from "../formats/index.js";
+import { check, type Kind } from "../tensor/check.js";
+import { requireTensor } from "../tensor/require.js";
 import type { Tensor } from "../tensor/tensor.js";
+
+const aStateDict: Kind = [
+  "a Map of tensors by name",
+  (value) => value instanceof Map || (Array.isArray(value) && value.every((entry) => Array.isArray(entry))),
+  (value) =>
+    typeof value === "object" && value && "stateDict" in value ? "give its stateDict()" : undefined,
+];
 
 /**
  * The values of named tensors, as `writeSafetensors` takes them.
@@ -13,7 +22,9 @@ export async function hostTensors(
   tensors: Iterable<readonly [string, Tensor]>,
 ): Promise<Map<string, HostTensor>> {
   const result = new Map<string, HostTensor>();
+  check("hostTensors", "the tensors", tensors, aStateDict);
   for (const [name, tensor] of tensors) {
+    requireTensor("hostTensors", tensor, String(name));
     result.set(name, { dtype: tensor.dtype, shape: tensor.shape, data: await readExact(tensor) });
   }
   return result;

@@ -1,5 +1,6 @@
 /** Conditions that end a training run. They compose: `fit` stops at the first one that gives a reason. */
 import { formatJoules } from "../energy/figure.js";
+import { aNumber, aString, checkOptions, describe, type Kinds } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
 import type { EpochRecord, FitState } from "./history.js";
 
@@ -32,8 +33,11 @@ export interface PatienceOptions {
   readonly minDelta?: number;
 }
 
+const patienceOptions: Kinds<PatienceOptions> = { metric: aString, epochs: aNumber, minDelta: aNumber };
+
 /** Ends the training when nothing has improved for some epochs (early stopping, Prechelt 1998). */
-export function patience({ metric = "loss", epochs, minDelta = 0 }: PatienceOptions): StopCondition {
+export function patience(options: PatienceOptions): StopCondition {
+  const { metric = "loss", epochs = 0, minDelta = 0 } = checkOptions("patience", options, patienceOptions);
   if (!Number.isInteger(epochs) || epochs < 1) {
     throw new ArgumentError(`epochs is a positive integer, got ${epochs}`, { op: "patience" });
   }
@@ -104,6 +108,6 @@ function qualityOf(record: EpochRecord, metric: string): number {
 
 function requireNumber(op: string, name: string, value: number): void {
   if (!Number.isFinite(value) || value < 0) {
-    throw new ArgumentError(`${name} is a non-negative number, got ${value}`, { op });
+    throw new ArgumentError(`${name} is a non-negative number, got ${describe(value)}`, { op });
   }
 }

@@ -60,7 +60,8 @@ describe.each(["reference", "wasm"] as const)("fit on %s", (name) => {
     expect(report.stoppedBecause).toBe("all 8 epochs are done");
     expect(options.optimizer.lr).toBe(0.02);
     expect(options.model.training).toBe(true);
-    const tested = await evaluate({ ...options, data: validation });
+    const { model, loss, metrics } = options;
+    const tested = await evaluate({ model, loss, metrics, data: validation });
     expect(tested.loss).toBe(last.validation?.loss);
     expect(tested.metrics.accuracy).toBeGreaterThan(0.8);
     expect(tested.samples).toBe(40);
@@ -166,9 +167,10 @@ describe.each(["reference", "wasm"] as const)("fit on %s", (name) => {
   test("gradients are clipped", async () => {
     const options = problem({ epochs: 1, gradClip: 1e-6 });
     const sgd = new SGD(options.model.parameters(), { lr: 1 });
-    const before = (await evaluate({ ...options, data: options.train })).loss;
+    const { model, loss, train: data } = options;
+    const before = (await evaluate({ model, loss, data })).loss;
     await trainModel({ ...options, optimizer: sgd });
-    const after = (await evaluate({ ...options, data: options.train })).loss;
+    const after = (await evaluate({ model, loss, data })).loss;
     expect(Math.abs(after - before)).toBeLessThan(1e-3);
   });
 

@@ -4,6 +4,8 @@
  */
 import { type DType, itemSize, newArray, type TypedArray } from "../../tensor/dtype.js";
 import { DeviceError } from "../../tensor/errors.js";
+import { inspectable } from "../../tensor/inspect.js";
+import { describeDevice } from "../describe.js";
 import type { Device, DeviceBuffer, DeviceInfo, Executable, LossReason, MemoryReport } from "../device.js";
 import type { Program } from "../kernel.js";
 
@@ -43,6 +45,18 @@ class DryDevice implements Device {
   async read({ dtype, size }: DeviceBuffer): Promise<TypedArray> {
     this.#checkOpen();
     return newArray(dtype, size);
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  toString(): string {
+    return describeDevice(this);
+  }
+
+  static {
+    inspectable(DryDevice.prototype);
   }
 
   prepare(program: Program): Executable {

@@ -4,6 +4,8 @@
  */
 import type { DType, TypedArray } from "../../tensor/dtype.js";
 import { DeviceError, type IndexError, ShapeError, type WattgradError } from "../../tensor/errors.js";
+import { inspectable } from "../../tensor/inspect.js";
+import { describeDevice } from "../describe.js";
 import type { Device, DeviceBuffer, DeviceInfo, Executable, LossReason, MemoryReport } from "../device.js";
 import { type CallFailure, type Missed, type Readable, requireReadable, runAround } from "../failure.js";
 import type { KernelCall, Program } from "../kernel.js";
@@ -98,6 +100,19 @@ class ReferenceDevice implements Device {
     return data.slice();
   }
 
+  peek(buffer: DeviceBuffer): TypedArray | undefined {
+    const { data, failure } = buffer as ReferenceBuffer;
+    return failure ? undefined : data;
+  }
+
+  toString(): string {
+    return describeDevice(this);
+  }
+
+  static {
+    inspectable(ReferenceDevice.prototype);
+  }
+
   prepare(program: Program): Executable {
     this.#checkOpen();
     const temporaries = program.slots
@@ -148,6 +163,10 @@ class ReferenceDevice implements Device {
       allocations: this.#allocations,
       executables: this.#executables.size,
     };
+  }
+
+  get closed(): boolean {
+    return this.#closed;
   }
 
   close(): void {

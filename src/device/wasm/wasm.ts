@@ -2,6 +2,8 @@
 import { type DType, itemSize, newArray, type TypedArray } from "../../tensor/dtype.js";
 import { ArgumentError, DeviceError, OutOfMemoryError, type WattgradError } from "../../tensor/errors.js";
 import { noteCapacity } from "../../tensor/event_loop.js";
+import { inspectable } from "../../tensor/inspect.js";
+import { describeDevice } from "../describe.js";
 import type { Device, DeviceBuffer, DeviceInfo, LossReason, MemoryReport, Program } from "../device.js";
 import {
   type CallFailure,
@@ -61,7 +63,7 @@ export class WasmDevice implements Device {
   private readonly failure: number;
   private ints: Int32Array;
   private floats: Float32Array;
-  private closed = false;
+  closed = false;
   private liveBuffers = 0;
   private liveBytes = 0;
   private allocations = 0;
@@ -124,6 +126,19 @@ export class WasmDevice implements Device {
     const result = newArray(own.dtype, own.size);
     result.set(this.view(own));
     return result;
+  }
+
+  peek(buffer: DeviceBuffer): TypedArray | undefined {
+    const { freed, failure } = buffer as WasmBuffer;
+    return this.closed || freed || failure ? undefined : this.view(this.own(buffer));
+  }
+
+  toString(): string {
+    return describeDevice(this);
+  }
+
+  static {
+    inspectable(WasmDevice.prototype);
   }
 
   prepare(program: Program): WasmExecutable {

@@ -1,7 +1,10 @@
 /** The GPU device: WebGL2 fragment shaders over textures. See storage.ts for how tensors lie in them. */
+
 import type { DType, TypedArray } from "../../tensor/dtype.js";
 import { ArgumentError, DeviceError, DeviceLostError, StaleTensorError } from "../../tensor/errors.js";
 import { noteCapacity } from "../../tensor/event_loop.js";
+import { inspectable } from "../../tensor/inspect.js";
+import { describeDevice } from "../describe.js";
 import type {
   Device,
   DeviceBuffer,
@@ -136,7 +139,7 @@ export class WebglDevice implements Device {
   private liveBytes = 0;
   private allocations = 0;
   private executables = 0;
-  private closed = false;
+  closed = false;
 
   constructor(
     private readonly gl: WebGL2RenderingContext,
@@ -257,6 +260,14 @@ export class WebglDevice implements Device {
       throw untold;
     }
     return fromRaw(raw, dtype, size);
+  }
+
+  toString(): string {
+    return describeDevice(this);
+  }
+
+  static {
+    inspectable(WebglDevice.prototype);
   }
 
   prepare(program: Program): WebglExecutable {

@@ -6,8 +6,9 @@ import { Dropout } from "../../nn/dropout.js";
 import { Linear } from "../../nn/linear.js";
 import { Module } from "../../nn/module.js";
 import { BatchNorm2d } from "../../nn/normalization.js";
-import type { ParameterOptions } from "../../nn/parameter.js";
+import { type ParameterOptions, parameterOptions } from "../../nn/parameter.js";
 import { MaxPool2d } from "../../nn/pooling.js";
+import { aNumber, checkOptions, type Kinds } from "../../tensor/check.js";
 import type { Tensor } from "../../tensor/tensor.js";
 
 export interface CnnOptions extends ParameterOptions {
@@ -15,13 +16,16 @@ export interface CnnOptions extends ParameterOptions {
   readonly dropout?: number;
 }
 
+const cnnOptions: Kinds<CnnOptions> = { ...parameterOptions, dropout: aNumber };
+
 /** Two blocks of 3 × 3 convolution, batch norm, ReLU and max-pooling, then two linear layers: 207,018 parameters. */
 export class Cnn extends Module {
   readonly features: Sequential;
   readonly classifier: Sequential;
 
-  constructor({ device, dropout = 0 }: CnnOptions = {}) {
+  constructor(options: CnnOptions = {}) {
     super();
+    const { device, dropout = 0 } = checkOptions("Cnn", options, cnnOptions);
     this.features = new Sequential(
       new Conv2d(1, 16, 3, { padding: 1, device }),
       new BatchNorm2d(16, { device }),
@@ -51,8 +55,9 @@ export class CnnLarge extends Module {
   readonly features: Sequential;
   readonly classifier: Sequential;
 
-  constructor({ device, dropout = 0 }: CnnOptions = {}) {
+  constructor(options: CnnOptions = {}) {
     super();
+    const { device, dropout = 0 } = checkOptions("CnnLarge", options, cnnOptions);
     this.features = new Sequential(
       new Conv2d(1, 32, 5, { padding: 2, device }),
       new ReLU(),

@@ -6,13 +6,16 @@ import { Embedding } from "../../nn/embedding.js";
 import { Linear } from "../../nn/linear.js";
 import { Module } from "../../nn/module.js";
 import { LayerNorm } from "../../nn/normalization.js";
-import type { ParameterOptions } from "../../nn/parameter.js";
+import { type ParameterOptions, parameterOptions, requireCounts } from "../../nn/parameter.js";
 import { gelu } from "../../ops/activation.js";
 import { scaledDotProductAttention } from "../../ops/attention.js";
 import { arange } from "../../ops/creation.js";
 import { add } from "../../ops/elementwise.js";
 import { narrow } from "../../ops/slice.js";
-import { ShapeError } from "../../tensor/errors.js";
+import { aNumber, checkOptions, type Kinds } from "../../tensor/check.js";
+import { ArgumentError, ShapeError } from "../../tensor/errors.js";
+import { requireTensor } from "../../tensor/require.js";
+import { formatShape } from "../../tensor/shape.js";
 import type { Tensor } from "../../tensor/tensor.js";
 
 export interface GptOptions extends ParameterOptions {
@@ -29,6 +32,16 @@ export interface GptOptions extends ParameterOptions {
   /** Default 0. */
   readonly dropout?: number;
 }
+
+const gptOptions: Kinds<GptOptions> = {
+  ...parameterOptions,
+  vocabulary: aNumber,
+  context: aNumber,
+  width: aNumber,
+  numHeads: aNumber,
+  numLayers: aNumber,
+  dropout: aNumber,
+};
 
 /** Causal self-attention, projections without bias. */
 class SelfAttention extends Module {
@@ -105,7 +118,11 @@ export class CharGpt extends Module {
       numLayers = 4,
       dropout = 0,
       device,
-    } = options;
+    } = checkOptions("CharGpt", options, gptOptions);
+    requireCounts("CharGpt", { vocabulary, context, width, numHeads, numLayers });
+    if (width % numHeads !== 0) {
+      throw new ArgumentError(`${numHeads} heads do not divide the width ${width}`, { op: "CharGpt" });
+    }
     this.#context = context;
     this.tok = new Embedding(vocabulary, width, { device });
     this.pos = new Embedding(context, width, { device });
@@ -116,6 +133,9 @@ export class CharGpt extends Module {
   }
 
   forward(tokens: Tensor): Tensor {
+    if (requireTensor("CharGpt", tokens, "tokens").rank !== 2) {
+      throw new ShapeError(`tokens are [N, T], got ${formatShape(tokens.shape)}`, { op: "CharGpt" });
+    }
     const length = tokens.shape[1];
     if (length > this.#context) {
       throw new ShapeError(`${length} tokens given, the context is ${this.#context}`, { op: "CharGpt" });

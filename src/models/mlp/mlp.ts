@@ -3,9 +3,10 @@
 import { ModuleList } from "../../nn/container.js";
 import { Linear } from "../../nn/linear.js";
 import { Module } from "../../nn/module.js";
-import type { ParameterOptions } from "../../nn/parameter.js";
+import { type ParameterOptions, parameterOptions } from "../../nn/parameter.js";
 import { relu } from "../../ops/elementwise.js";
 import { flatten } from "../../ops/reshape.js";
+import { checkOptions, integers, type Kinds } from "../../tensor/check.js";
 import type { Tensor } from "../../tensor/tensor.js";
 
 export interface MlpOptions extends ParameterOptions {
@@ -13,12 +14,15 @@ export interface MlpOptions extends ParameterOptions {
   readonly sizes?: readonly number[];
 }
 
+const mlpOptions: Kinds<MlpOptions> = { ...parameterOptions, sizes: integers };
+
 /** Linear layers with ReLU between them: x [N, ...] is flattened to [N, sizes[0]] → [N, last size]. */
 export class Mlp extends Module {
   readonly layers: ModuleList;
 
-  constructor({ sizes = [784, 256, 128, 10], device }: MlpOptions = {}) {
+  constructor(options: MlpOptions = {}) {
     super();
+    const { sizes = [784, 256, 128, 10], device } = checkOptions("Mlp", options, mlpOptions);
     this.layers = new ModuleList(sizes.slice(1).map((out, i) => new Linear(sizes[i], out, { device })));
   }
 

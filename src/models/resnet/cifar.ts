@@ -5,11 +5,12 @@ import { initialize, kaimingNormal } from "../../nn/init.js";
 import { Linear } from "../../nn/linear.js";
 import { Module } from "../../nn/module.js";
 import { BatchNorm2d } from "../../nn/normalization.js";
-import type { ParameterOptions } from "../../nn/parameter.js";
+import { type ParameterOptions, parameterOptions } from "../../nn/parameter.js";
 import { add, relu } from "../../ops/elementwise.js";
 import { adaptiveAvgPool2d } from "../../ops/pooling.js";
 import { flatten } from "../../ops/reshape.js";
 import { pad, slice } from "../../ops/slice.js";
+import { aCount, aNumber, checkOptions, type Kinds } from "../../tensor/check.js";
 import { ArgumentError } from "../../tensor/errors.js";
 import type { Tensor } from "../../tensor/tensor.js";
 
@@ -19,6 +20,8 @@ export interface CifarResNetOptions extends ParameterOptions {
   /** Default 10. */
   readonly numClasses?: number;
 }
+
+const cifarOptions: Kinds<CifarResNetOptions> = { ...parameterOptions, depth: aNumber, numClasses: aCount };
 
 /** Two 3 × 3 convolutions around a shortcut without parameters. */
 class CifarBlock extends Module {
@@ -78,7 +81,7 @@ export class CifarResNet extends Module {
 
   constructor(options: CifarResNetOptions = {}) {
     super();
-    const { depth = 20, numClasses = 10, device } = options;
+    const { depth = 20, numClasses = 10, device } = checkOptions("CifarResNet", options, cifarOptions);
     const count = (depth - 2) / 6;
     if (!Number.isInteger(count) || count < 1) {
       throw new ArgumentError(`there is no network of ${depth} layers`, {

@@ -5,10 +5,11 @@ import { initialize, kaimingNormal } from "../../nn/init.js";
 import { Linear } from "../../nn/linear.js";
 import { Module } from "../../nn/module.js";
 import { BatchNorm2d } from "../../nn/normalization.js";
-import type { ParameterOptions } from "../../nn/parameter.js";
+import { type ParameterOptions, parameterOptions } from "../../nn/parameter.js";
 import { AdaptiveAvgPool2d, MaxPool2d } from "../../nn/pooling.js";
 import { relu } from "../../ops/elementwise.js";
 import { flatten } from "../../ops/reshape.js";
+import { aCount, check, checkAll, checkOptions, type Kinds } from "../../tensor/check.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { BasicBlock, Bottleneck, type ResidualBlock } from "./blocks.js";
 
@@ -16,6 +17,8 @@ export interface ResNetOptions extends ParameterOptions {
   /** Default 1000, ImageNet's. */
   readonly numClasses?: number;
 }
+
+const resnetOptions: Kinds<ResNetOptions> = { ...parameterOptions, numClasses: aCount };
 
 /** Channels after the first convolution. */
 const stemChannels = 64;
@@ -48,7 +51,16 @@ export class ResNet extends Module {
     options: ResNetOptions = {},
   ) {
     super();
-    const { numClasses = 1000, device } = options;
+    check("ResNet", "the block", block, [
+      "a class of modules: BasicBlock or Bottleneck",
+      (value) => (value as { prototype?: unknown } | undefined | null)?.prototype instanceof Module,
+    ]);
+    check("ResNet", "blocks", blocks, [
+      "four numbers of blocks",
+      (value) => Array.isArray(value) && value.length === 4,
+    ]);
+    checkAll("ResNet", Object.fromEntries(blocks.map((count, i) => [`blocks[${i}]`, count])), aCount);
+    const { numClasses = 1000, device } = checkOptions("ResNet", options, resnetOptions);
     this.conv1 = new Conv2d(3, stemChannels, 7, { stride: 2, padding: 3, bias: false, device });
     this.bn1 = new BatchNorm2d(stemChannels, { device });
     this.maxpool = new MaxPool2d(3, { stride: 2, padding: 1 });

@@ -1,0 +1,14 @@
+/** Modules among the arguments of public functions: see tensor/check.ts. */
+import { check, type Kind } from "../tensor/check.js";
+import { Module } from "./module.js";
+
+const aModule: Kind = [
+  "a module",
+  (value) => value instanceof Module,
+  (value) => (typeof value === "function" ? "make it with new" : undefined),
+];
+
+/** @throws ArgumentError naming `op` for anything else. */
+export function requireModule<M extends Module>(op: string, value: M, name = "the model"): M {
+  return check(op, name, value, aModule);
+}

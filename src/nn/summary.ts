@@ -1,0 +1,166 @@
+/** summary: what each layer of a model makes, holds and costs, without computing anything. */
+import { compile } from "../compiler/compile.js";
+import { flopsOf } from "../compiler/cost.js";
+import { extractGraph } from "../compiler/graph.js";
+import { deviceOf } from "../device/default.js";
+import type { Program } from "../device/kernel.js";
+import { aDType, checkOptions, type Kinds } from "../tensor/check.js";
+import type { DType } from "../tensor/dtype.js";
+import { withCommas } from "../tensor/inspect.js";
+import { checkShape, formatShape, type Shape, sizeOf } from "../tensor/shape.js";
+import { Storage } from "../tensor/storage.js";
+import { inScope, noGrad, Tensor } from "../tensor/tensor.js";
+import { requireModule } from "./check.js";
+import type { Module } from "./module.js";
+
+export interface SummaryOptions {
+  /** Of the input: int32 for models that take tokens. Default float32. */
+  readonly dtype?: DType;
+}
+
+export interface LayerSummary {
+  /** Its name in the model, "" for the model itself. */
+  readonly name: string;
+  /** Its class. */
+  readonly type: string;
+  /** Of its last output; undefined if the forward pass does not call it. */
+  readonly output: Shape | undefined;
+  /** Of its own, without those of its sub-modules. */
+  readonly parameters: number;
+  /** Of its own ops, once per call; elementwise ops count where they are fused into another layer's kernel. */
+  readonly flops: number;
+}
+
+export interface Summary {
+  readonly layers: readonly LayerSummary[];
+  readonly input: Shape;
+  /** A parameter that two layers share counts once. */
+  readonly parameters: number;
+  readonly trainable: number;
+  /** Of one forward pass in evaluation mode. */
+  readonly flops: number;
+  /** The table, at most 80 columns wide. */
+  toString(): string;
+}
+
+const summaryOptions: Kinds<SummaryOptions> = { dtype: aDType };
+
+/**
+ * Output shapes, parameters and FLOPs of each layer for an input of this shape, its batch included. The forward pass is built in
+ * evaluation mode and compiled; nothing runs, so that a model on the meta device will do.
+ *
+ * @example
+ * console.log(summary(model, [1, 1, 28, 28]));
+ * const { flops } = summary(new CharGpt(), [1, 128], { dtype: "int32" });
+ *
+ * @throws What the model's forward throws: ShapeError for an input that does not fit.
+ */
+export function summary(model: Module, inputShape: Shape, options: SummaryOptions = {}): Summary {
+  const op = "summary";
+  requireModule(op, model);
+  checkShape(inputShape, op);
+  const { dtype = "float32" } = checkOptions(op, options, summaryOptions);
+  const parameters = model.parameters();
+  const device =
+    parameters[0]?.device ?? [...model.stateDict().values()][0]?.device ?? deviceOf(op, undefined);
+  // A leaf without memory: it is never read.
+  const storage = new Storage(device, { dtype, size: sizeOf(inputShape) });
+  const input = new Tensor(inputShape, dtype, device, { storage });
+  const outputs = new Map<string, Shape>();
+  let program: Program;
+  try {
+    const output = evaluated(model, outputs, input);
+    program = compile(extractGraph([output], []).graph, device.info);
+  } finally {
+    storage.dispose();
+  }
+  const flops = new Map<string, number>();
+  program.calls.forEach((call, i) => {
+    const name = program.origins?.[i] ?? "";
+    flops.set(name, (flops.get(name) ?? 0) + flopsOf(call));
+  });
+  const layers = [...model.namedModules()].map(([name, module]): LayerSummary => {
+    const inner = new Set(module.children().flatMap(([, child]) => child.parameters()));
+    const own = module.parameters().filter((tensor) => !inner.has(tensor));
+    return {
+      name,
+      type: module.constructor.name,
+      output: outputs.get(name),
+      parameters: sum(own),
+      flops: flops.get(name) ?? 0,
+    };
+  });
+  const result = {
+    layers,
+    input: inputShape,
+    parameters: sum(parameters),
+    trainable: sum(parameters.filter(({ requiresGrad }) => requiresGrad)),
+    flops: program.cost.flops,
+  };
+  return Object.defineProperty(result, "toString", { value: () => tableOf(result) });
+}
+
+function sum(tensors: readonly Tensor[]): number {
+  return tensors.reduce((total, { size }) => total + size, 0);
+}
+
+/** The lazy output; notes those of all modules, whose ops get their names as scopes. Modes and methods stay as they were. */
+function evaluated(model: Module, outputs: Map<string, Shape>, input: Tensor): Tensor {
+  const undo: (() => void)[] = [];
+  try {
+    for (const [name, module] of model.namedModules()) {
+      const { training } = module;
+      const own = Object.getOwnPropertyDescriptor(module, "forward");
+      const forward = module.forward.bind(module);
+      Object.defineProperty(module, "forward", {
+        configurable: true,
+        value: (...inputs: Tensor[]) => {
+          const output = inScope(name, () => forward(...inputs));
+          if (output instanceof Tensor) outputs.set(name, output.shape);
+          return output;
+        },
+      });
+      module.training = false;
+      undo.push(() => {
+        module.training = training;
+        Reflect.deleteProperty(module, "forward");
+        if (own) Object.defineProperty(module, "forward", own);
+      });
+    }
+    return noGrad(() => model.forward(input));
+  } finally {
+    for (const restore of undo.reverse()) restore();
+  }
+}
+
+/** Most characters of a line. */
+const width = 80;
+/** Of the columns with numbers and shapes, spaces between them included. */
+const numberWidth = 15;
+const shapeWidth = 19;
+
+function tableOf({ layers, input, parameters, trainable, flops }: Omit<Summary, "toString">): string {
+  const nameWidth = width - shapeWidth - 2 * numberWidth;
+  const cut = (text: string, most: number) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+  const row = (name: string, shape: string, count: string, cost: string) =>
+    `${cut(name, nameWidth - 1).padEnd(nameWidth)}${cut(shape, shapeWidth - 1).padEnd(shapeWidth)}${count.padStart(numberWidth)}${cost.padStart(numberWidth)}`.trimEnd();
+  const rule = "─".repeat(width);
+  const rows = layers.map(({ name, type, output, parameters: count, flops: cost }) => {
+    const depth = name === "" ? 0 : name.split(".").length;
+    const label = name === "" ? type : `${name.split(".").at(-1)} ${type}`;
+    return row(
+      "  ".repeat(depth) + label,
+      output ? formatShape(output) : "not called",
+      count === 0 ? "" : withCommas(count),
+      cost === 0 ? "" : withCommas(cost),
+    );
+  });
+  return [
+    row("layer", "output", "parameters", "FLOPs"),
+    rule,
+    ...rows,
+    rule,
+    row(`input ${formatShape(input)}`, "", withCommas(parameters), withCommas(flops)),
+    ...(trainable === parameters ? [] : [`trainable: ${withCommas(trainable)}`]),
+  ].join("\n");
+}
