@@ -1,6 +1,6 @@
 /** Sequences of any length, padded to a few lengths: each length is a Program of its own, which takes time to compile. */
 import type { HostTensor } from "../formats/host.js";
-import { aNumber, anArray, checkOptions, type Kinds } from "../tensor/check.js";
+import { aNumber, anArray, check, checkOptions, type Kind, type Kinds } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
 
 /** Lengths are multiples of it: kernels take eight columns at a time. */
@@ -35,6 +35,11 @@ export interface PaddingOptions {
 
 const paddingOptions: Kinds<PaddingOptions> = { lengths: anArray, value: aNumber };
 
+const lists: Kind = [
+  "an array of lists of numbers",
+  (value) => Array.isArray(value) && value.every((list) => Array.isArray(list) || ArrayBuffer.isView(list)),
+];
+
 /** A batch of sequences of one length. */
 export interface PaddedSequences {
   /** int32 [N, L]. */
@@ -58,6 +63,7 @@ export function padSequences(
 ): PaddedSequences {
   const op = "padSequences";
   const { lengths, value = 0 } = checkOptions(op, options, paddingOptions);
+  check(op, "the sequences", sequences, lists);
   if (sequences.length === 0) throw new ArgumentError("there are no sequences", { op });
   let longest = 1;
   for (const { length } of sequences) longest = Math.max(longest, length);
