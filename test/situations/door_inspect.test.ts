@@ -57,9 +57,7 @@ describe.each(devices)("$label", ({ device }) => {
     expect(inspect(optimizer)).toBe(
       "AdamW: 2,200 values in 2 parameters, lr=0.1, betas=[0.9, 0.999], eps=1e-8, weightDecay=0.01",
     );
-    expect(inspect(new LRScheduler(optimizer, cosine({ steps: 9 })))).toBe(
-      "LRScheduler at step 0: lr 0.1",
-    );
+    expect(inspect(new LRScheduler(optimizer, cosine({ steps: 9 })))).toBe("LRScheduler at step 0: lr 0.1");
     const dataset = new TensorDataset({ dtype: "float32", shape: [5, 2], data: new Float32Array(10) });
     expect(inspect(dataset)).toBe("TensorDataset of 5 samples: float32 [2]");
     expect(inspect(new DataLoader(dataset, { batchSize: 2 }))).toBe(

@@ -80,18 +80,11 @@ const names = (list: string, args: Arguments) =>
   Object.fromEntries(list.split(" ").map((name) => [name, args]));
 const none: Arguments = () => [];
 
-/** Error classes, bases that nobody makes himself, what takes no arguments, and large models that are another's like. */
+/** Bases that nobody makes himself, what takes no arguments, and large models that are another's like. */
 const left = new Set([
-  ..."WattgradError ShapeError DTypeError ArgumentError IndexError DeviceError DeviceLostError".split(" "),
-  ..."OutOfMemoryError StaleTensorError NumericsError FormatError StateDictError QuantizationError".split(
-    " ",
-  ),
-  ..."FileError EnergyError Tensor Module Optimizer QuantizedLayer QuantizedConv2d QuantizedLinear".split(
-    " ",
-  ),
-  ..."resnet18 resnet34 resnet50 resnet101 CnnLarge EnergyMeter EnergyWindow openMeta openDry defaultDevice constant onReplay onUndo jit listDevices".split(
-    " ",
-  ),
+  ..."WattgradError Tensor Module Optimizer QuantizedLayer QuantizedConv2d QuantizedLinear".split(" "),
+  ..."resnet18 resnet34 resnet50 resnet101 CnnLarge EnergyMeter EnergyWindow openMeta openDry".split(" "),
+  ..."defaultDevice constant onlyWhile onReplay onUndo jit listDevices".split(" "),
 ]);
 
 const table: Readonly<Record<string, Arguments>> = {
@@ -284,7 +277,8 @@ const subpaths = { wg, nn, optim, data, train, quantization, models, formats, en
 const functions = new Map<string, Call>();
 for (const exported of Object.values(subpaths)) {
   for (const [name, value] of Object.entries(exported)) {
-    if (typeof value === "function" && !left.has(name)) functions.set(name, value as Call);
+    const isError = (value as { prototype?: unknown }).prototype instanceof Error;
+    if (typeof value === "function" && !isError && !left.has(name)) functions.set(name, value as Call);
   }
 }
 
