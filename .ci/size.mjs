@@ -69,8 +69,12 @@ const { outputFiles, metafile } = await build({
   logLevel: "warning",
 });
 
-/** Chunks of devices that the page does not open are never fetched. */
-const otherDevices = ["src/device/reference/reference.ts", "src/device/webgl/webgl.ts"];
+/** Chunks of devices that the page does not open, and of the race between devices, are never fetched. */
+const otherDevices = [
+  "src/device/reference/reference.ts",
+  "src/device/webgl/webgl.ts",
+  "src/device/speed.ts",
+];
 
 /** The outputs that `entry` makes a page fetch: what it imports, and what the wasm device imports when it is opened. */
 function fetched(output, seen = new Set()) {

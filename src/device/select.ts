@@ -15,7 +15,6 @@ import {
 import { ArgumentError, DeviceError } from "../tensor/errors.js";
 import { standardDevice } from "./default.js";
 import type { Device } from "./device.js";
-import { compareSpeed } from "./speed.js";
 import type { WasmOptions } from "./wasm/wasm.js";
 import type { WebglOptions } from "./webgl/webgl.js";
 
@@ -151,6 +150,8 @@ async function openFastest(options: OpenOptions): Promise<Choice> {
       rejected.push({ name, reason: messageOf(error) });
     }
   }
+  // A page that names its device does not load the race.
+  const { compareSpeed } = await import("./speed.js");
   const ranking = await compareSpeed(opened.map(({ device }) => device));
   const best = ranking.find(({ works }) => works);
   for (const { device, reason } of ranking) {

@@ -36,11 +36,11 @@ export interface AttentionCall {
   readonly keyPaddingMask?: Tensor;
 }
 
-const moduleOptions: Kinds<AttentionModuleOptions> = {
+const moduleOptions = (): Kinds<AttentionModuleOptions> => ({
   ...parameterOptions,
   bias: aBoolean,
   dropout: aNumber,
-};
+});
 const callOptions: Kinds<AttentionCall> = { causal: aBoolean, attnMask: aTensor, keyPaddingMask: aTensor };
 const op = "MultiheadAttention";
 
@@ -105,7 +105,7 @@ export class MultiheadAttention extends Module {
     if (embedDim % numHeads !== 0) {
       throw new ArgumentError(`${numHeads} heads do not divide the width ${embedDim}`, { op });
     }
-    const { bias = true, dropout = 0, device } = checkOptions(op, options, moduleOptions);
+    const { bias = true, dropout = 0, device } = checkOptions(op, options, moduleOptions());
     requireProbability(dropout, op);
     this.#numHeads = numHeads;
     this.#dropout = dropout;

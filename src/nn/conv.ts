@@ -12,7 +12,7 @@ export interface Conv2dOptions extends ParameterOptions, ConvOptions {
   readonly bias?: boolean;
 }
 
-const conv2dOptions: Kinds<Conv2dOptions> = { ...convOptions, ...parameterOptions, bias: aBoolean };
+const conv2dOptions = (): Kinds<Conv2dOptions> => ({ ...convOptions, ...parameterOptions, bias: aBoolean });
 
 /**
  * x [N, in, H, W] → [N, out, H', W']; weight [out, in/groups, KH, KW], bias [out], uniform within 1/√fanIn as in
@@ -32,7 +32,7 @@ export class Conv2d extends Module {
     super();
     const op = "Conv2d";
     requireCounts(op, { inChannels, outChannels });
-    const { groups = 1, bias = true, device } = checkOptions(op, options, conv2dOptions);
+    const { groups = 1, bias = true, device } = checkOptions(op, options, conv2dOptions());
     const { stride, padding, dilation } = geometryOf(op, options);
     if (inChannels % groups !== 0 || outChannels % groups !== 0) {
       throw new ArgumentError(`${groups} groups do not divide ${inChannels} and ${outChannels} channels`, {

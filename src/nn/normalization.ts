@@ -19,12 +19,12 @@ export interface BatchNormOptions extends ParameterOptions {
   readonly affine?: boolean;
 }
 
-const batchNormOptions: Kinds<BatchNormOptions> = {
+const batchNormOptions = (): Kinds<BatchNormOptions> => ({
   ...parameterOptions,
   eps: aNumber,
   momentum: aNumber,
   affine: aBoolean,
-};
+});
 
 /**
  * Normalizes each channel of x [N, C, H, W] over N, H, W (Ioffe and Szegedy 2015), as torch.nn.BatchNorm2d: the
@@ -48,7 +48,7 @@ export class BatchNorm2d extends Module {
     super();
     const op = "BatchNorm2d";
     requireCounts(op, { channels });
-    const { eps = 1e-5, momentum = 0.1, affine = true } = checkOptions(op, options, batchNormOptions);
+    const { eps = 1e-5, momentum = 0.1, affine = true } = checkOptions(op, options, batchNormOptions());
     const device = deviceOf(op, options.device);
     if (affine) {
       this.weight = parameter(ones([channels], { device }));
@@ -88,7 +88,11 @@ export interface LayerNormOptions extends ParameterOptions {
   readonly bias?: boolean;
 }
 
-const layerNormOptions: Kinds<LayerNormOptions> = { ...parameterOptions, eps: aNumber, bias: aBoolean };
+const layerNormOptions = (): Kinds<LayerNormOptions> => ({
+  ...parameterOptions,
+  eps: aNumber,
+  bias: aBoolean,
+});
 
 /**
  * Normalizes over the last dimensions, `normalizedShape` (Ba et al. 2016), as torch.nn.LayerNorm. weight and bias
@@ -105,7 +109,7 @@ export class LayerNorm extends Module {
 
   constructor(normalizedShape: number | readonly number[], options: LayerNormOptions = {}) {
     super();
-    const { eps = 1e-5, bias = true, device } = checkOptions("LayerNorm", options, layerNormOptions);
+    const { eps = 1e-5, bias = true, device } = checkOptions("LayerNorm", options, layerNormOptions());
     this.#shape = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
     checkShape(this.#shape, "LayerNorm");
     this.weight = parameter(ones(this.#shape, { device }));

@@ -51,7 +51,7 @@ export class AvgPool2d extends Module {
   constructor(kernelSize: Pair, options: AvgPoolOptions = {}) {
     super();
     this.#kernel = asPair(kernelSize, "kernelSize", 1, "AvgPool2d");
-    this.#options = checkOptions("AvgPool2d", options, avgPoolOptions);
+    this.#options = checkOptions("AvgPool2d", options, avgPoolOptions());
   }
 
   override extraRepr(): object {

@@ -6,7 +6,7 @@ import { aTensor } from "../tensor/require.js";
 import { broadcastShapes, formatShape, type Shape } from "../tensor/shape.js";
 import { createNode, isGradEnabled, type Tensor } from "../tensor/tensor.js";
 import { expand } from "./broadcast.js";
-import { composite } from "./composite.js";
+import { type CompositeRules, compose } from "./composite.js";
 import { add, div, eq, exp, ge, mul, sub, where } from "./elementwise.js";
 import { innerSizes, matmul } from "./linalg.js";
 import { asFloat, requireFloat } from "./promotion.js";
@@ -75,7 +75,7 @@ export function scaledDotProductAttention(
   const biased = mask && !allowed ? add(scores, mask) : scores;
   const shape = allowed ? broadcastShapes(scores.shape, allowed.shape, op) : biased.shape;
   const inputs = allowed ? [expand(biased, shape), allowed] : [biased];
-  const weights = maskedSoftmax(inputs, { causal, masked: mask !== undefined });
+  const weights = compose(maskedSoftmax, inputs, { causal, masked: mask !== undefined });
   return matmul(dropout(weights, p, { generator }), v);
 }
 
@@ -132,7 +132,7 @@ function fused(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | undefined, option
  * softmax over the last dimension of the positions that `mask` (input 1, bool, broadcasts) and causality allow.
  * The weights of the others are 0, and so their gradients are without masking again.
  */
-const maskedSoftmax = composite<{ readonly causal: boolean; readonly masked: boolean }>({
+const maskedSoftmax: CompositeRules<{ readonly causal: boolean; readonly masked: boolean }> = {
   forward: ([scores, mask], { causal, masked }) => {
     const { shape, device, rank } = scores;
     let visible = scores;
@@ -152,4 +152,4 @@ const maskedSoftmax = composite<{ readonly causal: boolean; readonly masked: boo
     mul(y, sub(gradient, sum(mul(gradient, y), -1, { keepdim: true }))),
     undefined,
   ],
-});
+};

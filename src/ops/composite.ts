@@ -21,12 +21,11 @@ export interface CompositeRules<A> {
   gradient(context: GradientContext<A>): readonly (Tensor | undefined)[];
 }
 
-/**
- * Returns the op as a function. What it adds to the graph is an identity view of the forward result: inputs are
- * the result and then the op's own inputs, among which the gradient is distributed.
- */
-export function composite<A>(rules: CompositeRules<A>): (inputs: readonly Tensor[], attributes: A) => Tensor {
-  const op: ViewOp<A> = {
+/** The op of each rules: made when it is first recorded. */
+const ops = new WeakMap<object, ViewOp<never>>();
+
+function opOf<A>(rules: CompositeRules<A>): ViewOp<A> {
+  const op: ViewOp<A> = (ops.get(rules) as ViewOp<A> | undefined) ?? {
     kind: "view",
     name: "identity",
     apply: (input) => input,
@@ -41,12 +40,25 @@ export function composite<A>(rules: CompositeRules<A>): (inputs: readonly Tensor
       }),
     ],
   };
-  return (inputs, attributes) => {
-    const value = noGrad(() => rules.forward(inputs, attributes));
-    const recorded = isGradEnabled() && inputs.some((input) => input.requiresGrad);
-    if (!recorded) return value;
-    return createNode(op, [value, ...inputs], attributes, value.shape, value.dtype);
-  };
+  ops.set(rules, op);
+  return op;
+}
+
+/**
+ * Calls the op. What it adds to the graph is an identity view of the forward result: inputs are the result and then the
+ * op's own inputs, among which the gradient is distributed. Rules that are a plain object are left out of bundles that do
+ * not use them.
+ */
+export function compose<A>(rules: CompositeRules<A>, inputs: readonly Tensor[], attributes: A): Tensor {
+  const value = noGrad(() => rules.forward(inputs, attributes));
+  const recorded = isGradEnabled() && inputs.some((input) => input.requiresGrad);
+  if (!recorded) return value;
+  return createNode(opOf(rules), [value, ...inputs], attributes, value.shape, value.dtype);
+}
+
+/** The op as a function. */
+export function composite<A>(rules: CompositeRules<A>): (inputs: readonly Tensor[], attributes: A) => Tensor {
+  return (inputs, attributes) => compose(rules, inputs, attributes);
 }
 
 const detachOp: ViewOp = { kind: "view", name: "identity", apply: (input) => input };

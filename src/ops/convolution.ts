@@ -251,7 +251,7 @@ export interface ConvTransposeOptions extends ConvOptions {
   readonly outputPadding?: Pair;
 }
 
-const convTransposeOptions: Kinds<ConvTransposeOptions> = { ...convOptions, outputPadding: aPair };
+const convTransposeOptions = (): Kinds<ConvTransposeOptions> => ({ ...convOptions, outputPadding: aPair });
 
 /**
  * Transposed convolution, the gradient of `conv2d` with respect to its input: x [N, C, H, W], weight
@@ -274,7 +274,7 @@ export function convTranspose2d(
   const op = "convTranspose2d";
   requireFloat(x, op);
   requireFloat(weight, op, "the weight");
-  const [bias, options] = biasAndOptions(op, biasOrOptions, given, convTransposeOptions);
+  const [bias, options] = biasAndOptions(op, biasOrOptions, given, convTransposeOptions());
   const geometry = geometryOf(op, options);
   const { stride, padding, dilation, groups } = geometry;
   const extra = asPair(options.outputPadding ?? 0, "outputPadding", 0, op);

@@ -43,7 +43,11 @@ export interface TensorOptions extends CreationOptions {
   readonly requiresGrad?: boolean;
 }
 
-const tensorOptions: Kinds<TensorOptions> = { ...creationOptions, shape: integers, requiresGrad: aBoolean };
+const tensorOptions = (): Kinds<TensorOptions> => ({
+  ...creationOptions,
+  shape: integers,
+  requiresGrad: aBoolean,
+});
 
 /**
  * A tensor with its own memory, filled from host data. Without `dtype`: float32 for numbers, bool for booleans,
@@ -60,7 +64,7 @@ export function tensor(
   data: TypedArray | NestedArray | number | boolean,
   options: TensorOptions = {},
 ): Tensor {
-  checkOptions("tensor", options, tensorOptions);
+  checkOptions("tensor", options, tensorOptions());
   check("tensor", "the data", data, hostValues);
   const device = deviceOf("tensor", options.device);
   const values = ArrayBuffer.isView(data) ? data : flattenNested(data);

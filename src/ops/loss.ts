@@ -6,7 +6,7 @@ import { aTensor, requireTensor } from "../tensor/require.js";
 import { formatShape, sameShape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { expand } from "./broadcast.js";
-import { composite } from "./composite.js";
+import { type CompositeRules, compose, composite } from "./composite.js";
 import {
   abs,
   add,
@@ -69,13 +69,13 @@ export function l1Loss(input: Tensor, target: Tensor, options: LossOptions = {})
 }
 
 /** (1 − t)·x + max(−x, 0) + log(1 + e^(−|x|)), where nothing cancels for a target of 0 or 1. */
-const logisticLoss = composite<undefined>({
+const logisticLoss: CompositeRules<undefined> = {
   forward: ([x, t]) => add(add(mul(sub(1, t), x), relu(neg(x))), log1p(exp(neg(abs(x))))),
   gradient: ({ inputs: [x, t], gradient, needs }) => [
     mul(sub(sigmoid(x), t), gradient),
     needs(1) ? neg(mul(x, gradient)) : undefined,
   ],
-});
+};
 
 /** −t·log sigmoid(x) − (1 − t)·log(1 − sigmoid(x)) for logits x and targets t in 0…1. */
 export function binaryCrossEntropyWithLogits(
@@ -86,7 +86,7 @@ export function binaryCrossEntropyWithLogits(
   const op = "binaryCrossEntropyWithLogits";
   const { reduction } = checkOptions(op, options, lossOptions);
   requireSameShape(logits, target, op);
-  return reduced(logisticLoss([asFloat(logits, op), cast(target, "float32")], undefined), reduction);
+  return reduced(compose(logisticLoss, [asFloat(logits, op), cast(target, "float32")], undefined), reduction);
 }
 
 export interface ClassificationOptions extends LossOptions {

@@ -5,7 +5,7 @@ import { ArgumentError, ShapeError } from "../tensor/errors.js";
 import { requireTensor } from "../tensor/require.js";
 import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
 import { noGrad, type Tensor } from "../tensor/tensor.js";
-import { composite } from "./composite.js";
+import { type CompositeRules, compose } from "./composite.js";
 import { add, mul, rsqrt, square, sub } from "./elementwise.js";
 import { requireFloat } from "./promotion.js";
 import { mean } from "./reduce.js";
@@ -25,7 +25,7 @@ function moments(x: Tensor, axes: readonly number[]): { center: Tensor; spread: 
 }
 
 /** y = (x − mean)/√(variance + eps). */
-const normalize = composite<NormalizeAttributes>({
+const normalize: CompositeRules<NormalizeAttributes> = {
   forward: ([x], { axes, eps }) => {
     const { center, spread } = moments(x, axes);
     return mul(sub(x, center), rsqrt(add(spread, eps)));
@@ -36,7 +36,7 @@ const normalize = composite<NormalizeAttributes>({
     const projected = mul(y, over(mul(g, y), axes));
     return [mul(sub(sub(g, over(g, axes)), projected), scale)];
   },
-});
+};
 
 /**
  * Normalizes over the last dimensions, `normalizedShape`, then scales by `weight` and shifts by `bias` of that
@@ -69,7 +69,7 @@ export function layerNorm(
     }
   }
   const axes = inner.map((_, i) => lead + i);
-  return affine(normalize([x], { axes, eps }), weight, bias);
+  return affine(compose(normalize, [x], { axes, eps }), weight, bias);
 }
 
 function affine(x: Tensor, weight: Tensor | undefined, bias: Tensor | undefined): Tensor {
@@ -137,7 +137,7 @@ export function batchNorm(
         blend(runningVar, reshape(unbiased, [channels]), momentum);
       });
     }
-    return affine(normalize([x], { axes, eps }), scale, shift);
+    return affine(compose(normalize, [x], { axes, eps }), scale, shift);
   }
   // Both affine steps as one: x·k + (bias − mean·k).
   const inverse = rsqrt(add(spread, eps));

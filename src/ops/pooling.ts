@@ -26,7 +26,7 @@ export interface AvgPoolOptions extends PoolOptions {
 }
 
 export const poolOptions: Kinds<PoolOptions> = { stride: aPair, padding: aPair };
-export const avgPoolOptions: Kinds<AvgPoolOptions> = { ...poolOptions, countIncludePad: aBoolean };
+export const avgPoolOptions = (): Kinds<AvgPoolOptions> => ({ ...poolOptions, countIncludePad: aBoolean });
 
 interface PoolAttributes {
   readonly op: PoolCall["op"];
@@ -131,7 +131,7 @@ export function avgPool2d(x: Tensor, kernel: Pair, options: AvgPoolOptions = {})
     "avgPool2d",
     x,
     kernel,
-    checkOptions("avgPool2d", options, avgPoolOptions),
+    checkOptions("avgPool2d", options, avgPoolOptions()),
   );
   return pool("average", x, shape, geometry);
 }

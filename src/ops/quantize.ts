@@ -10,7 +10,7 @@ import { requireTensor, tensorOrNumber } from "../tensor/require.js";
 import { normalizeDims } from "../tensor/shape.js";
 import { createNode, type Tensor } from "../tensor/tensor.js";
 import { expand } from "./broadcast.js";
-import { composite } from "./composite.js";
+import { type CompositeRules, compose } from "./composite.js";
 import { abs, add, clamp, ge, le, logicalAnd, lt, mul, round, sub, where } from "./elementwise.js";
 import { cast, requireFloat } from "./promotion.js";
 import { max } from "./reduce.js";
@@ -143,7 +143,7 @@ export interface FakeQuantizeOptions {
 const fakeOptions: Kinds<FakeQuantizeOptions> = { zeroPoint: tensorOrNumber, min: aNumber, max: aNumber };
 
 /** Inputs: x, scale, zero point, all of one shape. */
-const fakeQuantization = composite<{ readonly min: number; readonly max: number }>({
+const fakeQuantization: CompositeRules<{ readonly min: number; readonly max: number }> = {
   forward: ([x, scale, zeroPoint], { min, max: most }) => {
     const level = clamp(levelOf(x, scale, zeroPoint), { min, max: most });
     return mul(sub(level, zeroPoint), scale);
@@ -153,7 +153,7 @@ const fakeQuantization = composite<{ readonly min: number; readonly max: number 
     const level = levelOf(x, scale, zeroPoint);
     return [where(logicalAnd(ge(level, min), le(level, most)), gradient, 0), undefined, undefined];
   },
-});
+};
 
 function levelOf(x: Tensor, scale: Tensor, zeroPoint: Tensor): Tensor {
   const inverse = where(lt(scale, smallestRange), 0, roundedDiv(constantLike(scale, 1), scale));
@@ -175,5 +175,5 @@ export function fakeQuantize(x: Tensor, scale: Tensor | number, options: FakeQua
   const { zeroPoint = 0, min = -127, max: most = 127 } = checkOptions("fakeQuantize", options, fakeOptions);
   const asTensor = (value: Tensor | number) =>
     typeof value === "number" ? constantLike(x, value) : expand(value, x.shape);
-  return fakeQuantization([x, asTensor(scale), asTensor(zeroPoint)], { min, max: most });
+  return compose(fakeQuantization, [x, asTensor(scale), asTensor(zeroPoint)], { min, max: most });
 }

@@ -1,7 +1,7 @@
 /** Products of int8 tensors with packed weights: linear layers and convolutions after quantization. */
 import type { ConvGeometry, Operand, QuantizedEpilogue, WeightFormat } from "../device/kernel.js";
 import { panelRows } from "../device/packed.js";
-import { aNumber, checkOptions, type Kinds, oneOf } from "../tensor/check.js";
+import { aNumber, checkOptions, type Kinds } from "../tensor/check.js";
 import { ArgumentError, DTypeError, ShapeError } from "../tensor/errors.js";
 import type { KernelOp, Lowering } from "../tensor/op.js";
 import { aTensor, requireTensor } from "../tensor/require.js";
@@ -34,9 +34,12 @@ const quantizedOptions: Kinds<QuantizedOptions> = {
   inputScales: aTensor,
   offsets: aTensor,
   bias: aTensor,
-  dtype: oneOf("float32", "int32", "int8"),
+  dtype: [
+    "one of float32, int32, int8",
+    (value) => value === "float32" || value === "int32" || value === "int8",
+  ],
   zeroPoint: aNumber,
-  activation: oneOf("relu"),
+  activation: [`"relu"`, (value) => value === "relu"],
 };
 
 /** The tensors that a quantized product reads besides input and weight, in this order. */
@@ -65,43 +68,50 @@ function epilogueOf({ attributes, input }: Lowering<ProductAttributes>): Quantiz
   return { ...operands, ...(activation && { activation }), ...(zeroPoint !== undefined && { zeroPoint }) };
 }
 
-const qmatmulOp: KernelOp<ProductAttributes> = {
-  kind: "kernel",
-  name: "qmatmul",
-  lower: (context) => {
-    const { format } = context.attributes;
-    const [input, weight] = [context.input(0), context.input(1)];
-    const epilogue = epilogueOf(context);
-    context.emit({ kernel: "qmatmul", input, weight, format, ...epilogue, output: context.output() });
-  },
-};
+function lowerQmatmul(context: Lowering<ProductAttributes>): void {
+  const { format } = context.attributes;
+  const [input, weight] = [context.input(0), context.input(1)];
+  const epilogue = epilogueOf(context);
+  context.emit({ kernel: "qmatmul", input, weight, format, ...epilogue, output: context.output() });
+}
+
+// Without spreads, which bundlers keep where nothing is used.
+const qmatmulOp: KernelOp<ProductAttributes> = { kind: "kernel", name: "qmatmul", lower: lowerQmatmul };
 
 /** With a float32 result, so that a ReLU behind it costs nothing. */
-const floatQmatmulOp: KernelOp<ProductAttributes> = { ...qmatmulOp, name: "qmatmulFloat", fusesRelu: true };
-
-const qconvOp: KernelOp<QconvAttributes> = {
+const floatQmatmulOp: KernelOp<ProductAttributes> = {
   kind: "kernel",
-  name: "qconv",
-  lower: (context) => {
-    const { format, geometry, kernelSize, inputZeroPoint } = context.attributes;
-    const [input, weight] = [context.input(0), context.input(1)];
-    const epilogue = epilogueOf(context);
-    const output = context.output(context.info.convLayout === "channels-last" ? [0, 2, 3, 1] : undefined);
-    context.emit({
-      kernel: "qconv",
-      input,
-      weight,
-      format,
-      geometry,
-      kernelSize,
-      inputZeroPoint,
-      ...epilogue,
-      output,
-    });
-  },
+  name: "qmatmulFloat",
+  fusesRelu: true,
+  lower: lowerQmatmul,
 };
 
-const floatQconvOp: KernelOp<QconvAttributes> = { ...qconvOp, name: "qconvFloat", fusesRelu: true };
+function lowerQconv(context: Lowering<QconvAttributes>): void {
+  const { format, geometry, kernelSize, inputZeroPoint } = context.attributes;
+  const [input, weight] = [context.input(0), context.input(1)];
+  const epilogue = epilogueOf(context);
+  const output = context.output(context.info.convLayout === "channels-last" ? [0, 2, 3, 1] : undefined);
+  context.emit({
+    kernel: "qconv",
+    input,
+    weight,
+    format,
+    geometry,
+    kernelSize,
+    inputZeroPoint,
+    ...epilogue,
+    output,
+  });
+}
+
+const qconvOp: KernelOp<QconvAttributes> = { kind: "kernel", name: "qconv", lower: lowerQconv };
+
+const floatQconvOp: KernelOp<QconvAttributes> = {
+  kind: "kernel",
+  name: "qconvFloat",
+  fusesRelu: true,
+  lower: lowerQconv,
+};
 
 /** The optional tensors that are there, checked. @throws ShapeError, DTypeError, ArgumentError */
 function optionalsOf(
@@ -218,11 +228,11 @@ export interface QuantizedConvOptions extends QuantizedOptions, ConvOptions {
   readonly inputZeroPoint?: number;
 }
 
-const quantizedConvOptions: Kinds<QuantizedConvOptions> = {
+const quantizedConvOptions = (): Kinds<QuantizedConvOptions> => ({
   ...quantizedOptions,
   ...convOptions,
   inputZeroPoint: aNumber,
-};
+});
 
 /**
  * 2-D cross-correlation of int8 x [N, C, H, W] with packed weights [O, C/groups, KH, KW] → [N, O, OH, OW], as `conv2d`; the sums are
@@ -233,7 +243,7 @@ const quantizedConvOptions: Kinds<QuantizedConvOptions> = {
 export function quantizedConv2d(x: Tensor, weight: PackedWeight, options: QuantizedConvOptions = {}): Tensor {
   const op = "quantizedConv2d";
   requireTensor(op, x);
-  checkOptions(op, options, quantizedConvOptions);
+  checkOptions(op, options, quantizedConvOptions());
   requirePacked(weight, 4, op);
   if (x.dtype !== "int8") {
     throw new DTypeError(`int8 is needed, got ${x.dtype}`, { op, hint: "quantizePerTensor gives int8" });

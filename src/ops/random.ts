@@ -141,7 +141,7 @@ export interface RandomOptions {
 const aGenerator: Kind = ["a Generator", (value) => value instanceof Generator];
 const generatorOption: Kinds<{ readonly generator?: Generator }> = { generator: aGenerator };
 const randomOptions: Kinds<RandomOptions> = { ...generatorOption, device: aDevice };
-const randintOptions: Kinds<RandintOptions> = { ...randomOptions, dtype: aDType };
+const randintOptions = (): Kinds<RandintOptions> => ({ ...randomOptions, dtype: aDType });
 
 /** Uniform in [0, 1), float32 with 24 random bits. */
 export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
@@ -175,7 +175,7 @@ export interface RandintOptions extends RandomOptions {
  * Whole numbers in low..high-1, int32 by default. For ranges beyond 2^24 only every 2^k-th number can occur.
  */
 export function randint(low: number, high: number, shape: Shape, options: RandintOptions = {}): Tensor {
-  const { dtype = "int32" } = checkOptions("randint", options, randintOptions);
+  const { dtype = "int32" } = checkOptions("randint", options, randintOptions());
   if (!Number.isInteger(low) || !Number.isInteger(high) || low >= high) {
     throw new ArgumentError(
       `bounds are integers with low < high, got ${describe(low)} and ${describe(high)}`,
