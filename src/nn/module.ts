@@ -15,6 +15,7 @@ import { describeModule, inspectModule } from "./describe.js";
 import { type Entry, entriesOf, stateName } from "./fields.js";
 import { isParameter, setTrainable, wasMadeParameter } from "./parameter.js";
 import { watchForward } from "./reads.js";
+import { converted, isLoadable } from "./state_values.js";
 
 /** Values on the host, as parsers of weight files return them. */
 export interface HostValues {
@@ -193,7 +194,8 @@ export abstract class Module {
   }
 
   /**
-   * Copies values into parameters and buffers. Nothing is changed unless everything fits.
+   * Copies values into parameters and buffers. Nothing is changed unless everything fits. Buffers of integers take whole
+   * numbers of any dtype.
    *
    * @example
    * await model.loadStateDict(readSafetensors(bytes).tensors);
@@ -209,10 +211,11 @@ export abstract class Module {
     const own = this.stateDict();
     const required = [...this.#state()].filter(({ optional }) => !optional).map(({ name }) => name);
     requireFit(own, state, strict ? required : undefined);
-    if (assign) return this.#assign(state, await deviceNamed("loadStateDict", assign));
+    const given = await inOwnDTypes(own, state);
+    if (assign) return this.#assign(given, await deviceNamed("loadStateDict", assign));
     const updates: [Tensor, TypedArray][] = [];
     for (const [name, target] of own) {
-      const value = state.get(name);
+      const value = given.get(name);
       if (value === undefined) continue;
       updates.push([target, value instanceof Tensor ? await readExact(value) : value.data]);
     }
@@ -361,6 +364,28 @@ function join(prefix: string, name: string): string {
   return prefix === "" ? name : `${prefix}.${name}`;
 }
 
+/** The values that the module takes, converted where they come in another dtype. @throws StateDictError */
+async function inOwnDTypes(
+  own: ReadonlyMap<string, Tensor>,
+  state: ReadonlyMap<string, Tensor | HostValues>,
+): Promise<ReadonlyMap<string, Tensor | HostValues>> {
+  const result = new Map(state);
+  for (const [name, { dtype, shape }] of own) {
+    const value = state.get(name);
+    if (value === undefined || value.dtype === dtype) continue;
+    const data = await converted(value, dtype);
+    if (data === undefined) {
+      throw new StateDictError(`the state dict does not fit: ${name} holds what is no ${dtype}`, {
+        missing: [],
+        unexpected: [],
+        mismatched: [name],
+      });
+    }
+    result.set(name, { dtype, shape, data });
+  }
+  return result;
+}
+
 /**
  * @param required The keys that have to be there, if none besides may be; undefined takes what there is.
  * @throws StateDictError
@@ -380,7 +405,7 @@ function requireFit(
     const value = state.get(name);
     if (value === undefined) continue;
     const length = value instanceof Tensor ? value.size : value.data.length;
-    if (!sameShape(value.shape, target.shape) || value.dtype !== target.dtype) {
+    if (!sameShape(value.shape, target.shape) || !isLoadable(value.dtype, target.dtype)) {
       parts.push(
         `${name} is ${value.dtype} ${formatShape(value.shape)}, not ${target.dtype} ${formatShape(target.shape)}`,
       );

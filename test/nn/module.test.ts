@@ -163,12 +163,28 @@ describe("loadStateDict", () => {
     await expect(model.loadStateDict(state)).rejects.toThrow(/fit: missing running_var$/);
   });
 
-  it("refuses another dtype", async () => {
-    const state = new nn.BatchNorm2d(1).stateDict();
-    state.set("num_batches_tracked", ops.zeros([], { device }));
-    await expect(new nn.BatchNorm2d(1).loadStateDict(state)).rejects.toThrow(
-      "num_batches_tracked is float32 [], not int32 []",
+  it("takes counters of any dtype that holds whole numbers, and weights of float32 only", async () => {
+    const of = (dtype: "float32" | "uint8" | "int8", value: number) => {
+      const state = new Map<string, Tensor | nn.HostValues>(new nn.BatchNorm2d(1).stateDict());
+      return state.set("num_batches_tracked", ops.full([], value, { dtype, device }));
+    };
+    for (const dtype of ["float32", "uint8", "int8"] as const) {
+      const model = new nn.BatchNorm2d(1);
+      await model.loadStateDict(of(dtype, 7));
+      expect(await model.numBatchesTracked.item()).toBe(7);
+      expect(model.numBatchesTracked.dtype).toBe("int32");
+      const moved = new nn.BatchNorm2d(1);
+      await moved.loadStateDict(of(dtype, 7), { assign: device });
+      expect(await moved.numBatchesTracked.item()).toBe(7);
+    }
+    const model = new nn.BatchNorm2d(1);
+    await expect(model.loadStateDict(of("float32", 1.5))).rejects.toThrow(
+      /num_batches_tracked holds what is no int32/,
     );
+    const state = model.stateDict();
+    state.set("weight", ops.ones([1], { dtype: "int8", device }));
+    await expect(model.loadStateDict(state)).rejects.toThrow("weight is int8 [1], not float32 [1]");
+    expect(await model.numBatchesTracked.item()).toBe(0);
   });
 });
 
