@@ -135,11 +135,19 @@ describe("files that wattgrad bench did not write", () => {
   test.each([
     ["no JSON", "{", /not JSON/],
     ["null", "null", /no file of wattgrad bench/],
-    ["another format", '{"format":"x","rows":[]}', /no file of wattgrad bench/],
-    ["no rows", '{"format":"wattgrad-bench-1"}', /rows are damaged/],
-    ["a row that is null", '{"format":"wattgrad-bench-1","rows":[null]}', /rows are damaged/],
-    ["a time of 0", JSON.stringify({ ...good, rows: [row("a", [0])] }), /rows are damaged/],
-    ["times that are text", JSON.stringify({ ...good, rows: [{ ...row("a", []), times: "1" }] }), /damaged/],
+    ["another format", '{"format":"x","rows":[]}', /it is in the format "x"/],
+    ["no rows", '{"format":"wattgrad-bench-1"}', /rows is a list, got undefined/],
+    ["a row that is null", '{"format":"wattgrad-bench-1","rows":[null]}', /rows\.0 is an object, got null/],
+    [
+      "a time of 0",
+      JSON.stringify({ ...good, rows: [row("a", [0])] }),
+      /rows\.0\.times\.0 is a time above 0, got 0/,
+    ],
+    [
+      "times that are text",
+      JSON.stringify({ ...good, rows: [{ ...row("a", []), times: "1" }] }),
+      /rows\.0\.times is a list, got "1"/,
+    ],
   ])("%s", (_, text, message) => {
     expect(() => parseBenchFile(text)).toThrow(FormatError);
     expect(() => parseBenchFile(text)).toThrow(message);
