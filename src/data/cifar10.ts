@@ -20,18 +20,18 @@ import { ArgumentError, FormatError, WattgradError } from "../tensor/errors.js";
 
 const labelCount = 10;
 const imageShape = [3, 32, 32] as const;
-const imageBytes = 3 * 32 * 32;
-const recordBytes = 1 + imageBytes;
+const imageBytes = 3072;
+const recordBytes = 3073;
 /** Most bytes that a compressed file may unpack to: all 60,000 images in one file. */
-const maximum = 60_000 * recordBytes;
+const maximum = 184_380_000;
 
 export type Cifar10Split = "train" | "test";
 
-export const splitOptions: Kinds<{ readonly split?: Cifar10Split }> = { split: oneOf("train", "test") };
+const splitOptions = (): Kinds<{ readonly split?: Cifar10Split }> => ({ split: oneOf("train", "test") });
 
 /** The original's file names: 10,000 images each. */
 const fileNames: Readonly<Record<Cifar10Split, readonly string[]>> = {
-  train: [1, 2, 3, 4, 5].map((number) => `data_batch_${number}.bin`),
+  train: ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"],
   test: ["test_batch.bin"],
 };
 
@@ -90,7 +90,7 @@ export async function loadCifar10(
   options: { readonly split?: Cifar10Split } = {},
 ): Promise<Cifar10> {
   const op = "loadCifar10";
-  const { split = "train" } = checkOptions(op, options, splitOptions);
+  const { split = "train" } = checkOptions(op, options, splitOptions());
   check(op, "the source", source, either(aString, anArray));
   const names = typeof source === "string" ? await findFiles(source, split, op) : source.map(String);
   if (names.length === 0) throw new ArgumentError("there are no URLs to read", { op });

@@ -13,8 +13,10 @@ export interface ImageDatasetOptions {
   readonly std?: number | readonly number[];
 }
 
-const numberOrList = either(aNumber, anArray);
-const imageOptions: Kinds<ImageDatasetOptions> = { mean: numberOrList, std: numberOrList };
+function imageOptions(): Kinds<ImageDatasetOptions> {
+  const numberOrList = either(aNumber, anArray);
+  return { mean: numberOrList, std: numberOrList };
+}
 
 /**
  * Mean and standard deviation of ImageNet's training images in 0..1, for red, green and blue, as torchvision's weights
@@ -43,7 +45,7 @@ export class ImageDataset extends Inspectable implements Dataset {
     const details = { op: "ImageDataset" };
     check(details.op, "images", images, aHostTensor);
     check(details.op, "labels", labels, aHostTensor);
-    const { mean = 0, std = 1 } = checkOptions(details.op, options, imageOptions);
+    const { mean = 0, std = 1 } = checkOptions(details.op, options, imageOptions());
     const [count, channels] = images.shape;
     if (images.dtype !== "uint8" || images.shape.length !== 4) {
       throw new ShapeError(

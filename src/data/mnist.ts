@@ -8,7 +8,7 @@ import { formatShape } from "../tensor/shape.js";
 
 const op = "loadMnist";
 
-const splitOptions: Kinds<{ readonly split?: MnistSplit }> = { split: oneOf("train", "test") };
+const splitOptions = (): Kinds<{ readonly split?: MnistSplit }> => ({ split: oneOf("train", "test") });
 const aSource: Kind = [
   "a directory or { images, labels }",
   (value) => {
@@ -64,7 +64,7 @@ export async function loadMnist(
   source: string | MnistUrls,
   options: { readonly split?: MnistSplit } = {},
 ): Promise<Mnist> {
-  const { split = "train" } = checkOptions(op, options, splitOptions);
+  const { split = "train" } = checkOptions(op, options, splitOptions());
   check(op, "the source", source, aSource);
   const urls = typeof source === "string" ? await findPair(source, split) : source;
   const load = (name: string) => (isPath(name) ? readFile(name, op) : fetchBytes(name, op));

@@ -50,14 +50,6 @@ const openers: Readonly<Record<DeviceName, (options: OpenOptions) => Promise<Dev
 
 export const deviceNames = Object.keys(openers) as readonly DeviceName[];
 
-/** Those that `auto` lets compete. */
-const contestants: readonly DeviceName[] = ["webgl", "wasm"];
-/** Right, and slow: what is left if none of them works. */
-const lastResort: DeviceName = "reference";
-
-/** What `auto` found out, for the rest of the process: hardware does not change. */
-let remembered: { readonly name: DeviceName; readonly rejected: readonly Rejection[] } | undefined;
-
 /**
  * Opens a device. `"auto"` tries those there are and takes the fastest (once; later calls take the same
  * one), a name takes that one or fails, a list takes the first that works.
@@ -124,11 +116,8 @@ export async function deviceNamed(op: string, target: Device | DeviceChoice): Pr
 async function openFirst(names: readonly DeviceName[], options: OpenOptions): Promise<Choice> {
   const rejected: Rejection[] = [];
   for (const name of names) {
-    try {
-      return { device: await openers[name](options), rejected };
-    } catch (error) {
-      rejected.push({ name, reason: messageOf(error) });
-    }
+    const device = await attempt(name, options, rejected);
+    if (device !== undefined) return { device, rejected };
   }
   throw new DeviceError(`no device: ${rejected.map(({ name, reason }) => `${name}: ${reason}`).join("; ")}`, {
     op: "openDevice",
@@ -136,36 +125,29 @@ async function openFirst(names: readonly DeviceName[], options: OpenOptions): Pr
   });
 }
 
+/** Opens a device, or notes why it cannot be opened. */
+async function attempt(
+  name: DeviceName,
+  options: OpenOptions,
+  rejected: Rejection[],
+): Promise<Device | undefined> {
+  try {
+    return await openers[name](options);
+  } catch (error) {
+    rejected.push({ name, reason: messageOf(error) });
+    return undefined;
+  }
+}
+
 async function openFastest(options: OpenOptions): Promise<Choice> {
-  if (remembered !== undefined) {
-    const { name, rejected } = remembered;
-    return { device: await openers[name](options), rejected };
-  }
-  const opened: { name: DeviceName; device: Device }[] = [];
-  const rejected: Rejection[] = [];
-  for (const name of contestants) {
-    try {
-      opened.push({ name, device: await openers[name](options) });
-    } catch (error) {
-      rejected.push({ name, reason: messageOf(error) });
-    }
-  }
   // A page that names its device does not load the race.
-  const { compareSpeed } = await import("./speed.js");
-  const ranking = await compareSpeed(opened.map(({ device }) => device));
-  const best = ranking.find(({ works }) => works);
-  for (const { device, reason } of ranking) {
-    if (device === best?.device) continue;
-    rejected.push({ name: device.name as DeviceName, reason });
-    device.close();
-  }
-  if (best === undefined) {
-    const choice = await openFirst([lastResort], options);
-    return { ...choice, rejected };
-  }
-  rejected.push({ name: lastResort, reason: "it is for checking the others: exact, and slow" });
-  remembered = { name: best.device.name as DeviceName, rejected };
-  return { device: best.device, rejected };
+  const { race } = await import("./speed.js");
+  const { device, rejected } = await race(
+    (name) => openers[name](options),
+    (name, rejected) => attempt(name, options, rejected),
+  );
+  // Right, and slow: what is left if none of the others works.
+  return { device: device ?? (await openFirst(["reference"], options)).device, rejected };
 }
 
 function messageOf(error: unknown): string {

@@ -1,9 +1,9 @@
 /** A small race between devices: square products of random matrices, the work that decides in every network. */
-import { rowMajor } from "../tensor/view.js";
 import type { Device } from "./device.js";
 import type { Operand, Program } from "./kernel.js";
+import type { DeviceName, Rejection } from "./select.js";
 
-export interface Ranked {
+interface Ranked {
   readonly device: Device;
   /** Whether it can compute a product at all: a driver may give a context and compile nothing. */
   readonly works: boolean;
@@ -19,8 +19,43 @@ const finalSize = 512;
 const hopeless = 6;
 const repetitions = 3;
 
+/** Those that `auto` lets compete. */
+const contestants: readonly DeviceName[] = ["webgl", "wasm"];
+
+/** What the race found out, for the rest of the process: hardware does not change. */
+let remembered: { readonly name: DeviceName; readonly rejected: readonly Rejection[] } | undefined;
+
+/** The fastest device, undefined if none works; the others closed, and why they were not taken. */
+export async function race(
+  open: (name: DeviceName) => Promise<Device>,
+  attempt: (name: DeviceName, rejected: Rejection[]) => Promise<Device | undefined>,
+): Promise<{ readonly device: Device | undefined; readonly rejected: readonly Rejection[] }> {
+  if (remembered !== undefined) {
+    const { name, rejected } = remembered;
+    return { device: await open(name), rejected };
+  }
+  const opened: Device[] = [];
+  const rejected: Rejection[] = [];
+  for (const name of contestants) {
+    const device = await attempt(name, rejected);
+    if (device !== undefined) opened.push(device);
+  }
+  const ranking = await compareSpeed(opened);
+  const best = ranking.find(({ works }) => works)?.device;
+  for (const { device, reason } of ranking) {
+    if (device === best) continue;
+    rejected.push({ name: device.name as DeviceName, reason });
+    device.close();
+  }
+  if (best !== undefined) {
+    rejected.push({ name: "reference", reason: "it is for checking the others: exact, and slow" });
+    remembered = { name: best.name as DeviceName, rejected };
+  }
+  return { device: best, rejected };
+}
+
 /** The devices, fastest first; one that fails comes last. */
-export async function compareSpeed(devices: readonly Device[]): Promise<readonly Ranked[]> {
+async function compareSpeed(devices: readonly Device[]): Promise<readonly Ranked[]> {
   const heat = await measureAll(devices, firstSize);
   const limit = Math.min(...heat.map(({ milliseconds }) => milliseconds)) * hopeless;
   const [fast, slow] = [
@@ -79,8 +114,12 @@ async function measureAll(devices: readonly Device[], size: number): Promise<Mea
 
 /** Milliseconds of a product [size, size]², until one element has been read back. */
 async function timeProduct(device: Device, size: number): Promise<number> {
-  const matrix = (slot: number): Operand => ({ slot, dtype: "float32", view: rowMajor([size, size]) });
-  const corner: Operand = { slot: 2, dtype: "float32", view: rowMajor([1]) };
+  const matrix = (slot: number): Operand => ({
+    slot,
+    dtype: "float32",
+    view: { shape: [size, size], strides: [size, 1], offset: 0 },
+  });
+  const corner: Operand = { slot: 2, dtype: "float32", view: { shape: [1], strides: [1], offset: 0 } };
   const program: Program = {
     calls: [
       { kernel: "matmul", a: matrix(0), b: matrix(1), output: matrix(2) },

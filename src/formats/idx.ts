@@ -17,7 +17,7 @@ const unsignedByte = 0x08;
 /** Far above any data set in this format (MNIST has 3), and small enough to keep the header short. */
 const maxRank = 8;
 /** One gibibyte: 20 times the MNIST training images. */
-const defaultMaximum = 2 ** 30;
+const defaultMaximum = 1_073_741_824;
 /** DEFLATE cannot compress better than 1032:1 (a 258-byte match in 2 bits), so a claim beyond that is a lie. */
 const deflateRatio = 1032;
 

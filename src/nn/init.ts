@@ -46,7 +46,7 @@ export interface KaimingOptions {
   readonly mode?: "fanIn" | "fanOut";
 }
 
-const kaimingOptions: Kinds<KaimingOptions> = { mode: oneOf("fanIn", "fanOut") };
+const kaimingOptions = (): Kinds<KaimingOptions> => ({ mode: oneOf("fanIn", "fanOut") });
 
 /**
  * He et al. 2015 for layers followed by ReLU: normal with the standard deviation √(2 / fan).
@@ -54,7 +54,7 @@ const kaimingOptions: Kinds<KaimingOptions> = { mode: oneOf("fanIn", "fanOut") }
  */
 export function kaimingNormal(shape: Shape, device?: Device, options: KaimingOptions = {}): Tensor {
   checkShape(shape, "kaimingNormal");
-  const { mode = "fanIn" } = checkOptions("kaimingNormal", options, kaimingOptions);
+  const { mode = "fanIn" } = checkOptions("kaimingNormal", options, kaimingOptions());
   const fan = mode === "fanIn" ? fanIn(shape) : fanOut(shape);
   return mul(randn(shape, { device }), Math.sqrt(2 / Math.max(1, fan)));
 }

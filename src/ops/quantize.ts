@@ -16,8 +16,8 @@ import { cast, requireFloat } from "./promotion.js";
 import { max } from "./reduce.js";
 import { constant } from "./source.js";
 
-/** Rows whose largest magnitude is below stand as zeros: 127 divided by it, and it divided by 127, stay normal numbers. */
-const smallestRange = 2 ** -100;
+/** Rows whose largest magnitude is below stand as zeros: 127 divided by it, and it divided by 127, stay normal numbers: 2⁻¹⁰⁰. */
+const smallestRange = 7.888609052210118e-31;
 
 const roundedMulOp: ElementwiseOp = { kind: "elementwise", name: "roundedMul", instruction: "roundedMul" };
 const roundedDivOp: ElementwiseOp = { kind: "elementwise", name: "roundedDiv", instruction: "roundedDiv" };

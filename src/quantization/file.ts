@@ -5,8 +5,9 @@
  */
 import { leaf, readExact } from "../compiler/realize.js";
 import type { Device } from "../device/device.js";
-import { bytesOf, panelRows, unpackConv, unpackMatrix } from "../device/packed.js";
+import { panelRows } from "../device/packed.js";
 import { type DeviceChoice, deviceNamed } from "../device/select.js";
+import { bytesOf, unpackConv, unpackMatrix } from "../device/unpack.js";
 import type { HostTensor } from "../formats/host.js";
 import { Identity } from "../nn/activation.js";
 import { requireModule } from "../nn/check.js";

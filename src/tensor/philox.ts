@@ -34,9 +34,3 @@ export function philox(counter: Counter, key: readonly [number, number]): [numbe
   }
   return [c0, c1, c2, c3];
 }
-
-/** Element `index` of a random stream: uniform in [0, 1) with 24 bits. The word order is that of the kernel language. */
-export function uniformAt(index: number, seedLow: number, seedHigh: number, offset: number): number {
-  const words = philox([Math.floor(index / 4), 0, offset, 0], [seedLow, seedHigh]);
-  return (words[index % 4] >>> 8) * 2 ** -24;
-}

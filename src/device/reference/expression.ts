@@ -1,7 +1,7 @@
 /** Evaluates fused expressions in float64, a block of elements at a time. */
 
 import type { TypedArray } from "../../tensor/dtype.js";
-import { uniformAt } from "../../tensor/philox.js";
+import { philox } from "../../tensor/philox.js";
 import type { Expression, Instruction, Operand } from "../kernel.js";
 import { erf } from "./erf.js";
 import { indexOf, positions } from "./walk.js";
@@ -167,4 +167,10 @@ function integerPower(base: number, exponent: number): number {
     square = Math.imul(square, square);
   }
   return result;
+}
+
+/** Element `index` of a random stream: uniform in [0, 1) with 24 bits. The word order is that of the kernel language. */
+function uniformAt(index: number, seedLow: number, seedHigh: number, offset: number): number {
+  const words = philox([Math.floor(index / 4), 0, offset, 0], [seedLow, seedHigh]);
+  return (words[index % 4] >>> 8) * 2 ** -24;
 }
