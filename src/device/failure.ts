@@ -126,6 +126,13 @@ export function spread<Failure>(
       else written.add(slot);
     }
   }
+  // A Program that fails updates nothing, so that inputs miss values which could have been computed, too.
+  const [error] = [...errors.values(), ...missed.values()];
+  if (error !== undefined) {
+    for (const call of calls.filter((each) => updates(each, inputCount))) {
+      for (const { slot } of operandsOf(call).writes) if (!missed.has(slot)) missed.set(slot, error);
+    }
+  }
   return { errors, missed, sound };
 }
 

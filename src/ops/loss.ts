@@ -138,10 +138,12 @@ const negativeLogLikelihood = composite<LabelAttributes>({
   gradient: ({ inputs: [logits, labels], gradient, attributes }) => {
     const { shape, device } = logits;
     const { largest, logTotal } = relativeTotal(logits);
-    const probabilities = exp(sub(sub(logits, largest), logTotal));
+    const probability = (x: Tensor) => exp(sub(sub(x, largest), logTotal));
     const wide = expand(labels, shape);
     const isTarget = eq(iota(1, shape, device), wide);
-    const moved = mul(sub(probabilities, cast(isTarget, "float32")), gradient);
+    // The logit that was picked, so that the gradient of a bad label is an error even if nobody reads the loss.
+    const atTarget = sub(probability(pick(logits, labels, attributes)), 1);
+    const moved = mul(where(isTarget, atTarget, probability(logits)), gradient);
     return [unlessIgnored(moved, wide, attributes), undefined];
   },
 });

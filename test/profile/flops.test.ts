@@ -130,8 +130,11 @@ const [adam, adamW] = [13, 14];
 function crossEntropyFlops(rows: number, classes: number): number {
   const perScore = 1 /* maximum */ + 3; /* shift, exponential, sum */
   const perRow =
-    2 /* whether it is ignored, count */ + 1 /* logarithm */ + 4; /* ignored, shift, minus label, sum */
-  const gradient = 6; /* ignored, shift, exponential, one-hot, difference, scale */
+    2 /* whether it is ignored, count */ +
+    1 /* logarithm */ +
+    4 /* ignored, shift, minus label, sum */ +
+    3; /* gradient at the label: shift, exponential, minus 1 */
+  const gradient = 5; /* ignored, shift, exponential, one-hot, scale */
   return rows * (classes * (perScore + gradient) + perRow) + 2; /* 1 / count, mean */
 }
 

@@ -63,6 +63,18 @@ describe("a quantized model in a file", () => {
     });
   }
 
+  it("int4 pads a row behind its last weight", async () => {
+    const model = smallCnn(device);
+    await quantize(model, int4WeightOnly({ groupSize: 128 }));
+    const { tensors } = await quantizedState(model);
+    const { shape, data } = tensors.get("8.weight")!;
+    // 192 weights in two groups of 128, two in a byte; 0 is stored as 8.
+    expect(shape).toEqual([32, 128]);
+    const isZero = (from: number, to: number) => data.subarray(from, to).every((pair) => pair === 0x88);
+    expect(isZero(96, 128)).toBe(true);
+    expect(isZero(0, 32)).toBe(false);
+  });
+
   it("with a convolution that was folded and then left out: the same bits", async () => {
     const model = smallCnn(device);
     const data = () => new DataLoader(quadrants(64), { device, batchSize: 32 });

@@ -111,6 +111,25 @@ export const indexPrograms: Readonly<Record<string, IndexProgram>> = {
     return expect.found;
   },
 
+  async "an update that does not need the label waits for its check"(device) {
+    const expect = new Expectations();
+    const { optimizer, x, labels, lossOf } = network(device);
+    const average = ops.tensor([8], { device, dtype: "float32" });
+    // Assigned before the loss, and nothing is returned: the Program could make this update first.
+    const step = jit((x: Tensor, y: Tensor) => {
+      average.assign(average.mul(0.5));
+      backward(lossOf(x, y));
+      optimizer.step();
+      return undefined;
+    });
+    step(x, labels(7));
+    expect.is("the average, first read", await outcome(average), badLabel);
+    await expect.reads("the average", average, "8");
+    step(x, labels());
+    await expect.reads("the average after a good step", average, "4");
+    return expect.found;
+  },
+
   async "a jitted step: the same, and steps around it count"(device) {
     const expect = new Expectations();
     const states: string[] = [];
