@@ -292,6 +292,7 @@ export class WebglDevice implements Device {
 
   release(executable: WebglExecutable): void {
     if (this.closed || executable.released) return;
+    if (executable.missed) this.missedFlags.delete(executable.missed);
     executable.release(this.resources.programs);
     this.executables--;
   }
@@ -354,11 +355,15 @@ export class WebglDevice implements Device {
     }
   }
 
+  /** Of executables, which a closed device does not release. */
+  private readonly missedFlags = new Set<RunFlag>();
+
   private missedOf(executable: WebglExecutable): RunFlag {
     const { pool, runner } = this.resources;
     if (!executable.missed?.isOf(pool)) {
       executable.missed?.release();
       executable.missed = runner.makeFlag(1);
+      this.missedFlags.add(executable.missed);
     }
     return executable.missed;
   }
@@ -402,7 +407,12 @@ export class WebglDevice implements Device {
     this.closed = true;
     this.forgetCapacity();
     this.loss.close();
-    for (const { texture } of this.buffers) this.resources.pool.release(texture);
+    for (const buffer of this.buffers) {
+      buffer.clearFlag();
+      buffer.noteMissed(undefined);
+      this.resources.pool.release(buffer.texture);
+    }
+    for (const flag of this.missedFlags) flag.release();
     this.buffers.clear();
     this.liveBytes = 0;
     this.executables = 0;
