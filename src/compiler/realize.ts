@@ -7,7 +7,7 @@ import type { Device, MemoryReport, WarmupProgress } from "../device/device.js";
 import { aDevice, aDType, check, type Kind } from "../tensor/check.js";
 import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
 import { DeviceError, DTypeError, JitError, ShapeError, StaleTensorError } from "../tensor/errors.js";
-import { afterCollection, isTurnDue, nextTurn } from "../tensor/event_loop.js";
+import { afterCollection, isTurnDue, takeTurn } from "../tensor/event_loop.js";
 import { isRecorded, recorder, unobserved } from "../tensor/observe.js";
 import type { ViewOp } from "../tensor/op.js";
 import { requireTensor, tensors as tensorList } from "../tensor/require.js";
@@ -395,7 +395,7 @@ export async function readExact(tensor: Tensor): Promise<TypedArray> {
   if (tensor.storage === undefined) throw new StaleTensorError("the tensor was disposed", { op: "data" });
   if (session.checks !== undefined) await session.checks();
   const values = await device.read(tensor.storage.buffer);
-  if (isTurnDue()) await nextTurn();
+  if (isTurnDue()) await takeTurn();
   return values;
 }
 

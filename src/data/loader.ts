@@ -14,7 +14,7 @@ import {
   type Kinds,
 } from "../tensor/check.js";
 import { ArgumentError } from "../tensor/errors.js";
-import { afterCollection, isTurnDue, nextTurn } from "../tensor/event_loop.js";
+import { afterCollection, isTurnDue, takeTurn } from "../tensor/event_loop.js";
 import { inspectable } from "../tensor/inspect.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { aDataset, type Dataset } from "./dataset.js";
@@ -158,7 +158,7 @@ export class DataLoader implements AsyncIterable<Tensor[]> {
 
   async #upload(indices: Int32Array): Promise<Tensor[]> {
     // Also for loops that read nothing.
-    if (isTurnDue()) await nextTurn();
+    if (isTurnDue()) await takeTurn();
     const arrays = this.#dataset.batch(indices, this.#epoch);
     try {
       return this.#leaves(arrays);
