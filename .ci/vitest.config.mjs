@@ -13,6 +13,8 @@ const shaders = {
 export default defineConfig({
   plugins: [shaders],
   test: {
+    // By default one core is left to the reader of the terminal: of two, that is half.
+    maxWorkers: "100%",
     // Its main file is not a module.
     server: { deps: { inline: ["twgl.js"] } },
     projects: [
