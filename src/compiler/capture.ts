@@ -1,12 +1,12 @@
 /** Capturing one call of a function: the graph that it builds, and all that it does besides. */
 import { DeviceError, JitError } from "../tensor/errors.js";
 import { isRecorded, setRecorder, unobserved } from "../tensor/observe.js";
-import { RuntimeScalar, type SourceOp, type ViewOp } from "../tensor/op.js";
+import { RuntimeScalar, type SourceOp } from "../tensor/op.js";
 import { createNode, Tensor } from "../tensor/tensor.js";
 import { type BoundGraph, extractGraph } from "./graph.js";
 import { sourceOf, type TensorSource } from "./guards.js";
 import { type Cell, Observations } from "./observations.js";
-import { realize } from "./realize.js";
+import { copyOf, realize } from "./realize.js";
 import { type Session, sessionOf } from "./session.js";
 import { type Arguments, mapArguments, type Rebuild, rebuilder } from "./structure.js";
 
@@ -89,13 +89,6 @@ export interface Captured {
 type Fn = (...args: never[]) => unknown;
 
 const scalarOp: SourceOp = { kind: "source", name: "scalar", source: "scalar" };
-const copyOp: ViewOp = { kind: "view", name: "identity", apply: (input) => input };
-
-/** The value of a tensor as a tensor of its own. */
-function copied(x: Tensor): Tensor {
-  return createNode(copyOp, [x], undefined, x.shape, x.dtype);
-}
-
 /**
  * Calls `fn` with handles in place of the arguments. Nothing waits for a step on the device, and the arguments have
  * memory.
@@ -194,8 +187,8 @@ function finish(one: Unfinished, result: unknown, originals: readonly Tensor[]):
   const rebuild = rebuilder<Call>(result, (tensor) => {
     const argument = handles.indexOf(tensor);
     if (argument >= 0) return ({ tensors }) => tensors[argument];
-    if (isRecorded(tensor)) return output(tensor.storage === undefined ? tensor : copied(tensor));
-    if (observations.entryGradients.has(tensor)) return output(copied(tensor));
+    if (isRecorded(tensor)) return output(tensor.storage === undefined ? tensor : copyOf(tensor));
+    if (observations.entryGradients.has(tensor)) return output(copyOf(tensor));
     if (tensor.storage === undefined) unobserved(() => realize([tensor]));
     return () => tensor;
   });
@@ -256,7 +249,7 @@ function effectsOf(
       continue;
     }
     // Memory of its own: other gradients and results may change apart from it.
-    const own = returned.has(value) || value.storage !== undefined ? copied(value) : value;
+    const own = returned.has(value) || value.storage !== undefined ? copyOf(value) : value;
     returned.add(own);
     effects.push({ owner: source, key, value: output(own), isOwn: true });
   }

@@ -265,11 +265,8 @@ export function assign(target: Tensor, value: Tensor): void {
   }
   const session = sessionOf(target.device);
   const reassigned = target.pending === undefined ? 0 : (reassignments.get(target) ?? 0) + 1;
-  const { shape, dtype, device } = target;
   // Without the history of the value, whose gradient is not the target's.
-  target.pending = value.requiresGrad
-    ? createNode(identity, [value], undefined, shape, dtype, device)
-    : currentValue(value);
+  target.pending = value.requiresGrad ? copyOf(value) : currentValue(value);
   session.pending.add(target);
   reassignments.set(target, reassigned);
   if (reassigned > maxReassignments && session.capture === undefined) {
@@ -487,6 +484,11 @@ export function settle(
 }
 
 const identity: ViewOp = { kind: "view", name: "identity", apply: (input) => input };
+
+/** The value of a tensor as one of its own, without its history. */
+export function copyOf(x: Tensor): Tensor {
+  return createNode(identity, [x], undefined, x.shape, x.dtype);
+}
 
 /** A value by the tensor that it was written to, for as long as that does not change. */
 function written(target: Tensor): Node {

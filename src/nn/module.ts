@@ -95,7 +95,6 @@ export abstract class Module {
 
   constructor() {
     watchForward<Module>(this, Module.prototype, (module) => module.stateDict().values(), wasMadeParameter);
-    observeForward(Object.getPrototypeOf(this));
   }
 
   /** Whether dropout drops and batch norm uses the batch's statistics. See `train()` and `eval()`. */
@@ -322,25 +321,6 @@ export abstract class Module {
         yield { name: join(prefix, name), tensor: value, buffer, optional, put };
       }
     }
-  }
-}
-
-const observed = new WeakSet<object>();
-
-/** Lets a jit function that is being recorded know which modules it uses: their classes' `forward` says so. */
-function observeForward(prototype: object): void {
-  for (let p = prototype; p !== Module.prototype && !observed.has(p); p = Object.getPrototypeOf(p)) {
-    observed.add(p);
-    const forward: unknown = Object.getOwnPropertyDescriptor(p, "forward")?.value;
-    if (typeof forward !== "function") continue;
-    Object.defineProperty(p, "forward", {
-      configurable: true,
-      writable: true,
-      value(this: Module, ...inputs: Tensor[]) {
-        recorder?.enter(this);
-        return forward.apply(this, inputs);
-      },
-    });
   }
 }
 

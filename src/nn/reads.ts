@@ -3,9 +3,12 @@
  * parameters would be missing in `parameters()` and in files without a word. The outermost `forward` that runs is watched;
  * what it reads is compared with the module's state once for each parameter. Only a step that would leave such a
  * parameter's gradient unused complains: a frozen network, or one that another optimizer trains, may be hidden.
+ *
+ * A jit function that is being recorded learns in the same place which modules it uses.
  */
 import { forgetUnregistered, noteUnregistered } from "../autograd/unregistered.js";
 import { isPlain } from "../tensor/check.js";
+import { recorder } from "../tensor/observe.js";
 import { isGradEnabled, observingReads, type Tensor } from "../tensor/tensor.js";
 
 /** Prototypes whose `forward` is watched. */
@@ -36,6 +39,7 @@ export function watchForward<M extends object>(
     const forward: unknown = Object.hasOwn(at, "forward") ? at.forward : undefined;
     if (typeof forward !== "function") continue;
     const value = function (this: M, ...args: unknown[]): unknown {
+      recorder?.enter(this);
       if (isRunning || !isGradEnabled()) return Reflect.apply(forward, this, args);
       const call = {};
       const read = (tensor: Tensor) => {
