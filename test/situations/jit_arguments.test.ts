@@ -4,7 +4,6 @@ import { openReference } from "../../src/device/reference/reference.js";
 import {
   ArgumentError,
   compileCount,
-  type Device,
   DeviceError,
   JitError,
   type JitFunction,
@@ -19,8 +18,7 @@ import {
 import { Linear, mseLoss, parameter } from "../../src/nn/index.js";
 import { SGD } from "../../src/optim/index.js";
 import { devices } from "../devices.js";
-
-const values = (device: Device, ...list: number[]) => tensor(list, { device });
+import { values } from "./jit_programs.js";
 
 for (const { label, device } of devices) {
   describe(label, () => {

@@ -1,20 +1,10 @@
 /** jit(fn, { check: true }): what plain JavaScript computes anew is found at the second call and named. */
 import { describe, expect, it } from "vitest";
-import {
-  type Device,
-  defaultGenerator,
-  JitError,
-  jit,
-  rand,
-  setDebug,
-  type Tensor,
-  tensor,
-} from "../../src/index.js";
+import { defaultGenerator, JitError, jit, rand, setDebug, type Tensor, tensor } from "../../src/index.js";
 import { BatchNorm2d, Dropout, Linear, mseLoss, parameter, Sequential } from "../../src/nn/index.js";
 import { AdamW, LRScheduler, SGD } from "../../src/optim/index.js";
 import { devices } from "../devices.js";
-
-const values = (device: Device, ...list: number[]) => tensor(list, { device });
+import { values } from "./jit_programs.js";
 
 for (const { label, device } of devices) {
   describe(label, () => {

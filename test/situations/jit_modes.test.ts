@@ -1,30 +1,12 @@
 /** A recording of jit holds for the modes under which it was made; under others the function is recorded anew. */
 import { describe, expect, it } from "vitest";
 import { type Device, jit, noGrad, ones, type Tensor, tensor } from "../../src/index.js";
-import {
-  BatchNorm2d,
-  Dropout,
-  Linear,
-  Module,
-  ModuleList,
-  parameter,
-  ReLU,
-  Sequential,
-} from "../../src/nn/index.js";
+import { BatchNorm2d, Dropout, Linear, Module, ModuleList, ReLU, Sequential } from "../../src/nn/index.js";
 import { Adam, AdamW, SGD } from "../../src/optim/index.js";
 import { profile } from "../../src/profile/index.js";
 import { devices } from "../devices.js";
+import { type Program, values, weightOf } from "./jit_programs.js";
 
-/** The function as it is, or through jit: both must give the same in every situation. */
-type Wrap = <A extends readonly Tensor[], R extends Tensor | undefined>(
-  fn: (...args: A) => R,
-) => (...args: A) => R;
-
-/** What one way of running a program gives, number by number. */
-type Program = (device: Device, wrap: Wrap) => Promise<number[]>;
-
-const values = (device: Device, ...list: number[]) => tensor(list, { device });
-const weightOf = (device: Device, value: number) => parameter(tensor([value], { device }));
 const numbers = async (x: Tensor) => Array.from(await x.data());
 
 /** y = weight · x, all of whose parameters are known. */

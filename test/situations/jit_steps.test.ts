@@ -2,7 +2,6 @@
 import { describe, expect, it } from "vitest";
 import {
   backward,
-  type Device,
   defaultGenerator,
   Generator,
   grad,
@@ -15,17 +14,10 @@ import {
   type Tensor,
   tensor,
 } from "../../src/index.js";
-import { Linear, Module, mseLoss, parameter } from "../../src/nn/index.js";
+import { Linear, Module, mseLoss } from "../../src/nn/index.js";
 import { Adam, clipGradNorm, LRScheduler, SGD } from "../../src/optim/index.js";
 import { devices } from "../devices.js";
-
-type Wrap = <A extends readonly Tensor[], R extends Tensor | undefined>(
-  fn: (...args: A) => R,
-) => (...args: A) => R;
-type Program = (device: Device, wrap: Wrap) => Promise<number[]>;
-
-const values = (device: Device, ...list: number[]) => tensor(list, { device });
-const weightOf = (device: Device, value: number) => parameter(tensor([value], { device }));
+import { type Program, values, weightOf } from "./jit_programs.js";
 
 const situations: Record<string, { readonly program: Program; readonly expected?: readonly number[] }> = {
   "micro-batches: backward inside, step outside": {
