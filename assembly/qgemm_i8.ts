@@ -2,7 +2,7 @@
  * int8 matrix product: panels of 8 columns times all packed rows (pack_i8.ts) of a block, in tiles of 4 rows with int32 sums.
  * Names tell rows × columns of a tile and how many values of a row stand together (c2, c4).
  *
- * Exact products: rows are widened to 16 bits when they are packed, panels of weights (src/device/packed.ts) once for a block.
+ * Exact products: rows are widened to 16 bits when they are packed, panels of weights (src/kernels/packed.ts) once for a block.
  * The relaxed binary has a faster way for weights that are stored as 0..127: there the sum of two products of 8 bits fits 16
  * bits.
  */

@@ -1,5 +1,5 @@
 /**
- * int8 rows times packed weights of 4 bits (src/device/packed.ts), with scales for groups along k of both: for each group the
+ * int8 rows times packed weights of 4 bits (src/kernels/packed.ts), with scales for groups along k of both: for each group the
  * exact int32 sum, as float32, times both scales; the groups' products are added up as float32.
  *
  * Weights stand as 0..15, 8 above what they are. In the relaxed binary 8 products of such with int8, summed in pairs, fit 16 bits

@@ -1,5 +1,5 @@
 /**
- * What happens to the int32 sums of a quantized product (QuantizedEpilogue in src/device/kernel.ts), eight columns of a block
+ * What happens to the int32 sums of a quantized product (QuantizedEpilogue in src/kernels/kernel.ts), eight columns of a block
  * of rows at a time.
  *
  * `Finish`, 32-bit words, part of the products' payloads: kind of output (0 int32, 1 float32, 2 int8, 3 float32 of sums that are

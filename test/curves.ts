@@ -3,8 +3,7 @@
  * fixtures/make_curves.py made them, in float64, with learning rates at which PyTorch's own float32 stays within 3e-5
  * of them: beyond, training amplifies any rounding. Node and pages train with what is here.
  */
-import { jit } from "../src/compiler/jit.js";
-import { readExact } from "../src/compiler/realize.js";
+
 import type { Mnist } from "../src/data/index.js";
 import type { Device } from "../src/device/device.js";
 import { CharGpt, Cnn, Mlp } from "../src/models/index.js";
@@ -21,10 +20,12 @@ import {
   Sequential,
 } from "../src/nn/index.js";
 import * as ops from "../src/ops/index.js";
+import { jit } from "../src/runtime/jit.js";
+import { readExact } from "../src/runtime/realize.js";
 import "../src/ops/methods.js";
+import type { Shape } from "../src/core/shape.js";
+import type { Tensor } from "../src/graph/tensor.js";
 import { Adam, AdamW, SGD } from "../src/optim/index.js";
-import type { Shape } from "../src/tensor/shape.js";
-import type { Tensor } from "../src/tensor/tensor.js";
 import { generate } from "./cases/generate.js";
 
 export interface Curve {

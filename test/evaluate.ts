@@ -1,10 +1,10 @@
 /** Runs a case on a device: its value, and the gradient of Σ value·w for fixed random weights w. */
 import { grad } from "../src/autograd/backward.js";
-import { flush, leaf, readExact, realize } from "../src/compiler/realize.js";
+import type { DType, TypedArray } from "../src/core/dtype.js";
+import type { Shape } from "../src/core/shape.js";
 import type { Device } from "../src/device/device.js";
-import type { DType, TypedArray } from "../src/tensor/dtype.js";
-import type { Shape } from "../src/tensor/shape.js";
-import type { Tensor } from "../src/tensor/tensor.js";
+import type { Tensor } from "../src/graph/tensor.js";
+import { flush, leaf, readExact, realize } from "../src/runtime/realize.js";
 import { applyView, type Case, isDifferentiated, leafShape } from "./cases/case.js";
 import { generate, type Values } from "./cases/generate.js";
 

@@ -1,6 +1,6 @@
 /** First derivatives of every differentiable case, and second derivatives of all but the largest, in float64. */
 import { describe, it } from "vitest";
-import type { Tensor } from "../src/tensor/tensor.js";
+import type { Tensor } from "../src/graph/tensor.js";
 import {
   applyView,
   type Case,

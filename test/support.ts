@@ -3,9 +3,9 @@
  * every case on every device. What no case covers is tried: the op's own error is the reason, and an op that works
  * without a case is a gap.
  */
-import type { DType } from "../src/tensor/dtype.js";
-import { WattgradError } from "../src/tensor/errors.js";
-import type { Tensor } from "../src/tensor/tensor.js";
+import type { DType } from "../src/core/dtype.js";
+import { WattgradError } from "../src/core/errors.js";
+import type { Tensor } from "../src/graph/tensor.js";
 import { type Case, hasFirstDerivatives, hasSecondDerivatives, isDifferentiated } from "./cases/case.js";
 import { themes } from "./cases/index.js";
 import { reference } from "./devices.js";

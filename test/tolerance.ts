@@ -1,6 +1,6 @@
 /** How far results may lie from the float64 reference, derived and not tuned. */
-import type { TypedArray } from "../src/tensor/dtype.js";
-import { decodeFloat16, encodeFloat16 } from "../src/tensor/f16.js";
+import type { TypedArray } from "../src/core/dtype.js";
+import { decodeFloat16, encodeFloat16 } from "../src/core/half.js";
 import type { Case } from "./cases/case.js";
 
 /** Half the distance between 1 and the next float32: the relative error of one rounding. */

@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { readExact } from "../src/compiler/realize.js";
 import { loadMnist } from "../src/data/index.js";
 import type { Device } from "../src/device/device.js";
+import { readExact } from "../src/runtime/realize.js";
 import {
   type Curve,
   type CurveFixture,

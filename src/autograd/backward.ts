@@ -1,18 +1,19 @@
 /** Reverse-mode differentiation: walks the lazy graph from the loss and asks each op for its gradient. */
-import { compute, isUsedUp, markBackward } from "../compiler/realize.js";
-import { sessionOf } from "../compiler/session.js";
+
+import { aBoolean, check, checkOptions, either, type Kinds } from "../core/check.js";
+import { ArgumentError, JitError, ShapeError, StaleTensorError } from "../core/errors.js";
+import { formatShape, sameShape } from "../core/shape.js";
+import { isRecorded, recorder } from "../graph/observe.js";
+import type { GradientContext } from "../graph/op.js";
+import { aTensor, requireTensor, tensors } from "../graph/require.js";
+import { changeCount } from "../graph/storage.js";
+import { gradientMode, inScope, type Node, observingReads, type Tensor } from "../graph/tensor.js";
 import { copied } from "../ops/composite.js";
 import { add } from "../ops/elementwise.js";
 import { sumOfPlaced } from "../ops/slice.js";
 import { constant } from "../ops/source.js";
-import { aBoolean, check, checkOptions, either, type Kinds } from "../tensor/check.js";
-import { ArgumentError, JitError, ShapeError, StaleTensorError } from "../tensor/errors.js";
-import { isRecorded, recorder } from "../tensor/observe.js";
-import type { GradientContext } from "../tensor/op.js";
-import { aTensor, requireTensor, tensors } from "../tensor/require.js";
-import { formatShape, sameShape } from "../tensor/shape.js";
-import { changeCount } from "../tensor/storage.js";
-import { gradientMode, inScope, type Node, observingReads, type Tensor } from "../tensor/tensor.js";
+import { compute, isUsedUp, markBackward } from "../runtime/realize.js";
+import { sessionOf } from "../runtime/session.js";
 
 export interface BackwardOptions {
   /** ∂(what is minimized)/∂(output), of the output's shape. Default 1, for outputs of one element. */

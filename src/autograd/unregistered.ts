@@ -1,7 +1,7 @@
 /** Trainable tensors that the forward of a module reads without holding them: nn/reads.ts finds them, steps ask. */
-import { ArgumentError } from "../tensor/errors.js";
-import { formatShape } from "../tensor/shape.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { ArgumentError } from "../core/errors.js";
+import { formatShape } from "../core/shape.js";
+import type { Tensor } from "../graph/tensor.js";
 
 /** The module that reads a tensor: the name of its class, and the tensors that it holds. */
 export interface Reader {

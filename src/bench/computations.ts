@@ -1,5 +1,9 @@
 /** wattgrad's side of every problem but training: a function of tensors and its inputs. */
+
+import type { TypedArray } from "../core/dtype.js";
+import { type Shape, sizeOf } from "../core/shape.js";
 import type { Device } from "../device/device.js";
+import type { Tensor } from "../graph/tensor.js";
 import {
   add,
   conv2d,
@@ -18,9 +22,6 @@ import {
   tensor,
   transpose,
 } from "../ops/index.js";
-import type { TypedArray } from "../tensor/dtype.js";
-import { type Shape, sizeOf } from "../tensor/shape.js";
-import type { Tensor } from "../tensor/tensor.js";
 import { groupSize, inputScale, largestOfBits, signedBytes, spread, uniform } from "./inputs.js";
 import type {
   AttentionProblem,

@@ -1,6 +1,7 @@
 /** One side of a comparison: a device of wattgrad, or another library. */
-import type { Cost } from "../device/kernel.js";
+
 import type { EnergyMeter } from "../energy/index.js";
+import type { Cost } from "../kernels/kernel.js";
 import type { Roofline } from "../profile/index.js";
 import type { Problem } from "./problem.js";
 

@@ -1,6 +1,6 @@
 /** The numbers that all contenders compute with: the same in every process, so that figures of different runs belong together. */
 
-/** Mulberry32: uniform on [0, 1); faster than src/tensor/philox.ts, which has to be the same on devices. */
+/** Mulberry32: uniform on [0, 1); faster than src/core/philox.ts, which has to be the same on devices. */
 export function generator(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

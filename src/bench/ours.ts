@@ -1,12 +1,13 @@
 /** wattgrad as a contender: each computation is captured once and replayed, as programs are meant to. */
-import { jit } from "../compiler/jit.js";
+
 import type { Device } from "../device/device.js";
 import { openDry } from "../device/dry/dry.js";
 import { type DeviceName, openDevice } from "../device/select.js";
 import { openMeter } from "../energy/index.js";
+import type { Tensor } from "../graph/tensor.js";
 import { permute, reshape, tensor } from "../ops/index.js";
 import { roofline } from "../profile/index.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { jit } from "../runtime/jit.js";
 import { computationOf } from "./computations.js";
 import type { Contender, Work } from "./contender.js";
 import type { Problem, TrainProblem } from "./problem.js";

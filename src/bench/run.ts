@@ -3,11 +3,11 @@
  * that is noisy for a while hits all alike, and each has its share of the quiet times.
  */
 
-import type { Cost } from "../device/kernel.js";
+import { nextTurn } from "../core/event_loop.js";
 import type { DeviceName } from "../device/select.js";
 import type { EnergyKind } from "../energy/index.js";
+import type { Cost } from "../kernels/kernel.js";
 import type { Roofline } from "../profile/index.js";
-import { nextTurn } from "../tensor/event_loop.js";
 import { requireSame, type Sketch, sketchOf } from "./check.js";
 import type { Contender, Work } from "./contender.js";
 import { openOurs } from "./ours.js";

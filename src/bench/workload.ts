@@ -1,11 +1,12 @@
 /** The training steps that are compared: an MLP, a CNN and a small GPT over characters, on one batch of fixed random data. */
+
+import type { Shape } from "../core/shape.js";
 import type { Device } from "../device/device.js";
+import type { Tensor } from "../graph/tensor.js";
 import { CharGpt, CnnLarge, Mlp } from "../models/index.js";
 import { crossEntropy, type Module } from "../nn/index.js";
 import { defaultGenerator, reshape } from "../ops/index.js";
 import { Adam, AdamW } from "../optim/index.js";
-import type { Shape } from "../tensor/shape.js";
-import type { Tensor } from "../tensor/tensor.js";
 import { integers, normal } from "./inputs.js";
 import type { TrainedModel } from "./problem.js";
 

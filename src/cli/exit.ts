@@ -1,5 +1,5 @@
 /** How the command line program ends: its exit codes, and the errors that are the user's to solve. */
-import { printable } from "../tensor/errors.js";
+import { printable } from "../core/errors.js";
 
 export const exitCodes = { success: 0, failure: 1, usage: 2, difference: 3, interrupted: 130 } as const;
 

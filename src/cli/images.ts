@@ -1,6 +1,7 @@
 /** The images that commands train and test on, checked against what the classifiers take. */
+
+import { FormatError } from "../core/errors.js";
 import { loadMnist, type Mnist, type MnistSplit } from "../data/index.js";
-import { FormatError } from "../tensor/errors.js";
 import { shippedMnist } from "./package.js";
 
 /** Height and width of the images that every classifier of the command line takes. */

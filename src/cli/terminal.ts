@@ -3,7 +3,7 @@
  * move a cursor or set a title; tables fit the terminal.
  */
 import Table from "cli-table3";
-import { printable } from "../tensor/errors.js";
+import { printable } from "../core/errors.js";
 
 /** Where nothing tells how wide lines may be: files, pipes. */
 const defaultColumns = 80;

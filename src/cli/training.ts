@@ -1,6 +1,6 @@
 /** Training a classifier of digits into a file, interruptions included: what `wattgrad train` and `wattgrad tour` do. */
 import { join, parse } from "node:path";
-import { totalCost } from "../compiler/realize.js";
+import { NumericsError } from "../core/errors.js";
 import { DataLoader, ImageDataset, type Mnist, mnistNormalization } from "../data/index.js";
 import type { Device } from "../device/device.js";
 import { type DeviceChoice, openDevice } from "../device/select.js";
@@ -9,7 +9,7 @@ import { imageClassifiers } from "../models/index.js";
 import { crossEntropy, type Module } from "../nn/index.js";
 import { manualSeed } from "../ops/index.js";
 import { AdamW, cosine } from "../optim/index.js";
-import { NumericsError } from "../tensor/errors.js";
+import { totalCost } from "../runtime/realize.js";
 import {
   accuracy,
   type Callback,

@@ -1,7 +1,7 @@
 /** The chain of passes: graph → simplify → fuse → schedule → lower → plan → Program. */
 import type { DeviceInfo } from "../device/device.js";
-import type { Program } from "../device/kernel.js";
-import { costOf } from "./cost.js";
+import { costOf } from "../kernels/cost.js";
+import type { Program } from "../kernels/kernel.js";
 import { type FuseOptions, fuse } from "./fuse.js";
 import type { Graph } from "./graph.js";
 import { lower } from "./lower.js";

@@ -6,8 +6,9 @@
  * chain of views. An elementwise node with one use melts into that kernel; with several it is materialized,
  * unless computing it again costs less than reading it.
  */
-import { maxExpressionInputs, maxExpressionInstructions } from "../device/kernel.js";
-import { sameShape } from "../tensor/shape.js";
+
+import { sameShape } from "../core/shape.js";
+import { maxExpressionInputs, maxExpressionInstructions } from "../kernels/kernel.js";
 import type { Graph, GraphNode } from "./graph.js";
 
 /** Assignments whose values share work and shape: one kernel with several outputs. */

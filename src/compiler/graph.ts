@@ -3,12 +3,12 @@
  * the binding of its leaves, scalars and outputs to the tensors of this call, and a key that is equal for
  * equal structures.
  */
-import type { DType } from "../tensor/dtype.js";
-import { StaleTensorError } from "../tensor/errors.js";
-import type { Op, RuntimeScalar, ScalarAttributes, UniformAttributes } from "../tensor/op.js";
-import { formatShape, type Shape } from "../tensor/shape.js";
-import type { Storage } from "../tensor/storage.js";
-import type { Node, Tensor } from "../tensor/tensor.js";
+import type { DType } from "../core/dtype.js";
+import { StaleTensorError } from "../core/errors.js";
+import { formatShape, type Shape } from "../core/shape.js";
+import type { Op, RuntimeScalar, ScalarAttributes, UniformAttributes } from "../graph/op.js";
+import type { Storage } from "../graph/storage.js";
+import type { Node, Tensor } from "../graph/tensor.js";
 import { Interner, numberOfText } from "./interner.js";
 
 /** A vertex; `op` is undefined for leaves. */

@@ -2,7 +2,20 @@
  * Pass 4, lower: turns the scheduled steps into kernel calls over numbered slots, building fused expressions,
  * choosing the memory order of temporaries and copying only where no strides can express a view.
  */
+
+import type { DType } from "../core/dtype.js";
+import { type Shape, sameShape, sizeOf } from "../core/shape.js";
+import {
+  denseInOrder,
+  expandView,
+  isDense,
+  isRowMajor,
+  memoryOrder,
+  rowMajor,
+  type View,
+} from "../core/view.js";
 import type { DeviceInfo } from "../device/device.js";
+import type { IotaAttributes, Lowering, ReduceAttributes, ViewOp } from "../graph/op.js";
 import type {
   Expression,
   Instruction,
@@ -12,20 +25,8 @@ import type {
   Operand,
   QconvCall,
   QmatmulCall,
-} from "../device/kernel.js";
-import { withSlots } from "../device/operands.js";
-import type { DType } from "../tensor/dtype.js";
-import type { IotaAttributes, Lowering, ReduceAttributes, ViewOp } from "../tensor/op.js";
-import { type Shape, sameShape, sizeOf } from "../tensor/shape.js";
-import {
-  denseInOrder,
-  expandView,
-  isDense,
-  isRowMajor,
-  memoryOrder,
-  rowMajor,
-  type View,
-} from "../tensor/view.js";
+} from "../kernels/kernel.js";
+import { withSlots } from "../kernels/operands.js";
 import type { Fusion } from "./fuse.js";
 import type { Graph, GraphNode } from "./graph.js";
 import type { Step } from "./schedule.js";

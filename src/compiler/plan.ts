@@ -2,10 +2,11 @@
  * Pass 5, plan: byte offsets in one arena for the temporaries, so that those whose lives do not overlap share
  * memory, and elementwise kernels write over an input that dies with them.
  */
-import type { KernelCall, MapCall } from "../device/kernel.js";
-import { operandsOf } from "../device/operands.js";
-import { itemSize } from "../tensor/dtype.js";
-import { sameView } from "../tensor/view.js";
+
+import { itemSize } from "../core/dtype.js";
+import { sameView } from "../core/view.js";
+import type { KernelCall, MapCall } from "../kernels/kernel.js";
+import { operandsOf } from "../kernels/operands.js";
 import type { LoweredSlot } from "./lower.js";
 
 /** Alignment of every slot: a cache line. */

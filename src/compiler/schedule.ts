@@ -4,7 +4,7 @@
  * nothing.
  */
 
-import type { IndexAttributes } from "../tensor/op.js";
+import type { IndexAttributes } from "../graph/op.js";
 import type { Fusion } from "./fuse.js";
 import type { Graph } from "./graph.js";
 

@@ -2,7 +2,7 @@
  * Pass 1, simplify: folds constants, drops identities and no-op views, joins neighbouring views, and shares
  * common subexpressions. Values never change: no rule here may alter a result for NaN, infinities or -0.
  */
-import { sameShape } from "../tensor/shape.js";
+import { sameShape } from "../core/shape.js";
 import type { Graph, GraphNode, Signatures } from "./graph.js";
 import { Interner } from "./interner.js";
 

@@ -1,5 +1,5 @@
 /** When two steps of a schedule give the same kernel calls over other slots: the layers of a network's blocks do. */
-import type { Operand } from "../device/kernel.js";
+import type { Operand } from "../kernels/kernel.js";
 import type { Fusion } from "./fuse.js";
 import type { Graph } from "./graph.js";
 import { Interner, numberOfText } from "./interner.js";

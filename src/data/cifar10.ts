@@ -3,9 +3,7 @@
  *
  *     label, one byte, 0..9 | 1024 bytes red | 1024 green | 1024 blue, each 32 × 32 row by row | the next image …
  */
-import { FileError, fetchBytes, namesIn, nodeFiles, readFile, reasonOf } from "../formats/file.js";
-import { gunzip, isGzip, joinChunks } from "../formats/gzip.js";
-import type { HostTensor } from "../formats/host.js";
+
 import {
   anArray,
   aString,
@@ -15,8 +13,11 @@ import {
   fileBytes,
   type Kinds,
   oneOf,
-} from "../tensor/check.js";
-import { ArgumentError, FormatError, WattgradError } from "../tensor/errors.js";
+} from "../core/check.js";
+import { ArgumentError, FormatError, WattgradError } from "../core/errors.js";
+import { FileError, fetchBytes, namesIn, nodeFiles, readFile, reasonOf } from "../formats/file.js";
+import { gunzip, isGzip, joinChunks } from "../formats/gzip.js";
+import type { HostTensor } from "../formats/host.js";
 
 const labelCount = 10;
 const imageShape = [3, 32, 32] as const;

@@ -1,10 +1,11 @@
 /** What a loader draws from: samples by number, as host arrays. */
+
+import { aDType, check, describe, type Kind } from "../core/check.js";
+import { newArray } from "../core/dtype.js";
+import { ArgumentError, ShapeError } from "../core/errors.js";
+import { inspectable } from "../core/inspect.js";
+import { formatShape, sizeOf } from "../core/shape.js";
 import type { HostTensor } from "../formats/host.js";
-import { aDType, check, describe, type Kind } from "../tensor/check.js";
-import { newArray } from "../tensor/dtype.js";
-import { ArgumentError, ShapeError } from "../tensor/errors.js";
-import { inspectable } from "../tensor/inspect.js";
-import { formatShape, sizeOf } from "../tensor/shape.js";
 
 /** A finite collection of samples. Implementations own their memory; a batch is a fresh copy. */
 export interface Dataset {

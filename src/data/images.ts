@@ -1,9 +1,10 @@
 /** Images as normalised network inputs. */
+
+import { aNumber, anArray, check, checkOptions, either, type Kinds } from "../core/check.js";
+import { ArgumentError, ShapeError } from "../core/errors.js";
+import { Inspectable } from "../core/inspect.js";
+import { formatShape } from "../core/shape.js";
 import type { HostTensor } from "../formats/host.js";
-import { aNumber, anArray, check, checkOptions, either, type Kinds } from "../tensor/check.js";
-import { ArgumentError, ShapeError } from "../tensor/errors.js";
-import { Inspectable } from "../tensor/inspect.js";
-import { formatShape } from "../tensor/shape.js";
 import { aHostTensor, type Dataset, gatherRows } from "./dataset.js";
 
 export interface ImageDatasetOptions {

@@ -1,8 +1,5 @@
 /** Batches for training: shuffled reproducibly, uploaded to a device, freed when the next one comes. */
-import { dispose, leaf } from "../compiler/realize.js";
-import { deviceOf } from "../device/default.js";
-import type { Device } from "../device/device.js";
-import type { HostTensor } from "../formats/host.js";
+
 import {
   aBoolean,
   aDevice,
@@ -12,11 +9,15 @@ import {
   checkOptions,
   either,
   type Kinds,
-} from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
-import { afterCollection, isTurnDue, takeTurn } from "../tensor/event_loop.js";
-import { inspectable } from "../tensor/inspect.js";
-import type { Tensor } from "../tensor/tensor.js";
+} from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
+import { afterCollection, isTurnDue, takeTurn } from "../core/event_loop.js";
+import { inspectable } from "../core/inspect.js";
+import { deviceOf } from "../device/default.js";
+import type { Device } from "../device/device.js";
+import type { HostTensor } from "../formats/host.js";
+import type { Tensor } from "../graph/tensor.js";
+import { dispose, leaf } from "../runtime/realize.js";
 import { aDataset, type Dataset } from "./dataset.js";
 import { permutation } from "./permutation.js";
 

@@ -1,10 +1,11 @@
 /** MNIST (LeCun, Cortes, Burges, 1998) from its IDX files. */
+
+import { check, checkOptions, type Kind, type Kinds, oneOf } from "../core/check.js";
+import { FormatError, WattgradError } from "../core/errors.js";
+import { formatShape } from "../core/shape.js";
 import { FileError, fetchBytes, namesIn, nodeFiles, readFile } from "../formats/file.js";
 import type { HostTensor } from "../formats/host.js";
 import { readIdx } from "../formats/idx.js";
-import { check, checkOptions, type Kind, type Kinds, oneOf } from "../tensor/check.js";
-import { FormatError, WattgradError } from "../tensor/errors.js";
-import { formatShape } from "../tensor/shape.js";
 
 const op = "loadMnist";
 

@@ -1,7 +1,8 @@
 /** Sequences of any length, padded to a few lengths: each length is a Program of its own, which takes time to compile. */
+
+import { aNumber, anArray, check, checkOptions, type Kind, type Kinds } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
 import type { HostTensor } from "../formats/host.js";
-import { aNumber, anArray, check, checkOptions, type Kind, type Kinds } from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
 
 /** Lengths are multiples of it: kernels take eight columns at a time. */
 const multiple = 8;

@@ -2,7 +2,7 @@
  * The order of samples in an epoch: a Fisher–Yates shuffle (Durstenfeld, "Algorithm 235", 1964) driven by the
  * counter-based generator Philox, so that it depends on nothing but (length, seed, epoch) and is the same everywhere.
  */
-import { philox } from "../tensor/philox.js";
+import { philox } from "../core/philox.js";
 
 /**
  * Last word of the counter. The random numbers of tensors have 0 there, so that a loader and a model given the same

@@ -1,8 +1,9 @@
 /** Token sequences as samples for language modelling. */
+
+import { aNumber, check, checkOptions, describe, type Kind, type Kinds } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
+import { Inspectable } from "../core/inspect.js";
 import type { HostTensor } from "../formats/host.js";
-import { aNumber, check, checkOptions, describe, type Kind, type Kinds } from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
-import { Inspectable } from "../tensor/inspect.js";
 import { checkIndices, type Dataset } from "./dataset.js";
 
 export interface TextDatasetOptions {

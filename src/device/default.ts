@@ -1,6 +1,6 @@
 /** The device on which tensors, layers and loaders are made when none is given. */
-import { aDevice, check } from "../tensor/check.js";
-import { DeviceError } from "../tensor/errors.js";
+import { aDevice, check } from "../core/check.js";
+import { DeviceError } from "../core/errors.js";
 import type { Device } from "./device.js";
 
 let standard: Device | undefined;

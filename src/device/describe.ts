@@ -1,5 +1,5 @@
 /** A device as text, for consoles. */
-import { withCommas } from "../tensor/inspect.js";
+import { withCommas } from "../core/inspect.js";
 import type { Device } from "./device.js";
 
 /** `wasm: WebAssembly SIMD (relaxed), 1 thread; 12 buffers, 1,234,567 bytes`. */

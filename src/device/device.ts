@@ -1,12 +1,12 @@
 /// <reference lib="dom" preserve="true" />
 /// <reference lib="esnext.disposable" preserve="true" />
 /** The contract between the runtime and a device. Everything a new backend has to provide is in this file. */
-import type { DType, TypedArray } from "../tensor/dtype.js";
-import type { WattgradError } from "../tensor/errors.js";
-import type { Program } from "./kernel.js";
+import type { DType, TypedArray } from "../core/dtype.js";
+import type { WattgradError } from "../core/errors.js";
+import type { Program } from "../kernels/kernel.js";
 import type { DeviceRecovery } from "./recovery.js";
 
-export type { Program } from "./kernel.js";
+export type { Program } from "../kernels/kernel.js";
 
 /** A handle to memory on a device; each device has its own subclass. Uninitialised after `allocate`. */
 export interface DeviceBuffer {

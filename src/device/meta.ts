@@ -3,8 +3,8 @@
  * values by `loadStateDict(state, { assign: device })` or from `loadQuantized`.
  */
 
-import { DeviceError } from "../tensor/errors.js";
-import { inspectable } from "../tensor/inspect.js";
+import { DeviceError } from "../core/errors.js";
+import { inspectable } from "../core/inspect.js";
 import { describeDevice } from "./describe.js";
 import type { Device, DeviceBuffer, Executable } from "./device.js";
 

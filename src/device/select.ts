@@ -11,8 +11,8 @@ import {
   type Kinds,
   nearestName,
   oneOf,
-} from "../tensor/check.js";
-import { ArgumentError, DeviceError } from "../tensor/errors.js";
+} from "../core/check.js";
+import { ArgumentError, DeviceError } from "../core/errors.js";
 import { standardDevice } from "./default.js";
 import type { Device } from "./device.js";
 import type { WasmOptions } from "./wasm/wasm.js";

@@ -1,6 +1,7 @@
 /** A small race between devices: square products of random matrices, the work that decides in every network. */
+
+import type { Operand, Program } from "../kernels/kernel.js";
 import type { Device } from "./device.js";
-import type { Operand, Program } from "./kernel.js";
 import type { DeviceName, Rejection } from "./select.js";
 
 interface Ranked {

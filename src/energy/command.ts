@@ -1,6 +1,7 @@
 /** An external meter given by the user: a command that prints the joules counted so far, as one at the wall does. */
+
+import type { ErrorDetails } from "../core/errors.js";
 import { quote } from "../formats/excerpt.js";
-import type { ErrorDetails } from "../tensor/errors.js";
 import { endMeter, startMeter } from "./child.js";
 import { EnergyError, type EnergySource } from "./source.js";
 

@@ -1,6 +1,6 @@
 /** Energy in the forms that people use: work per joule, joules per epoch, kilowatt-hours and grams of CO2. */
-import { aNumber, aString, check, checkNeeded, checkOptions, type Kinds } from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
+import { aNumber, aString, check, checkNeeded, checkOptions, type Kinds } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
 import { aFigure, type EnergyFigure, type EnergyKind } from "./figure.js";
 
 /** What was done in the figure's interval; what is not given is not told. */

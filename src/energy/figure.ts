@@ -1,5 +1,5 @@
 /** A figure of energy and everything that has to be known to believe it. */
-import { aNumber, check, type Kind } from "../tensor/check.js";
+import { aNumber, check, type Kind } from "../core/check.js";
 
 /**
  * `measured`: read from a meter. `modelled`: computed from counted work (CPU time, FLOPs, bytes) with constants that

@@ -1,7 +1,8 @@
 /** measure: the energy of one function call. */
-import { totalCost } from "../compiler/realize.js";
-import type { Cost } from "../device/kernel.js";
-import { aFunction, check, checkOptions, type Kinds } from "../tensor/check.js";
+
+import { aFunction, check, checkOptions, type Kinds } from "../core/check.js";
+import type { Cost } from "../kernels/kernel.js";
+import { totalCost } from "../runtime/realize.js";
 import type { EnergyFigure } from "./figure.js";
 import { EnergyMeter, type MeterOptions, meterOptions, openMeter, settleDevice } from "./meter.js";
 

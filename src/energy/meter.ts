@@ -2,9 +2,10 @@
  * EnergyMeter: energy of any stretch of a program. It takes the best source that can be read here and keeps a model
  * beside it, for the case that the meter stops half-way or is too coarse for a short interval; the figure says so.
  */
+
+import { aBoolean, aDevice, aFunction, aNumber, aString, checkOptions, type Kinds } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
 import type { Device, DeviceBuffer } from "../device/device.js";
-import { aBoolean, aDevice, aFunction, aNumber, aString, checkOptions, type Kinds } from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
 import { openBattery } from "./battery.js";
 import { openCommand } from "./command.js";
 import { type EnergyFigure, sumOfSources } from "./figure.js";

@@ -1,7 +1,8 @@
 /** Energy from counted work: FLOPs and bytes times what one of each takes in silicon, as published. */
-import type { Cost } from "../device/kernel.js";
-import { aNumber, anObject, check, describe } from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
+
+import { aNumber, anObject, check, describe } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
+import type { Cost } from "../kernels/kernel.js";
 import type { EnergyFigure } from "./figure.js";
 
 /** Energy of one operation, picojoules. */

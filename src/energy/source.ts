@@ -1,5 +1,5 @@
 /** What a source of energy figures is: a counter of joules, whether a meter stands behind it or a model. */
-import { type ErrorDetails, WattgradError } from "../tensor/errors.js";
+import { type ErrorDetails, WattgradError } from "../core/errors.js";
 import type { EnergyKind } from "./figure.js";
 
 /** A meter that is not there, may not be read, or has stopped. */

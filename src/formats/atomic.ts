@@ -1,5 +1,5 @@
 /** Writing a file so that a crash at any moment leaves either the old one or the new one, whole. Node only. */
-import { aString, check, fileBytes } from "../tensor/check.js";
+import { aString, check, fileBytes } from "../core/check.js";
 import { FileError, nodeFiles, reasonOf } from "./file.js";
 import { type FileTarget, targetOf } from "./target.js";
 

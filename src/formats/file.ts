@@ -1,5 +1,5 @@
 /** Files in Node, reached without an import so that browser bundles carry nothing of it, and files behind URLs. */
-import { type ErrorDetails, WattgradError } from "../tensor/errors.js";
+import { type ErrorDetails, WattgradError } from "../core/errors.js";
 
 /** A file or URL that cannot be read or written; the message is one line with the path and the reason. */
 export class FileError extends WattgradError {

@@ -1,5 +1,5 @@
 /** gzip (RFC 1952), unpacked piece by piece, so that a reader stops where its own format ends. */
-import { FormatError } from "../tensor/errors.js";
+import { FormatError } from "../core/errors.js";
 
 /** Whether bytes begin as gzip files do. */
 export function isGzip(bytes: Uint8Array): boolean {

@@ -6,9 +6,9 @@
  * Plain or gzip-compressed (recognized by its first two bytes). A compressed file is unpacked only as far as its own
  * header says, so a small file cannot unfold into memory without end.
  */
-import { aNumber, check, checkOptions, fileBytes, type Kinds } from "../tensor/check.js";
-import { FormatError } from "../tensor/errors.js";
-import { formatShape } from "../tensor/shape.js";
+import { aNumber, check, checkOptions, fileBytes, type Kinds } from "../core/check.js";
+import { FormatError } from "../core/errors.js";
+import { formatShape } from "../core/shape.js";
 import { gunzip, isGzip, joinChunks } from "./gzip.js";
 import type { HostTensor } from "./host.js";
 

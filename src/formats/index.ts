@@ -1,6 +1,6 @@
 /** `wattgrad/formats`: files to and from host memory, by parsers that trust nothing. */
 
-export { decodeBfloat16, decodeFloat16, encodeBfloat16, encodeFloat16 } from "../tensor/f16.js";
+export { decodeBfloat16, decodeFloat16, encodeBfloat16, encodeFloat16 } from "../core/half.js";
 export { writeFileAtomic } from "./atomic.js";
 export { FileError } from "./file.js";
 export type { HostTensor } from "./host.js";

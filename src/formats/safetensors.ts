@@ -7,11 +7,11 @@
  * what it allocates is bounded by the file's own length. Values are little-endian, as on every engine with wasm.
  */
 
-import { anObject, check, checkOptions, fileBytes, type Kind, type Kinds, oneOf } from "../tensor/check.js";
-import type { DType, TypedArray } from "../tensor/dtype.js";
-import { ArgumentError, FormatError } from "../tensor/errors.js";
-import { decodeBfloat16, decodeFloat16, encodeBfloat16, encodeFloat16 } from "../tensor/f16.js";
-import { formatShape, sizeOf } from "../tensor/shape.js";
+import { anObject, check, checkOptions, fileBytes, type Kind, type Kinds, oneOf } from "../core/check.js";
+import type { DType, TypedArray } from "../core/dtype.js";
+import { ArgumentError, FormatError } from "../core/errors.js";
+import { decodeBfloat16, decodeFloat16, encodeBfloat16, encodeFloat16 } from "../core/half.js";
+import { formatShape, sizeOf } from "../core/shape.js";
 import { quote } from "./excerpt.js";
 import type { HostTensor } from "./host.js";
 import { isWellFormed, parseHeader, type TensorEntry } from "./safetensors_header.js";

@@ -7,7 +7,7 @@
  * and it gives `__proto__` a meaning. This parser refuses the first and stores names in Maps; the grammar has a fixed
  * depth, so nothing recurses.
  */
-import { FormatError } from "../tensor/errors.js";
+import { FormatError } from "../core/errors.js";
 import { quote } from "./excerpt.js";
 
 /** One tensor as the header describes it; nothing but its JSON form is checked yet. */

@@ -1,6 +1,6 @@
 /** Text as numbers, one per character. */
-import { aString, check, type Kind } from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
+import { aString, check, type Kind } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
 
 const idList: Kind = ["a list of ids", (value) => Array.isArray(value) || ArrayBuffer.isView(value)];
 const iterable: Kind = [

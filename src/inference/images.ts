@@ -1,7 +1,8 @@
 /** Labelled images on their way into a page: as one safetensors file. */
+
+import { FormatError } from "../core/errors.js";
 import type { Mnist } from "../data/index.js";
 import { readSafetensors, writeSafetensors } from "../formats/index.js";
-import { FormatError } from "../tensor/errors.js";
 
 export function packImages({ images, labels }: Mnist): Uint8Array {
   return writeSafetensors(new Map(Object.entries({ images, labels })));

@@ -1,10 +1,11 @@
 /** Trained models as the bytes of safetensors files that say which architecture they are and what input they expect. */
+
+import { FormatError, WattgradError } from "../core/errors.js";
 import type { Device } from "../device/device.js";
 import { readSafetensors } from "../formats/index.js";
 import { imageClassifiers } from "../models/index.js";
 import type { Module } from "../nn/index.js";
 import { isQuantizedFile, loadQuantized, openMeta } from "../quantization/index.js";
-import { FormatError, WattgradError } from "../tensor/errors.js";
 
 /** `(x / 255 − mean) / std`, applied to every pixel. */
 export interface Normalization {

@@ -4,17 +4,17 @@
  */
 
 import { median } from "../bench/statistics.js";
-import { jit } from "../compiler/jit.js";
+import { nextTurn } from "../core/event_loop.js";
 import { DataLoader, type Dataset, ImageDataset, type Mnist, subset } from "../data/index.js";
 import type { Device } from "../device/device.js";
 import { type DeviceName, openDevice } from "../device/select.js";
 import { sumOfIntervals } from "../energy/figure.js";
 import type { EnergyFigure } from "../energy/index.js";
+import { noGrad, type Tensor } from "../graph/tensor.js";
 import { crossEntropy } from "../nn/index.js";
 import { tensor } from "../ops/index.js";
 import { stateBytes } from "../quantization/compare.js";
-import { nextTurn } from "../tensor/event_loop.js";
-import { noGrad, type Tensor } from "../tensor/tensor.js";
+import { jit } from "../runtime/jit.js";
 import { readAndDispose } from "../train/evaluate.js";
 import { accuracy, evaluate } from "../train/index.js";
 import { type Meter, type MeterOpener, ownMeter } from "./meter.js";

@@ -1,10 +1,11 @@
 /** Activations and other layers without parameters, for Sequential. */
+
+import { anInteger, check, checkAll, checkOptions } from "../core/check.js";
+import type { Tensor } from "../graph/tensor.js";
 import { type GeluOptions, gelu, geluOptions, silu } from "../ops/activation.js";
 import { relu, sigmoid, tanh } from "../ops/elementwise.js";
 import { softmax } from "../ops/reduce.js";
 import { flatten } from "../ops/reshape.js";
-import { anInteger, check, checkAll, checkOptions } from "../tensor/check.js";
-import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 
 /** max(x, 0), element by element: any shape, float32. */

@@ -1,5 +1,10 @@
 /** Multi-head attention. */
-import { overwrite } from "../compiler/realize.js";
+
+import { aBoolean, aNumber, checkOptions, describe, type Kinds } from "../core/check.js";
+import { ArgumentError, DTypeError, ShapeError } from "../core/errors.js";
+import { formatShape, type Shape, sameShape } from "../core/shape.js";
+import { aTensor, requireTensor } from "../graph/require.js";
+import { Tensor } from "../graph/tensor.js";
 import { scaledDotProductAttention } from "../ops/attention.js";
 import { zeros } from "../ops/creation.js";
 import { add, logicalNot, logicalOr, where } from "../ops/elementwise.js";
@@ -7,11 +12,7 @@ import { linear } from "../ops/linalg.js";
 import { requireProbability } from "../ops/random.js";
 import { permute, reshape } from "../ops/reshape.js";
 import { narrow } from "../ops/slice.js";
-import { aBoolean, aNumber, checkOptions, describe, type Kinds } from "../tensor/check.js";
-import { ArgumentError, DTypeError, ShapeError } from "../tensor/errors.js";
-import { aTensor, requireTensor } from "../tensor/require.js";
-import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
-import { Tensor } from "../tensor/tensor.js";
+import { overwrite } from "../runtime/realize.js";
 import { xavierUniform } from "./init.js";
 import { Linear } from "./linear.js";
 import { Module } from "./module.js";

@@ -1,5 +1,5 @@
 /** Modules among the arguments of public functions: see tensor/check.ts. */
-import { check, type Kind } from "../tensor/check.js";
+import { check, type Kind } from "../core/check.js";
 import { Module } from "./module.js";
 
 const aModule: Kind = [

@@ -1,8 +1,8 @@
 /** Modules made of modules. */
 
-import { anArray, check } from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { anArray, check } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
+import type { Tensor } from "../graph/tensor.js";
 import { requireModule } from "./check.js";
 import { Module } from "./module.js";
 

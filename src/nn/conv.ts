@@ -1,8 +1,9 @@
 /** Conv2d: 2-D cross-correlation with learned filters. */
+
+import { aBoolean, checkOptions, type Kinds } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
+import type { Tensor } from "../graph/tensor.js";
 import { asPair, type ConvOptions, conv2d, convOptions, geometryOf, type Pair } from "../ops/convolution.js";
-import { aBoolean, checkOptions, type Kinds } from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
-import type { Tensor } from "../tensor/tensor.js";
 import { fanIn, kaimingUniform, uniformInit } from "./init.js";
 import { Module } from "./module.js";
 import { type ParameterOptions, parameter, parameterOptions, requireCounts } from "./parameter.js";

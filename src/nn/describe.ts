@@ -1,5 +1,5 @@
 /** A module as text: the tree of its layers, as PyTorch's repr has it. */
-import { formatFields, withCommas } from "../tensor/inspect.js";
+import { formatFields, withCommas } from "../core/inspect.js";
 import type { Module } from "./module.js";
 
 /**

@@ -1,6 +1,7 @@
 /** Dropout. */
+
+import type { Tensor } from "../graph/tensor.js";
 import { dropout, requireProbability } from "../ops/random.js";
-import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 
 /**

@@ -1,8 +1,9 @@
 /** Embedding: a table of learned vectors. */
+
+import { checkOptions } from "../core/check.js";
+import type { Tensor } from "../graph/tensor.js";
 import { embedding } from "../ops/indexing.js";
 import { randn } from "../ops/random.js";
-import { checkOptions } from "../tensor/check.js";
-import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 import { type ParameterOptions, parameter, parameterOptions, requireCounts } from "./parameter.js";
 

@@ -1,6 +1,6 @@
 /** What a module's fields hold: its modules and tensors, also in arrays, Maps and records, by PyTorch's names. */
-import { isPlain } from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
+import { isPlain } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
 
 /** Something that belongs to a module's state. */
 export interface Entry<T> {

@@ -1,12 +1,13 @@
 /** Initial values of parameters, PyTorch's. All draw from the seeded default generator. */
-import { assign, flush } from "../compiler/realize.js";
+
+import { aNumber, check, checkOptions, type Kinds, oneOf } from "../core/check.js";
+import { checkShape, type Shape, sizeOf } from "../core/shape.js";
 import type { Device } from "../device/device.js";
+import { requireTensor } from "../graph/require.js";
+import type { Tensor } from "../graph/tensor.js";
 import { mul, sub } from "../ops/elementwise.js";
 import { rand, randn } from "../ops/random.js";
-import { aNumber, check, checkOptions, type Kinds, oneOf } from "../tensor/check.js";
-import { requireTensor } from "../tensor/require.js";
-import { checkShape, type Shape, sizeOf } from "../tensor/shape.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { assign, flush } from "../runtime/realize.js";
 
 /** Uniform in [-bound, bound). */
 export function uniformInit(shape: Shape, bound: number, device?: Device): Tensor {

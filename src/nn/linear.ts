@@ -1,7 +1,8 @@
 /** Linear: x·weightᵀ + bias. */
+
+import { aBoolean, checkOptions, type Kinds } from "../core/check.js";
+import type { Tensor } from "../graph/tensor.js";
 import { linear } from "../ops/linalg.js";
-import { aBoolean, checkOptions, type Kinds } from "../tensor/check.js";
-import type { Tensor } from "../tensor/tensor.js";
 import { kaimingUniform, uniformInit } from "./init.js";
 import { Module } from "./module.js";
 import { type ParameterOptions, parameter, parameterOptions, requireCounts } from "./parameter.js";

@@ -1,4 +1,7 @@
 /** Losses as modules; the functions themselves are in ops/loss.ts. */
+
+import { checkOptions } from "../core/check.js";
+import type { Tensor } from "../graph/tensor.js";
 import {
   type CrossEntropyOptions,
   crossEntropy,
@@ -7,8 +10,6 @@ import {
   lossOptions,
   mseLoss,
 } from "../ops/loss.js";
-import { checkOptions } from "../tensor/check.js";
-import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 
 /**

@@ -1,16 +1,17 @@
 /** Module: the base of layers and networks. Parameters, buffers and sub-modules are found in its own fields. */
-import { refuseInJit } from "../compiler/capture.js";
-import { dispose, leaf, overwrite, readExact } from "../compiler/realize.js";
+
+import { aBoolean, check, checkOptions, type Kind, type Kinds } from "../core/check.js";
+import { type DType, newArray, type TypedArray } from "../core/dtype.js";
+import { ArgumentError, WattgradError } from "../core/errors.js";
+import { inspectable } from "../core/inspect.js";
+import { formatShape, type Shape, sameShape } from "../core/shape.js";
 import type { Device } from "../device/device.js";
 import { type DeviceChoice, deviceNamed, deviceOrName } from "../device/select.js";
-import { aBoolean, check, checkOptions, type Kind, type Kinds } from "../tensor/check.js";
-import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
-import { ArgumentError, WattgradError } from "../tensor/errors.js";
-import { inspectable } from "../tensor/inspect.js";
-import { recorder } from "../tensor/observe.js";
-import { requireTensor } from "../tensor/require.js";
-import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
-import { Tensor } from "../tensor/tensor.js";
+import { recorder } from "../graph/observe.js";
+import { requireTensor } from "../graph/require.js";
+import { Tensor } from "../graph/tensor.js";
+import { refuseInJit } from "../runtime/capture.js";
+import { dispose, leaf, overwrite, readExact } from "../runtime/realize.js";
 import { describeModule, inspectModule } from "./describe.js";
 import { type Entry, entriesOf, stateName } from "./fields.js";
 import { isParameter, setTrainable, wasMadeParameter } from "./parameter.js";

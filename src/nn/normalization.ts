@@ -1,12 +1,13 @@
 /** BatchNorm2d and LayerNorm. */
-import { assign, keepInFull, realize } from "../compiler/realize.js";
+
+import { aBoolean, aNumber, checkOptions, type Kinds } from "../core/check.js";
+import { checkShape } from "../core/shape.js";
 import { deviceOf } from "../device/default.js";
+import type { Tensor } from "../graph/tensor.js";
 import { ones, zeros } from "../ops/creation.js";
 import { add } from "../ops/elementwise.js";
 import { batchNorm, layerNorm } from "../ops/normalization.js";
-import { aBoolean, aNumber, checkOptions, type Kinds } from "../tensor/check.js";
-import { checkShape } from "../tensor/shape.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { assign, keepInFull, realize } from "../runtime/realize.js";
 import { Module } from "./module.js";
 import { type ParameterOptions, parameter, parameterOptions, requireCounts } from "./parameter.js";
 

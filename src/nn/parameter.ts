@@ -1,11 +1,12 @@
 /** Where parameters live, and how they come to be. */
-import { refuseInJit } from "../compiler/capture.js";
-import { isUsedUp, realize } from "../compiler/realize.js";
+
+import { aCount, aDevice, checkAll, type Kinds } from "../core/check.js";
+import { DTypeError } from "../core/errors.js";
 import type { Device } from "../device/device.js";
-import { aCount, aDevice, checkAll, type Kinds } from "../tensor/check.js";
-import { DTypeError } from "../tensor/errors.js";
-import { requireTensor } from "../tensor/require.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { requireTensor } from "../graph/require.js";
+import type { Tensor } from "../graph/tensor.js";
+import { refuseInJit } from "../runtime/capture.js";
+import { isUsedUp, realize } from "../runtime/realize.js";
 
 /** Options that every layer with parameters takes. */
 export interface ParameterOptions {

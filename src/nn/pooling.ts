@@ -1,4 +1,7 @@
 /** Pooling layers on x [N, C, H, W]. */
+
+import { checkOptions } from "../core/check.js";
+import type { Tensor } from "../graph/tensor.js";
 import { asPair, type Pair } from "../ops/convolution.js";
 import {
   type AvgPoolOptions,
@@ -9,8 +12,6 @@ import {
   type PoolOptions,
   poolOptions,
 } from "../ops/pooling.js";
-import { checkOptions } from "../tensor/check.js";
-import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 
 /**

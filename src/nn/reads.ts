@@ -7,9 +7,9 @@
  * A jit function that is being recorded learns in the same place which modules it uses.
  */
 import { forgetUnregistered, noteUnregistered } from "../autograd/unregistered.js";
-import { isPlain } from "../tensor/check.js";
-import { recorder } from "../tensor/observe.js";
-import { isGradEnabled, observingReads, type Tensor } from "../tensor/tensor.js";
+import { isPlain } from "../core/check.js";
+import { recorder } from "../graph/observe.js";
+import { isGradEnabled, observingReads, type Tensor } from "../graph/tensor.js";
 
 /** Prototypes whose `forward` is watched. */
 const watched = new WeakSet<object>();

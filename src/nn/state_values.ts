@@ -1,7 +1,8 @@
 /** Values of a state dict in the dtype of the tensor that takes them, as PyTorch's `copy_` converts them. */
-import { readExact } from "../compiler/realize.js";
-import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
-import { Tensor } from "../tensor/tensor.js";
+
+import { type DType, newArray, type TypedArray } from "../core/dtype.js";
+import { Tensor } from "../graph/tensor.js";
+import { readExact } from "../runtime/realize.js";
 
 /**
  * Whether values of `from` may be loaded into `to`. Counters and masks take any dtype; weights take float32 only, for

@@ -1,15 +1,15 @@
 /** summary: what each layer of a model makes, holds and costs, without computing anything. */
 import { compile } from "../compiler/compile.js";
-import { flopsOf } from "../compiler/cost.js";
 import { extractGraph } from "../compiler/graph.js";
+import { aDType, checkOptions, type Kinds } from "../core/check.js";
+import type { DType } from "../core/dtype.js";
+import { withCommas } from "../core/inspect.js";
+import { checkShape, formatShape, type Shape, sizeOf } from "../core/shape.js";
 import { deviceOf } from "../device/default.js";
-import type { Program } from "../device/kernel.js";
-import { aDType, checkOptions, type Kinds } from "../tensor/check.js";
-import type { DType } from "../tensor/dtype.js";
-import { withCommas } from "../tensor/inspect.js";
-import { checkShape, formatShape, type Shape, sizeOf } from "../tensor/shape.js";
-import { Storage } from "../tensor/storage.js";
-import { inScope, noGrad, Tensor } from "../tensor/tensor.js";
+import { Storage } from "../graph/storage.js";
+import { inScope, noGrad, Tensor } from "../graph/tensor.js";
+import { flopsOf } from "../kernels/cost.js";
+import type { Program } from "../kernels/kernel.js";
 import { requireModule } from "./check.js";
 import type { Module } from "./module.js";
 

@@ -1,6 +1,6 @@
 /** Activation functions, each with a hand-derived gradient that needs one pass over memory. */
-import { aNumber, check, checkOptions, type Kinds, oneOf } from "../tensor/check.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { aNumber, check, checkOptions, type Kinds, oneOf } from "../core/check.js";
+import type { Tensor } from "../graph/tensor.js";
 import { composite } from "./composite.js";
 import { abs, add, erf, exp, gt, log1p, mul, neg, relu, sigmoid, sub, tanh, where } from "./elementwise.js";
 import { asFloat } from "./promotion.js";

@@ -1,10 +1,10 @@
 /** Scaled dot-product attention: one kernel where no gradient is asked of it, products and a softmax where one is. */
-import { aBoolean, aNumber, anObject, checkOptions, type Kinds } from "../tensor/check.js";
-import { ShapeError } from "../tensor/errors.js";
-import type { KernelOp } from "../tensor/op.js";
-import { aTensor } from "../tensor/require.js";
-import { broadcastShapes, formatShape, type Shape } from "../tensor/shape.js";
-import { createNode, isGradEnabled, type Tensor } from "../tensor/tensor.js";
+import { aBoolean, aNumber, anObject, checkOptions, type Kinds } from "../core/check.js";
+import { ShapeError } from "../core/errors.js";
+import { broadcastShapes, formatShape, type Shape } from "../core/shape.js";
+import type { KernelOp } from "../graph/op.js";
+import { aTensor } from "../graph/require.js";
+import { createNode, isGradEnabled, type Tensor } from "../graph/tensor.js";
 import { expand } from "./broadcast.js";
 import { type CompositeRules, compose } from "./composite.js";
 import { add, div, eq, exp, ge, mul, sub, where } from "./elementwise.js";

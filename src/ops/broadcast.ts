@@ -1,11 +1,11 @@
 /** Expanding along a dimension and summing over it: each is the other's gradient. */
-import { check, integers } from "../tensor/check.js";
-import { ShapeError } from "../tensor/errors.js";
-import type { ReductionOp, ViewOp } from "../tensor/op.js";
-import { requireTensor } from "../tensor/require.js";
-import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
-import { createNode, type Tensor } from "../tensor/tensor.js";
-import { expandView } from "../tensor/view.js";
+import { check, integers } from "../core/check.js";
+import { ShapeError } from "../core/errors.js";
+import { formatShape, type Shape, sameShape } from "../core/shape.js";
+import { expandView } from "../core/view.js";
+import type { ReductionOp, ViewOp } from "../graph/op.js";
+import { requireTensor } from "../graph/require.js";
+import { createNode, type Tensor } from "../graph/tensor.js";
 import { reshape } from "./reshape.js";
 
 const expandOp: ViewOp<{ readonly shape: Shape }> = {

@@ -2,7 +2,7 @@
  * Composite ops: computed by other ops, with a gradient derived by hand where that is more stable or takes
  * fewer passes over memory than the chain rule through the parts.
  */
-import type { GradientContext, ViewOp } from "../tensor/op.js";
+import type { GradientContext, ViewOp } from "../graph/op.js";
 import {
   createNode,
   createNodeOf,
@@ -10,7 +10,7 @@ import {
   isGradEnabled,
   noGrad,
   type Tensor,
-} from "../tensor/tensor.js";
+} from "../graph/tensor.js";
 
 export interface CompositeRules<A> {
   forward(inputs: readonly Tensor[], attributes: A): Tensor;

@@ -1,11 +1,11 @@
 /** Joining tensors along a dimension. */
 
-import { check } from "../tensor/check.js";
-import type { DType } from "../tensor/dtype.js";
-import { ArgumentError, DTypeError, ShapeError } from "../tensor/errors.js";
-import { tensors as tensorList } from "../tensor/require.js";
-import { checkShape, formatShape, normalizeDim } from "../tensor/shape.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { check } from "../core/check.js";
+import type { DType } from "../core/dtype.js";
+import { ArgumentError, DTypeError, ShapeError } from "../core/errors.js";
+import { checkShape, formatShape, normalizeDim } from "../core/shape.js";
+import { tensors as tensorList } from "../graph/require.js";
+import type { Tensor } from "../graph/tensor.js";
 import { unsqueeze } from "./reshape.js";
 import { place } from "./slice.js";
 

@@ -1,10 +1,11 @@
 /** Convolutions. Layouts are PyTorch's: inputs [N, C, H, W], weights [O, C/groups, KH, KW]. */
-import type { ConvGeometry } from "../device/kernel.js";
-import { aCount, aNumber, aPair, check, checkOptions, isPlain, type Kinds } from "../tensor/check.js";
-import { ArgumentError, ShapeError } from "../tensor/errors.js";
-import type { KernelOp, Lowering } from "../tensor/op.js";
-import { formatShape, type Shape } from "../tensor/shape.js";
-import { createNode, type Tensor } from "../tensor/tensor.js";
+
+import { aCount, aNumber, aPair, check, checkOptions, isPlain, type Kinds } from "../core/check.js";
+import { ArgumentError, ShapeError } from "../core/errors.js";
+import { formatShape, type Shape } from "../core/shape.js";
+import type { KernelOp, Lowering } from "../graph/op.js";
+import { createNode, type Tensor } from "../graph/tensor.js";
+import type { ConvGeometry } from "../kernels/kernel.js";
 import { add } from "./elementwise.js";
 import { requireFloat } from "./promotion.js";
 import { reshape, squeeze, unsqueeze } from "./reshape.js";

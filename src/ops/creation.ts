@@ -1,7 +1,5 @@
 /** Tensors made of host data, of one value, or of a sequence. */
-import { leaf } from "../compiler/realize.js";
-import { deviceOf } from "../device/default.js";
-import type { Device } from "../device/device.js";
+
 import {
   aBoolean,
   aDevice,
@@ -12,13 +10,16 @@ import {
   integers,
   type Kind,
   type Kinds,
-} from "../tensor/check.js";
-import { type DType, newArray, type TypedArray } from "../tensor/dtype.js";
-import { elementOf } from "../tensor/element.js";
-import { ArgumentError, DTypeError, ShapeError } from "../tensor/errors.js";
-import { requireTensor } from "../tensor/require.js";
-import { checkShape, formatShape, type Shape, sameShape, sizeOf } from "../tensor/shape.js";
-import type { Tensor } from "../tensor/tensor.js";
+} from "../core/check.js";
+import { type DType, newArray, type TypedArray } from "../core/dtype.js";
+import { elementOf } from "../core/element.js";
+import { ArgumentError, DTypeError, ShapeError } from "../core/errors.js";
+import { checkShape, formatShape, type Shape, sameShape, sizeOf } from "../core/shape.js";
+import { deviceOf } from "../device/default.js";
+import type { Device } from "../device/device.js";
+import { requireTensor } from "../graph/require.js";
+import type { Tensor } from "../graph/tensor.js";
+import { leaf } from "../runtime/realize.js";
 import { add, mul } from "./elementwise.js";
 import { cast } from "./promotion.js";
 import { constant, iota } from "./source.js";

@@ -1,11 +1,12 @@
 /** Elementwise ops: each one instruction of a fused expression, with its gradient beside it. */
-import type { BinaryOp, UnaryOp } from "../device/kernel.js";
-import { aNumber, checkOptions, type Kinds } from "../tensor/check.js";
-import { ArgumentError, DTypeError } from "../tensor/errors.js";
-import type { ElementwiseOp, GradientContext } from "../tensor/op.js";
-import { requireTensor } from "../tensor/require.js";
-import { broadcastShapes } from "../tensor/shape.js";
-import { createNode, type Tensor } from "../tensor/tensor.js";
+
+import { aNumber, checkOptions, type Kinds } from "../core/check.js";
+import { ArgumentError, DTypeError } from "../core/errors.js";
+import { broadcastShapes } from "../core/shape.js";
+import type { ElementwiseOp, GradientContext } from "../graph/op.js";
+import { requireTensor } from "../graph/require.js";
+import { createNode, type Tensor } from "../graph/tensor.js";
+import type { BinaryOp, UnaryOp } from "../kernels/kernel.js";
 import { expand } from "./broadcast.js";
 import { composite } from "./composite.js";
 import {

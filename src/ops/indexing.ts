@@ -1,11 +1,12 @@
 /** Picking and accumulating by index: gather and scatterAdd, each the other's gradient. */
-import type { IndexReport, Operand } from "../device/kernel.js";
-import { describe } from "../tensor/check.js";
-import { ArgumentError, ShapeError } from "../tensor/errors.js";
-import type { IndexAttributes, KernelOp, Lowering } from "../tensor/op.js";
-import { requireTensor } from "../tensor/require.js";
-import { formatShape, normalizeDim, type Shape, sameShape } from "../tensor/shape.js";
-import { createNode, type Tensor } from "../tensor/tensor.js";
+
+import { describe } from "../core/check.js";
+import { ArgumentError, ShapeError } from "../core/errors.js";
+import { formatShape, normalizeDim, type Shape, sameShape } from "../core/shape.js";
+import type { IndexAttributes, KernelOp, Lowering } from "../graph/op.js";
+import { requireTensor } from "../graph/require.js";
+import { createNode, type Tensor } from "../graph/tensor.js";
+import type { IndexReport, Operand } from "../kernels/kernel.js";
 import { expand } from "./broadcast.js";
 import { eq } from "./elementwise.js";
 import { asIndex, cast, requireArithmetic } from "./promotion.js";

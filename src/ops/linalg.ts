@@ -1,8 +1,8 @@
 /** Matrix products. */
-import { ShapeError } from "../tensor/errors.js";
-import type { KernelOp } from "../tensor/op.js";
-import { broadcastShapes, formatShape, sizeOf } from "../tensor/shape.js";
-import { createNode, type Tensor } from "../tensor/tensor.js";
+import { ShapeError } from "../core/errors.js";
+import { broadcastShapes, formatShape, sizeOf } from "../core/shape.js";
+import type { KernelOp } from "../graph/op.js";
+import { createNode, type Tensor } from "../graph/tensor.js";
 import { expand } from "./broadcast.js";
 import { requireFloat } from "./promotion.js";
 import { reshape, squeeze, transpose, unsqueeze } from "./reshape.js";

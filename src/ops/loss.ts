@@ -1,10 +1,10 @@
 /** Loss functions. `reduction` "mean" (default) and "sum" give one number, "none" one per element or row. */
-import { aNumber, anInteger, checkOptions, type Kinds, oneOf } from "../tensor/check.js";
-import { ArgumentError, ShapeError } from "../tensor/errors.js";
-import type { IndexAttributes } from "../tensor/op.js";
-import { aTensor, requireTensor } from "../tensor/require.js";
-import { formatShape, sameShape } from "../tensor/shape.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { aNumber, anInteger, checkOptions, type Kinds, oneOf } from "../core/check.js";
+import { ArgumentError, ShapeError } from "../core/errors.js";
+import { formatShape, sameShape } from "../core/shape.js";
+import type { IndexAttributes } from "../graph/op.js";
+import { aTensor, requireTensor } from "../graph/require.js";
+import type { Tensor } from "../graph/tensor.js";
 import { expand } from "./broadcast.js";
 import { type CompositeRules, compose, composite } from "./composite.js";
 import {

@@ -3,15 +3,15 @@
  * Tensor from here to have them.
  */
 import { type BackwardOptions, backward } from "../autograd/backward.js";
-import { assign, dispose, leaf, readTensor, realize } from "../compiler/realize.js";
-import { sessionOf } from "../compiler/session.js";
+import { aDType, check, either } from "../core/check.js";
+import type { DType, TypedArray } from "../core/dtype.js";
+import { ShapeError } from "../core/errors.js";
+import { formatShape, type Shape, sizeOf } from "../core/shape.js";
 import type { Device } from "../device/device.js";
 import { type DeviceChoice, deviceNamed, deviceOrName } from "../device/select.js";
-import { aDType, check, either } from "../tensor/check.js";
-import type { DType, TypedArray } from "../tensor/dtype.js";
-import { ShapeError } from "../tensor/errors.js";
-import { formatShape, type Shape, sizeOf } from "../tensor/shape.js";
-import { currentValue, Tensor } from "../tensor/tensor.js";
+import { currentValue, Tensor } from "../graph/tensor.js";
+import { assign, dispose, leaf, readTensor, realize } from "../runtime/realize.js";
+import { sessionOf } from "../runtime/session.js";
 import { copied, detached } from "./composite.js";
 import * as ops from "./index.js";
 
@@ -107,7 +107,7 @@ type OpMethods = { readonly [Name in keyof typeof opMethods]: AsMethod<(typeof o
 /** Numbers (or booleans) nested as deep as the tensor has dimensions; a plain one for rank 0. */
 export type NestedValues = number | boolean | NestedValues[];
 
-declare module "../tensor/tensor.js" {
+declare module "../graph/tensor.js" {
   interface Tensor extends OpMethods {
     /** Adds ∂this/∂t to `t.grad` of every tensor t made with requiresGrad that this depends on. */
     backward(options?: BackwardOptions): void;

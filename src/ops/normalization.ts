@@ -1,10 +1,11 @@
 /** Normalization to mean 0 and variance 1, over features (layerNorm) or over the batch (batchNorm). */
-import { assign } from "../compiler/realize.js";
-import { aBoolean, aNumber, check, checkOptions, integers, type Kinds } from "../tensor/check.js";
-import { ArgumentError, ShapeError } from "../tensor/errors.js";
-import { requireTensor } from "../tensor/require.js";
-import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
-import { noGrad, type Tensor } from "../tensor/tensor.js";
+
+import { aBoolean, aNumber, check, checkOptions, integers, type Kinds } from "../core/check.js";
+import { ArgumentError, ShapeError } from "../core/errors.js";
+import { formatShape, type Shape, sameShape } from "../core/shape.js";
+import { requireTensor } from "../graph/require.js";
+import { noGrad, type Tensor } from "../graph/tensor.js";
+import { assign } from "../runtime/realize.js";
 import { type CompositeRules, compose } from "./composite.js";
 import { add, mul, rsqrt, square, sub } from "./elementwise.js";
 import { requireFloat } from "./promotion.js";

@@ -1,5 +1,11 @@
 /** Weights of quantized products, arranged as the kernels read them. */
-import type { WeightFormat } from "../device/kernel.js";
+
+import { aCount, aNumber, check, checkOptions, type Kind, type Kinds } from "../core/check.js";
+import { ArgumentError, DTypeError, ShapeError } from "../core/errors.js";
+import { formatShape, type Shape, sizeOf } from "../core/shape.js";
+import { requireTensor } from "../graph/require.js";
+import { Tensor } from "../graph/tensor.js";
+import type { WeightFormat } from "../kernels/kernel.js";
 import {
   depthwiseLanes,
   isDepthwise,
@@ -9,12 +15,7 @@ import {
   stepLength,
   storedOffset,
   wordBytes,
-} from "../device/packed.js";
-import { aCount, aNumber, check, checkOptions, type Kind, type Kinds } from "../tensor/check.js";
-import { ArgumentError, DTypeError, ShapeError } from "../tensor/errors.js";
-import { requireTensor } from "../tensor/require.js";
-import { formatShape, type Shape, sizeOf } from "../tensor/shape.js";
-import { Tensor } from "../tensor/tensor.js";
+} from "../kernels/packed.js";
 import { add, lt, mul, where } from "./elementwise.js";
 import { cast, requireFloat } from "./promotion.js";
 import { permute, reshape } from "./reshape.js";
@@ -22,7 +23,7 @@ import { narrow, pad } from "./slice.js";
 
 /** Weights as the products read them. */
 export interface PackedWeight {
-  /** int32, one dimension, four bytes to an element; the layout is the same on all devices (src/device/packed.ts). */
+  /** int32, one dimension, four bytes to an element; the layout is the same on all devices (src/kernels/packed.ts). */
   readonly packed: Tensor;
   /** Of the weights: [out, in], or [O, C/groups, KH, KW]. */
   readonly shape: Shape;

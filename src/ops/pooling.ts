@@ -1,12 +1,13 @@
 /** Pooling over windows of [N, C, H, W]. */
-import type { PoolCall, PoolGeometry } from "../device/kernel.js";
-import { aBoolean, aPair, checkOptions, type Kinds } from "../tensor/check.js";
-import { ArgumentError, ShapeError } from "../tensor/errors.js";
-import type { KernelOp, Lowering } from "../tensor/op.js";
-import { requireTensor } from "../tensor/require.js";
-import { formatShape, type Shape } from "../tensor/shape.js";
-import { createNode, type Tensor } from "../tensor/tensor.js";
-import { isDense, memoryOrder, type View } from "../tensor/view.js";
+
+import { aBoolean, aPair, checkOptions, type Kinds } from "../core/check.js";
+import { ArgumentError, ShapeError } from "../core/errors.js";
+import { formatShape, type Shape } from "../core/shape.js";
+import { isDense, memoryOrder, type View } from "../core/view.js";
+import type { KernelOp, Lowering } from "../graph/op.js";
+import { requireTensor } from "../graph/require.js";
+import { createNode, type Tensor } from "../graph/tensor.js";
+import type { PoolCall, PoolGeometry } from "../kernels/kernel.js";
 import { asPair, type Pair } from "./convolution.js";
 import { gather } from "./indexing.js";
 import { requireFloat } from "./promotion.js";

@@ -1,12 +1,12 @@
 /** How operands of different dtypes and shapes meet: numbers become constants, dtypes promote, shapes broadcast. */
 
-import { aDType, check, wrong } from "../tensor/check.js";
-import { type DType, isArithmetic } from "../tensor/dtype.js";
-import { ArgumentError, DTypeError } from "../tensor/errors.js";
-import type { ElementwiseOp } from "../tensor/op.js";
-import { requireTensor, tensorOrNumber } from "../tensor/require.js";
-import { broadcastShapes } from "../tensor/shape.js";
-import { createNode, Tensor } from "../tensor/tensor.js";
+import { aDType, check, wrong } from "../core/check.js";
+import { type DType, isArithmetic } from "../core/dtype.js";
+import { ArgumentError, DTypeError } from "../core/errors.js";
+import { broadcastShapes } from "../core/shape.js";
+import type { ElementwiseOp } from "../graph/op.js";
+import { requireTensor, tensorOrNumber } from "../graph/require.js";
+import { createNode, Tensor } from "../graph/tensor.js";
 import { expand } from "./broadcast.js";
 import { constant } from "./source.js";
 

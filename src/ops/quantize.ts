@@ -3,12 +3,12 @@
  *
  * A value x stands as the whole number round(x / scale) + zeroPoint (Jacob et al. 2018); halves are rounded to even.
  */
-import { aNumber, check, checkOptions, type Kinds } from "../tensor/check.js";
-import { ArgumentError, DTypeError } from "../tensor/errors.js";
-import type { ElementwiseOp } from "../tensor/op.js";
-import { requireTensor, tensorOrNumber } from "../tensor/require.js";
-import { normalizeDims } from "../tensor/shape.js";
-import { createNode, type Tensor } from "../tensor/tensor.js";
+import { aNumber, check, checkOptions, type Kinds } from "../core/check.js";
+import { ArgumentError, DTypeError } from "../core/errors.js";
+import { normalizeDims } from "../core/shape.js";
+import type { ElementwiseOp } from "../graph/op.js";
+import { requireTensor, tensorOrNumber } from "../graph/require.js";
+import { createNode, type Tensor } from "../graph/tensor.js";
 import { expand } from "./broadcast.js";
 import { type CompositeRules, compose } from "./composite.js";
 import { abs, add, clamp, ge, le, logicalAnd, lt, mul, round, sub, where } from "./elementwise.js";

@@ -1,12 +1,13 @@
 /** Products of int8 tensors with packed weights: linear layers and convolutions after quantization. */
-import type { ConvGeometry, Operand, QuantizedEpilogue, WeightFormat } from "../device/kernel.js";
-import { panelRows } from "../device/packed.js";
-import { aNumber, checkOptions, type Kinds } from "../tensor/check.js";
-import { ArgumentError, DTypeError, ShapeError } from "../tensor/errors.js";
-import type { KernelOp, Lowering } from "../tensor/op.js";
-import { aTensor, requireTensor } from "../tensor/require.js";
-import { formatShape, type Shape, sizeOf } from "../tensor/shape.js";
-import { createNode, type Tensor } from "../tensor/tensor.js";
+
+import { aNumber, checkOptions, type Kinds } from "../core/check.js";
+import { ArgumentError, DTypeError, ShapeError } from "../core/errors.js";
+import { formatShape, type Shape, sizeOf } from "../core/shape.js";
+import type { KernelOp, Lowering } from "../graph/op.js";
+import { aTensor, requireTensor } from "../graph/require.js";
+import { createNode, type Tensor } from "../graph/tensor.js";
+import type { ConvGeometry, Operand, QuantizedEpilogue, WeightFormat } from "../kernels/kernel.js";
+import { panelRows } from "../kernels/packed.js";
 import { type ConvOptions, convExtents, convOptions, geometryOf } from "./convolution.js";
 import { type PackedWeight, requirePacked } from "./packed_weight.js";
 import { requireFloat } from "./promotion.js";

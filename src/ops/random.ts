@@ -2,10 +2,7 @@
  * Random tensors. Randomness is counter-based (Philox4x32-10): seed and offset determine every element, on
  * every device alike. Each random op takes the next offset of its generator.
  */
-import { onReplay, onUndo, refuseInJit } from "../compiler/capture.js";
-import { deviceOf } from "../device/default.js";
-import type { Device } from "../device/device.js";
-import { type DeviceRecovery, type Follower, followWeakly } from "../device/recovery.js";
+
 import {
   aBoolean,
   aDevice,
@@ -17,14 +14,18 @@ import {
   describe,
   type Kind,
   type Kinds,
-} from "../tensor/check.js";
-import type { DType } from "../tensor/dtype.js";
-import { elementOf } from "../tensor/element.js";
-import { ArgumentError } from "../tensor/errors.js";
-import { inspectable } from "../tensor/inspect.js";
-import { RuntimeScalar, type UniformAttributes } from "../tensor/op.js";
-import { checkShape, type Shape } from "../tensor/shape.js";
-import type { Tensor } from "../tensor/tensor.js";
+} from "../core/check.js";
+import type { DType } from "../core/dtype.js";
+import { elementOf } from "../core/element.js";
+import { ArgumentError } from "../core/errors.js";
+import { inspectable } from "../core/inspect.js";
+import { checkShape, type Shape } from "../core/shape.js";
+import { deviceOf } from "../device/default.js";
+import type { Device } from "../device/device.js";
+import { type DeviceRecovery, type Follower, followWeakly } from "../device/recovery.js";
+import { RuntimeScalar, type UniformAttributes } from "../graph/op.js";
+import type { Tensor } from "../graph/tensor.js";
+import { onReplay, onUndo, refuseInJit } from "../runtime/capture.js";
 import { zerosLike } from "./creation.js";
 import { add, cos, floor, ge, log, lt, minimum, mul, sqrt, sub, where } from "./elementwise.js";
 import { asFloat, cast, requireArithmetic } from "./promotion.js";

@@ -1,11 +1,12 @@
 /** Reductions over dimensions. `dims` omitted means all; `keepdim` leaves the reduced ones as extents of 1. */
-import type { ReduceOp } from "../device/kernel.js";
-import { aBoolean, aNumber, checkOptions, type Kinds } from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
-import type { ReductionOp } from "../tensor/op.js";
-import { requireTensor } from "../tensor/require.js";
-import { formatShape, normalizeDim, normalizeDims, sizeOf } from "../tensor/shape.js";
-import { createNode, type Tensor } from "../tensor/tensor.js";
+
+import { aBoolean, aNumber, checkOptions, type Kinds } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
+import { formatShape, normalizeDim, normalizeDims, sizeOf } from "../core/shape.js";
+import type { ReductionOp } from "../graph/op.js";
+import { requireTensor } from "../graph/require.js";
+import { createNode, type Tensor } from "../graph/tensor.js";
+import type { ReduceOp } from "../kernels/kernel.js";
 import { expand, sumAxes } from "./broadcast.js";
 import { composite } from "./composite.js";
 import {

@@ -1,11 +1,11 @@
 /** The same elements under another shape or order of dimensions: views, each the inverse of its own gradient. */
-import { check, integers } from "../tensor/check.js";
-import { ArgumentError, ShapeError } from "../tensor/errors.js";
-import type { ViewOp } from "../tensor/op.js";
-import { requireTensor } from "../tensor/require.js";
-import { checkShape, formatShape, normalizeDim, type Shape, sameShape, sizeOf } from "../tensor/shape.js";
-import { createNode, type Tensor } from "../tensor/tensor.js";
-import { permuteView, reshapeView } from "../tensor/view.js";
+import { check, integers } from "../core/check.js";
+import { ArgumentError, ShapeError } from "../core/errors.js";
+import { checkShape, formatShape, normalizeDim, type Shape, sameShape, sizeOf } from "../core/shape.js";
+import { permuteView, reshapeView } from "../core/view.js";
+import type { ViewOp } from "../graph/op.js";
+import { requireTensor } from "../graph/require.js";
+import { createNode, type Tensor } from "../graph/tensor.js";
 
 const reshapeOp: ViewOp<{ readonly shape: Shape }> = {
   kind: "view",

@@ -1,13 +1,14 @@
 /** Taking parts of a tensor, and placing a tensor inside a larger one: each is the other's gradient. */
-import type { MapCall, Operand } from "../device/kernel.js";
-import { aNumber, check, integers, type Kind, wrong } from "../tensor/check.js";
-import { elementOf } from "../tensor/element.js";
-import { ArgumentError, ShapeError } from "../tensor/errors.js";
-import type { KernelOp, ViewOp } from "../tensor/op.js";
-import { requireTensor } from "../tensor/require.js";
-import { checkShape, formatShape, normalizeDim, normalizeDims, type Shape, sizeOf } from "../tensor/shape.js";
-import { createNode, type Tensor } from "../tensor/tensor.js";
-import { isDense, memoryOrder, type SliceRange, sliceView } from "../tensor/view.js";
+
+import { aNumber, check, integers, type Kind, wrong } from "../core/check.js";
+import { elementOf } from "../core/element.js";
+import { ArgumentError, ShapeError } from "../core/errors.js";
+import { checkShape, formatShape, normalizeDim, normalizeDims, type Shape, sizeOf } from "../core/shape.js";
+import { isDense, memoryOrder, type SliceRange, sliceView } from "../core/view.js";
+import type { KernelOp, ViewOp } from "../graph/op.js";
+import { requireTensor } from "../graph/require.js";
+import { createNode, type Tensor } from "../graph/tensor.js";
+import type { MapCall, Operand } from "../kernels/kernel.js";
 
 const sliceOp: ViewOp<{ readonly ranges: readonly SliceRange[] }> = {
   kind: "view",

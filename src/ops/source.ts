@@ -1,8 +1,10 @@
 /** Nodes without inputs: constants, runtime scalars, positions and random bits. */
+
+import { check, type Kind } from "../core/check.js";
+import type { DType } from "../core/dtype.js";
+import type { Shape } from "../core/shape.js";
 import { deviceOf } from "../device/default.js";
 import type { Device } from "../device/device.js";
-import { check, type Kind } from "../tensor/check.js";
-import type { DType } from "../tensor/dtype.js";
 import {
   type ConstantAttributes,
   type IotaAttributes,
@@ -10,9 +12,8 @@ import {
   type ScalarAttributes,
   type SourceOp,
   type UniformAttributes,
-} from "../tensor/op.js";
-import type { Shape } from "../tensor/shape.js";
-import { createNode, type Tensor } from "../tensor/tensor.js";
+} from "../graph/op.js";
+import { createNode, type Tensor } from "../graph/tensor.js";
 
 const constantOp: SourceOp<ConstantAttributes> = { kind: "source", name: "constant", source: "constant" };
 const scalarOp: SourceOp<ScalarAttributes> = { kind: "source", name: "scalar", source: "scalar" };

@@ -1,10 +1,11 @@
 /** Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019): one rule, two ways of weight decay. */
+
+import { aNumber, checkOptions, type Kind, type Kinds } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
+import { RuntimeScalar } from "../graph/op.js";
+import type { Tensor } from "../graph/tensor.js";
 import { scalar } from "../ops/creation.js";
 import { add, div, mul, sqrt, square, sub } from "../ops/elementwise.js";
-import { aNumber, checkOptions, type Kind, type Kinds } from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
-import { RuntimeScalar } from "../tensor/op.js";
-import type { Tensor } from "../tensor/tensor.js";
 import { type Clock, given, Optimizer, type ParameterGroup, type Update } from "./optimizer.js";
 
 export interface AdamSettings {

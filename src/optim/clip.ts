@@ -1,11 +1,12 @@
 /** Gradient clipping, before `optimizer.step()`. */
-import { markBackward } from "../compiler/realize.js";
+
+import { aNumber, check } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
+import { tensors } from "../graph/require.js";
+import { noGrad, type Tensor } from "../graph/tensor.js";
 import { add, clamp, div, minimum, mul, sqrt, square } from "../ops/elementwise.js";
 import { sum } from "../ops/reduce.js";
-import { aNumber, check } from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
-import { tensors } from "../tensor/require.js";
-import { noGrad, type Tensor } from "../tensor/tensor.js";
+import { markBackward } from "../runtime/realize.js";
 
 /** Keeps the division by a norm of 0 finite, as torch.nn.utils.clip_grad_norm_ does. */
 const tiny = 1e-6;

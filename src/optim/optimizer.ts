@@ -1,21 +1,21 @@
 /** What optimizers share: parameter groups, step counts, state that can be saved, and when updates happen. */
 
 import { requireRegistered } from "../autograd/unregistered.js";
-import { onlyWhile, onReplay, onUndo, releaseGradient } from "../compiler/capture.js";
-import { assign, commit, overwrite, readExact, realize, unassign } from "../compiler/realize.js";
-import { sessionOf } from "../compiler/session.js";
+import { check, checkOptions, isPlain, type Kinds } from "../core/check.js";
+import type { TypedArray } from "../core/dtype.js";
+import { ArgumentError, StaleTensorError } from "../core/errors.js";
+import { formatFields, inspectable, withCommas } from "../core/inspect.js";
+import { formatShape } from "../core/shape.js";
 import type { Device } from "../device/device.js";
 import { type Follower, followWeakly } from "../device/recovery.js";
+import { recorder, unobserved } from "../graph/observe.js";
+import type { RuntimeScalar } from "../graph/op.js";
+import { tensors } from "../graph/require.js";
+import { currentScope, inScope, noGrad, Tensor } from "../graph/tensor.js";
 import { zerosLike } from "../ops/creation.js";
-import { check, checkOptions, isPlain, type Kinds } from "../tensor/check.js";
-import type { TypedArray } from "../tensor/dtype.js";
-import { ArgumentError, StaleTensorError } from "../tensor/errors.js";
-import { formatFields, inspectable, withCommas } from "../tensor/inspect.js";
-import { recorder, unobserved } from "../tensor/observe.js";
-import type { RuntimeScalar } from "../tensor/op.js";
-import { tensors } from "../tensor/require.js";
-import { formatShape } from "../tensor/shape.js";
-import { currentScope, inScope, noGrad, Tensor } from "../tensor/tensor.js";
+import { onlyWhile, onReplay, onUndo, releaseGradient } from "../runtime/capture.js";
+import { assign, commit, overwrite, readExact, realize, unassign } from "../runtime/realize.js";
+import { sessionOf } from "../runtime/session.js";
 
 /** Parameters with their own settings. */
 export interface ParameterGroup<Settings> {

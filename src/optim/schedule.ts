@@ -1,6 +1,5 @@
 /** Learning-rate schedules: functions from the step number (from 0) to a factor of the base learning rate. */
-import { onReplay, onUndo } from "../compiler/capture.js";
-import { type Follower, followWeakly } from "../device/recovery.js";
+
 import {
   aCount,
   aFunction,
@@ -12,10 +11,12 @@ import {
   checkOptions,
   type Kind,
   type Kinds,
-} from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
-import { Inspectable } from "../tensor/inspect.js";
-import type { Tensor } from "../tensor/tensor.js";
+} from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
+import { Inspectable } from "../core/inspect.js";
+import { type Follower, followWeakly } from "../device/recovery.js";
+import type { Tensor } from "../graph/tensor.js";
+import { onReplay, onUndo } from "../runtime/capture.js";
 
 /** From the number of steps made so far to a factor of the base learning rate. */
 export type Schedule = (step: number) => number;

@@ -1,10 +1,11 @@
 /** Stochastic gradient descent with momentum. */
+
+import { aBoolean, aNumber, checkOptions, type Kinds } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
+import { RuntimeScalar } from "../graph/op.js";
+import type { Tensor } from "../graph/tensor.js";
 import { scalar } from "../ops/creation.js";
 import { add, mul, sub } from "../ops/elementwise.js";
-import { aBoolean, aNumber, checkOptions, type Kinds } from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
-import { RuntimeScalar } from "../tensor/op.js";
-import type { Tensor } from "../tensor/tensor.js";
 import { type Clock, given, Optimizer, type ParameterGroup, type Update } from "./optimizer.js";
 
 export interface SgdSettings {

@@ -1,11 +1,12 @@
 /** cost: what a computation costs, exactly, by what its device is told to run. */
-import { flush, realize } from "../compiler/realize.js";
-import { sessionOf } from "../compiler/session.js";
+
+import { aFunction, check } from "../core/check.js";
 import type { Device } from "../device/device.js";
-import type { Cost, Program } from "../device/kernel.js";
 import { type DeviceChoice, deviceNamed } from "../device/select.js";
-import { aFunction, check } from "../tensor/check.js";
-import { Tensor } from "../tensor/tensor.js";
+import { Tensor } from "../graph/tensor.js";
+import type { Cost, Program } from "../kernels/kernel.js";
+import { flush, realize } from "../runtime/realize.js";
+import { sessionOf } from "../runtime/session.js";
 
 /** One Program and how often it was run. */
 export interface ProgramRuns {

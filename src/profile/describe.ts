@@ -1,6 +1,7 @@
 /** A kernel call in a few words: what it does and on what shapes. */
-import type { KernelCall, Operand } from "../device/kernel.js";
-import { formatShape } from "../tensor/shape.js";
+
+import { formatShape } from "../core/shape.js";
+import type { KernelCall, Operand } from "../kernels/kernel.js";
 
 /** Instructions that say what an expression is for; loads and constants do not. */
 const silent = new Set(["load", "constant", "scalar", "iota"]);

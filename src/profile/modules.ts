@@ -1,5 +1,5 @@
 /** Tells which module an op belongs to, by standing before every `forward` while a profile is taken. */
-import { inScope, noteNaming, type Tensor } from "../tensor/tensor.js";
+import { inScope, noteNaming, type Tensor } from "../graph/tensor.js";
 
 /** What is needed of a model: a Module of wattgrad/nn is one. */
 export interface NamedModules {

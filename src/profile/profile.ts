@@ -1,11 +1,12 @@
 /** profile: where the time of a computation goes, by kernel and by module. */
-import { bytesOf, flopsOf } from "../compiler/cost.js";
+
+import { aNumber, checkOptions, type Kinds } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
 import type { Device } from "../device/device.js";
-import type { KernelCall } from "../device/kernel.js";
 import { type DeviceChoice, deviceNamed } from "../device/select.js";
-import { aNumber, checkOptions, type Kinds } from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
-import { enterScope } from "../tensor/tensor.js";
+import { enterScope } from "../graph/tensor.js";
+import { bytesOf, flopsOf } from "../kernels/cost.js";
+import type { KernelCall } from "../kernels/kernel.js";
 import { observeRuns } from "./cost.js";
 import { describeCall } from "./describe.js";
 import { type NamedModules, nameModules, outside } from "./modules.js";

@@ -1,11 +1,12 @@
 /** The time of one kernel call by itself, on memory of its own with made-up values. */
-import { costOf } from "../compiler/cost.js";
+
+import { type DType, newArray } from "../core/dtype.js";
+import { IndexError } from "../core/errors.js";
+import { isTurnDue, nextTurn } from "../core/event_loop.js";
 import type { Device, DeviceBuffer, DeviceInfo } from "../device/device.js";
-import type { KernelCall, Program } from "../device/kernel.js";
-import { operandsOf, withSlots } from "../device/operands.js";
-import { type DType, newArray } from "../tensor/dtype.js";
-import { IndexError } from "../tensor/errors.js";
-import { isTurnDue, nextTurn } from "../tensor/event_loop.js";
+import { costOf } from "../kernels/cost.js";
+import type { KernelCall, Program } from "../kernels/kernel.js";
+import { operandsOf, withSlots } from "../kernels/operands.js";
 
 /** A burst of runs takes at least so long, or is so many runs: clocks and queues are coarse. */
 const burstMilliseconds = 2;

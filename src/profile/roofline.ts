@@ -2,14 +2,15 @@
  * The roofline of a device (Williams, Waterman, Patterson, CACM 2009): what it reaches at most, by arithmetic intensity,
  * from its measured peak of computation and of memory traffic.
  */
-import { costOf } from "../compiler/cost.js";
+
+import { aNumber, anObject, check, checkAll } from "../core/check.js";
+import { type Shape, sizeOf } from "../core/shape.js";
+import { rowMajor } from "../core/view.js";
 import type { Device, DeviceInfo } from "../device/device.js";
-import type { KernelCall, Operand, Program } from "../device/kernel.js";
-import { operandsOf } from "../device/operands.js";
 import { type DeviceChoice, deviceNamed } from "../device/select.js";
-import { aNumber, anObject, check, checkAll } from "../tensor/check.js";
-import { type Shape, sizeOf } from "../tensor/shape.js";
-import { rowMajor } from "../tensor/view.js";
+import { costOf } from "../kernels/cost.js";
+import type { KernelCall, Operand, Program } from "../kernels/kernel.js";
+import { operandsOf } from "../kernels/operands.js";
 import { timeCall } from "./replay.js";
 
 export interface Roofline {

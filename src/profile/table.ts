@@ -1,5 +1,5 @@
 /** A profile as text. */
-import { anObject, check, type Kind } from "../tensor/check.js";
+import { anObject, check, type Kind } from "../core/check.js";
 import type { Profile, Usage } from "./profile.js";
 
 /** Rows beyond these are summed up in one. */

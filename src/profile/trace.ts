@@ -1,5 +1,5 @@
 /** A profile in the Trace Event Format, which chrome://tracing, Perfetto and Speedscope show. */
-import { check } from "../tensor/check.js";
+import { check } from "../core/check.js";
 import type { Profile } from "./profile.js";
 import { aProfile } from "./table.js";
 

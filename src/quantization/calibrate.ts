@@ -1,7 +1,8 @@
 /** Calibration: what ranges the inputs of layers have on real data. */
-import { readTensor, realize } from "../compiler/realize.js";
+
+import type { Tensor } from "../graph/tensor.js";
 import type { Module } from "../nn/module.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { readTensor, realize } from "../runtime/realize.js";
 import { QuantizationError } from "./errors.js";
 import type { InputQuantization } from "./input.js";
 import { affineOf, makeObserver, type Observer, rangeOf } from "./observers.js";

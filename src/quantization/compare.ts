@@ -1,16 +1,17 @@
 /** A quantized model beside the float one it was made of: accuracy, noise of each layer, bytes, time, memory. */
-import { jit } from "../compiler/jit.js";
-import { readTensor, realize } from "../compiler/realize.js";
+
+import { aCount, aFunction, anObject, check, checkOptions, type Kinds } from "../core/check.js";
+import { itemSize } from "../core/dtype.js";
 import { DataLoader, type Dataset } from "../data/index.js";
 import type { Device } from "../device/device.js";
+import { noGrad, type Tensor } from "../graph/tensor.js";
 import { Identity } from "../nn/activation.js";
 import { requireModule } from "../nn/check.js";
 import type { Module } from "../nn/module.js";
 import { BatchNorm2d } from "../nn/normalization.js";
 import { narrow } from "../ops/slice.js";
-import { aCount, aFunction, anObject, check, checkOptions, type Kinds } from "../tensor/check.js";
-import { itemSize } from "../tensor/dtype.js";
-import { noGrad, type Tensor } from "../tensor/tensor.js";
+import { jit } from "../runtime/jit.js";
+import { readTensor, realize } from "../runtime/realize.js";
 import { type Evaluation, evaluate, type Loss } from "../train/evaluate.js";
 import type { Metric } from "../train/metrics.js";
 import { QuantizationError } from "./errors.js";

@@ -1,9 +1,10 @@
 /** A convolution with quantized weights. */
+
+import type { Tensor } from "../graph/tensor.js";
 import type { Conv2d } from "../nn/conv.js";
 import type { ConvOptions } from "../ops/convolution.js";
 import { quantizeDynamic, quantizePerTensor } from "../ops/quantize.js";
 import { quantizedConv2d } from "../ops/quantized.js";
-import type { Tensor } from "../tensor/tensor.js";
 import type { InputQuantization } from "./input.js";
 import { type LayerParts, partsOf, QuantizedLayer } from "./layer.js";
 import type { WeightQuantization } from "./weights.js";

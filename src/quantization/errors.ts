@@ -1,5 +1,5 @@
 /** What can be wrong with a quantization: calibration data, a layer, a file. */
-import { type ErrorDetails, WattgradError } from "../tensor/errors.js";
+import { type ErrorDetails, WattgradError } from "../core/errors.js";
 
 /** Calibration data that tell nothing, a layer that a scheme does not take, or a model and a file that do not fit. */
 export class QuantizationError extends WattgradError {

@@ -1,5 +1,6 @@
 /** Layers that compute in float32 what their quantized form will, with gradients as if nothing had been rounded. */
-import { assign } from "../compiler/realize.js";
+
+import { noGrad, type Tensor } from "../graph/tensor.js";
 import type { Conv2d } from "../nn/conv.js";
 import type { Linear } from "../nn/linear.js";
 import { Module } from "../nn/module.js";
@@ -25,7 +26,7 @@ import { fakeQuantize } from "../ops/quantize.js";
 import { max, min } from "../ops/reduce.js";
 import { reshape } from "../ops/reshape.js";
 import { narrow } from "../ops/slice.js";
-import { noGrad, type Tensor } from "../tensor/tensor.js";
+import { assign } from "../runtime/realize.js";
 import { averagingConstant } from "./observers.js";
 import type { Int8Dynamic, Int8Static } from "./scheme.js";
 import { weightLevels } from "./weights.js";

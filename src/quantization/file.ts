@@ -3,21 +3,22 @@
  * [O, C/groups, KH, KW]; 4 bits: U8 [out, in/2], the first of two in the low half, plus 8, `in` rounded up to whole groups), not
  * as kernels want them. What else is needed is JSON in the metadata.
  */
-import { leaf, readExact } from "../compiler/realize.js";
+
+import { anObject, check, type Kind } from "../core/check.js";
+import type { DType, TypedArray } from "../core/dtype.js";
+import { formatShape, type Shape, sameShape } from "../core/shape.js";
 import type { Device } from "../device/device.js";
-import { panelRows } from "../device/packed.js";
 import { type DeviceChoice, deviceNamed } from "../device/select.js";
-import { bytesOf, unpackConv, unpackMatrix } from "../device/unpack.js";
 import type { HostTensor } from "../formats/host.js";
+import { panelRows } from "../kernels/packed.js";
+import { bytesOf, unpackConv, unpackMatrix } from "../kernels/unpack.js";
 import { Identity } from "../nn/activation.js";
 import { requireModule } from "../nn/check.js";
 import { Conv2d } from "../nn/conv.js";
 import { Linear } from "../nn/linear.js";
 import type { Module } from "../nn/module.js";
 import { BatchNorm2d } from "../nn/normalization.js";
-import { anObject, check, type Kind } from "../tensor/check.js";
-import type { DType, TypedArray } from "../tensor/dtype.js";
-import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
+import { leaf, readExact } from "../runtime/realize.js";
 import { QuantizedConv2d } from "./conv.js";
 import { damaged, type LayerRecord, parseRecord, recordOf, writeRecord } from "./file_record.js";
 import { addBias, replaceModule } from "./fold.js";

@@ -1,6 +1,7 @@
 /** What a file's metadata say about quantized layers: JSON that is believed only as far as it has been checked. */
+
+import { FormatError } from "../core/errors.js";
 import { excerpt } from "../formats/excerpt.js";
-import { FormatError } from "../tensor/errors.js";
 import type { InputQuantization } from "./input.js";
 import type { QuantizedLayer } from "./layer.js";
 

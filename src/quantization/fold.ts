@@ -1,12 +1,13 @@
 /** Folding batch norms into the convolutions (or linear layers) in front of them. */
-import { leaf, overwrite, readExact } from "../compiler/realize.js";
+
+import type { Tensor } from "../graph/tensor.js";
 import { Identity } from "../nn/activation.js";
 import { Sequential } from "../nn/container.js";
 import { Conv2d } from "../nn/conv.js";
 import type { Module } from "../nn/module.js";
 import { BatchNorm2d } from "../nn/normalization.js";
 import { parameter } from "../nn/parameter.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { leaf, overwrite, readExact } from "../runtime/realize.js";
 import type { Batches } from "./scheme.js";
 import { evaluating, infer, inputsOf, leafModules, watching } from "./trace.js";
 

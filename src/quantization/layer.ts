@@ -1,12 +1,13 @@
 /** What quantized linear layers and convolutions have in common: packed weights, scales, and how their input is rounded. */
-import { realize } from "../compiler/realize.js";
+
+import { noGrad, type Tensor } from "../graph/tensor.js";
 import { Module } from "../nn/module.js";
 import { copied } from "../ops/composite.js";
 import { mul, neg } from "../ops/elementwise.js";
 import { groupScales, type PackedWeight, packWeight } from "../ops/packed_weight.js";
 import { cast } from "../ops/promotion.js";
 import { sum } from "../ops/reduce.js";
-import { noGrad, type Tensor } from "../tensor/tensor.js";
+import { realize } from "../runtime/realize.js";
 import type { InputQuantization } from "./input.js";
 import { roundWeight, type WeightQuantization } from "./weights.js";
 

@@ -1,9 +1,10 @@
 /** A linear layer with quantized weights. */
+
+import type { Tensor } from "../graph/tensor.js";
 import type { Linear } from "../nn/linear.js";
 import { quantizeDynamic, quantizePerTensor } from "../ops/quantize.js";
 import { quantizedLinear } from "../ops/quantized.js";
 import { reshape } from "../ops/reshape.js";
-import type { Tensor } from "../tensor/tensor.js";
 import type { InputQuantization } from "./input.js";
 import { partsOf, QuantizedLayer } from "./layer.js";
 import { padToGroups, type WeightQuantization } from "./weights.js";

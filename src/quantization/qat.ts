@@ -2,11 +2,12 @@
  * Training that expects quantization, in two steps as torchao's: `prepare` puts layers that round weights and inputs, and let
  * gradients pass, in the place of float ones; after some training `convert` makes them quantized layers.
  */
-import { readTensor } from "../compiler/realize.js";
+
+import { aFunction, checkOptions, type Kinds } from "../core/check.js";
 import { requireModule } from "../nn/check.js";
 import { Conv2d } from "../nn/conv.js";
 import type { Module } from "../nn/module.js";
-import { aFunction, checkOptions, type Kinds } from "../tensor/check.js";
+import { readTensor } from "../runtime/realize.js";
 import { QuantizedConv2d } from "./conv.js";
 import { QuantizationError } from "./errors.js";
 import { FakeQuantizedConv2d, FakeQuantizedLayer, FakeQuantizedLinear } from "./fake.js";

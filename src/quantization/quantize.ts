@@ -1,11 +1,12 @@
 /** quantize: puts quantized layers in the place of a trained model's linear layers and convolutions. */
-import { realize } from "../compiler/realize.js";
+
+import { aFunction, aNumber, checkOptions, type Kinds } from "../core/check.js";
+import type { Tensor } from "../graph/tensor.js";
 import { requireModule } from "../nn/check.js";
 import { Conv2d } from "../nn/conv.js";
 import { Linear } from "../nn/linear.js";
 import type { Module } from "../nn/module.js";
-import { aFunction, aNumber, checkOptions, type Kinds } from "../tensor/check.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { realize } from "../runtime/realize.js";
 import { calibrate } from "./calibrate.js";
 import { QuantizedConv2d } from "./conv.js";
 import { QuantizationError } from "./errors.js";

@@ -1,7 +1,7 @@
 /** The schemes of quantization, in torchao's words. */
-import { aCount, aNumber, check, checkOptions, type Kind, type Kinds, oneOf } from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { aCount, aNumber, check, checkOptions, type Kind, type Kinds, oneOf } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
+import type { Tensor } from "../graph/tensor.js";
 import { type ObserverName, observerNames } from "./observers.js";
 
 /** Batches for calibration: tensors, or lists whose first is the model's input, as a DataLoader gives them. */

@@ -1,6 +1,7 @@
 /** Signal-to-noise ratio of what quantized layers compute. */
-import { readTensor } from "../compiler/realize.js";
-import type { Tensor } from "../tensor/tensor.js";
+
+import type { Tensor } from "../graph/tensor.js";
+import { readTensor } from "../runtime/realize.js";
 
 /** Energies of a signal and of what differs from it, summed up over batches. */
 export class SignalToNoise {

@@ -1,6 +1,7 @@
 /** Watching a model's modules while it runs. */
+
+import { noGrad, Tensor } from "../graph/tensor.js";
 import type { Module } from "../nn/module.js";
-import { noGrad, Tensor } from "../tensor/tensor.js";
 import type { Batches } from "./scheme.js";
 
 /** Called after a module's forward; tensors are lazy. */

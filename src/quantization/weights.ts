@@ -1,10 +1,11 @@
 /** Rounds a layer's weights to whole numbers. */
-import type { WeightFormat } from "../device/kernel.js";
+
+import { noGrad, type Tensor } from "../graph/tensor.js";
+import type { WeightFormat } from "../kernels/kernel.js";
 import { weightFormat } from "../ops/packed_weight.js";
 import { quantizeDynamic } from "../ops/quantize.js";
 import { reshape } from "../ops/reshape.js";
 import { pad } from "../ops/slice.js";
-import { noGrad, type Tensor } from "../tensor/tensor.js";
 
 /** Largest magnitude of weights by their bits. */
 export const weightLevels: Readonly<Record<WeightFormat["bits"], number>> = { 8: 127, 7: 63, 4: 7 };

@@ -1,11 +1,12 @@
 /** Augmentation on the host: images moved by a few pixels, the same in every run with the same seed. */
+
+import { aNumber, check, checkNeeded, checkOptions, type Kinds } from "../core/check.js";
+import { newArray } from "../core/dtype.js";
+import { ArgumentError, ShapeError } from "../core/errors.js";
+import { philox } from "../core/philox.js";
+import { formatShape } from "../core/shape.js";
 import { aDataset } from "../data/dataset.js";
 import type { Dataset, HostTensor } from "../data/index.js";
-import { aNumber, check, checkNeeded, checkOptions, type Kinds } from "../tensor/check.js";
-import { newArray } from "../tensor/dtype.js";
-import { ArgumentError, ShapeError } from "../tensor/errors.js";
-import { philox } from "../tensor/philox.js";
-import { formatShape } from "../tensor/shape.js";
 
 /** Last word of Philox' counter; tensors have 0 there and the loader's shuffle 1, so that streams never meet. */
 const shiftStream = 2;

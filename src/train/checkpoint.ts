@@ -3,10 +3,11 @@
  * Tensors keep every bit (float64 of the reference device as its bytes); numbers are JSON doubles, which round-trip.
  * A digest finds bits that the disk has lost. Files are written atomically and the newest two are kept. Node only.
  */
+
+import { FormatError, WattgradError } from "../core/errors.js";
 import { excerpt } from "../formats/excerpt.js";
 import { FileError, makeDirectory, nodeFiles, readFile, reasonOf } from "../formats/file.js";
 import { type HostTensor, readSafetensors, writeFileAtomic, writeSafetensors } from "../formats/index.js";
-import { FormatError, WattgradError } from "../tensor/errors.js";
 import { stringifyState } from "./checkpoint_state.js";
 
 /** What is saved: named tensors as the device holds them, and plain data. */

@@ -1,10 +1,11 @@
 /** The plain data of a checkpoint of `fit`, read back field by field: JSON is believed only as far as it has been checked. */
+
+import { FormatError } from "../core/errors.js";
 import type { LoaderState } from "../data/index.js";
 import type { EnergyFigure } from "../energy/figure.js";
 import { excerpt } from "../formats/excerpt.js";
 import type { GeneratorState } from "../ops/index.js";
 import type { OptimizerState, SchedulerState } from "../optim/index.js";
-import { FormatError } from "../tensor/errors.js";
 import type { EnergyState } from "./energy.js";
 import type { EpochRecord, Scores } from "./history.js";
 

@@ -1,13 +1,14 @@
 /** Loss and metrics of a model over a data set, without training. */
-import { jit } from "../compiler/jit.js";
-import { readTensor } from "../compiler/realize.js";
+
+import { aFunction, anObject, checkNeeded, checkOptions, type Kind, type Kinds } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
 import type { DataLoader } from "../data/index.js";
 import type { WarmupProgress } from "../device/device.js";
+import { noGrad, type Tensor } from "../graph/tensor.js";
 import { Module } from "../nn/index.js";
 import { cast, reshape, stack } from "../ops/index.js";
-import { aFunction, anObject, checkNeeded, checkOptions, type Kind, type Kinds } from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
-import { noGrad, type Tensor } from "../tensor/tensor.js";
+import { jit } from "../runtime/jit.js";
+import { readTensor } from "../runtime/realize.js";
 import { ScoreSum, type Scores } from "./history.js";
 import type { Metric } from "./metrics.js";
 

@@ -6,13 +6,13 @@
  * after a loss it goes on from the last one: to the same bits as if nothing had happened.
  */
 import { backward } from "../autograd/backward.js";
-import { type JitFunction, jit } from "../compiler/jit.js";
+import { DeviceLostError, NumericsError } from "../core/errors.js";
 import type { WarmupProgress } from "../device/device.js";
 import type { Follower } from "../device/recovery.js";
+import { noGrad, type Tensor } from "../graph/tensor.js";
 import { defaultGenerator } from "../ops/index.js";
 import { clipGradNorm, LRScheduler } from "../optim/index.js";
-import { DeviceLostError, NumericsError } from "../tensor/errors.js";
-import { noGrad, type Tensor } from "../tensor/tensor.js";
+import { type JitFunction, jit } from "../runtime/jit.js";
 import { EnergyAccount, type EnergyState } from "./energy.js";
 import { evaluator, packScores, readAndDispose, requirePair } from "./evaluate.js";
 import { type Callback, type FitOptions, type FitReport, requireFitOptions, tellAll } from "./fit_options.js";

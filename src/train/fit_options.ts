@@ -1,10 +1,5 @@
 /** What `fit` is told, what it tells, and which options are valid. */
-import type { DataLoader } from "../data/index.js";
-import type { EnergyFigure } from "../energy/figure.js";
-import type { EnergyMeter } from "../energy/meter.js";
-import type { Module } from "../nn/index.js";
-import type { Generator } from "../ops/index.js";
-import type { Optimizer, Schedule } from "../optim/index.js";
+
 import {
   aBoolean,
   aFunction,
@@ -17,8 +12,14 @@ import {
   checkOptions,
   either,
   type Kinds,
-} from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
+} from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
+import type { DataLoader } from "../data/index.js";
+import type { EnergyFigure } from "../energy/figure.js";
+import type { EnergyMeter } from "../energy/meter.js";
+import type { Module } from "../nn/index.js";
+import type { Generator } from "../ops/index.js";
+import type { Optimizer, Schedule } from "../optim/index.js";
 import { aLoader, aTrainable, type Loss } from "./evaluate.js";
 import type { EpochRecord, FitState, StepRecord } from "./history.js";
 import type { Metric } from "./metrics.js";

@@ -1,9 +1,10 @@
 /** Reads named tensors into host memory, with every bit the device holds. */
-import { readExact } from "../compiler/realize.js";
+
+import { check, type Kind } from "../core/check.js";
 import type { HostTensor } from "../formats/index.js";
-import { check, type Kind } from "../tensor/check.js";
-import { requireTensor } from "../tensor/require.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { requireTensor } from "../graph/require.js";
+import type { Tensor } from "../graph/tensor.js";
+import { readExact } from "../runtime/realize.js";
 
 const aStateDict: Kind = [
   "a Map of tensors by name",

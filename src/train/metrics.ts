@@ -1,6 +1,7 @@
 /** Metrics: sums over a batch, computed inside the training step's own Program. */
+
+import type { Tensor } from "../graph/tensor.js";
 import { argmax, cast, eq, sum } from "../ops/index.js";
-import type { Tensor } from "../tensor/tensor.js";
 
 /**
  * The sum of something over the samples of a batch, as a rank-0 float32 tensor; `fit` and `evaluate` divide by the

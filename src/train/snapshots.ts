@@ -1,8 +1,9 @@
 /** Snapshots of a training run on a device that can be lost, and going back to the last one (device/recovery.ts). */
-import { realize } from "../compiler/realize.js";
+
+import { DeviceLostError } from "../core/errors.js";
 import type { DeviceRecovery, Follower } from "../device/recovery.js";
 import type { Module } from "../nn/index.js";
-import { DeviceLostError } from "../tensor/errors.js";
+import { realize } from "../runtime/realize.js";
 import type { SnapshotOptions } from "./fit_options.js";
 
 const defaultSteps = 100;

@@ -1,7 +1,8 @@
 /** Conditions that end a training run. They compose: `fit` stops at the first one that gives a reason. */
+
+import { aNumber, aString, checkOptions, describe, type Kinds } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
 import { formatJoules } from "../energy/figure.js";
-import { aNumber, aString, checkOptions, describe, type Kinds } from "../tensor/check.js";
-import { ArgumentError } from "../tensor/errors.js";
 import type { EpochRecord, FitState } from "./history.js";
 
 /**

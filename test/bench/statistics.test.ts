@@ -4,7 +4,7 @@ import { type BenchRow, median, ratioInterval, trimmedMean } from "../../src/ben
 import { generator } from "../../src/bench/inputs.js";
 import { compareRuns } from "../../src/cli/bench/compare.js";
 import { parseBenchFile } from "../../src/cli/bench/file.js";
-import { FormatError } from "../../src/tensor/errors.js";
+import { FormatError } from "../../src/core/errors.js";
 
 /** Times of a noisy machine: a few percent of scatter, and now and then a burst that doubles them. */
 function noisyTimes(random: () => number, level: number, count = 15): number[] {

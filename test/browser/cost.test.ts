@@ -9,8 +9,8 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BenchFile } from "../../src/cli/bench/file.js";
 import { serve } from "../../src/cli/browser/serve.js";
-import type { Cost } from "../../src/device/kernel.js";
 import type { EnergyFigure } from "../../src/energy/index.js";
+import type { Cost } from "../../src/kernels/kernel.js";
 import type { Profile } from "../../src/profile/index.js";
 import { openBrowser } from "./open.js";
 

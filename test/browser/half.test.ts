@@ -5,13 +5,13 @@
 import { readFile } from "node:fs/promises";
 import { gunzipSync } from "node:zlib";
 import { afterAll, describe, expect, it } from "vitest";
-import { readExact } from "../../src/compiler/realize.js";
 import { DataLoader, ImageDataset, loadMnist, mnistNormalization } from "../../src/data/index.js";
 import { openWasm } from "../../src/device/wasm/wasm.js";
 import { type HostTensor, writeSafetensors } from "../../src/formats/index.js";
 import { Cnn } from "../../src/models/index.js";
 import { crossEntropy } from "../../src/nn/index.js";
 import { manualSeed } from "../../src/ops/index.js";
+import { readExact } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
 import { AdamW, cosine } from "../../src/optim/index.js";
 import { fit } from "../../src/train/index.js";

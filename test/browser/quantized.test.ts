@@ -1,9 +1,9 @@
 /** A file that was quantized in Node, run in a browser: the same answers on every device. */
 import { afterAll, describe, expect, it } from "vitest";
-import { readTensor } from "../../src/compiler/realize.js";
 import { DataLoader } from "../../src/data/index.js";
 import { openWasm } from "../../src/device/wasm/wasm.js";
 import { writeSafetensors } from "../../src/formats/index.js";
+import { noGrad } from "../../src/graph/tensor.js";
 import { tensor } from "../../src/ops/index.js";
 import {
   int4WeightOnly,
@@ -14,7 +14,7 @@ import {
   quantizedState,
   type Scheme,
 } from "../../src/quantization/index.js";
-import { noGrad } from "../../src/tensor/tensor.js";
+import { readTensor } from "../../src/runtime/realize.js";
 import { noiseOf } from "../quantization/noise.js";
 import { exampleImages, quadrants, smallCnn } from "../quantization/problem.js";
 import { openBrowser } from "./open.js";

@@ -2,10 +2,11 @@
  * One list of cases drives the comparison between devices, the comparison with PyTorch, the gradient checks and
  * the support table. A case is a function on generated inputs; everything else about it is data.
  */
+
+import type { DType } from "../../src/core/dtype.js";
+import { type Shape, sizeOf } from "../../src/core/shape.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { expand, flip, narrow, slice, transpose } from "../../src/ops/index.js";
-import type { DType } from "../../src/tensor/dtype.js";
-import { type Shape, sizeOf } from "../../src/tensor/shape.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
 import type { Values } from "./generate.js";
 
 /** What the op gets is a view of the leaf, with strides that are not row-major. */

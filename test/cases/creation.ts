@@ -1,6 +1,7 @@
 /** Tensors made of values and sequences; most are never stored before something reads them. */
+
+import { RuntimeScalar } from "../../src/graph/op.js";
 import * as ops from "../../src/ops/index.js";
-import { RuntimeScalar } from "../../src/tensor/op.js";
 import { type Case, fixed, float, integers } from "./case.js";
 
 /** The input only carries the device. */

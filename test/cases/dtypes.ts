@@ -1,5 +1,5 @@
 /** What ops take besides float32: a case of each op again, with its float32 inputs in other dtypes. */
-import type { DType } from "../../src/tensor/dtype.js";
+import type { DType } from "../../src/core/dtype.js";
 import type { Case } from "./case.js";
 import { elementwise } from "./elementwise.js";
 import { indexing } from "./indexing.js";

@@ -1,6 +1,6 @@
 /** Elementwise functions of one and two operands: tails, views, broadcasting, special values, int32. */
 
-import type { Tensor } from "../../src/tensor/tensor.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import {
   type Case,
   float,

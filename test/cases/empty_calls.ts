@@ -1,11 +1,11 @@
 /** Every kernel with each of its extents zero in turn, as Programs of one call: nothing traps, and outputs are what sums of nothing are. */
 
+import { type DType, newArray } from "../../src/core/dtype.js";
+import { sizeOf } from "../../src/core/shape.js";
+import { rowMajor } from "../../src/core/view.js";
 import type { Device } from "../../src/device/device.js";
-import type { KernelCall, Operand, Program } from "../../src/device/kernel.js";
-import { packedBytes, packedConvBytes } from "../../src/device/packed.js";
-import { type DType, newArray } from "../../src/tensor/dtype.js";
-import { sizeOf } from "../../src/tensor/shape.js";
-import { rowMajor } from "../../src/tensor/view.js";
+import type { KernelCall, Operand, Program } from "../../src/kernels/kernel.js";
+import { packedBytes, packedConvBytes } from "../../src/kernels/packed.js";
 
 /** Allocates operands of a call. */
 class Leaves {

@@ -3,10 +3,10 @@
  * need to hold results only. Every float is a float32 number: all devices and PyTorch start from equal values.
  */
 
-import type { DType } from "../../src/tensor/dtype.js";
-import { newArray, type TypedArray } from "../../src/tensor/dtype.js";
-import type { Shape } from "../../src/tensor/shape.js";
-import { sizeOf } from "../../src/tensor/shape.js";
+import type { DType } from "../../src/core/dtype.js";
+import { newArray, type TypedArray } from "../../src/core/dtype.js";
+import type { Shape } from "../../src/core/shape.js";
+import { sizeOf } from "../../src/core/shape.js";
 
 /** How an input's elements are chosen. */
 export type Values =

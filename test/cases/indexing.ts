@@ -1,6 +1,7 @@
 /** Picking and accumulating by index: repeated indices, shorter indices, every dtype that can be stored. */
+
+import type { DType } from "../../src/core/dtype.js";
 import * as ops from "../../src/ops/index.js";
-import type { DType } from "../../src/tensor/dtype.js";
 import { type Case, float, type Input, integers, viewNames } from "./case.js";
 
 function gatherCase(name: string, x: Input, dim: number, index: Input, more: Partial<Case> = {}): Case {

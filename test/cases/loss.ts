@@ -1,6 +1,6 @@
 /** Losses: reductions, class weights, ignored targets, label smoothing, extreme logits. */
 
-import type { Tensor } from "../../src/tensor/tensor.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { type Case, fixed, float, type Input, integers, listed } from "./case.js";
 import type { Values } from "./generate.js";
 import { ops } from "./ops.js";

@@ -1,6 +1,7 @@
 /** layerNorm and batchNorm, with and without parameters, and the running statistics batchNorm leaves behind. */
+
+import type { Tensor } from "../../src/graph/tensor.js";
 import * as ops from "../../src/ops/index.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
 import { type Case, fixed, float, type Input, listed } from "./case.js";
 import type { Values } from "./generate.js";
 

@@ -1,6 +1,7 @@
 /** Rounding to int8, and products of int8: exact integers on every device, extremes and long sums included. */
+
+import type { Tensor } from "../../src/graph/tensor.js";
 import * as ops from "../../src/ops/index.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
 import { type Case, float, type Input, integers, listed, specialValues, viewNames } from "./case.js";
 
 const quantizePerTensor = (scale: number, zeroPoint: number) => (x: Tensor) =>

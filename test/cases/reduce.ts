@@ -1,6 +1,6 @@
 /** Reductions: over all, one and several dimensions, tails, long rows, empty extents, ties and special values. */
 
-import type { Tensor } from "../../src/tensor/tensor.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { type Case, float, integers, listed, specialValues, tails, viewNames } from "./case.js";
 import type { Values } from "./generate.js";
 import { ops } from "./ops.js";

@@ -1,7 +1,8 @@
 /** Views, joining, cutting and padding, alone and in chains that no strides can express. */
+
+import type { DType } from "../../src/core/dtype.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import * as ops from "../../src/ops/index.js";
-import type { DType } from "../../src/tensor/dtype.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
 import { type Case, float, integers, tails } from "./case.js";
 
 function on(

@@ -6,11 +6,11 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { parseBenchFile } from "../../src/cli/bench/file.js";
 import { listOf } from "../../src/cli/options.js";
-import { compileCount } from "../../src/compiler/realize.js";
+import { DeviceError, FormatError } from "../../src/core/errors.js";
 import { setDefaultDevice } from "../../src/device/default.js";
 import { openDevice } from "../../src/device/select.js";
 import { loadKernels } from "../../src/device/wasm/binaries.js";
-import { DeviceError, FormatError } from "../../src/tensor/errors.js";
+import { compileCount } from "../../src/runtime/realize.js";
 import { run } from "./wattgrad.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));

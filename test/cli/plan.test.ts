@@ -10,10 +10,10 @@ import { plan } from "../../src/cli/plan/estimate.js";
 import { hardware } from "../../src/cli/plan/hardware.js";
 import { type Comparison, comparePublished } from "../../src/cli/plan/published.js";
 import { Transformer } from "../../src/cli/plan/transformer.js";
+import { FormatError } from "../../src/core/errors.js";
 import { backward, noGrad, ones, zeros } from "../../src/index.js";
 import { crossEntropy } from "../../src/nn/index.js";
 import { cost, openDry } from "../../src/profile/index.js";
-import { FormatError } from "../../src/tensor/errors.js";
 import { run } from "./wattgrad.js";
 
 const configs = {

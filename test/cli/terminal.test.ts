@@ -8,8 +8,8 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { showProgress } from "../../src/cli/progress.js";
 import { columnsOf, formatTable } from "../../src/cli/terminal.js";
 import { printRows } from "../../src/cli/tour/table.js";
+import { FormatError } from "../../src/core/errors.js";
 import { writeSafetensors } from "../../src/formats/index.js";
-import { FormatError } from "../../src/tensor/errors.js";
 import type { TourFile } from "../../src/tour/data.js";
 import { program, run } from "./wattgrad.js";
 

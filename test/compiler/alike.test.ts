@@ -1,9 +1,9 @@
 /** Repeated layers share the work of the compiler: their calls are those of the first layer over other slots. */
 import { expect, it } from "vitest";
-import { leaf } from "../../src/compiler/realize.js";
-import type { Program } from "../../src/device/kernel.js";
-import { withSlots } from "../../src/device/operands.js";
 import { add, matmul, mul, permute, reshape, sum, type Tensor, tanh } from "../../src/index.js";
+import type { Program } from "../../src/kernels/kernel.js";
+import { withSlots } from "../../src/kernels/operands.js";
+import { leaf } from "../../src/runtime/realize.js";
 import { devices } from "../devices.js";
 
 /** A layer with a fused expression, a product, a reduction, and a reshape that has to copy; twice in some layers. */

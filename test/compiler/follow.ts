@@ -1,5 +1,8 @@
 /** Follows the recipes of random programs on a device, in all the ways in which the same work can be asked for. */
-import { jit } from "../../src/compiler/jit.js";
+
+import type { Device } from "../../src/device/device.js";
+import * as ops from "../../src/ops/index.js";
+import { jit } from "../../src/runtime/jit.js";
 import {
   assign,
   flush,
@@ -8,13 +11,11 @@ import {
   readExact,
   realize,
   setDebugObserver,
-} from "../../src/compiler/realize.js";
-import type { Device } from "../../src/device/device.js";
-import * as ops from "../../src/ops/index.js";
+} from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
-import { isArithmetic, type TypedArray } from "../../src/tensor/dtype.js";
-import { type Shape, sameShape } from "../../src/tensor/shape.js";
-import { noGrad, type Tensor } from "../../src/tensor/tensor.js";
+import { isArithmetic, type TypedArray } from "../../src/core/dtype.js";
+import { type Shape, sameShape } from "../../src/core/shape.js";
+import { noGrad, type Tensor } from "../../src/graph/tensor.js";
 import { generate, type Values } from "../cases/generate.js";
 import { type Bounded, type Operation, operations, type Picker } from "./operations.js";
 import type { LeafRecipe, Recipe } from "./recipe.js";

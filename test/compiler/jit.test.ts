@@ -1,10 +1,10 @@
 /** What a captured function must tell apart: arguments that share memory, and results that stand for gradients. */
 import { describe, expect, it } from "vitest";
-import { jit } from "../../src/compiler/jit.js";
 import * as ops from "../../src/ops/index.js";
+import { jit } from "../../src/runtime/jit.js";
 import "../../src/ops/methods.js";
-import { StaleTensorError } from "../../src/tensor/errors.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
+import { StaleTensorError } from "../../src/core/errors.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { devices } from "../devices.js";
 
 for (const { label, device } of devices) {

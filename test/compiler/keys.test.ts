@@ -1,7 +1,8 @@
 /** Graph keys: equal for equal structures, different for everything that a Program bakes in. */
 import { describe, expect, it } from "vitest";
 import { extractGraph } from "../../src/compiler/graph.js";
-import { leaf } from "../../src/compiler/realize.js";
+import { RuntimeScalar } from "../../src/graph/op.js";
+import { inScope } from "../../src/graph/tensor.js";
 import {
   add,
   cast,
@@ -17,8 +18,7 @@ import {
   sum,
   type Tensor,
 } from "../../src/index.js";
-import { RuntimeScalar } from "../../src/tensor/op.js";
-import { inScope } from "../../src/tensor/tensor.js";
+import { leaf } from "../../src/runtime/realize.js";
 import { reference as device, devices } from "../devices.js";
 
 const make = (shape: number[]) =>

@@ -1,6 +1,6 @@
 /** The cache of Programs and recordings: what stays, what goes, and in which order. */
 import { describe, expect, it } from "vitest";
-import { type CacheEntry, LruCache } from "../../src/compiler/lru_cache.js";
+import { type CacheEntry, LruCache } from "../../src/runtime/lru_cache.js";
 
 interface Named extends CacheEntry {
   readonly name: string;

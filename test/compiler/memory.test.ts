@@ -2,18 +2,18 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
-import { jit } from "../../src/compiler/jit.js";
-import { compileCount, flush, memory } from "../../src/compiler/realize.js";
-import { sessionOf } from "../../src/compiler/session.js";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import { openWasm } from "../../src/device/wasm/wasm.js";
 import { Mlp } from "../../src/models/index.js";
 import { BatchNorm2d, crossEntropy } from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
+import { jit } from "../../src/runtime/jit.js";
+import { compileCount, flush, memory } from "../../src/runtime/realize.js";
+import { sessionOf } from "../../src/runtime/session.js";
 import "../../src/ops/methods.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { AdamW } from "../../src/optim/index.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
 
 setFlagsFromString("--expose-gc");
 const collectGarbage: () => void = runInNewContext("gc");

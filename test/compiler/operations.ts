@@ -1,8 +1,9 @@
 /** The operations of random programs: what a step computes from values that are there already. */
+
+import type { Shape } from "../../src/core/shape.js";
+import { sizeOf } from "../../src/core/shape.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import * as ops from "../../src/ops/index.js";
-import type { Shape } from "../../src/tensor/shape.js";
-import { sizeOf } from "../../src/tensor/shape.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
 import type { Family } from "./recipe.js";
 
 /** A tensor and the largest size that its elements can have. */

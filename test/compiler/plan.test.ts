@@ -1,8 +1,8 @@
 /** Plans of kernel calls written by hand, where the compiler's own programs do not reach a rule. */
 import { describe, expect, it } from "vitest";
 import { plan } from "../../src/compiler/plan.js";
-import type { MapCall, Operand } from "../../src/device/kernel.js";
-import { rowMajor } from "../../src/tensor/view.js";
+import { rowMajor } from "../../src/core/view.js";
+import type { MapCall, Operand } from "../../src/kernels/kernel.js";
 
 const size = 32;
 

@@ -4,6 +4,10 @@
  * expressions keep to their limits.
  * Looks at the calls alone, not at the compiler's own idea of lifetimes.
  */
+
+import { itemSize } from "../../src/core/dtype.js";
+import { sizeOf } from "../../src/core/shape.js";
+import { sameView, type View } from "../../src/core/view.js";
 import type { Device } from "../../src/device/device.js";
 import {
   type KernelCall,
@@ -11,10 +15,7 @@ import {
   maxExpressionInstructions,
   type Operand,
   type Program,
-} from "../../src/device/kernel.js";
-import { itemSize } from "../../src/tensor/dtype.js";
-import { sizeOf } from "../../src/tensor/shape.js";
-import { sameView, type View } from "../../src/tensor/view.js";
+} from "../../src/kernels/kernel.js";
 
 /** Larger slots are not followed element by element. */
 const largestFollowed = 1 << 16;

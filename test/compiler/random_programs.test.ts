@@ -4,9 +4,9 @@
  */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { sessionOf } from "../../src/compiler/session.js";
+import type { TypedArray } from "../../src/core/dtype.js";
 import type { Device } from "../../src/device/device.js";
-import type { TypedArray } from "../../src/tensor/dtype.js";
+import { sessionOf } from "../../src/runtime/session.js";
 import { devices, reference } from "../devices.js";
 import { type Mode, type Trace, trace } from "./follow.js";
 import { checkPrograms } from "./program_check.js";

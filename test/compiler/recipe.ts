@@ -6,8 +6,8 @@
  * functions, whose results may differ by roundings.
  */
 import * as fc from "fast-check";
-import type { DType } from "../../src/tensor/dtype.js";
-import type { Shape } from "../../src/tensor/shape.js";
+import type { DType } from "../../src/core/dtype.js";
+import type { Shape } from "../../src/core/shape.js";
 
 export type Family = "exact" | "smooth";
 

@@ -1,12 +1,12 @@
 /** Values, not surprises: what is built on a value that has been overwritten since is an error, never a wrong number. */
 import { describe, expect, it } from "vitest";
-import { jit } from "../../src/compiler/jit.js";
-import { flush, overwrite } from "../../src/compiler/realize.js";
 import * as ops from "../../src/ops/index.js";
+import { jit } from "../../src/runtime/jit.js";
+import { flush, overwrite } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
+import { StaleTensorError } from "../../src/core/errors.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { SGD } from "../../src/optim/index.js";
-import { StaleTensorError } from "../../src/tensor/errors.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
 import { devices } from "../devices.js";
 
 for (const { label, device } of devices) {

@@ -1,11 +1,8 @@
 /** Chains of views: strides, copies where strides do not suffice, and kernels that read through both. */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { readExact, realize } from "../../src/compiler/realize.js";
-import * as ops from "../../src/ops/index.js";
-import type { Shape } from "../../src/tensor/shape.js";
-import { sizeOf } from "../../src/tensor/shape.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
+import type { Shape } from "../../src/core/shape.js";
+import { sizeOf } from "../../src/core/shape.js";
 import {
   denseInOrder,
   expandView,
@@ -18,7 +15,10 @@ import {
   type SliceRange,
   sliceView,
   type View,
-} from "../../src/tensor/view.js";
+} from "../../src/core/view.js";
+import type { Tensor } from "../../src/graph/tensor.js";
+import * as ops from "../../src/ops/index.js";
+import { readExact, realize } from "../../src/runtime/realize.js";
 import { devices } from "../devices.js";
 import { examples, propertyTimeout } from "./properties.js";
 

@@ -1,15 +1,15 @@
 /** Warm-up of what is to be run: the device may compile it while nothing of it happens yet. */
 import { describe, expect, it } from "vitest";
 import { backward } from "../../src/autograd/backward.js";
-import { jit } from "../../src/compiler/jit.js";
-import { totalCost, warmup } from "../../src/compiler/realize.js";
 import type { Device, Executable } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import { crossEntropy, defaultGenerator, manualSeed, tensor } from "../../src/ops/index.js";
+import { jit } from "../../src/runtime/jit.js";
+import { totalCost, warmup } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
 import { DataLoader } from "../../src/data/index.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { AdamW } from "../../src/optim/index.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
 import { fit as train } from "../../src/train/index.js";
 import { quadrants, smallNet } from "../train/problem.js";
 

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { ArgumentError, FormatError } from "../../src/core/errors.js";
 import { type Cifar10, loadCifar10, readCifar10 } from "../../src/data/cifar10.js";
 import { FileError } from "../../src/formats/file.js";
-import { ArgumentError, FormatError } from "../../src/tensor/errors.js";
 
 const recordBytes = 3073;
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
+import { ArgumentError, ShapeError } from "../../src/core/errors.js";
 import { subset, TensorDataset } from "../../src/data/dataset.js";
 import { TextDataset } from "../../src/data/text.js";
-import { ArgumentError, ShapeError } from "../../src/tensor/errors.js";
 
 const x = { dtype: "float32", shape: [3, 2], data: Float32Array.of(0, 1, 10, 11, 20, 21) } as const;
 const y = { dtype: "int32", shape: [3], data: Int32Array.of(5, 6, 7) } as const;

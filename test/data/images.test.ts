@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import { ArgumentError, ShapeError } from "../../src/core/errors.js";
 import { ImageDataset, imageNetNormalization } from "../../src/data/images.js";
-import { ArgumentError, ShapeError } from "../../src/tensor/errors.js";
 
 test("an ImageDataset normalises per channel when a batch is drawn", () => {
   const images = {

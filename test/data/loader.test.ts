@@ -1,13 +1,13 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { memory, readTensor } from "../../src/compiler/realize.js";
+import { ArgumentError, StaleTensorError } from "../../src/core/errors.js";
 import { type Dataset, TensorDataset } from "../../src/data/dataset.js";
 import { DataLoader, type DataLoaderOptions } from "../../src/data/loader.js";
 import { permutation } from "../../src/data/permutation.js";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
-import { ArgumentError, StaleTensorError } from "../../src/tensor/errors.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
+import type { Tensor } from "../../src/graph/tensor.js";
+import { memory, readTensor } from "../../src/runtime/realize.js";
 
 const numbers = (length: number): Dataset =>
   new TensorDataset({ dtype: "int32", shape: [length], data: Int32Array.from({ length }, (_, i) => i) });

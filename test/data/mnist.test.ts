@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { FormatError } from "../../src/core/errors.js";
 import { ImageDataset } from "../../src/data/images.js";
 import { loadMnist, mnistNormalization } from "../../src/data/mnist.js";
 import { FileError } from "../../src/formats/file.js";
-import { FormatError } from "../../src/tensor/errors.js";
 
 const shipped = fileURLToPath(new URL("./mnist/", import.meta.url));
 const unpack = (name: string) => new Uint8Array(gunzipSync(readFileSync(join(shipped, `${name}.gz`))));

@@ -1,13 +1,13 @@
 /** Sequences of any length as batches of a few lengths, and a training over them. */
 import { describe, expect, it } from "vitest";
-import { compileCount } from "../../src/compiler/realize.js";
 import { bucketLengths, DataLoader, type Dataset, padSequences } from "../../src/data/index.js";
 import { crossEntropy, Embedding, Linear, Module, MultiheadAttention } from "../../src/nn/index.js";
 import { add, manualSeed, reshape } from "../../src/ops/index.js";
+import { compileCount } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
+import { ArgumentError } from "../../src/core/errors.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { SGD } from "../../src/optim/index.js";
-import { ArgumentError } from "../../src/tensor/errors.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
 import { devices } from "../devices.js";
 
 describe("bucketLengths", () => {

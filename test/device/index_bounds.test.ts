@@ -1,8 +1,8 @@
 /** Indices on either side of an axis: the last one inside is used, the first one outside touches nothing. */
 import { describe, expect, it } from "vitest";
-import { readExact } from "../../src/compiler/realize.js";
+import { IndexError } from "../../src/core/errors.js";
 import { embedding, gather, scatterAdd, tensor } from "../../src/ops/index.js";
-import { IndexError } from "../../src/tensor/errors.js";
+import { readExact } from "../../src/runtime/realize.js";
 import { devices } from "../devices.js";
 
 const extent = 5;

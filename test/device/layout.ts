@@ -1,11 +1,11 @@
 /** Random layouts of operands, and runs of one kernel call on two devices with sentinels around every operand. */
 import fc from "fast-check";
 import { expect } from "vitest";
+import { type DType, newArray, type TypedArray } from "../../src/core/dtype.js";
+import type { Shape } from "../../src/core/shape.js";
+import type { View } from "../../src/core/view.js";
 import type { Device } from "../../src/device/device.js";
-import type { KernelCall, Operand, Program } from "../../src/device/kernel.js";
-import { type DType, newArray, type TypedArray } from "../../src/tensor/dtype.js";
-import type { Shape } from "../../src/tensor/shape.js";
-import type { View } from "../../src/tensor/view.js";
+import type { KernelCall, Operand, Program } from "../../src/kernels/kernel.js";
 import { reference } from "../devices.js";
 
 /** How a tensor lies in memory, for any shape. */

@@ -1,14 +1,15 @@
 /**
- * A device of Node that is lost and comes back as a WebGL context does (src/device/webgl/recovery.ts), so that losses at any
+ * A device of Node that is lost and comes back as a WebGL context does (src/device/webgl/gl/recovery.ts), so that losses at any
  * moment can be tested without a browser: after `lose()` every use throws DeviceLostError until `recovery.restore()`, which
  * puts back the buffers that the last snapshot holds; the others have lost their values.
  */
+
+import type { TypedArray } from "../../src/core/dtype.js";
+import { DeviceLostError, StaleTensorError } from "../../src/core/errors.js";
 import type { Device, DeviceBuffer, Executable } from "../../src/device/device.js";
-import type { Program } from "../../src/device/kernel.js";
-import { operandsOf } from "../../src/device/operands.js";
 import type { DeviceRecovery, Follower } from "../../src/device/recovery.js";
-import type { TypedArray } from "../../src/tensor/dtype.js";
-import { DeviceLostError, StaleTensorError } from "../../src/tensor/errors.js";
+import type { Program } from "../../src/kernels/kernel.js";
+import { operandsOf } from "../../src/kernels/operands.js";
 
 interface Snapshot {
   readonly copies: ReadonlyMap<DeviceBuffer, TypedArray>;

@@ -1,7 +1,7 @@
 /** Pooling and its gradients: random windows and layouts against the reference, ties and NaN among the values. */
 import fc from "fast-check";
 import { describe, it } from "vitest";
-import type { KernelCall, PoolGeometry } from "../../src/device/kernel.js";
+import type { KernelCall, PoolGeometry } from "../../src/kernels/kernel.js";
 import { uniform } from "../cases/generate.js";
 import { examples, propertyTimeout } from "../compiler/properties.js";
 import { devices, reference } from "../devices.js";

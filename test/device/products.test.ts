@@ -1,8 +1,8 @@
 /** Matrix products, convolutions and their gradients: random geometries and layouts against the reference. */
 import fc from "fast-check";
 import { describe, it } from "vitest";
-import type { AttentionCall, ConvGeometry, KernelCall, Operand } from "../../src/device/kernel.js";
-import type { Shape } from "../../src/tensor/shape.js";
+import type { Shape } from "../../src/core/shape.js";
+import type { AttentionCall, ConvGeometry, KernelCall, Operand } from "../../src/kernels/kernel.js";
 import { uniform } from "../cases/generate.js";
 import { examples, propertyTimeout } from "../compiler/properties.js";
 import { devices, reference } from "../devices.js";

@@ -1,8 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import type { BinaryOp, Expression, Instruction, KernelCall, UnaryOp } from "../../src/device/kernel.js";
-import { openWasm, type WasmDevice } from "../../src/device/wasm/wasm.js";
-import { type DType, newArray, type TypedArray } from "../../src/tensor/dtype.js";
-import { sizeOf } from "../../src/tensor/shape.js";
+import { type DType, newArray, type TypedArray } from "../../src/core/dtype.js";
+import { sizeOf } from "../../src/core/shape.js";
 import {
   denseInOrder,
   expandView,
@@ -10,7 +8,9 @@ import {
   rowMajor,
   sliceView,
   type View,
-} from "../../src/tensor/view.js";
+} from "../../src/core/view.js";
+import { openWasm, type WasmDevice } from "../../src/device/wasm/wasm.js";
+import type { BinaryOp, Expression, Instruction, KernelCall, UnaryOp } from "../../src/kernels/kernel.js";
 import { check, load, operand, programOf, random, relaxedWorks } from "./wasm_check.js";
 
 const special = [

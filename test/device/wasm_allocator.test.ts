@@ -1,8 +1,8 @@
 /** The allocator of the wasm device's memory: what it hands out never overlaps, and ends before the spare line. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { OutOfMemoryError } from "../../src/core/errors.js";
 import { Allocator, alignment } from "../../src/device/wasm/memory.js";
-import { OutOfMemoryError } from "../../src/tensor/errors.js";
 import { examples } from "../compiler/properties.js";
 
 const pageBytes = 65536;

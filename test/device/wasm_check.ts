@@ -1,10 +1,10 @@
 /** Running single kernel calls on the wasm device and comparing every element with the oracle. */
 import { expect } from "vitest";
-import type { Instruction, KernelCall, Operand, Program } from "../../src/device/kernel.js";
+import type { DType, TypedArray } from "../../src/core/dtype.js";
+import type { View } from "../../src/core/view.js";
 import { loadKernels } from "../../src/device/wasm/binaries.js";
 import type { WasmDevice } from "../../src/device/wasm/wasm.js";
-import type { DType, TypedArray } from "../../src/tensor/dtype.js";
-import type { View } from "../../src/tensor/view.js";
+import type { Instruction, KernelCall, Operand, Program } from "../../src/kernels/kernel.js";
 import { oracle } from "./wasm_oracle.js";
 
 /** Whether this engine runs the relaxed binary. */

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { Expression, KernelCall, Program } from "../../src/device/kernel.js";
+import { itemSize } from "../../src/core/dtype.js";
+import { DeviceError, OutOfMemoryError } from "../../src/core/errors.js";
+import { rowMajor } from "../../src/core/view.js";
 import { openWasm, type WasmDevice } from "../../src/device/wasm/wasm.js";
-import { itemSize } from "../../src/tensor/dtype.js";
-import { DeviceError, OutOfMemoryError } from "../../src/tensor/errors.js";
-import { rowMajor } from "../../src/tensor/view.js";
+import type { Expression, KernelCall, Program } from "../../src/kernels/kernel.js";
 import { load, operand } from "./wasm_check.js";
 
 /** leaf 1 = leaf 0 + 1, through a temporary of `size` elements. */

@@ -1,4 +1,7 @@
 /** Plain JavaScript evaluation of single kernel calls, for comparing the wasm device with. */
+
+import type { DType, TypedArray } from "../../src/core/dtype.js";
+import { sizeOf } from "../../src/core/shape.js";
 import type {
   Expression,
   Instruction,
@@ -6,9 +9,7 @@ import type {
   MapCall,
   Operand,
   ReduceCall,
-} from "../../src/device/kernel.js";
-import type { DType, TypedArray } from "../../src/tensor/dtype.js";
-import { sizeOf } from "../../src/tensor/shape.js";
+} from "../../src/kernels/kernel.js";
 
 export type Leaves = readonly TypedArray[];
 

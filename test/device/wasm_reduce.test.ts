@@ -1,10 +1,10 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import type { KernelCall } from "../../src/device/kernel.js";
+import { type DType, newArray, type TypedArray } from "../../src/core/dtype.js";
+import { IndexError } from "../../src/core/errors.js";
+import { sizeOf } from "../../src/core/shape.js";
+import { denseInOrder, expandView, rowMajor, type View } from "../../src/core/view.js";
 import { openWasm, type WasmDevice } from "../../src/device/wasm/wasm.js";
-import { type DType, newArray, type TypedArray } from "../../src/tensor/dtype.js";
-import { IndexError } from "../../src/tensor/errors.js";
-import { sizeOf } from "../../src/tensor/shape.js";
-import { denseInOrder, expandView, rowMajor, type View } from "../../src/tensor/view.js";
+import type { KernelCall } from "../../src/kernels/kernel.js";
 import { check, load, operand, programOf, random, relaxedWorks } from "./wasm_check.js";
 
 for (const binary of ["simd", "relaxed"] as const) {

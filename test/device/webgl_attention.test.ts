@@ -1,10 +1,10 @@
 /** How the WebGL device computes which attention, and that what it stores of the scores is bounded. */
 import { describe, expect, it } from "vitest";
-import type { AttentionCall, Operand } from "../../src/device/kernel.js";
-import type { PassBuilder } from "../../src/device/webgl/builder.js";
+import { sizeOf } from "../../src/core/shape.js";
+import { rowMajor } from "../../src/core/view.js";
 import { preparePasses } from "../../src/device/webgl/prepare.js";
-import { sizeOf } from "../../src/tensor/shape.js";
-import { rowMajor } from "../../src/tensor/view.js";
+import type { PassBuilder } from "../../src/device/webgl/shader/builder.js";
+import type { AttentionCall, Operand } from "../../src/kernels/kernel.js";
 import { webglTarget } from "./webgl_target.js";
 
 /** A software rasteriser, which splits sums only where there are few. */

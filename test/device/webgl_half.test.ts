@@ -1,12 +1,12 @@
 /** Which tensors of a Program are rounded to half floats where a device stores those, and which are not. */
 import { describe, expect, it } from "vitest";
-import type { Expression, KernelCall, MapCall, Operand } from "../../src/device/kernel.js";
-import { type Capabilities, chooseStorage } from "../../src/device/webgl/context.js";
+import type { DType } from "../../src/core/dtype.js";
+import { DeviceError } from "../../src/core/errors.js";
+import { rowMajor } from "../../src/core/view.js";
+import { type Capabilities, chooseStorage } from "../../src/device/webgl/gl/context.js";
 import { preparePasses } from "../../src/device/webgl/prepare.js";
-import type { FloatStorage } from "../../src/device/webgl/storage.js";
-import type { DType } from "../../src/tensor/dtype.js";
-import { DeviceError } from "../../src/tensor/errors.js";
-import { rowMajor } from "../../src/tensor/view.js";
+import type { FloatStorage } from "../../src/device/webgl/shader/storage.js";
+import type { Expression, KernelCall, MapCall, Operand } from "../../src/kernels/kernel.js";
 import { webglTarget } from "./webgl_target.js";
 
 const target = { ...webglTarget, floats: "rgba16f", halfInfinity: 0x7f800000 } as const;

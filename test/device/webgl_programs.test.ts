@@ -1,6 +1,6 @@
 /** Which shader programs of the WebGL device live: those that are held, and the latest that are not. */
 import { describe, expect, it } from "vitest";
-import { ProgramCache } from "../../src/device/webgl/programs.js";
+import { ProgramCache } from "../../src/device/webgl/gl/programs.js";
 
 /** A context that makes and deletes shaders and programs, and knows which there are. */
 function countingContext() {

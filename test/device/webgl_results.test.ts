@@ -1,8 +1,8 @@
 /** Which results of the WebGL device wait for the map that follows, and which get a pass of their own. */
 import { describe, expect, it } from "vitest";
-import type { KernelCall, MapCall, Operand, Program, ReduceCall } from "../../src/device/kernel.js";
+import { rowMajor } from "../../src/core/view.js";
 import { preparePasses } from "../../src/device/webgl/prepare.js";
-import { rowMajor } from "../../src/tensor/view.js";
+import type { KernelCall, MapCall, Operand, Program, ReduceCall } from "../../src/kernels/kernel.js";
 import { webglTarget } from "./webgl_target.js";
 
 const [rows, columns] = [64, 8];

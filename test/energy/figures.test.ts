@@ -1,5 +1,6 @@
 /** Sums of figures, efficiency, CO2, and the energy of counted operations. */
 import { describe, expect, test } from "vitest";
+import { ArgumentError } from "../../src/core/errors.js";
 import { sumOfIntervals, sumOfSources } from "../../src/energy/figure.js";
 import {
   carbon,
@@ -10,7 +11,6 @@ import {
   horowitz2014,
   operationEnergy,
 } from "../../src/energy/index.js";
-import { ArgumentError } from "../../src/tensor/errors.js";
 
 const measured: EnergyFigure = {
   joules: 90,

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { FormatError } from "../../src/core/errors.js";
 import { readIdx } from "../../src/formats/idx.js";
-import { FormatError } from "../../src/tensor/errors.js";
 
 function idx(shape: number[], data: ArrayLike<number>, type = 8): Uint8Array {
   const bytes = new Uint8Array(4 + 4 * shape.length + data.length);

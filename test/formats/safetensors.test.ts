@@ -2,9 +2,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { ArgumentError, FormatError } from "../../src/core/errors.js";
 import type { HostTensor } from "../../src/formats/host.js";
 import { readSafetensors, writeSafetensors } from "../../src/formats/safetensors.js";
-import { ArgumentError, FormatError } from "../../src/tensor/errors.js";
 
 /** A file out of a header text and data bytes. */
 function file(header: string | Uint8Array, data: ArrayLike<number> = [], declared?: bigint): Uint8Array {

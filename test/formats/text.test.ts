@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { ArgumentError } from "../../src/core/errors.js";
 import { CharTokenizer } from "../../src/formats/text.js";
-import { ArgumentError } from "../../src/tensor/errors.js";
 
 test("the vocabulary is the sorted set of characters", () => {
   const tokenizer = CharTokenizer.fromText("hello");

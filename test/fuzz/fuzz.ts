@@ -1,5 +1,5 @@
 /** Feeds damaged inputs to the readers: typed errors only, no hang, no memory that the input does not explain, no prototype changed. */
-import { WattgradError } from "../../src/tensor/errors.js";
+import { WattgradError } from "../../src/core/errors.js";
 import { generator } from "./mutate.js";
 import { type Reader, readers } from "./readers.js";
 

@@ -1,13 +1,13 @@
 /** Layers against the functions they stand for, and their initial values. */
 import { beforeAll, describe, expect, it } from "vitest";
-import { readExact } from "../../src/compiler/realize.js";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import * as nn from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
+import { readExact } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
-import { ArgumentError } from "../../src/tensor/errors.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
+import { ArgumentError } from "../../src/core/errors.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 
 let device: Device;
 beforeAll(() => {

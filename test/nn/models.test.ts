@@ -1,15 +1,15 @@
 /** The architectures: parameter names, shapes, counts, and that they learn. */
 import { beforeAll, describe, expect, it } from "vitest";
-import { readExact } from "../../src/compiler/realize.js";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import { CharGpt, Cnn, CnnLarge, imageClassifiers, Mlp } from "../../src/models/index.js";
 import { crossEntropy, setDefaultDevice } from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
+import { readExact } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
+import { ShapeError } from "../../src/core/errors.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { Adam } from "../../src/optim/index.js";
-import { ShapeError } from "../../src/tensor/errors.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
 
 let device: Device;
 beforeAll(() => {

@@ -6,8 +6,8 @@ import { openWasm } from "../../src/device/wasm/wasm.js";
 import * as nn from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
 import "../../src/ops/methods.js";
-import { ArgumentError, DeviceError, DTypeError } from "../../src/tensor/errors.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
+import { ArgumentError, DeviceError, DTypeError } from "../../src/core/errors.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 
 let device: Device;
 beforeAll(() => {

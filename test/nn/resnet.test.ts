@@ -4,8 +4,6 @@
  */
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
-import { jit } from "../../src/compiler/jit.js";
-import { readExact, realize } from "../../src/compiler/realize.js";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import { openWasm } from "../../src/device/wasm/wasm.js";
@@ -22,10 +20,12 @@ import {
 import { crossEntropy, type HostValues, type Module, setDefaultDevice } from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
 import { SGD } from "../../src/optim/index.js";
+import { jit } from "../../src/runtime/jit.js";
+import { readExact, realize } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
-import { ArgumentError, ShapeError } from "../../src/tensor/errors.js";
-import { type Shape, sizeOf } from "../../src/tensor/shape.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
+import { ArgumentError, ShapeError } from "../../src/core/errors.js";
+import { type Shape, sizeOf } from "../../src/core/shape.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { generate, seedOf } from "../cases/generate.js";
 import { expectClose, tolerance } from "../tolerance.js";
 

@@ -1,11 +1,11 @@
 /** Attention as one kernel: when it is one, that it gives what products and a softmax give, and what memory it takes. */
 import { describe, expect, it } from "vitest";
-import { realize } from "../../src/compiler/realize.js";
 import type { Device } from "../../src/device/device.js";
+import { noGrad, type Tensor } from "../../src/graph/tensor.js";
 import { CharGpt } from "../../src/models/index.js";
 import * as ops from "../../src/ops/index.js";
 import { cost, openDry } from "../../src/profile/index.js";
-import { noGrad, type Tensor } from "../../src/tensor/tensor.js";
+import { realize } from "../../src/runtime/realize.js";
 import { attention } from "../cases/attention.js";
 import type { Case } from "../cases/case.js";
 import { devices, reference } from "../devices.js";

@@ -1,13 +1,13 @@
 /** What backward() does with leaves, shared nodes, repeated calls and captured functions. */
 import { beforeAll, describe, expect, it } from "vitest";
 import { grad } from "../../src/autograd/backward.js";
-import { jit } from "../../src/compiler/jit.js";
-import { flush } from "../../src/compiler/realize.js";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import * as ops from "../../src/ops/index.js";
+import { jit } from "../../src/runtime/jit.js";
+import { flush } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
-import { noGrad, type Tensor } from "../../src/tensor/tensor.js";
+import { noGrad, type Tensor } from "../../src/graph/tensor.js";
 
 let device: Device;
 beforeAll(async () => {

@@ -4,12 +4,12 @@
  */
 import { expect } from "vitest";
 import { grad } from "../../src/autograd/backward.js";
-import { flush, leaf, readExact } from "../../src/compiler/realize.js";
+import type { DType, TypedArray } from "../../src/core/dtype.js";
+import { type Shape, sizeOf } from "../../src/core/shape.js";
 import type { Device } from "../../src/device/device.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { add, mul, square, sum, tensor, zerosLike } from "../../src/ops/index.js";
-import type { DType, TypedArray } from "../../src/tensor/dtype.js";
-import { type Shape, sizeOf } from "../../src/tensor/shape.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
+import { flush, leaf, readExact } from "../../src/runtime/realize.js";
 
 const eps = 1e-6;
 const atol = 1e-5;

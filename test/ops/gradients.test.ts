@@ -1,10 +1,10 @@
 /** First and second derivatives of every differentiable op, against finite differences. */
 import { beforeAll, describe, it } from "vitest";
+import type { Shape } from "../../src/core/shape.js";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import * as ops from "../../src/ops/index.js";
-import type { Shape } from "../../src/tensor/shape.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
 import { type Differentiable, gradcheck, gradgradcheck, sampleValues } from "./gradcheck.js";
 
 let device: Device;

@@ -1,12 +1,12 @@
 /** Values, shapes, dtypes and errors of the ops, on the reference device. */
 import { beforeAll, describe, expect, it } from "vitest";
-import { flush } from "../../src/compiler/realize.js";
+import { ArgumentError, DTypeError, ShapeError, StaleTensorError } from "../../src/core/errors.js";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
+import { RuntimeScalar } from "../../src/graph/op.js";
 import * as ops from "../../src/ops/index.js";
 import { type NestedValues, Tensor } from "../../src/ops/methods.js";
-import { ArgumentError, DTypeError, ShapeError, StaleTensorError } from "../../src/tensor/errors.js";
-import { RuntimeScalar } from "../../src/tensor/op.js";
+import { flush } from "../../src/runtime/realize.js";
 
 let device: Device;
 beforeAll(async () => {

@@ -1,14 +1,16 @@
 /** Optimizers: PyTorch's sequences, state, groups, captured steps, and what a step costs. */
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
-import { jit } from "../../src/compiler/jit.js";
-import { compileCount, readExact } from "../../src/compiler/realize.js";
 import type { Device } from "../../src/device/device.js";
-import type { Program } from "../../src/device/kernel.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import { openWasm } from "../../src/device/wasm/wasm.js";
+import type { Program } from "../../src/kernels/kernel.js";
 import * as ops from "../../src/ops/index.js";
+import { jit } from "../../src/runtime/jit.js";
+import { compileCount, readExact } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
+import { ArgumentError } from "../../src/core/errors.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import {
   Adam,
   AdamW,
@@ -19,8 +21,6 @@ import {
   type Optimizer,
   SGD,
 } from "../../src/optim/index.js";
-import { ArgumentError } from "../../src/tensor/errors.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
 
 interface Fixture {
   readonly start: { readonly weight: number[][]; readonly bias: number[] };

@@ -1,7 +1,7 @@
 /** Learning-rate schedules as functions of the step. */
 import { describe, expect, it } from "vitest";
+import { ArgumentError } from "../../src/core/errors.js";
 import { constant, cosine, linearWarmup, stepDecay } from "../../src/optim/index.js";
-import { ArgumentError } from "../../src/tensor/errors.js";
 
 const first = (schedule: (step: number) => number, count: number) =>
   Array.from({ length: count }, (_, step) => Number(schedule(step).toFixed(12)));

@@ -19,8 +19,8 @@ export async function loadSource() {
         export * as nn from "./src/nn/index.ts";
         export * as optim from "./src/optim/index.ts";
         export * as models from "./src/models/index.ts";
-        export * as cost from "./src/compiler/cost.ts";
-        export * as operands from "./src/device/operands.ts";`,
+        export * as cost from "./src/kernels/cost.ts";
+        export * as operands from "./src/kernels/operands.ts";`,
       resolveDir: root,
       loader: "ts",
     },

@@ -1,9 +1,9 @@
 /** A device that is lost while the page trains: it goes on, from the weights of the last test. */
 import { afterEach, expect, test, vi } from "vitest";
+import { DeviceError, DeviceLostError } from "../../src/core/errors.js";
 import type { Device } from "../../src/device/device.js";
 import type { OpenOptions } from "../../src/device/select.js";
 import { openWasm } from "../../src/device/wasm/wasm.js";
-import { DeviceError, DeviceLostError } from "../../src/tensor/errors.js";
 import { Conversation } from "./conversation.js";
 
 const fate = vi.hoisted(() => ({ opened: 0, lost: false, comesBack: true }));

@@ -1,6 +1,5 @@
 /** The bytes of a Program are those that its kernels touch, seen by a device that records every access. */
 import { describe, expect, test } from "vitest";
-import { bytesOf } from "../../src/compiler/cost.js";
 import {
   backward,
   conv2d,
@@ -13,6 +12,7 @@ import {
   tensor,
   transpose,
 } from "../../src/index.js";
+import { bytesOf } from "../../src/kernels/cost.js";
 import { crossEntropy, Linear } from "../../src/nn/index.js";
 import { Adam } from "../../src/optim/index.js";
 import { cost } from "../../src/profile/index.js";

@@ -1,6 +1,5 @@
 /** Counted FLOPs against closed formulas: products, convolutions, attention, and the benchmarks' three training steps. */
 import { describe, expect, test } from "vitest";
-import { flopsOf } from "../../src/compiler/cost.js";
 import {
   backward,
   conv2d,
@@ -10,6 +9,7 @@ import {
   type Tensor,
   zeros,
 } from "../../src/index.js";
+import { flopsOf } from "../../src/kernels/cost.js";
 import { CharGpt, CnnLarge, Mlp } from "../../src/models/index.js";
 import { crossEntropy, Linear, type Module } from "../../src/nn/index.js";
 import { Adam, AdamW } from "../../src/optim/index.js";

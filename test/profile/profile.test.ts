@@ -1,5 +1,6 @@
 /** profile, its table and its Chrome trace, and the roofline. */
 import { describe, expect, test } from "vitest";
+import { ArgumentError } from "../../src/core/errors.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import { openDevice } from "../../src/device/select.js";
 import { backward, type Device, jit, leaf, noGrad, randn, type Tensor, zeros } from "../../src/index.js";
@@ -14,7 +15,6 @@ import {
   profile,
   roofline,
 } from "../../src/profile/index.js";
-import { ArgumentError } from "../../src/tensor/errors.js";
 
 async function training() {
   const device = await openDevice("wasm");

@@ -2,10 +2,11 @@
  * A device that computes with the reference device's kernels and sees every element that they touch: what a call reads
  * and writes is counted by the accesses themselves, not from its operands' shapes.
  */
+
+import { type DType, itemSize, type TypedArray } from "../../src/core/dtype.js";
 import type { Device, DeviceBuffer, Executable, MemoryReport } from "../../src/device/device.js";
-import type { Program } from "../../src/device/kernel.js";
 import { openReference, runCall } from "../../src/device/reference/reference.js";
-import { type DType, itemSize, type TypedArray } from "../../src/tensor/dtype.js";
+import type { Program } from "../../src/kernels/kernel.js";
 
 /** Elements touched by one kernel call, each counted once for reading and once for writing. */
 class Touched {

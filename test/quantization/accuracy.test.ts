@@ -6,7 +6,6 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readExact } from "../../src/compiler/realize.js";
 import {
   DataLoader,
   type Dataset,
@@ -22,6 +21,7 @@ import { type HostTensor, readSafetensors } from "../../src/formats/index.js";
 import { CifarResNet, Cnn } from "../../src/models/index.js";
 import { crossEntropy, type Module } from "../../src/nn/index.js";
 import { manualSeed } from "../../src/ops/index.js";
+import { readExact } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
 import { AdamW, cosine } from "../../src/optim/index.js";
 import { stateBytes } from "../../src/quantization/compare.js";

@@ -12,8 +12,8 @@ import {
   transpose,
 } from "../../src/ops/index.js";
 import "../../src/ops/methods.js";
-import { sizeOf } from "../../src/tensor/shape.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
+import { sizeOf } from "../../src/core/shape.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { uniform } from "../cases/generate.js";
 import { devices, reference } from "../devices.js";
 

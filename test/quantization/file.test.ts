@@ -1,13 +1,15 @@
 /** Quantized models in safetensors files: the same bits again, never float32 on the way, and nothing believed. */
 import { describe, expect, it } from "vitest";
-import { readExact } from "../../src/compiler/realize.js";
 import { DataLoader } from "../../src/data/index.js";
 import type { Device } from "../../src/device/device.js";
 import { openWasm } from "../../src/device/wasm/wasm.js";
 import { type HostTensor, readSafetensors, writeSafetensors } from "../../src/formats/index.js";
 import { Linear, type Module, Sequential } from "../../src/nn/index.js";
 import { tensor } from "../../src/ops/index.js";
+import { readExact } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
+import { FormatError } from "../../src/core/errors.js";
+import { noGrad, type Tensor } from "../../src/graph/tensor.js";
 import {
   int4WeightOnly,
   int8Dynamic,
@@ -20,8 +22,6 @@ import {
   quantizedState,
   type Scheme,
 } from "../../src/quantization/index.js";
-import { FormatError } from "../../src/tensor/errors.js";
-import { noGrad, type Tensor } from "../../src/tensor/tensor.js";
 import { exampleImages, quadrants, smallCnn } from "./problem.js";
 
 const device: Device = await openWasm();

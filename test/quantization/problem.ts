@@ -1,6 +1,7 @@
 /** A small classifier of images and data for it, on a device of the caller's. */
 import { type Dataset, TensorDataset } from "../../src/data/index.js";
 import type { Device } from "../../src/device/device.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import {
   BatchNorm2d,
   Conv2d,
@@ -12,7 +13,6 @@ import {
   Sequential,
 } from "../../src/nn/index.js";
 import { add, manualSeed, relu } from "../../src/ops/index.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
 import { uniform } from "../cases/generate.js";
 
 export const classes = 4;

@@ -1,8 +1,8 @@
 /** Training that expects quantization. */
 import { describe, expect, it } from "vitest";
-import { readTensor } from "../../src/compiler/realize.js";
 import { DataLoader } from "../../src/data/index.js";
 import { openWasm } from "../../src/device/wasm/wasm.js";
+import { noGrad } from "../../src/graph/tensor.js";
 import { crossEntropy, type Module } from "../../src/nn/index.js";
 import { AdamW } from "../../src/optim/index.js";
 import { FakeQuantizedLayer } from "../../src/quantization/fake.js";
@@ -14,7 +14,7 @@ import {
   QuantizedLayer,
   quantize,
 } from "../../src/quantization/index.js";
-import { noGrad } from "../../src/tensor/tensor.js";
+import { readTensor } from "../../src/runtime/realize.js";
 import { accuracy, evaluate, fit } from "../../src/train/index.js";
 import { quadrants, smallCnn } from "./problem.js";
 import "../../src/ops/methods.js";

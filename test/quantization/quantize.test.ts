@@ -1,12 +1,14 @@
 /** quantize: what it replaces, how close the result is, and what it refuses. */
 import { beforeAll, describe, expect, it } from "vitest";
-import { readTensor } from "../../src/compiler/realize.js";
 import { DataLoader } from "../../src/data/index.js";
 import type { Device } from "../../src/device/device.js";
 import { CharGpt } from "../../src/models/index.js";
 import { crossEntropy, Identity, Linear, type Module, ReLU, Sequential } from "../../src/nn/index.js";
 import { randint, tensor } from "../../src/ops/index.js";
+import { readTensor } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
+import { ShapeError } from "../../src/core/errors.js";
+import { noGrad, type Tensor } from "../../src/graph/tensor.js";
 import { AdamW } from "../../src/optim/index.js";
 import {
   compareModels,
@@ -21,8 +23,6 @@ import {
   quantize,
   type Scheme,
 } from "../../src/quantization/index.js";
-import { ShapeError } from "../../src/tensor/errors.js";
-import { noGrad, type Tensor } from "../../src/tensor/tensor.js";
 import { accuracy, evaluate, fit } from "../../src/train/index.js";
 import { devices } from "../devices.js";
 import { noiseOf } from "./noise.js";

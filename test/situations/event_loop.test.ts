@@ -5,9 +5,9 @@ import { openWasm } from "../../src/device/wasm/wasm.js";
 import { Linear } from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
 import "../../src/ops/methods.js";
+import { OutOfMemoryError } from "../../src/core/errors.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { SGD } from "../../src/optim/index.js";
-import { OutOfMemoryError } from "../../src/tensor/errors.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
 import { devices } from "../devices.js";
 
 const mebi = 2 ** 20;

@@ -1,14 +1,14 @@
 /** Gradients of what has changed since, of what a step has used, of pending values; modes around functions. */
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { grad } from "../../src/autograd/backward.js";
-import { overwrite } from "../../src/compiler/realize.js";
-import { sessionOf } from "../../src/compiler/session.js";
 import * as ops from "../../src/ops/index.js";
+import { overwrite } from "../../src/runtime/realize.js";
+import { sessionOf } from "../../src/runtime/session.js";
 import "../../src/ops/methods.js";
+import { ArgumentError, ShapeError, StaleTensorError } from "../../src/core/errors.js";
+import { currentScope, enterScope, inScope, noGrad, type Tensor } from "../../src/graph/tensor.js";
 import { SGD } from "../../src/optim/index.js";
 import { cost } from "../../src/profile/cost.js";
-import { ArgumentError, ShapeError, StaleTensorError } from "../../src/tensor/errors.js";
-import { currentScope, enterScope, inScope, noGrad, type Tensor } from "../../src/tensor/tensor.js";
 import { devices } from "../devices.js";
 
 for (const { label, device } of devices) {

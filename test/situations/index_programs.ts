@@ -2,16 +2,16 @@
  * Programs with bad labels and indices, as users write them. Each returns what is not as it should be: nothing, on every device.
  */
 import { backward } from "../../src/autograd/backward.js";
-import { jit } from "../../src/compiler/jit.js";
-import { readExact, realize } from "../../src/compiler/realize.js";
 import type { Device } from "../../src/device/device.js";
 import { BatchNorm2d, Embedding, Linear, Module } from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
+import { jit } from "../../src/runtime/jit.js";
+import { readExact, realize } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
+import type { DType } from "../../src/core/dtype.js";
+import { WattgradError } from "../../src/core/errors.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { AdamW, SGD } from "../../src/optim/index.js";
-import type { DType } from "../../src/tensor/dtype.js";
-import { WattgradError } from "../../src/tensor/errors.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
 
 export type IndexProgram = (device: Device) => Promise<readonly string[]>;
 

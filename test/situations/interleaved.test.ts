@@ -5,9 +5,9 @@
  */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { realize, setDebugObserver } from "../../src/compiler/realize.js";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
+import { realize, setDebugObserver } from "../../src/runtime/realize.js";
 import { examples, propertyTimeout } from "../compiler/properties.js";
 import { losable } from "../device/losable.js";
 import { devices, reference } from "../devices.js";

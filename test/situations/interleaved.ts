@@ -2,15 +2,16 @@
  * Random programs as people write them: eager passes, jitted ones, steps of two optimizers, reads, changed modes and settings,
  * assignments, lost devices, in any order. Each action is a few numbers, so that every list of actions is a program.
  */
-import { jit } from "../../src/compiler/jit.js";
-import { flush, leaf, readExact } from "../../src/compiler/realize.js";
+
+import { WattgradError } from "../../src/core/errors.js";
 import type { Device } from "../../src/device/device.js";
+import { noGrad } from "../../src/graph/tensor.js";
 import { BatchNorm2d, Conv2d, crossEntropy, Dropout, Linear, Module } from "../../src/nn/index.js";
 import { manualSeed } from "../../src/ops/index.js";
 import { Tensor } from "../../src/ops/methods.js";
 import { AdamW, LRScheduler, type Optimizer, SGD } from "../../src/optim/index.js";
-import { WattgradError } from "../../src/tensor/errors.js";
-import { noGrad } from "../../src/tensor/tensor.js";
+import { jit } from "../../src/runtime/jit.js";
+import { flush, leaf, readExact } from "../../src/runtime/realize.js";
 import { generate } from "../cases/generate.js";
 
 export interface Action {

@@ -2,17 +2,17 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
-import { jit } from "../../src/compiler/jit.js";
-import { maxPrograms } from "../../src/compiler/session.js";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import { openWasm } from "../../src/device/wasm/wasm.js";
 import { Linear } from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
+import { jit } from "../../src/runtime/jit.js";
+import { maxPrograms } from "../../src/runtime/session.js";
 import "../../src/ops/methods.js";
+import { OutOfMemoryError } from "../../src/core/errors.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { SGD } from "../../src/optim/index.js";
-import { OutOfMemoryError } from "../../src/tensor/errors.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
 
 setFlagsFromString("--expose-gc");
 const collectGarbage: () => void = runInNewContext("gc");

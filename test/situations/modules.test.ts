@@ -11,10 +11,10 @@ import {
 } from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
 import "../../src/ops/methods.js";
+import { ArgumentError } from "../../src/core/errors.js";
+import { noGrad, type Tensor } from "../../src/graph/tensor.js";
 import { Adam, SGD } from "../../src/optim/index.js";
 import { int8Dynamic, quantize } from "../../src/quantization/index.js";
-import { ArgumentError } from "../../src/tensor/errors.js";
-import { noGrad, type Tensor } from "../../src/tensor/tensor.js";
 import { reference as device, devices } from "../devices.js";
 
 const linear = (size = 2) => new Linear(size, size, { bias: false, device });

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import * as ops from "../../src/ops/index.js";
 import "../../src/ops/methods.js";
+import { ArgumentError } from "../../src/core/errors.js";
 import {
   Adam,
   AdamW,
@@ -12,7 +13,6 @@ import {
   type SgdSettings,
   stepDecay,
 } from "../../src/optim/index.js";
-import { ArgumentError } from "../../src/tensor/errors.js";
 import { reference as device } from "../devices.js";
 
 const parameter = (...values: number[]) => ops.tensor(values, { device, requiresGrad: true });

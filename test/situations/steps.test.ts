@@ -1,15 +1,15 @@
 /** Steps are all or nothing: several optimizers, losses and models, and what a failed step leaves behind. */
 import { beforeAll, describe, expect, it } from "vitest";
-import { flush, overwrite } from "../../src/compiler/realize.js";
-import { sessionOf } from "../../src/compiler/session.js";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import { BatchNorm2d, Linear, mseLoss, setDefaultDevice } from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
+import { flush, overwrite } from "../../src/runtime/realize.js";
+import { sessionOf } from "../../src/runtime/session.js";
 import "../../src/ops/methods.js";
+import { ArgumentError, OutOfMemoryError, ShapeError, StaleTensorError } from "../../src/core/errors.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { Adam, AdamW, clipGradNorm, Optimizer, SGD, type SgdSettings } from "../../src/optim/index.js";
-import { ArgumentError, OutOfMemoryError, ShapeError, StaleTensorError } from "../../src/tensor/errors.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
 import { devices } from "../devices.js";
 
 for (const { label, device } of devices) {

@@ -1,12 +1,12 @@
 /** A wasm kernel that traps: a typed error of what its Program should have computed; all else and the device go on. */
 import { expect, it } from "vitest";
-import { realize } from "../../src/compiler/realize.js";
 import { loadKernels } from "../../src/device/wasm/binaries.js";
 import { WasmDevice } from "../../src/device/wasm/wasm.js";
 import * as ops from "../../src/ops/index.js";
+import { realize } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
+import { DeviceError } from "../../src/core/errors.js";
 import { SGD } from "../../src/optim/index.js";
-import { DeviceError } from "../../src/tensor/errors.js";
 
 /** A module that exports `t`: () → (), which is unreachable. */
 const trapping = Uint8Array.from([

@@ -4,8 +4,8 @@ import { grad } from "../../src/autograd/backward.js";
 import type { Device } from "../../src/device/device.js";
 import * as ops from "../../src/ops/index.js";
 import "../../src/ops/methods.js";
-import { sizeOf } from "../../src/tensor/shape.js";
-import type { Tensor } from "../../src/tensor/tensor.js";
+import { sizeOf } from "../../src/core/shape.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { devices } from "../devices.js";
 
 const nan = [Number.NaN, Number.NaN];

@@ -1,6 +1,6 @@
 /** What a device computes for a probe against PyTorch: differences, each with the reason for which it may stay, or none. */
-import type { DType } from "../../src/tensor/dtype.js";
-import { sizeOf } from "../../src/tensor/shape.js";
+import type { DType } from "../../src/core/dtype.js";
+import { sizeOf } from "../../src/core/shape.js";
 import { type Case, isDifferentiated } from "../cases/case.js";
 import { type Difference, differences } from "./differences.js";
 

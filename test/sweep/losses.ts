@@ -1,5 +1,5 @@
 /** Losses of classes: logits of 1e-8 to 1e8, offsets, infinite and equal ones; targets that are ignored, and no targets at all. */
-import type { Tensor } from "../../src/tensor/tensor.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { type Case, fixed, listed } from "../cases/case.js";
 import { ops } from "../cases/ops.js";
 import { rows } from "./rows.js";

@@ -1,5 +1,5 @@
 /** Reductions, softmaxes and norms of rows that are equal, tiny, huge, not finite, tied, or far from 0 by a common offset. */
-import type { Tensor } from "../../src/tensor/tensor.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { type Case, fixed, listed } from "../cases/case.js";
 import { ops } from "../cases/ops.js";
 import { reductions } from "../cases/reduce.js";

@@ -1,9 +1,9 @@
 /** Shifted images: what a loader hands out of them, epoch by epoch. */
 import { expect, test } from "vitest";
-import { readTensor } from "../../src/compiler/realize.js";
+import { ArgumentError, ShapeError } from "../../src/core/errors.js";
 import { DataLoader, subset, TensorDataset } from "../../src/data/index.js";
 import { openReference } from "../../src/device/reference/reference.js";
-import { ArgumentError, ShapeError } from "../../src/tensor/errors.js";
+import { readTensor } from "../../src/runtime/realize.js";
 import { randomShift } from "../../src/train/index.js";
 
 const side = 5;

@@ -4,13 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { FormatError, WattgradError } from "../../src/core/errors.js";
 import { DataLoader } from "../../src/data/index.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import type { HostTensor } from "../../src/formats/index.js";
 import { crossEntropy } from "../../src/nn/index.js";
 import { manualSeed } from "../../src/ops/index.js";
 import { AdamW, cosine } from "../../src/optim/index.js";
-import { FormatError, WattgradError } from "../../src/tensor/errors.js";
 import {
   type Checkpoint,
   decode,

@@ -1,6 +1,6 @@
 /** The plain data of a checkpoint: what was written comes back, and any other value is an error that names its field. */
 import { describe, expect, test } from "vitest";
-import { FormatError } from "../../src/tensor/errors.js";
+import { FormatError } from "../../src/core/errors.js";
 import { parseState, stringifyState } from "../../src/train/checkpoint_state.js";
 
 const energy = {

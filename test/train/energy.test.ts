@@ -3,13 +3,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { ArgumentError, FormatError } from "../../src/core/errors.js";
 import { DataLoader } from "../../src/data/index.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import { type EnergyFigure, type EnergyMeter, openMeter } from "../../src/energy/index.js";
 import { crossEntropy } from "../../src/nn/index.js";
 import { manualSeed } from "../../src/ops/index.js";
 import { SGD } from "../../src/optim/index.js";
-import { ArgumentError, FormatError } from "../../src/tensor/errors.js";
 import { readNewestCheckpoint, writeCheckpoint } from "../../src/train/checkpoint.js";
 import {
   type Callback,

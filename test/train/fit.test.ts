@@ -1,13 +1,13 @@
 /** fit on a small synthetic problem: it learns, stops when told, keeps memory flat and reports what it did. */
 import { beforeEach, describe, expect, test } from "vitest";
-import { compileCount, memory, readTensor } from "../../src/compiler/realize.js";
+import { ArgumentError, NumericsError } from "../../src/core/errors.js";
 import { DataLoader } from "../../src/data/index.js";
 import type { Device } from "../../src/device/device.js";
 import { openDevice } from "../../src/device/select.js";
 import { crossEntropy } from "../../src/nn/index.js";
 import { manualSeed } from "../../src/ops/index.js";
 import { AdamW, cosine, SGD, stepDecay } from "../../src/optim/index.js";
-import { ArgumentError, NumericsError } from "../../src/tensor/errors.js";
+import { compileCount, memory, readTensor } from "../../src/runtime/realize.js";
 import {
   accuracy,
   evaluate,

@@ -1,14 +1,14 @@
 /** Training on a device that is lost at any moment, between epochs too, or whose reads end out of order. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { readTensor } from "../../src/compiler/realize.js";
+import { DeviceLostError } from "../../src/core/errors.js";
 import { DataLoader } from "../../src/data/index.js";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import { crossEntropy, type Module } from "../../src/nn/index.js";
 import { manualSeed } from "../../src/ops/index.js";
 import { AdamW, cosine } from "../../src/optim/index.js";
-import { DeviceLostError } from "../../src/tensor/errors.js";
+import { readTensor } from "../../src/runtime/realize.js";
 import { type Callback, type StepRecord, fit as trainModel } from "../../src/train/index.js";
 import { examples } from "../compiler/properties.js";
 import { type LosableDevice, losable } from "../device/losable.js";

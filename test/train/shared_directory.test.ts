@@ -4,13 +4,13 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSy
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { FormatError } from "../../src/core/errors.js";
 import { DataLoader } from "../../src/data/index.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import { FileError } from "../../src/formats/index.js";
 import { crossEntropy, Linear, Sequential } from "../../src/nn/index.js";
 import { Generator, manualSeed } from "../../src/ops/index.js";
 import { AdamW, SGD } from "../../src/optim/index.js";
-import { FormatError } from "../../src/tensor/errors.js";
 import { lockDirectory } from "../../src/train/directory_lock.js";
 import { hostTensors } from "../../src/train/host_tensors.js";
 import { accuracy, type FitOptions, fit as trainModel } from "../../src/train/index.js";

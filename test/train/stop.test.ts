@@ -1,9 +1,9 @@
 /** Stop conditions and metrics by themselves. */
 import { describe, expect, test } from "vitest";
-import { readTensor } from "../../src/compiler/realize.js";
+import { ArgumentError } from "../../src/core/errors.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import { tensor } from "../../src/ops/index.js";
-import { ArgumentError } from "../../src/tensor/errors.js";
+import { readTensor } from "../../src/runtime/realize.js";
 import { accuracy, type FitState, lossReached, patience, timeLimit } from "../../src/train/index.js";
 
 function stateAfter(losses: readonly number[], overrides: Partial<FitState> = {}): FitState {

@@ -1,5 +1,5 @@
 /** jax-js as a contender, on its WebAssembly or its WebGL backend: each problem is one function, compiled by its jit. */
-import { type Shape, sizeOf } from "../../tensor/shape.js";
+import { type Shape, sizeOf } from "../../core/shape.js";
 import type { Contender, Work } from "../contender.js";
 import { spread, uniform } from "../inputs.js";
 import type {

@@ -1,5 +1,5 @@
 /** tfjs as a contender, on its WebAssembly or its WebGL backend. Images lie channels-last, as it wants them. */
-import { type Shape, sizeOf } from "../../tensor/shape.js";
+import { type Shape, sizeOf } from "../../core/shape.js";
 import type { Contender, Work } from "../contender.js";
 import { spread, uniform } from "../inputs.js";
 import type {

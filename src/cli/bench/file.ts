@@ -1,8 +1,8 @@
 /** The file that `wattgrad bench --json` writes and `wattgrad bench compare` reads. */
 import type { BenchRow, RunResult } from "../../bench/index.js";
+import { FormatError } from "../../core/errors.js";
 import { excerpt, quote } from "../../formats/excerpt.js";
 import { readFile } from "../../formats/file.js";
-import { FormatError } from "../../tensor/errors.js";
 import { type Environment, environmentOf } from "../environment.js";
 import { packageVersion } from "../package.js";
 

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { Page } from "puppeteer";
 import type { ProcessorClock, RunOptions, RunResult } from "../../bench/index.js";
-import { DeviceError } from "../../tensor/errors.js";
+import { DeviceError } from "../../core/errors.js";
 import { openDistBrowser } from "../browser/dist.js";
 import { type LaunchedBrowser, rendererOf } from "../browser/launch.js";
 import type { ColdStart } from "./coldstart.js";

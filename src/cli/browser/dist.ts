@@ -1,8 +1,8 @@
 /** A headless browser beside a server of dist/: its pages import the same modules that Node runs. */
 import { join } from "node:path";
 import type { ProcessorClock } from "../../bench/index.js";
+import { DeviceError } from "../../core/errors.js";
 import { type Content, type LocalServer, startLocalServer } from "../../playground/local_server.js";
-import { DeviceError } from "../../tensor/errors.js";
 import { packageRoot } from "../package.js";
 import { findChromium } from "./find.js";
 import { type LaunchedBrowser, launchBrowser } from "./launch.js";

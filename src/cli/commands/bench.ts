@@ -10,9 +10,9 @@ import {
 } from "../../bench/index.js";
 import type { Backend } from "../../bench/peers/libraries.js";
 import { peerSummaries, speedup } from "../../bench/ratio.js";
+import { FormatError } from "../../core/errors.js";
 import { type DeviceName, deviceNames } from "../../device/select.js";
 import { formatJoules } from "../../energy/index.js";
-import { FormatError } from "../../tensor/errors.js";
 import { type ColdStart, coldStartRow, coldStartsInNode } from "../bench/coldstart.js";
 import { compareRuns, type RunComparison } from "../bench/compare.js";
 import { type BenchFile, benchFile, type Place, readBenchFile } from "../bench/file.js";

@@ -1,8 +1,8 @@
 /** `wattgrad plan`: what a large model would take, before anyone trains it. */
 import { Command, Option } from "commander";
+import { FormatError } from "../../core/errors.js";
 import { formatJoules } from "../../energy/index.js";
 import { readFile } from "../../formats/file.js";
-import { FormatError } from "../../tensor/errors.js";
 import { UsageError } from "../exit.js";
 import { integerFrom, jsonOption, positiveNumber } from "../options.js";
 import { requireJsonTarget, standardOutput, writeJson } from "../output.js";

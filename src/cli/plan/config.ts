@@ -1,6 +1,7 @@
 /** What kind of transformer a Hugging Face config.json describes. Trusts nothing in it. */
+
+import { FormatError } from "../../core/errors.js";
 import { excerpt } from "../../formats/excerpt.js";
-import { FormatError } from "../../tensor/errors.js";
 
 /** As much of an architecture as decides its cost. */
 export interface TransformerShape {

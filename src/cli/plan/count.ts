@@ -3,11 +3,11 @@
  * every token of the vocabulary: counts are affine in both, and three small models tell them without the large one.
  */
 import { backward } from "../../autograd/backward.js";
+import { ArgumentError } from "../../core/errors.js";
 import type { Device } from "../../device/device.js";
 import { noGrad, ones, reshape, zeros } from "../../index.js";
 import { crossEntropy } from "../../nn/index.js";
 import { cost, openDry } from "../../profile/index.js";
-import { ArgumentError } from "../../tensor/errors.js";
 import type { TransformerShape } from "./config.js";
 import { Transformer } from "./transformer.js";
 

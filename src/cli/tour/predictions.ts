@@ -1,9 +1,9 @@
 /** Which test images a trained model takes for which class. */
 import { DataLoader, ImageDataset, type Mnist } from "../../data/index.js";
 import { openDevice } from "../../device/select.js";
+import { noGrad } from "../../graph/tensor.js";
 import { loadTrained } from "../../inference/model.js";
 import { argmax } from "../../ops/index.js";
-import { noGrad } from "../../tensor/tensor.js";
 import type { Predictions, WrongImage } from "../../tour/data.js";
 
 const batchSize = 100;

@@ -2,12 +2,12 @@
  * The dry device: everything is compiled and nothing computed. It has no memory, so that the cost of models far larger
  * than this machine can be counted from their own graph. What is read from it is 0.
  */
-import { type DType, itemSize, newArray, type TypedArray } from "../../tensor/dtype.js";
-import { DeviceError } from "../../tensor/errors.js";
-import { inspectable } from "../../tensor/inspect.js";
+import { type DType, itemSize, newArray, type TypedArray } from "../../core/dtype.js";
+import { DeviceError } from "../../core/errors.js";
+import { inspectable } from "../../core/inspect.js";
+import type { Program } from "../../kernels/kernel.js";
 import { describeDevice } from "../describe.js";
 import type { Device, DeviceBuffer, DeviceInfo, Executable, LossReason, MemoryReport } from "../device.js";
-import type { Program } from "../kernel.js";
 
 class DryDevice implements Device {
   readonly name = "dry";

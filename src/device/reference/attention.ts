@@ -1,5 +1,5 @@
 /** attention, row by row. */
-import type { AttentionCall, Operand } from "../kernel.js";
+import type { AttentionCall, Operand } from "../../kernels/kernel.js";
 import type { Memory } from "./expression.js";
 import { positions } from "./walk.js";
 

@@ -1,8 +1,8 @@
 /** map and reduce. */
-import { sizeOf } from "../../tensor/shape.js";
-import { expandView, rowMajor } from "../../tensor/view.js";
-import { identityOf } from "../empty.js";
-import type { MapCall, ReduceCall, ReduceOp } from "../kernel.js";
+import { sizeOf } from "../../core/shape.js";
+import { expandView, rowMajor } from "../../core/view.js";
+import { identityOf } from "../../kernels/empty.js";
+import type { MapCall, ReduceCall, ReduceOp } from "../../kernels/kernel.js";
 import { blockSize, evaluate, type Memory } from "./expression.js";
 import { indexOf, positions } from "./walk.js";
 

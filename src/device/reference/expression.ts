@@ -1,8 +1,8 @@
 /** Evaluates fused expressions in float64, a block of elements at a time. */
 
-import type { TypedArray } from "../../tensor/dtype.js";
-import { philox } from "../../tensor/philox.js";
-import type { Expression, Instruction, Operand } from "../kernel.js";
+import type { TypedArray } from "../../core/dtype.js";
+import { philox } from "../../core/philox.js";
+import type { Expression, Instruction, Operand } from "../../kernels/kernel.js";
 import { erf } from "./erf.js";
 import { indexOf, positions } from "./walk.js";
 

@@ -1,7 +1,7 @@
 /** gather and scatterAdd. */
-import type { IndexError } from "../../tensor/errors.js";
-import { indexError, reportOf } from "../failure.js";
-import type { GatherCall, ScatterAddCall } from "../kernel.js";
+import type { IndexError } from "../../core/errors.js";
+import { indexError, reportOf } from "../../kernels/failure.js";
+import type { GatherCall, ScatterAddCall } from "../../kernels/kernel.js";
 import type { Memory } from "./expression.js";
 import { positions } from "./walk.js";
 

@@ -1,7 +1,7 @@
 /** pool and poolGrad. */
 
-import type { View } from "../../tensor/view.js";
-import type { PoolCall, PoolGeometry, PoolGradCall } from "../kernel.js";
+import type { View } from "../../core/view.js";
+import type { PoolCall, PoolGeometry, PoolGradCall } from "../../kernels/kernel.js";
 import type { Memory } from "./expression.js";
 import { positions } from "./walk.js";
 

@@ -1,6 +1,6 @@
 /** matmul, and convolution with its two gradients, as plain loops. */
-import { sizeOf } from "../../tensor/shape.js";
-import type { ConvCall, MatmulCall } from "../kernel.js";
+import { sizeOf } from "../../core/shape.js";
+import type { ConvCall, MatmulCall } from "../../kernels/kernel.js";
 import type { Memory } from "./expression.js";
 import { positions } from "./walk.js";
 

@@ -1,7 +1,7 @@
 /** qmatmul and qconv as plain loops over unpacked weights. */
-import type { Operand, QconvCall, QmatmulCall, QuantizedEpilogue } from "../kernel.js";
-import { panelRows } from "../packed.js";
-import { bytesOf, unpackConv, unpackMatrix } from "../unpack.js";
+import type { Operand, QconvCall, QmatmulCall, QuantizedEpilogue } from "../../kernels/kernel.js";
+import { panelRows } from "../../kernels/packed.js";
+import { bytesOf, unpackConv, unpackMatrix } from "../../kernels/unpack.js";
 import { type Memory, roundHalfEven } from "./expression.js";
 import { positions } from "./walk.js";
 

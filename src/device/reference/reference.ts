@@ -2,13 +2,19 @@
  * The reference device: every kernel in plain TypeScript, float32 tensors held and computed in float64. It is the
  * oracle of the tests, the device for gradient checks, and the last resort where nothing faster runs.
  */
-import type { DType, TypedArray } from "../../tensor/dtype.js";
-import { DeviceError, type IndexError, ShapeError, type WattgradError } from "../../tensor/errors.js";
-import { inspectable } from "../../tensor/inspect.js";
+import type { DType, TypedArray } from "../../core/dtype.js";
+import { DeviceError, type IndexError, ShapeError, type WattgradError } from "../../core/errors.js";
+import { inspectable } from "../../core/inspect.js";
+import {
+  type CallFailure,
+  type Missed,
+  type Readable,
+  requireReadable,
+  runAround,
+} from "../../kernels/failure.js";
+import type { KernelCall, Program } from "../../kernels/kernel.js";
 import { describeDevice } from "../describe.js";
 import type { Device, DeviceBuffer, DeviceInfo, Executable, LossReason, MemoryReport } from "../device.js";
-import { type CallFailure, type Missed, type Readable, requireReadable, runAround } from "../failure.js";
-import type { KernelCall, Program } from "../kernel.js";
 import { attention } from "./attention.js";
 import { map, reduce } from "./elementwise.js";
 import type { Memory } from "./expression.js";

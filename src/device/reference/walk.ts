@@ -1,6 +1,6 @@
 /** Where the elements of a view lie: the one place in which the reference device does index arithmetic. */
-import { sizeOf } from "../../tensor/shape.js";
-import { isRowMajor, type View } from "../../tensor/view.js";
+import { sizeOf } from "../../core/shape.js";
+import { isRowMajor, type View } from "../../core/view.js";
 
 /** Buffer positions of a view's elements `start`..`start + count - 1`, in logical row-major order. */
 export function positions(view: View, start = 0, count = sizeOf(view.shape)): Int32Array {

@@ -1,5 +1,5 @@
 /** Finds, checks and compiles the kernels' binaries. */
-import { DeviceError } from "../../tensor/errors.js";
+import { DeviceError } from "../../core/errors.js";
 
 declare const WATTGRAD_BUNDLED: boolean | undefined;
 

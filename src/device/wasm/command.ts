@@ -8,7 +8,7 @@
  * sizes and strides (in elements unless its layout says otherwise) in its payload. Addresses of slots that
  * change between runs are patched by the device before it rings the bell, so kernels never see slots.
  */
-import type { Operand } from "../kernel.js";
+import type { Operand } from "../../kernels/kernel.js";
 
 /** Numbers shared with assembly/opcodes.ts. */
 export const Opcode = {

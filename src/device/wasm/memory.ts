@@ -3,7 +3,7 @@
  * its exact size, so that a loop that repeats its requests never searches; only when a request finds no such block
  * are the bins merged with their neighbours and searched for the best fit, and only then does the memory grow.
  */
-import { OutOfMemoryError } from "../../tensor/errors.js";
+import { OutOfMemoryError } from "../../core/errors.js";
 
 export const alignment = 64;
 const pageBytes = 65536;

@@ -2,10 +2,10 @@
  * Programs as wasm sees them: encoded once into 32-bit words, with lists of the words that hold addresses of leaves,
  * of the arena and of the working space, so that a run patches only what has moved.
  */
-import { itemSize } from "../../tensor/dtype.js";
-import { withoutEmpty } from "../empty.js";
-import type { KernelCall, MapCall, Operand, Program } from "../kernel.js";
-import { operandsOf } from "../operands.js";
+import { itemSize } from "../../core/dtype.js";
+import { withoutEmpty } from "../../kernels/empty.js";
+import type { KernelCall, MapCall, Operand, Program } from "../../kernels/kernel.js";
+import { operandsOf } from "../../kernels/operands.js";
 import { type CommandWriter, Opcode } from "./command.js";
 import { encodeAttention } from "./encode/attention.js";
 import { encodeConv } from "./encode/conv.js";

@@ -1,10 +1,8 @@
 /** The CPU device: AssemblyScript kernels in WebAssembly SIMD, executed on the calling thread. */
-import { type DType, itemSize, newArray, type TypedArray } from "../../tensor/dtype.js";
-import { ArgumentError, DeviceError, OutOfMemoryError, type WattgradError } from "../../tensor/errors.js";
-import { noteCapacity } from "../../tensor/event_loop.js";
-import { inspectable } from "../../tensor/inspect.js";
-import { describeDevice } from "../describe.js";
-import type { Device, DeviceBuffer, DeviceInfo, LossReason, MemoryReport, Program } from "../device.js";
+import { type DType, itemSize, newArray, type TypedArray } from "../../core/dtype.js";
+import { ArgumentError, DeviceError, OutOfMemoryError, type WattgradError } from "../../core/errors.js";
+import { noteCapacity } from "../../core/event_loop.js";
+import { inspectable } from "../../core/inspect.js";
 import {
   type CallFailure,
   indexError,
@@ -13,8 +11,10 @@ import {
   reportOf,
   requireReadable,
   runAround,
-} from "../failure.js";
-import type { GatherCall } from "../kernel.js";
+} from "../../kernels/failure.js";
+import type { GatherCall } from "../../kernels/kernel.js";
+import { describeDevice } from "../describe.js";
+import type { Device, DeviceBuffer, DeviceInfo, LossReason, MemoryReport, Program } from "../device.js";
 import { type BinaryName, type LoadedKernels, loadKernels } from "./binaries.js";
 import { type SharedSpaces, WasmExecutable } from "./executable.js";
 import { Allocator } from "./memory.js";

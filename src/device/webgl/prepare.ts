@@ -1,19 +1,19 @@
 /** Kernel calls to passes: hands each call to the file of its kernel. */
-import { withoutEmpty } from "../empty.js";
-import type { KernelCall, Program } from "../kernel.js";
-import { prepareAttention } from "./attention.js";
-import { type Abilities, PassBuilder } from "./builder.js";
-import { prepareConv } from "./conv.js";
-import { keptInFull } from "./half.js";
-import { prepareGather, prepareScatterAdd } from "./indexing.js";
-import { prepareMap } from "./map.js";
-import { prepareMatmul } from "./matmul.js";
-import { preparePool, preparePoolGrad } from "./pool.js";
-import { prepareQconv } from "./qconv.js";
-import { prepareQmatmul } from "./qmatmul.js";
-import { prepareReduce } from "./reduce.js";
-import { passedOn } from "./result.js";
-import type { ShaderTarget } from "./shader.js";
+import { withoutEmpty } from "../../kernels/empty.js";
+import type { KernelCall, Program } from "../../kernels/kernel.js";
+import { keptInFull } from "./gl/half.js";
+import { prepareAttention } from "./kernels/attention.js";
+import { prepareConv } from "./kernels/conv.js";
+import { prepareGather, prepareScatterAdd } from "./kernels/indexing.js";
+import { prepareMap } from "./kernels/map.js";
+import { prepareMatmul } from "./kernels/matmul.js";
+import { preparePool, preparePoolGrad } from "./kernels/pool.js";
+import { prepareQconv } from "./kernels/qconv.js";
+import { prepareQmatmul } from "./kernels/qmatmul.js";
+import { prepareReduce } from "./kernels/reduce.js";
+import { type Abilities, PassBuilder } from "./shader/builder.js";
+import { passedOn } from "./shader/result.js";
+import type { ShaderTarget } from "./shader/shader.js";
 
 export function preparePasses(program: Program, target: ShaderTarget, abilities: Abilities): PassBuilder {
   const { slots, inputCount } = program;

@@ -1,9 +1,9 @@
 /** The GPU device: WebGL2 fragment shaders over textures. See storage.ts for how tensors lie in them. */
 
-import type { DType, TypedArray } from "../../tensor/dtype.js";
-import { ArgumentError, DeviceError, DeviceLostError, StaleTensorError } from "../../tensor/errors.js";
-import { noteCapacity } from "../../tensor/event_loop.js";
-import { inspectable } from "../../tensor/inspect.js";
+import type { DType, TypedArray } from "../../core/dtype.js";
+import { ArgumentError, DeviceError, DeviceLostError, StaleTensorError } from "../../core/errors.js";
+import { noteCapacity } from "../../core/event_loop.js";
+import { inspectable } from "../../core/inspect.js";
 import { describeDevice } from "../describe.js";
 import type {
   Device,
@@ -14,18 +14,18 @@ import type {
   Program,
   WarmupProgress,
 } from "../device.js";
-import { upload, WebglBuffer } from "./buffer.js";
-import { type Capabilities, chooseStorage, cleanState, createContext, probe } from "./context.js";
-import { WebglExecutable } from "./executable.js";
-import { errorOf, type RunFlag, takeFlags } from "./flag.js";
-import { ContextLoss, contextLost } from "./loss.js";
+import { upload, WebglBuffer } from "./gl/buffer.js";
+import { type Capabilities, chooseStorage, cleanState, createContext, probe } from "./gl/context.js";
+import { WebglExecutable } from "./gl/executable.js";
+import { errorOf, type RunFlag, takeFlags } from "./gl/flag.js";
+import { ContextLoss, contextLost } from "./gl/loss.js";
+import type { Program as ShaderProgram } from "./gl/programs.js";
+import { fromRaw } from "./gl/readback.js";
+import { WebglRecovery } from "./gl/recovery.js";
+import { type ResourceLimits, Resources } from "./gl/resources.js";
 import { preparePasses } from "./prepare.js";
-import type { Program as ShaderProgram } from "./programs.js";
-import { fromRaw } from "./readback.js";
-import { WebglRecovery } from "./recovery.js";
-import { type ResourceLimits, Resources } from "./resources.js";
-import type { ShaderTarget } from "./shader.js";
-import { asTexels, type FloatStorage, formatOf, TextureLayout } from "./storage.js";
+import type { ShaderTarget } from "./shader/shader.js";
+import { asTexels, type FloatStorage, formatOf, TextureLayout } from "./shader/storage.js";
 
 export interface WebglOptions {
   /**

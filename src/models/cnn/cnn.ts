@@ -1,4 +1,7 @@
 /** Convolutional networks for 28 × 28 grey images such as MNIST: x [N, 1, 28, 28] → logits [N, 10]. */
+
+import { aNumber, checkOptions, type Kinds } from "../../core/check.js";
+import type { Tensor } from "../../graph/tensor.js";
 import { Flatten, ReLU } from "../../nn/activation.js";
 import { Sequential } from "../../nn/container.js";
 import { Conv2d } from "../../nn/conv.js";
@@ -8,8 +11,6 @@ import { Module } from "../../nn/module.js";
 import { BatchNorm2d } from "../../nn/normalization.js";
 import { type ParameterOptions, parameterOptions } from "../../nn/parameter.js";
 import { MaxPool2d } from "../../nn/pooling.js";
-import { aNumber, checkOptions, type Kinds } from "../../tensor/check.js";
-import type { Tensor } from "../../tensor/tensor.js";
 
 export interface CnnOptions extends ParameterOptions {
   /** Dropout before the last layer. Default 0. */

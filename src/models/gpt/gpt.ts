@@ -1,4 +1,10 @@
 /** A small GPT over characters (Radford et al. 2018, with pre-norm blocks as in GPT-2). */
+
+import { aNumber, checkOptions, type Kinds } from "../../core/check.js";
+import { ArgumentError, ShapeError } from "../../core/errors.js";
+import { formatShape } from "../../core/shape.js";
+import { requireTensor } from "../../graph/require.js";
+import type { Tensor } from "../../graph/tensor.js";
 import { joinHeads, splitHeads } from "../../nn/attention.js";
 import { ModuleList } from "../../nn/container.js";
 import { Dropout } from "../../nn/dropout.js";
@@ -12,11 +18,6 @@ import { scaledDotProductAttention } from "../../ops/attention.js";
 import { arange } from "../../ops/creation.js";
 import { add } from "../../ops/elementwise.js";
 import { narrow } from "../../ops/slice.js";
-import { aNumber, checkOptions, type Kinds } from "../../tensor/check.js";
-import { ArgumentError, ShapeError } from "../../tensor/errors.js";
-import { requireTensor } from "../../tensor/require.js";
-import { formatShape } from "../../tensor/shape.js";
-import type { Tensor } from "../../tensor/tensor.js";
 
 export interface GptOptions extends ParameterOptions {
   /** Tokens. Default 65. */

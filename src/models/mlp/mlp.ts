@@ -1,13 +1,13 @@
 /** A multilayer perceptron. */
 
+import { checkOptions, integers, type Kinds } from "../../core/check.js";
+import type { Tensor } from "../../graph/tensor.js";
 import { ModuleList } from "../../nn/container.js";
 import { Linear } from "../../nn/linear.js";
 import { Module } from "../../nn/module.js";
 import { type ParameterOptions, parameterOptions } from "../../nn/parameter.js";
 import { relu } from "../../ops/elementwise.js";
 import { flatten } from "../../ops/reshape.js";
-import { checkOptions, integers, type Kinds } from "../../tensor/check.js";
-import type { Tensor } from "../../tensor/tensor.js";
 
 export interface MlpOptions extends ParameterOptions {
   /** Widths from input to output. Default [784, 256, 128, 10]. */

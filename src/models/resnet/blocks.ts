@@ -1,11 +1,12 @@
 /** The residual blocks of ResNet (He et al. 2015, "Deep residual learning", figure 5), with torchvision's names. */
+
+import type { Tensor } from "../../graph/tensor.js";
 import { Sequential } from "../../nn/container.js";
 import { Conv2d } from "../../nn/conv.js";
 import { Module } from "../../nn/module.js";
 import { BatchNorm2d } from "../../nn/normalization.js";
 import type { ParameterOptions } from "../../nn/parameter.js";
 import { add, relu } from "../../ops/elementwise.js";
-import type { Tensor } from "../../tensor/tensor.js";
 
 /** What a stage of ResNet is made of: BasicBlock or Bottleneck. */
 export interface ResidualBlock {

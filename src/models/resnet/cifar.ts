@@ -1,4 +1,8 @@
 /** ResNet for the 32 × 32 images of CIFAR-10 (He et al. 2015, section 4.2), with the names of akamaster's weights. */
+
+import { aCount, aNumber, checkOptions, type Kinds } from "../../core/check.js";
+import { ArgumentError } from "../../core/errors.js";
+import type { Tensor } from "../../graph/tensor.js";
 import { Sequential } from "../../nn/container.js";
 import { Conv2d } from "../../nn/conv.js";
 import { initialize, kaimingNormal } from "../../nn/init.js";
@@ -10,9 +14,6 @@ import { add, relu } from "../../ops/elementwise.js";
 import { adaptiveAvgPool2d } from "../../ops/pooling.js";
 import { flatten } from "../../ops/reshape.js";
 import { pad, slice } from "../../ops/slice.js";
-import { aCount, aNumber, checkOptions, type Kinds } from "../../tensor/check.js";
-import { ArgumentError } from "../../tensor/errors.js";
-import type { Tensor } from "../../tensor/tensor.js";
 
 export interface CifarResNetOptions extends ParameterOptions {
   /** Layers with weights, 6n + 2 for stages of n blocks: 20, 32, 44, 56, 110. Default 20. */

@@ -1,4 +1,7 @@
 /** ResNet for images such as ImageNet's (He et al. 2015, table 1), with torchvision's names, shapes and initial values. */
+
+import { aCount, check, checkAll, checkOptions, type Kinds } from "../../core/check.js";
+import type { Tensor } from "../../graph/tensor.js";
 import { Sequential } from "../../nn/container.js";
 import { Conv2d } from "../../nn/conv.js";
 import { initialize, kaimingNormal } from "../../nn/init.js";
@@ -9,8 +12,6 @@ import { type ParameterOptions, parameterOptions } from "../../nn/parameter.js";
 import { AdaptiveAvgPool2d, MaxPool2d } from "../../nn/pooling.js";
 import { relu } from "../../ops/elementwise.js";
 import { flatten } from "../../ops/reshape.js";
-import { aCount, check, checkAll, checkOptions, type Kinds } from "../../tensor/check.js";
-import type { Tensor } from "../../tensor/tensor.js";
 import { BasicBlock, Bottleneck, type ResidualBlock } from "./blocks.js";
 
 export interface ResNetOptions extends ParameterOptions {

@@ -1,5 +1,5 @@
 /** In a page: runs cases, a batch per call, since a round trip to the browser costs more than most cases. */
-import type { TypedArray } from "../../../src/tensor/dtype.js";
+import type { TypedArray } from "../../../src/core/dtype.js";
 import { themes } from "../../cases/index.js";
 import { compare } from "../../compare.js";
 import { type Evaluated, evaluate } from "../../evaluate.js";

@@ -2,7 +2,7 @@
 import type { Device } from "../../../src/device/device.js";
 import { openReference } from "../../../src/device/reference/reference.js";
 import { openWasm } from "../../../src/device/wasm/wasm.js";
-import { createContext } from "../../../src/device/webgl/context.js";
+import { createContext } from "../../../src/device/webgl/gl/context.js";
 import { openWebgl, type WebglOptions } from "../../../src/device/webgl/webgl.js";
 
 export interface OpenedDevice {

@@ -1,11 +1,12 @@
 /** In a page: devices that are opened and closed many times, used for long, on contexts of others, or not to be had. */
-import { sessionOf } from "../../../src/compiler/session.js";
+
+import { OutOfMemoryError } from "../../../src/core/errors.js";
 import { DataLoader } from "../../../src/data/index.js";
 import { openWebgl, type WebglDevice } from "../../../src/device/webgl/webgl.js";
 import { jit, openDevice, readExact, type Tensor, tensor, WattgradError } from "../../../src/index.js";
 import { crossEntropy } from "../../../src/nn/index.js";
 import { AdamW } from "../../../src/optim/index.js";
-import { OutOfMemoryError } from "../../../src/tensor/errors.js";
+import { sessionOf } from "../../../src/runtime/session.js";
 import { fit as train } from "../../../src/train/index.js";
 import { quadrants, smallNet } from "../../train/problem.js";
 import { countObjects, fragileContext } from "./contexts.js";

@@ -1,8 +1,8 @@
 /** In a page: a quantized model out of a file's bytes. */
 import { readSafetensors } from "../../../src/formats/index.js";
+import { noGrad } from "../../../src/graph/tensor.js";
 import { tensor } from "../../../src/ops/index.js";
 import { loadQuantized, openMeta } from "../../../src/quantization/index.js";
-import { noGrad } from "../../../src/tensor/tensor.js";
 import { exampleImages, smallCnn } from "../../quantization/problem.js";
 import { type DeviceLabel, deviceOf } from "./devices.js";
 

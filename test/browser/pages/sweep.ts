@@ -1,5 +1,5 @@
 /** In a page: the numbers that a device computes for the probes of the sweep; the test in Node compares them. */
-import type { DType } from "../../../src/tensor/dtype.js";
+import type { DType } from "../../../src/core/dtype.js";
 import { evaluate } from "../../evaluate.js";
 import { sweep } from "../../sweep/index.js";
 import { type DeviceLabel, open } from "./devices.js";

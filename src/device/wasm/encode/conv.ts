@@ -1,5 +1,5 @@
 /** Encodes the convolutions; layouts in assembly/conv_f32.ts and conv_grad_f32.ts. */
-import type { ConvCall, Operand } from "../../kernel.js";
+import type { ConvCall, Operand } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { align, imageBytes, isInPlace, type PaddedImage, writeImage } from "./image.js";
 

@@ -2,9 +2,9 @@
  * Encodes an expression for the block interpreter (layout in assembly/expression.ts): chooses how operands are read
  * and how long blocks are, gives block values their registers and writes the words.
  */
-import { ArgumentError } from "../../../tensor/errors.js";
-import type { Shape } from "../../../tensor/shape.js";
-import type { Expression, Operand } from "../../kernel.js";
+import { ArgumentError } from "../../../core/errors.js";
+import type { Shape } from "../../../core/shape.js";
+import type { Expression, Operand } from "../../../kernels/kernel.js";
 import type { CommandWriter } from "../command.js";
 import { drawUniform, loadInput } from "./loops.js";
 import { type InputKind, type Place, type Selection, Selector, type Step } from "./select.js";

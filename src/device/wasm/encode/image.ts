@@ -1,6 +1,6 @@
 /** How the convolutions lay an image out in the working space; `Image` in assembly/conv_image.ts. */
-import { itemSize } from "../../../tensor/dtype.js";
-import type { Operand } from "../../kernel.js";
+import { itemSize } from "../../../core/dtype.js";
+import type { Operand } from "../../../kernels/kernel.js";
 import type { CommandWriter } from "../command.js";
 
 /** Bytes behind the last window that a kernel may read; what it reads there is not used. */

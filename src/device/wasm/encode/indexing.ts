@@ -1,8 +1,8 @@
 /** Encodes `gather` and `scatterAdd`; layout in assembly/indexing.ts. */
-import { DTypeError } from "../../../tensor/errors.js";
-import { sizeOf } from "../../../tensor/shape.js";
-import { memoryOrder } from "../../../tensor/view.js";
-import type { GatherCall, ScatterAddCall } from "../../kernel.js";
+import { DTypeError } from "../../../core/errors.js";
+import { sizeOf } from "../../../core/shape.js";
+import { memoryOrder } from "../../../core/view.js";
+import type { GatherCall, ScatterAddCall } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { collapse, loadAccess } from "./strides.js";
 

@@ -1,7 +1,7 @@
 /** Encodes `map`; layout in assembly/map.ts. */
-import { sizeOf } from "../../../tensor/shape.js";
-import { memoryOrder } from "../../../tensor/view.js";
-import type { MapCall } from "../../kernel.js";
+import { sizeOf } from "../../../core/shape.js";
+import { memoryOrder } from "../../../core/view.js";
+import type { MapCall } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { blockLanes, encodeExpression, type SharesMemory, usesUniform } from "./expression.js";
 

@@ -1,6 +1,6 @@
 /** Encodes `matmul`; layout in assembly/gemm_f32.ts. */
-import { sizeOf } from "../../../tensor/shape.js";
-import type { MatmulCall, Operand } from "../../kernel.js";
+import { sizeOf } from "../../../core/shape.js";
+import type { MatmulCall, Operand } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { collapse } from "./strides.js";
 

@@ -1,6 +1,6 @@
 /** Encodes `pool` and `poolGrad`; layout in assembly/pool.ts. */
-import { sizeOf } from "../../../tensor/shape.js";
-import type { Operand, PoolCall, PoolGeometry, PoolGradCall } from "../../kernel.js";
+import { sizeOf } from "../../../core/shape.js";
+import type { Operand, PoolCall, PoolGeometry, PoolGradCall } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 
 /** Numbers of `PoolOp` in assembly/pool.ts. */

@@ -1,7 +1,7 @@
 /** Encodes `qconv`; layout in assembly/qconv_payload_i8.ts. */
-import { sizeOf } from "../../../tensor/shape.js";
-import type { QconvCall } from "../../kernel.js";
-import { depthwiseLanes, isDepthwise, packedConvBytes } from "../../packed.js";
+import { sizeOf } from "../../../core/shape.js";
+import type { QconvCall } from "../../../kernels/kernel.js";
+import { depthwiseLanes, isDepthwise, packedConvBytes } from "../../../kernels/packed.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { imageBytes, isInPlace, type PaddedImage, writeImage } from "./image.js";
 import {

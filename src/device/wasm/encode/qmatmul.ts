@@ -1,7 +1,7 @@
 /** Encodes `qmatmul`; layouts in assembly/qmatmul_i8.ts, qmatmul_i4.ts and qmatmul_f32.ts. */
-import { sizeOf } from "../../../tensor/shape.js";
-import { isRowMajor } from "../../../tensor/view.js";
-import type { Operand, QmatmulCall } from "../../kernel.js";
+import { sizeOf } from "../../../core/shape.js";
+import { isRowMajor } from "../../../core/view.js";
+import type { Operand, QmatmulCall } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import {
   itemBytes,

@@ -1,7 +1,7 @@
 /** What the encoders of the quantized products share: the epilogue, and the rows packed at a time. */
-import { type DType, itemSize } from "../../../tensor/dtype.js";
-import type { Operand, QuantizedEpilogue, WeightFormat } from "../../kernel.js";
-import { storedOffset } from "../../packed.js";
+import { type DType, itemSize } from "../../../core/dtype.js";
+import type { Operand, QuantizedEpilogue, WeightFormat } from "../../../kernels/kernel.js";
+import { storedOffset } from "../../../kernels/packed.js";
 import type { CommandWriter } from "../command.js";
 import { align } from "./image.js";
 

@@ -1,6 +1,6 @@
 /** Encodes `reduce`; layout in assembly/reduce.ts. */
-import { ArgumentError } from "../../../tensor/errors.js";
-import type { ReduceCall, ReduceOp } from "../../kernel.js";
+import { ArgumentError } from "../../../core/errors.js";
+import type { ReduceCall, ReduceOp } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { blockLanes, encodeExpression, usesUniform } from "./expression.js";
 import { collapse, storeAccess } from "./strides.js";

@@ -2,8 +2,8 @@
  * Instruction selection: turns an expression into block loops. What is the same for all elements is computed once, in
  * cells of four lanes; numbers become operands of `…Scalar` loops; products that are only added become one loop.
  */
-import { ArgumentError } from "../../../tensor/errors.js";
-import type { BinaryOp, Expression, Instruction, UnaryOp } from "../../kernel.js";
+import { ArgumentError } from "../../../core/errors.js";
+import type { BinaryOp, Expression, Instruction, UnaryOp } from "../../../kernels/kernel.js";
 import { drawUniform, type LoopName, loadInput, loopNumber } from "./loops.js";
 
 /** Where a value stands: a block value (to be given a register) or a fixed entry of the pointer table. */

@@ -1,6 +1,6 @@
 /** Dimensions as the kernels walk them: reordered, and joined where one stride per operand can walk both. */
-import type { DType } from "../../../tensor/dtype.js";
-import type { Shape } from "../../../tensor/shape.js";
+import type { DType } from "../../../core/dtype.js";
+import type { Shape } from "../../../core/shape.js";
 
 export interface Walk {
   readonly extents: number[];

@@ -1,0 +1,133 @@
+/** A Program as a list of draws, with the last use of every temporary texture known. */
+
+import { spread } from "../../../kernels/failure.js";
+import type { KernelCall } from "../../../kernels/kernel.js";
+import { operandsOf } from "../../../kernels/operands.js";
+import type { Executable, Program } from "../../device.js";
+import type { PassBuilder, Step } from "../shader/builder.js";
+import type { TextureId } from "../shader/pass.js";
+import { type Extent, type Format, type Grid, lanes } from "../shader/storage.js";
+import type { RunFlag } from "./flag.js";
+import type { ProgramCache, Program as ShaderProgram } from "./programs.js";
+import type { Texture } from "./texture_pool.js";
+
+export interface PlannedStep {
+  readonly step: Step;
+  /** Temporaries that nothing uses afterwards. */
+  readonly dies: readonly TextureId[];
+}
+
+/** Of a driver's compiled shader, a guess. */
+const bytesPerShader = 32 * 1024;
+
+/** Where a failure ends: results that depend on it, and inputs that are not updated for it. */
+export interface Reach {
+  readonly results: readonly number[];
+  readonly missed: readonly number[];
+}
+
+export class WebglExecutable implements Executable {
+  released = false;
+  readonly bytes: number;
+  readonly steps: readonly PlannedStep[];
+  readonly leafCount: number;
+  /** Texture of each temporary while a run lasts; leaves are not in here. */
+  readonly temporaries: (Texture | undefined)[];
+  readonly formats: readonly Format[];
+  readonly texels: readonly number[];
+  readonly grids: readonly (Extent | Grid | undefined)[];
+  /** Leaves whose values are used, and leaves that are changed. */
+  readonly readLeaves: readonly number[];
+  readonly writtenLeaves: readonly number[];
+  /** Leaves of float32 that must not be rounded to halves. */
+  readonly leavesInFull: readonly number[];
+  /** By texel of the run's flag. */
+  readonly checks: readonly Reach[];
+  /** Set, until it was told, by runs that failed and have no result which tells. */
+  missed: RunFlag | undefined;
+  private readonly leafReach = new Map<number, Reach>();
+  private shaders: readonly (ShaderProgram | undefined)[] = [];
+  private cache: ProgramCache | undefined;
+
+  constructor(
+    readonly program: Program,
+    builder: PassBuilder,
+  ) {
+    this.leafCount = program.leafCount;
+    const slots = [...program.slots, ...builder.scratches];
+    this.formats = slots.map((_, id) => builder.formatOf(id));
+    this.texels = slots.map(({ size }) => Math.ceil(size / lanes));
+    this.grids = [...program.slots.map(() => undefined), ...builder.scratches.map(({ grid }) => grid)];
+    this.leavesInFull = [...builder.inFull].filter((id) => id < program.leafCount);
+    this.temporaries = new Array(slots.length).fill(undefined);
+    this.steps = planned(builder.steps, program.leafCount);
+    const texts = new Set<string>();
+    let bytes = 0;
+    for (const { step } of this.steps) {
+      if (step.kind !== "pass") continue;
+      texts.add(step.pass.fragment);
+      bytes += step.pass.fragment.length;
+    }
+    this.bytes = bytes + texts.size * bytesPerShader;
+    const [read, written] = [new Set<number>(), new Set<number>()];
+    for (const call of program.calls) {
+      const { reads, writes } = operandsOf(call);
+      for (const { slot } of reads) if (!written.has(slot)) read.add(slot);
+      for (const { slot } of writes) written.add(slot);
+    }
+    this.readLeaves = [...read].filter((id) => id < this.leafCount);
+    this.writtenLeaves = [...written].filter((id) => id < this.leafCount);
+    this.checks = builder.checks.map((calls) => this.reachOf(new Map(calls.map((call) => [call, true])), -1));
+  }
+
+  /** Where leaf `leaf` ends, if it is not known whether it could be computed. */
+  reachOfLeaf(leaf: number): Reach {
+    let reach = this.leafReach.get(leaf);
+    if (reach === undefined) {
+      reach = this.reachOf(new Map(), leaf);
+      this.leafReach.set(leaf, reach);
+    }
+    return reach;
+  }
+
+  private reachOf(failed: ReadonlyMap<KernelCall, true>, leaf: number): Reach {
+    const { errors, missed } = spread(this.program, failed, (slot) => slot === leaf || undefined);
+    return {
+      results: [...errors.keys()].filter((slot) => slot < this.leafCount),
+      missed: [...missed.keys()],
+    };
+  }
+
+  /** The shader of each step, held until `release`; those of a lost context are replaced. */
+  shadersIn(cache: ProgramCache): readonly (ShaderProgram | undefined)[] {
+    if (this.cache !== cache) {
+      this.shaders = this.steps.map(({ step }) =>
+        step.kind === "pass" ? cache.acquire(step.pass.vertex, step.pass.fragment) : undefined,
+      );
+      this.cache = cache;
+    }
+    return this.shaders;
+  }
+
+  /** @param cache that of the device now; an older one went with its context. */
+  release(cache: ProgramCache): void {
+    this.released = true;
+    this.missed?.release();
+    if (this.cache === cache) for (const shader of this.shaders) if (shader) cache.release(shader);
+    this.shaders = [];
+    this.cache = undefined;
+  }
+}
+
+function planned(steps: readonly Step[], leafCount: number): PlannedStep[] {
+  const seen = new Set<TextureId>();
+  const result: PlannedStep[] = [];
+  for (let i = steps.length - 1; i >= 0; i--) {
+    const step = steps[i];
+    const used = step.kind === "pass" ? [...step.pass.textures, ...step.pass.outputs] : [step.slot, step.by];
+    const dies = [...new Set(used)].filter((id) => id >= leafCount && !seen.has(id));
+    for (const id of used) seen.add(id);
+    result.unshift({ step, dies });
+  }
+  return result;
+}

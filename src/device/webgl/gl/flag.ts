@@ -1,0 +1,85 @@
+/**
+ * How runs on the GPU fail (see Device.run). Every run with kernels that check indices, or with leaves of which it is not known
+ * whether they could be computed, has a flag of its own: a texture with a texel for each of these, to which a point is drawn
+ * where an index is out of range. Updates look at it and keep the old value if any texel is set; results remember the texels
+ * that they depend on, which are read together with their values. Nothing waits for it in between.
+ */
+import type { IndexError } from "../../../core/errors.js";
+import { indexError } from "../../../kernels/failure.js";
+import type { IndexReport } from "../../../kernels/kernel.js";
+import { lanes } from "../shader/storage.js";
+import type { ReadPart } from "./readback.js";
+import type { Texture, TexturePool } from "./texture_pool.js";
+
+const reports: IndexReport[] = [];
+const reportNumbers = new Map<string, number>();
+
+/** What a texel calls a report: positive, the same for equal ones. */
+export function reportNumber(report: IndexReport): number {
+  const key = JSON.stringify(report);
+  let number = reportNumbers.get(key);
+  if (number === undefined) {
+    number = reports.push(report);
+    reportNumbers.set(key, number);
+  }
+  return number;
+}
+
+/** Texels [number of the report or 0, index, size of the axis, 0], and what is known of them. */
+export class RunFlag {
+  /** By texel; undefined until they were read. */
+  private errors: readonly (IndexError | undefined)[] | undefined;
+  private holders = 1;
+
+  constructor(
+    readonly texture: Texture,
+    readonly size: number,
+    private readonly pool: TexturePool,
+  ) {}
+
+  hold(): this {
+    this.holders++;
+    return this;
+  }
+
+  release(): void {
+    if (--this.holders === 0) this.pool.release(this.texture);
+  }
+
+  isOf(pool: TexturePool): boolean {
+    return this.pool === pool;
+  }
+
+  get isKnown(): boolean {
+    return this.errors !== undefined;
+  }
+
+  /** The error of the first of these texels that is known to be set. */
+  errorAt(texels: readonly number[]): IndexError | undefined {
+    return this.errors?.[texels.find((texel) => this.errors![texel]) ?? -1];
+  }
+
+  /** To be read with the values of a buffer, for `take`. */
+  get part(): ReadPart {
+    return { texture: this.texture, size: this.size * lanes };
+  }
+
+  take(words: Int32Array): void {
+    this.errors ??= Array.from({ length: this.size }, (_, i) => errorOf(words.subarray(i * lanes)));
+  }
+}
+
+/** What a texel tells. */
+export function errorOf([number, index, axisSize]: Int32Array): IndexError | undefined {
+  return number === 0 ? undefined : indexError(reports[number - 1], index, axisSize, "webgl");
+}
+
+/** Tells flags their texels, of what was read with them behind all else. */
+export function takeFlags(flags: readonly RunFlag[], raw: ArrayBuffer): void {
+  let end = raw.byteLength;
+  for (const flag of flags.toReversed()) {
+    const words = flag.size * lanes;
+    end -= words * 4;
+    flag.take(new Int32Array(raw, end, words));
+  }
+}

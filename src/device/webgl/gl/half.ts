@@ -1,0 +1,40 @@
+/**
+ * Half floats as the storage of float32: which tensors keep float32 nevertheless, and how a driver is brought to store the
+ * nearest half. Shaders compute in float32 either way; a value is rounded when a kernel stores it.
+ */
+import half from "../../../../glsl/half.glsl";
+import type { Program } from "../../../kernels/kernel.js";
+import { operandsOf } from "../../../kernels/operands.js";
+import type { TextureId } from "../shader/pass.js";
+
+/** GLSL for roundToHalf(vec4), beside select.glsl. */
+export function halfChunk(infinity: number): string {
+  return `#define HALF_INFINITY ${infinity}u\n${half}`;
+}
+
+/**
+ * Slots that keep float32: what sums are collected in element by element; leaves that are updated from their own old value
+ * (parameters, moments of an optimizer, running statistics), whose small changes would round away; and, between kernels, results of
+ * reductions and what is computed of nothing else: sums of squares, and the means and variances made of them, leave the range of
+ * halves where the numbers themselves do not.
+ */
+export function keptInFull({ calls, leafCount, slots }: Program): ReadonlySet<TextureId> {
+  const kept = new Set<TextureId>();
+  const reduced = new Set<TextureId>();
+  const [read, written] = [new Set<TextureId>(), new Set<TextureId>()];
+  for (const call of calls) {
+    const { reads, writes } = operandsOf(call);
+    for (const { slot } of reads) if (!written.has(slot)) read.add(slot);
+    const floats = reads.filter(({ dtype }) => dtype === "float32");
+    const size = Math.max(0, ...floats.map(({ slot }) => slots[slot].size));
+    const isOfReduced = call.kernel === "map" && size > 0 && floats.every(({ slot }) => reduced.has(slot));
+    for (const { slot } of writes) {
+      const isReduced = call.kernel === "reduce" || (isOfReduced && slots[slot].size <= size);
+      if (isReduced && slot >= leafCount) reduced.add(slot);
+      if (call.kernel === "scatterAdd" || (slot < leafCount && read.has(slot))) kept.add(slot);
+      written.add(slot);
+    }
+  }
+  for (const slot of reduced) kept.add(slot);
+  return kept;
+}

@@ -1,0 +1,161 @@
+/**
+ * Reading textures without stopping the page: the pixels are copied into a pixel-pack buffer behind everything that was
+ * enqueued, a fence tells when they are there, and only then they are copied out.
+ */
+import { type DType, newArray, type TypedArray } from "../../../core/dtype.js";
+import { DeviceError } from "../../../core/errors.js";
+import { nextTurn } from "../../../core/event_loop.js";
+import { lanes, readType } from "../shader/storage.js";
+import { contextLost } from "./loss.js";
+import type { Texture, TexturePool } from "./texture_pool.js";
+
+/** Turns of the event loop without a pause before the pauses begin: what is done already is told at the next turn. */
+const eagerPolls = 2;
+
+/** Of each texel of any format, as it is read. */
+const texelBytes = lanes * 4;
+
+/** Bytes copied out in one turn of the event loop: a few milliseconds. */
+const bytesPerTurn = 8 * 1024 * 1024;
+
+/** The first `size` elements of a texture. */
+export interface ReadPart {
+  readonly texture: Texture;
+  readonly size: number;
+}
+
+/** A copy that is under way. */
+export interface PendingRead {
+  /** The raw values of each part, in the order of its texture's texels, part behind part. */
+  finish(): Promise<ArrayBuffer>;
+}
+
+export class Readback {
+  /** Pack buffers of reads under way, with their fences. */
+  private readonly pending = new Map<WebGLBuffer, WebGLSync | null>();
+  /** Why reads under way fail. */
+  private end: (() => Error) | undefined;
+
+  constructor(
+    private readonly gl: WebGL2RenderingContext,
+    private readonly pool: TexturePool,
+  ) {}
+
+  /** Enqueues a copy, one for all parts: each would have to be waited for. */
+  start(...parts: readonly ReadPart[]): PendingRead {
+    const { gl } = this;
+    const bytes = parts.reduce((sum, { size }) => sum + Math.ceil(size / lanes) * texelBytes, 0);
+    const pack = this.packBuffer(bytes);
+    gl.pixelStorei(gl.PACK_ALIGNMENT, 1);
+    let at = 0;
+    for (const { texture, size } of parts) {
+      const texels = Math.ceil(size / lanes);
+      this.copy(texture, texels, at);
+      at += texels * texelBytes;
+    }
+    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
+    const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    this.pending.set(pack, fence);
+    gl.flush();
+    return { finish: () => this.finish(pack, bytes, fence) };
+  }
+
+  /** Copies the first texels of a texture to the pack buffer that is bound, from byte `at` on. */
+  private copy(texture: Texture, texels: number, at: number): void {
+    const { gl } = this;
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.pool.framebuffer([texture]));
+    gl.readBuffer(gl.COLOR_ATTACHMENT0);
+    const { format, width } = texture;
+    const type = readType(format);
+    const rows = Math.floor(texels / width);
+    const rest = texels - rows * width;
+    if (rows > 0) gl.readPixels(0, 0, width, rows, format.format, type, at);
+    if (rest > 0) gl.readPixels(0, rows, rest, 1, format.format, type, at + rows * width * texelBytes);
+  }
+
+  /** The context was lost: reads under way fail, and there is nothing to delete. */
+  abandon(): void {
+    this.end = contextLost;
+    this.pending.clear();
+  }
+
+  close(): void {
+    this.end = () => new DeviceError("the device was closed during a read", { device: "webgl" });
+    for (const [pack, fence] of this.pending) {
+      this.gl.deleteBuffer(pack);
+      this.gl.deleteSync(fence);
+    }
+    this.pending.clear();
+  }
+
+  /** @throws if what was enqueued is gone: the context lost, also if restored since, or the device closed. */
+  private check(): void {
+    if (this.end !== undefined) throw this.end();
+    if (this.gl.isContextLost()) throw contextLost();
+  }
+
+  /** A new one for each read: Chromium warns of a lost shadow copy when a buffer is written a second time. */
+  private packBuffer(bytes: number): WebGLBuffer {
+    const { gl } = this;
+    const handle = gl.createBuffer()!;
+    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, handle);
+    gl.bufferData(gl.PIXEL_PACK_BUFFER, bytes, gl.STREAM_READ);
+    return handle;
+  }
+
+  private async finish(pack: WebGLBuffer, bytes: number, fence: WebGLSync | null): Promise<ArrayBuffer> {
+    const { gl } = this;
+    if (fence === null) throw contextLost();
+    for (let polls = 0; ; polls++) {
+      this.check();
+      const status = gl.clientWaitSync(fence, 0, 0);
+      if (status === gl.ALREADY_SIGNALED || status === gl.CONDITION_SATISFIED) break;
+      if (status === gl.WAIT_FAILED) throw contextLost();
+      await (polls < eagerPolls ? nextTurn() : pause());
+    }
+    gl.deleteSync(fence);
+    this.pending.set(pack, null);
+    const result = new ArrayBuffer(bytes);
+    for (let from = 0; from < bytes; from += bytesPerTurn) {
+      if (from > 0) {
+        await nextTurn();
+        this.check();
+      }
+      gl.bindBuffer(gl.PIXEL_PACK_BUFFER, pack);
+      const part = new Uint8Array(result, from, Math.min(bytesPerTurn, bytes - from));
+      gl.getBufferSubData(gl.PIXEL_PACK_BUFFER, from, part);
+      gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
+      // A lost context leaves the array as it was and raises nothing.
+      this.check();
+    }
+    this.pending.delete(pack);
+    gl.deleteBuffer(pack);
+    return result;
+  }
+}
+
+/** Raw values as the typed array of a dtype. */
+export function fromRaw(raw: ArrayBuffer, dtype: DType, size: number): TypedArray {
+  if (dtype === "float32") return new Float32Array(raw, 0, size);
+  const words = new Int32Array(raw, 0, size);
+  if (dtype === "int32") return words;
+  const result = newArray(dtype, size);
+  result.set(words);
+  return result;
+}
+
+/** Of browsers that have it: https://wicg.github.io/scheduling-apis/. */
+declare const scheduler:
+  | { postTask(callback: () => void, options: { delay: number }): Promise<void> }
+  | undefined;
+
+/** About a millisecond. */
+async function pause(): Promise<void> {
+  if (typeof scheduler !== "undefined") {
+    await scheduler.postTask(() => {}, { delay: 1 });
+    return;
+  }
+  // Not from within a timer: browsers make the sixth of timers that set each other wait for 4 ms.
+  await nextTurn();
+  await new Promise((resolve) => setTimeout(resolve, 1));
+}

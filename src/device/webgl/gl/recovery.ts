@@ -1,0 +1,170 @@
+/**
+ * Host copies of leaf buffers, from which a device comes back after its context was lost. All copies of a snapshot are
+ * enqueued at one point of the command stream, between Programs, so that parameters and optimizer state fit together,
+ * and arrive later, behind fences; the snapshot counts when all of it has arrived. Buffers that have not changed since
+ * the one before are not copied again.
+ *
+ * Snapshots that the device takes by itself, every so many milliseconds, begin when the running task has ended: what a
+ * program does between two awaits (update the weights, advance the schedule, count the step) is never split.
+ */
+import { DeviceLostError } from "../../../core/errors.js";
+import type { DeviceRecovery, Follower } from "../../recovery.js";
+import type { WebglBuffer } from "./buffer.js";
+import { cleanState } from "./context.js";
+import { type RunFlag, takeFlags } from "./flag.js";
+import { type ContextLoss, contextLost } from "./loss.js";
+import type { PendingRead, Readback } from "./readback.js";
+
+interface Copy {
+  readonly raw: ArrayBuffer;
+  /** Of the buffer, when it was copied. */
+  readonly version: number;
+}
+
+interface Reading {
+  readonly buffer: WebglBuffer;
+  readonly version: number;
+  readonly flags: readonly RunFlag[];
+  /** Once the flags are known. */
+  readonly isFailed: () => boolean;
+  readonly read: PendingRead;
+}
+
+interface Snapshot {
+  /** Of the buffers that held anything. */
+  readonly copies: ReadonlyMap<WebglBuffer, Copy>;
+  /** Put the followers' state back. */
+  readonly states: readonly (() => void)[];
+}
+
+/** What the device does for its recovery. */
+export interface Recoverable {
+  readonly gl: WebGL2RenderingContext;
+  readonly loss: ContextLoss;
+  readonly buffers: Iterable<WebglBuffer>;
+  readonly readback: Readback;
+  /** New resources in the restored context, and every buffer with its copy; those without one are lost. */
+  rebuild(copyOf: (buffer: WebglBuffer) => Copy | undefined): void;
+}
+
+export class WebglRecovery implements DeviceRecovery {
+  generation = 0;
+  /** Snapshots completed. */
+  count = 0;
+  private readonly followers = new Set<Follower>();
+  private last: Snapshot | undefined;
+  /** The snapshot under way. */
+  private running: Promise<void> | undefined;
+  private restoring: Promise<void> | undefined;
+  private lastStart = Number.NEGATIVE_INFINITY;
+  private isPlanned = false;
+
+  /** @param interval milliseconds between snapshots that are taken unasked; undefined for none. */
+  constructor(
+    private readonly device: Recoverable,
+    private readonly interval: number | undefined,
+  ) {}
+
+  follow(follower: Follower): () => void {
+    this.followers.add(follower);
+    return () => this.followers.delete(follower);
+  }
+
+  async snapshot(): Promise<boolean> {
+    const { gl, loss, buffers, readback } = this.device;
+    if (loss.isLost) throw contextLost();
+    const states: (() => void)[] = [];
+    for (const follower of this.followers) {
+      const state = follower.remember();
+      if (state === undefined) return false;
+      states.push(state);
+    }
+    this.lastStart = performance.now();
+    const copies = new Map<WebglBuffer, Copy>();
+    const reads: Reading[] = [];
+    cleanState(gl);
+    for (const buffer of buffers) {
+      const { version, size, texture, isLost, flag, texels } = buffer;
+      if (size === 0 || version === 0 || isLost || flag?.errorAt(texels)) continue;
+      const before = this.last?.copies.get(buffer);
+      if (before?.version === version) copies.set(buffer, before);
+      else {
+        const flags = buffer.openFlags;
+        const read = readback.start({ texture, size }, ...flags.map(({ part }) => part));
+        reads.push({ buffer, version, flags, isFailed: () => flag?.errorAt(texels) !== undefined, read });
+      }
+    }
+    const { running } = this;
+    const own = this.complete(reads, copies, states, running);
+    this.running = own;
+    try {
+      await own;
+    } finally {
+      if (this.running === own) this.running = undefined;
+    }
+    return true;
+  }
+
+  restore(): Promise<void> {
+    this.restoring ??= this.comeBack().finally(() => {
+      this.restoring = undefined;
+    });
+    return this.restoring;
+  }
+
+  /** To be called after each Program: plans a snapshot if one is due. */
+  noteRun(): void {
+    const { interval } = this;
+    if (interval === undefined || this.isPlanned || this.running !== undefined) return;
+    if (performance.now() - this.lastStart < interval) return;
+    this.isPlanned = true;
+    queueMicrotask(() => {
+      this.isPlanned = false;
+      // Whoever uses the device next learns of a loss; nobody waits for this snapshot.
+      this.snapshot().catch(() => {});
+    });
+  }
+
+  /** Snapshots end in the order in which they were begun. */
+  private async complete(
+    reads: readonly Reading[],
+    copies: Map<WebglBuffer, Copy>,
+    states: readonly (() => void)[],
+    before: Promise<void> | undefined,
+  ): Promise<void> {
+    const arrived = await Promise.all(reads.map(({ read }) => read.finish()));
+    await before?.catch(() => {});
+    reads.forEach(({ buffer, version, flags, isFailed }, i) => {
+      takeFlags(flags, arrived[i]);
+      if (!isFailed()) copies.set(buffer, { raw: arrived[i], version });
+    });
+    for (const buffer of copies.keys()) if (buffer.freed) copies.delete(buffer);
+    this.last = { copies, states };
+    this.count++;
+  }
+
+  private async comeBack(): Promise<void> {
+    const { gl, loss } = this.device;
+    if (!loss.isLost) return;
+    if (this.last === undefined) {
+      throw new DeviceLostError("the WebGL context was lost, and there is no snapshot to go on from", {
+        device: "webgl",
+        hint: "take snapshots (snapshotInterval, device.recovery.snapshot()), or load a checkpoint on another device",
+      });
+    }
+    const { copies, states } = this.last;
+    // It may be lost again at any moment.
+    do {
+      await loss.contextBack();
+      try {
+        this.device.rebuild((buffer) => copies.get(buffer));
+      } catch (error) {
+        if (!gl.isContextLost()) throw error;
+      }
+    } while (gl.isContextLost());
+    this.generation++;
+    loss.settle();
+    for (const follower of this.followers) follower.forget?.();
+    for (const putBack of states) putBack();
+  }
+}

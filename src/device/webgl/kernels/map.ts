@@ -1,0 +1,300 @@
+/** map: one generated shader per expression and access pattern, up to four outputs in one draw. */
+import multiplyHighChunk from "../../../../glsl/multiply_high.glsl";
+import philoxChunk from "../../../../glsl/philox.glsl";
+import { type Shape, sizeOf } from "../../../core/shape.js";
+import { rowMajorStrides, sameView } from "../../../core/view.js";
+import type { Expression, MapCall, Operand } from "../../../kernels/kernel.js";
+import type { PassBuilder } from "../shader/builder.js";
+import { emitExpression, type Sources } from "../shader/expression.js";
+import type { TextureId } from "../shader/pass.js";
+import type { Result } from "../shader/result.js";
+import { type ShaderBuilder, texelHere, vectorOf } from "../shader/shader.js";
+import { lanes } from "../shader/storage.js";
+import { storeInside } from "../shader/store.js";
+import {
+  accessOf,
+  declareWalk,
+  isDenseRowMajor,
+  operandPosition,
+  planWalk,
+  type Steps,
+  type Walk,
+  type WalkNames,
+} from "../shader/walk.js";
+
+/** Texture units that every device has. */
+const mostTextures = 16;
+
+/** A slot whose texel is computed by the pass that needs it. */
+interface Within {
+  readonly slot: TextureId;
+  value(): string;
+}
+
+interface Output {
+  readonly operand: Operand;
+  /** Index of the result that it gets. */
+  readonly result: number;
+  readonly target: TextureId;
+}
+
+/** @param computed the result that this map alone reads: computed by the map's pass where that is possible. */
+export function prepareMap(call: MapCall, builder: PassBuilder, computed?: Result): void {
+  if (sizeOf(call.shape) === 0) return;
+  const updates = call.outputs.filter((output) => builder.isUpdate(output));
+  const sampled = new Set([...call.inputs, ...updates].map(({ slot }) => slot));
+  if (updates.length > 0 && sampled.size > mostTextures) {
+    prepareApart(call, builder);
+    return;
+  }
+  const groups = groupOutputs(call, builder);
+  // With several draws the later ones still need what the earlier ones replace.
+  const read = new Set(call.inputs.map(({ slot }) => slot));
+  const replaced =
+    groups.length > 1 ? call.outputs.map(({ slot }) => slot).filter((slot) => read.has(slot)) : [];
+  const stand = new Map(replaced.map((slot) => [slot, builder.standFor(slot)]));
+  for (const group of groups) {
+    const outputs = group.map((k) => {
+      const operand = call.outputs[k];
+      return { operand, result: k, target: stand.get(operand.slot) ?? operand.slot };
+    });
+    mapPass(call, outputs, builder, groups.length === 1 ? computed : undefined);
+  }
+  for (const [slot, scratch] of stand) builder.replace(slot, scratch);
+}
+
+/** Updates that would sample too much: computed first, and then moved to their places unless the run has failed. */
+function prepareApart(call: MapCall, builder: PassBuilder): void {
+  const { shape, outputs } = call;
+  const values = outputs.map((output) => ({ ...output, slot: builder.standFor(output.slot) }));
+  prepareMap({ ...call, outputs: values }, builder);
+  outputs.forEach((output, k) => {
+    const { dtype } = output;
+    const expression: Expression = {
+      instructions: [{ op: "load", dtype, args: [], index: 0 }],
+      results: [0],
+    };
+    prepareMap({ kernel: "map", shape, inputs: [values[k]], outputs: [output], expression }, builder);
+  });
+}
+
+/** Outputs that one draw can write: equal views, equal sizes, at most as many as there are render targets. */
+function groupOutputs({ outputs }: MapCall, builder: PassBuilder): number[][] {
+  const groups: number[][] = [];
+  outputs.forEach(({ slot, view }, k) => {
+    const group = groups.find(([first, ...more]) => {
+      const other = outputs[first];
+      const fits = sameView(other.view, view) && builder.sizeOf(other.slot) === builder.sizeOf(slot);
+      const distinct = [first, ...more].every((m) => outputs[m].slot !== slot);
+      return fits && distinct && more.length + 1 < builder.target.drawBuffers;
+    });
+    if (group) group.push(k);
+    else groups.push([k]);
+  });
+  return groups;
+}
+
+function mapPass(
+  call: MapCall,
+  outputs: readonly Output[],
+  builder: PassBuilder,
+  computed: Result | undefined,
+): void {
+  const { inputs, shape } = call;
+  const expression = restrict(
+    call.expression,
+    outputs.map(({ result }) => call.expression.results[result]),
+  );
+  const shader = builder.shader();
+  const [{ operand: first }] = outputs;
+  const slotSize = builder.sizeOf(first.slot);
+  const walk = planWalk(first.view, slotSize, sourceSteps(expression, inputs, shape));
+  const names = declareWalk(shader, walk);
+  const isWithin = computed !== undefined && isAtTexels(computed.output.slot, call, walk, slotSize, builder);
+  const within = isWithin ? withinPass(shader, computed) : undefined;
+  const line = shader.shift(first.slot);
+  const sources = walkSources(shader, walk, names, inputs, shape, within, line);
+  const results = emitExpression(shader, expression, sources);
+  const unread = outputs.every(
+    ({ operand, target }) => operand.slot === target && !shader.samples(target) && !builder.isUpdate(operand),
+  );
+  const range = unread ? discardOutside(shader, walk, names) : undefined;
+  const stored = range ? { ...names, inside: undefined } : names;
+  outputs.forEach(({ operand, target }, k) => {
+    const value = builder.isUpdate(operand) ? unlessFailed(shader, operand, results[k], k) : results[k];
+    storeInside(shader, walk.quad, stored.inside, operand, target, value);
+  });
+  const texels = Math.ceil(slotSize / lanes);
+  const flops = texels * lanes * expression.instructions.length;
+  if (!isWithin) {
+    builder.add(shader.build({ name: "map", texels, flops, range }));
+    return;
+  }
+  if (shader.textureCount > mostTextures) {
+    mapPass(call, outputs, builder, undefined);
+    return;
+  }
+  const name = `${computed.name} and map`;
+  builder.addWithin(shader.build({ name, texels, flops: flops + computed.flops, range }));
+}
+
+/** The value, or what an update finds there if its run has failed. */
+function unlessFailed(shader: ShaderBuilder, { slot, dtype }: Operand, value: string, k: number): string {
+  const name = `updated${k}`;
+  shader.add(
+    `${vectorOf(dtype)} ${name} = ${value};`,
+    `if (${shader.failed()}) ${name} = ${texelHere(shader, slot, dtype)};`,
+  );
+  return name;
+}
+
+/** Whether the map reads the slot, and needs of it at each texel just that texel. */
+function isAtTexels(
+  slot: TextureId,
+  { inputs }: MapCall,
+  walk: Walk,
+  slotSize: number,
+  builder: PassBuilder,
+): boolean {
+  return (
+    builder.sizeOf(slot) === slotSize &&
+    inputs.some((input) => input.slot === slot) &&
+    inputs.every((input, k) => input.slot !== slot || isHere(walk, walk.operands[k]))
+  );
+}
+
+/** Whether each texel of a walk's output needs of an operand just the texel of the same number. */
+function isHere({ quad, full, extents }: Walk, { strides, offset }: Steps): boolean {
+  return quad && full && offset === 0 && isDenseRowMajor(extents, strides);
+}
+
+/** What loads of the result's slot read instead: a vector that is computed when the first of them asks. */
+function withinPass(shader: ShaderBuilder, { output, emit }: Result): Within {
+  let name: string | undefined;
+  return {
+    slot: output.slot,
+    value() {
+      name ??= shader.block(vectorOf(output.dtype), () => emit(shader).value);
+      return name;
+    },
+  };
+}
+
+/** The part of an expression that these results need. */
+function restrict({ instructions }: Expression, results: readonly number[]): Expression {
+  const needed = new Set(results);
+  for (let i = instructions.length - 1; i >= 0; i--) {
+    if (needed.has(i)) for (const arg of instructions[i].args) needed.add(arg);
+  }
+  const kept = [...needed].sort((a, b) => a - b);
+  const renumbered = new Map(kept.map((old, i) => [old, i]));
+  return {
+    instructions: kept.map((i) => ({
+      ...instructions[i],
+      args: instructions[i].args.map((arg) => renumbered.get(arg)!),
+    })),
+    results: results.map((result) => renumbered.get(result)!),
+  };
+}
+
+/**
+ * The steps of all that an expression may take its elements from: the inputs, then the row-major number of an element
+ * and its index along each dimension. What it does not use stands still, so that it does not keep dimensions from
+ * being joined: fewer divisions, and calls on other shapes share the program.
+ */
+export function sourceSteps({ instructions }: Expression, inputs: readonly Operand[], shape: Shape): Steps[] {
+  const number = inputs.length;
+  const used = new Set<number>();
+  for (const { op, index } of instructions) {
+    if (op === "load") used.add(index!);
+    if (op === "uniform") used.add(number);
+    if (op === "iota") used.add(number + 1 + index!);
+  }
+  const numbered = { strides: rowMajorStrides(shape), offset: 0 };
+  const along = shape.map((_, d) => ({ strides: shape.map((_, k) => Number(k === d)), offset: 0 }));
+  const still = { strides: shape.map(() => 0), offset: 0 };
+  return [...inputs.map(({ view }) => view), numbered, ...along].map((steps, k) =>
+    used.has(k) ? { strides: steps.strides, offset: steps.offset } : still,
+  );
+}
+
+/** Sources at the current texel of a walk over sourceSteps. */
+function walkSources(
+  shader: ShaderBuilder,
+  walk: Walk,
+  names: WalkNames,
+  inputs: readonly Operand[],
+  shape: Shape,
+  within: Within | undefined,
+  line: number,
+): Sources {
+  const position = (k: number) => operandPosition(shader, walk, names, walk.operands[k]);
+  const vectorAt = (k: number) => {
+    const steps = walk.operands[k];
+    if (!walk.quad) return position(k);
+    const last = steps.strides.length - 1;
+    if (steps.strides[last] === 0) return `ivec4(${position(k)})`;
+    const step = steps.strides[last] === 1 ? "" : `${shader.int(steps.strides[last])} * `;
+    return `${position(k)} + ${step}ivec4(0, 1, 2, 3)`;
+  };
+  return {
+    load(index) {
+      const { slot, dtype } = inputs[index];
+      if (slot === within?.slot) return within.value();
+      const steps = walk.operands[index];
+      if (isHere(walk, steps) && shader.shift(slot) === line) return texelHere(shader, slot, dtype);
+      const isStrided = accessOf(steps) === "strided";
+      return loadAt(shader, walk, inputs[index], steps, () =>
+        operandPosition(shader, walk, names, steps, isStrided),
+      );
+    },
+    iota: (dim) => vectorAt(inputs.length + 1 + dim),
+    uniform: (seeds) => {
+      shader.include(multiplyHighChunk);
+      shader.include(philoxChunk);
+      const number = inputs.length;
+      const blocks = walk.quad && accessOf(walk.operands[number]) === "texel" && shape.length > 0;
+      return blocks
+        ? `unitInterval(philox(uint(${position(number)}) >> 2, ${seeds}))`
+        : `uniforms(${vectorAt(number)}, ${seeds})`;
+    },
+  };
+}
+
+/** The four elements of an operand at `position`, an int in a quad walk and an ivec4 otherwise. */
+export function loadAt(
+  shader: ShaderBuilder,
+  { quad }: Pick<Walk, "quad">,
+  { slot, dtype }: Operand,
+  steps: Steps,
+  position: () => string,
+): string {
+  const name = shader.texture(slot, dtype);
+  const kind = dtype === "float32" ? "float" : "int";
+  const vector = dtype === "float32" ? "vec4" : "ivec4";
+  const access = accessOf(steps);
+  if (steps.strides.every((stride) => stride === 0)) {
+    return `${vector}(${kind}At(${name}, ${shader.int(steps.offset)}))`;
+  }
+  if (!quad) return `${kind}sAt(${name}, ${position()})`;
+  if (access === "texel") return `${kind}Texel(${name}, (${position()}) >> 2)`;
+  if (access === "scalar") return `${vector}(${kind}At(${name}, ${position()}))`;
+  const step = shader.int(steps.strides[steps.strides.length - 1]);
+  return `${kind}sAt(${name}, ${position()} + ${step} * ivec4(0, 1, 2, 3))`;
+}
+
+/**
+ * Leaves the texels outside of a partial output as they are, if none is partly inside; returns the texels to render.
+ * The pass must not sample its outputs.
+ */
+function discardOutside(
+  shader: ShaderBuilder,
+  { quad, extents, output, dense, full }: Walk,
+  { inside }: WalkNames,
+): readonly [number, number] | undefined {
+  if (!quad || full || inside === undefined) return undefined;
+  shader.add(`if (!(${inside})) discard;`);
+  const span = extents.reduce((sum, extent, d) => sum + (extent - 1) * output.strides[d], 1);
+  const length = dense ? sizeOf(extents) : span;
+  return [output.offset / lanes, Math.ceil((output.offset + length) / lanes)];
+}

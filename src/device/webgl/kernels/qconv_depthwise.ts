@@ -1,0 +1,88 @@
+/**
+ * Depthwise int8 convolutions: each element of the output adds up its taps, four channels of a pixel at a time where the output
+ * lies channels-last in whole texels, and lane by lane for all other layouts.
+ */
+import bytesChunk from "../../../../glsl/bytes.glsl";
+import { sizeOf } from "../../../core/shape.js";
+import type { QconvCall } from "../../../kernels/kernel.js";
+import { depthwiseLanes, storedOffset } from "../../../kernels/packed.js";
+import type { PassBuilder } from "../shader/builder.js";
+import { declareImageWalk, declarePixelWalk, planPixelWalk } from "../shader/image.js";
+
+import { epilogueOf, finishSum } from "../shader/quantized_epilogue.js";
+import { lanes } from "../shader/storage.js";
+import { storeInside } from "../shader/store.js";
+import { planWalk } from "../shader/walk.js";
+
+export function depthwiseQconv(call: QconvCall, builder: PassBuilder): void {
+  const { input, weight, format, output, kernelSize, geometry, inputZeroPoint } = call;
+  const shader = builder.shader();
+  const pixels = planPixelWalk(output, builder);
+  const { walk, names, indices } = pixels
+    ? declarePixelWalk(shader, pixels)
+    : declareImageWalk(shader, output, builder);
+  const { type } = names;
+  shader.include(bytesChunk);
+  const int = (value: number) => shader.int(value);
+  const [, channels, height, width] = input.view.shape;
+  const [strideN, strideC, strideH, strideW] = input.view.strides;
+  const [n, c, oh, ow] = indices;
+  // Of the words, each of four channels.
+  const pitch = (Math.ceil(channels / depthwiseLanes) * depthwiseLanes) / lanes;
+  const x = shader.texture(input.slot, "int8");
+  const w = shader.texture(weight.slot, weight.dtype);
+  const isInside = (at: string, extent: string) =>
+    pixels
+      ? `${at} >= 0 && ${at} < ${extent}`
+      : `both(greaterThanEqual(${at}, ivec4(0)), lessThan(${at}, ivec4(${extent})))`;
+  shader.add(
+    `int height = ${int(height)};`,
+    `int width = ${int(width)};`,
+    `${type} top = ${oh} * ${int(geometry.stride[0])} - ${int(geometry.padding[0])};`,
+    `${type} left = ${ow} * ${int(geometry.stride[1])} - ${int(geometry.padding[1])};`,
+    `${type} plane = ${int(input.view.offset)} + ${n} * ${int(strideN)} + ${c} * ${int(strideC)};`,
+    `${type} tap = ${int(weight.view.offset)} + (${c} >> 2);`,
+    "ivec4 sum = ivec4(0);",
+    `for (int kh = 0; kh < ${int(kernelSize[0])}; kh++) {`,
+    `${type} h = top + kh * ${int(geometry.dilation[0])};`,
+    `for (int kw = 0; kw < ${int(kernelSize[1])}; kw++) {`,
+    `${type} v = left + kw * ${int(geometry.dilation[1])};`,
+    `${type} from = plane + h * ${int(strideH)} + v * ${int(strideW)};`,
+    `ivec4 value = ivec4(${int(inputZeroPoint)});`,
+  );
+  if (pixels) {
+    const aligned =
+      strideC === 1 &&
+      input.view.offset % lanes === 0 &&
+      [strideN, strideH, strideW].every((stride) => stride % lanes === 0);
+    const fetched = aligned
+      ? `intTexel(${x}, from >> 2)`
+      : `intsAt(${x}, from + ${int(strideC)} * ivec4(0, 1, 2, 3))`;
+    shader.add(
+      `if (${isInside("h", "height")} && ${isInside("v", "width")}) value = ${fetched};`,
+      `sum += value * (bytesOf(intAt(${w}, tap)) - ${int(storedOffset(format))});`,
+    );
+  } else {
+    shader.add(
+      `value = select(both(${isInside("h", "height")}, ${isInside("v", "width")}), intsAt(${x}, from), value);`,
+      `sum += value * (byteOf(intsAt(${w}, tap), ${c} & 3) - ${int(storedOffset(format))});`,
+    );
+  }
+  shader.add(`tap += ${int(pitch)};`, "}", "}");
+  const epilogue = epilogueOf(call, "integers", [0, 1, 0, 0], [1, 0, 0, 0]);
+  const slotSize = builder.sizeOf(output.slot);
+  const planned = planWalk(output.view, slotSize, [
+    ...unitSteps,
+    ...epilogue.operands.map(({ steps }) => steps),
+  ]);
+  const value = finishSum(shader, walk, names, epilogue, planned.operands.slice(unitSteps.length), "sum");
+  storeInside(shader, walk.quad, names.inside, output, output.slot, value);
+  const flops = 2 * slotSize * sizeOf(kernelSize);
+  builder.add(shader.build({ name: "depthwise qconv", texels: Math.ceil(slotSize / lanes), flops }));
+}
+
+/** The steps of planImageWalk, with which the epilogue's operands have to be joined alike. */
+const unitSteps = [0, 1, 2, 3].map((d) => ({
+  strides: [0, 1, 2, 3].map((k) => Number(k === d)),
+  offset: 0,
+}));

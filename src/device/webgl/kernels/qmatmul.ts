@@ -1,0 +1,26 @@
+/** qmatmul: tiles of the product (quantized_product.ts), then what the call says is to become of the sums. */
+import { sizeOf } from "../../../core/shape.js";
+import type { QmatmulCall } from "../../../kernels/kernel.js";
+import type { PassBuilder } from "../shader/builder.js";
+import { epilogueOf, type SumKind } from "../shader/quantized_epilogue.js";
+import { mergeSums, quantizedTiles } from "./quantized_product.js";
+
+export function prepareQmatmul(call: QmatmulCall, builder: PassBuilder): void {
+  const { input, weight, format, output, scales, inputScales } = call;
+  if (sizeOf(output.view.shape) === 0) return;
+  const { shape, strides, offset } = input.view;
+  const matrix = { ...input, view: { shape: [1, ...shape], strides: [0, ...strides], offset } };
+  const n = output.view.shape[1];
+  const sums = quantizedTiles({ input: matrix, weight, format, n, scales, inputScales }, builder);
+  const kind: SumKind = format.bits === 4 ? "groups" : input.dtype === "int8" ? "integers" : "floats";
+  const [rows, columns] = [
+    [1, 0],
+    [0, 1],
+  ];
+  const steps = {
+    matrix: { strides: [0, 0], offset: 0 },
+    row: { strides: rows, offset: 0 },
+    column: { strides: columns, offset: 0 },
+  };
+  mergeSums(sums, output, steps, epilogueOf(call, kind, columns, rows), builder);
+}

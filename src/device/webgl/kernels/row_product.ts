@@ -1,0 +1,239 @@
+/**
+ * Products of one to three rows with a large matrix (a token on its way through a network; a single column is a row of
+ * the transposed product): all the work is reading the matrix, so that each of its texels is fetched once, for all rows.
+ * A fragment computes four columns over a part of k, and a second pass adds up the parts and does the epilogue.
+ */
+import texelsChunk from "../../../../glsl/product_texels.glsl";
+import reluChunk from "../../../../glsl/relu.glsl";
+import axpyLoop from "../../../../glsl/row_product_axpy.glsl";
+import dotLoop from "../../../../glsl/row_product_dot.glsl";
+import { sizeOf } from "../../../core/shape.js";
+import { rowMajorStrides, type View } from "../../../core/view.js";
+import type { MatmulCall, Operand } from "../../../kernels/kernel.js";
+import type { PassBuilder } from "../shader/builder.js";
+import type { TextureId } from "../shader/pass.js";
+import type { Order } from "../shader/product_loop.js";
+import { lanes } from "../shader/storage.js";
+import { storeInside } from "../shader/store.js";
+import {
+  declareWalk,
+  operandPosition,
+  planWalk,
+  positionOf,
+  type Steps,
+  splitIndex,
+} from "../shader/walk.js";
+import { loadAt } from "./map.js";
+import { type Factor, packed, transposed } from "./product.js";
+
+/** More rows are tiles (product.ts). */
+const mostRows = 3;
+/** Multiplications below which its two passes cost more than one that fetches element by element. */
+const leastWork = 16384;
+/** Fragments below which k is split, as long as the parts are worth it: measured on software rasterisers. */
+const wantedFragments = 4096;
+const shortestPart = 64;
+/** Of the targets: neighbours above each other, too, read texels that are near to each other. */
+const gridWidth = 128;
+/** Longest sum in one accumulator. */
+const longestSum = 4096;
+
+/** How the matrix lies: as [n, k] (`dot`: its texels hold four k), as [k, n] (`axpy`), or in no usable way. */
+function formOf({ shape, strides, offset }: View): "dot" | "axpy" | undefined {
+  const rank = shape.length;
+  const isAligned = (contiguous: number) =>
+    offset % lanes === 0 &&
+    strides.every((stride, d) => (d === contiguous ? stride === 1 : shape[d] === 1 || stride % lanes === 0));
+  if (isAligned(rank - 2)) return "dot";
+  return isAligned(rank - 1) ? "axpy" : undefined;
+}
+
+/** The call as a product of few rows, if it is one of enough work and its matrix can be read by texels. */
+export function asRowProduct(call: MatmulCall, { target }: PassBuilder): MatmulCall | undefined {
+  const [m, n] = call.output.view.shape.slice(-2);
+  const rows = m <= mostRows ? call : n <= mostRows ? exchanged(call) : undefined;
+  if (rows === undefined) return undefined;
+  const k = rows.b.view.shape.at(-2)!;
+  const isLarge = sizeOf(rows.output.view.shape) * k >= leastWork;
+  const form = formOf(rows.b.view);
+  // Rows of texels that hold four k end with a whole one.
+  const isWhole = form === "axpy" || k % lanes === 0;
+  return isLarge && target.drawBuffers >= mostRows && form && isWhole ? rows : undefined;
+}
+
+/** (A · B)ᵀ = Bᵀ · Aᵀ. */
+function exchanged({ a, b, output, bias, ...rest }: MatmulCall): MatmulCall {
+  return {
+    ...rest,
+    a: transposed(b),
+    b: transposed(a),
+    output: transposed(output),
+    bias: bias && transposed(bias),
+  };
+}
+
+/** Where the sums of the parts lie in the targets, one for each row. */
+interface Parts {
+  readonly targets: readonly TextureId[];
+  /** Of the targets. */
+  readonly width: number;
+  readonly count: number;
+  /** From one matrix, from four columns to the next four, and from part to part, in texels. */
+  readonly steps: { readonly matrix: number; readonly column: number; readonly part: number };
+}
+
+export function rowProduct(call: MatmulCall, builder: PassBuilder): void {
+  const { b, output } = call;
+  const rank = output.view.shape.length;
+  const [m, n] = output.view.shape.slice(-2);
+  const k = b.view.shape[rank - 2];
+  const form = formOf(b.view)!;
+  const a = isReadable(call.a.view) ? call.a : packed(call.a, builder, "rows");
+  const batch = output.view.shape.slice(0, -2);
+  const nTexels = Math.ceil(n / lanes);
+  const count = partCount(k, sizeOf(batch) * nTexels);
+  // Neighbouring fragments read neighbouring texels: along k, where the texels of the matrix lie so, else along n.
+  const steps =
+    form === "dot"
+      ? { matrix: nTexels * count, column: count, part: 1 }
+      : { matrix: nTexels * count, column: 1, part: nTexels };
+  const quads = Math.floor(k / lanes);
+  const length = Math.ceil(quads / count);
+  const texels = sizeOf(batch) * nTexels * count;
+  const grid = builder.grid(texels, gridWidth);
+  const targets = Array.from({ length: m }, () => builder.gridScratch(grid));
+
+  const shader = builder.shader();
+  shader.include(`#define ROWS ${m}`);
+  if (isStraight({ operand: a, order: "rows" }, "columns", builder)) shader.include("#define STRAIGHT_A");
+  const order = form === "dot" ? "columns" : "rows";
+  if (isStraight({ operand: b, order }, "rows", builder)) shader.include("#define STRAIGHT_B");
+  shader.include(texelsChunk);
+  shader.include(form === "dot" ? dotLoop : axpyLoop);
+  shader.add(
+    `int matrix = quotient(t, ${shader.int(steps.matrix)});`,
+    `int place = t - matrix * ${shader.int(steps.matrix)};`,
+  );
+  const [outer, inner, extent] = steps.part === 1 ? ["column", "part", count] : ["part", "column", nTexels];
+  shader.add(
+    `int ${outer} = quotient(place, ${shader.int(extent)});`,
+    `int ${inner} = place - ${outer} * ${shader.int(extent)};`,
+  );
+  splitIndex(shader, "int", "matrix", batch.length > 0 ? batch : [1], "b");
+  const names = batch.map((_, d) => `b${d}`);
+  const start = ({ view }: Operand) =>
+    positionOf(shader, { strides: view.strides.slice(0, -2), offset: view.offset }, names, "int");
+  const stepOf = (stride: number) => shader.int(stride / lanes);
+  shader.add(
+    `ivec3 rows = ((${start(a)}) >> 2) + ivec3(0, 1, 2) * ${stepOf(m === 1 ? 0 : a.view.strides[rank - 2])};`,
+    `int startB = (${start(b)}) >> 2;`,
+    form === "dot"
+      ? `ivec4 columns = startB + ((column << 2) + ivec4(0, 1, 2, 3)) * ${stepOf(n === 1 ? 0 : b.view.strides[rank - 1])};`
+      : "ivec4 columns = ivec4(startB + column);",
+    `int stepB = ${form === "dot" ? "0" : stepOf(b.view.strides[rank - 2])};`,
+    `int all = ${shader.int(quads)};`,
+  );
+  if (steps.part === 1) shader.add("int from = part;", "int to = all;", `int by = ${shader.int(count)};`);
+  else {
+    const step = shader.int(length);
+    shader.add(`int from = part * ${step};`, `int to = min(from + ${step}, all);`, "int by = 1;");
+  }
+  shader.add("vec4 s0 = vec4(0.0);", "vec4 s1 = vec4(0.0);", "vec4 s2 = vec4(0.0);");
+  const [textureA, textureB] = [a, b].map(({ slot }) => shader.texture(slot, "float32"));
+  shader.add(`multiply(${textureA}, rows, ${textureB}, columns, stepB, from, to, by, s0, s1, s2);`);
+  if (k % lanes > 0) {
+    // What is left of k belongs to the last part.
+    shader.add(
+      `if (part == ${shader.int(count - 1)}) {`,
+      `for (int k = 4 * all; k < ${shader.int(k)}; k++) {`,
+      `vec4 y = floatTexel(${textureB}, columns.x + k * stepB);`,
+      ...targets.map((_, i) => `s${i} += floatTexel(${textureA}, rows[${i}] + all)[k & 3] * y;`),
+      "}",
+      "}",
+    );
+  }
+  targets.forEach((target, i) => {
+    shader.store(target, "float32", `s${i}`);
+  });
+  const flops = 2 * m * lanes * sizeOf(batch) * nTexels * k;
+  builder.add(shader.build({ name: "matmul rows", texels, flops, grid }));
+  addParts(call, { targets, count, steps, width: grid.width }, builder);
+}
+
+/**
+ * Whether the texels that a fragment reads together lie on one line of the texture: a whole row along k (`across` is the other
+ * order), or four rows of which each holds a k. Lengths of lines are powers of two, so pitches have to be.
+ */
+export function isStraight({ operand, order }: Factor, across: Order, builder: PassBuilder): boolean {
+  const { shape, strides, offset } = operand.view;
+  const rank = shape.length;
+  const [pitchDim, lengthDim] = order === "rows" ? [rank - 2, rank - 1] : [rank - 1, rank - 2];
+  const pitch = strides[pitchDim] / lanes;
+  const group = (order === across ? lanes : 1) * pitch;
+  const length = Math.ceil(shape[lengthDim] / lanes);
+  return (
+    pitch > 0 &&
+    builder.lineOf(operand.slot) % group === 0 &&
+    ((offset / lanes) % group) + length <= pitch &&
+    strides.slice(0, -2).every((stride) => (stride / lanes) % group === 0)
+  );
+}
+
+/** Its texels hold four k of one row each. */
+function isReadable({ shape, strides, offset }: View): boolean {
+  const last = shape.length - 1;
+  if (strides[last] !== 1 || offset % lanes !== 0) return false;
+  return strides.every((stride, d) => d === last || shape[d] === 1 || stride % lanes === 0);
+}
+
+/** Parts of k: enough for every core of a GPU, and none too short to be worth its sum. */
+function partCount(k: number, fragments: number): number {
+  const wanted = Math.min(Math.ceil(wantedFragments / fragments), Math.floor(k / shortestPart));
+  return Math.max(1, wanted, Math.ceil(k / longestSum));
+}
+
+/** Adds up the parts, and the bias, and does the activation. */
+function addParts({ output, bias, activation }: MatmulCall, parts: Parts, builder: PassBuilder): void {
+  const { shape } = output.view;
+  const rank = shape.length;
+  const along = (dim: number): Steps => ({ strides: shape.map((_, d) => Number(d === dim)), offset: 0 });
+  const matrix: Steps = { strides: [...rowMajorStrides(shape.slice(0, -2)), 0, 0], offset: 0 };
+  const slotSize = builder.sizeOf(output.slot);
+  const operands = [matrix, along(rank - 2), along(rank - 1), ...(bias ? [bias.view] : [])];
+  const planned = planWalk(output.view, slotSize, operands);
+  // Texels of the output are texels of a target if they lie along the columns.
+  const walk = { ...planned, quad: planned.quad && planned.operands[2].strides.at(-1) === 1 };
+  const shader = builder.shader();
+  const names = declareWalk(shader, walk);
+  const [matrixAt, rowAt, columnAt, biasAt] = walk.operands;
+  const at = (steps: Steps) => operandPosition(shader, walk, names, steps);
+  const { type } = names;
+  const { targets, width, count, steps } = parts;
+  shader.add(
+    `${type} row = ${at(rowAt)};`,
+    `${type} column = ${at(columnAt)};`,
+    `${type} place = (${at(matrixAt)}) * ${shader.int(steps.matrix)} + (column >> 2) * ${shader.int(steps.column)};`,
+    bias ? `vec4 sum = ${loadAt(shader, walk, bias, biasAt, () => at(biasAt))};` : "vec4 sum = vec4(0.0);",
+    `int count = ${shader.int(count)};`,
+    `int gridWidth = ${shader.int(width)};`,
+    "for (int i = 0; i < count; i++) {",
+  );
+  const samplers = targets.map((target) => shader.sampler(target, "float32"));
+  const choose = (row: string, [first, ...others]: readonly string[]) =>
+    others.reduce((chosen, other, i) => `(${row} == ${i + 1} ? ${other} : ${chosen})`, first);
+  if (walk.quad) {
+    const fetched = samplers.map((name) => `gridTexel(${name}, place, gridWidth)`);
+    shader.add(`sum += ${choose("row", fetched)};`);
+  } else {
+    const fetched = samplers.map((name) => `gridTexel(${name}, place[j], gridWidth)[column[j] & 3]`);
+    shader.add("for (int j = 0; j < 4; j++) {", `sum[j] += ${choose("row[j]", fetched)};`, "}");
+  }
+  shader.add(`place += ${shader.int(steps.part)};`, "}");
+  if (activation === "relu") {
+    shader.include(reluChunk);
+    shader.add("sum = rectified(sum);");
+  }
+  storeInside(shader, walk.quad, names.inside, output, output.slot, "sum");
+  const texels = Math.ceil(slotSize / lanes);
+  builder.add(shader.build({ name: "matmul parts", texels, flops: slotSize * count }));
+}

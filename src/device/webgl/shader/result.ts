@@ -1,0 +1,49 @@
+/**
+ * The pass that computes a call's output waits for the call that follows: a map that alone reads the output computes it on
+ * the way, which saves a draw and the values' way through memory.
+ */
+import type { Operand, Program } from "../../../kernels/kernel.js";
+import { operandsOf } from "../../../kernels/operands.js";
+import type { PassBuilder } from "./builder.js";
+import type { Pass, TextureId } from "./pass.js";
+import type { ShaderBuilder } from "./shader.js";
+import { lanes } from "./storage.js";
+import { storeInside } from "./store.js";
+import type { Walk, WalkNames } from "./walk.js";
+
+/** What the statements of a result leave behind. */
+export interface Emitted {
+  /** The four elements of texel `t`. */
+  readonly value: string;
+  readonly quad: Walk["quad"];
+  readonly inside: WalkNames["inside"];
+}
+
+export interface Result {
+  /** For error messages and profiles. */
+  readonly name: string;
+  readonly output: Operand;
+  /** Whether every texel of the output's slot is computed. */
+  readonly whole: boolean;
+  readonly flops: number;
+  /** Adds the statements that compute texel `t`, whose first element is `e`; called when all passes before are known. */
+  emit(shader: ShaderBuilder): Emitted;
+}
+
+/** A result as a pass of its own. */
+export function passOf({ name, output, flops, emit }: Result, builder: PassBuilder): Pass {
+  const shader = builder.shader();
+  const { value, quad, inside } = emit(shader);
+  storeInside(shader, quad, inside, output, output.slot, value);
+  return shader.build({ name, texels: Math.ceil(builder.sizeOf(output.slot) / lanes), flops });
+}
+
+/** Temporaries that one call writes and one other reads. */
+export function passedOn({ calls, slots, leafCount }: Program): ReadonlySet<TextureId> {
+  const uses = slots.map(() => 0);
+  for (const call of calls) {
+    const { reads, writes } = operandsOf(call);
+    for (const slot of new Set([...reads, ...writes].map(({ slot }) => slot))) uses[slot]++;
+  }
+  return new Set(uses.flatMap((count, slot) => (slot >= leafCount && count === 2 ? [slot] : [])));
+}

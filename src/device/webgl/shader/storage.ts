@@ -1,0 +1,188 @@
+/**
+ * How tensors lie in textures. Element i of a buffer is channel i & 3 of texel i >> 2, and texel t lies at column
+ * t & (width − 1) of row t >> log2(width), where the width is a power of two that follows from the buffer's size: index
+ * arithmetic in shaders is shifts by constants and masks, and strided views are plain integers.
+ */
+import type { DType, TypedArray } from "../../../core/dtype.js";
+import { OutOfMemoryError } from "../../../core/errors.js";
+import { encodeFloat16 } from "../../../core/half.js";
+
+/** How float32 is stored: as such, as its bits where float textures cannot be rendered to, or rounded to half floats. */
+export type FloatStorage = "rgba32f" | "rgba32ui" | "rgba16f";
+
+export type FormatName = FloatStorage | "rgba32i" | "rgba8i" | "rgba8ui";
+
+export interface Format {
+  readonly name: FormatName;
+  readonly internalFormat: number;
+  readonly format: number;
+  readonly type: number;
+  readonly bytesPerTexel: number;
+  /** The GLSL sampler type and the type of an output variable. */
+  readonly sampler: "sampler2D" | "isampler2D" | "usampler2D";
+  readonly output: "vec4" | "ivec4" | "uvec4";
+}
+
+/** Constants of WebGL2, so that formats need no context. */
+const RGBA = 0x1908;
+const RGBA_INTEGER = 0x8d99;
+const BYTE = 0x1400;
+const UNSIGNED_BYTE = 0x1401;
+const INT = 0x1404;
+const UNSIGNED_INT = 0x1405;
+const FLOAT = 0x1406;
+const HALF_FLOAT = 0x140b;
+
+export const formats: Readonly<Record<FormatName, Format>> = {
+  rgba32f: format("rgba32f", 0x8814, RGBA, FLOAT, 16, "sampler2D", "vec4"),
+  rgba32ui: format("rgba32ui", 0x8d70, RGBA_INTEGER, UNSIGNED_INT, 16, "usampler2D", "uvec4"),
+  rgba16f: format("rgba16f", 0x881a, RGBA, HALF_FLOAT, 8, "sampler2D", "vec4"),
+  rgba32i: format("rgba32i", 0x8d82, RGBA_INTEGER, INT, 16, "isampler2D", "ivec4"),
+  rgba8i: format("rgba8i", 0x8d8e, RGBA_INTEGER, BYTE, 4, "isampler2D", "ivec4"),
+  rgba8ui: format("rgba8ui", 0x8d7c, RGBA_INTEGER, UNSIGNED_BYTE, 4, "usampler2D", "uvec4"),
+};
+
+function format(
+  name: FormatName,
+  internalFormat: number,
+  kind: number,
+  type: number,
+  bytesPerTexel: number,
+  sampler: Format["sampler"],
+  output: Format["output"],
+): Format {
+  return { name, internalFormat, format: kind, type, bytesPerTexel, sampler, output };
+}
+
+export function formatOf(dtype: DType, floats: FloatStorage): Format {
+  switch (dtype) {
+    case "float32":
+      return formats[floats];
+    case "int32":
+      return formats.rgba32i;
+    case "int8":
+      return formats.rgba8i;
+    default:
+      return formats.rgba8ui;
+  }
+}
+
+/** The type in which a texture's values are read: 32 bits each, which every driver converts the others to. */
+export function readType({ output }: Format): number {
+  return output === "vec4" ? FLOAT : output === "ivec4" ? INT : UNSIGNED_INT;
+}
+
+/** Elements per texel. */
+export const lanes = 4;
+
+/** Columns of large textures; a power of two. 4096 × 4096 texels are 2^26 elements on the smallest phone. */
+const preferredWidth = 4096;
+/**
+ * Columns of the others. GPUs draw two rows at a time and lose half of a single one, and SwiftShader shares a draw among its threads
+ * by pairs of rows: buffers of a few thousand texels should have many. Large ones have them anyway, and long lines hold whole
+ * rows of images.
+ */
+const narrowWidth = 256;
+/** Where large textures are forced to be narrow: how many times narrower the others still are, and what is narrow enough. */
+const narrowing = 4;
+const narrowest = 4;
+/** Heights of folded textures are rounded up to one of this many steps per octave, so that the pool finds matches. */
+const stepsPerOctave = 4;
+
+export interface Extent {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** The shape of a texture array whose layers are the render targets of one draw. */
+export interface Grid extends Extent {
+  readonly layers: number;
+}
+
+export class TextureLayout {
+  /** log2 of the width of large textures, and of the others. */
+  private readonly wideShift: number;
+  private readonly narrowShift: number;
+  readonly maxHeight: number;
+
+  /** @param limit the device's largest texture extent. @param forced a smaller width, so that tests fold early. */
+  constructor(limit: number, forced?: number) {
+    const wide = Math.min(limit, forced ?? preferredWidth);
+    const narrow = Math.min(narrowWidth, wide, Math.max(narrowest, wide / narrowing));
+    this.wideShift = Math.max(0, Math.floor(Math.log2(wide)));
+    this.narrowShift = Math.max(0, Math.floor(Math.log2(narrow)));
+    this.maxHeight = limit;
+  }
+
+  texels(size: number): number {
+    return Math.ceil(size / lanes);
+  }
+
+  /** log2 of the width of the texture for so many texels: those that are narrow are at most as high as they are wide. */
+  shiftFor(texels: number): number {
+    return texels <= 4 ** this.narrowShift ? this.narrowShift : this.wideShift;
+  }
+
+  /** The width of the texture for so many texels if it has several rows. */
+  lineFor(texels: number): number {
+    return 2 ** this.shiftFor(texels);
+  }
+
+  /** The width of the widest textures. */
+  get widest(): number {
+    return 2 ** this.wideShift;
+  }
+
+  /** Texels that a draw covers: exactly as many rows as needed. */
+  region(texels: number): Extent {
+    const line = this.lineFor(texels);
+    if (texels <= line) return { width: texels, height: 1 };
+    return { width: line, height: Math.ceil(texels / line) };
+  }
+
+  /**
+   * The texture for so many texels, rounded up so that similar sizes share textures.
+   * @throws OutOfMemoryError if it is larger than the device's textures can be.
+   */
+  extent(texels: number): Extent {
+    const line = this.lineFor(texels);
+    if (texels <= line) {
+      return { width: 2 ** Math.ceil(Math.log2(Math.max(texels, 1))), height: 1 };
+    }
+    const rows = Math.ceil(texels / line);
+    if (rows > this.maxHeight) throw this.tooLarge(texels, line * this.maxHeight);
+    const step = Math.max(1, 2 ** (Math.floor(Math.log2(rows)) - Math.log2(stepsPerOctave)));
+    return { width: line, height: Math.min(Math.ceil(rows / step) * step, this.maxHeight) };
+  }
+
+  /** A grid (pass.ts), if a texture can have its extent. @throws OutOfMemoryError if not. */
+  fitting(grid: Extent): Extent {
+    const { width, height } = grid;
+    const limit = this.maxHeight;
+    if (width > limit || height > limit) throw this.tooLarge(width * height, limit * limit);
+    return grid;
+  }
+
+  private tooLarge(texels: number, most: number): OutOfMemoryError {
+    return new OutOfMemoryError(
+      `a tensor of ${texels * lanes} elements does not fit a texture of ${most * lanes}`,
+      { device: "webgl", hint: "split the tensor, use smaller batches, or open the wasm device" },
+    );
+  }
+}
+
+/** The bytes of `data` as the texture's format wants them: float32 as bits or rounded to halves where it is stored so. */
+export function asTexels(
+  data: TypedArray,
+  dtype: DType,
+  { name }: Format,
+): Exclude<TypedArray, Float64Array> | Uint32Array | Uint16Array {
+  if (dtype === "float32") {
+    const floats = data instanceof Float32Array ? data : Float32Array.from(data);
+    if (name === "rgba16f") return encodeFloat16(floats);
+    return name === "rgba32ui" ? new Uint32Array(floats.buffer, floats.byteOffset, floats.length) : floats;
+  }
+  if (dtype === "int32") return data instanceof Int32Array ? data : Int32Array.from(data);
+  if (dtype === "int8") return data instanceof Int8Array ? data : Int8Array.from(data);
+  return data instanceof Uint8Array ? data : Uint8Array.from(data);
+}

@@ -1,0 +1,121 @@
+/**
+ * What an op is. Each op is one object in `ops/`: how the compiler turns it into kernels and what its gradient
+ * is, side by side. The kinds tell the compiler's passes what they may do with a node.
+ */
+
+import { aNumber, check, oneOf, wrong } from "../core/check.js";
+import type { View } from "../core/view.js";
+import type { DeviceInfo } from "../device/device.js";
+import type { BinaryOp, IndexReport, KernelCall, Operand, ReduceOp, UnaryOp } from "../kernels/kernel.js";
+import type { Tensor } from "./tensor.js";
+
+/** What `gradient` gets: the node and the gradient that arrives at its output. */
+export interface GradientContext<A = unknown> {
+  readonly inputs: readonly Tensor[];
+  readonly output: Tensor;
+  /** ∂loss/∂output; shape of the output. */
+  readonly gradient: Tensor;
+  readonly attributes: A;
+  /** Whether input i takes part in the differentiation; work for others is skipped. */
+  needs(input: number): boolean;
+}
+
+interface OpBase<A> {
+  readonly name: string;
+  /** ∂loss/∂input for every input (undefined where not needed), built from differentiable ops. */
+  gradient?(context: GradientContext<A>): readonly (Tensor | undefined)[];
+}
+
+/** Same-shape inputs, one instruction of a fused expression. `cast` converts to the node's dtype. */
+export interface ElementwiseOp<A = unknown> extends OpBase<A> {
+  readonly kind: "elementwise";
+  readonly instruction: UnaryOp | BinaryOp | "where" | "cast";
+}
+
+/** No inputs; a value per element out of nothing. Attributes: see `SourceAttributes`. */
+export interface SourceOp<A = unknown> extends OpBase<A> {
+  readonly kind: "source";
+  readonly source: "constant" | "scalar" | "uniform" | "iota";
+}
+
+/** One input, the same elements under another view. */
+export interface ViewOp<A = unknown> extends OpBase<A> {
+  readonly kind: "view";
+  /** The view of the output, given where the input lies; null if the elements must be copied first. */
+  apply(input: View, attributes: A): View | null;
+}
+
+/** One input; the output keeps the reduced axes as extents of 1. Attributes: `{ axes: number[] }`. */
+export interface ReductionOp extends OpBase<ReduceAttributes> {
+  readonly kind: "reduce";
+  readonly reduction: ReduceOp;
+}
+
+export interface ReduceAttributes {
+  readonly axes: readonly number[];
+}
+
+export interface IndexAttributes {
+  /** The dimension of input 0 that is indexed. */
+  readonly dim: number;
+  /** An index that is left out, in or outside the dimension. */
+  readonly ignored?: number;
+  /** Of the function that the user called. */
+  readonly report: IndexReport;
+}
+
+/** Everything else: the op emits its kernel calls itself. */
+export interface KernelOp<A = unknown> extends OpBase<A> {
+  readonly kind: "kernel";
+  /** Its calls take `activation: "relu"`, so that a ReLU that is its only consumer costs no pass of its own. */
+  readonly fusesRelu?: boolean;
+  /** Input 1 holds indices into input 0, which its kernel checks while it runs. Attributes: `IndexAttributes`. */
+  readonly checksIndex?: boolean;
+  lower(context: Lowering<A>): void;
+}
+
+/** What `lower` works with. */
+export interface Lowering<A = unknown> {
+  readonly attributes: A;
+  readonly info: DeviceInfo;
+  /** Input i in memory, under whatever strides it has there (stride 0 where broadcast). */
+  input(i: number): Operand;
+  /**
+   * The output: dense, row-major or with its dimensions in memory in `order` (outermost first). The compiler may
+   * have chosen the memory already; call it once.
+   */
+  output(order?: readonly number[]): Operand;
+  emit(call: KernelCall): void;
+}
+
+export type Op = ElementwiseOp | SourceOp | ViewOp | ReductionOp | KernelOp;
+
+const scalarDType = oneOf("float32", "int32");
+
+/** A number that may change from run to run of a Program without recompiling it. */
+export class RuntimeScalar {
+  readonly dtype: "float32" | "int32";
+  value: number;
+
+  constructor(value: number, dtype: "float32" | "int32" = "float32") {
+    if (typeof value !== "number") throw wrong("RuntimeScalar", "the value", value, aNumber);
+    check("RuntimeScalar", "the dtype", dtype, scalarDType);
+    this.value = value;
+    this.dtype = dtype;
+  }
+}
+
+/** Attributes of source ops, by `source`. */
+export interface ConstantAttributes {
+  readonly value: number;
+}
+export interface ScalarAttributes {
+  readonly scalar: RuntimeScalar;
+}
+export interface UniformAttributes {
+  /** Seed (low and high word) and offset of the random stream, int32 runtime scalars. */
+  readonly stream: readonly [RuntimeScalar, RuntimeScalar, RuntimeScalar];
+}
+export interface IotaAttributes {
+  readonly dim: number;
+}

@@ -1,0 +1,331 @@
+/**
+ * Tensor: a handle with shape, dtype and device, and either memory (`storage`) or the recipe to compute it
+ * (`node`, one vertex of the lazy graph). The methods that users call stand in ops/methods.ts.
+ */
+
+import { aFunction, check } from "../core/check.js";
+import type { DType } from "../core/dtype.js";
+import { ArgumentError, DeviceError, ShapeError } from "../core/errors.js";
+import { formatValues, inspectable } from "../core/inspect.js";
+import { formatShape, type Shape, sameShape, sizeOf } from "../core/shape.js";
+import type { Device } from "../device/device.js";
+import { type RecordingMark, recorder } from "./observe.js";
+import type { Op } from "./op.js";
+import { changeCount, type Storage } from "./storage.js";
+
+/** One vertex of the lazy graph. */
+export interface Node {
+  readonly op: Op;
+  /** What the op was given: where gradients go. */
+  readonly inputs: readonly Tensor[];
+  /** What it reads: the same tensors, or the value that was assigned to one and is not written yet. */
+  readonly values: readonly Tensor[];
+  readonly attributes: unknown;
+  /** The version each value's storage had when the node was built; 0 for those without one. */
+  readonly versions: readonly number[];
+  /** Longest path to a tensor with memory; bounds the graph. */
+  readonly depth: number;
+  /** The module that made it, while a profile is taken. */
+  readonly scope: string | undefined;
+  /** `changeCount` when the oldest node among it and its inputs was made: since then nothing that it reads changed. */
+  readonly since: number;
+  /** Set by the compiler when it last extracted a graph with this node; see `extractGraph`. */
+  mark: number;
+}
+
+export class Tensor {
+  readonly shape: Shape;
+  readonly dtype: DType;
+  readonly device: Device;
+  /** How to compute it; kept after realization only while a gradient may flow through it. */
+  node: Node | undefined;
+  /** Its memory, once realized; always row-major. */
+  storage: Storage | undefined;
+  /** An assigned value that the next `step()` or `realize()` writes into `storage`. */
+  pending: Tensor | undefined;
+  /** The recording of a jit function during which it was made. */
+  readonly recording: RecordingMark | undefined = recorder?.mark;
+  #requiresGrad = false;
+  #grad: Tensor | undefined;
+
+  constructor(shape: Shape, dtype: DType, device: Device, source: { node: Node } | { storage: Storage }) {
+    this.shape = shape;
+    this.dtype = dtype;
+    this.device = device;
+    if ("node" in source) this.node = source.node;
+    else this.storage = source.storage;
+  }
+
+  get requiresGrad(): boolean {
+    recorder?.read(this, "requiresGrad", this.#requiresGrad);
+    return this.#requiresGrad;
+  }
+
+  set requiresGrad(value: boolean) {
+    recorder?.write(this, "requiresGrad", this.#requiresGrad);
+    this.#requiresGrad = value;
+  }
+
+  /**
+   * ∂loss/∂this after `backward()`, on tensors made with requiresGrad; may be set by hand.
+   * @throws ShapeError, DeviceError for a gradient of another shape, dtype or device.
+   */
+  get grad(): Tensor | undefined {
+    recorder?.read(this, "grad", this.#grad);
+    return this.#grad;
+  }
+
+  set grad(gradient: Tensor | undefined) {
+    if (gradient !== undefined) {
+      requireSameKind(gradient, this);
+      gradientObserver?.(this);
+    }
+    recorder?.write(this, "grad", this.#grad);
+    this.#grad = gradient;
+  }
+
+  get rank(): number {
+    return this.shape.length;
+  }
+
+  get size(): number {
+    return sizeOf(this.shape);
+  }
+
+  /** True for tensors that own memory and were not computed from others. */
+  get isLeaf(): boolean {
+    return this.node === undefined;
+  }
+
+  /** Shape, dtype and device; the values where they can be had at once, on the CPU, and what it is else. */
+  toString(): string {
+    const { shape, dtype, device, storage, node, requiresGrad } = this;
+    const isGone = storage ? storage.disposed : node === undefined;
+    const state = isGone
+      ? ", disposed"
+      : storage
+        ? ""
+        : `, lazy (${node!.op.name}): await data() computes it`;
+    const head = `Tensor ${formatShape(shape)} ${dtype} on ${device.name}${requiresGrad ? ", requiresGrad" : ""}${state}`;
+    const values = storage && !isGone ? device.peek?.(storage.buffer) : undefined;
+    if (values === undefined) return head;
+    return `${head}:${shape.length > 1 ? "\n" : " "}${formatValues(values, shape, dtype === "bool")}`;
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "Tensor";
+  }
+
+  static {
+    inspectable(Tensor.prototype);
+  }
+
+  /** @throws ArgumentError where JavaScript's own arithmetic asks for a number, which would go on with NaN. */
+  [Symbol.toPrimitive](hint: string): string {
+    if (hint === "number") {
+      throw new ArgumentError(`a tensor of shape ${formatShape(this.shape)} is not a number`, {
+        hint: "compute with its methods, x.mul(2), or read it with await x.item()",
+      });
+    }
+    return this.toString();
+  }
+}
+
+function requireSameKind({ shape, dtype, device }: Tensor, of: Tensor): void {
+  if (!sameShape(shape, of.shape) || dtype !== of.dtype) {
+    throw new ShapeError(
+      `the gradient is ${dtype} ${formatShape(shape)}, its tensor ${of.dtype} ${formatShape(of.shape)}`,
+      { op: "grad" },
+    );
+  }
+  if (device !== of.device) {
+    throw new DeviceError(`the gradient lives on ${device.name}, its tensor on ${of.device.name}`, {
+      op: "grad",
+    });
+  }
+}
+
+/** Whether ops record what a gradient needs, and whether they see assigned values before they are written. */
+const mode = { gradient: true, pending: true };
+
+/** What ops that are called now belong to: a module's name, while a profile is taken. */
+let scope: string | undefined;
+
+export function currentScope(): string | undefined {
+  return scope;
+}
+
+/** Grows with every naming of modules for a profile: what was recorded under another one has other names. */
+let namings = 0;
+
+export function noteNaming(): void {
+  namings++;
+}
+
+/** The scope and the naming that it belongs to; empty while no profile is taken. */
+export function scopeKey(): string {
+  return scope === undefined ? "" : `${namings}@${scope}`;
+}
+
+/** Runs `fn`, which is synchronous; the nodes that it makes belong to `name`. */
+export function inScope<T>(name: string, fn: () => T): T {
+  const before = scope;
+  scope = name;
+  try {
+    return requireSync("profile", fn());
+  } finally {
+    scope = before;
+  }
+}
+
+/** Scopes over awaits, which may end in another order than they began in. */
+const entered: { readonly name: string }[] = [];
+
+/** The same for what runs until the returned function is called, over awaits. */
+export function enterScope(name: string): () => void {
+  const own = { name };
+  entered.push(own);
+  scope = name;
+  return () => {
+    const at = entered.indexOf(own);
+    if (at < 0) return;
+    entered.splice(at, 1);
+    scope = entered.at(-1)?.name;
+  };
+}
+
+type TensorObserver = (tensor: Tensor) => void;
+let observer: TensorObserver | undefined;
+let gradientObserver: TensorObserver | undefined;
+
+/** The compiler watches new nodes: deep graphs realize themselves, the debug mode realizes every op. */
+export function observeNodes(callback: TensorObserver): void {
+  observer = callback;
+}
+
+/** The runtime watches which tensors get a gradient: it is computed before anything that it reads changes. */
+export function observeGradients(callback: TensorObserver): void {
+  gradientObserver = callback;
+}
+
+/** Makes `noGrad(async …)` a type error: the call lacks an argument, whose type is the reason. */
+type OnlySync<T> =
+  T extends PromiseLike<unknown> ? [never: "an async function goes on after its first await"] : [];
+
+/**
+ * Runs `fn` without recording gradients: what it computes has `requiresGrad` false. `fn` is synchronous.
+ * @throws ArgumentError if it is async, or a generator: what runs after its first await would record gradients.
+ */
+export function noGrad<T>(fn: () => T, ..._: OnlySync<T>): T {
+  check("noGrad", "the argument", fn, aFunction);
+  return withMode({ ...mode, gradient: false }, () => requireSync("noGrad", fn()));
+}
+
+/** @throws ArgumentError if `result` is a promise or an iterator: the function that made it has not ended. */
+export function requireSync<T>(op: string, result: T): T {
+  const { then, next } = (result ?? {}) as { then?: unknown; next?: unknown };
+  if (typeof then !== "function" && typeof next !== "function") return result;
+  // Its own failure must not count as unhandled besides.
+  if (typeof then === "function") Reflect.apply(then, result, [undefined, () => {}]);
+  throw new ArgumentError("the function is async, and what it does after its first await would escape", {
+    op,
+    hint: "await before and after, and give a function that does not wait",
+  });
+}
+
+/** Runs backward's gradient functions: `createGraph` keeps recording; inputs are the values of the forward pass. */
+export function gradientMode<T>(createGraph: boolean, fn: () => T): T {
+  return withMode({ gradient: createGraph, pending: false }, fn);
+}
+
+export function isGradEnabled(): boolean {
+  return mode.gradient;
+}
+
+function withMode<T>(next: typeof mode, fn: () => T): T {
+  const before = { ...mode };
+  Object.assign(mode, next);
+  try {
+    return fn();
+  } finally {
+    Object.assign(mode, before);
+  }
+}
+
+/** What an op reads when it is given `tensor` now: the assigned value if one is waiting to be written. */
+export function currentValue(tensor: Tensor): Tensor {
+  return mode.pending && tensor.pending ? tensor.pending : tensor;
+}
+
+type ReadObserver = (value: Tensor, input: Tensor) => void;
+
+/** Told of everything that ops read while a gradient rule runs on a graph that may be stale, or a module's forward. */
+let readObserver: ReadObserver | undefined;
+
+export function observingReads<T>(callback: ReadObserver | undefined, fn: () => T): T {
+  const before = readObserver;
+  readObserver = callback;
+  try {
+    return fn();
+  } finally {
+    readObserver = before;
+  }
+}
+
+/** Adds a node to the lazy graph. Shapes and dtypes have been checked by the op. */
+export function createNode(
+  op: Op,
+  inputs: readonly Tensor[],
+  attributes: unknown,
+  shape: Shape,
+  dtype: DType,
+  device: Device = inputs[0].device,
+): Tensor {
+  return createNodeOf(op, inputs, inputs.map(currentValue), attributes, shape, dtype, device);
+}
+
+/** The same with the values given that it reads. */
+export function createNodeOf(
+  op: Op,
+  inputs: readonly Tensor[],
+  values: readonly Tensor[],
+  attributes: unknown,
+  shape: Shape,
+  dtype: DType,
+  device: Device,
+): Tensor {
+  recorder?.use(inputs);
+  let depth = 0;
+  let since = changeCount;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
+    readObserver?.(value, inputs[i]);
+    if (value.device !== device) {
+      throw new DeviceError(`operands live on ${value.device.name} and ${device.name}`, {
+        op: op.name,
+        hint: "move one with .to(device)",
+      });
+    }
+    const { node } = value;
+    if (node === undefined) continue;
+    if (value.storage === undefined) depth = Math.max(depth, node.depth);
+    since = Math.min(since, node.since);
+  }
+  const versions = values.map((value) => value.storage?.version ?? 0);
+  const node: Node = {
+    op,
+    inputs,
+    values,
+    attributes,
+    versions,
+    depth: depth + 1,
+    scope,
+    since,
+    mark: -1,
+  };
+  const result = new Tensor(shape, dtype, device, { node });
+  const differentiable = op.gradient !== undefined && dtype === "float32";
+  result.requiresGrad = mode.gradient && differentiable && inputs.some((input) => input.requiresGrad);
+  observer?.(result);
+  return result;
+}

@@ -1,0 +1,86 @@
+/** Packed weights (see packed.ts) as whole numbers: for the reference device and for files. */
+import type { TypedArray } from "../core/dtype.js";
+import type { WeightFormat } from "./kernel.js";
+import {
+  type ConvExtents,
+  isDepthwise,
+  packedBytes,
+  packedConvBytes,
+  panelRows,
+  stepLength,
+  storedOffset,
+  wordBytes,
+} from "./packed.js";
+
+/** What is added to values of 4 bits. */
+const offsetOf4 = 8;
+
+/** The bytes of packed weights from element `start` on, as they lie in memory. */
+export function bytesOf(packed: TypedArray, start = 0): Int8Array {
+  return new Int8Array(packed.buffer, packed.byteOffset + start * wordBytes);
+}
+
+/** The whole numbers [n, k], row-major, of a packed matrix; k of 4-bit weights is a multiple of 8. */
+export function unpackMatrix(
+  packed: ArrayLike<number>,
+  n: number,
+  k: number,
+  format: WeightFormat,
+  start = 0,
+): Int8Array {
+  const result = new Int8Array(n * k);
+  const offset = storedOffset(format);
+  for (let row = 0; row < n; row++) {
+    for (let p = 0; p < k; p++) {
+      if (format.bits === 4) {
+        const { at, shift } = placeOf4(row, p, k);
+        result[row * k + p] = ((packed[start + at] >> shift) & 0xf) - offsetOf4;
+      } else {
+        result[row * k + p] = packed[start + placeOf8(row, p, k)] - offset;
+      }
+    }
+  }
+  return result;
+}
+
+function placeOf8(row: number, p: number, k: number): number {
+  const step = Math.floor(row / panelRows) * Math.ceil(k / stepLength) + Math.floor(p / stepLength);
+  return panelRows * stepLength * step + stepLength * (row % panelRows) + (p % stepLength);
+}
+
+function placeOf4(row: number, p: number, k: number): { readonly at: number; readonly shift: number } {
+  const step = Math.floor(row / panelRows) * (k / 8) + Math.floor(p / 8);
+  const at = panelRows * stepLength * step + stepLength * (row % panelRows) + (p % stepLength);
+  return { at, shift: p % 8 < stepLength ? 0 : 4 };
+}
+
+/** The whole numbers [O, C/groups, KH, KW], row-major, of packed weights. */
+export function unpackConv(packed: ArrayLike<number>, extents: ConvExtents, format: WeightFormat): Int8Array {
+  const [out, perGroup, kernelH, kernelW] = extents.shape;
+  const taps = kernelH * kernelW;
+  const result = new Int8Array(out * perGroup * taps);
+  if (isDepthwise(extents)) {
+    const pitch = packedConvBytes(extents, format) / taps;
+    for (let channel = 0; channel < out; channel++) {
+      for (let tap = 0; tap < taps; tap++) {
+        result[channel * taps + tap] = packed[tap * pitch + channel] - storedOffset(format);
+      }
+    }
+    return result;
+  }
+  const rows = out / extents.groups;
+  const k = taps * perGroup;
+  const groupBytes = packedBytes(rows, k, format);
+  for (let group = 0; group < extents.groups; group++) {
+    const matrix = unpackMatrix(packed, rows, k, format, group * groupBytes);
+    for (let row = 0; row < rows; row++) {
+      for (let channel = 0; channel < perGroup; channel++) {
+        for (let tap = 0; tap < taps; tap++) {
+          const to = ((group * rows + row) * perGroup + channel) * taps + tap;
+          result[to] = matrix[row * k + tap * perGroup + channel];
+        }
+      }
+    }
+  }
+  return result;
+}

@@ -1,0 +1,297 @@
+/** Capturing one call of a function: the graph that it builds, and all that it does besides. */
+
+import { type BoundGraph, extractGraph } from "../compiler/graph.js";
+import { DeviceError, JitError } from "../core/errors.js";
+import { isRecorded, setRecorder, unobserved } from "../graph/observe.js";
+import { RuntimeScalar, type SourceOp } from "../graph/op.js";
+import { createNode, Tensor } from "../graph/tensor.js";
+import { sourceOf, type TensorSource } from "./guards.js";
+import { type Cell, Observations } from "./observations.js";
+import { copyOf, realize } from "./realize.js";
+import { type Session, sessionOf } from "./session.js";
+import { type Arguments, mapArguments, type Rebuild, rebuilder } from "./structure.js";
+
+/** What happens before each replay, and what takes it back if the replay fails. */
+export interface Hook {
+  readonly run: () => void;
+  readonly undo: (() => void) | undefined;
+}
+
+/** What a function does outside the graph, as it is told by those who do it. */
+export interface Capture {
+  readonly hooks: Hook[];
+  /** Take back what the captured call itself advanced, if it does not run. */
+  readonly undos: (() => void)[];
+  readonly observations: Observations;
+}
+
+let current: Capture | undefined;
+
+/**
+ * Registers, while a jit function is being captured, what has to happen before each of its replays; `undo` takes it
+ * back if the replay fails.
+ */
+export function onReplay(run: () => void, undo?: () => void): void {
+  current?.hooks.push({ run, undo });
+}
+
+/**
+ * Registers, while a jit function is being captured, what takes back that it was called: done, the latest first, if
+ * the capture was for a warm-up or fails. For state outside the device that the function advances.
+ */
+export function onUndo(undo: () => void): void {
+  current?.undos.push(undo);
+}
+
+/** Registers, while a jit function is being captured, what its recording depends on: it is replayed while that holds. */
+export function onlyWhile(condition: () => boolean): void {
+  current?.observations.conditions.push(condition);
+}
+
+/** @throws JitError while a jit function is being captured. */
+export function refuseInJit(what: string, hint?: string): void {
+  if (current !== undefined) throw new JitError(`${what} inside, which replays would not do`, { hint });
+}
+
+/** The tensors of one call. */
+export interface Call {
+  readonly tensors: readonly Tensor[];
+  readonly results: readonly Tensor[];
+}
+
+/** A value that a replay gives to an observed property: the same one, or a tensor of the call. */
+export interface Effect {
+  readonly owner: TensorSource | { readonly object: object };
+  readonly key: Cell["key"];
+  readonly value: (call: Call) => unknown;
+  /** The value is a gradient that the recording makes. */
+  readonly isOwn: boolean;
+}
+
+/** One call of a function, recorded but not run. */
+export interface Captured {
+  readonly session: Session;
+  readonly capture: Capture;
+  readonly bound: BoundGraph;
+  readonly outputs: readonly Tensor[];
+  readonly assigned: readonly Tensor[];
+  /** The arguments, as the function got them. */
+  readonly handles: readonly Tensor[];
+  /** The numbers of the call. */
+  readonly numbers: readonly RuntimeScalar[];
+  /** Leaves updated in place. */
+  readonly changed: readonly number[];
+  /** It holds for this call only: an argument is memory that the function uses in another way as well. */
+  readonly shared: boolean;
+  readonly effects: readonly Effect[];
+  readonly rebuild: Rebuild<Call>;
+}
+
+type Fn = (...args: never[]) => unknown;
+
+const scalarOp: SourceOp = { kind: "source", name: "scalar", source: "scalar" };
+/**
+ * Calls `fn` with handles in place of the arguments. Nothing waits for a step on the device, and the arguments have
+ * memory.
+ * @throws JitError for what a replay could not do; nothing is left behind then, as by what `fn` throws.
+ */
+export function capture(fn: Fn, args: Arguments): Captured {
+  const captured = captureWith(fn, args, handlesOf(args.tensors));
+  // An argument that the function knows besides must be one tensor, or its gradient would be two.
+  return captured ?? captureWith(fn, args, args.tensors)!;
+}
+
+function captureWith(fn: Fn, args: Arguments, handles: readonly Tensor[]): Captured | undefined {
+  const { device } = args.tensors[0];
+  const session = sessionOf(device);
+  const originals = new Set(args.tensors.filter((tensor, i) => tensor.requiresGrad && tensor !== handles[i]));
+  const observations = new Observations(originals);
+  const capture: Capture = { hooks: [], undos: [], observations };
+  session.capture = capture;
+  current = capture;
+  setRecorder(observations);
+  try {
+    const numbers: RuntimeScalar[] = [];
+    let tensor = 0;
+    const given = args.values.map((value) =>
+      mapArguments(
+        value,
+        () => handles[tensor++],
+        (number) => {
+          const scalar = new RuntimeScalar(number);
+          numbers.push(scalar);
+          return createNode(scalarOp, [], { scalar }, [], "float32", device);
+        },
+      ),
+    );
+    const result = fn(...(given as never[]));
+    if (!observations.usesOriginal) {
+      const one = { session, capture, handles, numbers };
+      return finish(one, result, args.tensors);
+    }
+  } catch (error) {
+    end(session);
+    takeBack({ session, capture });
+    throw error;
+  } finally {
+    end(session);
+    observations.mark.ended = true;
+  }
+  takeBack({ session, capture });
+  return undefined;
+}
+
+function end(session: Session): void {
+  session.capture = undefined;
+  current = undefined;
+  setRecorder(undefined);
+}
+
+/**
+ * Handles of this call alone: a tensor may be given twice, or be used by the function besides. Two arguments that are
+ * one tensor with a gradient have one handle.
+ */
+function handlesOf(tensors: readonly Tensor[]): Tensor[] {
+  const withGradient = new Map<Tensor, Tensor>();
+  return tensors.map((tensor) => {
+    const known = withGradient.get(tensor);
+    if (known !== undefined) return known;
+    const { shape, dtype, device, storage, requiresGrad, grad } = tensor;
+    const handle = new Tensor(shape, dtype, device, { storage: storage! });
+    handle.requiresGrad = requiresGrad;
+    handle.grad = grad;
+    if (requiresGrad) withGradient.set(tensor, handle);
+    return handle;
+  });
+}
+
+type Unfinished = Pick<Captured, "session" | "capture" | "handles" | "numbers">;
+
+/** The graph of what the function returned and left behind. */
+function finish(one: Unfinished, result: unknown, originals: readonly Tensor[]): Captured {
+  const { session, capture, handles } = one;
+  const { observations } = capture;
+  const outputs: Tensor[] = [];
+  const output = (tensor: Tensor) => {
+    if (tensor.device !== session.device) {
+      throw new DeviceError(
+        `a result lives on ${tensor.device.name}, the arguments on ${session.device.name}`,
+        {
+          op: "jit",
+        },
+      );
+    }
+    const known = outputs.indexOf(tensor);
+    const index = known >= 0 ? known : outputs.push(tensor) - 1;
+    return ({ results }: Call) => results[index];
+  };
+  const rebuild = rebuilder<Call>(result, (tensor) => {
+    const argument = handles.indexOf(tensor);
+    if (argument >= 0) return ({ tensors }) => tensors[argument];
+    if (isRecorded(tensor)) return output(tensor.storage === undefined ? tensor : copyOf(tensor));
+    if (observations.entryGradients.has(tensor)) return output(copyOf(tensor));
+    if (tensor.storage === undefined) unobserved(() => realize([tensor]));
+    return () => tensor;
+  });
+  observations.checkFields();
+  const effects = effectsOf(one, originals, outputs, output);
+  const assigned = [...session.pending];
+  const separate = new Set([...handles, ...observations.entryGradients.keys()]);
+  let bound = extractGraph(outputs, assigned, separate);
+  const changed = bound.graph.assignments.map(({ leaf }) => leaf);
+  const inPlace = new Set(changed.map((leaf) => bound.leaves[leaf]));
+  const shared =
+    handles === originals ||
+    (new Set(bound.leaves).size < bound.leaves.length &&
+      bound.leaves.some((leaf, i) => inPlace.has(leaf) && bound.leaves.indexOf(leaf) !== i));
+  // What is read through one tensor and updated through another is the same leaf in this call, but not in others.
+  if (shared) bound = extractGraph(outputs, assigned);
+  return {
+    ...one,
+    bound,
+    outputs,
+    assigned,
+    changed: bound.graph.assignments.map(({ leaf }) => leaf),
+    shared,
+    effects,
+    rebuild,
+  };
+}
+
+/** What the function wrote outside the graph. Gradients that were there are added to in place, as PyTorch does. */
+function effectsOf(
+  { session, handles, capture: { observations } }: Unfinished,
+  originals: readonly Tensor[],
+  outputs: readonly Tensor[],
+  output: (tensor: Tensor) => (call: Call) => Tensor,
+): Effect[] {
+  const effects: Effect[] = [];
+  const returned = new Set(outputs);
+  const storages = [...observations.entryGradients.keys()].map(({ storage }) => storage);
+  for (const { owner, key, entry, guarded } of observations.written()) {
+    const value = owner[key];
+    if (value === entry && guarded) continue;
+    const source = owner instanceof Tensor ? sourceOf(owner, handles) : { object: owner };
+    const isMade = value instanceof Tensor && (isRecorded(value) || observations.entryGradients.has(value));
+    if (!isMade) {
+      const argument = handles.indexOf(value as Tensor);
+      const given = ({ tensors }: Call) => (argument < 0 ? value : tensors[argument]);
+      effects.push({ owner: source, key, value: given, isOwn: false });
+      continue;
+    }
+    if ("argument" in source && originals[source.argument].node !== undefined) {
+      throw new JitError("backward() inside reaches an argument that was computed with gradients", {
+        hint: "compute it inside as well, or pass x.detach()",
+      });
+    }
+    if (entry instanceof Tensor && guarded && !entry.requiresGrad && isOnce(storages, entry.storage)) {
+      entry.pending = value;
+      session.pending.add(entry);
+      continue;
+    }
+    // Memory of its own: other gradients and results may change apart from it.
+    const own = returned.has(value) || value.storage !== undefined ? copyOf(value) : value;
+    returned.add(own);
+    effects.push({ owner: source, key, value: output(own), isOwn: true });
+  }
+  observations.restore();
+  return effects;
+}
+
+function isOnce<T>(list: readonly T[], value: T): boolean {
+  return list.indexOf(value) === list.lastIndexOf(value);
+}
+
+/** Nothing that the captured call had planned or advanced is left behind. */
+export function takeBack({ session, capture }: Pick<Captured, "session" | "capture">): void {
+  for (const undo of capture.undos.toReversed()) undo();
+  capture.observations.restore();
+  session.abandon();
+}
+
+/** Gradients that recordings made and that only `grad` of their tensors holds, so that they need no garbage collection. */
+const ownGradients = new WeakSet<Tensor>();
+
+/** Frees a gradient that was used up, if a jit function made it: a loop of micro-batches would leave one in each step. */
+export function releaseGradient(gradient: Tensor | undefined): void {
+  if (current === undefined && gradient !== undefined && ownGradients.delete(gradient))
+    gradient.storage?.dispose();
+}
+
+export function applyEffects(effects: readonly Effect[], call: Call, session: Session): void {
+  const before: (Tensor | undefined)[] = [];
+  for (const { owner, key, value, isOwn } of effects) {
+    const target =
+      "object" in owner ? owner.object : "tensor" in owner ? owner.tensor : call.tensors[owner.argument];
+    const next = value(call);
+    if (key === "grad") {
+      const { grad } = target as Tensor;
+      if (grad !== next) before.push(grad);
+      if (isOwn) ownGradients.add(next as Tensor);
+      // For a device that is lost: the values of gradients go with it.
+      session.differentiated.add(target as Tensor);
+    }
+    (target as { [K in Cell["key"]]?: unknown })[key] = next;
+  }
+  for (const gradient of before) releaseGradient(gradient);
+}

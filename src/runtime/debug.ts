@@ -1,0 +1,56 @@
+/**
+ * The debug mode: every op is computed as soon as it is called and its result is searched for NaN and infinity.
+ * The first op that made one is named, with the place in the program that called it, by the next read.
+ */
+import { aBoolean, checkOptions, type Kinds } from "../core/check.js";
+import { NumericsError } from "../core/errors.js";
+import { formatShape } from "../core/shape.js";
+import type { Tensor } from "../graph/tensor.js";
+import { realize, setDebugObserver } from "./realize.js";
+import { sessionOf } from "./session.js";
+
+export interface DebugOptions {
+  /** Realize every op at once and report the first one that makes NaN or infinity out of finite inputs. */
+  readonly numerics: boolean;
+}
+
+const debugOptions: Kinds<DebugOptions> = { numerics: aBoolean };
+
+/**
+ * Switches the debug mode on or off for all devices. It is slow. Reading (`data()`, `item()`) throws a
+ * NumericsError that names the first op with a bad result. Inside jit() nothing is checked.
+ *
+ * @example
+ * setDebug({ numerics: true });
+ * await log(tensor(-1, { device })).item(); // NumericsError: log: the result of shape [] holds NaN …
+ */
+export function setDebug(options: DebugOptions): void {
+  const { numerics } = checkOptions("setDebug", options, debugOptions);
+  setDebugObserver(numerics ? check : undefined);
+}
+
+/** Per op result, in the order of creation; the first failure is the one to report. */
+const checks: Promise<NumericsError | undefined>[] = [];
+
+function check(tensor: Tensor): void {
+  const session = sessionOf(tensor.device);
+  if (session.capture !== undefined || tensor.dtype !== "float32") return;
+  const op = tensor.node!.op.name;
+  const place = new Error().stack?.split("\n").slice(4, 8).join("\n");
+  realize([tensor]);
+  checks.push(
+    tensor.device.read(tensor.storage!.buffer).then((values) => {
+      const at = values.findIndex((value) => !Number.isFinite(value));
+      if (at < 0) return undefined;
+      return new NumericsError(
+        `the result of shape ${formatShape(tensor.shape)} holds ${values[at]} at position ${at}, called from\n${place}`,
+        { op, device: tensor.device.name },
+      );
+    }),
+  );
+  session.checks ??= async () => {
+    const errors = await Promise.all(checks.splice(0));
+    const first = errors.find((error) => error !== undefined);
+    if (first !== undefined) throw first;
+  };
+}

@@ -1,0 +1,266 @@
+/**
+ * jit: records what a function does with its tensors as one Program and replays it with new inputs, without
+ * building the graph again. For training steps and token-by-token generation.
+ */
+
+import { ArgumentError, DeviceError, JitError } from "../core/errors.js";
+import type { Device, WarmupProgress } from "../device/device.js";
+import { recorder } from "../graph/observe.js";
+import type { SourceOp } from "../graph/op.js";
+import { createNode, isGradEnabled, scopeKey, type Tensor } from "../graph/tensor.js";
+import type { Program } from "../kernels/kernel.js";
+import { type Captured, capture, takeBack } from "./capture.js";
+import { hold } from "./guards.js";
+import { CheckedCapture } from "./jit_check.js";
+import { type CacheEntry, LruCache } from "./lru_cache.js";
+import { flush, isDebugging, realize } from "./realize.js";
+import { leavesOf, type Recording, recordingOf, replay, run } from "./recording.js";
+import { type CompiledGraph, maxProgramBytes, maxPrograms, type Session, sessionOf } from "./session.js";
+import {
+  type Arguments,
+  type Given,
+  type JitArgument,
+  type JitResult,
+  mapArguments,
+  readArguments,
+} from "./structure.js";
+
+/** A function made by `jit`. */
+export interface JitFunction<A extends readonly unknown[], R extends JitResult> {
+  (...args: A): R;
+  (...args: Given<A>): R;
+  /**
+   * Prepares the device for calls with arguments of these shapes and dtypes, without blocking the thread: where shaders
+   * have to be compiled (WebGL2), the first call alone would wait for them. `fn` is recorded for that, but nothing runs:
+   * values on the device, step counts and random streams stay as they are. `progress` is told how many shaders of how
+   * many are compiled. Resolves at once where nothing is missing, and on devices that compile none.
+   *
+   * @example
+   * await step.warmup([x, y], (done, all) => console.log(`compiling shaders ${done}/${all}`));
+   * const loss = step(x, y);
+   */
+  warmup(args: Given<A>, progress?: WarmupProgress): Promise<void>;
+  /**
+   * The Program recorded for arguments of these shapes and dtypes in the present modes, with its exact cost; undefined
+   * before the first call.
+   *
+   * @example
+   * const { flops, bytes } = step.program(x, y)!.cost;
+   */
+  program(...args: Given<A>): Program | undefined;
+}
+
+export interface JitOptions {
+  /**
+   * The second call with a recording runs `fn` once more and compares the graphs: values that plain JavaScript computes
+   * anew are found so. Default: only in the debug mode (`setDebug`).
+   */
+  readonly check?: boolean;
+}
+
+/** Recordings for the same arguments under other guards; the oldest is dropped. */
+const maxVariants = 8;
+
+interface Entry extends Recording {
+  /** Present until the second call. */
+  checked: CheckedCapture | undefined;
+}
+
+/** The recordings for equal keys, the latest first. */
+interface Variants extends CacheEntry {
+  readonly entries: readonly Entry[];
+}
+
+/**
+ * Returns a function that behaves like `fn` but runs `fn` itself only when something is new that its graph depends on;
+ * other calls replay a recorded Program, updates of parameters, gradients, optimizer state, learning-rate schedules and
+ * random streams included. Recordings are told apart by shapes, dtypes and structure of the arguments, `training` and the
+ * fields of the modules whose `forward` runs, gradient mode, `requiresGrad`, gradients that exist already, settings of
+ * optimizers, and the scope of a profile. Results are new tensors without gradient history.
+ *
+ * Arguments are tensors of one device, numbers, and arrays and records of them. A number is a float32 tensor of rank 0
+ * inside (`x.mul(t)`); other numbers recompile nothing. What `fn` computes in plain JavaScript is computed once and for
+ * all: `check` finds that where it makes a difference.
+ *
+ * @example
+ * const step = jit((x: Tensor, y: Tensor) => {
+ *   const loss = crossEntropy(model.forward(x), y);
+ *   backward(loss);
+ *   optimizer.step();
+ *   return loss;
+ * });
+ *
+ * @throws ArgumentError for other arguments, DeviceError for several devices. JitError for what cannot be replayed: an
+ * async function, a result that is no tensor, fields of modules that are set inside, parameters and buffers made inside.
+ */
+export function jit<A extends readonly Tensor[], R extends JitResult>(
+  fn: (...args: A) => R,
+  options?: JitOptions,
+): JitFunction<A, R>;
+export function jit<A extends readonly JitArgument[], R extends JitResult>(
+  fn: (...args: A) => R,
+  options?: JitOptions,
+): JitFunction<A, R>;
+export function jit(fn: Fn, options: JitOptions = {}): unknown {
+  const jitted = new Jitted(fn, options);
+  return Object.assign((...args: unknown[]) => jitted.call(args), {
+    warmup: (args: readonly unknown[], progress?: WarmupProgress) => jitted.warmup(args, progress),
+    program: (...args: unknown[]) => jitted.program(args),
+  });
+}
+
+type Fn = (...args: never[]) => JitResult;
+
+class Jitted {
+  readonly #fn: Fn;
+  readonly #options: JitOptions;
+  readonly #recordings = new LruCache<Variants>(maxPrograms, maxProgramBytes);
+
+  constructor(fn: Fn, options: JitOptions) {
+    this.#fn = fn;
+    this.#options = options;
+  }
+
+  call(values: readonly unknown[]): JitResult {
+    const args = readArguments(values);
+    const session = sessionFor(args);
+    if (recorder !== undefined) return this.#inline(args, session);
+    prepare(args, session);
+    const entry = this.#find(args, session);
+    if (entry !== undefined) {
+      const leaves = leavesOf(entry, args.tensors);
+      if (leaves !== undefined) {
+        if (entry.checked !== undefined) this.#check(entry, args);
+        return replay(entry, leaves, args);
+      }
+    }
+    const [captured, compiled] = this.#record(args, session);
+    return run(captured, compiled, args.tensors);
+  }
+
+  async warmup(values: readonly unknown[], progress?: WarmupProgress): Promise<void> {
+    const args = readArguments(values);
+    const session = sessionFor(args);
+    const { device } = session;
+    if (device.warmup === undefined) return;
+    prepare(args, session);
+    let compiled = this.#find(args, session)?.compiled;
+    if (compiled === undefined) {
+      const [captured, made] = this.#record(args, session);
+      takeBack(captured);
+      compiled = made;
+    }
+    await device.warmup(session.executable(compiled), progress);
+  }
+
+  program(values: readonly unknown[]): Program | undefined {
+    const args = readArguments(values);
+    return this.#find(args, sessionFor(args))?.compiled.program;
+  }
+
+  /** As a part of the function that is being recorded. */
+  #inline(args: Arguments, session: Session): JitResult {
+    if (session.capture === undefined) {
+      throw new JitError(
+        "a jit function is called inside another one whose arguments live on another device",
+      );
+    }
+    const inside = (value: unknown) =>
+      mapArguments(
+        value,
+        (tensor) => tensor,
+        (number) => constant(number, session.device),
+      );
+    return this.#fn(...(args.values.map(inside) as never[]));
+  }
+
+  #find(args: Arguments, { generation }: Session): Entry | undefined {
+    const variants = this.#recordings.get(keyOf(args));
+    if (variants === undefined) return undefined;
+    for (const entry of variants.entries) {
+      if (entry.generation === generation && hold(entry.guards, args.tensors)) return entry;
+    }
+    return undefined;
+  }
+
+  #keep(key: string, entries: readonly Entry[]): void {
+    const bytes = entries.reduce((sum, { compiled }) => sum + compiled.bytes, 0);
+    this.#recordings.set(key, { entries, bytes, used: 0 });
+  }
+
+  /** Captures a call and keeps its recording, unless that holds for this call only. */
+  #record(args: Arguments, session: Session): [Captured, CompiledGraph] {
+    const captured = capture(this.#fn, args);
+    try {
+      const compiled = session.compile(captured.bound);
+      if (!captured.shared) {
+        const checked = this.#isChecking() ? new CheckedCapture(captured) : undefined;
+        const entry = { ...recordingOf(captured, compiled), checked };
+        const key = keyOf(args);
+        const others = this.#recordings.get(key)?.entries ?? [];
+        const valid = others.filter(({ generation }) => generation === entry.generation);
+        this.#keep(key, [entry, ...valid].slice(0, maxVariants));
+      }
+      return [captured, compiled];
+    } catch (error) {
+      takeBack(captured);
+      throw error;
+    }
+  }
+
+  #isChecking(): boolean {
+    return this.#options.check ?? isDebugging();
+  }
+
+  /** @throws JitError if the function builds another graph than it did for the recording, which is dropped then. */
+  #check(entry: Entry, args: Arguments): void {
+    const again = capture(this.#fn, args);
+    takeBack(again);
+    const difference = entry.checked!.differenceTo(again);
+    entry.checked = undefined;
+    if (difference === undefined) return;
+    const key = keyOf(args);
+    const others = this.#recordings.get(key)?.entries ?? [];
+    this.#keep(
+      key,
+      others.filter((other) => other !== entry),
+    );
+    throw difference;
+  }
+}
+
+/** @throws ArgumentError without a tensor, DeviceError for several devices. */
+function sessionFor({ tensors }: Arguments): Session {
+  if (tensors.length === 0) {
+    throw new ArgumentError("the function needs at least one tensor argument", { op: "jit" });
+  }
+  const { device } = tensors[0];
+  for (const tensor of tensors) {
+    if (tensor.device === device) continue;
+    throw new DeviceError(`arguments live on ${device.name} and ${tensor.device.name}`, {
+      op: "jit",
+      hint: "move one with .to(device)",
+    });
+  }
+  return sessionOf(device);
+}
+
+/** Gives the arguments memory, and lets nothing wait for a step; gradients are computed before what they depend on changes. */
+function prepare({ tensors }: Arguments, { device, pending, roots, differentiated }: Session): void {
+  realize(tensors);
+  if (pending.size + roots.size + differentiated.size === 0) return;
+  const gradients = [...differentiated].flatMap(({ grad }) => grad ?? []);
+  if (gradients.some(({ storage }) => storage === undefined)) realize([...gradients, ...roots]);
+  flush(device);
+}
+
+/** Everything by which recordings are found; what else they depend on is in their guards. */
+function keyOf({ key }: Arguments): string {
+  return `${isGradEnabled() ? "" : "noGrad;"}${scopeKey()}${key}`;
+}
+
+const constantOp: SourceOp = { kind: "source", name: "constant", source: "constant" };
+
+function constant(value: number, device: Device): Tensor {
+  return createNode(constantOp, [], { value }, [], "float32", device);
+}

@@ -1,0 +1,149 @@
+/** What the runtime keeps for each device: compiled Programs, waiting assignments, losses to realize. */
+
+import { compile } from "../compiler/compile.js";
+import type { FuseOptions } from "../compiler/fuse.js";
+import type { BoundGraph } from "../compiler/graph.js";
+import { OutOfMemoryError } from "../core/errors.js";
+import type { Device, Executable } from "../device/device.js";
+import type { RuntimeScalar } from "../graph/op.js";
+import { noteChanges, type Storage } from "../graph/storage.js";
+import type { Tensor } from "../graph/tensor.js";
+import type { Cost, Program } from "../kernels/kernel.js";
+import type { Capture } from "./capture.js";
+import { type CacheEntry, LruCache } from "./lru_cache.js";
+
+/** Bounds of a cache of Programs: a training step of a 12-layer GPT takes 3 MB. */
+export const maxPrograms = 512;
+export const maxProgramBytes = 256 * 1024 * 1024;
+
+/** Heap of a Program, its key included: 2.2 kB a call on average (measured with training and forward passes of a GPT). */
+const bytesPerCall = 2304;
+
+/** A graph's Program. The session prepares it for the device when it runs, and releases it when others are used more. */
+export interface CompiledGraph extends CacheEntry {
+  readonly key: string;
+  readonly program: Program;
+  /** Undefined while the device does not hold it. */
+  executable: Executable | undefined;
+}
+
+export class Session {
+  readonly device: Device;
+  /** Tensors with a pending value. */
+  readonly pending = new Set<Tensor>();
+  /** Losses on which backward() was called since the last flush. */
+  readonly roots = new Set<Tensor>();
+  /** Tensors that got a `.grad` since the last flush. */
+  readonly differentiated = new Set<Tensor>();
+  /** Called if the Program that runs next fails and the device tells at once: they take back that a step was counted. */
+  readonly ifFails: (() => void)[] = [];
+  /** The capture of the jit function that is being recorded. */
+  capture: Capture | undefined;
+  /** How many Programs were ever compiled. */
+  compiled = 0;
+  /** Cost of the Programs run so far. */
+  readonly total: { flops: number; bytes: number; runs: number } = { flops: 0, bytes: 0, runs: 0 };
+  /** Set by the debug mode: waits for the checks of the ops run so far. */
+  checks: (() => Promise<void>) | undefined;
+  /** While costs are counted or profiles are taken: told of every Program that is run. */
+  readonly observers = new Set<(program: Program, scalars: readonly number[]) => void>();
+  fuseOptions: FuseOptions = { enabled: true };
+  readonly #compiled = new LruCache<CompiledGraph>(maxPrograms, maxProgramBytes, (compiled) => {
+    this.device.release(compiled.executable!);
+    compiled.executable = undefined;
+  });
+
+  constructor(device: Device) {
+    this.device = device;
+    // What waited for a step was built on values that are gone; ops must not see it when the device is back.
+    device.recovery?.follow({ remember: () => () => {}, forget: () => this.#forgetStep() });
+  }
+
+  /** How often the device was lost and came back. */
+  get generation(): number {
+    return this.device.recovery?.generation ?? 0;
+  }
+
+  #forgetStep(): void {
+    noteChanges();
+    for (const leaf of this.differentiated) leaf.grad = undefined;
+    this.abandon();
+  }
+
+  /** Forgets everything that waits for the next step. */
+  abandon(): void {
+    this.ifFails.length = 0;
+    for (const tensor of this.pending) tensor.pending = undefined;
+    this.pending.clear();
+    this.roots.clear();
+    this.differentiated.clear();
+  }
+
+  /** The Program for this structure, compiled only if the cache does not hold it. */
+  compile({ graph, key: graphKey }: BoundGraph): CompiledGraph {
+    const key = this.fuseOptions.enabled ? graphKey : `unfused;${graphKey}`;
+    const known = this.#compiled.get(key);
+    if (known !== undefined) return known;
+    this.compiled++;
+    return this.#prepare(key, compile(graph, this.device.info, this.fuseOptions));
+  }
+
+  /** What the device runs for it: prepared again if it was released, for whoever recorded it and runs it still. */
+  executable(compiled: CompiledGraph): Executable {
+    if (compiled.executable !== undefined) {
+      this.#compiled.touch(compiled);
+      return compiled.executable;
+    }
+    const { key, program } = compiled;
+    return (this.#compiled.get(key) ?? this.#prepare(key, program, compiled)).executable!;
+  }
+
+  #prepare(key: string, program: Program, again?: CompiledGraph): CompiledGraph {
+    const executable = this.withMemory(() => this.device.prepare(program));
+    const bytes = program.calls.length * bytesPerCall + executable.bytes;
+    const compiled = again ?? { key, program, executable, bytes, used: 0 };
+    compiled.executable = executable;
+    this.#compiled.set(key, compiled);
+    return compiled;
+  }
+
+  /** Calls `fn`; if there is no memory for it, once more when the device has given back all executables. */
+  withMemory<T>(fn: () => T): T {
+    try {
+      return fn();
+    } catch (error) {
+      if (!(error instanceof OutOfMemoryError) || this.#compiled.size === 0) throw error;
+      this.#compiled.clear();
+      return fn();
+    }
+  }
+
+  /** Runs it with these leaves and fresh result buffers, and counts its cost. */
+  run(
+    compiled: CompiledGraph,
+    leaves: readonly Storage[],
+    results: readonly Storage[],
+    scalars: readonly RuntimeScalar[],
+  ): void {
+    const buffers = [...leaves, ...results].map((storage) => storage.buffer);
+    const values = scalars.map((scalar) => scalar.value);
+    const failure = this.device.run(this.executable(compiled), buffers, values);
+    if (this.ifFails.length > 0) for (const undo of this.ifFails.splice(0)) if (failure) undo();
+    for (const observe of this.observers) observe(compiled.program, values);
+    const { flops, bytes }: Cost = compiled.program.cost;
+    this.total.flops += flops;
+    this.total.bytes += bytes;
+    this.total.runs++;
+  }
+}
+
+const sessions = new WeakMap<Device, Session>();
+
+export function sessionOf(device: Device): Session {
+  let session = sessions.get(device);
+  if (session === undefined) {
+    session = new Session(device);
+    sessions.set(device, session);
+  }
+  return session;
+}
