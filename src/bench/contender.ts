@@ -42,3 +42,6 @@ export interface Contender {
   roofline?(): Promise<Roofline>;
   close(): void;
 }
+
+/** Kinds of devices that both wattgrad and other libraries have. */
+export type Backend = "wasm" | "webgl";

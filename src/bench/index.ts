@@ -1,6 +1,7 @@
 /** What `wattgrad bench` runs, in Node and in pages. */
 import "../ops/methods.js";
 
+export { type Interval, median, ratioInterval, trimmedMean } from "../profile/statistics.js";
 export { type RateUnit, type SuiteName, suiteNames } from "./problem.js";
 export {
   type BenchRow,
@@ -10,5 +11,4 @@ export {
   type RunResult,
   runCases,
 } from "./run.js";
-export { type Interval, median, ratioInterval, trimmedMean } from "./statistics.js";
 export { cases, casesOf } from "./suites.js";

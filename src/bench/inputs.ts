@@ -1,15 +1,6 @@
 /** The numbers that all contenders compute with: the same in every process, so that figures of different runs belong together. */
 
-/** Mulberry32: uniform on [0, 1); faster than src/core/philox.ts, which has to be the same on devices. */
-export function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
+import { generator } from "../core/mulberry.js";
 
 /** Uniform on [−0.5, 0.5). */
 export function uniform(size: number, seed: number): Float32Array {

@@ -8,11 +8,11 @@ import type { DeviceName } from "../device/select.js";
 import type { EnergyKind } from "../energy/index.js";
 import type { Cost } from "../kernels/kernel.js";
 import type { Roofline } from "../profile/index.js";
+import { median } from "../profile/statistics.js";
 import { requireSame, type Sketch, sketchOf } from "./check.js";
 import type { Contender, Work } from "./contender.js";
 import { openOurs } from "./ours.js";
 import { type BenchCase, dtypeOf, type RateUnit, type SuiteName } from "./problem.js";
-import { median } from "./statistics.js";
 import { casesOf } from "./suites.js";
 
 export interface RunOptions {

@@ -1,35 +1,8 @@
 /** The outcome of a training run: as JSON for programs, as a table for people. */
 import { sumOfIntervals } from "../energy/figure.js";
-import { describeEnergy, type EnergyFigure } from "../energy/index.js";
+import { describeEnergy } from "../energy/index.js";
+import type { EpochReport, TrainReport } from "../train/report.js";
 import { printTable } from "./terminal.js";
-
-/** What `wattgrad train --json` writes. */
-export interface TrainReport {
-  /** Share of the test images classified correctly, 0..1. */
-  readonly testAccuracy: number;
-  readonly samplesPerSecond: number;
-  /** Floating-point operations per training image (forward, backward, update); null if no step was run. */
-  readonly flopsPerSample: number | null;
-  readonly parameters: number;
-  /** Most memory in use at once on the device. */
-  readonly peakBytes: number;
-  /** Of training, without loading the data and testing. */
-  readonly seconds: number;
-  /** Of training, resumed parts included. */
-  readonly energy: EnergyFigure;
-  /** Training images per joule; null if either is unknown. */
-  readonly samplesPerJoule: number | null;
-  readonly epochs: readonly EpochReport[];
-  readonly device: string;
-  readonly modelFile: string;
-}
-
-export interface EpochReport {
-  readonly epoch: number;
-  readonly loss: number;
-  readonly seconds: number;
-  readonly energy: EnergyFigure;
-}
 
 export interface ReportContext {
   readonly testSamples: number;

@@ -23,12 +23,13 @@ import {
   type StopCondition,
   timeLimit,
 } from "../train/index.js";
+import type { TrainReport } from "../train/report.js";
 import { InterruptedError } from "./exit.js";
 import { listenForInterrupt } from "./interrupt.js";
 import { saveModelFile } from "./model_file.js";
 import { isPlainFile } from "./output.js";
 import { showProgress } from "./progress.js";
-import type { ReportContext, TrainReport } from "./report.js";
+import type { ReportContext } from "./report.js";
 import { say } from "./terminal.js";
 
 export interface TrainingOptions {

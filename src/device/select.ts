@@ -15,10 +15,12 @@ import {
 import { ArgumentError, DeviceError } from "../core/errors.js";
 import { standardDevice } from "./default.js";
 import type { Device } from "./device.js";
+import type { DeviceName, Rejection } from "./names.js";
 import type { WasmOptions } from "./wasm/wasm.js";
 import type { WebglOptions } from "./webgl/webgl.js";
 
-export type DeviceName = "webgl" | "wasm" | "reference";
+export type { DeviceName, Rejection } from "./names.js";
+
 export type DeviceChoice = DeviceName | "auto";
 
 export interface OpenOptions {
@@ -29,12 +31,6 @@ export interface OpenOptions {
 }
 
 const openOptions: Kinds<OpenOptions> = { wasm: anObject, webgl: anObject, onChoice: aFunction };
-
-export interface Rejection {
-  readonly name: DeviceName;
-  /** Why it was not taken, in words. */
-  readonly reason: string;
-}
 
 export interface Choice {
   readonly device: Device;

@@ -2,7 +2,7 @@
 
 import type { Operand, Program } from "../kernels/kernel.js";
 import type { Device } from "./device.js";
-import type { DeviceName, Rejection } from "./select.js";
+import type { DeviceName, Rejection } from "./names.js";
 
 interface Ranked {
   readonly device: Device;

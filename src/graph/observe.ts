@@ -3,7 +3,6 @@
  * recording, state that is written an effect of its replays.
  */
 import type { TypedArray } from "../core/dtype.js";
-import type { Tensor } from "./tensor.js";
 
 /** State of tensors and modules that decides which graph a function builds. */
 export type ObservedKey = "training" | "requiresGrad" | "grad";
@@ -13,14 +12,19 @@ export interface RecordingMark {
   ended: boolean;
 }
 
+/** The tensors of graph/tensor.ts, as far as this file knows them: that one imports this one. */
+interface Recordable {
+  readonly recording: RecordingMark | undefined;
+}
+
 export interface Recorder {
   readonly mark: RecordingMark;
   read(owner: object, key: ObservedKey, value: unknown): void;
   write(owner: object, key: ObservedKey, before: unknown): void;
   /** Operands of a new node. */
-  use(operands: readonly Tensor[]): void;
+  use(operands: readonly Recordable[]): void;
   /** A tensor was made from host data. */
-  upload(tensor: Tensor, data: TypedArray): void;
+  upload(tensor: Recordable, data: TypedArray): void;
   /** A module computes its output: its fields decide how. */
   enter(module: object): void;
 }
@@ -44,6 +48,6 @@ export function unobserved<T>(fn: () => T): T {
 }
 
 /** Whether the function that is being recorded made the tensor. */
-export function isRecorded({ recording }: Tensor): boolean {
+export function isRecorded({ recording }: Recordable): boolean {
   return recording !== undefined && recording === recorder?.mark;
 }

@@ -88,6 +88,13 @@ export interface Lowering<A = unknown> {
   emit(call: KernelCall): void;
 }
 
+declare module "./tensor.js" {
+  interface Node {
+    /** What computes it. */
+    readonly op: Op;
+  }
+}
+
 export type Op = ElementwiseOp | SourceOp | ViewOp | ReductionOp | KernelOp;
 
 const scalarDType = oneOf("float32", "int32");

@@ -10,12 +10,10 @@ import { formatValues, inspectable } from "../core/inspect.js";
 import { formatShape, type Shape, sameShape, sizeOf } from "../core/shape.js";
 import type { Device } from "../device/device.js";
 import { type RecordingMark, recorder } from "./observe.js";
-import type { Op } from "./op.js";
 import { changeCount, type Storage } from "./storage.js";
 
-/** One vertex of the lazy graph. */
+/** One vertex of the lazy graph. Its `op` is declared in op.ts, whose ops compute gradients from tensors. */
 export interface Node {
-  readonly op: Op;
   /** What the op was given: where gradients go. */
   readonly inputs: readonly Tensor[];
   /** What it reads: the same tensors, or the value that was assigned to one and is not written yet. */
@@ -274,7 +272,7 @@ export function observingReads<T>(callback: ReadObserver | undefined, fn: () => 
 
 /** Adds a node to the lazy graph. Shapes and dtypes have been checked by the op. */
 export function createNode(
-  op: Op,
+  op: Node["op"],
   inputs: readonly Tensor[],
   attributes: unknown,
   shape: Shape,
@@ -286,7 +284,7 @@ export function createNode(
 
 /** The same with the values given that it reads. */
 export function createNodeOf(
-  op: Op,
+  op: Node["op"],
   inputs: readonly Tensor[],
   values: readonly Tensor[],
   attributes: unknown,

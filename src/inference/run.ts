@@ -3,7 +3,6 @@
  * neighbour that is noisy for a while hits all alike.
  */
 
-import { median } from "../bench/statistics.js";
 import { nextTurn } from "../core/event_loop.js";
 import { DataLoader, type Dataset, ImageDataset, type Mnist, subset } from "../data/index.js";
 import type { Device } from "../device/device.js";
@@ -13,6 +12,7 @@ import type { EnergyFigure } from "../energy/index.js";
 import { noGrad, type Tensor } from "../graph/tensor.js";
 import { crossEntropy } from "../nn/index.js";
 import { tensor } from "../ops/index.js";
+import { median } from "../profile/statistics.js";
 import { stateBytes } from "../quantization/compare.js";
 import { jit } from "../runtime/jit.js";
 import { readAndDispose } from "../train/evaluate.js";

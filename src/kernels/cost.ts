@@ -2,7 +2,6 @@
 
 import { type DType, itemSize } from "../core/dtype.js";
 import { sizeOf } from "../core/shape.js";
-import type { DeviceInfo } from "../device/device.js";
 import type {
   AttentionCall,
   ConvCall,
@@ -82,8 +81,11 @@ function visiblePairs(rows: number, keys: number): number {
   return (growing * (growing + 1)) / 2 + (rows - growing) * keys;
 }
 
-/** What of a device the bytes depend on. */
-type Stored = Pick<DeviceInfo, "float32Bytes">;
+/** What of a device the bytes depend on: Stored has it. */
+interface Stored {
+  /** Bytes of a float32 element in its memory. Default 4. */
+  readonly float32Bytes?: number;
+}
 
 function itemBytes(dtype: DType, { float32Bytes }: Stored): number {
   return dtype === "float32" ? (float32Bytes ?? itemSize.float32) : itemSize[dtype];

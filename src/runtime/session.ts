@@ -9,7 +9,6 @@ import type { RuntimeScalar } from "../graph/op.js";
 import { noteChanges, type Storage } from "../graph/storage.js";
 import type { Tensor } from "../graph/tensor.js";
 import type { Cost, Program } from "../kernels/kernel.js";
-import type { Capture } from "./capture.js";
 import { type CacheEntry, LruCache } from "./lru_cache.js";
 
 /** Bounds of a cache of Programs: a training step of a 12-layer GPT takes 3 MB. */
@@ -37,8 +36,8 @@ export class Session {
   readonly differentiated = new Set<Tensor>();
   /** Called if the Program that runs next fails and the device tells at once: they take back that a step was counted. */
   readonly ifFails: (() => void)[] = [];
-  /** The capture of the jit function that is being recorded. */
-  capture: Capture | undefined;
+  /** Identifies the capture of the jit function that is being recorded; undefined while none is. */
+  capture: object | undefined;
   /** How many Programs were ever compiled. */
   compiled = 0;
   /** Cost of the Programs run so far. */

@@ -1,9 +1,9 @@
 /** What `wattgrad tour` found out: its `--json`, and the data of its report. */
-import type { Environment } from "../cli/environment.js";
-import type { TrainReport } from "../cli/report.js";
+import type { Environment } from "../bench/environment.js";
 import type { Efficiency } from "../energy/index.js";
 import type { InferenceRow, InferenceRun } from "../inference/index.js";
 import type { QuantizeReport } from "../quantization/index.js";
+import type { TrainReport } from "../train/report.js";
 
 export interface TourFile {
   readonly format: "wattgrad-tour-1";

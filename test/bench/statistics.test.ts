@@ -1,10 +1,10 @@
 /** Whether two runs differ: no false alarms among equals, and a 20 % slow-down is found. */
 import { describe, expect, test } from "vitest";
 import { type BenchRow, median, ratioInterval, trimmedMean } from "../../src/bench/index.js";
-import { generator } from "../../src/bench/inputs.js";
 import { compareRuns } from "../../src/cli/bench/compare.js";
 import { parseBenchFile } from "../../src/cli/bench/file.js";
 import { FormatError } from "../../src/core/errors.js";
+import { generator } from "../../src/core/mulberry.js";
 
 /** Times of a noisy machine: a few percent of scatter, and now and then a burst that doubles them. */
 function noisyTimes(random: () => number, level: number, count = 15): number[] {

@@ -4,8 +4,8 @@ import type { DType } from "../../src/core/dtype.js";
 import { DeviceError } from "../../src/core/errors.js";
 import { rowMajor } from "../../src/core/view.js";
 import { type Capabilities, chooseStorage } from "../../src/device/webgl/gl/context.js";
+import type { FloatStorage } from "../../src/device/webgl/gl/storage.js";
 import { preparePasses } from "../../src/device/webgl/prepare.js";
-import type { FloatStorage } from "../../src/device/webgl/shader/storage.js";
 import type { Expression, KernelCall, MapCall, Operand } from "../../src/kernels/kernel.js";
 import { webglTarget } from "./webgl_target.js";
 

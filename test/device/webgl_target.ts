@@ -1,5 +1,5 @@
 /** What the shaders of a device with float textures are made for, without a context. */
-import { TextureLayout } from "../../src/device/webgl/shader/storage.js";
+import { TextureLayout } from "../../src/device/webgl/gl/storage.js";
 
 export const webglTarget = {
   floats: "rgba32f",

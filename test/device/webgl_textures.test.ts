@@ -1,7 +1,7 @@
 /** What of textures can be told without a context: which are too large. */
 import { describe, expect, it } from "vitest";
 import { OutOfMemoryError } from "../../src/core/errors.js";
-import { TextureLayout } from "../../src/device/webgl/shader/storage.js";
+import { TextureLayout } from "../../src/device/webgl/gl/storage.js";
 
 describe("textures of a device whose largest have an extent of 64, in rows of 16 texels", () => {
   const layout = new TextureLayout(64, 16);

@@ -1,9 +1,9 @@
 /** Other libraries beside wattgrad: what `wattgrad bench --peers` runs, in Node and in pages. */
 import "../../ops/methods.js";
-import type { Contender } from "../contender.js";
+import type { Backend, Contender } from "../contender.js";
 import type { PeerOpener } from "../run.js";
 import { openJax } from "./jax.js";
-import type { Backend, Libraries, PeerName } from "./libraries.js";
+import type { Libraries, PeerName } from "./libraries.js";
 import { openOnnxRuntime } from "./onnxruntime.js";
 import { openTensorflow } from "./tensorflow.js";
 

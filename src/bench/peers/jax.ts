@@ -1,6 +1,6 @@
 /** jax-js as a contender, on its WebAssembly or its WebGL backend: each problem is one function, compiled by its jit. */
 import { type Shape, sizeOf } from "../../core/shape.js";
-import type { Contender, Work } from "../contender.js";
+import type { Backend, Contender, Work } from "../contender.js";
 import { spread, uniform } from "../inputs.js";
 import type {
   AttentionProblem,
@@ -10,78 +10,12 @@ import type {
   Problem,
   TrainProblem,
 } from "../problem.js";
+import { attentionOf, type Jax, type JaxArray } from "./jax_library.js";
 import { jaxStep } from "./jax_train.js";
 import { causalMask } from "./layouts.js";
-import type { Backend, Libraries } from "./libraries.js";
+import type { Libraries } from "./libraries.js";
 import { openPeerMeter } from "./meter.js";
 import { initialWeights } from "./weights.js";
-
-/** An array's handle is used up by the function that it is given to; `ref` is one more. */
-export interface JaxArray {
-  readonly shape: readonly number[];
-  readonly ref: JaxArray;
-  add(other: JaxArray | number): JaxArray;
-  sub(other: JaxArray | number): JaxArray;
-  mul(other: JaxArray | number): JaxArray;
-  div(other: JaxArray | number): JaxArray;
-  sum(): JaxArray;
-  reshape(shape: readonly number[]): JaxArray;
-  data(): Promise<ArrayLike<number>>;
-  dispose(): void;
-}
-
-export type JaxTree = Readonly<Record<string, JaxArray>>;
-
-interface Reduction {
-  readonly keepdims?: boolean;
-}
-
-type Unary = (x: JaxArray) => JaxArray;
-
-/** What is used of jax-js. */
-export interface Jax {
-  init(device: Backend): Promise<readonly string[]>;
-  defaultDevice(device?: Backend): string;
-  jit<Args extends unknown[], Result>(
-    compute: (...args: Args) => Result,
-  ): ((...args: Args) => Result) & { dispose(): void };
-  valueAndGrad<Rest extends unknown[]>(
-    compute: (p: JaxTree, ...rest: Rest) => JaxArray,
-  ): (p: JaxTree, ...rest: Rest) => [JaxArray, JaxTree];
-  blockUntilReady<T>(arrays: T): Promise<T>;
-  readonly tree: {
-    ref(tree: JaxTree): JaxTree;
-    map(compute: Unary, tree: JaxTree): JaxTree;
-    dispose(tree: JaxTree): void;
-  };
-  readonly nn: {
-    readonly relu: Unary;
-    readonly gelu: Unary;
-    softmax(x: JaxArray, axis: number): JaxArray;
-    logSoftmax(x: JaxArray, axis: number): JaxArray;
-  };
-  readonly lax: {
-    convGeneralDilated(
-      x: JaxArray,
-      filters: JaxArray,
-      strides: readonly number[],
-      padding: readonly (readonly [number, number])[],
-      options: { readonly featureGroupCount?: number },
-    ): JaxArray;
-  };
-  readonly numpy: {
-    array(data: Float32Array | Int32Array | number): JaxArray;
-    matmul(a: JaxArray, b: JaxArray): JaxArray;
-    transpose(x: JaxArray, axes: readonly number[]): JaxArray;
-    take(x: JaxArray, indices: JaxArray, axis: number): JaxArray;
-    split(x: JaxArray, parts: number, axis: number): JaxArray[];
-    max(x: JaxArray, axes: readonly number[]): JaxArray;
-    mean(x: JaxArray, axis: number, options: Reduction): JaxArray;
-    readonly sqrt: Unary;
-    readonly square: Unary;
-    readonly zerosLike: Unary;
-  };
-}
 
 /** @throws Error if the backend does not work here. */
 export async function openJax(libraries: Libraries, backend: Backend): Promise<Contender> {
@@ -201,23 +135,6 @@ function conv(jax: Jax, problem: ConvProblem): Computation {
       jax.lax.convGeneralDilated(x, w, [stride, stride], pads, { featureGroupCount: groups }),
     inputs: [random(jax, [n, c, size, size], 1), random(jax, [o, c / groups, kernel, kernel], 2)],
   };
-}
-
-/**
- * softmax(q · kᵀ/√D + mask) · v of [N, heads, T, D]. Its own dotProductAttention is made by einsum, which engines before V8 12.2
- * (Node.js 22) lack a method of Set for.
- */
-export function attentionOf(
-  jax: Jax,
-  q: JaxArray,
-  k: JaxArray,
-  v: JaxArray,
-  mask: JaxArray | undefined,
-): JaxArray {
-  const { numpy: np, nn } = jax;
-  const scale = 1 / Math.sqrt(q.shape[3]);
-  const scaled = np.matmul(q, np.transpose(k, [0, 1, 3, 2])).mul(scale);
-  return np.matmul(nn.softmax(mask === undefined ? scaled : scaled.add(mask), -1), v);
 }
 
 function attention(jax: Jax, problem: AttentionProblem): Computation {

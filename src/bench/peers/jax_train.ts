@@ -1,7 +1,7 @@
 /** jax-js's side of the training steps: loss, gradients and Adam in one jit, from the same weights. */
 import type { TrainedModel } from "../problem.js";
 import { learningRate, workloads } from "../workload.js";
-import { attentionOf, type Jax, type JaxArray, type JaxTree } from "./jax.js";
+import { attentionOf, type Jax, type JaxArray, type JaxTree } from "./jax_library.js";
 import { causalMask, type HostArray, oneHot, transposed } from "./layouts.js";
 import { classesOf, isLinear } from "./weights.js";
 

@@ -1,10 +1,8 @@
 /** The other libraries, and how a place, Node or a page, hands them to their contenders. */
-import type { Jax } from "./jax.js";
-import type { OnnxRuntime } from "./onnxruntime.js";
-import type { Tensorflow } from "./tensorflow.js";
-
-/** Kinds of devices that both wattgrad and other libraries have. */
-export type Backend = "wasm" | "webgl";
+import type { Backend } from "../contender.js";
+import type { Jax } from "./jax_library.js";
+import type { OnnxRuntime } from "./onnxruntime_library.js";
+import type { Tensorflow } from "./tensorflow_library.js";
 
 /** A library's packages by the name of the one that counts. */
 export const peerPackages = {

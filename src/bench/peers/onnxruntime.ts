@@ -1,35 +1,11 @@
 /** onnxruntime-web as a contender: a session for each problem, on its WebAssembly or its WebGL backend. */
-import type { Contender, Work } from "../contender.js";
+import type { Backend, Contender, Work } from "../contender.js";
 import type { Problem } from "../problem.js";
-import type { Backend, Libraries } from "./libraries.js";
+import type { Libraries } from "./libraries.js";
 import { openPeerMeter } from "./meter.js";
-import { type ElementType, onnxModel } from "./onnx.js";
+import { onnxModel } from "./onnx.js";
 import { fedGraphOf, zeroPoint } from "./onnx_graphs.js";
-
-interface OrtTensor {
-  readonly data: ArrayLike<number>;
-}
-
-interface OrtSession {
-  run(feeds: Readonly<Record<string, OrtTensor>>): Promise<Readonly<Record<string, OrtTensor>>>;
-  release(): Promise<void>;
-}
-
-/** What is used of onnxruntime-web. */
-export interface OnnxRuntime {
-  readonly env: {
-    readonly wasm: { numThreads?: number; wasmPaths?: string };
-    readonly webgl: { pack?: boolean };
-    logLevel?: string;
-  };
-  readonly InferenceSession: {
-    create(
-      model: Uint8Array,
-      options: { readonly executionProviders: readonly string[] },
-    ): Promise<OrtSession>;
-  };
-  readonly Tensor: new (type: ElementType, data: ArrayLike<number>, shape: readonly number[]) => OrtTensor;
-}
+import type { OnnxRuntime } from "./onnxruntime_library.js";
 
 /** @throws Error if the library cannot be loaded. */
 export async function openOnnxRuntime(libraries: Libraries, backend: Backend): Promise<Contender> {

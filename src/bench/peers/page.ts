@@ -1,7 +1,9 @@
 /** The libraries in a page: their own builds for browsers, from the folder that the page's server has them in. */
-import type { Jax } from "./jax.js";
-import type { Backend, Libraries, PeerVersions } from "./libraries.js";
-import type { OnnxRuntime } from "./onnxruntime.js";
+
+import type { Backend } from "../contender.js";
+import type { Jax } from "./jax_library.js";
+import type { Libraries, PeerVersions } from "./libraries.js";
+import type { OnnxRuntime } from "./onnxruntime_library.js";
 import { configureTensorflow, type TensorflowParts } from "./tensorflow_setup.js";
 
 /** What tfjs's scripts leave in a page. */

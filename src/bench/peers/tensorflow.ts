@@ -1,6 +1,6 @@
 /** tfjs as a contender, on its WebAssembly or its WebGL backend. Images lie channels-last, as it wants them. */
 import { type Shape, sizeOf } from "../../core/shape.js";
-import type { Contender, Work } from "../contender.js";
+import type { Backend, Contender, Work } from "../contender.js";
 import { spread, uniform } from "../inputs.js";
 import type {
   AttentionProblem,
@@ -11,68 +11,11 @@ import type {
   TrainProblem,
 } from "../problem.js";
 import { causalMask, channelsFirst, channelsLast, filtersLast } from "./layouts.js";
-import type { Backend, Libraries } from "./libraries.js";
+import type { Libraries } from "./libraries.js";
 import { openPeerMeter } from "./meter.js";
+import { gelu, type Tensorflow, type TfTensor } from "./tensorflow_library.js";
 import { tensorflowStep } from "./tensorflow_train.js";
 import { initialWeights } from "./weights.js";
-
-export interface TfTensor {
-  readonly shape: readonly number[];
-  data(): Promise<ArrayLike<number>>;
-  dataSync(): ArrayLike<number>;
-  dispose(): void;
-}
-
-export interface TfVariable extends TfTensor {
-  assign(value: TfTensor): void;
-}
-
-type Binary = (a: TfTensor | number, b: TfTensor | number) => TfTensor;
-type Unary = (x: TfTensor) => TfTensor;
-type Gradients = Readonly<Record<string, TfTensor>>;
-
-/** What is used of tfjs and its WebAssembly backend. */
-export interface Tensorflow {
-  /** Of its WebAssembly backend, once that runs. */
-  getThreadsCount(): number;
-  setBackend(name: string): Promise<boolean>;
-  getBackend(): string;
-  tensor(data: Float32Array, shape: readonly number[]): TfTensor;
-  variable(initial: TfTensor): TfVariable;
-  tidy(compute: () => TfTensor): TfTensor;
-  dispose(tensors: readonly TfTensor[] | Gradients): void;
-  matMul(a: TfTensor, b: TfTensor, transposeA?: boolean, transposeB?: boolean): TfTensor;
-  conv2d(x: TfTensor, filter: TfTensor, strides: number, pad: number): TfTensor;
-  depthwiseConv2d(x: TfTensor, filter: TfTensor, strides: number, pad: number): TfTensor;
-  maxPool(x: TfTensor, size: number, strides: number, pad: number): TfTensor;
-  readonly add: Binary;
-  readonly sub: Binary;
-  readonly mul: Binary;
-  readonly relu: Unary;
-  readonly tanh: Unary;
-  readonly rsqrt: Unary;
-  softmax(x: TfTensor, dim: number): TfTensor;
-  moments(x: TfTensor, axis: number, keepDims: boolean): { mean: TfTensor; variance: TfTensor };
-  reshape(x: TfTensor, shape: readonly number[]): TfTensor;
-  transpose(x: TfTensor, perm: readonly number[]): TfTensor;
-  split(x: TfTensor, parts: number, axis: number): TfTensor[];
-  readonly losses: { softmaxCrossEntropy(labels: TfTensor, logits: TfTensor): TfTensor };
-  readonly train: {
-    adam(
-      rate: number,
-      beta1: number,
-      beta2: number,
-      epsilon: number,
-    ): {
-      computeGradients(
-        loss: () => TfTensor,
-        variables: readonly TfVariable[],
-      ): { value: TfTensor; grads: Gradients };
-      applyGradients(gradients: Gradients): void;
-      dispose(): void;
-    };
-  };
-}
 
 /** Elements of a tensor that is computed to wait for all before it: tfjs computes smaller ones beside its WebGL queue. */
 const probeSize = 1024;
@@ -218,12 +161,6 @@ function attention(tf: Tensorflow, problem: AttentionProblem): Computation {
     return tf.matMul(tf.softmax(mask === undefined ? scaled : tf.add(scaled, mask), -1), v);
   };
   return { compute: () => tf.tidy(compute), inputs: [q, k, v, ...(mask === undefined ? [] : [mask])] };
-}
-
-/** By its tanh approximation: tfjs has no operation for it. */
-export function gelu(tf: Tensorflow, x: TfTensor): TfTensor {
-  const inner = tf.mul(Math.sqrt(2 / Math.PI), tf.add(x, tf.mul(0.044715, tf.mul(x, tf.mul(x, x)))));
-  return tf.mul(tf.mul(0.5, x), tf.add(1, tf.tanh(inner)));
 }
 
 function elementwise(tf: Tensorflow, { name, rows, columns }: ElementwiseProblem): Computation {

@@ -1,5 +1,5 @@
 /** Settings that tfjs wants before its first backend is opened. */
-import type { Tensorflow } from "./tensorflow.js";
+import type { Tensorflow } from "./tensorflow_library.js";
 
 /** The two packages as they are loaded. */
 export interface TensorflowParts {

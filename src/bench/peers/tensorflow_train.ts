@@ -2,7 +2,7 @@
 import type { TrainedModel } from "../problem.js";
 import { learningRate, workloads } from "../workload.js";
 import { causalMask, columnsLast, filtersLast, type HostArray, oneHot, transposed } from "./layouts.js";
-import { gelu, type Tensorflow, type TfTensor, type TfVariable } from "./tensorflow.js";
+import { gelu, type Tensorflow, type TfTensor, type TfVariable } from "./tensorflow_library.js";
 import { classesOf, isLinear } from "./weights.js";
 
 /** AdamW's; tfjs has Adam only, so that the decay is made beside it. */

@@ -1,9 +1,10 @@
 /** The file that `wattgrad bench --json` writes and `wattgrad bench compare` reads. */
+
+import { type Environment, environmentOf } from "../../bench/environment.js";
 import type { BenchRow, RunResult } from "../../bench/index.js";
 import { FormatError } from "../../core/errors.js";
 import { excerpt, quote } from "../../formats/excerpt.js";
 import { readFile } from "../../formats/file.js";
-import { type Environment, environmentOf } from "../environment.js";
 import { packageVersion } from "../package.js";
 
 const format = "wattgrad-bench-1";

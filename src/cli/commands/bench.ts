@@ -1,5 +1,7 @@
 /** `wattgrad bench`: time, rates and energy of kernels and training steps, in Node and in headless browsers. */
 import { Command } from "commander";
+import type { Backend } from "../../bench/contender.js";
+import { currentLoad } from "../../bench/environment.js";
 import {
   type BenchRow,
   labelOf,
@@ -8,7 +10,6 @@ import {
   runCases,
   suiteNames,
 } from "../../bench/index.js";
-import type { Backend } from "../../bench/peers/libraries.js";
 import { peerSummaries, speedup } from "../../bench/ratio.js";
 import { FormatError } from "../../core/errors.js";
 import { type DeviceName, deviceNames } from "../../device/select.js";
@@ -20,7 +21,6 @@ import { benchHtml } from "../bench/html.js";
 import { runInBrowser } from "../bench/page.js";
 import { type ChosenPeers, installPeers, peersVariable } from "../bench/peers/install.js";
 import { nodeLibraries } from "../bench/peers/node.js";
-import { currentLoad } from "../environment.js";
 import { DifferenceError, UsageError } from "../exit.js";
 import { integerFrom, jsonOption, listOf, positiveNumber } from "../options.js";
 import { requireJsonTarget, requireWritableFile, standardOutput, writeJson, writeOutput } from "../output.js";

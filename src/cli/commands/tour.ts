@@ -1,6 +1,7 @@
 /** `wattgrad tour`: trains, quantizes, runs the models on every device found, and writes a report. What `npm start` does. */
 import { join, resolve } from "node:path";
 import { Command, Option } from "commander";
+import { currentLoad, environmentOf } from "../../bench/environment.js";
 import type { Mnist } from "../../data/index.js";
 import { type DeviceName, deviceNames, openDevice } from "../../device/select.js";
 import { efficiency, openMeter } from "../../energy/index.js";
@@ -9,7 +10,6 @@ import { type InferenceRow, type ModelToRun, runModels } from "../../inference/i
 import { imageClassifiers } from "../../models/index.js";
 import { int8Dynamic, int8Static, type QuantizeReport } from "../../quantization/index.js";
 import type { QuantizedPart, TourFile, TrainedPart } from "../../tour/data.js";
-import { currentLoad, environmentOf } from "../environment.js";
 import { exitCodes } from "../exit.js";
 import { loadImages } from "../images.js";
 import { type EnergyChoice, runModelsInBrowser } from "../inference/browser.js";

@@ -14,18 +14,18 @@ import type {
   Program,
   WarmupProgress,
 } from "../device.js";
+import { WebglExecutable } from "./executable.js";
 import { upload, WebglBuffer } from "./gl/buffer.js";
 import { type Capabilities, chooseStorage, cleanState, createContext, probe } from "./gl/context.js";
-import { WebglExecutable } from "./gl/executable.js";
 import { errorOf, type RunFlag, takeFlags } from "./gl/flag.js";
 import { ContextLoss, contextLost } from "./gl/loss.js";
 import type { Program as ShaderProgram } from "./gl/programs.js";
 import { fromRaw } from "./gl/readback.js";
 import { WebglRecovery } from "./gl/recovery.js";
-import { type ResourceLimits, Resources } from "./gl/resources.js";
+import { asTexels, type FloatStorage, formatOf, TextureLayout } from "./gl/storage.js";
 import { preparePasses } from "./prepare.js";
+import { type ResourceLimits, Resources } from "./resources.js";
 import type { ShaderTarget } from "./shader/shader.js";
-import { asTexels, type FloatStorage, formatOf, TextureLayout } from "./shader/storage.js";
 
 export interface WebglOptions {
   /**

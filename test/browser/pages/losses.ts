@@ -1,6 +1,6 @@
 /** In a page: devices that lose their context and come back. */
 import { DataLoader } from "../../../src/data/index.js";
-import type { FloatStorage } from "../../../src/device/webgl/shader/storage.js";
+import type { FloatStorage } from "../../../src/device/webgl/gl/storage.js";
 import { openWebgl, type WebglOptions } from "../../../src/device/webgl/webgl.js";
 import {
   DeviceLostError,

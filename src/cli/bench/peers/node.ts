@@ -2,10 +2,10 @@
 import { createRequire } from "node:module";
 import { join, sep } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { Jax } from "../../../bench/peers/jax.js";
+import type { Jax } from "../../../bench/peers/jax_library.js";
 import type { Libraries, PeerVersions } from "../../../bench/peers/libraries.js";
 import { onnxModel } from "../../../bench/peers/onnx.js";
-import type { OnnxRuntime } from "../../../bench/peers/onnxruntime.js";
+import type { OnnxRuntime } from "../../../bench/peers/onnxruntime_library.js";
 import { configureTensorflow } from "../../../bench/peers/tensorflow_setup.js";
 
 /**

@@ -1,9 +1,9 @@
 /** A leaf buffer of the device, and its way into a texture. */
 import type { DType } from "../../../core/dtype.js";
 import type { Device, DeviceBuffer } from "../../device.js";
-import { lanes } from "../shader/storage.js";
 import { cleanState } from "./context.js";
 import type { RunFlag } from "./flag.js";
+import { lanes, type Texels } from "./storage.js";
 import type { Texture } from "./texture_pool.js";
 
 export class WebglBuffer implements DeviceBuffer {
@@ -61,9 +61,6 @@ export class WebglBuffer implements DeviceBuffer {
     return [...(this.flag?.isKnown === false ? [this.flag] : []), ...(this.missed ? [this.missed] : [])];
   }
 }
-
-/** What texSubImage2D takes. */
-export type Texels = Float32Array | Uint32Array | Uint16Array | Int32Array | Uint8Array | Int8Array;
 
 /** Copies host values into a texture: whole rows at once, then the last row, padded to whole texels. */
 export function upload(gl: WebGL2RenderingContext, { handle, format, width }: Texture, data: Texels): void {

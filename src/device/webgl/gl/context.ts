@@ -4,6 +4,7 @@ import cover from "../../../../glsl/cover.vert.glsl";
 import select from "../../../../glsl/select.glsl";
 import { DeviceError } from "../../../core/errors.js";
 import { encodeFloat16 } from "../../../core/half.js";
+import { halfChunk } from "./half.js";
 import {
   type FloatStorage,
   type Format,
@@ -11,9 +12,8 @@ import {
   formats,
   lanes,
   readType,
-} from "../shader/storage.js";
-import type { Texels } from "./buffer.js";
-import { halfChunk } from "./half.js";
+  type Texels,
+} from "./storage.js";
 import { blankTexture, framebufferOf } from "./texture_pool.js";
 
 export interface Capabilities {

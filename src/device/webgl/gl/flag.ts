@@ -7,8 +7,8 @@
 import type { IndexError } from "../../../core/errors.js";
 import { indexError } from "../../../kernels/failure.js";
 import type { IndexReport } from "../../../kernels/kernel.js";
-import { lanes } from "../shader/storage.js";
 import type { ReadPart } from "./readback.js";
+import { lanes } from "./storage.js";
 import type { Texture, TexturePool } from "./texture_pool.js";
 
 const reports: IndexReport[] = [];

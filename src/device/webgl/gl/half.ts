@@ -5,7 +5,6 @@
 import half from "../../../../glsl/half.glsl";
 import type { Program } from "../../../kernels/kernel.js";
 import { operandsOf } from "../../../kernels/operands.js";
-import type { TextureId } from "../shader/pass.js";
 
 /** GLSL for roundToHalf(vec4), beside select.glsl. */
 export function halfChunk(infinity: number): string {
@@ -18,10 +17,10 @@ export function halfChunk(infinity: number): string {
  * reductions and what is computed of nothing else: sums of squares, and the means and variances made of them, leave the range of
  * halves where the numbers themselves do not.
  */
-export function keptInFull({ calls, leafCount, slots }: Program): ReadonlySet<TextureId> {
-  const kept = new Set<TextureId>();
-  const reduced = new Set<TextureId>();
-  const [read, written] = [new Set<TextureId>(), new Set<TextureId>()];
+export function keptInFull({ calls, leafCount, slots }: Program): ReadonlySet<number> {
+  const kept = new Set<number>();
+  const reduced = new Set<number>();
+  const [read, written] = [new Set<number>(), new Set<number>()];
   for (const call of calls) {
     const { reads, writes } = operandsOf(call);
     for (const { slot } of reads) if (!written.has(slot)) read.add(slot);

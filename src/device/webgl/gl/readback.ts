@@ -5,8 +5,8 @@
 import { type DType, newArray, type TypedArray } from "../../../core/dtype.js";
 import { DeviceError } from "../../../core/errors.js";
 import { nextTurn } from "../../../core/event_loop.js";
-import { lanes, readType } from "../shader/storage.js";
 import { contextLost } from "./loss.js";
+import { lanes, readType } from "./storage.js";
 import type { Texture, TexturePool } from "./texture_pool.js";
 
 /** Turns of the event loop without a pause before the pauses begin: what is done already is told at the next turn. */

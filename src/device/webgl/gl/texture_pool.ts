@@ -4,7 +4,7 @@
  */
 import { createTexture } from "twgl.js";
 import { OutOfMemoryError } from "../../../core/errors.js";
-import type { Extent, Format, Grid, TextureLayout } from "../shader/storage.js";
+import type { Extent, Format, Grid, TextureLayout } from "./storage.js";
 
 export interface Texture {
   readonly id: number;

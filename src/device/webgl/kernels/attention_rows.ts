@@ -10,13 +10,13 @@ import expChunk from "../../../../glsl/exp.glsl";
 import { type Shape, sizeOf } from "../../../core/shape.js";
 import { rowMajorStrides, type View } from "../../../core/view.js";
 import type { AttentionCall, Operand } from "../../../kernels/kernel.js";
+import { lanes } from "../gl/storage.js";
 import { maskStatement } from "../shader/attention_mask.js";
 import type { PassBuilder } from "../shader/builder.js";
 import type { TextureId } from "../shader/pass.js";
 import { declareTexels, type Source } from "../shader/product_texels.js";
 import type { Emitted } from "../shader/result.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import { lanes } from "../shader/storage.js";
 import {
   declareWalk,
   operandPosition,

@@ -7,10 +7,10 @@ import expChunk from "../../../../glsl/exp.glsl";
 import { sizeOf } from "../../../core/shape.js";
 import { rowMajorStrides } from "../../../core/view.js";
 import type { AttentionCall, MatmulCall, Operand } from "../../../kernels/kernel.js";
+import { lanes } from "../gl/storage.js";
 import { maskStatement } from "../shader/attention_mask.js";
 import type { PassBuilder } from "../shader/builder.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import { lanes } from "../shader/storage.js";
 import { positionOf, splitIndex } from "../shader/walk.js";
 import {
   longestSum,

@@ -6,9 +6,9 @@
 import { sizeOf } from "../../../core/shape.js";
 import type { View } from "../../../core/view.js";
 import type { ConvCall, Expression, MatmulCall, Operand } from "../../../kernels/kernel.js";
+import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { type Patches, patchLength, preparePatches } from "../shader/columns.js";
-import { lanes } from "../shader/storage.js";
 import { generalConv } from "./conv_general.js";
 import { prepareConvTiles } from "./conv_tiles.js";
 import { prepareMap } from "./map.js";

@@ -5,9 +5,9 @@
 import { sizeOf } from "../../../core/shape.js";
 import type { View } from "../../../core/view.js";
 import type { Instruction, Operand } from "../../../kernels/kernel.js";
+import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import type { TextureId } from "../shader/pass.js";
-import { lanes } from "../shader/storage.js";
 import { type Problem, permuted, type Tiles } from "./conv_problem.js";
 import { prepareMap } from "./map.js";
 

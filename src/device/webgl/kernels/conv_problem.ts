@@ -1,7 +1,7 @@
 /** The sizes of tiled convolutions: an image, a filter that runs over it, and what of them is packed how. */
 import type { View } from "../../../core/view.js";
 import type { ConvCall, Operand } from "../../../kernels/kernel.js";
-import { lanes } from "../shader/storage.js";
+import { lanes } from "../gl/storage.js";
 
 /** An image [N, H, W, C] in memory and the filter [kh, kw, c, o] that runs over it. */
 export interface Problem {

@@ -5,12 +5,12 @@
  */
 import { sizeOf } from "../../../core/shape.js";
 import type { ConvCall, Operand } from "../../../kernels/kernel.js";
+import { type Grid, lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { finishImage, type ImageIndices } from "../shader/image.js";
 import type { TextureId } from "../shader/pass.js";
 import { declareTexels } from "../shader/product_texels.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import { type Grid, lanes } from "../shader/storage.js";
 import { packFilter, packImage } from "./conv_pack.js";
 import { columnsOf, mirrored, type Problem, type Tiles, texelsOf, tilesOf } from "./conv_problem.js";
 import { weightGradient } from "./conv_weight_tiles.js";

@@ -3,11 +3,11 @@
  * tap of the filter over a chunk of the pixels; a second pass adds up the chunks.
  */
 import type { ConvCall, Operand } from "../../../kernels/kernel.js";
+import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { finishImage } from "../shader/image.js";
 import type { TextureId } from "../shader/pass.js";
 import { declareTexels } from "../shader/product_texels.js";
-import { lanes } from "../shader/storage.js";
 import { packGradient, packImage } from "./conv_pack.js";
 import { columnsOf, type Tiles, tilesOf } from "./conv_problem.js";
 

@@ -7,10 +7,10 @@ import { rowMajor } from "../../../core/view.js";
 import { reportOf } from "../../../kernels/failure.js";
 import type { GatherCall, Operand, ScatterAddCall } from "../../../kernels/kernel.js";
 import { reportNumber } from "../gl/flag.js";
+import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import type { Emitted } from "../shader/result.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import { lanes } from "../shader/storage.js";
 import { storeInside } from "../shader/store.js";
 import {
   accessOf,

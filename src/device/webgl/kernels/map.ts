@@ -4,12 +4,12 @@ import philoxChunk from "../../../../glsl/philox.glsl";
 import { type Shape, sizeOf } from "../../../core/shape.js";
 import { rowMajorStrides, sameView } from "../../../core/view.js";
 import type { Expression, MapCall, Operand } from "../../../kernels/kernel.js";
+import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { emitExpression, type Sources } from "../shader/expression.js";
 import type { TextureId } from "../shader/pass.js";
 import type { Result } from "../shader/result.js";
 import { type ShaderBuilder, texelHere, vectorOf } from "../shader/shader.js";
-import { lanes } from "../shader/storage.js";
 import { storeInside } from "../shader/store.js";
 import {
   accessOf,

@@ -4,10 +4,10 @@
  */
 import { sizeOf } from "../../../core/shape.js";
 import type { Operand, PoolCall, PoolGeometry, PoolGradCall } from "../../../kernels/kernel.js";
+import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { declareImageWalk, planPixelWalk } from "../shader/image.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import { lanes } from "../shader/storage.js";
 import { storeInside } from "../shader/store.js";
 import type { Walk, WalkNames } from "../shader/walk.js";
 import { poolChannels, poolGradChannels } from "./pool_channels.js";

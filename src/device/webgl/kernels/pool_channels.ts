@@ -5,11 +5,11 @@
  */
 import extremesChunk from "../../../../glsl/extremes.glsl";
 import type { Operand, PoolCall, PoolGeometry, PoolGradCall } from "../../../kernels/kernel.js";
+import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { declarePixelWalk } from "../shader/image.js";
 import type { Emitted } from "../shader/result.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import { lanes } from "../shader/storage.js";
 import { accessOf, type Walk } from "../shader/walk.js";
 
 /** Windows of up to so many elements without padding are written out instead of looped over. */

@@ -8,12 +8,12 @@ import reluChunk from "../../../../glsl/relu.glsl";
 import { sizeOf } from "../../../core/shape.js";
 import { rowMajor, rowMajorStrides, type View } from "../../../core/view.js";
 import type { MatmulCall, Operand } from "../../../kernels/kernel.js";
+import { type Grid, lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import type { TextureId } from "../shader/pass.js";
 import { addTileSums, type Order, type Side } from "../shader/product_loop.js";
 import type { Emitted } from "../shader/result.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import { type Grid, lanes } from "../shader/storage.js";
 import {
   declareWalk,
   operandPosition,

@@ -8,8 +8,8 @@ import type { Operand, QconvCall } from "../../../kernels/kernel.js";
 import { isDepthwise } from "../../../kernels/packed.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { preparePatches } from "../shader/columns.js";
-import { epilogueOf } from "../shader/quantized_epilogue.js";
 import { depthwiseQconv } from "./qconv_depthwise.js";
+import { epilogueOf } from "./quantized_epilogue.js";
 import { mergeSums, quantizedTiles } from "./quantized_product.js";
 
 /** Most elements of the matrix of patches: 64 MiB. */

@@ -6,13 +6,12 @@ import bytesChunk from "../../../../glsl/bytes.glsl";
 import { sizeOf } from "../../../core/shape.js";
 import type { QconvCall } from "../../../kernels/kernel.js";
 import { depthwiseLanes, storedOffset } from "../../../kernels/packed.js";
+import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { declareImageWalk, declarePixelWalk, planPixelWalk } from "../shader/image.js";
-
-import { epilogueOf, finishSum } from "../shader/quantized_epilogue.js";
-import { lanes } from "../shader/storage.js";
 import { storeInside } from "../shader/store.js";
 import { planWalk } from "../shader/walk.js";
+import { epilogueOf, finishSum } from "./quantized_epilogue.js";
 
 export function depthwiseQconv(call: QconvCall, builder: PassBuilder): void {
   const { input, weight, format, output, kernelSize, geometry, inputZeroPoint } = call;

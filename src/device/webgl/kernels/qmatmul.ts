@@ -2,7 +2,7 @@
 import { sizeOf } from "../../../core/shape.js";
 import type { QmatmulCall } from "../../../kernels/kernel.js";
 import type { PassBuilder } from "../shader/builder.js";
-import { epilogueOf, type SumKind } from "../shader/quantized_epilogue.js";
+import { epilogueOf, type SumKind } from "./quantized_epilogue.js";
 import { mergeSums, quantizedTiles } from "./quantized_product.js";
 
 export function prepareQmatmul(call: QmatmulCall, builder: PassBuilder): void {

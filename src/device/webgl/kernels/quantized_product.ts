@@ -8,15 +8,15 @@ import { sizeOf } from "../../../core/shape.js";
 import { rowMajor } from "../../../core/view.js";
 import type { Expression, Operand, WeightFormat } from "../../../kernels/kernel.js";
 import { panelRows, stepLength, storedOffset } from "../../../kernels/packed.js";
+import { type Extent, lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import type { TextureId } from "../shader/pass.js";
-import { type Epilogue, finishSum } from "../shader/quantized_epilogue.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import { type Extent, lanes } from "../shader/storage.js";
 import { storeInside } from "../shader/store.js";
 import { declareWalk, operandPosition, planWalk, type Steps } from "../shader/walk.js";
 import { prepareMap } from "./map.js";
 import { pitchFor } from "./product.js";
+import { type Epilogue, finishSum } from "./quantized_epilogue.js";
 
 /** Rows of a tile, at most. */
 const tile = 4;

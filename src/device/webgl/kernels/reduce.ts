@@ -8,11 +8,11 @@ import type { DType } from "../../../core/dtype.js";
 import { type Shape, sizeOf } from "../../../core/shape.js";
 import { denseInOrder, memoryOrder } from "../../../core/view.js";
 import type { Expression, Operand, ReduceCall, ReduceOp } from "../../../kernels/kernel.js";
+import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { emitExpression, type Sources } from "../shader/expression.js";
 import type { Emitted } from "../shader/result.js";
 import { type ShaderBuilder, vectorOf } from "../shader/shader.js";
-import { lanes } from "../shader/storage.js";
 import { declareWalk, operandPosition, planWalk, type Steps, splitIndex } from "../shader/walk.js";
 import { loadAt, sourceSteps } from "./map.js";
 

@@ -10,10 +10,10 @@ import dotLoop from "../../../../glsl/row_product_dot.glsl";
 import { sizeOf } from "../../../core/shape.js";
 import { rowMajorStrides, type View } from "../../../core/view.js";
 import type { MatmulCall, Operand } from "../../../kernels/kernel.js";
+import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import type { TextureId } from "../shader/pass.js";
 import type { Order } from "../shader/product_loop.js";
-import { lanes } from "../shader/storage.js";
 import { storeInside } from "../shader/store.js";
 import {
   declareWalk,

@@ -1,10 +1,10 @@
 /** Collects the passes of one Program; the files of the kernels add to it. */
 import type { DType } from "../../../core/dtype.js";
 import type { GatherCall, Operand, ScatterAddCall, SlotInfo } from "../../../kernels/kernel.js";
+import { type Extent, type Format, formatOf, type Grid, lanes } from "../gl/storage.js";
 import type { Pass, Scratch, TextureId } from "./pass.js";
 import { passOf, type Result } from "./result.js";
 import { ShaderBuilder, type ShaderTarget } from "./shader.js";
-import { type Extent, type Format, formatOf, type Grid, lanes } from "./storage.js";
 
 /** Texels of a flag for checks; more of them share the last one. */
 const mostChecks = 256;

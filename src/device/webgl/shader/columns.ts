@@ -4,9 +4,9 @@
  */
 import { sizeOf } from "../../../core/shape.js";
 import type { ConvGeometry, Operand } from "../../../kernels/kernel.js";
+import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "./builder.js";
 import { type ShaderBuilder, vectorOf } from "./shader.js";
-import { lanes } from "./storage.js";
 
 export interface Patches {
   /** [N, channels of all groups, height, width]. */

@@ -1,8 +1,8 @@
 /** The walk of kernels over images: the four indices [n, c, h, w] of each of a texel's four elements. */
 import type { Operand } from "../../../kernels/kernel.js";
+import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "./builder.js";
 import type { ShaderBuilder } from "./shader.js";
-import { lanes } from "./storage.js";
 import { declareWalk, planWalk, positionOf, type Walk, type WalkNames } from "./walk.js";
 
 /** Names of four int or ivec4, in the logical order of the operand's dimensions. */

@@ -1,7 +1,7 @@
 /** What the device executes: a kernel call becomes one or several passes, each one draw of one shader. */
 
 import type { DType } from "../../../core/dtype.js";
-import type { Extent, Grid } from "./storage.js";
+import type { Extent, Grid } from "../gl/storage.js";
 
 /** A texture by number: a slot of the Program, or behind those a scratch texture of the executable. */
 export type TextureId = number;

@@ -2,10 +2,11 @@
  * The sums of a tile of a product: `rows` rows × four columns, four k at a time, 16 · rows products for rows + 4 fetches.
  * Operands may lie in either order; texels hold four elements of a row or of a column.
  */
+
+import { lanes } from "../gl/storage.js";
 import type { TextureId } from "./pass.js";
 import { declareTexels } from "./product_texels.js";
 import type { ShaderBuilder } from "./shader.js";
-import { lanes } from "./storage.js";
 
 /** How an operand's texels lie: along its rows (four elements of one row), or along its columns. */
 export type Order = "rows" | "columns";

@@ -4,10 +4,9 @@
  */
 import type { Operand, Program } from "../../../kernels/kernel.js";
 import { operandsOf } from "../../../kernels/operands.js";
-import type { PassBuilder } from "./builder.js";
+import { lanes } from "../gl/storage.js";
 import type { Pass, TextureId } from "./pass.js";
 import type { ShaderBuilder } from "./shader.js";
-import { lanes } from "./storage.js";
 import { storeInside } from "./store.js";
 import type { Walk, WalkNames } from "./walk.js";
 
@@ -30,8 +29,15 @@ export interface Result {
   emit(shader: ShaderBuilder): Emitted;
 }
 
+/** What a result needs of the builder of the Program's passes. */
+interface Slots {
+  shader(): ShaderBuilder;
+  /** Elements of a slot. */
+  sizeOf(id: TextureId): number;
+}
+
 /** A result as a pass of its own. */
-export function passOf({ name, output, flops, emit }: Result, builder: PassBuilder): Pass {
+export function passOf({ name, output, flops, emit }: Result, builder: Slots): Pass {
   const shader = builder.shader();
   const { value, quad, inside } = emit(shader);
   storeInside(shader, quad, inside, output, output.slot, value);

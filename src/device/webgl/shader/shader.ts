@@ -8,7 +8,6 @@ import fetch from "../../../../glsl/fetch.glsl";
 import select from "../../../../glsl/select.glsl";
 import type { DType } from "../../../core/dtype.js";
 import { halfChunk } from "../gl/half.js";
-import { flagTexture, type Pass, type ScalarUse, type TextureId } from "./pass.js";
 import {
   type Extent,
   type FloatStorage,
@@ -16,7 +15,8 @@ import {
   formatOf,
   type Grid,
   type TextureLayout,
-} from "./storage.js";
+} from "../gl/storage.js";
+import { flagTexture, type Pass, type ScalarUse, type TextureId } from "./pass.js";
 
 /** What all shaders of a device have in common. */
 export interface ShaderTarget {

@@ -9,8 +9,8 @@
 import type { Shape } from "../../../core/shape.js";
 import { sizeOf } from "../../../core/shape.js";
 import { memoryOrder, type View } from "../../../core/view.js";
+import { lanes } from "../gl/storage.js";
 import type { ShaderBuilder } from "./shader.js";
-import { lanes } from "./storage.js";
 
 /** Strides and offset over the dimensions of a walk. */
 export interface Steps {

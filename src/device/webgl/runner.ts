@@ -1,13 +1,13 @@
 /** Executes the draws of an executable: textures in and out, uniforms, bands of long draws. */
 
-import { flagTexture, type Pass, type TextureId } from "../shader/pass.js";
-import { ShaderBuilder, type ShaderTarget, texelHere } from "../shader/shader.js";
-import { type Format, formats, lanes, type TextureLayout } from "../shader/storage.js";
-import type { WebglBuffer } from "./buffer.js";
 import type { WebglExecutable } from "./executable.js";
-import { RunFlag } from "./flag.js";
-import type { Program, ProgramCache } from "./programs.js";
-import type { Texture, TexturePool } from "./texture_pool.js";
+import type { WebglBuffer } from "./gl/buffer.js";
+import { RunFlag } from "./gl/flag.js";
+import type { Program, ProgramCache } from "./gl/programs.js";
+import { type Format, formats, lanes, type TextureLayout } from "./gl/storage.js";
+import type { Texture, TexturePool } from "./gl/texture_pool.js";
+import { flagTexture, type Pass, type TextureId } from "./shader/pass.js";
+import { ShaderBuilder, type ShaderTarget, texelHere } from "./shader/shader.js";
 
 /** What a run works on. */
 interface Run {

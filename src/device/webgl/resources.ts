@@ -1,10 +1,10 @@
 /** Everything that lives in a context and goes with it; a restored context gets new ones. */
 
-import type { TextureLayout } from "../shader/storage.js";
-import { ProgramCache } from "./programs.js";
-import { Readback } from "./readback.js";
+import { ProgramCache } from "./gl/programs.js";
+import { Readback } from "./gl/readback.js";
+import type { TextureLayout } from "./gl/storage.js";
+import { TexturePool } from "./gl/texture_pool.js";
 import { Runner } from "./runner.js";
-import { TexturePool } from "./texture_pool.js";
 
 export interface ResourceLimits {
   readonly poolBytes: number;

@@ -1,5 +1,5 @@
 /** Medians with intervals, and whether two measurements differ. */
-import { generator } from "./inputs.js";
+import { generator } from "../core/mulberry.js";
 
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);

@@ -1,15 +1,15 @@
 /** A Program as a list of draws, with the last use of every temporary texture known. */
 
-import { spread } from "../../../kernels/failure.js";
-import type { KernelCall } from "../../../kernels/kernel.js";
-import { operandsOf } from "../../../kernels/operands.js";
-import type { Executable, Program } from "../../device.js";
-import type { PassBuilder, Step } from "../shader/builder.js";
-import type { TextureId } from "../shader/pass.js";
-import { type Extent, type Format, type Grid, lanes } from "../shader/storage.js";
-import type { RunFlag } from "./flag.js";
-import type { ProgramCache, Program as ShaderProgram } from "./programs.js";
-import type { Texture } from "./texture_pool.js";
+import { spread } from "../../kernels/failure.js";
+import type { KernelCall } from "../../kernels/kernel.js";
+import { operandsOf } from "../../kernels/operands.js";
+import type { Executable, Program } from "../device.js";
+import type { RunFlag } from "./gl/flag.js";
+import type { ProgramCache, Program as ShaderProgram } from "./gl/programs.js";
+import { type Extent, type Format, type Grid, lanes } from "./gl/storage.js";
+import type { Texture } from "./gl/texture_pool.js";
+import type { PassBuilder, Step } from "./shader/builder.js";
+import type { TextureId } from "./shader/pass.js";
 
 export interface PlannedStep {
   readonly step: Step;

@@ -186,3 +186,6 @@ export function asTexels(
   if (dtype === "int8") return data instanceof Int8Array ? data : Int8Array.from(data);
   return data instanceof Uint8Array ? data : Uint8Array.from(data);
 }
+
+/** What texSubImage2D takes. */
+export type Texels = Float32Array | Uint32Array | Uint16Array | Int32Array | Uint8Array | Int8Array;

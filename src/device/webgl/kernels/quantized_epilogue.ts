@@ -4,10 +4,10 @@ import reluChunk from "../../../../glsl/relu.glsl";
 import requantizeChunk from "../../../../glsl/requantize.glsl";
 import roundChunk from "../../../../glsl/round.glsl";
 import type { Operand, QuantizedEpilogue } from "../../../kernels/kernel.js";
-import { loadAt } from "../kernels/map.js";
-import { allBits } from "./expression.js";
-import type { ShaderBuilder } from "./shader.js";
-import { operandPosition, type Steps, type Walk, type WalkNames } from "./walk.js";
+import { allBits } from "../shader/expression.js";
+import type { ShaderBuilder } from "../shader/shader.js";
+import { operandPosition, type Steps, type Walk, type WalkNames } from "../shader/walk.js";
+import { loadAt } from "./map.js";
 
 /** What a sum is: of integers, of floats times weights, or of groups that have been scaled. */
 export type SumKind = "integers" | "floats" | "groups";
