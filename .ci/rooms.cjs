@@ -25,7 +25,7 @@ const layers = [
 ];
 
 /** Files of src/device/ that an implementation may import. */
-const contract = "^src/device/(device|describe|recovery)\\.ts$";
+const contract = "^src/device/(device|describe|range|recovery)\\.ts$";
 const implementations = ["dry", "reference", "wasm", "webgl"];
 
 /** From the lowest room of the WebGL device to the highest; files beside these folders are above them. */

@@ -17,6 +17,14 @@ export interface DeviceBuffer {
   readonly rewinds?: number;
 }
 
+/** A contiguous part of a buffer, in elements. */
+export interface BufferRange {
+  /** The first element. */
+  readonly offset: number;
+  /** Elements; by default as many as are written, or all behind `offset`. */
+  readonly length?: number;
+}
+
 /** A Program made ready for one device: an encoded command list, compiled shaders. */
 export interface Executable {
   readonly program: Program;
@@ -73,14 +81,18 @@ export interface Device {
    * @throws DeviceError if the device cannot.
    */
   keepInFull?(buffer: DeviceBuffer): void;
-  /** Enqueues a copy from host memory; `data` may be reused by the caller at once. Lengths must agree. */
-  write(buffer: DeviceBuffer, data: TypedArray): void;
   /**
-   * The buffer's contents after everything enqueued before, as a fresh array. The reference device returns
-   * Float64Array for float32 buffers.
-   * @throws the error of the run that should have computed them (see `run`).
+   * Enqueues a copy from host memory into the buffer, or into the elements of `range`; `data` may be reused by the caller at
+   * once. A buffer that a failed run should have written (see `run`) has values again when all of it is written at once.
+   * @throws ArgumentError for a range outside the buffer, or if the lengths differ.
    */
-  read(buffer: DeviceBuffer): Promise<TypedArray>;
+  write(buffer: DeviceBuffer, data: TypedArray, range?: BufferRange): void;
+  /**
+   * The buffer's contents, or the elements of `range`, after everything enqueued before, as a fresh array. The reference
+   * device returns Float64Array for float32 buffers.
+   * @throws ArgumentError for a range outside the buffer; the error of the run that should have computed the values (see `run`).
+   */
+  read(buffer: DeviceBuffer, range?: BufferRange): Promise<TypedArray>;
 
   /** The buffer's memory itself, to be read at once and not kept, where all that was enqueued is done; for showing values. */
   peek?(buffer: DeviceBuffer): TypedArray | undefined;

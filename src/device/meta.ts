@@ -7,6 +7,7 @@ import { DeviceError } from "../core/errors.js";
 import { inspectable } from "../core/inspect.js";
 import { describeDevice } from "./describe.js";
 import type { Device, DeviceBuffer, Executable } from "./device.js";
+import { rangeOf } from "./range.js";
 
 /**
  * Opens a meta device.
@@ -29,7 +30,9 @@ export function openMeta(): Device {
     info: { description: "shapes without values", convLayout: "channels-first", details: {} },
     allocate: (dtype, size): DeviceBuffer => ({ dtype, size }),
     free() {},
-    write() {},
+    write({ size }, data, range) {
+      rangeOf("write", size, range, data.length);
+    },
     async read() {
       throw new DeviceError("tensors on the meta device have no values", {
         device: "meta",

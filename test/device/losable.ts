@@ -99,15 +99,15 @@ export function losable(inner: Device): LosableDevice {
       recovery.live.delete(buffer);
       inner.free(buffer);
     },
-    write(buffer, data) {
+    write(buffer, data, range) {
       recovery.check();
-      inner.write(buffer, data);
-      recovery.live.set(buffer, true);
+      inner.write(buffer, data, range);
+      if (data.length === buffer.size) recovery.live.set(buffer, true);
     },
-    async read(buffer) {
+    async read(buffer, range) {
       recovery.check();
       recovery.requireValue(buffer);
-      const data = await inner.read(buffer);
+      const data = await inner.read(buffer, range);
       // What was on its way is lost too.
       recovery.check();
       return data;

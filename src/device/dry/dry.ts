@@ -7,7 +7,16 @@ import { DeviceError } from "../../core/errors.js";
 import { inspectable } from "../../core/inspect.js";
 import type { Program } from "../../kernels/kernel.js";
 import { describeDevice } from "../describe.js";
-import type { Device, DeviceBuffer, DeviceInfo, Executable, LossReason, MemoryReport } from "../device.js";
+import type {
+  BufferRange,
+  Device,
+  DeviceBuffer,
+  DeviceInfo,
+  Executable,
+  LossReason,
+  MemoryReport,
+} from "../device.js";
+import { rangeOf } from "../range.js";
 
 class DryDevice implements Device {
   readonly name = "dry";
@@ -38,13 +47,15 @@ class DryDevice implements Device {
     if (this.#live.delete(buffer)) this.#liveBytes -= buffer.size * itemSize[buffer.dtype];
   }
 
-  write(): void {
+  write({ size }: DeviceBuffer, data: TypedArray, range?: BufferRange): void {
     this.#checkOpen();
+    rangeOf("write", size, range, data.length);
   }
 
-  async read({ dtype, size }: DeviceBuffer): Promise<TypedArray> {
+  async read({ dtype, size }: DeviceBuffer, range?: BufferRange): Promise<TypedArray> {
     this.#checkOpen();
-    return newArray(dtype, size);
+    const [begin, end] = rangeOf("read", size, range);
+    return newArray(dtype, end - begin);
   }
 
   get closed(): boolean {

@@ -3,7 +3,7 @@
  * oracle of the tests, the device for gradient checks, and the last resort where nothing faster runs.
  */
 import type { DType, TypedArray } from "../../core/dtype.js";
-import { DeviceError, type IndexError, ShapeError, type WattgradError } from "../../core/errors.js";
+import { DeviceError, type IndexError, type WattgradError } from "../../core/errors.js";
 import { inspectable } from "../../core/inspect.js";
 import {
   type CallFailure,
@@ -14,7 +14,16 @@ import {
 } from "../../kernels/failure.js";
 import type { KernelCall, Program } from "../../kernels/kernel.js";
 import { describeDevice } from "../describe.js";
-import type { Device, DeviceBuffer, DeviceInfo, Executable, LossReason, MemoryReport } from "../device.js";
+import type {
+  BufferRange,
+  Device,
+  DeviceBuffer,
+  DeviceInfo,
+  Executable,
+  LossReason,
+  MemoryReport,
+} from "../device.js";
+import { rangeOf } from "../range.js";
 import { attention } from "./attention.js";
 import { map, reduce } from "./elementwise.js";
 import type { Memory } from "./expression.js";
@@ -88,22 +97,22 @@ class ReferenceDevice implements Device {
     own.data = undefined;
   }
 
-  write(buffer: DeviceBuffer, data: TypedArray): void {
+  write(buffer: DeviceBuffer, data: TypedArray, range?: BufferRange): void {
     this.#checkOpen();
-    if (data.length !== buffer.size) {
-      throw new ShapeError(`${data.length} elements given for a buffer of ${buffer.size}`, { op: "write" });
-    }
-    this.#dataOf(buffer).set(data);
+    const [begin] = rangeOf("write", buffer.size, range, data.length);
+    this.#dataOf(buffer).set(data, begin);
+    if (data.length < buffer.size) return;
     const own = buffer as ReferenceBuffer;
     own.failure = undefined;
     own.missed = undefined;
   }
 
-  async read(buffer: DeviceBuffer): Promise<TypedArray> {
+  async read(buffer: DeviceBuffer, range?: BufferRange): Promise<TypedArray> {
     this.#checkOpen();
     const data = this.#dataOf(buffer);
+    const part = rangeOf("read", buffer.size, range);
     requireReadable(buffer as ReferenceBuffer);
-    return data.slice();
+    return data.slice(...part);
   }
 
   peek(buffer: DeviceBuffer): TypedArray | undefined {

@@ -1,5 +1,5 @@
 /** The CPU device: AssemblyScript kernels in WebAssembly SIMD, executed on the calling thread. */
-import { type DType, itemSize, newArray, type TypedArray } from "../../core/dtype.js";
+import { type DType, itemSize, type TypedArray } from "../../core/dtype.js";
 import { ArgumentError, DeviceError, OutOfMemoryError, type WattgradError } from "../../core/errors.js";
 import { noteCapacity } from "../../core/event_loop.js";
 import { inspectable } from "../../core/inspect.js";
@@ -14,7 +14,16 @@ import {
 } from "../../kernels/failure.js";
 import type { GatherCall } from "../../kernels/kernel.js";
 import { describeDevice } from "../describe.js";
-import type { Device, DeviceBuffer, DeviceInfo, LossReason, MemoryReport, Program } from "../device.js";
+import type {
+  BufferRange,
+  Device,
+  DeviceBuffer,
+  DeviceInfo,
+  LossReason,
+  MemoryReport,
+  Program,
+} from "../device.js";
+import { rangeOf } from "../range.js";
 import { type BinaryName, type LoadedKernels, loadKernels } from "./binaries.js";
 import { type SharedSpaces, WasmExecutable } from "./executable.js";
 import { Allocator } from "./memory.js";
@@ -110,22 +119,20 @@ export class WasmDevice implements Device {
     this.allocator.release(own.address);
   }
 
-  write(buffer: DeviceBuffer, data: TypedArray): void {
+  write(buffer: DeviceBuffer, data: TypedArray, range?: BufferRange): void {
     const own = this.own(buffer);
-    if (data.length !== own.size) {
-      throw new ArgumentError(`a buffer of ${own.size} elements was given ${data.length}`, { op: "write" });
-    }
-    this.view(own).set(data);
+    const [begin] = rangeOf("write", own.size, range, data.length);
+    this.view(own).set(data, begin);
+    if (data.length < own.size) return;
     own.failure = undefined;
     own.missed = undefined;
   }
 
-  async read(buffer: DeviceBuffer): Promise<TypedArray> {
+  async read(buffer: DeviceBuffer, range?: BufferRange): Promise<TypedArray> {
     const own = this.own(buffer);
+    const part = rangeOf("read", own.size, range);
     requireReadable(own);
-    const result = newArray(own.dtype, own.size);
-    result.set(this.view(own));
-    return result;
+    return this.view(own).slice(...part);
   }
 
   peek(buffer: DeviceBuffer): TypedArray | undefined {

@@ -6,6 +6,7 @@ import { noteCapacity } from "../../core/event_loop.js";
 import { inspectable } from "../../core/inspect.js";
 import { describeDevice } from "../describe.js";
 import type {
+  BufferRange,
   Device,
   DeviceBuffer,
   DeviceInfo,
@@ -14,15 +15,17 @@ import type {
   Program,
   WarmupProgress,
 } from "../device.js";
+import { rangeOf } from "../range.js";
 import { WebglExecutable } from "./executable.js";
-import { upload, WebglBuffer } from "./gl/buffer.js";
+import { WebglBuffer } from "./gl/buffer.js";
 import { type Capabilities, chooseStorage, cleanState, createContext, probe } from "./gl/context.js";
 import { errorOf, type RunFlag, takeFlags } from "./gl/flag.js";
 import { ContextLoss, contextLost } from "./gl/loss.js";
 import type { Program as ShaderProgram } from "./gl/programs.js";
 import { fromRaw } from "./gl/readback.js";
 import { WebglRecovery } from "./gl/recovery.js";
-import { asTexels, type FloatStorage, formatOf, TextureLayout } from "./gl/storage.js";
+import { asTexels, type FloatStorage, formatOf, lanes, TextureLayout } from "./gl/storage.js";
+import { upload, uploadRange } from "./gl/upload.js";
 import { preparePasses } from "./prepare.js";
 import { type ResourceLimits, Resources } from "./resources.js";
 import type { ShaderTarget } from "./shader/shader.js";
@@ -226,27 +229,32 @@ export class WebglDevice implements Device {
     this.resources.pool.release(own.texture);
   }
 
-  write(buffer: DeviceBuffer, data: TypedArray): void {
+  write(buffer: DeviceBuffer, data: TypedArray, range?: BufferRange): void {
     const own = this.own(buffer);
-    if (data.length !== own.size) {
-      throw new ArgumentError(`a buffer of ${own.size} elements was given ${data.length}`, { op: "write" });
-    }
+    const { size, dtype, texture } = own;
+    const [begin] = rangeOf("write", size, range, data.length);
     own.version++;
-    own.isLost = false;
-    own.clearFlag();
-    own.noteMissed(undefined);
-    if (own.size > 0) upload(this.gl, own.texture, asTexels(data, own.dtype, own.texture.format));
+    if (data.length === size) {
+      own.isLost = false;
+      own.clearFlag();
+      own.noteMissed(undefined);
+    }
+    const values = asTexels(data, dtype, texture.format);
+    const { halfInfinity } = this.capabilities;
+    uploadRange(this.gl, this.resources.pool, texture, values, begin, size, halfInfinity);
   }
 
-  async read(buffer: DeviceBuffer): Promise<TypedArray> {
+  async read(buffer: DeviceBuffer, range?: BufferRange): Promise<TypedArray> {
     const own = this.own(buffer);
+    const [begin, end] = rangeOf("read", own.size, range);
     requireContents(own);
-    const { texture, dtype, size, flag, texels, missed, openFlags } = own;
+    const { texture, dtype, flag, texels, missed, openFlags } = own;
     const { runner, readback } = this.resources;
     const known = flag?.errorAt(texels);
     if (known !== undefined) throw known;
     cleanState(this.gl);
-    const parts = [{ texture, size }, ...openFlags.map(({ part }) => part)];
+    const size = end - begin;
+    const parts = [{ texture, begin, size }, ...openFlags.map(({ part }) => part)];
     const pending = size + openFlags.length > 0 ? readback.start(...parts) : undefined;
     const raw = (await pending?.finish()) ?? new ArrayBuffer(0);
     takeFlags(openFlags, raw);
@@ -259,7 +267,7 @@ export class WebglDevice implements Device {
       runner.clearFlag(missed!);
       throw untold;
     }
-    return fromRaw(raw, dtype, size);
+    return fromRaw(raw, dtype, size, size > 0 ? begin % lanes : 0);
   }
 
   toString(): string {

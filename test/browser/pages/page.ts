@@ -8,6 +8,7 @@ import { runEmptyCalls, runIndexPrograms } from "./indices.js";
 import { lifecycle } from "./lifecycle.js";
 import { type LossyOptions, losses } from "./losses.js";
 import { runQuantized } from "./quantized.js";
+import { rangesOn } from "./ranges.js";
 import { runSweep } from "./sweep.js";
 import { trainMlp } from "./train.js";
 import { warmup } from "./warmup.js";
@@ -18,6 +19,7 @@ const face = {
   runSweep,
   followCurve,
   runQuantized,
+  rangesOn,
   losses,
   lifecycle,
   half,

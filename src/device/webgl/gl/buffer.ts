@@ -1,9 +1,8 @@
 /** A leaf buffer of the device, and its way into a texture. */
 import type { DType } from "../../../core/dtype.js";
 import type { Device, DeviceBuffer } from "../../device.js";
-import { cleanState } from "./context.js";
 import type { RunFlag } from "./flag.js";
-import { lanes, type Texels } from "./storage.js";
+import { lanes } from "./storage.js";
 import type { Texture } from "./texture_pool.js";
 
 export class WebglBuffer implements DeviceBuffer {
@@ -59,28 +58,5 @@ export class WebglBuffer implements DeviceBuffer {
   /** What is read with the value to know whether it is one. */
   get openFlags(): readonly RunFlag[] {
     return [...(this.flag?.isKnown === false ? [this.flag] : []), ...(this.missed ? [this.missed] : [])];
-  }
-}
-
-/** Copies host values into a texture: whole rows at once, then the last row, padded to whole texels. */
-export function upload(gl: WebGL2RenderingContext, { handle, format, width }: Texture, data: Texels): void {
-  const rowLength = width * lanes;
-  const rows = Math.floor(data.length / rowLength);
-  const rest = data.length - rows * rowLength;
-  cleanState(gl);
-  gl.activeTexture(gl.TEXTURE0);
-  gl.bindTexture(gl.TEXTURE_2D, handle);
-  const send = (row: number, columns: number, height: number, part: Texels) => {
-    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, row, columns, height, format.format, format.type, part);
-  };
-  if (rows > 0) send(0, width, rows, data.subarray(0, rows * rowLength));
-  if (rest === 0) return;
-  const texels = Math.ceil(rest / lanes);
-  const last = data.subarray(rows * rowLength);
-  if (rest % lanes === 0) send(rows, texels, 1, last);
-  else {
-    const padded = new (data.constructor as Float32ArrayConstructor)(texels * lanes);
-    padded.set(last);
-    send(rows, texels, 1, padded);
   }
 }

@@ -18,10 +18,18 @@ const texelBytes = lanes * 4;
 /** Bytes copied out in one turn of the event loop: a few milliseconds. */
 const bytesPerTurn = 8 * 1024 * 1024;
 
-/** The first `size` elements of a texture. */
+/** `size` elements of a texture. */
 export interface ReadPart {
   readonly texture: Texture;
   readonly size: number;
+  /** The first element, 0 by default; what is read begins with its texel. */
+  readonly begin?: number;
+}
+
+/** The first texel and the number of texels that hold a part. */
+function texelsOf({ begin = 0, size }: ReadPart): readonly [first: number, count: number] {
+  const first = Math.floor(begin / lanes);
+  return [first, size === 0 ? 0 : Math.ceil((begin + size) / lanes) - first];
 }
 
 /** A copy that is under way. */
@@ -44,14 +52,14 @@ export class Readback {
   /** Enqueues a copy, one for all parts: each would have to be waited for. */
   start(...parts: readonly ReadPart[]): PendingRead {
     const { gl } = this;
-    const bytes = parts.reduce((sum, { size }) => sum + Math.ceil(size / lanes) * texelBytes, 0);
+    const bytes = parts.reduce((sum, part) => sum + texelsOf(part)[1] * texelBytes, 0);
     const pack = this.packBuffer(bytes);
     gl.pixelStorei(gl.PACK_ALIGNMENT, 1);
     let at = 0;
-    for (const { texture, size } of parts) {
-      const texels = Math.ceil(size / lanes);
-      this.copy(texture, texels, at);
-      at += texels * texelBytes;
+    for (const part of parts) {
+      const [first, count] = texelsOf(part);
+      this.copy(part.texture, first, count, at);
+      at += count * texelBytes;
     }
     gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
     const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
@@ -60,17 +68,21 @@ export class Readback {
     return { finish: () => this.finish(pack, bytes, fence) };
   }
 
-  /** Copies the first texels of a texture to the pack buffer that is bound, from byte `at` on. */
-  private copy(texture: Texture, texels: number, at: number): void {
+  /** Copies texels of a texture to the pack buffer that is bound, from byte `at` on: rest of a row, whole rows, last row. */
+  private copy(texture: Texture, first: number, count: number, at: number): void {
     const { gl } = this;
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.pool.framebuffer([texture]));
     gl.readBuffer(gl.COLOR_ATTACHMENT0);
     const { format, width } = texture;
     const type = readType(format);
-    const rows = Math.floor(texels / width);
-    const rest = texels - rows * width;
-    if (rows > 0) gl.readPixels(0, 0, width, rows, format.format, type, at);
-    if (rest > 0) gl.readPixels(0, rows, rest, 1, format.format, type, at + rows * width * texelBytes);
+    for (let done = 0; done < count; ) {
+      const column = (first + done) % width;
+      const row = (first + done - column) / width;
+      const rows = column > 0 ? 0 : Math.floor((count - done) / width);
+      const columns = rows > 0 ? width : Math.min(count - done, width - column);
+      gl.readPixels(column, row, columns, Math.max(rows, 1), format.format, type, at + done * texelBytes);
+      done += columns * Math.max(rows, 1);
+    }
   }
 
   /** The context was lost: reads under way fail, and there is nothing to delete. */
@@ -134,10 +146,10 @@ export class Readback {
   }
 }
 
-/** Raw values as the typed array of a dtype. */
-export function fromRaw(raw: ArrayBuffer, dtype: DType, size: number): TypedArray {
-  if (dtype === "float32") return new Float32Array(raw, 0, size);
-  const words = new Int32Array(raw, 0, size);
+/** Raw values, from word `first` on, as the typed array of a dtype. */
+export function fromRaw(raw: ArrayBuffer, dtype: DType, size: number, first = 0): TypedArray {
+  if (dtype === "float32") return new Float32Array(raw, first * 4, size);
+  const words = new Int32Array(raw, first * 4, size);
   if (dtype === "int32") return words;
   const result = newArray(dtype, size);
   result.set(words);
