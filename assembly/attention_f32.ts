@@ -175,6 +175,8 @@ function scaleAll(at: usize, count: i32, scale: f32): void {
 }
 
 /** Tiles of 4 keys and 8 queries. Row i sees `seen` + i keys: tiles that all their rows do not see are left out. */
+// @ts-ignore: decorator
+@inline
 function scorePanels(
   packedQ: usize, packedK: usize, rows: i32, keys: i32, width: i32, seen: i32, scores: usize, panelBytes: usize,
 ): void {
@@ -245,6 +247,8 @@ function gather(at: usize, step: usize, count: i32, isByte: i32): v128 {
  * e^(x − the row's largest) in place of each score x, and their sums. The maximum ignores NaN; the sum then becomes NaN. A row
  * without a visible key has the sum 0.
  */
+// @ts-ignore: decorator
+@inline
 function weighPanel(panel: usize, keys: i32, sums: usize): void {
   let m0 = f32x4.splat(-Infinity);
   let m1 = m0;
@@ -291,6 +295,8 @@ function weighPanel(panel: usize, keys: i32, sums: usize): void {
 }
 
 /** The sums of values, weighted. As in scorePanels, tiles of 4 rows end where their last row does. */
+// @ts-ignore: decorator
+@inline
 function addValues(
   weights: usize, panelBytes: usize, rows: i32, packedV: usize, keys: i32, seen: i32, valueWidth: i32,
   output: usize, outputRow: usize, outputD: usize, tile: usize,

@@ -125,6 +125,8 @@ function accumulate(payload: usize, padded: usize, panels: usize, sums: usize, t
 }
 
 /** Four channels × eight weights over all pixels. */
+// @ts-ignore: decorator
+@inline
 function tile4x8(rows: i32, columns: i32, a: usize, b: usize, columnStep: usize, rowJump: usize, tile: usize): void {
   let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
   do {

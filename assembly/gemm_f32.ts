@@ -165,6 +165,8 @@ function product(
 }
 
 /** All row tiles of one panel of columns; A is packed. */
+// @ts-ignore: decorator
+@inline
 function rowsPacked(
   rows: i32, depth: i32, packedA: usize, panel: usize, output: usize, outputM: usize, outputN: usize,
   width: i32, mode: i32, bias: usize, tile: usize,
@@ -183,6 +185,8 @@ function rowsPacked(
 }
 
 /** The same with A read where it lies, row-major. Missing rows of the last tile repeat the last one. */
+// @ts-ignore: decorator
+@inline
 function rowsDirect(
   rows: i32, depth: i32, a: usize, aM: usize, panel: usize, output: usize, outputM: usize, outputN: usize,
   width: i32, mode: i32, bias: usize, tile: usize,
@@ -262,7 +266,9 @@ export function kernelDirect(
   finish(c + row + row + row, c30, c31, mode, bias);
 }
 
-/** Eight sums on their way to memory. NaN passes through the ReLU. */
+/** Eight sums on their way to memory. NaN passes through the ReLU. A call instead would keep all sums of a tile in memory. */
+// @ts-ignore: decorator
+@inline
 function finish(to: usize, x: v128, y: v128, mode: i32, bias: usize): void {
   if (mode & Mode.accumulate) {
     x = f32x4.add(x, v128.load(to));

@@ -36,6 +36,8 @@ function dots(n: i32, k: i32, x: usize, b: usize, bN: usize, result: usize): voi
 }
 
 /** Four dot products that share one operand. */
+// @ts-ignore: decorator
+@inline
 function dot4(k: i32, x: usize, b: usize, bN: usize, result: usize): void {
   let b1 = b + bN;
   let b2 = b1 + bN;
@@ -98,6 +100,8 @@ function sums(n: i32, k: i32, x: usize, b: usize, bK: usize, result: usize): voi
 }
 
 /** result += x₀·b₀ + x₁·b₁ + x₂·b₂ + x₃·b₃ */
+// @ts-ignore: decorator
+@inline
 function sum4(n: i32, x: usize, b: usize, bK: usize, result: usize): void {
   let b1 = b + bK;
   let b2 = b1 + bK;

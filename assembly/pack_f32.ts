@@ -37,6 +37,8 @@ function packRows4(target: usize, source: usize, k: i32, step: usize): void {
 }
 
 /** 4 lines that are contiguous along k, transposed 4 × 4 into every `pitch` bytes of the target. */
+// @ts-ignore: decorator
+@inline
 function packTransposed4(target: usize, source: usize, k: i32, line: usize, pitch: usize): void {
   const s1 = source + line;
   const s2 = s1 + line;

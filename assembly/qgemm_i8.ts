@@ -67,6 +67,8 @@ function widenPanel(steps: i32, from: usize, storedOffset: i32, to: usize): void
  * `depth` of the rows' `steps` steps, added to the sums if those are of the steps before. Of 15 vector registers 8 hold sums: with
  * more of them there is none left for what is multiplied.
  */
+// @ts-ignore: decorator
+@inline
 function exact4x8c2(rows: i32, steps: i32, depth: i32, packed: usize, panel: usize, sums: usize, accumulate: bool): void {
   const end = panel + (<usize>depth << 6);
   for (; rows > 0; rows -= 4) {
@@ -112,6 +114,8 @@ function exact4x8c2(rows: i32, steps: i32, depth: i32, packed: usize, panel: usi
   }
 }
 
+// @ts-ignore: decorator
+@inline
 function relaxed4x8c4(rows: i32, steps: i32, packed: usize, panel: usize, sums: usize): void {
   const end = panel + (<usize>steps << 5);
   const ones = v128.load(onesI16);
