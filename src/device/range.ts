@@ -16,11 +16,10 @@ export function rangeOf(
 ): readonly [begin: number, end: number] {
   const { offset = 0, length = range && given } = range ?? {};
   const end = length === undefined ? size : offset + length;
-  if (!(offset >= 0 && offset <= end && end <= size && Number.isInteger(offset) && Number.isInteger(end))) {
-    throw new ArgumentError(`elements ${offset} to ${end} of a buffer of ${size}`, { op });
-  }
-  if (end - offset !== (given ?? end - offset)) {
-    throw new ArgumentError(`a buffer of ${end - offset} elements was given ${given}`, { op });
+  const isInside = offset >= 0 && offset <= end && end <= size && offset % 1 === 0 && end % 1 === 0;
+  if (!isInside || (given ?? end - offset) !== end - offset) {
+    const what = given === undefined ? "" : `${given} values for `;
+    throw new ArgumentError(`${what}elements ${offset} to ${end} of a buffer of ${size}`, { op });
   }
   return [offset, end];
 }

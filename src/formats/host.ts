@@ -1,4 +1,4 @@
-/** A tensor in host memory: what files are read into and written from, and what datasets hand to a loader. */
+/** Tensors outside of devices: in host memory, and in files. */
 import type { DType, TypedArray } from "../core/dtype.js";
 import type { Shape } from "../core/shape.js";
 
@@ -10,4 +10,14 @@ export interface HostTensor {
   readonly dtype: DType;
   readonly shape: Shape;
   readonly data: TypedArray;
+}
+
+/** A tensor in a file: dtype and shape are known, values are read when they are asked for. */
+export interface StoredTensor {
+  readonly dtype: DType;
+  readonly shape: Shape;
+  /** All values, row-major, as a fresh array of `dtype`. */
+  data(): Promise<TypedArray>;
+  /** The same in pieces of a few MiB, in order. A piece is valid until the next one is asked for. */
+  pieces(): AsyncIterable<TypedArray>;
 }

@@ -1,29 +1,25 @@
 /** Module: the base of layers and networks. Parameters, buffers and sub-modules are found in its own fields. */
 
 import { aBoolean, check, checkOptions, type Kind, type Kinds } from "../core/check.js";
-import { type DType, newArray, type TypedArray } from "../core/dtype.js";
+import { newArray } from "../core/dtype.js";
 import { ArgumentError, WattgradError } from "../core/errors.js";
 import { inspectable } from "../core/inspect.js";
-import { formatShape, type Shape, sameShape } from "../core/shape.js";
+import { formatShape, sameShape } from "../core/shape.js";
 import type { Device } from "../device/device.js";
 import { type DeviceChoice, deviceNamed, deviceOrName } from "../device/select.js";
 import { recorder } from "../graph/observe.js";
 import { requireTensor } from "../graph/require.js";
 import { Tensor } from "../graph/tensor.js";
 import { refuseInJit } from "../runtime/capture.js";
-import { dispose, leaf, overwrite, readExact } from "../runtime/realize.js";
+import { dispose, leaf } from "../runtime/realize.js";
 import { describeModule, inspectModule } from "./describe.js";
 import { type Entry, entriesOf, stateName } from "./fields.js";
 import { isParameter, setTrainable, wasMadeParameter } from "./parameter.js";
 import { watchForward } from "./reads.js";
-import { converted, isLoadable } from "./state_values.js";
+import { converted, fill, isLoadable, type StateValue, type Values, valuesOf } from "./state_values.js";
 
-/** Values on the host, as parsers of weight files return them. */
-export interface HostValues {
-  readonly dtype: DType;
-  readonly shape: Shape;
-  readonly data: TypedArray;
-}
+export type { HostTensor as HostValues, StoredTensor } from "../formats/host.js";
+export type { StateValue } from "./state_values.js";
 
 export interface LoadOptions {
   /** Every key but those of optional buffers must be there, and none besides. Default true. */
@@ -197,48 +193,63 @@ export abstract class Module {
    * Copies values into parameters and buffers. Nothing is changed unless everything fits. Buffers of integers take whole
    * numbers of any dtype.
    *
+   * Tensors of a file that `openSafetensors` has opened are read and written piece by piece, in the order of the state dict. Names,
+   * shapes and dtypes are checked before the first; if a read fails later, or a value does not fit, those before have their new
+   * values already. With `assign` the module then stays as it was.
+   *
    * @example
    * await model.loadStateDict(readSafetensors(bytes).tensors);
    *
-   * @throws StateDictError listing all missing and unexpected keys and all shapes and dtypes that differ.
+   * @throws StateDictError listing all missing and unexpected keys and all shapes and dtypes that differ; what reading throws.
    */
-  async loadStateDict(
-    state: ReadonlyMap<string, Tensor | HostValues>,
-    options: LoadOptions = {},
-  ): Promise<void> {
+  async loadStateDict(state: ReadonlyMap<string, StateValue>, options: LoadOptions = {}): Promise<void> {
     check("loadStateDict", "the state dict", state, aMap);
     const { strict = true, assign } = checkOptions("loadStateDict", options, loadOptions);
     const own = this.stateDict();
     const required = [...this.#state()].filter(({ optional }) => !optional).map(({ name }) => name);
     requireFit(own, state, strict ? required : undefined);
     const given = await inOwnDTypes(own, state);
-    if (assign) return this.#assign(given, await deviceNamed("loadStateDict", assign));
-    const updates: [Tensor, TypedArray][] = [];
-    for (const [name, target] of own) {
-      const value = given.get(name);
-      if (value === undefined) continue;
-      updates.push([target, value instanceof Tensor ? await readExact(value) : value.data]);
+    if (assign) {
+      const device = await deviceNamed("loadStateDict", assign);
+      for (const { name, tensor, optional } of this.#state()) {
+        const { dtype, shape, size } = tensor;
+        if (!optional || given.has(name) || tensor.device === device) continue;
+        given.set(name, { dtype, shape, data: newArray(dtype, size) });
+      }
+      return this.#replace(given, device);
     }
-    for (const [target, data] of updates) overwrite(target, data);
+    const updates: [Tensor, Values][] = [];
+    for (const [name, value] of given) {
+      const target = own.get(name);
+      if (target) updates.push([target, await valuesOf(value)]);
+    }
+    for (const [target, values] of updates) {
+      const reading = fill(target, values);
+      if (reading) await reading;
+    }
   }
 
-  /** New tensors with the values of `state`; those it lacks stay, and optional buffers start with zeros. */
-  async #assign(state: ReadonlyMap<string, Tensor | HostValues>, device: Device): Promise<void> {
-    const made = new Map<Tensor, Tensor>();
-    for (const { name, tensor, buffer, optional, put } of [...this.#state()]) {
-      const zeros = optional && tensor.device !== device ? newArray(tensor.dtype, tensor.size) : undefined;
-      const value = state.get(name) ?? (zeros && { data: zeros });
-      if (value === undefined) continue;
-      let copy = made.get(tensor);
-      if (copy === undefined) {
-        const data = value instanceof Tensor ? await readExact(value) : value.data;
-        copy = leaf(device, tensor.dtype, tensor.shape, data);
-        if (!buffer) setTrainable(copy, tensor.requiresGrad);
-        made.set(tensor, copy);
+  /** Puts new tensors with these values on `device` in the place of the module's own. If one fails, the module stays as it was. */
+  async #replace(values: Iterable<readonly [string, StateValue]>, device: Device): Promise<void> {
+    const state = new Map([...this.#state()].map((entry) => [entry.name, entry]));
+    const copies = new Map<Tensor, Tensor>();
+    try {
+      for (const [name, value] of values) {
+        const { tensor, buffer } = state.get(name) ?? {};
+        if (tensor === undefined || copies.has(tensor)) continue;
+        const { dtype, shape, requiresGrad } = tensor;
+        const data = await valuesOf(value);
+        const copy = leaf(device, dtype, shape, undefined, { inFull: buffer });
+        copies.set(tensor, copy);
+        if (!buffer) setTrainable(copy, requiresGrad);
+        await fill(copy, data);
       }
-      put(copy);
+    } catch (error) {
+      for (const copy of copies.values()) copy.storage?.dispose();
+      throw error;
     }
-    for (const tensor of made.keys()) dispose(tensor);
+    for (const { put, tensor } of state.values()) if (copies.has(tensor)) put(copies.get(tensor)!);
+    for (const tensor of copies.keys()) dispose(tensor);
   }
 
   /** Switches this module and all below it to training behaviour. */
@@ -274,23 +285,8 @@ export abstract class Module {
    */
   async to(target: Device | DeviceChoice): Promise<this> {
     const device = await deviceNamed("to", target);
-    const state = [...this.#state()].filter(({ tensor }) => tensor.device !== device);
-    const copies = new Map<Tensor, Tensor>();
-    try {
-      for (const { tensor, buffer } of state) {
-        if (copies.has(tensor)) continue;
-        const copy = leaf(device, tensor.dtype, tensor.shape, await readExact(tensor), {
-          inFull: buffer,
-        });
-        if (!buffer) setTrainable(copy, tensor.requiresGrad);
-        copies.set(tensor, copy);
-      }
-    } catch (error) {
-      for (const copy of copies.values()) copy.storage?.dispose();
-      throw error;
-    }
-    for (const { put, tensor } of state) put(copies.get(tensor)!);
-    for (const tensor of copies.keys()) dispose(tensor);
+    const away = [...this.stateDict()].filter(([, tensor]) => tensor.device !== device);
+    await this.#replace(away, device);
     return this;
   }
 
@@ -348,8 +344,8 @@ function join(prefix: string, name: string): string {
 /** The values that the module takes, converted where they come in another dtype. @throws StateDictError */
 async function inOwnDTypes(
   own: ReadonlyMap<string, Tensor>,
-  state: ReadonlyMap<string, Tensor | HostValues>,
-): Promise<ReadonlyMap<string, Tensor | HostValues>> {
+  state: ReadonlyMap<string, StateValue>,
+): Promise<Map<string, StateValue>> {
   const result = new Map(state);
   for (const [name, { dtype, shape }] of own) {
     const value = state.get(name);
@@ -373,7 +369,7 @@ async function inOwnDTypes(
  */
 function requireFit(
   own: ReadonlyMap<string, Tensor>,
-  state: ReadonlyMap<string, Tensor | HostValues>,
+  state: ReadonlyMap<string, StateValue>,
   required: readonly string[] | undefined,
 ): void {
   const missing = required?.filter((name) => !state.has(name)) ?? [];
@@ -385,7 +381,7 @@ function requireFit(
   for (const [name, target] of own) {
     const value = state.get(name);
     if (value === undefined) continue;
-    const length = value instanceof Tensor ? value.size : value.data.length;
+    const length = ArrayBuffer.isView(value.data) ? value.data.length : target.size;
     if (!sameShape(value.shape, target.shape) || !isLoadable(value.dtype, target.dtype)) {
       parts.push(
         `${name} is ${value.dtype} ${formatShape(value.shape)}, not ${target.dtype} ${formatShape(target.shape)}`,

@@ -1,8 +1,33 @@
-/** Values of a state dict in the dtype of the tensor that takes them, as PyTorch's `copy_` converts them. */
+/** Values of a state dict: on a device, on the host or in a file; converted to the dtype of the tensor that takes them. */
 
 import { type DType, newArray, type TypedArray } from "../core/dtype.js";
+import type { HostTensor, StoredTensor } from "../formats/host.js";
 import { Tensor } from "../graph/tensor.js";
-import { readExact } from "../runtime/realize.js";
+import { overwrite, readExact } from "../runtime/realize.js";
+
+/** What a state dict may hold under a name. */
+export type StateValue = Tensor | HostTensor | StoredTensor;
+
+export type Values = TypedArray | StoredTensor;
+
+/** The values in host memory; those of a file stay there. */
+export async function valuesOf(value: StateValue): Promise<Values> {
+  if (value instanceof Tensor) return readExact(value);
+  return "pieces" in value ? value : value.data;
+}
+
+/** Writes all values into a tensor: of the host at once, of a file piece by piece as they are read. */
+export function fill(target: Tensor, values: Values): Promise<void> | void {
+  return "pieces" in values ? fillFrom(target, values) : overwrite(target, values);
+}
+
+async function fillFrom(target: Tensor, stored: StoredTensor): Promise<void> {
+  let offset = 0;
+  for await (const piece of stored.pieces()) {
+    overwrite(target, piece, { offset });
+    offset += piece.length;
+  }
+}
 
 /**
  * Whether values of `from` may be loaded into `to`. Counters and masks take any dtype; weights take float32 only, for
@@ -13,11 +38,9 @@ export function isLoadable(from: DType, to: DType): boolean {
 }
 
 /** @returns undefined if a value is no whole number that `dtype` holds. */
-export async function converted(
-  value: Tensor | { readonly data: TypedArray },
-  dtype: DType,
-): Promise<TypedArray | undefined> {
-  const data = value instanceof Tensor ? await readExact(value) : value.data;
+export async function converted(value: StateValue, dtype: DType): Promise<TypedArray | undefined> {
+  const values = await valuesOf(value);
+  const data = "pieces" in values ? await values.data() : values;
   const result = newArray(dtype, data.length);
   for (let i = 0; i < data.length; i++) {
     result[i] = dtype === "bool" ? Number(data[i] !== 0) : data[i];

@@ -10,7 +10,7 @@ import { DeviceError, DTypeError, JitError, ShapeError, StaleTensorError } from 
 import { afterCollection, isTurnDue, takeTurn } from "../core/event_loop.js";
 import { checkShape, formatShape, type Shape, sameShape, sizeOf } from "../core/shape.js";
 import { defaultDevice, deviceOf } from "../device/default.js";
-import type { Device, MemoryReport, WarmupProgress } from "../device/device.js";
+import type { BufferRange, Device, MemoryReport, WarmupProgress } from "../device/device.js";
 import { isRecorded, recorder, unobserved } from "../graph/observe.js";
 import type { ViewOp } from "../graph/op.js";
 import { requireTensor, tensors as tensorList } from "../graph/require.js";
@@ -53,28 +53,30 @@ const aTypedArray: Kind = [
 ];
 
 /**
- * Uploads host data into a new leaf tensor. `data` has `sizeOf(shape)` elements and may be reused at once. `inFull`: float32 stays
- * so where the device would round it, if it can.
+ * Uploads host data into a new leaf tensor. `data` has `sizeOf(shape)` elements and may be reused at once; undefined leaves the
+ * memory uninitialised, for `overwrite` to fill. `inFull`: float32 stays so where the device would round it, if it can.
  */
 export function leaf(
   device: Device,
   dtype: DType,
   shape: Shape,
-  data: TypedArray,
+  data: TypedArray | undefined,
   { inFull = false }: { readonly inFull?: boolean } = {},
 ): Tensor {
   check("leaf", "the device", device, aDevice);
   check("leaf", "the dtype", dtype, aDType);
   checkShape(shape, "leaf");
-  check("leaf", "the data", data, aTypedArray);
-  if (data.length !== sizeOf(shape)) {
+  const size = sizeOf(shape);
+  if (data && check("leaf", "the data", data, aTypedArray).length !== size) {
     throw new ShapeError(`${data.length} elements given for shape ${formatShape(shape)}`, { op: "tensor" });
   }
-  const buffer = sessionOf(device).withMemory(() => device.allocate(dtype, data.length));
+  const buffer = sessionOf(device).withMemory(() => device.allocate(dtype, size));
   const tensor = new Tensor(shape, dtype, device, { storage: new Storage(device, buffer) });
   if (inFull) keepInFull(tensor);
-  device.write(buffer, data);
-  recorder?.upload(tensor, data);
+  if (data) {
+    device.write(buffer, data);
+    recorder?.upload(tensor, data);
+  }
   return tensor;
 }
 
@@ -88,21 +90,25 @@ export function keepInFull({ device, dtype, storage }: Tensor): void {
   }
 }
 
-/** Overwrites a tensor's memory with host data of the same length, at once; lazy tensors built on it go stale. */
-export function overwrite(tensor: Tensor, data: TypedArray): void {
+/**
+ * Overwrites a tensor's memory, or the elements of `range`, with host data of the same length, at once; lazy tensors built on it go
+ * stale.
+ */
+export function overwrite(tensor: Tensor, data: TypedArray, range?: BufferRange): void {
   if (recorder !== undefined && !isRecorded(tensor)) {
     throw new JitError("a tensor is overwritten inside, which replays would not do", {
       hint: "use assign()",
     });
   }
   flush(tensor.device);
-  if (data.length !== tensor.size || tensor.storage === undefined) {
-    throw new ShapeError(`${data.length} elements given for shape ${formatShape(tensor.shape)}`, {
+  const { storage, size, shape } = tensor;
+  if (storage === undefined || (!range && data.length !== size)) {
+    throw new ShapeError(`${data.length} elements given for shape ${formatShape(shape)}`, {
       op: "overwrite",
     });
   }
-  tensor.device.write(tensor.storage.buffer, data);
-  tensor.storage.noteChange();
+  tensor.device.write(storage.buffer, data, range);
+  storage.noteChange();
 }
 
 /**
