@@ -6,10 +6,13 @@
  * Scores stand in panels of 8 rows, [key][8]: products of 4 keys and 8 queries write them, the softmax of 8 rows goes down
  * the keys without crossing lanes, and a half of the panel is the packed left side of the product with the values.
  *
- * Payload, 32-bit words: rows, keys, width (of queries and keys), width of the values; addresses of q, k, v, mask (0: none),
- * output and scratch; strides in elements q.row, q.e, k.key, k.e, v.key, v.d, mask.row, mask.key, output.row, output.d;
- * scale; causal (0 or 1); whether the mask is bool (else float32); batch rank and count; then rank words each of extents and
- * of q's, k's, v's, the mask's and the output's strides.
+ * Each matrix of the batch has a length (keys that exist) and a position (of its first query). Keys behind the length, and those
+ * that neither causality nor the window shows to any row, are not read.
+ *
+ * Payload, 32-bit words: rows, keys, width (of queries and keys), width of the values; addresses of q, k, v, mask, output,
+ * lengths, positions (0: none) and scratch; strides in elements q.row, q.e, k.key, k.e, v.key, v.d, mask.row, mask.key, output.row,
+ * output.d; scale; causal (0 or 1); whether the mask is bool (else float32); window (0: none); batch rank and count; then rank
+ * words each of extents and of the strides of q, k, v, mask, output, lengths and positions.
  */
 import { finiteOrZero, maskRow, weighRow } from "./attention_row_f32";
 import { kernelPacked, merge, Mode } from "./gemm_f32";
@@ -37,23 +40,26 @@ namespace At {
   export const v: usize = 24;
   export const mask: usize = 28;
   export const output: usize = 32;
-  export const scratch: usize = 36;
-  export const qRow: usize = 40;
-  export const qE: usize = 44;
-  export const kKey: usize = 48;
-  export const kE: usize = 52;
-  export const vKey: usize = 56;
-  export const vD: usize = 60;
-  export const maskRow: usize = 64;
-  export const maskKey: usize = 68;
-  export const outputRow: usize = 72;
-  export const outputD: usize = 76;
-  export const scale: usize = 80;
-  export const causal: usize = 84;
-  export const isBool: usize = 88;
-  export const rank: usize = 92;
-  export const batches: usize = 96;
-  export const extents: usize = 100;
+  export const lengths: usize = 36;
+  export const positions: usize = 40;
+  export const scratch: usize = 44;
+  export const qRow: usize = 48;
+  export const qE: usize = 52;
+  export const kKey: usize = 56;
+  export const kE: usize = 60;
+  export const vKey: usize = 64;
+  export const vD: usize = 68;
+  export const maskRow: usize = 72;
+  export const maskKey: usize = 76;
+  export const outputRow: usize = 80;
+  export const outputD: usize = 84;
+  export const scale: usize = 88;
+  export const causal: usize = 92;
+  export const isBool: usize = 96;
+  export const window: usize = 100;
+  export const rank: usize = 104;
+  export const batches: usize = 108;
+  export const extents: usize = 112;
 }
 
 const place: usize = memory.data(256, 16);
@@ -61,19 +67,17 @@ const place: usize = memory.data(256, 16);
 export function attention(payload: usize): void {
   const rank = load<i32>(payload, At.rank);
   const batches = load<i32>(payload, At.batches);
-  const extents = payload + At.extents;
-  const bytes = <usize>rank << 2;
-  const maskShift = load<i32>(payload, At.isBool) ? 0 : 2;
   for (let batch = 0; batch < batches; batch++) {
-    locate(place, extents, rank, batch);
-    const q = load<usize>(payload, At.q) + (offsetAt(place, extents + bytes, rank) << 2);
-    const k = load<usize>(payload, At.k) + (offsetAt(place, extents + 2 * bytes, rank) << 2);
-    const v = load<usize>(payload, At.v) + (offsetAt(place, extents + 3 * bytes, rank) << 2);
-    let mask = load<usize>(payload, At.mask);
-    if (mask != 0) mask += offsetAt(place, extents + 4 * bytes, rank) << maskShift;
-    const output = load<usize>(payload, At.output) + (offsetAt(place, extents + 5 * bytes, rank) << 2);
-    attend(payload, q, k, v, mask, output);
+    locate(place, payload + At.extents, rank, batch);
+    attend(payload, rank);
   }
+}
+
+/** The address of an operand's matrix at `place`, 0 for an absent operand; `number` is its place among the lists of strides. */
+function matrixAt(payload: usize, at: usize, rank: i32, number: i32, shift: i32): usize {
+  const base = load<usize>(payload + at);
+  if (base == 0) return 0;
+  return base + (offsetAt(place, payload + At.extents + (<usize>(rank * number) << 2), rank) << shift);
 }
 
 // @ts-ignore: decorator
@@ -83,21 +87,50 @@ function strideAt(payload: usize, at: usize): usize {
 }
 
 /** One matrix of the batch. */
-function attend(payload: usize, q: usize, k: usize, v: usize, mask: usize, output: usize): void {
+function attend(payload: usize, rank: i32): void {
   const rows = load<i32>(payload, At.rows);
-  const keys = load<i32>(payload, At.keys);
-  const width = load<i32>(payload, At.width);
-  const valueWidth = load<i32>(payload, At.valueWidth);
+  const maskShift = load<i32>(payload, At.isBool) ? 0 : 2;
+  const output = matrixAt(payload, At.output, rank, 5, 2);
+  const lengthAt = matrixAt(payload, At.lengths, rank, 6, 2);
+  const positionAt = matrixAt(payload, At.positions, rank, 7, 2);
+  const causal = load<i32>(payload, At.causal);
+  const window = load<i32>(payload, At.window);
+  // Positions and lengths beyond all keys have the meaning of the last one, so that no sum overflows.
+  const capacity = load<i32>(payload, At.keys);
+  const position = positionAt ? max(-rows, min(load<i32>(positionAt), capacity + window)) : 0;
+  let keys = lengthAt ? min(load<i32>(lengthAt), capacity) : capacity;
+  if (causal) keys = min(keys, position + rows);
+  const begin = window ? max(0, position + 1 - window) : 0;
+  keys -= begin;
+  if (keys <= 0) {
+    for (let i = 0; i < rows; i++) {
+      zeroRow(load<i32>(payload, At.valueWidth), output + <usize>i * strideAt(payload, At.outputRow), strideAt(payload, At.outputD));
+    }
+    return;
+  }
   const kKey = strideAt(payload, At.kKey);
   const kE = strideAt(payload, At.kE);
   const vKey = strideAt(payload, At.vKey);
   const vD = strideAt(payload, At.vD);
+  const q = matrixAt(payload, At.q, rank, 1, 2);
+  const k = matrixAt(payload, At.k, rank, 2, 2) + <usize>begin * kKey;
+  const v = matrixAt(payload, At.v, rank, 3, 2) + <usize>begin * vKey;
+  let mask = matrixAt(payload, At.mask, rank, 4, maskShift);
+  if (mask != 0) mask += begin * load<i32>(payload, At.maskKey) << maskShift;
+  // Row i sees the keys from past + i up to but not including seen + i.
+  const seen = causal ? position + 1 - begin : keys;
+  const past = window ? position + 1 - window - begin : -rows - 8;
   const isContiguous = (kE == 4 || kKey == 4) && (vD == 4 || vKey == 4);
-  if (rows <= fewRows && isContiguous) {
-    attendFew(payload, q, k, v, mask, output);
-    return;
-  }
+  if (rows <= fewRows && isContiguous) attendFew(payload, q, k, v, mask, output, keys, seen, past);
+  else attendBlocks(payload, q, k, v, mask, output, keys, seen, past);
+}
 
+function attendBlocks(
+  payload: usize, q: usize, k: usize, v: usize, mask: usize, output: usize, keys: i32, seenFirst: i32, pastFirst: i32,
+): void {
+  const rows = load<i32>(payload, At.rows);
+  const width = load<i32>(payload, At.width);
+  const valueWidth = load<i32>(payload, At.valueWidth);
   const qRow = strideAt(payload, At.qRow);
   const outputRow = strideAt(payload, At.outputRow);
   const outputD = strideAt(payload, At.outputD);
@@ -110,32 +143,34 @@ function attend(payload: usize, q: usize, k: usize, v: usize, mask: usize, outpu
   const packedQ = scores + ((blockRows * panelBytes) >> 3);
   const packedK = packedQ + (<usize>(blockRows * width) << 2);
   const packedV = packedK + ((panelBytes * width) >> 3);
-  pack(packedK, k, keys, width, kKey, kE, 4);
-  pack(packedV, v, valueWidth, keys, vD, vKey, 8);
+  pack(packedK, k, keys, width, strideAt(payload, At.kKey), strideAt(payload, At.kE), 4);
+  pack(packedV, v, valueWidth, keys, strideAt(payload, At.vD), strideAt(payload, At.vKey), 8);
   for (let first = 0; first < rows; first += blockRows) {
     const count = min(blockRows, rows - first);
-    // Row i of the block sees so many keys and i more.
-    const seen = causal ? first + 1 : keys;
+    const seen = causal ? seenFirst + first : keys;
+    // A tile of four keys is the least that is left out.
+    const from = max(0, pastFirst + first) & ~3;
     pack(packedQ, q + <usize>first * qRow, count, width, qRow, strideAt(payload, At.qE), 8);
     scaleAll(packedQ, ((count + 7) & ~7) * width, scale);
-    scorePanels(packedQ, packedK, count, keys, width, seen, scores, panelBytes);
+    scorePanels(packedQ, packedK, count, from, keys, width, seen, scores, panelBytes);
     for (let i = 0; i < count; i += 8) {
       const panel = scores + <usize>(i >> 3) * panelBytes;
       const end = min(seen + i + 7, keys);
-      hideFuture(panel, seen + i, end);
-      if (mask != 0) maskPanel(payload, mask, first + i, min(8, count - i), panel, end);
-      weighPanel(panel, end, sums + (<usize>i << 2));
+      hide(panel, from, end, seen + i, pastFirst + first + i);
+      if (mask != 0) maskPanel(payload, mask, first + i, min(8, count - i), panel, from, end);
+      weighPanel(panel + (<usize>from << 5), end - from, sums + (<usize>i << 2));
     }
     const to = output + <usize>first * outputRow;
-    addValues(scores, panelBytes, count, packedV, keys, seen, valueWidth, to, outputRow, outputD, tile);
+    addValues(scores, panelBytes, count, packedV, from, keys, seen, valueWidth, to, outputRow, outputD, tile);
     divideRows(count, valueWidth, to, outputRow, outputD, sums);
   }
 }
 
 /** Rows that read keys and values where they lie. */
-function attendFew(payload: usize, q: usize, k: usize, v: usize, mask: usize, output: usize): void {
+function attendFew(
+  payload: usize, q: usize, k: usize, v: usize, mask: usize, output: usize, keys: i32, seenFirst: i32, pastFirst: i32,
+): void {
   const rows = load<i32>(payload, At.rows);
-  const keys = load<i32>(payload, At.keys);
   const width = load<i32>(payload, At.width);
   const valueWidth = load<i32>(payload, At.valueWidth);
   const outputRow = strideAt(payload, At.outputRow);
@@ -147,21 +182,25 @@ function attendFew(payload: usize, q: usize, k: usize, v: usize, mask: usize, ou
   const maskStep = load<i32>(payload, At.maskKey) << maskShift;
   const sums = load<usize>(payload, At.scratch);
   const scores = sums + (blockRows << 2);
-  const pitch = <usize>((keys + 3) & ~3) << 2;
+  // A vector behind the last key may be written, from any first key on.
+  const pitch = <usize>((keys + 7) & ~3) << 2;
   const rest = scores + fewRows * pitch;
-  const seen = causal ? min(rows, keys) : keys;
-  gemv(rows, seen, width, q, strideAt(payload, At.qRow), strideAt(payload, At.qE),
+  gemv(rows, keys, width, q, strideAt(payload, At.qRow), strideAt(payload, At.qE),
     k, strideAt(payload, At.kE), strideAt(payload, At.kKey), scores, pitch, 4, 0, 0, rest);
   for (let i = 0; i < rows; i++) {
     const row = scores + <usize>i * pitch;
-    const own = causal ? min(i + 1, keys) : keys;
+    const end = causal ? max(0, min(seenFirst + i, keys)) : keys;
+    const start = min(max(0, pastFirst + i), end);
+    const visible = row + (<usize>start << 2);
     if (mask != 0) {
-      maskRow(row, own, scale, mask + (i * load<i32>(payload, At.maskRow) << maskShift), maskStep, isBool);
+      const from = mask + (i * load<i32>(payload, At.maskRow) << maskShift) + start * maskStep;
+      maskRow(visible, end - start, scale, from, maskStep, isBool);
     }
-    store<f32>(sums + (<usize>i << 2), weighRow(row, own, mask != 0 ? 1 : scale));
-    for (let j = own; j < seen; j++) store<f32>(row + (<usize>j << 2), 0);
+    store<f32>(sums + (<usize>i << 2), weighRow(visible, end - start, mask != 0 ? 1 : scale));
+    zeroRow(start, row, 4);
+    zeroRow(keys - end, row + (<usize>end << 2), 4);
   }
-  gemv(rows, valueWidth, seen, scores, pitch, 4, v, strideAt(payload, At.vKey), strideAt(payload, At.vD),
+  gemv(rows, valueWidth, keys, scores, pitch, 4, v, strideAt(payload, At.vKey), strideAt(payload, At.vD),
     output, outputRow, outputD, 0, 0, rest);
   divideRows(rows, valueWidth, output, outputRow, outputD, sums);
 }
@@ -178,11 +217,11 @@ function scaleAll(at: usize, count: i32, scale: f32): void {
 // @ts-ignore: decorator
 @inline
 function scorePanels(
-  packedQ: usize, packedK: usize, rows: i32, keys: i32, width: i32, seen: i32, scores: usize, panelBytes: usize,
+  packedQ: usize, packedK: usize, rows: i32, from: i32, keys: i32, width: i32, seen: i32, scores: usize, panelBytes: usize,
 ): void {
   const panels = (rows + 7) >> 3;
   const end = min(seen + 8 * panels - 1, keys);
-  for (let j = 0; j < end; j += 4) {
+  for (let j = from; j < end; j += 4) {
     for (let p = max(0, j - seen + 1) >> 3; p < panels; p++) {
       const to = scores + <usize>p * panelBytes + (<usize>j << 5);
       let a = packedK + (<usize>(j * width) << 2);
@@ -197,22 +236,27 @@ function scorePanels(
   }
 }
 
-/** Of the keys behind those that the panel's first row sees, each is hidden from one row more. */
-function hideFuture(panel: usize, seen: i32, end: i32): void {
-  for (let j = seen; j < end; j++) {
-    const at = panel + (<usize>j << 5);
-    for (let i = 0; i <= j - seen; i++) store<f32>(at + (<usize>i << 2), -Infinity);
+/** Row i of the panel sees the keys from past + i up to but not including seen + i. */
+function hide(panel: usize, from: i32, end: i32, seen: i32, past: i32): void {
+  for (let j = from; ; j++) {
+    // All rows see what is between.
+    if (j >= past + 7) j = max(j, seen);
+    if (j >= end) return;
+    for (let i = 0; i < 8; i++) {
+      if (j < past + i || j >= seen + i) store<f32>(panel + (<usize>j << 5) + (<usize>i << 2), -Infinity);
+    }
   }
 }
 
-function maskPanel(payload: usize, mask: usize, first: i32, rows: i32, panel: usize, end: i32): void {
+function maskPanel(payload: usize, mask: usize, first: i32, rows: i32, panel: usize, begin: i32, end: i32): void {
   const isBool = load<i32>(payload, At.isBool);
   const shift = isBool ? 0 : 2;
   const row = <usize>(load<i32>(payload, At.maskRow) << shift);
   const key = <usize>(load<i32>(payload, At.maskKey) << shift);
   const hidden = f32x4.splat(-Infinity);
-  let from = mask + <usize>first * row;
-  for (let j = 0; j < end; j++) {
+  let from = mask + <usize>first * row + <usize>begin * key;
+  panel += <usize>begin << 5;
+  for (let j = begin; j < end; j++) {
     for (let i = 0; i < rows; i += 4) {
       const at = panel + (<usize>i << 2);
       const given = gather(from + <usize>i * row, row, rows - i, isBool);
@@ -298,12 +342,12 @@ function weighPanel(panel: usize, keys: i32, sums: usize): void {
 // @ts-ignore: decorator
 @inline
 function addValues(
-  weights: usize, panelBytes: usize, rows: i32, packedV: usize, keys: i32, seen: i32, valueWidth: i32,
+  weights: usize, panelBytes: usize, rows: i32, packedV: usize, from: i32, keys: i32, seen: i32, valueWidth: i32,
   output: usize, outputRow: usize, outputD: usize, tile: usize,
 ): void {
   const end = min(seen + rows - 1, keys);
-  for (let p = 0; p < end; p += blockTerms) {
-    const mode = p > 0 ? Mode.accumulate : 0;
+  for (let p = from; p < end; p += blockTerms) {
+    const mode = p > from ? Mode.accumulate : 0;
     for (let d = 0; d < valueWidth; d += 8) {
       const width = min(8, valueWidth - d);
       const panel = packedV + (<usize>(d * keys + 8 * p) << 2);
@@ -323,13 +367,24 @@ function addValues(
   }
 }
 
+function zeroRow(width: i32, to: usize, step: usize): void {
+  for (; width > 0; width--) {
+    store<f32>(to, 0);
+    to += step;
+  }
+}
+
 function divideRows(rows: i32, width: i32, output: usize, row: usize, step: usize, sums: usize): void {
   for (let i = 0; i < rows; i++) {
     const sum = load<f32>(sums + (<usize>i << 2));
-    // A row that sees nothing is 0.
-    const scale: f32 = sum == 0 ? 0 : 1 / sum;
-    const inverse = f32x4.splat(scale);
     let to = output + <usize>i * row;
+    // A row that sees nothing is 0.
+    if (sum == 0) {
+      zeroRow(width, to, step);
+      continue;
+    }
+    const scale: f32 = 1 / sum;
+    const inverse = f32x4.splat(scale);
     let d = 0;
     if (step == 4) {
       for (; d + 4 <= width; d += 4) {

@@ -147,9 +147,14 @@ export interface MatmulCall {
  * softmax(scale · q · kᵀ + mask) · v over the positions that are visible: q [...batch, L, E], k [...batch, S, E],
  * v [...batch, S, D], mask [...batch, L, S] → output [...batch, L, D]; any strides. E and S are at least 1.
  *
- * - `mask`: bool hides where it is false, float32 is added to the scores. `causal` hides the positions behind a row's own.
+ * - `mask`: bool hides where it is false, float32 is added to the scores.
+ * - `keyLengths`, `queryPositions`: int32 [...batch]. Of the S keys so many exist, limited to 0..S (default S); row i has the position
+ *   `queryPositions` + i (default 0), which may be beyond S. `causal` hides the keys behind a row's position; `window` (at least 1)
+ *   those at or before position − window.
  * - A row that sees nothing (of which all scores are -Infinity) is 0; one of which a score is NaN or +Infinity is NaN.
- * - What is hidden has the weight 0; whether what is not finite there counts is open, as 0 · ∞ is NaN.
+ * - Keys and values behind the length may hold anything. Other hidden positions have the weight 0: if a value there is not finite,
+ *   the result is unspecified (0 · ∞ = NaN).
+ * - The work grows with the keys that exist, not with S, on devices that can tell.
  */
 export interface AttentionCall {
   readonly kernel: "attention";
@@ -157,9 +162,12 @@ export interface AttentionCall {
   readonly k: Operand;
   readonly v: Operand;
   readonly mask?: Operand;
+  readonly keyLengths?: Operand;
+  readonly queryPositions?: Operand;
   readonly output: Operand;
   readonly scale: number;
   readonly causal: boolean;
+  readonly window?: number;
 }
 
 export interface ConvGeometry {

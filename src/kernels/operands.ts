@@ -9,6 +9,7 @@ export interface CallOperands {
 /** The fields of calls that hold operands or lists of them. */
 const fields = [
   ...["inputs", "outputs", "input", "output", "a", "b", "bias", "q", "k", "v", "mask", "weight"],
+  ...["keyLengths", "queryPositions"],
   ...["scales", "inputScales", "offsets", "gradInput", "gradOutput", "source", "index"],
 ];
 
@@ -33,8 +34,9 @@ export function operandsOf(call: KernelCall): CallOperands {
     case "matmul":
       return { reads: call.bias ? [call.a, call.b, call.bias] : [call.a, call.b], writes: [call.output] };
     case "attention": {
-      const { q, k, v, mask, output } = call;
-      return { reads: mask ? [q, k, v, mask] : [q, k, v], writes: [output] };
+      const { q, k, v, mask, keyLengths, queryPositions, output } = call;
+      const reads = [q, k, v, mask, keyLengths, queryPositions].filter((operand) => operand !== undefined);
+      return { reads, writes: [output] };
     }
     case "conv":
       return { reads: [call.input, call.weight], writes: [call.output] };

@@ -1,25 +1,33 @@
 /** Scaled dot-product attention: one kernel where no gradient is asked of it, products and a softmax where one is. */
-import { aBoolean, aNumber, anObject, checkOptions, type Kinds } from "../core/check.js";
-import { ShapeError } from "../core/errors.js";
+import { aBoolean, aCount, aNumber, anObject, checkOptions, type Kinds } from "../core/check.js";
+import { ArgumentError, ShapeError } from "../core/errors.js";
 import { broadcastShapes, formatShape, type Shape } from "../core/shape.js";
 import type { KernelOp } from "../graph/op.js";
 import { aTensor } from "../graph/require.js";
 import { createNode, isGradEnabled, type Tensor } from "../graph/tensor.js";
+import { recordedAttention, type Visibility } from "./attention_recorded.js";
 import { expand } from "./broadcast.js";
-import { type CompositeRules, compose } from "./composite.js";
-import { add, div, eq, exp, ge, mul, sub, where } from "./elementwise.js";
-import { innerSizes, matmul } from "./linalg.js";
-import { asFloat, requireFloat } from "./promotion.js";
-import { dropout, type Generator } from "./random.js";
-import { max, softmax, sum } from "./reduce.js";
-import { transpose } from "./reshape.js";
-import { iota } from "./source.js";
+import { innerSizes } from "./linalg.js";
+import { asFloat, asIndex, requireFloat } from "./promotion.js";
+import type { Generator } from "./random.js";
+import { reshape, unsqueeze } from "./reshape.js";
 
 export interface AttentionOptions {
-  /** Position i sees the positions 0..i only. Default false. */
+  /** A query sees the keys up to its own position only. Default false. */
   readonly causal?: boolean;
   /** bool: true where attention is allowed; float32: added to the scores. Broadcasts to [..., L, S]. */
   readonly mask?: Tensor;
+  /**
+   * int32 [N], one for each entry of the first dimension, or []: so many keys exist, those behind may hold anything. Limited to
+   * 0..S; default S. The time taken grows with the length, not with S.
+   */
+  readonly keyLengths?: Tensor;
+  /** int32 [N] or []: the position of the first query, of which the others follow. Default 0. */
+  readonly queryPositions?: Tensor;
+  /** A query sees its own position and window − 1 before it (Beltagy et al. 2020). Needs `causal`; default: all before it. */
+  readonly window?: number;
+  /** k and v have fewer heads than q, each for as many of q's in a row (Ainslie et al. 2023). Nothing is copied. Default false. */
+  readonly enableGqa?: boolean;
   /** Factor of the scores; default 1/√E. */
   readonly scale?: number;
   /** Probability of dropping an attention weight. Default 0. */
@@ -30,17 +38,32 @@ export interface AttentionOptions {
 const attentionOptions: Kinds<AttentionOptions> = {
   causal: aBoolean,
   mask: aTensor,
+  keyLengths: aTensor,
+  queryPositions: aTensor,
+  window: aCount,
+  enableGqa: aBoolean,
   scale: aNumber,
   dropout: aNumber,
   generator: anObject,
 };
+const op = "scaledDotProductAttention";
 
 /**
  * softmax(q·kᵀ·scale + mask)·v: q [..., L, E], k [..., S, E], v [..., S, D] → [..., L, D] (Vaswani et al. 2017); float32,
- * batches broadcast. A row whose positions are all masked is 0, as in PyTorch since version 2.5. Under `noGrad`, or of
+ * batches broadcast. A row whose positions are all hidden is 0, as in PyTorch since version 2.5. Under `noGrad`, or of
  * inputs that require no gradient, it is one kernel, which takes no memory of size [..., L, S]; on webgl, wide heads do, a part of
  * the batch at a time.
- * @throws ShapeError if the sizes do not fit.
+ *
+ * Lengths and positions are values, not shapes: a sequence that grows by one token compiles nothing. Gradients flow through all
+ * options; those of keys and values behind the length are 0.
+ *
+ * @example
+ * // 8 query heads share 2 key heads of a cache [N, 2, 2048, 64], of which each sequence has filled its own part.
+ * const y = scaledDotProductAttention(q, cache.keys, cache.values, {
+ *   causal: true, enableGqa: true, queryPositions, keyLengths: add(queryPositions, q.shape[2]),
+ * });
+ *
+ * @throws ShapeError if the sizes do not fit, ArgumentError for a window without causality, DTypeError.
  */
 export function scaledDotProductAttention(
   q: Tensor,
@@ -48,73 +71,132 @@ export function scaledDotProductAttention(
   v: Tensor,
   options: AttentionOptions = {},
 ): Tensor {
-  const op = "scaledDotProductAttention";
-  const {
-    causal = false,
-    mask,
-    scale,
-    dropout: p = 0,
-    generator,
-  } = checkOptions(op, options, attentionOptions);
+  const given = checkOptions(op, options, attentionOptions);
+  const { causal = false, keyLengths, queryPositions, window, dropout: p = 0, generator } = given;
   for (const x of [q, k, v]) requireFloat(x, op);
   if (q.rank < 2 || k.rank < 2 || v.rank < 2) throw innerSizes(op, q, k);
   const width = q.shape[q.rank - 1];
   if (width !== k.shape[k.rank - 1]) throw innerSizes(op, q, k);
-  const keys = k.shape[k.rank - 2];
-  if (keys !== v.shape[v.rank - 2]) {
+  if (k.shape[k.rank - 2] !== v.shape[v.rank - 2]) {
     throw new ShapeError(`keys ${formatShape(k.shape)} and values ${formatShape(v.shape)} differ in length`, {
       op,
     });
   }
-  const factor = scale ?? 1 / Math.sqrt(width);
-  const recorded = isGradEnabled() && [q, k, v, ...(mask ? [mask] : [])].some((x) => x.requiresGrad);
-  if (!recorded && p === 0 && width > 0 && keys > 0) return fused(q, k, v, mask, { scale: factor, causal });
-  // Scaling the queries touches L·E elements, scaling the scores L·S.
-  const scores = matmul(mul(q, factor), transpose(k, -1, -2));
-  const allowed = mask?.dtype === "bool" ? mask : undefined;
-  const biased = mask && !allowed ? add(scores, mask) : scores;
-  const shape = allowed ? broadcastShapes(scores.shape, allowed.shape, op) : biased.shape;
-  const inputs = allowed ? [expand(biased, shape), allowed] : [biased];
-  const weights = compose(maskedSoftmax, inputs, { causal, masked: mask !== undefined });
-  return matmul(dropout(weights, p, { generator }), v);
+  if (window !== undefined && (window < 1 || !causal)) {
+    throw new ArgumentError(`a window of ${window} needs to be at least 1, and causal`, { op });
+  }
+  const scale = given.scale ?? 1 / Math.sqrt(width);
+  const { heads, ...grouped } = given.enableGqa
+    ? inGroups(q, k, v, given.mask)
+    : { q, k, v, mask: given.mask };
+  const { mask } = grouped;
+  const tensors = [grouped.q, grouped.k, grouped.v, ...(mask ? [mask] : [])];
+  const batch = tensors
+    .map(({ shape }) => shape.slice(0, -2))
+    .reduce((shape, other) => broadcastShapes(shape, other, op));
+  const visible: Visibility = {
+    causal,
+    window,
+    keyLengths: keyLengths && perMatrix(keyLengths, "keyLengths", batch),
+    queryPositions: queryPositions && perMatrix(queryPositions, "queryPositions", batch),
+  };
+  const recorded = isGradEnabled() && tensors.some((x) => x.requiresGrad);
+  const isFused = !recorded && p === 0 && width > 0 && k.shape[k.rank - 2] > 0;
+  const output = isFused
+    ? fused(grouped, batch, visible, { scale, isGrouped: heads !== undefined })
+    : recordedAttention(grouped, visible, { scale, dropout: p, generator });
+  return heads === undefined
+    ? output
+    : reshape(output, [...output.shape.slice(0, -4), heads, ...output.shape.slice(-2)]);
+}
+
+/** What is given, with the heads of q in groups that share one of k and v. */
+interface Operands {
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly v: Tensor;
+  readonly mask?: Tensor | undefined;
+}
+
+/** q [N, G, H/G, L, E], k and v [N, G, 1, S, E], a mask [..., G, H/G, L, S]; and H. */
+function inGroups(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | undefined): Operands & { heads?: number } {
+  const [heads, groups] = [q.shape[q.rank - 3], k.shape[k.rank - 3]];
+  if (!(heads % groups === 0) || groups !== v.shape[v.rank - 3]) {
+    throw new ShapeError(
+      `${formatShape(q.shape)}, ${formatShape(k.shape)} and ${formatShape(v.shape)} are no groups of heads`,
+      { op, hint: "dimension −3 of k and v is the same and divides that of q" },
+    );
+  }
+  const split = (x: Tensor) =>
+    reshape(x, [...x.shape.slice(0, -3), groups, heads / groups, ...x.shape.slice(-2)]);
+  const own = mask && mask.rank > 2 && (mask.shape[mask.rank - 3] === 1 ? unsqueeze(mask, -3) : split(mask));
+  return { q: split(q), k: unsqueeze(k, -3), v: unsqueeze(v, -3), mask: own || mask, heads };
+}
+
+/** int32 [...batch] of numbers that belong to the first dimension. */
+function perMatrix(given: Tensor, name: string, batch: Shape): Tensor {
+  const x = asIndex(given, op);
+  if (x.rank > 1 || (x.rank === 1 && x.size !== batch[0])) {
+    throw new ShapeError(`${name} ${formatShape(x.shape)} do not fit the batch ${formatShape(batch)}`, {
+      op,
+    });
+  }
+  return expand(x.rank === 0 ? x : reshape(x, [x.size, ...batch.slice(1).map(() => 1)]), batch);
 }
 
 interface FusedAttributes {
   readonly scale: number;
   readonly causal: boolean;
+  readonly window: number | undefined;
+  readonly isGrouped: boolean;
+  /** Whether there are a mask [..., L, S], key lengths and query positions [...], in this order. */
+  readonly has: readonly [mask: boolean, keyLengths: boolean, queryPositions: boolean];
 }
 
-/** Inputs of equal batches: q, k, v, and a mask [..., L, S] or none. */
-const attentionOp: KernelOp<FusedAttributes & { readonly hasMask: boolean }> = {
+/** Inputs of equal batches: q, k, v, and what else there is. */
+const attentionOp: KernelOp<FusedAttributes> = {
   kind: "kernel",
   name: "attention",
   lower: (context) => {
-    const { hasMask, scale, causal } = context.attributes;
+    const { has, scale, causal, window, isGrouped } = context.attributes;
     const [q, k, v] = [context.input(0), context.input(1), context.input(2)];
-    const mask = hasMask ? { mask: context.input(3) } : {};
-    const output = context.output(headsTogether(q.view.shape.length));
-    context.emit({ kernel: "attention", q, k, v, ...mask, output, scale, causal });
+    let next = 3;
+    const [mask, keyLengths, queryPositions] = has.map((is) => (is ? context.input(next++) : undefined));
+    const output = context.output(headsTogether(q.view.shape.length, isGrouped ? 2 : 1));
+    context.emit({
+      ...{ kernel: "attention", q, k, v, output, scale, causal },
+      ...(mask && { mask }),
+      ...(keyLengths && { keyLengths }),
+      ...(queryPositions && { queryPositions }),
+      ...(window && { window }),
+    });
   },
 };
 
-/** [N, heads, L, D] in memory as [N, L, heads, D], as the projection behind it reads them: joining the heads copies nothing. */
-function headsTogether(rank: number): number[] | undefined {
-  if (rank < 4) return undefined;
-  const dims = Array.from({ length: rank }, (_, d) => d);
-  return [...dims.slice(0, -3), rank - 2, rank - 3, rank - 1];
+/**
+ * [N, heads, L, D] in memory as [N, L, heads, D], as the projection behind it reads them: joining the heads copies nothing.
+ * `dims` are those of the heads.
+ */
+function headsTogether(rank: number, dims: number): number[] | undefined {
+  if (rank < 3 + dims) return undefined;
+  const order = Array.from({ length: rank - 2 }, (_, d) => d);
+  order.splice(-dims, 0, rank - 2);
+  return [...order, rank - 1];
 }
 
-function fused(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | undefined, options: FusedAttributes): Tensor {
-  const op = "scaledDotProductAttention";
+function fused(
+  { q, k, v, mask }: Operands,
+  batch: Shape,
+  { keyLengths, queryPositions, causal, window }: Visibility,
+  options: Pick<FusedAttributes, "scale" | "isGrouped">,
+): Tensor {
   const [width, keys, valueWidth] = [q.shape[q.rank - 1], k.shape[k.rank - 2], v.shape[v.rank - 1]];
-  const lead = (x: Tensor): Shape => x.shape.slice(0, -2);
-  let scores: Shape = [...broadcastShapes(lead(q), lead(k), op), q.shape[q.rank - 2], keys];
-  if (mask) scores = broadcastShapes(scores, mask.shape, op);
-  if (scores[scores.length - 1] !== keys) {
+  let scores: Shape = [q.shape[q.rank - 2], keys];
+  if (mask) scores = broadcastShapes(scores, mask.shape.slice(-2), op);
+  const [rows] = scores;
+  if (scores[1] !== keys) {
     throw new ShapeError(`a mask of shape ${formatShape(mask!.shape)} does not fit ${keys} keys`, { op });
   }
-  const batch = broadcastShapes(scores.slice(0, -2), lead(v), op);
-  const rows = scores[scores.length - 2];
   const inputs = [
     expand(q, [...batch, rows, width]),
     expand(k, [...batch, keys, width]),
@@ -124,32 +206,8 @@ function fused(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | undefined, option
     const usable = mask.dtype === "bool" ? mask : asFloat(mask, op);
     inputs.push(expand(usable, [...batch, rows, keys]));
   }
-  const attributes = { ...options, hasMask: mask !== undefined };
+  const has = [mask, keyLengths, queryPositions].map((x) => x !== undefined);
+  for (const x of [keyLengths, queryPositions]) if (x) inputs.push(x);
+  const attributes = { ...options, causal, window, has: has as [boolean, boolean, boolean] };
   return createNode(attentionOp, inputs, attributes, [...batch, rows, valueWidth], "float32");
 }
-
-/**
- * softmax over the last dimension of the positions that `mask` (input 1, bool, broadcasts) and causality allow.
- * The weights of the others are 0, and so their gradients are without masking again.
- */
-const maskedSoftmax: CompositeRules<{ readonly causal: boolean; readonly masked: boolean }> = {
-  forward: ([scores, mask], { causal, masked }) => {
-    const { shape, device, rank } = scores;
-    let visible = scores;
-    if (mask) visible = where(mask, visible, Number.NEGATIVE_INFINITY);
-    if (causal) {
-      const past = ge(iota(rank - 2, shape, device), iota(rank - 1, shape, device));
-      visible = where(past, visible, Number.NEGATIVE_INFINITY);
-    }
-    if (!masked) return softmax(visible, -1);
-    // A row of -Infinity gets weights of 0.
-    const largest = max(visible, -1, { keepdim: true });
-    const powers = exp(sub(visible, where(eq(largest, Number.NEGATIVE_INFINITY), 0, largest)));
-    const total = sum(powers, -1, { keepdim: true });
-    return div(powers, where(eq(total, 0), 1, total));
-  },
-  gradient: ({ output: y, gradient }) => [
-    mul(y, sub(gradient, sum(mul(gradient, y), -1, { keepdim: true }))),
-    undefined,
-  ],
-};

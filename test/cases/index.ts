@@ -1,5 +1,6 @@
 /** All cases. */
 import { attention } from "./attention.js";
+import { attentionLengths } from "./attention_lengths.js";
 import type { Case } from "./case.js";
 import { convolution } from "./conv.js";
 import { creation } from "./creation.js";
@@ -26,7 +27,7 @@ export const themes: Readonly<Record<string, readonly Case[]>> = {
   reduce,
   softmax,
   linalg,
-  attention,
+  attention: [...attention, ...attentionLengths],
   convolution,
   pooling,
   indexing,

@@ -7,6 +7,7 @@ import * as ops from "../../src/ops/index.js";
 import { cost, openDry } from "../../src/profile/index.js";
 import { realize } from "../../src/runtime/realize.js";
 import { attention } from "../cases/attention.js";
+import { attentionLengths } from "../cases/attention_lengths.js";
 import type { Case } from "../cases/case.js";
 import { devices, reference } from "../devices.js";
 import { leavesOf, viewed } from "../evaluate.js";
@@ -25,7 +26,7 @@ async function computed(entry: Case, device: Device, recorded: boolean) {
 
 for (const { label, device } of devices) {
   describe(`attention on ${label}: one kernel gives what products and a softmax give`, () => {
-    for (const entry of attention) {
+    for (const entry of [...attention, ...attentionLengths]) {
       it(entry.name, async () => {
         const [one, several] = [await computed(entry, device, false), await computed(entry, device, true)];
         const { reductionLength = 1, scale = 1 } = entry;

@@ -4,16 +4,21 @@ import type { Memory } from "./expression.js";
 import { positions } from "./walk.js";
 
 export function attention(call: AttentionCall, memory: Memory): void {
-  const { q, k, v, mask, output, scale, causal } = call;
+  const { q, k, v, mask, output, scale, causal, window = Number.POSITIVE_INFINITY } = call;
   const [length, width] = q.view.shape.slice(-2);
   const [keys, valueWidth] = v.view.shape.slice(-2);
   const [dataQ, dataK, dataV, data] = [q, k, v, output].map(({ slot }) => memory(slot));
   const [batchQ, batchK, batchV, batchOut] = [q, k, v, output].map(batchesOf);
   const [strideQ, strideK, strideV, stride] = [q, k, v, output].map(({ view }) => view.strides.slice(-2));
   const visibility = mask && visibilityOf(mask, memory);
+  const lengthAt = perMatrix(call.keyLengths, memory, keys);
+  const positionAt = perMatrix(call.queryPositions, memory, 0);
   batchOut.forEach((base, batch) => {
     for (let i = 0; i < length; i++) {
-      const seen = causal ? Math.min(i + 1, keys) : keys;
+      const position = positionAt(batch) + i;
+      const all = Math.min(lengthAt(batch), keys);
+      const seen = Math.max(0, causal ? Math.min(position + 1, all) : all);
+      const isPast = (j: number) => j <= position - window;
       const from = batchQ[batch] + i * strideQ[0];
       const scores = new Float64Array(seen);
       for (let j = 0; j < seen; j++) {
@@ -21,7 +26,8 @@ export function attention(call: AttentionCall, memory: Memory): void {
         let sum = 0;
         for (let e = 0; e < width; e++)
           sum += scale * dataQ[from + e * strideQ[1]] * dataK[by + e * strideK[1]];
-        scores[j] = visibility ? visibility(sum, batch, i, j) : sum;
+        if (isPast(j)) scores[j] = Number.NEGATIVE_INFINITY;
+        else scores[j] = visibility ? visibility(sum, batch, i, j) : sum;
       }
       // Math.max gives NaN where one score is.
       const largest = scores.reduce((most, score) => Math.max(most, score), Number.NEGATIVE_INFINITY);
@@ -40,6 +46,18 @@ export function attention(call: AttentionCall, memory: Memory): void {
 
 function batchesOf({ view: { shape, strides, offset } }: Operand): Int32Array {
   return positions({ shape: shape.slice(0, -2), strides: strides.slice(0, -2), offset });
+}
+
+/** A number of each matrix of the batch. */
+function perMatrix(
+  operand: Operand | undefined,
+  memory: Memory,
+  otherwise: number,
+): (batch: number) => number {
+  if (operand === undefined) return () => otherwise;
+  const data = memory(operand.slot);
+  const at = positions(operand.view);
+  return (batch) => data[at[batch]];
 }
 
 /** What a mask makes of a score. */

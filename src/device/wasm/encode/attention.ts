@@ -6,24 +6,29 @@ import { collapse } from "./strides.js";
 
 /** Of assembly/attention_f32.ts. */
 const blockRows = 32;
+/** The sum of this and of any number of keys is an int32. */
+const widestWindow = 2 ** 30;
 /** One 4 × 8 tile. */
 const tileBytes = 128;
 
 export function encodeAttention(call: AttentionCall, writer: CommandWriter): void {
-  const { q, k, v, mask, output, scale, causal } = call;
+  const { q, k, v, mask, output, keyLengths, queryPositions, scale, causal, window = 0 } = call;
   if (sizeOf(output.view.shape) === 0) return;
   const rank = output.view.shape.length - 2;
   const batch = output.view.shape.slice(0, rank);
   const [rows, width] = q.view.shape.slice(rank);
   const [keys, valueWidth] = v.view.shape.slice(rank);
   const operands: readonly (Operand | undefined)[] = [q, k, v, mask, output];
-  const batchStrides = operands.map((operand) => operand?.view.strides.slice(0, rank) ?? batch.map(() => 0));
+  const perMatrix = [keyLengths, queryPositions];
+  const batchStrides = [...operands, ...perMatrix].map(
+    (operand) => operand?.view.strides.slice(0, rank) ?? batch.map(() => 0),
+  );
   const order = batch.map((_, d) => d);
   const { extents, strides } = collapse(batch, order, batchStrides);
 
   writer.begin(Opcode.attention);
   for (const extent of [rows, keys, width, valueWidth]) writer.i32(extent);
-  for (const operand of operands) {
+  for (const operand of [...operands, ...perMatrix]) {
     if (operand) writer.address(operand);
     else writer.i32(0);
   }
@@ -32,6 +37,7 @@ export function encodeAttention(call: AttentionCall, writer: CommandWriter): voi
   writer.f32(scale);
   writer.i32(causal ? 1 : 0);
   writer.i32(mask?.dtype === "bool" ? 1 : 0);
+  writer.i32(Math.min(window, widestWindow));
   writer.i32(extents.length);
   writer.i32(sizeOf(batch));
   for (const list of [extents, ...strides]) for (const word of list) writer.i32(word);

@@ -1,10 +1,12 @@
 /**
  * attention: row by row (attention_rows.ts) for few rows and for heads that are small, or small and causal; by tiles
  * (attention_tiles.ts) for others; else as calls of other kernels. Each is the fastest of the three at what it is for, on both
- * software rasterisers.
+ * software rasterisers. Where lengths or positions are values it is rows, whose loops end at the last key that exists; as calls of
+ * other kernels, for widths that rows cannot have, it takes the time of all keys.
  */
 import { sizeOf } from "../../../core/shape.js";
 import type { AttentionCall, Operand } from "../../../kernels/kernel.js";
+import { isRagged } from "../shader/attention_visibility.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { productsOfAttention } from "./attention_products.js";
 import { fewRows, rowsOfAttention, suitsRows } from "./attention_rows.js";
@@ -17,7 +19,7 @@ const mostScores = 2 ** 24;
 
 export function prepareAttention(call: AttentionCall, builder: PassBuilder): void {
   if (sizeOf(call.output.view.shape) === 0) return;
-  const isTiled = suitsTileAttention(call, builder);
+  const isTiled = !isRagged(call) && suitsTileAttention(call, builder);
   if (suitsRows(call, builder) && (!isTiled || prefersRows(call))) {
     rowsOfAttention(call, builder);
     return;
@@ -47,9 +49,11 @@ function narrowed(call: AttentionCall, dim: number, from: number, to: number): A
     const view = { shape: shape.with(dim, to - from), strides, offset: offset + from * strides[dim] };
     return { ...operand, view };
   };
-  const { q, k, v, mask, output } = call;
+  const { q, k, v, mask, keyLengths, queryPositions, output } = call;
   return {
     ...call,
+    keyLengths: keyLengths && part(keyLengths),
+    queryPositions: queryPositions && part(queryPositions),
     q: part(q),
     k: part(k),
     v: part(v),

@@ -9,7 +9,8 @@ import { transposed } from "./product.js";
 import { prepareReduce } from "./reduce.js";
 
 export function productsOfAttention(call: AttentionCall, builder: PassBuilder): void {
-  const { q, k, v, output } = call;
+  const { q, k, output } = call;
+  const v = existingValues(call, builder);
   const { shape } = output.view;
   const rows = shape.slice(0, -1);
   const scores = scratch([...rows, k.view.shape.at(-2)!], builder);
@@ -33,6 +34,30 @@ export function productsOfAttention(call: AttentionCall, builder: PassBuilder): 
   prepareMatmul({ kernel: "matmul", a: weights, b: v, output: sums }, builder);
   const inputs = [sums, alongRows(totals, shape)];
   prepareMap({ kernel: "map", shape, inputs, outputs: [output], expression: quotient }, builder);
+}
+
+/** The values, 0 behind the length: they may be NaN there, which a weight of 0 does not hide. */
+function existingValues({ v, keyLengths }: AttentionCall, builder: PassBuilder): Operand {
+  if (keyLengths === undefined) return v;
+  const { shape } = v.view;
+  const output = scratch(shape, builder);
+  const instructions: Instruction[] = [
+    load(0),
+    load(1, "int32"),
+    { op: "iota", dtype: "int32", args: [], index: shape.length - 2 },
+    { op: "lt", dtype: "bool", args: [2, 1] },
+    { op: "constant", dtype: "float32", args: [], value: 0 },
+    { op: "where", dtype: "float32", args: [3, 0, 4] },
+  ];
+  const inputs = [v, ofMatrices(keyLengths, shape)];
+  const expression = { instructions, results: [5] };
+  prepareMap({ kernel: "map", shape, inputs, outputs: [output], expression }, builder);
+  return output;
+}
+
+/** A number of each matrix for all elements of `shape`. */
+function ofMatrices({ slot, dtype, view }: Operand, shape: readonly number[]): Operand {
+  return { slot, dtype, view: { shape, strides: [...view.strides, 0, 0], offset: view.offset } };
 }
 
 function scratch(shape: readonly number[], builder: PassBuilder): Operand {
@@ -69,7 +94,8 @@ interface Source {
 }
 
 /** The scores scaled and masked. */
-function visibleScores({ mask, scale, causal }: AttentionCall, scores: Operand): Source {
+function visibleScores(call: AttentionCall, scores: Operand): Source {
+  const { mask, scale, causal, window, keyLengths, queryPositions } = call;
   const inputs = [scores];
   const instructions: Instruction[] = [];
   const add = (instruction: Instruction) => instructions.push(instruction) - 1;
@@ -82,13 +108,21 @@ function visibleScores({ mask, scale, causal }: AttentionCall, scores: Operand):
     const isAdded = mask.dtype === "float32";
     score = isAdded ? add({ op: "add", dtype: "float32", args: [score, given] }) : choose(given, score);
   }
-  if (causal) {
-    const rank = scores.view.shape.length;
-    const [row, key] = [rank - 2, rank - 1].map((index) =>
-      add({ op: "iota", dtype: "int32", args: [], index }),
-    );
-    score = choose(add({ op: "ge", dtype: "bool", args: [row, key] }), score);
+  const { shape } = scores.view;
+  const [row, key] = [shape.length - 2, shape.length - 1].map(
+    (index) => () => add({ op: "iota", dtype: "int32", args: [], index }),
+  );
+  const value = (operand: Operand) => add(load(inputs.push(ofMatrices(operand, shape)) - 1, operand.dtype));
+  const int = (op: "add" | "sub", ...args: number[]) => add({ op, dtype: "int32", args });
+  if (causal || window) {
+    const position = queryPositions ? int("add", row(), value(queryPositions)) : row();
+    if (causal) score = choose(add({ op: "ge", dtype: "bool", args: [position, key()] }), score);
+    if (window) {
+      const width = add({ op: "constant", dtype: "int32", args: [], value: window });
+      score = choose(add({ op: "lt", dtype: "bool", args: [int("sub", position, key()), width] }), score);
+    }
   }
+  if (keyLengths) score = choose(add({ op: "lt", dtype: "bool", args: [key(), value(keyLengths)] }), score);
   return { inputs, expression: { instructions, results: [score] } };
 }
 

@@ -12,6 +12,7 @@ import { rowMajorStrides, type View } from "../../../core/view.js";
 import type { AttentionCall, Operand } from "../../../kernels/kernel.js";
 import { lanes } from "../gl/storage.js";
 import { maskStatement } from "../shader/attention_mask.js";
+import { declareSeen, isRagged } from "../shader/attention_visibility.js";
 import type { PassBuilder } from "../shader/builder.js";
 import type { TextureId } from "../shader/pass.js";
 import { declareTexels, type Source } from "../shader/product_texels.js";
@@ -40,14 +41,14 @@ const shortestPart = 64;
 const scoresWidth = 64;
 
 /**
- * Whether no scores are computed twice, as by several fragments of a row that each hold a part of its columns; and whether the
- * device has the render targets.
+ * Whether no scores are computed twice, as by several fragments of a row that each hold a part of its columns, or may be as lengths
+ * are values; and whether the device has the render targets.
  */
 export function suitsRows(call: AttentionCall, builder: PassBuilder): boolean {
   const [rows, width] = call.q.view.shape.slice(-2);
   const isReadable = width % lanes === 0 && width <= widestQuery;
   if (!isReadable || builder.target.drawBuffers < fewestTargets) return false;
-  return rows <= fewRows || divide(call, builder).chunks === 1;
+  return rows <= fewRows || isRagged(call) || divide(call, builder).chunks === 1;
 }
 
 /** How the result is divided: by keys into parts, by columns into chunks of so many texels. */
@@ -79,7 +80,7 @@ export function rowsOfAttention(given: AttentionCall, builder: PassBuilder): voi
   const [keys, valueWidth] = v.view.shape.slice(-2);
   const division = divide(call, builder);
   const { parts, chunks, chunkTexels } = division;
-  const scores = chunks > 1 ? storedScores(call, builder) : undefined;
+  const scores = chunks > 1 && rows <= fewRows ? storedScores(call, builder) : undefined;
   const perPart = sizeOf(batch) * chunks * rows;
   const layers = chunkTexels + (parts > 1 ? 1 : 0);
   const { id, grid } = builder.layeredScratch(parts * perPart, rows, layers);
@@ -95,16 +96,24 @@ export function rowsOfAttention(given: AttentionCall, builder: PassBuilder): voi
     `int matrix = quotient(line, ${shader.int(chunks)});`,
     `int chunk = line - matrix * ${shader.int(chunks)};`,
   );
-  const start = declareBatch(shader, batch);
+  const { start, names } = declareBatch(shader, batch);
   const length = Math.ceil(keys / parts / lanes) * lanes;
   const [, values] = declareTexels(shader, sourceOf(call.k, builder), sourceOf(v, builder));
   shader.add(
     `int firstValue = ((${start(v)}) >> 2) + chunk * ${chunkTexels};`,
     `int valueStep = ${shader.int(stepOf(v))};`,
     `int from = part * ${shader.int(length)};`,
-    `int keys = ${shader.int(keys)};`,
-    `int to = min(from + ${shader.int(length)}, ${causal ? "min(row + 1, keys)" : "keys"});`,
   );
+  const ragged = isRagged(call);
+  if (ragged) {
+    declareSeen(call, shader, names, "row");
+    shader.add(`int to = min(from + ${shader.int(length)}, seen);`, "from = max(from, firstSeen & ~3);");
+  } else {
+    shader.add(
+      `int keys = ${shader.int(keys)};`,
+      `int to = min(from + ${shader.int(length)}, ${causal ? "min(row + 1, keys)" : "keys"});`,
+    );
+  }
   const score = scores
     ? [`vec4 score = gridTexel(${shader.layers(scores.id)}, ${scoreTexel(shader, keys)}, row, scoresWidth);`]
     : ownScores(call, shader, start);
@@ -118,6 +127,9 @@ export function rowsOfAttention(given: AttentionCall, builder: PassBuilder): voi
     "ivec4 at = min(j + ivec4(0, 1, 2, 3), ivec4(to - 1));",
     ...score,
     "score = select(lessThan(j + ivec4(0, 1, 2, 3), ivec4(to)), score, -infinity());",
+    ...(ragged
+      ? ["score = select(lessThan(j + ivec4(0, 1, 2, 3), ivec4(firstSeen)), -infinity(), score);"]
+      : []),
     "vec2 pair = max(score.xy, score.zw);",
     "float before = largest;",
     "largest = max(largest, max(pair.x, pair.y));",
@@ -189,11 +201,21 @@ function storedScores(
   const { id, grid } = builder.layeredScratch(texels, scoresWidth, rows);
   const shader = builder.shader();
   const quads = shader.int(Math.ceil(keys / lanes));
-  shader.add(
-    `int matrix = quotient(t, ${quads});`,
-    `ivec4 at = min(((t - matrix * ${quads}) << 2) + ivec4(0, 1, 2, 3), ivec4(${shader.int(keys - 1)}));`,
-  );
-  const start = declareBatch(shader, batch);
+  shader.add(`int matrix = quotient(t, ${quads});`, `int j = (t - matrix * ${quads}) << 2;`);
+  const { start, names } = declareBatch(shader, batch);
+  if (isRagged(call)) {
+    // The last row sees most, the first one begins first; texels that no row sees take no work.
+    declareSeen(call, shader, names, shader.int(rows - 1));
+    shader.add(
+      `int width = j < seen && j + ${shader.int(rows + 2)} >= firstSeen ? ${shader.int(width / lanes)} : 0;`,
+      "ivec4 at = min(j + ivec4(0, 1, 2, 3), ivec4(max(seen - 1, 0)));",
+    );
+  } else {
+    shader.add(
+      `int width = ${shader.int(width / lanes)};`,
+      `ivec4 at = min(j + ivec4(0, 1, 2, 3), ivec4(${shader.int(keys - 1)}));`,
+    );
+  }
   const queries = shader.texture(q.slot, "float32");
   const [texture] = declareTexels(shader, sourceOf(k, builder), sourceOf(k, builder));
   shader.add(
@@ -203,7 +225,7 @@ function storedScores(
     `int keyStep = ${shader.int(stepOf(k))};`,
     ...times(lanes, (i) => `vec2 key${i} = lineA(firstKey + at[${i}] * keyStep);`),
     ...times(rows, (i) => `vec4 score${i} = vec4(0.0);`),
-    `for (int e = 0; e < ${shader.int(width / lanes)}; e++) {`,
+    "for (int e = 0; e < width; e++) {",
     `mat4 y = mat4(${times(lanes, (i) => `texelA(${texture}, key${i}, float(e) * scaleA.x)`).join(", ")});`,
     ...times(rows, (i) => `score${i} += floatTexel(${queries}, query + ${i} * queryStep + e) * y;`),
     "}",
@@ -224,12 +246,13 @@ function storedScores(
   return { id, width: grid.width };
 }
 
-/** Splits `matrix` into the indices of the batch; returns what gives an operand's first element there. */
-function declareBatch(shader: ShaderBuilder, batch: Shape): (operand: Operand) => string {
+/** Splits `matrix` into the indices of the batch; returns their names, and what gives an operand's first element there. */
+function declareBatch(shader: ShaderBuilder, batch: Shape) {
   splitIndex(shader, "int", "matrix", batch.length > 0 ? batch : [1], "b");
   const names = batch.map((_, d) => `b${d}`);
-  return ({ view: { strides, offset } }) =>
+  const start = ({ view: { strides, offset } }: Operand): string =>
     positionOf(shader, { strides: strides.slice(0, -2), offset }, names, "int");
+  return { start, names };
 }
 
 /** Rows of an operand, which may lie on one line of its texture each. */
