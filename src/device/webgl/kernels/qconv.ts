@@ -10,7 +10,8 @@ import type { PassBuilder } from "../shader/builder.js";
 import { preparePatches } from "../shader/columns.js";
 import { depthwiseQconv } from "./qconv_depthwise.js";
 import { epilogueOf } from "./quantized_epilogue.js";
-import { mergeSums, quantizedTiles } from "./quantized_product.js";
+import { mergeSums } from "./quantized_merge.js";
+import { quantizedTiles } from "./quantized_product.js";
 
 /** Most elements of the matrix of patches: 64 MiB. */
 const largestMatrix = 2 ** 26;

@@ -3,7 +3,8 @@ import { sizeOf } from "../../../core/shape.js";
 import type { QmatmulCall } from "../../../kernels/kernel.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { epilogueOf, type SumKind } from "./quantized_epilogue.js";
-import { mergeSums, quantizedTiles } from "./quantized_product.js";
+import { mergeSums } from "./quantized_merge.js";
+import { quantizedTiles } from "./quantized_product.js";
 
 export function prepareQmatmul(call: QmatmulCall, builder: PassBuilder): void {
   const { input, weight, format, output, scales, inputScales } = call;

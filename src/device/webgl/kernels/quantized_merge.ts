@@ -1,0 +1,88 @@
+/** From the sums of a product's tiles to the output: partial sums are added up, put where they belong and finished. */
+import type { Operand } from "../../../kernels/kernel.js";
+import { type Extent, lanes } from "../gl/storage.js";
+import type { PassBuilder } from "../shader/builder.js";
+import type { TextureId } from "../shader/pass.js";
+import { storeInside } from "../shader/store.js";
+import { declareWalk, operandPosition, planWalk, type Steps } from "../shader/walk.js";
+import { type Epilogue, finishSum } from "./quantized_epilogue.js";
+
+/**
+ * Sums in grids: grid (r · halves + h) holds row r of the tiles' half panel h, the tiles in rows of the grid's width, and the
+ * splits below each other, each in as many rows.
+ */
+export interface TileSums {
+  readonly parts: readonly TextureId[];
+  readonly grid: Extent;
+  readonly splits: number;
+  readonly rowTiles: number;
+  readonly columnTiles: number;
+  readonly halves: number;
+  readonly isInteger: boolean;
+}
+
+/** Where an element of the output lies among the sums: the steps of its matrix, row and column along the output's dimensions. */
+export interface SumSteps {
+  readonly matrix: Steps;
+  readonly row: Steps;
+  readonly column: Steps;
+}
+
+/** Puts the sums where they belong in `output`, finished. */
+export function mergeSums(
+  sums: TileSums,
+  output: Operand,
+  { matrix, row, column }: SumSteps,
+  epilogue: Epilogue,
+  builder: PassBuilder,
+): void {
+  const { parts, grid, splits, rowTiles, columnTiles, halves, isInteger } = sums;
+  const slotSize = builder.sizeOf(output.slot);
+  const steps = [matrix, row, column, ...epilogue.operands.map((operand) => operand.steps)];
+  const planned = planWalk(output.view, slotSize, steps);
+  // Texels of the output are texels of a grid if they lie along the columns.
+  const whole = planned.quad && planned.operands[2].strides.at(-1) === 1;
+  const walk = { ...planned, quad: whole };
+  const shader = builder.shader();
+  const names = declareWalk(shader, walk);
+  const [matrixAt, rowAt, columnAt, ...rest] = walk.operands;
+  const at = (operand: Steps) => operandPosition(shader, walk, names, operand);
+  const { type } = names;
+  shader.add(
+    `${type} row = ${at(rowAt)};`,
+    `${type} column = ${at(columnAt)};`,
+    `${type} place = (${at(matrixAt)}) * ${shader.int(rowTiles)} + (row >> 2);`,
+    `place = place * ${shader.int(columnTiles)} + (column >> ${2 + Math.log2(halves)});`,
+    `${type} which = (row & 3) * ${halves} + (column >> 2 & ${halves - 1});`,
+    isInteger ? "ivec4 sum = ivec4(0);" : "vec4 sum = vec4(0.0);",
+    `int width = ${shader.int(grid.width)};`,
+    `${type} down = quotient(place, width);`,
+    `${type} across = place - down * width;`,
+    `int splits = ${shader.int(splits)};`,
+    "for (int i = 0; i < splits; i++) {",
+  );
+  const samplers = parts.map((part) => shader.sampler(part, isInteger ? "int32" : "float32"));
+  // Written out as branches, of which one fetches.
+  const add = (sum: string, which: string, from: (sampler: string) => string) => {
+    samplers.forEach((sampler, part) => {
+      const last = part === samplers.length - 1;
+      shader.add(
+        `${part === 0 ? "" : "else "}${last ? "" : `if (${which} == ${part}) `}${sum} += ${from(sampler)};`,
+      );
+    });
+  };
+  const fetched = (at: string) => (sampler: string) =>
+    isInteger ? `texelFetch(${sampler}, ${at}, 0)` : `toFloats(texelFetch(${sampler}, ${at}, 0))`;
+  if (whole) add("sum", "which", fetched("ivec2(across, down)"));
+  else {
+    shader.add("for (int j = 0; j < 4; j++) {");
+    const lane = fetched("ivec2(across[j], down[j])");
+    add("sum[j]", "which[j]", (sampler) => `${lane(sampler)}[column[j] & 3]`);
+    shader.add("}");
+  }
+  shader.add(`down += ${shader.int(grid.height / splits)};`, "}");
+  const value = finishSum(shader, walk, names, epilogue, rest, "sum");
+  storeInside(shader, walk.quad, names.inside, output, output.slot, value);
+  const texels = Math.ceil(slotSize / lanes);
+  builder.add(shader.build({ name: "quantized merge", texels, flops: slotSize * splits }));
+}
