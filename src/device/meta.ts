@@ -36,7 +36,7 @@ export function openMeta(): Device {
     async read() {
       throw new DeviceError("tensors on the meta device have no values", {
         device: "meta",
-        hint: "load a state dict with { assign: device } first",
+        hint: "load a state dict with { assign: device } first; registerBuffer takes { derive } for what it lacks",
       });
     },
     prepare: (program): Executable => ({ program, bytes: 0 }),

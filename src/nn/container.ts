@@ -7,14 +7,6 @@ import { requireModule } from "./check.js";
 import { Module } from "./module.js";
 
 /** @throws ArgumentError */
-function replaceAt(modules: readonly Module[], name: string, module: Module): void {
-  if (!Object.hasOwn(modules, name)) {
-    throw new ArgumentError(`there is no module "${name}"`, { op: "replaceChild" });
-  }
-  (modules as Module[])[Number(name)] = module;
-}
-
-/** @throws ArgumentError */
 function requireModules(op: string, modules: readonly Module[]): void {
   check(op, "the list of modules", modules, anArray);
   for (const [i, module] of modules.entries()) requireModule(op, module, `module ${i}`);
@@ -30,13 +22,8 @@ export class ModuleList extends Module {
     this.modules = modules;
   }
 
-  override children(): [string, Module][] {
-    return this.modules.map((module, i) => [String(i), module]);
-  }
-
-  override replaceChild(name: string, module: Module): void {
-    requireModule("replaceChild", module, "the new module");
-    replaceAt(this.modules, name, module);
+  override stateNames(): { modules: "" } {
+    return { modules: "" };
   }
 
   forward(): Tensor {
@@ -62,13 +49,8 @@ export class Sequential extends Module {
     this.modules = modules;
   }
 
-  override children(): [string, Module][] {
-    return this.modules.map((module, i) => [String(i), module]);
-  }
-
-  override replaceChild(name: string, module: Module): void {
-    requireModule("replaceChild", module, "the new module");
-    replaceAt(this.modules, name, module);
+  override stateNames(): { modules: "" } {
+    return { modules: "" };
   }
 
   forward(x: Tensor): Tensor {

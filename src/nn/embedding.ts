@@ -15,7 +15,8 @@ import { type ParameterOptions, parameter, parameterOptions, requireCounts } fro
  * const y = new Embedding(65, 128).forward(tokens); // tokens int32 [8, 64] → y [8, 64, 128]
  */
 export class Embedding extends Module {
-  readonly weight: Tensor;
+  /** Not readonly: assigning another module's weight ties the two. */
+  weight: Tensor;
 
   constructor(count: number, dim: number, options: ParameterOptions = {}) {
     super();

@@ -16,4 +16,6 @@ export * from "./module.js";
 export * from "./normalization.js";
 export { type ParameterOptions, parameter } from "./parameter.js";
 export * from "./pooling.js";
+export type { BufferOptions } from "./state.js";
+export * from "./state_dict.js";
 export { type LayerSummary, type Summary, type SummaryOptions, summary } from "./summary.js";

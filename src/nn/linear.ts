@@ -21,8 +21,9 @@ const linearOptions: Kinds<LinearOptions> = { ...parameterOptions, bias: aBoolea
  * const y = new Linear(784, 10).forward(x); // x [64, 784] → y [64, 10]
  */
 export class Linear extends Module {
-  readonly weight: Tensor;
-  readonly bias: Tensor | undefined;
+  /** Not readonly: assigning another module's weight ties the two. */
+  weight: Tensor;
+  bias: Tensor | undefined;
 
   constructor(inFeatures: number, outFeatures: number, options: LinearOptions = {}) {
     super();

@@ -16,6 +16,12 @@ export async function valuesOf(value: StateValue): Promise<Values> {
   return "pieces" in value ? value : value.data;
 }
 
+/** The same, those of a file read. */
+export async function dataOf(value: StateValue): Promise<TypedArray> {
+  const values = await valuesOf(value);
+  return "pieces" in values ? values.data() : values;
+}
+
 /** Writes all values into a tensor: of the host at once, of a file piece by piece as they are read. */
 export function fill(target: Tensor, values: Values): Promise<void> | void {
   return "pieces" in values ? fillFrom(target, values) : overwrite(target, values);
@@ -39,8 +45,7 @@ export function isLoadable(from: DType, to: DType): boolean {
 
 /** @returns undefined if a value is no whole number that `dtype` holds. */
 export async function converted(value: StateValue, dtype: DType): Promise<TypedArray | undefined> {
-  const values = await valuesOf(value);
-  const data = "pieces" in values ? await values.data() : values;
+  const data = await dataOf(value);
   const result = newArray(dtype, data.length);
   for (let i = 0; i < data.length; i++) {
     result[i] = dtype === "bool" ? Number(data[i] !== 0) : data[i];

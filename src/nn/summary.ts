@@ -12,6 +12,8 @@ import { flopsOf } from "../kernels/cost.js";
 import type { Program } from "../kernels/kernel.js";
 import { requireModule } from "./check.js";
 import type { Module } from "./module.js";
+import { isParameter } from "./parameter.js";
+import { fieldsOf } from "./state.js";
 
 export interface SummaryOptions {
   /** Of the input: int32 for models that take tokens. Default float32. */
@@ -25,7 +27,7 @@ export interface LayerSummary {
   readonly type: string;
   /** Of its last output; undefined if the forward pass does not call it. */
   readonly output: Shape | undefined;
-  /** Of its own, without those of its sub-modules. */
+  /** Of its own, without those of its sub-modules and those that a layer before it has, too. */
   readonly parameters: number;
   /** Of its own ops, once per call; elementwise ops count where they are fused into another layer's kernel. */
   readonly flops: number;
@@ -79,9 +81,13 @@ export function summary(model: Module, inputShape: Shape, options: SummaryOption
     const name = program.origins?.[i] ?? "";
     flops.set(name, (flops.get(name) ?? 0) + flopsOf(call));
   });
+  const seen = new Set<Tensor>();
   const layers = [...model.namedModules()].map(([name, module]): LayerSummary => {
-    const inner = new Set(module.children().flatMap(([, child]) => child.parameters()));
-    const own = module.parameters().filter((tensor) => !inner.has(tensor));
+    const tensors = new Set(fieldsOf(module).map(({ value }) => value));
+    const own = [...tensors].filter(
+      (value): value is Tensor => value instanceof Tensor && isParameter(value) && !seen.has(value),
+    );
+    for (const tensor of own) seen.add(tensor);
     return {
       name,
       type: module.constructor.name,

@@ -10,20 +10,24 @@ import { formatShape, type Shape, sameShape } from "../core/shape.js";
 import type { Device } from "../device/device.js";
 import { type DeviceChoice, deviceNamed } from "../device/select.js";
 import type { HostTensor } from "../formats/host.js";
+import type { Tensor } from "../graph/tensor.js";
 import { panelRows } from "../kernels/packed.js";
 import { bytesOf, unpackConv, unpackMatrix } from "../kernels/unpack.js";
 import { Identity } from "../nn/activation.js";
 import { requireModule } from "../nn/check.js";
 import { Conv2d } from "../nn/conv.js";
+import { join } from "../nn/fields.js";
 import { Linear } from "../nn/linear.js";
 import type { Module } from "../nn/module.js";
 import { BatchNorm2d } from "../nn/normalization.js";
+import { byTensor, isPersistent, modulesOf, stateOf } from "../nn/state.js";
 import { leaf, readExact } from "../runtime/realize.js";
 import { QuantizedConv2d } from "./conv.js";
 import { damaged, type LayerRecord, parseRecord, recordOf, writeRecord } from "./file_record.js";
-import { addBias, replaceModule } from "./fold.js";
+import { addBias } from "./fold.js";
 import { QuantizedLayer } from "./layer.js";
 import { QuantizedLinear } from "./linear.js";
+import { replaceModule, replacementsOf, retire } from "./replace.js";
 import { weightLevels, wholeGroups } from "./weights.js";
 
 /** The key of the metadata. */
@@ -61,18 +65,19 @@ export async function quantizedState(model: Module): Promise<QuantizedState> {
   requireModule("quantizedState", model);
   const tensors = new Map<string, HostTensor>();
   const layers: Record<string, LayerRecord> = {};
-  const parts = new Map<string, () => Promise<HostTensor>>();
+  const parts = new Map<Tensor, () => Promise<HostTensor>>();
   const folded: string[] = [];
   for (const [name, module] of model.namedModules()) {
     if (module instanceof Identity) folded.push(name);
     if (!(module instanceof QuantizedLayer)) continue;
     layers[name] = recordOf(module);
-    parts.set(`${name}.weight`, () => weightInFile(module));
-    if (module.description.format.bits === 4) parts.set(`${name}.scale`, () => groupScalesInFile(module));
+    parts.set(module.weight, () => weightInFile(module));
+    if (module.description.format.bits === 4) parts.set(module.scale, () => groupScalesInFile(module));
   }
-  for (const [name, tensor] of model.stateDict()) {
+  // A tied tensor once, under its first name.
+  for (const [tensor, [{ name }]] of byTensor(stateOf(model).filter(isPersistent))) {
     const { dtype, shape } = tensor;
-    tensors.set(name, (await parts.get(name)?.()) ?? { dtype, shape, data: await readExact(tensor) });
+    tensors.set(name, (await parts.get(tensor)?.()) ?? { dtype, shape, data: await readExact(tensor) });
   }
   return { tensors, metadata: { [metadataKey]: writeRecord(layers, folded) } };
 }
@@ -125,15 +130,22 @@ export async function loadQuantized<M extends Module>(
   const device = await deviceNamed(op, target);
   const { layers, folded } = parseRecord(metadata[metadataKey]);
   const modules = new Map(model.namedModules());
-  const rest = new Map(tensors);
+  const prefixes = new Map([...modulesOf(model)].map(({ name, prefix }) => [name, prefix]));
+  const taken = new Set<string>();
   // Everything is looked at before anything is changed.
   const found = [...layers].map(([name, record]) => {
     const layer = modules.get(name);
     if (!(layer instanceof Linear) && !(layer instanceof Conv2d)) {
       throw damaged(`the model has no linear layer or convolution ${name}`);
     }
-    return { name, layer, record, tensors: tensorsOf(name, record, layer, rest) };
+    const tied = [...layers.keys()].filter((other) => {
+      const module = modules.get(other) as { weight?: Tensor } | undefined;
+      return other !== name && module?.weight === layer.weight;
+    });
+    const places = [name, ...tied].map((place) => prefixes.get(place)!);
+    return { name, layer, record, tensors: tensorsOf(places, record, layer, tensors, taken) };
   });
+  const rest = new Map([...tensors].filter(([name]) => !taken.has(name)));
   for (const name of folded) {
     const module = modules.get(name);
     if (!(module instanceof BatchNorm2d) && !(module instanceof Identity)) {
@@ -142,26 +154,34 @@ export async function loadQuantized<M extends Module>(
   }
   // Convolutions that stayed float, for their sensitivity, have got a bias if a batch norm was folded into them.
   const unbiased = [...modules].flatMap(([name, module]) => {
-    if (!(module instanceof Conv2d) || module.bias || layers.has(name) || !rest.has(`${name}.bias`))
-      return [];
+    const key = join(prefixes.get(name)!, "bias");
+    if (!(module instanceof Conv2d) || module.bias || layers.has(name) || !rest.has(key)) return [];
     const { weight } = module;
-    requireTensor(rest, `${name}.bias`, "float32", [weight.shape[0]]);
-    return [{ name, module, zeros: new Float32Array(weight.shape[0]) }];
+    requireTensor(rest, key, "float32", [weight.shape[0]]);
+    return [{ key, module, zeros: new Float32Array(weight.shape[0]) }];
   });
-  const replaced = new Set([...layers.keys(), ...folded]);
-  const kept = [...model.stateDict()].filter(([name]) => !replaced.has(name.slice(0, name.lastIndexOf("."))));
-  for (const [name, { dtype, shape }] of kept) requireTensor(tensors, name, dtype, shape);
-  const known = new Set([...kept.map(([name]) => name), ...unbiased.map(({ name }) => `${name}.bias`)]);
+  const replaced = new Set(
+    [...layers.keys(), ...folded].flatMap((name) =>
+      stateOf(modules.get(name)!).map((entry) => join(prefixes.get(name)!, entry.name)),
+    ),
+  );
+  const kept = stateOf(model).filter((entry) => isPersistent(entry) && !replaced.has(entry.name));
+  for (const [{ dtype, shape }, places] of byTensor(kept)) {
+    const names = places.map(({ name }) => name);
+    const there = names.filter((name) => rest.has(name));
+    for (const name of there.length > 0 ? there : [names[0]]) requireTensor(rest, name, dtype, shape);
+  }
+  const known = new Set([...kept.map(({ name }) => name), ...unbiased.map(({ key }) => key)]);
   for (const name of rest.keys()) if (!known.has(name)) throw damaged(`the model has no tensor ${name}`);
 
-  for (const { name, layer, record, tensors: own } of found) {
-    replaceModule(model, name, layerOf(layer, record, own, device));
-    layer.dispose();
-  }
-  for (const name of folded) {
-    replaceModule(model, name, new Identity());
-    modules.get(name)!.dispose();
-  }
+  const parts = new Map(found.map((part) => [part.name, part]));
+  const made = replacementsOf(new Map(found.map(({ name, layer }) => [name, layer])), (layer, name) => {
+    const { record, tensors: own } = parts.get(name)!;
+    return layerOf(layer, record, own, device);
+  });
+  for (const [name, layer] of made) replaceModule(model, name, layer);
+  for (const name of folded) replaceModule(model, name, new Identity());
+  retire(model, [...found.map(({ layer }) => layer), ...folded.map((name) => modules.get(name)!)]);
   for (const { module, zeros } of unbiased) addBias(module, zeros);
   await model.loadStateDict(rest, { strict: false, assign: device });
   return model;
@@ -174,17 +194,25 @@ interface LayerTensors {
   readonly offset?: HostTensor;
 }
 
-/** Takes a layer's tensors out of `rest`. @throws FormatError if one is missing, of another kind, or holds what it cannot. */
+/**
+ * Finds a layer's tensors and adds their names to `taken`. `places`: prefixes of the layer and of those that its weight is tied to;
+ * what they share is in the file under one of them.
+ *
+ * @throws FormatError if one is missing, of another kind, or holds what it cannot.
+ */
 function tensorsOf(
-  name: string,
+  places: readonly string[],
   { bits, groupSize, bias, input }: LayerRecord,
   { weight: { shape } }: Linear | Conv2d,
-  rest: Map<string, HostTensor>,
+  tensors: ReadonlyMap<string, HostTensor>,
+  taken: Set<string>,
 ): LayerTensors {
+  const [name] = places;
   const take = (part: string, dtype: DType, wanted: Shape): HostTensor => {
-    const tensor = requireTensor(rest, `${name}.${part}`, dtype, wanted);
-    rest.delete(`${name}.${part}`);
-    return tensor;
+    const keys = places.map((place) => join(place, part));
+    const key = keys.find((place) => tensors.has(place)) ?? keys[0];
+    taken.add(key);
+    return requireTensor(tensors, key, dtype, wanted);
   };
   const out = [shape[0]];
   if (bits === 4 && shape.length !== 2) {

@@ -8,6 +8,7 @@ import type { Module } from "../nn/module.js";
 import { BatchNorm2d } from "../nn/normalization.js";
 import { parameter } from "../nn/parameter.js";
 import { leaf, overwrite, readExact } from "../runtime/realize.js";
+import { replaceModule } from "./replace.js";
 import type { Batches } from "./scheme.js";
 import { evaluating, infer, inputsOf, leafModules, watching } from "./trace.js";
 
@@ -114,15 +115,4 @@ export async function foldBatchNorms(model: Module, pairs: readonly FoldablePair
 export function addBias(conv: Conv2d, values: Float32Array): void {
   const { device } = conv.weight;
   (conv as { bias: Tensor | undefined }).bias = parameter(leaf(device, "float32", [values.length], values));
-}
-
-/** Puts a module in the place of the one called `name` below `model`. */
-export function replaceModule(model: Module, name: string, module: Module): void {
-  for (const [prefix, owner] of model.namedModules()) {
-    const child = owner.children().find(([own]) => name === (prefix === "" ? own : `${prefix}.${own}`));
-    if (child === undefined) continue;
-    owner.replaceChild(child[0], module);
-    return;
-  }
-  throw new Error(`no module ${name}`);
 }

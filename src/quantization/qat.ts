@@ -11,11 +11,12 @@ import { readTensor } from "../runtime/realize.js";
 import { QuantizedConv2d } from "./conv.js";
 import { QuantizationError } from "./errors.js";
 import { FakeQuantizedConv2d, FakeQuantizedLayer, FakeQuantizedLinear } from "./fake.js";
-import { findFoldable, foldBatchNorms, replaceModule } from "./fold.js";
+import { findFoldable, foldBatchNorms } from "./fold.js";
 import type { InputQuantization } from "./input.js";
 import { QuantizedLinear } from "./linear.js";
 import { affineOf } from "./observers.js";
 import { chooseLayers, type QuantizeOptions } from "./quantize.js";
+import { replaceModule, replacementsOf, retire } from "./replace.js";
 import { batches, type Int8Dynamic, type Int8Static, requireScheme } from "./scheme.js";
 
 const prepareOptions: Kinds<Omit<QuantizeOptions, "minSnr">> = { filter: aFunction, data: batches };
@@ -44,12 +45,15 @@ export async function prepare(
   const chosen = new Set<Module>(layers.values());
   const pairs = (await findFoldable(model, data)).filter(({ conv }) => chosen.has(conv));
   await foldBatchNorms(model, pairs);
+  const made = new Map<Module, FakeQuantizedLayer>();
   for (const [name, layer] of layers) {
     const fake =
-      layer instanceof Conv2d
+      made.get(layer) ??
+      (layer instanceof Conv2d
         ? new FakeQuantizedConv2d(layer, scheme)
-        : new FakeQuantizedLinear(layer, scheme);
+        : new FakeQuantizedLinear(layer, scheme));
     fake.training = layer.training;
+    made.set(layer, fake);
     replaceModule(model, name, fake);
   }
 }
@@ -70,17 +74,20 @@ export async function convert(model: Module): Promise<void> {
       hint: "prepare() it first",
     });
   }
-  const inputs: InputQuantization[] = [];
-  for (const [name, layer] of layers) inputs.push(await learnedInput(name, layer));
-  layers.forEach(([name, layer], i) => {
+  const inputs = new Map<string, InputQuantization>();
+  for (const [name, layer] of layers) inputs.set(name, await learnedInput(name, layer));
+  const made = replacementsOf(new Map(layers), (layer, name) => {
     const quantization = { bits: layer.scheme.weightBits };
-    const made =
-      layer instanceof FakeQuantizedConv2d
-        ? QuantizedConv2d.of(layer, quantization, inputs[i])
-        : QuantizedLinear.of(layer, quantization, inputs[i]);
-    replaceModule(model, name, made);
-    layer.dispose();
+    const input = inputs.get(name)!;
+    return layer instanceof FakeQuantizedConv2d
+      ? QuantizedConv2d.of(layer, quantization, input)
+      : QuantizedLinear.of(layer, quantization, input);
   });
+  for (const [name, layer] of made) replaceModule(model, name, layer);
+  retire(
+    model,
+    layers.map(([, layer]) => layer),
+  );
 }
 
 async function learnedInput(name: string, { range }: FakeQuantizedLayer): Promise<InputQuantization> {

@@ -10,10 +10,11 @@ import { realize } from "../runtime/realize.js";
 import { calibrate } from "./calibrate.js";
 import { QuantizedConv2d } from "./conv.js";
 import { QuantizationError } from "./errors.js";
-import { findFoldable, foldBatchNorms, replaceModule } from "./fold.js";
+import { findFoldable, foldBatchNorms } from "./fold.js";
 import type { InputQuantization } from "./input.js";
 import type { QuantizedLayer } from "./layer.js";
 import { QuantizedLinear } from "./linear.js";
+import { replaceModule, replacementsOf, retire } from "./replace.js";
 import { type Batches, batches, requireScheme, type Scheme } from "./scheme.js";
 import { SignalToNoise } from "./snr.js";
 import { evaluating, infer, inputsOf, leafModules, watching } from "./trace.js";
@@ -60,6 +61,9 @@ type QuantizableLayer = Linear | Conv2d;
  * convolutions folded in. The model no longer trains; see `prepare` for training with rounding in mind. If
  * anything is wrong with the data or a layer, the model stays as it was.
  *
+ * Linear layers with one tied weight share one packed weight afterwards. An embedding whose weight is tied to a quantized layer
+ * keeps it in float32.
+ *
  * @example
  * await quantize(model, int8Dynamic());
  * await quantize(model, int8Static({ data: loader }), { filter: (name) => name !== "head" });
@@ -94,22 +98,16 @@ export async function quantize(
   const pairs = (await findFoldable(model, data)).filter(({ conv }) => chosen.has(conv));
   const folded = pairs.map(({ name }) => name);
   await foldBatchNorms(model, pairs);
-  const made = new Map(
-    [...layers].map(([name, layer]) => [name, replacementOf(layer, scheme, inputs?.get(name))]),
-  );
+  const made = replacementsOf(layers, (layer, name) => replacementOf(layer, scheme, inputs?.get(name)));
   const ratios = data && options.minSnr !== undefined ? await measure(model, layers, made, data) : undefined;
   const reports: LayerReport[] = [];
   for (const [name, layer] of layers) {
     const snr = ratios?.get(name)?.decibels ?? null;
     const quantized = snr === null || !(snr < (options.minSnr ?? Number.NEGATIVE_INFINITY));
     reports.push({ name, type: layer instanceof Linear ? "linear" : "conv2d", quantized, snr });
-    if (quantized) {
-      replaceModule(model, name, made.get(name)!);
-      layer.dispose();
-    } else {
-      made.get(name)!.dispose();
-    }
+    if (quantized) replaceModule(model, name, made.get(name)!);
   }
+  retire(model, [...layers.values(), ...made.values()]);
   return { layers: reports, folded };
 }
 

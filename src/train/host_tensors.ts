@@ -14,7 +14,8 @@ const aStateDict: Kind = [
 ];
 
 /**
- * The values of named tensors, as `writeSafetensors` takes them.
+ * The values of named tensors, as `writeSafetensors` takes them. A tensor with several names, as tied parameters have, appears once,
+ * under the first; `loadStateDict` finds it under any.
  *
  * @example
  * const bytes = writeSafetensors(await hostTensors(model.stateDict()));
@@ -24,8 +25,11 @@ export async function hostTensors(
 ): Promise<Map<string, HostTensor>> {
   const result = new Map<string, HostTensor>();
   check("hostTensors", "the tensors", tensors, aStateDict);
+  const seen = new Set<Tensor>();
   for (const [name, tensor] of tensors) {
     requireTensor("hostTensors", tensor, String(name));
+    if (seen.has(tensor)) continue;
+    seen.add(tensor);
     result.set(name, { dtype: tensor.dtype, shape: tensor.shape, data: await readExact(tensor) });
   }
   return result;
