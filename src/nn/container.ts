@@ -26,7 +26,7 @@ export class ModuleList extends Module {
     return { modules: "" };
   }
 
-  forward(): Tensor {
+  forward(): never {
     throw new ArgumentError("a ModuleList has no forward of its own", {
       op: "ModuleList",
       hint: "call its modules",
@@ -35,12 +35,12 @@ export class ModuleList extends Module {
 }
 
 /**
- * Modules applied one after the other.
+ * Modules applied one after the other: each gets what the one before returned as its only argument, tensors or structures of them.
  *
  * @example
  * new Sequential(new Linear(784, 128), new ReLU(), new Linear(128, 10));
  */
-export class Sequential extends Module {
+export class Sequential<Input = Tensor, Output = Tensor> extends Module<[Input], Output> {
   readonly modules: readonly Module[];
 
   constructor(...modules: readonly Module[]) {
@@ -53,7 +53,9 @@ export class Sequential extends Module {
     return { modules: "" };
   }
 
-  forward(x: Tensor): Tensor {
-    return this.modules.reduce((value, module) => module.forward(value), x);
+  forward(x: Input): Output {
+    let value: unknown = x;
+    for (const module of this.modules) value = module.forward(value);
+    return value as Output;
   }
 }

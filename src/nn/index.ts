@@ -18,4 +18,10 @@ export { type ParameterOptions, parameter } from "./parameter.js";
 export * from "./pooling.js";
 export type { BufferOptions } from "./state.js";
 export * from "./state_dict.js";
-export { type LayerSummary, type Summary, type SummaryOptions, summary } from "./summary.js";
+export {
+  type LayerSummary,
+  type Summary,
+  type SummaryInput,
+  type SummaryOptions,
+  summary,
+} from "./summary.js";

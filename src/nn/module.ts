@@ -40,6 +40,8 @@ const bufferOptions: Kinds<BufferOptions> = {
  * State-dict names are the fields' names in PyTorch's spelling: `runningMean` of the field `bn1` is `bn1.running_mean`;
  * a name that begins with a capital, `LayerNorm`, stays. `stateNames` gives other names.
  *
+ * `Module<[Tensor], Tensor>` is a module with that signature, `Module` any.
+ *
  * A tensor in two places is tied: it is one parameter, is saved once, and loads from a file that has it under either name.
  *
  * Modules and parameters may be in arrays, Maps and records as well: the first weight of `layers = [new Linear(2, 2)]` is
@@ -52,7 +54,8 @@ const bufferOptions: Kinds<BufferOptions> = {
  *   forward(x: Tensor) { return this.fc.forward(flatten(x, 1)); }
  * }
  */
-export abstract class Module {
+// biome-ignore lint/suspicious/noExplicitAny: a module of which nothing is known takes and returns anything, as in PyTorch
+export abstract class Module<Arguments extends readonly unknown[] = any[], Result = any> {
   #training = true;
 
   constructor() {
@@ -76,8 +79,16 @@ export abstract class Module {
     this.#training = training;
   }
 
-  /** Computes the module's output. Lazy, as all ops. */
-  abstract forward(...inputs: Tensor[]): Tensor;
+  /**
+   * Computes the module's output; lazy, as all ops. Arguments and result are tensors, or arrays and records of tensors, numbers,
+   * strings, booleans, null and undefined.
+   *
+   * @example
+   * class Encoder extends Module {
+   *   forward(inputIds: Tensor, { attentionMask }: { attentionMask?: Tensor } = {}): { logits: Tensor; hidden: Tensor[] } { … }
+   * }
+   */
+  abstract forward(...inputs: Arguments): Result;
 
   /**
    * Marks field `field` as state that is saved but not trained; returns the value for the assignment.

@@ -10,6 +10,7 @@ import { Storage } from "../graph/storage.js";
 import { inScope, noGrad, Tensor } from "../graph/tensor.js";
 import { flopsOf } from "../kernels/cost.js";
 import type { Program } from "../kernels/kernel.js";
+import { tensorsIn } from "../runtime/structure.js";
 import { requireModule } from "./check.js";
 import type { Module } from "./module.js";
 import { isParameter } from "./parameter.js";
@@ -20,12 +21,23 @@ export interface SummaryOptions {
   readonly dtype?: DType;
 }
 
+/** A tensor of the input by its shape, or with a dtype of its own; in arrays and records, with values that are no tensors. */
+export type SummaryInput =
+  | Shape
+  | { readonly dtype: DType; readonly shape: Shape }
+  | undefined
+  | null
+  | boolean
+  | string
+  | readonly SummaryInput[]
+  | { readonly [name: string]: SummaryInput };
+
 export interface LayerSummary {
   /** Its name in the model, "" for the model itself. */
   readonly name: string;
   /** Its class. */
   readonly type: string;
-  /** Of its last output; undefined if the forward pass does not call it. */
+  /** Of the first tensor of its last output; undefined if the forward pass does not call it. */
   readonly output: Shape | undefined;
   /** Of its own, without those of its sub-modules and those that a layer before it has, too. */
   readonly parameters: number;
@@ -35,6 +47,7 @@ export interface LayerSummary {
 
 export interface Summary {
   readonly layers: readonly LayerSummary[];
+  /** Of the first tensor. */
   readonly input: Shape;
   /** A parameter that two layers share counts once. */
   readonly parameters: number;
@@ -54,27 +67,40 @@ const summaryOptions: Kinds<SummaryOptions> = { dtype: aDType };
  * @example
  * console.log(summary(model, [1, 1, 28, 28]));
  * const { flops } = summary(new CharGpt(), [1, 128], { dtype: "int32" });
+ * summary(bert, [[1, 128], { attentionMask: [1, 128] }], { dtype: "int32" }); // all arguments of forward
  *
  * @throws What the model's forward throws: ShapeError for an input that does not fit.
  */
-export function summary(model: Module, inputShape: Shape, options: SummaryOptions = {}): Summary {
+export function summary(
+  model: Module,
+  inputShape: Shape | readonly SummaryInput[],
+  options: SummaryOptions = {},
+): Summary {
   const op = "summary";
   requireModule(op, model);
-  checkShape(inputShape, op);
   const { dtype = "float32" } = checkOptions(op, options, summaryOptions);
   const parameters = model.parameters();
   const device =
     parameters[0]?.device ?? [...model.stateDict().values()][0]?.device ?? deviceOf(op, undefined);
-  // A leaf without memory: it is never read.
-  const storage = new Storage(device, { dtype, size: sizeOf(inputShape) });
-  const input = new Tensor(inputShape, dtype, device, { storage });
+  const inputs: Tensor[] = [];
+  // Leaves without memory: they are never read.
+  const make = (of: DType, shape: Shape): Tensor => {
+    checkShape(shape, op);
+    const storage = new Storage(device, { dtype: of, size: sizeOf(shape) });
+    const input = new Tensor(shape, of, device, { storage });
+    inputs.push(input);
+    return input;
+  };
+  const args = isShape(inputShape)
+    ? [make(dtype, inputShape)]
+    : (inputShape as SummaryInput[]).map((part) => madeOf(part, dtype, make));
   const outputs = new Map<string, Shape>();
   let program: Program;
   try {
-    const output = evaluated(model, outputs, input);
-    program = compile(extractGraph([output], []).graph, device.info);
+    const output = evaluated(model, outputs, args);
+    program = compile(extractGraph(tensorsIn(output), []).graph, device.info);
   } finally {
-    storage.dispose();
+    for (const { storage } of inputs) storage!.dispose();
   }
   const flops = new Map<string, number>();
   program.calls.forEach((call, i) => {
@@ -98,7 +124,7 @@ export function summary(model: Module, inputShape: Shape, options: SummaryOption
   });
   const result = {
     layers,
-    input: inputShape,
+    input: inputs[0]?.shape ?? [],
     parameters: sum(parameters),
     trainable: sum(parameters.filter(({ requiresGrad }) => requiresGrad)),
     flops: program.cost.flops,
@@ -106,12 +132,30 @@ export function summary(model: Module, inputShape: Shape, options: SummaryOption
   return Object.defineProperty(result, "toString", { value: () => tableOf(result) });
 }
 
+function isShape(input: unknown): input is Shape {
+  return !Array.isArray(input) || input.length === 0 || typeof input[0] === "number";
+}
+
+/** An argument of forward, with tensors where `input` has their shapes. */
+function madeOf(input: SummaryInput, dtype: DType, make: (dtype: DType, shape: Shape) => Tensor): unknown {
+  if (Array.isArray(input)) {
+    return isShape(input)
+      ? make(dtype, input)
+      : (input as readonly SummaryInput[]).map((part) => madeOf(part, dtype, make));
+  }
+  if (typeof input !== "object" || input === null) return input;
+  const { dtype: own, shape } = input as { readonly dtype?: DType; readonly shape?: Shape };
+  if (typeof own === "string" && Array.isArray(shape)) return make(own, shape);
+  const parts = Object.entries(input as Record<string, SummaryInput>);
+  return Object.fromEntries(parts.map(([name, part]) => [name, madeOf(part, dtype, make)]));
+}
+
 function sum(tensors: readonly Tensor[]): number {
   return tensors.reduce((total, { size }) => total + size, 0);
 }
 
 /** The lazy output; notes those of all modules, whose ops get their names as scopes. Modes and methods stay as they were. */
-function evaluated(model: Module, outputs: Map<string, Shape>, input: Tensor): Tensor {
+function evaluated(model: Module, outputs: Map<string, Shape>, args: readonly unknown[]): unknown {
   const undo: (() => void)[] = [];
   try {
     for (const [name, module] of model.namedModules()) {
@@ -120,9 +164,10 @@ function evaluated(model: Module, outputs: Map<string, Shape>, input: Tensor): T
       const forward = module.forward.bind(module);
       Object.defineProperty(module, "forward", {
         configurable: true,
-        value: (...inputs: Tensor[]) => {
-          const output = inScope(name, () => forward(...inputs));
-          if (output instanceof Tensor) outputs.set(name, output.shape);
+        value: (...inputs: unknown[]) => {
+          const output: unknown = inScope(name, () => forward(...inputs));
+          const [first] = tensorsIn(output);
+          if (first) outputs.set(name, first.shape);
           return output;
         },
       });
@@ -133,7 +178,7 @@ function evaluated(model: Module, outputs: Map<string, Shape>, input: Tensor): T
         if (own) Object.defineProperty(module, "forward", own);
       });
     }
-    return noGrad(() => model.forward(input));
+    return noGrad((): unknown => model.forward(...args));
   } finally {
     for (const restore of undo.reverse()) restore();
   }

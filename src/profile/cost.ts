@@ -3,10 +3,10 @@
 import { aFunction, check } from "../core/check.js";
 import type { Device } from "../device/device.js";
 import { type DeviceChoice, deviceNamed } from "../device/select.js";
-import { Tensor } from "../graph/tensor.js";
 import type { Cost, Program } from "../kernels/kernel.js";
 import { flush, realize } from "../runtime/realize.js";
 import { sessionOf } from "../runtime/session.js";
+import { tensorsIn } from "../runtime/structure.js";
 
 /** One Program and how often it was run. */
 export interface ProgramRuns {
@@ -20,7 +20,7 @@ export interface CountedCost extends Cost {
 
 /**
  * Runs `fn` once and counts what it makes the device do: FLOPs, bytes, and the Programs. Tensors that it returns (also
- * in an array) are computed as part of it. On a device from `openDry` nothing is computed, only counted.
+ * in arrays and records) are computed as part of it. On a device from `openDry` nothing is computed, only counted.
  *
  * @throws What `fn` throws.
  * @example
@@ -52,7 +52,7 @@ export async function observeRuns(op: string, device: Device, fn: () => unknown)
   session.observers.add(observe);
   try {
     const result = await fn();
-    realize((Array.isArray(result) ? result : [result]).filter((part) => part instanceof Tensor));
+    realize(tensorsIn(result));
     flush(device);
   } finally {
     session.observers.delete(observe);

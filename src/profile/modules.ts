@@ -1,9 +1,9 @@
 /** Tells which module an op belongs to, by standing before every `forward` while a profile is taken. */
-import { inScope, noteNaming, type Tensor } from "../graph/tensor.js";
+import { inScope, noteNaming } from "../graph/tensor.js";
 
 /** What is needed of a model: a Module of wattgrad/nn is one. */
 export interface NamedModules {
-  namedModules(): Iterable<readonly [string, { forward(...inputs: Tensor[]): Tensor }]>;
+  namedModules(): Iterable<readonly [string, { forward(...inputs: never[]): unknown }]>;
 }
 
 /** Ops outside of every module's `forward`: losses, metrics, what is computed beside them. */

@@ -3,11 +3,12 @@
 import type { Tensor } from "../graph/tensor.js";
 import type { Module } from "../nn/module.js";
 import { readTensor, realize } from "../runtime/realize.js";
+import { tensorsIn } from "../runtime/structure.js";
 import { QuantizationError } from "./errors.js";
 import type { InputQuantization } from "./input.js";
 import { affineOf, makeObserver, type Observer, rangeOf } from "./observers.js";
-import type { Calibration } from "./scheme.js";
-import { evaluating, infer, inputsOf, watching } from "./trace.js";
+import type { AnyCalibration } from "./scheme.js";
+import { evaluating, infer, take, watching } from "./trace.js";
 
 const defaultBatches = 16;
 
@@ -20,18 +21,19 @@ const defaultBatches = 16;
 export async function calibrate(
   model: Module,
   layers: ReadonlyMap<string, Module>,
-  { data, batches = defaultBatches, observer = "histogram" }: Calibration,
+  { data, forward, batches = defaultBatches, observer = "histogram" }: AnyCalibration,
 ): Promise<Map<string, InputQuantization>> {
   const observers = new Map<string, Observer>();
   const collected: [string, Tensor][] = [];
-  const watch = (name: string, _: Module, inputs: readonly Tensor[]) => collected.push([name, inputs[0]]);
+  const watch = (name: string, _: Module, inputs: readonly unknown[]) =>
+    collected.push([name, inputs[0] as Tensor]);
   let seen = 0;
   await evaluating(model, async () => {
-    for await (const input of inputsOf(data, batches)) {
+    for await (const batch of take(data, batches)) {
       seen++;
       collected.length = 0;
       await watching(layers, watch, async () => {
-        infer(model, input);
+        infer(model, batch, forward);
       });
       const distinct = new Set(collected.map(([, x]) => x));
       realize([...distinct]);
@@ -47,7 +49,8 @@ export async function calibrate(
         own.observe(values, range);
       }
       // The batch itself is its owner's.
-      for (const x of distinct) if (x !== input) x.storage?.dispose();
+      const own = new Set(tensorsIn(batch));
+      for (const x of distinct) if (!own.has(x)) x.storage?.dispose();
     }
   });
   if (seen === 0) {

@@ -4,7 +4,7 @@ import { aCount, aFunction, anObject, check, checkOptions, type Kinds } from "..
 import { itemSize } from "../core/dtype.js";
 import { DataLoader, type Dataset } from "../data/index.js";
 import type { Device } from "../device/device.js";
-import { noGrad, type Tensor } from "../graph/tensor.js";
+import { noGrad, Tensor } from "../graph/tensor.js";
 import { Identity } from "../nn/activation.js";
 import { requireModule } from "../nn/check.js";
 import type { Module } from "../nn/module.js";
@@ -135,7 +135,9 @@ async function outputsOf({ model }: Side, input: Tensor): Promise<Map<string, Te
   await evaluating(model, () =>
     watching(
       leafModules(model),
-      (name, _, __, output) => outputs.set(name, output),
+      (name, _, __, output) => {
+        if (output instanceof Tensor) outputs.set(name, output);
+      },
       async () => {
         infer(model, input);
       },
@@ -182,7 +184,8 @@ async function findCounterparts(
       watching(
         leafModules(float.model),
         (name, module, [x], output) => {
-          const conv = made.get(x);
+          if (!(output instanceof Tensor)) return;
+          const conv = made.get(x as Tensor);
           const isFolded = module instanceof BatchNorm2d && modules.get(name) instanceof Identity;
           if (isFolded && conv !== undefined) counterparts.set(conv, name);
           made.set(output, name);
@@ -200,7 +203,7 @@ async function findCounterparts(
 /** In turns, so that what else the machine does hits both. */
 async function measureLatencies(sides: readonly Side[]): Promise<ModelFigures["latency"][]> {
   const passes = sides.map(({ model }) => {
-    const forward = jit((x: Tensor) => noGrad(() => model.forward(x)));
+    const forward = jit((x: Tensor) => noGrad((): Tensor => model.forward(x)));
     return async (x: Tensor): Promise<number> => {
       const start = performance.now();
       const output = forward(x);

@@ -8,9 +8,10 @@ import type { Module } from "../nn/module.js";
 import { BatchNorm2d } from "../nn/normalization.js";
 import { parameter } from "../nn/parameter.js";
 import { leaf, overwrite, readExact } from "../runtime/realize.js";
+import { tensorsIn } from "../runtime/structure.js";
 import { replaceModule } from "./replace.js";
-import type { Batches } from "./scheme.js";
-import { evaluating, infer, inputsOf, leafModules, watching } from "./trace.js";
+import type { Batches, Forward } from "./scheme.js";
+import { evaluating, infer, leafModules, take, watching } from "./trace.js";
 
 /** A convolution and the batch norm that its output, and nothing else, goes to. */
 export interface FoldablePair {
@@ -24,7 +25,11 @@ export interface FoldablePair {
  * Finds the pairs: neighbours in a `Sequential`, and with data those that one forward pass shows, where the batch norm is given
  * the very tensor that the convolution returned, and nothing else reads it.
  */
-export async function findFoldable(model: Module, data?: Batches): Promise<FoldablePair[]> {
+export async function findFoldable(
+  model: Module,
+  data?: Batches,
+  forward?: Forward<never>,
+): Promise<FoldablePair[]> {
   const pairs = new Map<BatchNorm2d, FoldablePair>();
   for (const [prefix, module] of model.namedModules()) {
     if (!(module instanceof Sequential)) continue;
@@ -36,8 +41,8 @@ export async function findFoldable(model: Module, data?: Batches): Promise<Folda
   }
   if (data === undefined) return [...pairs.values()];
   // Inside the loop: a loader frees its batch afterwards.
-  for await (const input of inputsOf(data, 1)) {
-    for (const pair of await pairsSeen(model, input)) pairs.set(pair.norm, pair);
+  for await (const batch of take(data, 1)) {
+    for (const pair of await pairsSeen(model, batch, forward)) pairs.set(pair.norm, pair);
   }
   return [...pairs.values()];
 }
@@ -45,17 +50,21 @@ export async function findFoldable(model: Module, data?: Batches): Promise<Folda
 interface ModuleCall {
   readonly name: string;
   readonly module: Module;
-  readonly input: Tensor;
-  readonly output: Tensor;
+  readonly input: unknown;
+  readonly output: unknown;
 }
 
-async function pairsSeen(model: Module, example: Tensor): Promise<FoldablePair[]> {
+async function pairsSeen(
+  model: Module,
+  example: unknown,
+  forward: Forward<never> | undefined,
+): Promise<FoldablePair[]> {
   const calls: ModuleCall[] = [];
   const result = await evaluating(model, () =>
     watching(
       leafModules(model),
       (name, module, [input], output) => calls.push({ name, module, input, output }),
-      async () => infer(model, example),
+      async () => infer(model, example, forward),
     ),
   );
   const isCalledOnce = (module: Module) => calls.filter((call) => call.module === module).length === 1;
@@ -67,15 +76,15 @@ async function pairsSeen(model: Module, example: Tensor): Promise<FoldablePair[]
     joined.push({ pair: { conv: conv.module as Conv2d, norm: norm.module, name: norm.name }, conv, norm });
   }
   // What reads a convolution's output without going through the batch norm reaches it on this walk.
-  const entrances = new Map(joined.map(({ conv, norm }) => [norm.output, conv.input]));
-  const reached = new Set<Tensor>();
-  const stack = [result];
+  const entrances = new Map<unknown, unknown>(joined.map(({ conv, norm }) => [norm.output, conv.input]));
+  const reached = new Set<unknown>();
+  const stack = tensorsIn(result);
   while (stack.length > 0) {
     const tensor = stack.pop()!;
     if (reached.has(tensor)) continue;
     reached.add(tensor);
     const entrance = entrances.get(tensor);
-    stack.push(...(entrance ? [entrance] : (tensor.node?.values ?? [])));
+    stack.push(...(entrance ? [entrance as Tensor] : (tensor.node?.values ?? [])));
   }
   return joined.filter(({ conv }) => !reached.has(conv.output)).map(({ pair }) => pair);
 }

@@ -27,6 +27,7 @@ export {
 export {
   type Batches,
   type Calibration,
+  type Forward,
   type Int4Options,
   type Int4WeightOnly,
   type Int8Dynamic,

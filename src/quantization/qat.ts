@@ -19,7 +19,11 @@ import { chooseLayers, type QuantizeOptions } from "./quantize.js";
 import { replaceModule, replacementsOf, retire } from "./replace.js";
 import { batches, type Int8Dynamic, type Int8Static, requireScheme } from "./scheme.js";
 
-const prepareOptions: Kinds<Omit<QuantizeOptions, "minSnr">> = { filter: aFunction, data: batches };
+const prepareOptions: Kinds<Omit<QuantizeOptions, "minSnr">> = {
+  filter: aFunction,
+  data: batches,
+  forward: aFunction,
+};
 
 /**
  * Puts fake-quantized layers in the place of linear layers and convolutions, with the same parameters (an optimizer made before
@@ -33,17 +37,17 @@ const prepareOptions: Kinds<Omit<QuantizeOptions, "minSnr">> = { filter: aFuncti
  *
  * @throws QuantizationError if there is no layer to quantize.
  */
-export async function prepare(
+export async function prepare<Batch>(
   model: Module,
   scheme: Int8Dynamic | Int8Static,
-  options: Omit<QuantizeOptions, "minSnr"> = {},
+  options: Omit<QuantizeOptions<Batch>, "minSnr"> = {},
 ): Promise<void> {
   requireModule("prepare", model);
   requireScheme("prepare", scheme);
-  const { filter, data } = checkOptions("prepare", options, prepareOptions);
+  const { filter, data, forward } = checkOptions("prepare", options, prepareOptions);
   const layers = chooseLayers(model, scheme, filter);
   const chosen = new Set<Module>(layers.values());
-  const pairs = (await findFoldable(model, data)).filter(({ conv }) => chosen.has(conv));
+  const pairs = (await findFoldable(model, data, forward)).filter(({ conv }) => chosen.has(conv));
   await foldBatchNorms(model, pairs);
   const made = new Map<Module, FakeQuantizedLayer>();
   for (const [name, layer] of layers) {

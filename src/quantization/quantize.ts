@@ -15,11 +15,11 @@ import type { InputQuantization } from "./input.js";
 import type { QuantizedLayer } from "./layer.js";
 import { QuantizedLinear } from "./linear.js";
 import { replaceModule, replacementsOf, retire } from "./replace.js";
-import { type Batches, batches, requireScheme, type Scheme } from "./scheme.js";
+import { type Batches, batches, type Forward, requireScheme, type Scheme } from "./scheme.js";
 import { SignalToNoise } from "./snr.js";
-import { evaluating, infer, inputsOf, leafModules, watching } from "./trace.js";
+import { evaluating, infer, leafModules, take, watching } from "./trace.js";
 
-export interface QuantizeOptions {
+export interface QuantizeOptions<Batch = unknown> {
   /**
    * Which layers, by name and module. Default: every linear layer, and every convolution if the scheme takes them. Choosing a layer
    * that the scheme does not take is an error.
@@ -31,7 +31,9 @@ export interface QuantizeOptions {
    */
   readonly minSnr?: number;
   /** Batches for `minSnr`, and an example that shows which batch norms can be folded; static schemes have their calibration's. */
-  readonly data?: Batches;
+  readonly data?: Batches<Batch>;
+  /** How the model runs on a batch of `data`; default: that of the calibration, else see `Forward`. */
+  readonly forward?: Forward<Batch>;
 }
 
 export interface LayerReport {
@@ -49,7 +51,12 @@ export interface QuantizeReport {
   readonly folded: readonly string[];
 }
 
-const quantizeOptions: Kinds<QuantizeOptions> = { filter: aFunction, minSnr: aNumber, data: batches };
+const quantizeOptions: Kinds<QuantizeOptions> = {
+  filter: aFunction,
+  minSnr: aNumber,
+  data: batches,
+  forward: aFunction,
+};
 
 /** Batches that sensitivity is measured on. */
 const snrBatches = 4;
@@ -70,10 +77,10 @@ type QuantizableLayer = Linear | Conv2d;
  *
  * @throws QuantizationError for layers that the scheme does not take, nothing to quantize, and bad calibration data.
  */
-export async function quantize(
+export async function quantize<Batch>(
   model: Module,
   scheme: Scheme,
-  options: QuantizeOptions = {},
+  options: QuantizeOptions<Batch> = {},
 ): Promise<QuantizeReport> {
   requireModule("quantize", model);
   requireScheme("quantize", scheme);
@@ -87,6 +94,7 @@ export async function quantize(
     });
   }
   const data = options.data ?? calibration?.data;
+  const forward: Forward<never> | undefined = options.forward ?? calibration?.forward;
   if (options.minSnr !== undefined && data === undefined) {
     throw new QuantizationError("minSnr needs data to measure with", {
       op: "quantize",
@@ -95,11 +103,12 @@ export async function quantize(
   }
   const inputs = calibration ? await calibrate(model, layers, calibration) : undefined;
   const chosen = new Set<Module>(layers.values());
-  const pairs = (await findFoldable(model, data)).filter(({ conv }) => chosen.has(conv));
+  const pairs = (await findFoldable(model, data, forward)).filter(({ conv }) => chosen.has(conv));
   const folded = pairs.map(({ name }) => name);
   await foldBatchNorms(model, pairs);
   const made = replacementsOf(layers, (layer, name) => replacementOf(layer, scheme, inputs?.get(name)));
-  const ratios = data && options.minSnr !== undefined ? await measure(model, layers, made, data) : undefined;
+  const ratios =
+    data && options.minSnr !== undefined ? await measure(model, layers, made, data, forward) : undefined;
   const reports: LayerReport[] = [];
   for (const [name, layer] of layers) {
     const snr = ratios?.get(name)?.decibels ?? null;
@@ -174,16 +183,18 @@ async function measure(
   layers: ReadonlyMap<string, Module>,
   made: ReadonlyMap<string, QuantizedLayer>,
   data: Batches,
+  forward: Forward<never> | undefined,
 ): Promise<Map<string, SignalToNoise>> {
   const ratios = new Map([...layers.keys()].map((name) => [name, new SignalToNoise()]));
   await evaluating(model, async () => {
-    for await (const input of inputsOf(data, snrBatches)) {
+    for await (const batch of take(data, snrBatches)) {
       const pairs: { name: string; want: Tensor; got: Tensor }[] = [];
       await watching(
         layers,
-        (name, _, [x], want) => pairs.push({ name, want, got: infer(made.get(name)!, x) }),
+        (name, _, [x], want) =>
+          pairs.push({ name, want: want as Tensor, got: infer(made.get(name)!, x) as Tensor }),
         async () => {
-          infer(model, input);
+          infer(model, batch, forward);
         },
       );
       realize(pairs.flatMap(({ want, got }) => [want, got]));

@@ -1,19 +1,38 @@
 /** The schemes of quantization, in torchao's words. */
-import { aCount, aNumber, check, checkOptions, type Kind, type Kinds, oneOf } from "../core/check.js";
+import {
+  aCount,
+  aFunction,
+  aNumber,
+  check,
+  checkOptions,
+  type Kind,
+  type Kinds,
+  oneOf,
+} from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
-import type { Tensor } from "../graph/tensor.js";
+import type { Module } from "../nn/module.js";
 import { type ObserverName, observerNames } from "./observers.js";
 
-/** Batches for calibration: tensors, or lists whose first is the model's input, as a DataLoader gives them. */
-export type Batches = AsyncIterable<Tensor | readonly Tensor[]> | Iterable<Tensor | readonly Tensor[]>;
+/**
+ * Batches for calibration: tensors, lists whose first is the model's input, as a DataLoader gives them, or with `forward` anything.
+ */
+export type Batches<Batch = unknown> = AsyncIterable<Batch> | Iterable<Batch>;
 
-export interface Calibration {
-  readonly data: Batches;
+/** Runs a model on a batch. Default: `model.forward(batch)`, of a list `model.forward(batch[0])`. */
+export type Forward<Batch> = (model: Module, batch: Batch) => unknown;
+
+export interface Calibration<Batch = unknown> {
+  readonly data: Batches<Batch>;
+  /** For models and batches of another form: `(model, { inputIds, ...masks }) => model.forward(inputIds, masks)`. */
+  readonly forward?: Forward<Batch>;
   /** Batches to look at. Default 16. */
   readonly batches?: number;
   /** How ranges come of what was seen. Default "histogram". */
   readonly observer?: ObserverName;
 }
+
+/** A calibration whose batches are not known. */
+export type AnyCalibration = Omit<Calibration, "forward"> & { readonly forward?: Forward<never> };
 
 export interface WeightOptions {
   /** 8, or 7: a bit less precise, and faster where the engine has relaxed SIMD. Default 8. */
@@ -28,6 +47,7 @@ export const batches: Kind = [
 ];
 const calibrationOptions: Kinds<Calibration> = {
   data: batches,
+  forward: aFunction,
   batches: aCount,
   observer: oneOf(...observerNames),
 };
@@ -43,7 +63,7 @@ export interface Int8Static {
   readonly kind: "int8-static";
   readonly weightBits: 8 | 7;
   /** Undefined for training that expects quantization: then the ranges are learned (see `prepare`). */
-  readonly calibration: Calibration | undefined;
+  readonly calibration: AnyCalibration | undefined;
 }
 
 /** Weights of linear layers int8 with a scale for each output channel; activations stay float32. */
@@ -81,7 +101,7 @@ export function int8Dynamic(options: WeightOptions = {}): Int8Dynamic {
  * @example
  * await quantize(model, int8Static({ data: loader, batches: 8 }));
  */
-export function int8Static(calibration?: Calibration, options: WeightOptions = {}): Int8Static {
+export function int8Static<Batch>(calibration?: Calibration<Batch>, options: WeightOptions = {}): Int8Static {
   checkOptions("int8Static", calibration, calibrationOptions);
   const { weightBits = 8 } = checkOptions("int8Static", options, weightOptions);
   return { kind: "int8-static", weightBits: requireBits(weightBits, "int8Static"), calibration };

@@ -1,11 +1,11 @@
 /** Watching a model's modules while it runs. */
 
-import { noGrad, Tensor } from "../graph/tensor.js";
+import { noGrad } from "../graph/tensor.js";
 import type { Module } from "../nn/module.js";
-import type { Batches } from "./scheme.js";
+import type { Batches, Forward } from "./scheme.js";
 
 /** Called after a module's forward; tensors are lazy. */
-export type Watcher = (name: string, module: Module, inputs: readonly Tensor[], output: Tensor) => void;
+export type Watcher = (name: string, module: Module, inputs: readonly unknown[], output: unknown) => void;
 
 /** Runs `fn` with every call of the given modules watched. Their classes stay as they are. */
 export async function watching<T>(
@@ -18,8 +18,8 @@ export async function watching<T>(
     for (const [name, module] of modules) {
       const forward = module.forward.bind(module);
       watched.push(module);
-      module.forward = (...inputs: Tensor[]) => {
-        const output = forward(...inputs);
+      module.forward = (...inputs: unknown[]) => {
+        const output: unknown = forward(...inputs);
         watcher(name, module, inputs, output);
         return output;
       };
@@ -36,12 +36,12 @@ export function leafModules(model: Module): Map<string, Module> {
   return new Map([...model.namedModules()].filter(([, module]) => module.children().length === 0));
 }
 
-/** The first `count` batches' inputs. */
-export async function* inputsOf(data: Batches, count: number): AsyncGenerator<Tensor> {
+/** The first `count` batches. */
+export async function* take<B>(data: Batches<B>, count: number): AsyncGenerator<B> {
   let taken = 0;
   for await (const batch of data) {
     if (taken++ >= count) return;
-    yield batch instanceof Tensor ? batch : batch[0];
+    yield batch;
   }
 }
 
@@ -56,7 +56,10 @@ export async function evaluating<T>(model: Module, fn: () => Promise<T>): Promis
   }
 }
 
-/** The model's output, lazy and without gradients. */
-export function infer(model: Module, input: Tensor): Tensor {
-  return noGrad(() => model.forward(input));
+/** The model's output for a batch, lazy and without gradients. Of a list of tensors the first is the input. */
+export function infer(model: Module, batch: unknown, forward?: Forward<never>): unknown {
+  return noGrad((): unknown => {
+    if (forward !== undefined) return forward(model, batch as never);
+    return model.forward(Array.isArray(batch) ? batch[0] : batch);
+  });
 }

@@ -85,6 +85,8 @@ export interface Captured {
   readonly shared: boolean;
   readonly effects: readonly Effect[];
   readonly rebuild: Rebuild<Call>;
+  /** Parts of the result that are no tensors. */
+  readonly fixed: readonly unknown[];
 }
 
 type Fn = (...args: never[]) => unknown;
@@ -185,14 +187,16 @@ function finish(one: Unfinished, result: unknown, originals: readonly Tensor[]):
     const index = known >= 0 ? known : outputs.push(tensor) - 1;
     return ({ results }: Call) => results[index];
   };
-  const rebuild = rebuilder<Call>(result, (tensor) => {
+  const fixed: unknown[] = [];
+  const sourceOfResult = (tensor: Tensor): ((call: Call) => Tensor) => {
     const argument = handles.indexOf(tensor);
     if (argument >= 0) return ({ tensors }) => tensors[argument];
     if (isRecorded(tensor)) return output(tensor.storage === undefined ? tensor : copyOf(tensor));
     if (observations.entryGradients.has(tensor)) return output(copyOf(tensor));
     if (tensor.storage === undefined) unobserved(() => realize([tensor]));
     return () => tensor;
-  });
+  };
+  const rebuild = rebuilder<Call>(result, sourceOfResult, fixed);
   observations.checkFields();
   const effects = effectsOf(one, originals, outputs, output);
   const assigned = [...session.pending];
@@ -215,6 +219,7 @@ function finish(one: Unfinished, result: unknown, originals: readonly Tensor[]):
     shared,
     effects,
     rebuild,
+    fixed,
   };
 }
 

@@ -78,7 +78,8 @@ interface Variants extends CacheEntry {
  * fields of the modules whose `forward` runs, gradient mode, `requiresGrad`, gradients that exist already, settings of
  * optimizers, and the scope of a profile. Results are new tensors without gradient history.
  *
- * Arguments are tensors of one device, numbers, and arrays and records of them. A number is a float32 tensor of rank 0
+ * Arguments are tensors of one device, numbers, booleans, strings, null, and arrays and records of them; another boolean or string is
+ * another structure, and recorded anew. Numbers, strings and booleans in a result are those of the recorded call. A number is a float32 tensor of rank 0
  * inside (`x.mul(t)`); other numbers recompile nothing. What `fn` computes in plain JavaScript is computed once and for
  * all: `check` finds that where it makes a difference.
  *
@@ -91,7 +92,7 @@ interface Variants extends CacheEntry {
  * });
  *
  * @throws ArgumentError for other arguments, DeviceError for several devices. JitError for what cannot be replayed: an
- * async function, a result that is no tensor, fields of modules that are set inside, parameters and buffers made inside.
+ * async function, a result that is no structure of tensors, fields of modules that are set inside, parameters and buffers made inside.
  */
 export function jit<A extends readonly Tensor[], R extends JitResult>(
   fn: (...args: A) => R,

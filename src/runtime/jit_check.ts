@@ -13,9 +13,11 @@ export class CheckedCapture {
   /** Where each leaf is found: an argument, the gradient of a tensor, or memory. */
   readonly #leaves: readonly unknown[];
   readonly #outputs: string;
+  /** Parts of the result that are no tensors. */
+  readonly #fixed: string;
   readonly #hooks: number;
 
-  constructor({ bound, handles, effects, capture: { hooks, observations } }: Captured) {
+  constructor({ bound, handles, effects, fixed, capture: { hooks, observations } }: Captured) {
     this.#graph = bound.graph;
     this.#leaves = bound.owners.map((owner, leaf) => {
       const known: Tensor = (observations.entryGradients.get(owner)?.owner as Tensor | undefined) ?? owner;
@@ -25,6 +27,7 @@ export class CheckedCapture {
       return "argument" in source ? source.argument : known === owner ? bound.leaves[leaf] : known;
     });
     this.#outputs = JSON.stringify([bound.graph.outputs, bound.graph.assignments, effects.length]);
+    this.#fixed = JSON.stringify(fixed, exact);
     this.#hooks = hooks.length;
   }
 
@@ -43,6 +46,14 @@ export class CheckedCapture {
     }
     if (this.#outputs !== other.#outputs)
       return difference(nodes.length, "other results", "or updates", undefined);
+    if (this.#fixed !== other.#fixed) {
+      return new JitError(
+        `the result has ${this.#fixed} beside tensors, and ${other.#fixed} when the function runs again`,
+        {
+          hint: "what plain JavaScript computes is recorded once: compute it outside",
+        },
+      );
+    }
     if (this.#hooks !== other.#hooks) {
       return difference(nodes.length, `${this.#hooks} steps or random numbers`, `${other.#hooks}`, undefined);
     }

@@ -1,13 +1,12 @@
-/** Arguments and results of a jit function: tensors and numbers in arrays and records, nested as deep as one likes. */
+/** Structures of tensors, as jit functions and modules take and return them: arrays and records, nested as deep as one likes. */
 import { ArgumentError, JitError } from "../core/errors.js";
 import { Tensor } from "../graph/tensor.js";
 
+/** Parts of arguments that are no tensors: other values are another structure, for which the function is recorded anew. */
+export type Fixed = undefined | null | boolean | string;
+
 /** What the function itself is given: a tensor, also for a number of the call, or an array or record of such arguments. */
-export type JitArgument =
-  | Tensor
-  | undefined
-  | readonly JitArgument[]
-  | { readonly [name: string]: JitArgument };
+export type JitArgument = Tensor | Fixed | readonly JitArgument[] | { readonly [name: string]: JitArgument };
 
 /** What a call takes for it: where the function has a tensor, a number may be given. */
 export type Given<T> = T extends Tensor
@@ -16,8 +15,15 @@ export type Given<T> = T extends Tensor
     ? { readonly [K in keyof T]: Given<T[K]> }
     : T;
 
-/** What a function may return: a tensor, or an array or record of such results, or nothing. */
-export type JitResult = Tensor | undefined | readonly JitResult[] | { readonly [name: string]: JitResult };
+/**
+ * What a function may return: a tensor, or an array or record of such results, or nothing. Parts that are no tensors are those of the
+ * recorded call.
+ */
+export type JitResult =
+  | Tensor
+  | undefined
+  | readonly (JitResult | Fixed | number)[]
+  | { readonly [name: string]: JitResult | Fixed | number };
 
 /** The arguments of one call. */
 export interface Arguments {
@@ -40,25 +46,26 @@ interface Growing {
 /** Nothing that people write is nested deeper; a value that contains itself is. */
 const maxDepth = 32;
 
-type Kind = "tensor" | "undefined" | "array" | "record" | "number" | "other";
+type Kind = "tensor" | "fixed" | "array" | "record" | "number" | "other";
 
 function kindOf(value: unknown): Kind {
   if (value instanceof Tensor) return "tensor";
   if (typeof value === "number") return "number";
-  if (value === undefined) return "undefined";
+  if (value === undefined || value === null) return "fixed";
+  if (typeof value === "boolean" || typeof value === "string") return "fixed";
   if (Array.isArray(value)) return "array";
-  if (typeof value !== "object" || value === null) return "other";
+  if (typeof value !== "object") return "other";
   const prototype = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null ? "record" : "other";
 }
 
-/** For messages: `a string`, `a Map`. */
+/** For messages: `a number`, `a Map`. */
 function describe(value: unknown): string {
   if (value === null) return "null";
   return `a ${typeof value === "object" ? (value.constructor?.name ?? "object") : typeof value}`;
 }
 
-/** @throws ArgumentError for anything else than tensors, numbers, and arrays and records of them. */
+/** @throws ArgumentError for anything else than tensors, numbers, fixed values, and arrays and records of them. */
 export function readArguments(values: readonly unknown[]): Arguments {
   const args: Growing = { values, tensors: [], numbers: [], key: "" };
   for (let i = 0; i < values.length; i++) read(args, values[i], i, 0);
@@ -80,8 +87,8 @@ function read(args: Growing, value: unknown, path: string | number, depth: numbe
       args.numbers.push(value as number);
       args.key += "n;";
       return;
-    case "undefined":
-      args.key += "u;";
+    case "fixed":
+      args.key += `${value === undefined ? "u" : JSON.stringify(value)};`;
       return;
     case "array":
       args.key += "[";
@@ -101,7 +108,7 @@ function read(args: Growing, value: unknown, path: string | number, depth: numbe
   }
   throw new ArgumentError(`argument ${path} is ${describe(value)}`, {
     op: "jit",
-    hint: "arguments are tensors, numbers, and arrays and records of them; other values belong in a closure",
+    hint: "arguments are tensors, numbers, booleans, strings, and arrays and records of them; other values belong in a closure",
   });
 }
 
@@ -114,8 +121,8 @@ export function mapArguments(
   if (value instanceof Tensor) return tensor(value);
   if (typeof value === "number") return number(value);
   if (Array.isArray(value)) return value.map((part) => mapArguments(part, tensor, number));
-  if (value === undefined) return undefined;
-  const entries = Object.entries(value as object);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value);
   return Object.fromEntries(entries.map(([name, part]) => [name, mapArguments(part, tensor, number)]));
 }
 
@@ -124,28 +131,35 @@ export type Rebuild<C> = (call: C) => JitResult;
 
 /**
  * @param source Where a tensor of the result is found in later calls.
- * @throws JitError for anything else than tensors, and arrays and records of them.
+ * @param fixed Gets the parts of the result that are no tensors.
+ * @throws JitError for anything else than tensors, and arrays and records of them and of fixed values.
  */
 export function rebuilder<C>(
   result: unknown,
   source: (tensor: Tensor) => (call: C) => Tensor,
+  fixed: unknown[],
   path = "the result",
   depth = 0,
 ): Rebuild<C> {
-  switch (depth > maxDepth ? "other" : kindOf(result)) {
+  const kind = depth > maxDepth ? "other" : kindOf(result);
+  // A value of its own would be computed once and for all, which nobody means.
+  const isFixed = depth > 0 ? kind === "fixed" || kind === "number" : result === undefined;
+  if (isFixed) {
+    fixed.push(result);
+    return () => result as JitResult;
+  }
+  switch (kind) {
     case "tensor":
       return source(result as Tensor);
-    case "undefined":
-      return () => undefined;
     case "array": {
       const parts = (result as unknown[]).map((part, i) =>
-        rebuilder(part, source, `${path}[${i}]`, depth + 1),
+        rebuilder(part, source, fixed, `${path}[${i}]`, depth + 1),
       );
       return (call) => parts.map((part) => part(call));
     }
     case "record": {
       const entries = Object.entries(result as object).map(
-        ([name, part]) => [name, rebuilder(part, source, `${path}.${name}`, depth + 1)] as const,
+        ([name, part]) => [name, rebuilder(part, source, fixed, `${path}.${name}`, depth + 1)] as const,
       );
       return (call) => Object.fromEntries(entries.map(([name, part]) => [name, part(call)]));
     }
@@ -156,4 +170,12 @@ export function rebuilder<C>(
       ? "an async function cannot be replayed: read and wait outside"
       : "return tensors, or arrays and records of them; what else it computes is computed once only",
   });
+}
+
+/** The tensors in a structure, in order. */
+export function tensorsIn(value: unknown, depth = 0): Tensor[] {
+  if (value instanceof Tensor) return [value];
+  const kind = depth > maxDepth ? "other" : kindOf(value);
+  if (kind !== "array" && kind !== "record") return [];
+  return Object.values(value as object).flatMap((part) => tensorsIn(part, depth + 1));
 }
