@@ -16,17 +16,9 @@ import {
 } from "../core/view.js";
 import type { DeviceInfo } from "../device/device.js";
 import type { IotaAttributes, Lowering, ReduceAttributes, ViewOp } from "../graph/op.js";
-import type {
-  Expression,
-  Instruction,
-  KernelCall,
-  MapCall,
-  MatmulCall,
-  Operand,
-  QconvCall,
-  QmatmulCall,
-} from "../kernels/kernel.js";
+import type { Expression, Instruction, KernelCall, MapCall, Operand } from "../kernels/kernel.js";
 import { withSlots } from "../kernels/operands.js";
+import { recordOf } from "../kernels/table.js";
 import type { Fusion } from "./fuse.js";
 import type { Graph, GraphNode } from "./graph.js";
 import type { Step } from "./schedule.js";
@@ -284,8 +276,8 @@ class Lowerer {
       input: (i) => this.#operand(node.inputs[i]),
       output: (order) => this.#allocate(id, order ? denseInOrder(node.shape, order) : rowMajor(node.shape)),
       emit: (call) => {
-        const relu = takesActivation(call) && this.#fusion.epilogues.has(id);
-        this.#calls.push(relu ? { ...call, activation: "relu" } : call);
+        const relu = recordOf(call).takesActivation && this.#fusion.epilogues.has(id);
+        this.#calls.push(relu ? ({ ...call, activation: "relu" } as KernelCall) : call);
       },
     };
   }
@@ -432,9 +424,4 @@ function copyCall(from: Operand, to: Operand): MapCall {
 
 function equalViews(a: View, b: View): boolean {
   return a.offset === b.offset && sameShape(a.shape, b.shape) && sameShape(a.strides, b.strides);
-}
-
-/** Kernels with an epilogue. */
-function takesActivation(call: KernelCall): call is MatmulCall | QmatmulCall | QconvCall {
-  return call.kernel === "matmul" || call.kernel === "qmatmul" || call.kernel === "qconv";
 }

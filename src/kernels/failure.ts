@@ -3,8 +3,12 @@
  * from that is not readable; everything else is computed as ever, and no input is updated (see Device.run).
  */
 import { IndexError, type WattgradError } from "../core/errors.js";
-import type { GatherCall, IndexReport, KernelCall, Program, ScatterAddCall } from "./kernel.js";
+import type { GatherCall } from "./gather.js";
+import type { IndexReport } from "./indexing.js";
 import { operandsOf } from "./operands.js";
+import type { Program } from "./program.js";
+import type { ScatterAddCall } from "./scatter_add.js";
+import type { KernelCall } from "./table.js";
 
 /** What a device notes on its buffers. */
 export interface Readable {

@@ -12,7 +12,7 @@
  *
  * What lies beyond n, k or the channels stands for 0.
  */
-import type { WeightFormat } from "./kernel.js";
+import type { WeightFormat } from "./quantized.js";
 
 /** Rows of a panel, and values of a row that stand together. */
 export const panelRows = 8;

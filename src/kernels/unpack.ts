@@ -1,6 +1,5 @@
 /** Packed weights (see packed.ts) as whole numbers: for the reference device and for files. */
 import type { TypedArray } from "../core/dtype.js";
-import type { WeightFormat } from "./kernel.js";
 import {
   type ConvExtents,
   isDepthwise,
@@ -11,6 +10,7 @@ import {
   storedOffset,
   wordBytes,
 } from "./packed.js";
+import type { WeightFormat } from "./quantized.js";
 
 /** What is added to values of 4 bits. */
 const offsetOf4 = 8;

@@ -7,8 +7,8 @@ import { type DeviceChoice, deviceNamed } from "../device/select.js";
 import { enterScope } from "../graph/tensor.js";
 import { bytesOf, flopsOf } from "../kernels/cost.js";
 import type { KernelCall } from "../kernels/kernel.js";
+import { describeCall } from "../kernels/table.js";
 import { observeRuns } from "./cost.js";
-import { describeCall } from "./describe.js";
 import { type NamedModules, nameModules, outside } from "./modules.js";
 import { programOf, timeCall } from "./replay.js";
 

@@ -1,8 +1,8 @@
 /** map and reduce. */
 import { sizeOf } from "../../core/shape.js";
 import { expandView, rowMajor } from "../../core/view.js";
-import { identityOf } from "../../kernels/empty.js";
-import type { MapCall, ReduceCall, ReduceOp } from "../../kernels/kernel.js";
+import type { MapCall } from "../../kernels/expression.js";
+import { identityOf, type ReduceCall, type ReduceOp } from "../../kernels/reduce.js";
 import { blockSize, evaluate, type Memory } from "./expression.js";
 import { indexOf, positions } from "./walk.js";
 

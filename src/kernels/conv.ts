@@ -1,0 +1,56 @@
+/** `conv` and its two gradients, `convGradInput` and `convGradWeight`: float32 convolutions. */
+import { sizeOf } from "../core/shape.js";
+import { bytesPassedOver } from "./bytes.js";
+import { fill } from "./fill.js";
+import { isEmpty, type Operand, shapeText } from "./operand.js";
+import type { KernelRecord } from "./record.js";
+
+export interface ConvGeometry {
+  /** [height, width] each. */
+  readonly stride: readonly [number, number];
+  readonly padding: readonly [number, number];
+  readonly dilation: readonly [number, number];
+  readonly groups: number;
+}
+
+export type ConvKernel = "conv" | "convGradInput" | "convGradWeight";
+
+/**
+ * 2-D cross-correlation, float32: input [N, C, H, W], weight [O, C/groups, KH, KW], output [N, O, OH, OW] (logical
+ * order; any strides). `convGradInput` computes the input operand from weight and output, `convGradWeight` the
+ * weight operand from input and output: the two gradients, and each other's derivatives.
+ */
+export interface ConvCall {
+  readonly kernel: ConvKernel;
+  readonly input: Operand;
+  readonly weight: Operand;
+  readonly output: Operand;
+  readonly geometry: ConvGeometry;
+}
+
+/** What the three kernels have in common, which differ in what they compute of input, weight and output. */
+function record(
+  reads: KernelRecord<ConvCall>["reads"],
+  computed: "input" | "weight" | "output",
+): KernelRecord<ConvCall> {
+  return {
+    reads,
+    writes: [computed],
+    flops: ({ weight, output }) => 2 * sizeOf(output.view.shape) * sizeOf(weight.view.shape.slice(1)),
+    // A gradient of the image is written everywhere.
+    untouched: ({ input, weight, output, geometry }, stored) =>
+      computed === "input"
+        ? 0
+        : bytesPassedOver(input, weight.view.shape.slice(2), output.view.shape, geometry, stored),
+    overNothing: (call) =>
+      [call.input, call.weight, call.output].some(isEmpty) ? fill(call[computed], 0) : undefined,
+    details: ({ input, weight, geometry: { stride } }) => {
+      const steps = stride.some((step) => step !== 1) ? `, stride ${stride.join(" × ")}` : "";
+      return `${shapeText(input)} ∗ ${shapeText(weight)}${steps}`;
+    },
+  };
+}
+
+export const conv = record(["input", "weight"], "output");
+export const convGradInput = record(["output", "weight"], "input");
+export const convGradWeight = record(["input", "output"], "weight");

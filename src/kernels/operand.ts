@@ -1,0 +1,21 @@
+/** What kernel calls read and write: slots of a Program, seen through views. */
+import type { DType } from "../core/dtype.js";
+import { formatShape, sizeOf } from "../core/shape.js";
+import type { View } from "../core/view.js";
+
+/** A slot read or written through a strided view (in elements of `dtype`). */
+export interface Operand {
+  readonly slot: number;
+  readonly dtype: DType;
+  readonly view: View;
+}
+
+/** Whether the operand has no elements. */
+export function isEmpty({ view }: Operand): boolean {
+  return sizeOf(view.shape) === 0;
+}
+
+/** The operand's shape, for descriptions: `[64, 784]`. */
+export function shapeText({ view }: Operand): string {
+  return formatShape(view.shape);
+}

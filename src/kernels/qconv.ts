@@ -1,0 +1,40 @@
+/** `qconv`: convolutions of int8 images with quantized weights. */
+import { sizeOf } from "../core/shape.js";
+import { bytesPassedOver } from "./bytes.js";
+import type { ConvGeometry } from "./conv.js";
+import { type Operand, shapeText } from "./operand.js";
+import { epilogueOfNothing, type QuantizedEpilogue, type WeightFormat } from "./quantized.js";
+import type { KernelRecord } from "./record.js";
+
+/**
+ * 2-D cross-correlation of an int8 input [N, C, H, W], any strides, with packed weights [O, C/groups, KH, KW] of 8 or 7 bits
+ * → [N, O, OH, OW]. Around the input lie values `inputZeroPoint`.
+ */
+export interface QconvCall extends QuantizedEpilogue {
+  readonly kernel: "qconv";
+  readonly input: Operand;
+  readonly weight: Operand;
+  readonly format: WeightFormat;
+  readonly kernelSize: readonly [number, number];
+  readonly geometry: ConvGeometry;
+  readonly inputZeroPoint: number;
+  /** float32 [N]: scales of the images. */
+  readonly inputScales?: Operand;
+  readonly output: Operand;
+}
+
+export const qconv: KernelRecord<QconvCall> = {
+  reads: ["input", "weight", "scales", "inputScales", "offsets", "bias"],
+  writes: ["output"],
+  takesActivation: true,
+  flops: ({ input, output, geometry, kernelSize }) => {
+    const perGroup = input.view.shape[1] / geometry.groups;
+    return 2 * sizeOf(output.view.shape) * perGroup * sizeOf(kernelSize);
+  },
+  untouched: ({ input, output, geometry, kernelSize }, stored) =>
+    bytesPassedOver(input, kernelSize, output.view.shape, geometry, stored),
+  overNothing: (call) =>
+    sizeOf([call.input.view.shape[1], ...call.kernelSize]) === 0 ? epilogueOfNothing(call) : undefined,
+  details: ({ input, output, kernelSize, format }) =>
+    `${shapeText(input)} to ${output.view.shape[1]}, ${kernelSize.join(" × ")}, ${format.bits} bits`,
+};

@@ -1,0 +1,43 @@
+/** `reduce`: a fused expression reduced over axes; softmax and norms are made of these. */
+import type { DType } from "../core/dtype.js";
+import { formatShape, type Shape, sizeOf } from "../core/shape.js";
+import { type Expression, flopsPerElement, instructionsText } from "./expression.js";
+import { fill } from "./fill.js";
+import type { Operand } from "./operand.js";
+import type { KernelRecord } from "./record.js";
+
+export type ReduceOp = "sum" | "max" | "min" | "prod" | "argmax" | "argmin";
+
+/**
+ * Reduces the expression's one result over `axes` of `shape`. The output's view has `shape` with those axes 1.
+ * Empty reductions give the identity (0, -Infinity, +Infinity, 1; for int32 its bounds), and -1 for argmax/argmin, which take one axis, give int32,
+ * the first of equal values; NaN counts as the largest (smallest) value. max/min propagate NaN. float32 sums
+ * must not lose accuracy with length: pairwise, several accumulators or float64.
+ */
+export interface ReduceCall {
+  readonly kernel: "reduce";
+  readonly op: ReduceOp;
+  readonly shape: Shape;
+  readonly axes: readonly number[];
+  readonly inputs: readonly Operand[];
+  readonly expression: Expression;
+  readonly output: Operand;
+}
+
+/** The result of a reduction over nothing. */
+export function identityOf(op: ReduceOp, dtype: DType): number {
+  const most = dtype === "int32" ? 2 ** 31 - 1 : Number.POSITIVE_INFINITY;
+  if (op === "max") return dtype === "int32" ? -(2 ** 31) : -most;
+  if (op === "min") return most;
+  return { sum: 0, prod: 1, argmax: -1, argmin: -1 }[op];
+}
+
+export const reduce: KernelRecord<ReduceCall> = {
+  reads: ["inputs"],
+  writes: ["output"],
+  flops: ({ shape, expression }) => sizeOf(shape) * (flopsPerElement(expression) + 1),
+  overNothing: ({ op, shape, output }) =>
+    sizeOf(shape) > 0 ? undefined : fill(output, identityOf(op, output.dtype)),
+  details: ({ op, shape, axes, expression }) =>
+    `${op} ${formatShape(shape)} over ${axes.join(", ")}${instructionsText(expression)}`,
+};

@@ -1,0 +1,31 @@
+/** `scatterAdd`: elements added at indices; the gradient of `gather`. */
+import { type Shape, sizeOf } from "../core/shape.js";
+import { distinctBytes } from "./bytes.js";
+import { type IndexReport, indexingDetails, pickedBytes } from "./indexing.js";
+import type { Operand } from "./operand.js";
+import type { KernelRecord } from "./record.js";
+
+/**
+ * The mirror of `gather`: output[p, then index[p] steps of axisStride] += source[p], float32 or int32; the output is initialised
+ * before. For the index `ignored` nothing is added.
+ */
+export interface ScatterAddCall {
+  readonly kernel: "scatterAdd";
+  readonly shape: Shape;
+  readonly source: Operand;
+  readonly index: Operand;
+  readonly output: Operand;
+  readonly axisStride: number;
+  readonly axisSize: number;
+  readonly ignored?: number;
+  readonly report?: IndexReport;
+}
+
+export const scatterAdd: KernelRecord<ScatterAddCall> = {
+  reads: ["source", "index", "output"],
+  writes: ["output"],
+  flops: ({ shape }) => sizeOf(shape),
+  bytes: (call, stored) =>
+    distinctBytes(call.source, stored) + distinctBytes(call.index, stored) + 2 * pickedBytes(call, stored),
+  details: indexingDetails,
+};

@@ -1,0 +1,62 @@
+/**
+ * The kernel language: what the compiler gives to devices. It is small on purpose; every public op lowers to it and every device
+ * implements all of it. A kernel is one record in a file of its own, gathered here; devices are tables with the same names.
+ */
+import { attention } from "./attention.js";
+import { conv, convGradInput, convGradWeight } from "./conv.js";
+import { gather } from "./gather.js";
+import { map } from "./map.js";
+import { matmul } from "./matmul.js";
+import { pool } from "./pool.js";
+import { poolGrad } from "./pool_grad.js";
+import { qconv } from "./qconv.js";
+import { qmatmul } from "./qmatmul.js";
+import type { KernelRecord } from "./record.js";
+import { reduce } from "./reduce.js";
+import { scatterAdd } from "./scatter_add.js";
+
+const records = {
+  map,
+  reduce,
+  matmul,
+  attention,
+  conv,
+  convGradInput,
+  convGradWeight,
+  pool,
+  poolGrad,
+  qmatmul,
+  qconv,
+  gather,
+  scatterAdd,
+};
+
+export type KernelName = keyof typeof records;
+
+/** A call of the kernel with this name. */
+export type CallOf<Name extends KernelName> = Parameters<(typeof records)[Name]["flops"]>[0];
+
+export type KernelCall = CallOf<KernelName>;
+
+/** One function per kernel: what a device does with a call. A kernel that is missing is a type error. */
+export type KernelTable<More extends readonly unknown[], Result> = {
+  readonly [Name in KernelName]: (call: CallOf<Name>, ...more: More) => Result;
+};
+
+/** The function of the call's kernel. */
+export function entryOf<More extends readonly unknown[], Result>(
+  table: KernelTable<More, Result>,
+  { kernel }: KernelCall,
+): (call: KernelCall, ...more: More) => Result {
+  return table[kernel] as (call: KernelCall, ...more: More) => Result;
+}
+
+/** The record of the call's kernel. */
+export function recordOf({ kernel }: KernelCall): KernelRecord<KernelCall> {
+  return records[kernel] as unknown as KernelRecord<KernelCall>;
+}
+
+/** A call in a few words: `matmul [64, 784] × [784, 256]`, `map [64, 256] mul where`. */
+export function describeCall(call: KernelCall): string {
+  return `${call.kernel} ${recordOf(call).details(call)}`;
+}
