@@ -12,7 +12,8 @@ import {
   requireReadable,
   runAround,
 } from "../../kernels/failure.js";
-import type { KernelCall, Program } from "../../kernels/kernel.js";
+import type { Program } from "../../kernels/program.js";
+import { entryOf, type KernelCall, type KernelTable } from "../../kernels/table.js";
 import { describeDevice } from "../describe.js";
 import type {
   BufferRange,
@@ -212,46 +213,31 @@ function bytesOf(arrays: readonly TypedArray[]): number {
   return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
+/** What each kernel does to arrays; the error is for the first index outside its axis. */
+// biome-ignore lint/suspicious/noConfusingVoidType: only kernels that take indices can fail.
+const kernels: KernelTable<[memory: Memory, scalars: readonly number[]], IndexError | undefined | void> = {
+  map,
+  reduce,
+  matmul,
+  attention,
+  conv,
+  convGradInput: conv,
+  convGradWeight: conv,
+  qmatmul,
+  qconv,
+  pool,
+  poolGrad,
+  gather: gatherScatter,
+  scatterAdd: gatherScatter,
+};
+
 /** One call over arrays: what the device does for each call of a Program. */
 export function runCall(
   call: KernelCall,
   memory: Memory,
   scalars: readonly number[],
 ): IndexError | undefined {
-  switch (call.kernel) {
-    case "map":
-      map(call, memory, scalars);
-      return undefined;
-    case "reduce":
-      reduce(call, memory, scalars);
-      return undefined;
-    case "matmul":
-      matmul(call, memory);
-      return undefined;
-    case "attention":
-      attention(call, memory);
-      return undefined;
-    case "conv":
-    case "convGradInput":
-    case "convGradWeight":
-      conv(call, memory);
-      return undefined;
-    case "qmatmul":
-      qmatmul(call, memory);
-      return undefined;
-    case "qconv":
-      qconv(call, memory);
-      return undefined;
-    case "pool":
-      pool(call, memory);
-      return undefined;
-    case "poolGrad":
-      poolGrad(call, memory);
-      return undefined;
-    case "gather":
-    case "scatterAdd":
-      return gatherScatter(call, memory);
-  }
+  return entryOf(kernels, call)(call, memory, scalars) ?? undefined;
 }
 
 /** Opens a reference device; each has memory of its own. */

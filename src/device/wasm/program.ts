@@ -4,11 +4,15 @@
  */
 import { itemSize } from "../../core/dtype.js";
 import { withoutEmpty } from "../../kernels/empty.js";
-import type { KernelCall, MapCall, Operand, Program } from "../../kernels/kernel.js";
+import type { MapCall } from "../../kernels/expression.js";
+import type { Operand } from "../../kernels/operand.js";
 import { operandsOf } from "../../kernels/operands.js";
+import type { Program } from "../../kernels/program.js";
+import { entryOf, type KernelCall, type KernelTable } from "../../kernels/table.js";
 import { type CommandWriter, Opcode } from "./command.js";
 import { encodeAttention } from "./encode/attention.js";
 import { encodeConv } from "./encode/conv.js";
+import type { SharesMemory } from "./encode/expression.js";
 import { encodeIndexing } from "./encode/indexing.js";
 import { encodeMap } from "./encode/map.js";
 import { encodeMatmul } from "./encode/matmul.js";
@@ -16,6 +20,23 @@ import { encodePool, encodePoolGrad } from "./encode/pool.js";
 import { encodeQconv } from "./encode/qconv.js";
 import { encodeQmatmul } from "./encode/qmatmul.js";
 import { encodeReduce } from "./encode/reduce.js";
+
+/** How each kernel's calls are encoded. */
+const encoders: KernelTable<[writer: CommandWriter, sharesMemory: SharesMemory], void> = {
+  map: encodeMap,
+  reduce: encodeReduce,
+  matmul: encodeMatmul,
+  attention: encodeAttention,
+  conv: encodeConv,
+  convGradInput: encodeConv,
+  convGradWeight: encodeConv,
+  pool: encodePool,
+  poolGrad: encodePoolGrad,
+  qmatmul: encodeQmatmul,
+  qconv: encodeQconv,
+  gather: encodeIndexing,
+  scatterAdd: encodeIndexing,
+};
 
 /** What one call was encoded to: ranges of the encoder's lists. */
 interface Encoded {
@@ -122,42 +143,7 @@ export class ProgramEncoder implements CommandWriter {
 
   private encode(given: KernelCall): void {
     const call = withoutEmpty(given);
-    if (call === undefined) return;
-    switch (call.kernel) {
-      case "map":
-        encodeMap(call, this.sharesMemory, this);
-        break;
-      case "reduce":
-        encodeReduce(call, this);
-        break;
-      case "matmul":
-        encodeMatmul(call, this);
-        break;
-      case "attention":
-        encodeAttention(call, this);
-        break;
-      case "gather":
-      case "scatterAdd":
-        encodeIndexing(call, this);
-        break;
-      case "conv":
-      case "convGradInput":
-      case "convGradWeight":
-        encodeConv(call, this);
-        break;
-      case "qmatmul":
-        encodeQmatmul(call, this);
-        break;
-      case "qconv":
-        encodeQconv(call, this);
-        break;
-      case "pool":
-        encodePool(call, this);
-        break;
-      case "poolGrad":
-        encodePoolGrad(call, this);
-        break;
-    }
+    if (call !== undefined) entryOf(encoders, call)(call, this, this.sharesMemory);
   }
 
   /** Different leaves are different buffers; temporaries may overlap in the arena. */

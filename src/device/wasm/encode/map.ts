@@ -5,7 +5,7 @@ import type { MapCall } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { blockLanes, encodeExpression, type SharesMemory, usesUniform } from "./expression.js";
 
-export function encodeMap(call: MapCall, sharesMemory: SharesMemory, writer: CommandWriter): void {
+export function encodeMap(call: MapCall, writer: CommandWriter, sharesMemory: SharesMemory): void {
   if (sizeOf(call.shape) === 0 || call.outputs.length === 0) return;
   // Random numbers belong to logical indices; everything else is walked as the first output lies in memory.
   const logical = call.shape.map((_, d) => d);
