@@ -18,11 +18,14 @@ const f32HalfUnderflow = 0x33000000;
 /** (127 - 15) << 23: the difference of the exponent biases. */
 const biasDifference = 0x38000000;
 
-/** Widens binary16 bit patterns to float32, exactly. */
-export function decodeFloat16(halves: Uint16Array): Float32Array {
+/** Widens binary16 bit patterns to float32, exactly; into `result`, which has as many elements, if it is given. */
+export function decodeFloat16(
+  halves: Uint16Array,
+  result: Float32Array = new Float32Array(halves.length),
+): Float32Array {
   check("decodeFloat16", "the argument", halves, bits16);
-  const result = new Float32Array(halves.length);
-  const bits = new Uint32Array(result.buffer);
+  check("decodeFloat16", "the result", result, floats);
+  const bits = new Uint32Array(result.buffer, result.byteOffset, result.length);
   for (let i = 0; i < halves.length; i++) {
     const half = halves[i];
     const sign = (half & 0x8000) << 16;
@@ -64,11 +67,17 @@ function halfMagnitude(magnitude: number): number {
   return (mantissa + (1 << (shift - 1)) - 1 + (truncated & 1)) >>> shift;
 }
 
-/** Widens bfloat16 bit patterns (the upper half of a float32) to float32, exactly. */
-export function decodeBfloat16(values: Uint16Array): Float32Array {
+/**
+ * Widens bfloat16 bit patterns (the upper half of a float32) to float32, exactly; into `result`, which has as many elements, if
+ * it is given.
+ */
+export function decodeBfloat16(
+  values: Uint16Array,
+  result: Float32Array = new Float32Array(values.length),
+): Float32Array {
   check("decodeBfloat16", "the argument", values, bits16);
-  const result = new Float32Array(values.length);
-  const bits = new Uint32Array(result.buffer);
+  check("decodeBfloat16", "the result", result, floats);
+  const bits = new Uint32Array(result.buffer, result.byteOffset, result.length);
   for (let i = 0; i < values.length; i++) bits[i] = values[i] << 16;
   return result;
 }

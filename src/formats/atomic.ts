@@ -8,8 +8,11 @@ const permissionBits = 0o7777;
 /** Milliseconds until a descriptor that takes nothing at the moment (EAGAIN) is tried again. */
 const retryAfter = 5;
 
+/** The contents of a file: at once, or in pieces that are made as the file is written. */
+export type FileContents = Uint8Array | AsyncIterable<Uint8Array>;
+
 /**
- * Replaces the file at `path` by `bytes`: written under a temporary name in the same directory, flushed to the disk,
+ * Replaces the file at `path` by `contents`: written under a temporary name in the same directory, flushed to the disk,
  * renamed (which POSIX makes atomic), and the directory flushed so that the rename itself survives a power cut. On
  * failure the temporary file is removed and the old file is untouched.
  *
@@ -20,28 +23,61 @@ const retryAfter = 5;
  * @example
  * await writeFileAtomic("runs/model.safetensors", writeSafetensors(tensors));
  */
-export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<void> {
+export async function writeFileAtomic(path: string, contents: FileContents): Promise<void> {
   check(op, "the path", path, aString);
-  check(op, "the contents", bytes, fileBytes);
+  if (!isPieces(contents)) check(op, "the contents", contents, fileBytes);
+  const pieces = isPieces(contents) ? contents : [contents];
   const { path: paths } = nodeFiles(op);
   let takesFiles = false;
   try {
     const target = await targetOf(path, op);
-    if (target.kind === "descriptor") return await writeToDescriptor(target.descriptor, bytes);
+    if (target.kind === "descriptor") return await writeToDescriptor(target.descriptor, pieces);
     takesFiles = target.kind !== "file" || target.stat !== undefined;
-    if (target.kind !== "file") return await writeToStream(target.path, bytes);
-    await replace(target, bytes, () => {
+    if (target.kind !== "file") return await writeToStream(target.path, pieces);
+    await replace(target, pieces, () => {
       takesFiles = true;
     });
   } catch (error) {
+    if (error instanceof ContentsError) throw error.cause;
     const place = takesFiles ? path : `${path} in directory ${paths.dirname(path)}`;
     throw new FileError(`cannot write ${place}: ${reasonOf(error)}`, { op, cause: error });
   }
 }
 
+/** The pieces could not be made: no error of the file. */
+class ContentsError extends Error {}
+
+type Pieces = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
+function isPieces(contents: FileContents): contents is AsyncIterable<Uint8Array> {
+  return (
+    typeof (contents as Partial<AsyncIterable<Uint8Array>> | undefined)?.[Symbol.asyncIterator] === "function"
+  );
+}
+
+/** Calls `write` for each piece. @throws ContentsError for what making a piece throws. */
+async function writeAll(pieces: Pieces, write: (bytes: Uint8Array) => Promise<unknown>): Promise<void> {
+  const iterator =
+    Symbol.asyncIterator in pieces ? pieces[Symbol.asyncIterator]() : pieces[Symbol.iterator]();
+  try {
+    for (;;) {
+      let next: IteratorResult<Uint8Array>;
+      try {
+        next = await iterator.next();
+      } catch (cause) {
+        throw new ContentsError("the contents", { cause });
+      }
+      if (next.done) return;
+      await write(next.value);
+    }
+  } finally {
+    await iterator.return?.();
+  }
+}
+
 async function replace(
   { path, stat: old }: FileTarget,
-  bytes: Uint8Array,
+  pieces: Pieces,
   onCreated: () => void,
 ): Promise<void> {
   const { fs, path: paths } = nodeFiles(op);
@@ -61,7 +97,7 @@ async function replace(
         await chown(temporary, old.uid, old.gid).catch(() => {});
         await chmod(temporary, old.mode & permissionBits);
       }
-      await file.writeFile(bytes);
+      await writeAll(pieces, (bytes) => file.writeFile(bytes));
       await file.sync();
     } finally {
       await file.close();
@@ -85,24 +121,30 @@ async function syncDirectory(fs: typeof import("node:fs"), directory: string): P
   }
 }
 
-async function writeToStream(path: string, bytes: Uint8Array): Promise<void> {
+async function writeToStream(path: string, pieces: Pieces): Promise<void> {
   const { fs } = nodeFiles(op);
   const file = await fs.promises.open(path, fs.constants.O_WRONLY);
   try {
-    await file.writeFile(bytes);
+    await writeAll(pieces, (bytes) => file.writeFile(bytes));
   } finally {
     await file.close();
   }
 }
 
 /** stdout and stderr through their streams, behind what these still hold. */
-async function writeToDescriptor(descriptor: number, bytes: Uint8Array): Promise<void> {
+async function writeToDescriptor(descriptor: number, pieces: Pieces): Promise<void> {
   const stream = { 1: process.stdout, 2: process.stderr }[descriptor];
-  if (stream !== undefined) {
-    return new Promise((resolve, reject) => {
-      stream.write(bytes, (error) => (error ? reject(error) : resolve()));
-    });
-  }
+  if (stream === undefined) return writeAll(pieces, (bytes) => writePart(descriptor, bytes));
+  return writeAll(
+    pieces,
+    (bytes) =>
+      new Promise<void>((resolve, reject) => {
+        stream.write(bytes, (error) => (error ? reject(error) : resolve()));
+      }),
+  );
+}
+
+async function writePart(descriptor: number, bytes: Uint8Array): Promise<void> {
   const { fs } = nodeFiles(op);
   for (let at = 0; at < bytes.length; ) {
     at += await new Promise<number>((resolve, reject) => {

@@ -3,8 +3,12 @@ import { type ErrorDetails, WattgradError } from "../core/errors.js";
 
 /** A file or URL that cannot be read or written; the message is one line with the path and the reason. */
 export class FileError extends WattgradError {
-  constructor(message: string, details?: ErrorDetails) {
+  /** The HTTP status, where that is the reason. */
+  readonly status: number | undefined;
+
+  constructor(message: string, details: ErrorDetails & { readonly status?: number } = {}) {
     super("FILE", message, details);
+    this.status = details.status;
   }
 }
 
@@ -53,6 +57,13 @@ export async function readFile(path: string, op: string): Promise<Uint8Array> {
   }
 }
 
+/** What an HTTP status other than success means. */
+export function statusError(url: string, { status, headers }: Response, op: string): FileError {
+  const delay = headers.get("retry-after");
+  const hint = delay === null ? undefined : `the server asks to wait: Retry-After ${delay}`;
+  return new FileError(`cannot fetch ${url}: HTTP status ${status}`, { op, status, hint });
+}
+
 /** Downloads a file. @throws FileError naming the URL and the reason. */
 export async function fetchBytes(url: string, op: string): Promise<Uint8Array> {
   let response: Response;
@@ -61,7 +72,7 @@ export async function fetchBytes(url: string, op: string): Promise<Uint8Array> {
   } catch (error) {
     throw new FileError(`cannot fetch ${url}: ${reasonOf(error)}`, { op, cause: error });
   }
-  if (!response.ok) throw new FileError(`cannot fetch ${url}: HTTP status ${response.status}`, { op });
+  if (!response.ok) throw statusError(url, response, op);
   return new Uint8Array(await response.arrayBuffer());
 }
 

@@ -1,15 +1,25 @@
 /** `wattgrad/formats`: files to and from host memory, by parsers that trust nothing. */
 
 export { decodeBfloat16, decodeFloat16, encodeBfloat16, encodeFloat16 } from "../core/half.js";
-export { writeFileAtomic } from "./atomic.js";
+export { type FileContents, writeFileAtomic } from "./atomic.js";
+export type { ByteSource } from "./byte_source.js";
 export { FileError } from "./file.js";
-export type { HostTensor } from "./host.js";
+export type { FileHandleLike } from "./file_source.js";
+export type { HostTensor, StoredTensor } from "./host.js";
 export { type IdxOptions, readIdx } from "./idx.js";
+export { readSafetensors, type Safetensors } from "./safetensors.js";
+export {
+  type OpenOptions,
+  openSafetensors,
+  type SafetensorsEntry,
+  type SafetensorsFile,
+} from "./safetensors_file.js";
 export {
   type FloatType,
-  readSafetensors,
-  type Safetensors,
+  type ReadableTensor,
+  saveSafetensors,
   type WriteOptions,
   writeSafetensors,
-} from "./safetensors.js";
+} from "./safetensors_write.js";
+export { openSource, type SourceInput, type SourceOptions } from "./source.js";
 export { CharTokenizer } from "./text.js";

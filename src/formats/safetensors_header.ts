@@ -1,16 +1,29 @@
 /**
- * The JSON header of a safetensors file, by its own closed grammar:
+ * The beginning of a safetensors file, by its own closed grammar:
  *
+ *     u64 little-endian header length | JSON header, padded with spaces | tensor data
  *     { "name": { "dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24] }, …, "__metadata__": { "key": "value" } }
  *
- * Why not JSON.parse: it keeps the last of two equal keys, so two programs may see different tensors in one file,
- * and it gives `__proto__` a meaning. This parser refuses the first and stores names in Maps; the grammar has a fixed
- * depth, so nothing recurses.
+ * Every offset is checked before memory is touched, and the tensors tile the data exactly.
  */
 import { FormatError } from "../core/errors.js";
 import { quote } from "./excerpt.js";
+import { JsonText } from "./json_text.js";
+import { storedTypes } from "./safetensors_types.js";
 
-/** One tensor as the header describes it; nothing but its JSON form is checked yet. */
+/** Longest header the format allows. */
+export const maxHeaderBytes = 100_000_000;
+/** Of the header's length. */
+export const lengthBytes = 8;
+
+/** Who reads which file, for messages. */
+export interface Reading {
+  readonly op: string;
+  /** The file's name, where it is known. */
+  readonly name?: string;
+}
+
+/** One tensor as the header describes it. */
 export interface TensorEntry {
   readonly dtype: string;
   readonly shape: readonly number[];
@@ -20,153 +33,130 @@ export interface TensorEntry {
 }
 
 export interface Header {
-  readonly tensors: Map<string, TensorEntry>;
-  readonly metadata: Map<string, string>;
+  /** In the order of the header. */
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
+  /** The strings of `__metadata__`; an object without prototype, empty if the file has none. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** A surrogate that is not half of a pair: no valid Unicode text, so no valid name. */
-const loneSurrogate = /\p{Surrogate}/u;
-
-/** A JSON number that is a non-negative integer of at most 16 digits. */
-const integer = /(?:0|[1-9][0-9]{0,15})(?![0-9.eE])/y;
-
-/** @throws FormatError with the position (in UTF-16 units of the header) where the text stops being a header. */
-export function parseHeader(text: string): Header {
-  return new HeaderParser(text).parse();
+export function formatError({ op, name }: Reading, message: string): FormatError {
+  return new FormatError(name === undefined ? message : `${name}: ${message}`, { op });
 }
 
-/** True if `text` can be written as UTF-8 and read back as the same string. */
-export function isWellFormed(text: string): boolean {
-  return !loneSurrogate.test(text);
+/**
+ * The first byte behind the header, by the first 8 bytes of a file of `fileBytes`.
+ * @throws FormatError for a header that the file is too short for, or that the format does not allow.
+ */
+export function dataStartOf(start: Uint8Array, fileBytes: number, reading: Reading): number {
+  if (start.length < lengthBytes) {
+    throw formatError(reading, `${fileBytes} bytes are too few for a header length`);
+  }
+  const declared = new DataView(start.buffer, start.byteOffset, lengthBytes).getBigUint64(0, true);
+  if (declared > BigInt(maxHeaderBytes)) {
+    throw formatError(reading, `header of ${declared} bytes, more than the ${maxHeaderBytes} allowed`);
+  }
+  const dataStart = lengthBytes + Number(declared);
+  if (dataStart > fileBytes)
+    throw formatError(reading, `header of ${declared} bytes in a file of ${fileBytes}`);
+  return dataStart;
 }
 
-class HeaderParser {
-  readonly #text: string;
-  #at = 0;
-
-  constructor(text: string) {
-    this.#text = text;
+/**
+ * The header, by its bytes and the number of those behind it.
+ * @throws FormatError for anything that the specification forbids.
+ */
+export function parseHeader(bytes: Uint8Array, dataBytes: number, reading: Reading): Header {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw formatError(reading, "the header is not valid UTF-8");
   }
+  const header = parseText(text, reading);
+  for (const [name, entry] of header.tensors) checkEntry(name, entry, reading);
+  checkCoverage(header.tensors, dataBytes, reading);
+  return header;
+}
 
-  parse(): Header {
-    const tensors = new Map<string, TensorEntry>();
-    let metadata: Map<string, string> | undefined;
-    if (this.#text[0] !== "{") this.#fail('the header does not begin with "{"');
-    this.#object((name) => {
-      if (name === "__metadata__") {
-        if (metadata !== undefined) this.#fail('duplicate key "__metadata__"');
-        metadata = this.#metadata();
-      } else {
-        if (tensors.has(name)) this.#fail(`duplicate key ${quote(name)}`);
-        tensors.set(name, this.#entry(name));
-      }
-    });
-    this.#space();
-    if (this.#at !== this.#text.length) this.#fail("something follows the closing brace");
-    return { tensors, metadata: metadata ?? new Map() };
-  }
-
-  #metadata(): Map<string, string> {
-    const metadata = new Map<string, string>();
-    this.#object((key) => {
-      if (metadata.has(key)) this.#fail(`duplicate key ${quote(key)} in __metadata__`);
-      metadata.set(key, this.#string());
-    });
-    return metadata;
-  }
-
-  #entry(name: string): TensorEntry {
-    let dtype: string | undefined;
-    let shape: number[] | undefined;
-    let offsets: number[] | undefined;
-    this.#object((key) => {
-      if (key === "dtype" && dtype === undefined) dtype = this.#string();
-      else if (key === "shape" && shape === undefined) shape = this.#integers();
-      else if (key === "data_offsets" && offsets === undefined) offsets = this.#integers();
-      else {
-        const known = key === "dtype" || key === "shape" || key === "data_offsets";
-        this.#fail(`${known ? "duplicate" : "unknown"} key ${quote(key)} in the entry of ${quote(name)}`);
-      }
-    });
-    if (dtype === undefined || shape === undefined || offsets?.length !== 2) {
-      return this.#fail(`the entry of ${quote(name)} needs dtype, shape and two data_offsets`);
+function parseText(text: string, reading: Reading): Header {
+  const tensors = new Map<string, TensorEntry>();
+  const metadata: Record<string, string> = Object.create(null);
+  const json = new JsonText(text, (at, reason) => formatError(reading, `bad header at ${at}: ${reason}`));
+  if (text[0] !== "{") json.fail('the header does not begin with "{"');
+  json.object((name) => {
+    if (name !== "__metadata__") tensors.set(name, parseEntry(json, name));
+    else {
+      json.object((key) => {
+        metadata[key] = json.string();
+      }, " in __metadata__");
     }
-    return { dtype, shape, begin: offsets[0], end: offsets[1] };
-  }
+  });
+  json.end();
+  return { tensors, metadata };
+}
 
-  /** Calls `member` behind the colon of each member; it parses the value. */
-  #object(member: (key: string) => void): void {
-    this.#list("{", "}", () => {
-      const key = this.#string();
-      this.#expect(":");
-      member(key);
-    });
+function parseEntry(json: JsonText, name: string): TensorEntry {
+  let dtype: string | undefined;
+  let shape: number[] | undefined;
+  let offsets: number[] | undefined;
+  json.object(
+    (key) => {
+      if (key === "dtype") dtype = json.string();
+      else if (key === "shape") shape = json.integers();
+      else if (key === "data_offsets") offsets = json.integers();
+      else json.fail(`unknown key ${quote(key)} in the entry of ${quote(name)}`);
+    },
+    ` in the entry of ${quote(name)}`,
+  );
+  if (dtype === undefined || shape === undefined || offsets?.length !== 2) {
+    return json.fail(`the entry of ${quote(name)} needs dtype, shape and two data_offsets`);
   }
+  return { dtype, shape, begin: offsets[0], end: offsets[1] };
+}
 
-  #integers(): number[] {
-    const values: number[] = [];
-    this.#list("[", "]", () => {
-      this.#space();
-      integer.lastIndex = this.#at;
-      const match = integer.exec(this.#text);
-      const value = match === null ? Number.NaN : Number(match[0]);
-      if (!Number.isSafeInteger(value)) this.#fail("a non-negative integer below 2^53 is expected");
-      this.#at = integer.lastIndex;
-      values.push(value);
-    });
-    return values;
+function checkEntry(name: string, { dtype, shape, begin, end }: TensorEntry, reading: Reading): void {
+  const type = storedTypes.get(dtype);
+  if (type === undefined) {
+    throw new FormatError(
+      `${reading.name === undefined ? "" : `${reading.name}: `}${quote(name)}: dtype ${quote(dtype)} is not supported`,
+      { op: reading.op, hint: `one of ${[...storedTypes.keys()].join(", ")}` },
+    );
   }
-
-  #list(open: string, close: string, item: () => void): void {
-    this.#expect(open);
-    if (this.#skip(close)) return;
-    do item();
-    while (this.#skip(","));
-    this.#expect(close);
-  }
-
-  #string(): string {
-    this.#expect('"');
-    const start = this.#at - 1;
-    for (;;) {
-      const unit = this.#text.charCodeAt(this.#at++);
-      if (unit === 0x22) break;
-      if (unit === 0x5c) this.#at++;
-      if (Number.isNaN(unit)) return this.#fail("a string does not end");
-    }
-    let value: string;
-    try {
-      // A slice from quote to quote is one JSON string or an error; JSON.parse knows the escapes.
-      value = JSON.parse(this.#text.slice(start, this.#at)) as string;
-    } catch {
-      return this.#fail("a string is not valid JSON");
-    }
-    if (!isWellFormed(value)) this.#fail("a string has half of a surrogate pair");
-    return value;
-  }
-
-  #expect(character: string): void {
-    if (!this.#skip(character)) this.#fail(`"${character}" is expected`);
-  }
-
-  #skip(character: string): boolean {
-    this.#space();
-    if (this.#text[this.#at] !== character) return false;
-    this.#at++;
-    return true;
-  }
-
-  #space(): void {
-    for (;;) {
-      const unit = this.#text.charCodeAt(this.#at);
-      if (unit !== 0x20 && unit !== 0x0a && unit !== 0x0d && unit !== 0x09) return;
-      this.#at++;
+  let size = type.itemSize;
+  for (const extent of shape) {
+    size *= extent;
+    // Checked at every step, as the reference does: [2^52, 2^52, 0] overflows although its product is 0.
+    if (!Number.isSafeInteger(size)) {
+      throw formatError(reading, `${quote(name)}: the size of its shape overflows`);
     }
   }
+  if (end < begin || end - begin !== size) {
+    throw formatError(
+      reading,
+      `${quote(name)}: ${size} bytes of shape and ${dtype}, but data_offsets [${begin}, ${end}]`,
+    );
+  }
+}
 
-  #fail(reason: string): never {
-    throw new FormatError(`bad header at ${Math.min(this.#at, this.#text.length)}: ${reason}`, {
-      op: "readSafetensors",
-    });
+/** The tensors in the order of their data; of equal offsets, empty ones first. */
+export function inFileOrder(tensors: ReadonlyMap<string, TensorEntry>): [string, TensorEntry][] {
+  return [...tensors].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
+}
+
+/** The tensors must follow each other from 0 to the end: no hole, no overlap, no rest. */
+function checkCoverage(tensors: ReadonlyMap<string, TensorEntry>, dataBytes: number, reading: Reading): void {
+  let at = 0;
+  for (const [name, { begin, end }] of inFileOrder(tensors)) {
+    if (begin !== at) {
+      const problem = begin > at ? "leaves a hole" : "overlaps the tensor before it";
+      throw formatError(
+        reading,
+        `${quote(name)}: data_offsets [${begin}, ${end}] ${problem}, ${at} expected`,
+      );
+    }
+    at = end;
+  }
+  if (at !== dataBytes) {
+    throw formatError(reading, `the tensors take ${at} bytes, the file has ${dataBytes}`);
   }
 }

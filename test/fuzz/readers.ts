@@ -4,7 +4,8 @@ import { parseBenchFile } from "../../src/cli/bench/file.js";
 import { parseConfig } from "../../src/cli/plan/config.js";
 import { readCifar10 } from "../../src/data/index.js";
 import { parseNvidiaLine } from "../../src/energy/nvidia.js";
-import { readIdx, readSafetensors, writeSafetensors } from "../../src/formats/index.js";
+import { openSafetensors, readIdx, readSafetensors, writeSafetensors } from "../../src/formats/index.js";
+import { parseIndex } from "../../src/formats/safetensors_index.js";
 import { unpackImages } from "../../src/inference/images.js";
 import { parseRecord, writeRecord } from "../../src/quantization/file_record.js";
 import { decode } from "../../src/train/checkpoint.js";
@@ -35,6 +36,40 @@ const files = [
   writeSafetensors(tensors, {}, { floatType: "F16" }),
   writeSafetensors([]),
 ];
+
+/** Dtypes of elements of as many bytes, which the writer does not write, and some of other sizes. */
+const others: Readonly<Record<string, readonly string[]>> = {
+  F32: ["F32", "U32", "I32", "C64"],
+  I32: ["I32", "U32", "F64", "I64"],
+  F16: ["F16", "BF16", "I16", "U16", "U64"],
+  BOOL: ["BOOL", "F8_E4M3", "F8_E5M2", "F4"],
+};
+function withDTypes(file: Uint8Array, random: () => number): Uint8Array {
+  const text = String.fromCharCode(...file).replace(
+    /"(F32|I32|BOOL|F16)"/g,
+    (_, dtype) => `"${one(random, others[dtype])}"`,
+  );
+  const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, view.getBigUint64(0, true) + BigInt(bytes.length - file.length), true);
+  return bytes;
+}
+
+const index = {
+  metadata: { total_size: 16, origin: ["x", { y: null }] },
+  weight_map: { "layer.weight": "m-1.safetensors", count: "m-2.safetensors", mask: "m-2.safetensors" },
+};
+
+/** Reads every tensor that can be read, in pieces; the bytes of all of them. */
+async function readInParts(file: Uint8Array): Promise<number> {
+  const { tensors } = await openSafetensors(file);
+  let bytes = 0;
+  for (const entry of tensors.values()) {
+    for await (const piece of entry.pieces()) bytes += piece.byteLength;
+    bytes = Math.max(bytes, (await entry.data()).byteLength);
+  }
+  return bytes;
+}
 
 /** A safetensors file whose header says something else; its length is right. */
 function withHeader(file: Uint8Array, random: () => number): Uint8Array {
@@ -157,6 +192,19 @@ export const readers: readonly Reader[] = [
     input: safetensors(files),
     read: (file: Uint8Array) => sizeOf(readSafetensors(file).tensors.values()),
     most: (n) => 2 * n,
+  },
+  {
+    // A float of 8 bits becomes four bytes.
+    name: "safetensors, in parts",
+    input: (random) => safetensors([withDTypes(one(random, files), random)])(random),
+    read: readInParts,
+    most: (n) => 4 * n,
+  },
+  {
+    name: "safetensors index",
+    input: json([index]),
+    read: (text: string) => parseIndex(new TextEncoder().encode(text), { op: "openSafetensors" }).size,
+    most: (n) => n,
   },
   {
     name: "idx",

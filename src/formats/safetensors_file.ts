@@ -1,0 +1,247 @@
+/**
+ * safetensors files that are read in parts: the header first, then one tensor at a time. What is in memory does not grow with the
+ * file.
+ */
+import { aFunction, aString, check, checkOptions, type Kinds, nearestName } from "../core/check.js";
+import { newArray, type TypedArray } from "../core/dtype.js";
+import { ArgumentError } from "../core/errors.js";
+import type { ByteSource } from "./byte_source.js";
+import { quote } from "./excerpt.js";
+import { FileError } from "./file.js";
+import type { HostTensor, StoredTensor } from "./host.js";
+import {
+  dataStartOf,
+  formatError,
+  inFileOrder,
+  lengthBytes,
+  parseHeader,
+  type TensorEntry,
+} from "./safetensors_header.js";
+import { maxIndexBytes, parseIndex } from "./safetensors_index.js";
+import { storedTypes } from "./safetensors_types.js";
+import { aSourceInput, openSource, type SourceInput, type SourceOptions, sourceOptions } from "./source.js";
+
+const op = "openSafetensors";
+
+/** Bytes that are read and decoded at once. */
+const pieceBytes = 4 * 2 ** 20;
+
+/** A tensor in a safetensors file. */
+export interface SafetensorsEntry extends StoredTensor {
+  /** The dtype in the file: `BF16`. */
+  readonly stored: string;
+  /** Bytes in the file. */
+  readonly bytes: number;
+}
+
+/** A safetensors file, or all files of an index, that is open. */
+export interface SafetensorsFile {
+  /** By name, in the order of the data in the file, file after file: what `loadStateDict` takes. */
+  readonly tensors: ReadonlyMap<string, SafetensorsEntry>;
+  /** The strings of `__metadata__`; of several files, those of the first that has a key. An object without prototype. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Reads one tensor. @throws ArgumentError if there is none of that name; FileError, FormatError. */
+  tensor(name: string): Promise<HostTensor>;
+  /** Ends reading; closes what `openSafetensors` has opened. */
+  close(): Promise<void>;
+}
+
+export interface OpenOptions extends SourceOptions {
+  /** Ends opening and every read of the file. */
+  readonly signal?: AbortSignal;
+  /** What holds the file that an index names. By default the file beside the index, for paths and URLs. */
+  readonly shard?: (name: string) => SourceInput | Promise<SourceInput>;
+}
+
+const openOptions: Kinds<OpenOptions> = { ...sourceOptions, shard: aFunction };
+
+/**
+ * Opens a safetensors file of any size, or all files of an index (a name that ends with `.json`), and reads nothing but headers: two
+ * small reads for each file. Values are read when they are asked for; the dtypes are those of `readSafetensors`.
+ *
+ * @throws FileError if a file is missing or cannot be read; FormatError for anything that `readSafetensors` refuses, and for an index
+ * that does not fit its files; the reason of `signal`.
+ * @example
+ * const file = await openSafetensors("model.safetensors");
+ * for (const [name, { shape, stored }] of file.tensors) console.log(name, stored, shape);
+ * await model.loadStateDict(file.tensors); // one piece of a tensor in memory at a time
+ * await file.close();
+ */
+export async function openSafetensors(
+  input: SourceInput,
+  options: OpenOptions = {},
+): Promise<SafetensorsFile> {
+  check(op, "the source", input, aSourceInput);
+  const { shard, ...rest } = checkOptions(op, options, openOptions);
+  const opened: ByteSource[] = [];
+  const open: Opener = async (from) => {
+    const source = await openSource(from, rest);
+    // A source of the caller stays open.
+    if (source !== from) opened.push(source);
+    return source;
+  };
+  try {
+    const source = await open(input);
+    if (!/\.json$/i.test(source.name)) return fileOf([await openOne(source, rest.signal)], opened);
+    const openShard = async (name: string) => {
+      if (shard !== undefined) return open(await shard(name));
+      if (source.beside === undefined) {
+        throw new FileError(`${source.name}: its file ${name} is not known`, {
+          op,
+          hint: "give the option shard",
+        });
+      }
+      const other = await source.beside(name, rest.signal);
+      opened.push(other);
+      return other;
+    };
+    return fileOf(await openShards(source, openShard, rest.signal), opened);
+  } catch (error) {
+    await closeAll(opened);
+    throw error;
+  }
+}
+
+type Opener = (from: SourceInput) => Promise<ByteSource>;
+
+interface OneFile {
+  readonly tensors: Map<string, SafetensorsEntry>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+async function openOne(source: ByteSource, signal: AbortSignal | undefined): Promise<OneFile> {
+  const { name, size } = source;
+  const start = await source.read(0, Math.min(lengthBytes, size), signal);
+  const dataStart = dataStartOf(start, size, { op, name });
+  const header = await source.read(lengthBytes, dataStart - lengthBytes, signal);
+  const { tensors: entries, metadata } = parseHeader(header, size - dataStart, { op, name });
+  const tensors = new Map<string, SafetensorsEntry>();
+  for (const [key, entry] of inFileOrder(entries)) {
+    tensors.set(key, new Entry(key, entry, source, dataStart, signal));
+  }
+  return { tensors, metadata };
+}
+
+/** Opens the files of an index one after another and checks that each holds what the index says, and nothing else. */
+async function openShards(
+  index: ByteSource,
+  openShard: (name: string) => Promise<ByteSource>,
+  signal: AbortSignal | undefined,
+): Promise<OneFile[]> {
+  const { name: place, size } = index;
+  const reading = { op, name: place };
+  if (size > maxIndexBytes)
+    throw formatError(reading, `an index of ${size} bytes, more than ${maxIndexBytes}`);
+  const shardOf = parseIndex(await index.read(0, size, signal), reading);
+  const files: OneFile[] = [];
+  const found = new Map<string, string>();
+  for (const fileName of new Set(shardOf.values())) {
+    const file = await openOne(await openShard(fileName), signal);
+    for (const name of file.tensors.keys()) {
+      const other = found.get(name);
+      if (other !== undefined) throw formatError(reading, `${quote(name)} is in ${other} and in ${fileName}`);
+      if (!shardOf.has(name))
+        throw formatError(reading, `${fileName} holds ${quote(name)}, which the index lacks`);
+      found.set(name, fileName);
+    }
+    files.push(file);
+  }
+  for (const [name, fileName] of shardOf) {
+    const actual = found.get(name);
+    if (actual === fileName) continue;
+    const where = actual === undefined ? "which does not hold it" : `but is in ${actual}`;
+    throw formatError(reading, `${quote(name)} should be in ${fileName}, ${where}`);
+  }
+  return files;
+}
+
+function fileOf(files: readonly OneFile[], opened: readonly ByteSource[]): SafetensorsFile {
+  const tensors = new Map(files.flatMap((file) => [...file.tensors]));
+  const metadata: Record<string, string> = Object.create(null);
+  for (const file of files) {
+    for (const [key, text] of Object.entries(file.metadata)) metadata[key] ??= text;
+  }
+  return {
+    tensors,
+    metadata,
+    async tensor(name) {
+      const entry = tensors.get(check(op, "the name", name, aString));
+      if (entry === undefined) {
+        const nearest = nearestName(name, [...tensors.keys()]);
+        throw new ArgumentError(`there is no tensor ${quote(name)}`, {
+          op,
+          hint: nearest === undefined ? undefined : `did you mean ${quote(nearest)}?`,
+        });
+      }
+      const { dtype, shape } = entry;
+      return { dtype, shape, data: await entry.data() };
+    },
+    close: () => closeAll(opened),
+  };
+}
+
+async function closeAll(sources: readonly ByteSource[]): Promise<void> {
+  for (const source of sources) await source.close();
+}
+
+class Entry implements SafetensorsEntry {
+  readonly dtype: SafetensorsEntry["dtype"];
+  readonly shape: readonly number[];
+  readonly stored: string;
+  readonly bytes: number;
+  readonly #name: string;
+  readonly #source: ByteSource;
+  readonly #signal: AbortSignal | undefined;
+  /** In the file. */
+  readonly #offset: number;
+
+  constructor(
+    name: string,
+    { dtype: stored, shape, begin, end }: TensorEntry,
+    source: ByteSource,
+    dataStart: number,
+    signal: AbortSignal | undefined,
+  ) {
+    this.stored = stored;
+    this.dtype = storedTypes.get(stored)!.dtype;
+    this.shape = shape;
+    this.bytes = end - begin;
+    this.#name = name;
+    this.#source = source;
+    this.#signal = signal;
+    this.#offset = dataStart + begin;
+  }
+
+  async data(): Promise<TypedArray> {
+    const { itemSize, isView, decode } = storedTypes.get(this.stored)!;
+    if (isView) {
+      const own = await this.#read(0, new Uint8Array(this.bytes));
+      return decode(own, { op, name: this.#name, first: 0 });
+    }
+    // Piece by piece: two copies of a tensor are never there as a whole.
+    const result = newArray(this.dtype, this.bytes / itemSize);
+    let at = 0;
+    for await (const piece of this.pieces()) {
+      result.set(piece, at);
+      at += piece.length;
+    }
+    return result;
+  }
+
+  async *pieces(): AsyncGenerator<TypedArray> {
+    const { itemSize, isView, decode, dtype } = storedTypes.get(this.stored)!;
+    const memory = new Uint8Array(Math.min(this.bytes, pieceBytes));
+    const values = isView ? undefined : newArray(dtype, memory.length / itemSize);
+    for (let at = 0; at < this.bytes; at += memory.length) {
+      const part = await this.#read(at, memory.subarray(0, Math.min(memory.length, this.bytes - at)));
+      yield decode(part, { op, name: this.#name, first: at / itemSize }, values);
+    }
+  }
+
+  /** Bytes of the tensor from `at` on; `into` is aligned, what a source gives may not be. */
+  async #read(at: number, into: Uint8Array): Promise<Uint8Array> {
+    const got = await this.#source.read(this.#offset + at, into.length, this.#signal, into);
+    if (got.buffer !== into.buffer || got.byteOffset !== into.byteOffset) into.set(got);
+    return into;
+  }
+}
