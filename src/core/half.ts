@@ -18,12 +18,10 @@ const f32HalfUnderflow = 0x33000000;
 /** (127 - 15) << 23: the difference of the exponent biases. */
 const biasDifference = 0x38000000;
 
-/** Widens binary16 bit patterns to float32, exactly; into `result`, which has as many elements, if it is given. */
-export function decodeFloat16(
-  halves: Uint16Array,
-  result: Float32Array = new Float32Array(halves.length),
-): Float32Array {
+/** Widens binary16 bit patterns to float32, exactly; into `into`, which has as many elements, if it is given. */
+export function decodeFloat16(halves: Uint16Array, into?: Float32Array): Float32Array {
   check("decodeFloat16", "the argument", halves, bits16);
+  const result = into ?? new Float32Array(halves.length);
   check("decodeFloat16", "the result", result, floats);
   const bits = new Uint32Array(result.buffer, result.byteOffset, result.length);
   for (let i = 0; i < halves.length; i++) {
@@ -68,14 +66,12 @@ function halfMagnitude(magnitude: number): number {
 }
 
 /**
- * Widens bfloat16 bit patterns (the upper half of a float32) to float32, exactly; into `result`, which has as many elements, if
- * it is given.
+ * Widens bfloat16 bit patterns (the upper half of a float32) to float32, exactly; into `into`, which has as many elements, if it
+ * is given.
  */
-export function decodeBfloat16(
-  values: Uint16Array,
-  result: Float32Array = new Float32Array(values.length),
-): Float32Array {
+export function decodeBfloat16(values: Uint16Array, into?: Float32Array): Float32Array {
   check("decodeBfloat16", "the argument", values, bits16);
+  const result = into ?? new Float32Array(values.length);
   check("decodeBfloat16", "the result", result, floats);
   const bits = new Uint32Array(result.buffer, result.byteOffset, result.length);
   for (let i = 0; i < values.length; i++) bits[i] = values[i] << 16;

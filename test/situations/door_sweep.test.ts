@@ -104,7 +104,7 @@ const table: Readonly<Record<string, Arguments>> = {
   ...names("softmax logSoftmax unsqueeze squeeze", () => [matrix(), 0]),
   ...names("zeros ones rand randn", () => [[2, 2], {}]),
   Cnn: () => [{ device: quantization.openMeta() }],
-  ...names("decodeFloat16 decodeBfloat16", () => [new Uint16Array(2)]),
+  ...names("decodeFloat16 decodeBfloat16", () => [new Uint16Array(2), new Float32Array(2)]),
   ...names("encodeFloat16 encodeBfloat16", () => [new Float32Array(2)]),
   ...names("fanIn fanOut", () => [[2, 3]]),
   ...names("kaimingUniform xavierUniform", () => [[2, 3], device]),
@@ -212,6 +212,8 @@ const table: Readonly<Record<string, Arguments>> = {
   prepare: () => [net(), quantization.int8Dynamic(), {}],
   printable: () => ["text"],
   profile: () => [device, () => vector().mul(2), { repetitions: 1 }],
+  openSafetensors: () => [file(), {}],
+  openSource: () => [file(), {}],
   quantize: () => [net(), quantization.int8Dynamic(), {}],
   quantizedConv2d: () => [int8([1, 4, 2, 2]), wg.packWeight(int8([8, 4, 1, 1])), { scales: wg.ones([8]) }],
   quantizedLinear: () => [int8([1, 4]), wg.packWeight(int8([8, 4])), { scales: wg.ones([8]) }],
@@ -224,6 +226,7 @@ const table: Readonly<Record<string, Arguments>> = {
   readExact: () => [vector()],
   readIdx: () => [new Uint8Array([0, 0, 8, 1, 0, 0, 0, 1, 7]), {}],
   readSafetensors: () => [file()],
+  saveSafetensors: () => [join(directory, "saved"), new Map([["x", host("float32", [2])]]), {}, {}],
   reshape: () => [vector(), [2, 2]],
   ResNet: () => [models.BasicBlock, [1, 1, 1, 1], { device: quantization.openMeta() }],
   RuntimeScalar: () => [1, "float32"],
@@ -287,6 +290,9 @@ async function outcome(fn: Call, args: readonly unknown[]): Promise<unknown> {
   const isClass = /^class\b/.test(Function.prototype.toString.call(fn));
   const result = await (isClass ? Reflect.construct(fn, args) : Reflect.apply(fn, undefined, args));
   await settle(result);
+  // Files that were opened.
+  const { close, size, tensors } = (result ?? {}) as Partial<formats.ByteSource & formats.SafetensorsFile>;
+  if (typeof close === "function" && (size ?? tensors) !== undefined) await close.call(result);
   return result;
 }
 
