@@ -38,7 +38,7 @@ export function showProgress(stream: NodeJS.WriteStream = process.stderr): Progr
     onStart(plan) {
       epochs = plan.epochs;
       started = performance.now();
-      view.start(plan.epochs * plan.stepsPerEpoch, plan.state.step);
+      view.start(plan.epochs * (plan.stepsPerEpoch ?? 0), plan.state.step);
     },
     onWarmup: ({ done, all }) => view.note(`compiling shaders ${done}/${all}`),
     onStep(record) {

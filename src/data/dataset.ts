@@ -1,14 +1,17 @@
 /** What a loader draws from: samples by number, as host arrays. */
 
-import { aDType, check, describe, type Kind } from "../core/check.js";
+import { aDType, check, describe, isPlain, type Kind } from "../core/check.js";
 import { newArray } from "../core/dtype.js";
 import { ArgumentError, ShapeError } from "../core/errors.js";
 import { inspectable } from "../core/inspect.js";
 import { formatShape, sizeOf } from "../core/shape.js";
 import type { HostTensor } from "../formats/host.js";
 
-/** A finite collection of samples. Implementations own their memory; a batch is a fresh copy. */
-export interface Dataset {
+/**
+ * A finite collection of samples. Implementations own their memory; a batch is a fresh copy. `Batch` is a list or record of values
+ * on the host, nested as deep as one likes, or a single one; a DataLoader keeps other values as they are.
+ */
+export interface Dataset<Batch = HostTensor[]> {
   /** Number of samples. */
   readonly length: number;
   /**
@@ -16,7 +19,7 @@ export interface Dataset {
    * loader's, counted from 0, for datasets whose samples differ from epoch to epoch; datasets that wrap others hand it on.
    * @throws ArgumentError for a number outside 0..length-1.
    */
-  batch(indices: Int32Array, epoch?: number): HostTensor[];
+  batch(indices: Int32Array, epoch?: number): Batch;
 }
 
 /** A dataset of one's own is an object with these two. */
@@ -34,26 +37,27 @@ export const aHostTensor: Kind = [
   },
 ];
 
-/**
- * Samples along the first dimension of one or more tensors: `new TensorDataset(images, labels)` with shapes
- * [N, C, H, W] and [N] gives batches [[B, C, H, W], [B]] in the tensors' own dtypes.
- *
- * @throws ShapeError if a tensor is a scalar, disagrees on N, or has other data than its shape says.
- * @example
- * const x = { dtype: "float32", shape: [2, 3], data: new Float32Array(6) } as const;
- * new TensorDataset(x).batch(Int32Array.of(1))[0].shape; // [1, 3]
- */
-export class TensorDataset implements Dataset {
-  readonly length: number;
-  readonly #tensors: readonly HostTensor[];
+/** Values by name, all with the same number of samples. */
+export type HostRecord = { readonly [name: string]: HostTensor };
 
-  constructor(...tensors: readonly HostTensor[]) {
+class Samples<Batch> implements Dataset<Batch> {
+  readonly length: number;
+  readonly #tensors: HostRecord;
+  readonly #isRecord: boolean;
+
+  constructor(...tensors: readonly (HostTensor | HostRecord)[]) {
     const op = "TensorDataset";
-    for (const [i, tensor] of tensors.entries()) check(op, `argument ${i + 1}`, tensor, aHostTensor);
-    if (tensors.length === 0) throw new ArgumentError("at least one tensor is needed", { op });
-    const shapes = tensors.map(({ shape }) => formatShape(shape)).join(", ");
-    this.length = tensors[0].shape[0];
-    for (const { shape, data } of tensors) {
+    const [first] = tensors;
+    this.#isRecord = tensors.length === 1 && isPlain(first) && !aHostTensor[1](first);
+    this.#tensors = (this.#isRecord ? first : Object.fromEntries(tensors.entries())) as HostRecord;
+    const named = Object.entries(this.#tensors);
+    for (const [name, tensor] of named) {
+      check(op, this.#isRecord ? name : `argument ${Number(name) + 1}`, tensor, aHostTensor);
+    }
+    if (named.length === 0) throw new ArgumentError("at least one tensor is needed", { op });
+    const shapes = named.map(([, { shape }]) => formatShape(shape)).join(", ");
+    this.length = named[0][1].shape[0];
+    for (const [, { shape, data }] of named) {
       if (shape.length === 0 || shape[0] !== this.length) {
         throw new ShapeError(`the tensors differ in their number of samples: ${shapes}`, { op });
       }
@@ -61,36 +65,56 @@ export class TensorDataset implements Dataset {
         throw new ShapeError(`${data.length} elements for shape ${formatShape(shape)}`, { op });
       }
     }
-    this.#tensors = tensors;
   }
 
   toString(): string {
-    const parts = this.#tensors.map(({ dtype, shape }) => `${dtype} ${formatShape(shape.slice(1))}`);
+    const parts = Object.entries(this.#tensors).map(
+      ([name, { dtype, shape }]) =>
+        `${this.#isRecord ? `${name} ` : ""}${dtype} ${formatShape(shape.slice(1))}`,
+    );
     return `TensorDataset of ${this.length} samples: ${parts.join(", ")}`;
   }
 
   static {
-    inspectable(TensorDataset.prototype);
+    inspectable(Samples.prototype);
   }
 
-  batch(indices: Int32Array): HostTensor[] {
-    return this.#tensors.map((tensor) => gatherRows(tensor, indices));
+  batch(indices: Int32Array): Batch {
+    const rows = Object.entries(this.#tensors).map(([name, tensor]) => [name, gatherRows(tensor, indices)]);
+    return (this.#isRecord ? Object.fromEntries(rows) : rows.map(([, tensor]) => tensor)) as Batch;
   }
 }
 
+/**
+ * Samples along the first dimension of one or more tensors: `new TensorDataset(images, labels)` with shapes
+ * [N, C, H, W] and [N] gives batches [[B, C, H, W], [B]] in the tensors' own dtypes; `new TensorDataset({ inputIds, labels })`
+ * gives records of the same names.
+ *
+ * @throws ShapeError if a tensor is a scalar, disagrees on N, or has other data than its shape says.
+ * @example
+ * const x = { dtype: "float32", shape: [2, 3], data: new Float32Array(6) } as const;
+ * new TensorDataset(x).batch(Int32Array.of(1))[0].shape; // [1, 3]
+ * new TensorDataset({ x }).batch(Int32Array.of(1)).x.shape; // [1, 3]
+ */
+export const TensorDataset = Samples as {
+  new (...tensors: readonly HostTensor[]): TensorDataset;
+  new <R extends HostRecord>(tensors: R): TensorDataset<{ [Name in keyof R]: HostTensor }>;
+};
+export type TensorDataset<Batch = HostTensor[]> = Dataset<Batch>;
+
 /** Samples `start` (inclusive) to `stop` (exclusive) of another dataset, which keeps the data. */
-class Subset implements Dataset {
+class Subset<Batch> implements Dataset<Batch> {
   readonly length: number;
-  readonly #dataset: Dataset;
+  readonly #dataset: Dataset<Batch>;
   readonly #start: number;
 
-  constructor(dataset: Dataset, start: number, stop: number) {
+  constructor(dataset: Dataset<Batch>, start: number, stop: number) {
     this.#dataset = dataset;
     this.#start = start;
     this.length = stop - start;
   }
 
-  batch(indices: Int32Array, epoch?: number): HostTensor[] {
+  batch(indices: Int32Array, epoch?: number): Batch {
     checkIndices(indices, this.length);
     return this.#dataset.batch(
       indices.map((index) => index + this.#start),
@@ -106,7 +130,7 @@ class Subset implements Dataset {
  * @example
  * const validation = subset(dataset, 9000, 10000);
  */
-export function subset(dataset: Dataset, start: number, stop?: number): Dataset {
+export function subset<Batch>(dataset: Dataset<Batch>, start: number, stop?: number): Dataset<Batch> {
   check("subset", "the dataset", dataset, aDataset);
   const end = stop ?? dataset.length;
   const ordered = start >= 0 && start <= end && end <= dataset.length;

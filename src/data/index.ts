@@ -3,9 +3,9 @@ import "../ops/methods.js";
 
 export type { HostTensor } from "../formats/host.js";
 export { type Cifar10, type Cifar10Split, loadCifar10, readCifar10 } from "./cifar10.js";
-export { type Dataset, subset, TensorDataset } from "./dataset.js";
+export { type Dataset, type HostRecord, subset, TensorDataset } from "./dataset.js";
 export { ImageDataset, type ImageDatasetOptions, imageNetNormalization } from "./images.js";
-export { DataLoader, type DataLoaderOptions, type LoaderState } from "./loader.js";
+export { DataLoader, type DataLoaderOptions, type LoaderState, type Uploaded } from "./loader.js";
 export {
   loadMnist,
   type Mnist,

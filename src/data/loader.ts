@@ -8,6 +8,7 @@ import {
   check,
   checkOptions,
   either,
+  isPlain,
   type Kinds,
 } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
@@ -18,7 +19,7 @@ import type { Device } from "../device/device.js";
 import type { HostTensor } from "../formats/host.js";
 import type { Tensor } from "../graph/tensor.js";
 import { dispose, leaf } from "../runtime/realize.js";
-import { aDataset, type Dataset } from "./dataset.js";
+import { aDataset, aHostTensor, type Dataset } from "./dataset.js";
 import { permutation } from "./permutation.js";
 
 export interface DataLoaderOptions {
@@ -50,6 +51,13 @@ export interface LoaderState {
   readonly seed: number;
 }
 
+/** A batch of a dataset on a device: tensors in place of the values on the host. */
+export type Uploaded<Batch> = Batch extends HostTensor
+  ? Tensor
+  : Batch extends object
+    ? { [Part in keyof Batch]: Uploaded<Batch[Part]> }
+    : Batch;
+
 /**
  * Iterates over a dataset in batches: `for await (const [x, y] of loader)`. Each loop is one epoch.
  *
@@ -63,12 +71,13 @@ export interface LoaderState {
  * @example
  * const loader = new DataLoader(dataset, { device, batchSize: 64, shuffle: { seed: 1 } });
  * for await (const [x, y] of loader) train(x, y);
+ * for await (const { inputIds, labels } of new DataLoader(new TensorDataset({ inputIds: ids, labels: classes }))) …
  */
-export class DataLoader implements AsyncIterable<Tensor[]> {
+export class DataLoader<Batch = HostTensor[]> implements AsyncIterable<Uploaded<Batch>> {
   /** Batches per epoch. */
   readonly length: number;
   readonly batchSize: number;
-  readonly #dataset: Dataset;
+  readonly #dataset: Dataset<Batch>;
   readonly #device: Device;
   readonly #shuffle: boolean;
   #seed: number;
@@ -77,7 +86,7 @@ export class DataLoader implements AsyncIterable<Tensor[]> {
   /** True after `setState`: the next loop starts at the position instead of at a new epoch. */
   #resume = false;
 
-  constructor(dataset: Dataset, options: DataLoaderOptions = {}) {
+  constructor(dataset: Dataset<Batch>, options: DataLoaderOptions = {}) {
     const op = "DataLoader";
     check(op, "the dataset", dataset, aDataset);
     const {
@@ -130,7 +139,7 @@ export class DataLoader implements AsyncIterable<Tensor[]> {
     this.#resume = true;
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Tensor[], void, undefined> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uploaded<Batch>, void, undefined> {
     if (!this.#resume && this.#position > 0) this.#nextEpoch();
     this.#resume = false;
     const epoch = this.#epoch;
@@ -141,12 +150,12 @@ export class DataLoader implements AsyncIterable<Tensor[]> {
       const stop = Math.min(start + this.batchSize, samples);
       const indices =
         order?.subarray(start, stop) ?? Int32Array.from({ length: stop - start }, (_, i) => start + i);
-      const batch = await this.#upload(indices);
+      const [batch, tensors] = await this.#upload(indices);
       this.#position = position + 1;
       try {
         yield batch;
       } finally {
-        for (const tensor of batch) dispose(tensor);
+        for (const tensor of tensors) dispose(tensor);
       }
     }
     this.#nextEpoch();
@@ -157,27 +166,37 @@ export class DataLoader implements AsyncIterable<Tensor[]> {
     this.#position = 0;
   }
 
-  async #upload(indices: Int32Array): Promise<Tensor[]> {
+  async #upload(indices: Int32Array): Promise<[Uploaded<Batch>, Tensor[]]> {
     // Also for loops that read nothing.
     if (isTurnDue()) await takeTurn();
-    const arrays = this.#dataset.batch(indices, this.#epoch);
+    const batch = this.#dataset.batch(indices, this.#epoch);
     try {
-      return this.#leaves(arrays);
+      return this.#leaves(batch);
     } catch (error) {
-      return afterCollection(error, () => this.#leaves(arrays));
+      return afterCollection(error, () => this.#leaves(batch));
     }
   }
 
   /** If the device has no room for all arrays of a batch, those uploaded are freed again. */
-  #leaves(arrays: readonly HostTensor[]): Tensor[] {
-    const batch: Tensor[] = [];
+  #leaves(batch: Batch): [Uploaded<Batch>, Tensor[]] {
+    const tensors: Tensor[] = [];
+    const upload = (value: unknown): unknown => {
+      if (aHostTensor[1](value)) {
+        const { dtype, shape, data } = value as HostTensor;
+        const tensor = leaf(this.#device, dtype, shape, data);
+        tensors.push(tensor);
+        return tensor;
+      }
+      if (Array.isArray(value)) return value.map(upload);
+      if (!isPlain(value)) return value;
+      return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, upload(part)]));
+    };
     try {
-      for (const { dtype, shape, data } of arrays) batch.push(leaf(this.#device, dtype, shape, data));
+      return [upload(batch) as Uploaded<Batch>, tensors];
     } catch (error) {
-      for (const tensor of batch) tensor.storage?.dispose();
+      for (const tensor of tensors) tensor.storage?.dispose();
       throw error;
     }
-    return batch;
   }
 }
 

@@ -2,38 +2,41 @@
 
 import { aFunction, anObject, checkNeeded, checkOptions, type Kind, type Kinds } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
-import type { DataLoader } from "../data/index.js";
 import type { WarmupProgress } from "../device/device.js";
 import { noGrad, type Tensor } from "../graph/tensor.js";
 import { Module } from "../nn/index.js";
-import { cast, reshape, stack } from "../ops/index.js";
-import { jit } from "../runtime/jit.js";
 import { readTensor } from "../runtime/realize.js";
+import { aBatches, type Batches, samplesOf } from "./batches.js";
 import { ScoreSum, type Scores } from "./history.js";
-import type { Metric } from "./metrics.js";
+import {
+  type AnyObjective,
+  type BatchObjective,
+  checkBatch,
+  jitOfBatch,
+  objectiveOf,
+  type PairObjective,
+  requireObjective,
+} from "./objective.js";
 
-/** Compares the model's output with the batch's last tensor; the mean over the batch, rank 0. */
-export type Loss = (output: Tensor, target: Tensor) => Tensor;
-
-export interface EvaluateOptions {
-  /** Maps one input tensor to one output tensor. */
-  readonly model: Module;
-  /** Batches of `[input, target]`. */
-  readonly data: DataLoader;
-  readonly loss: Loss;
-  readonly metrics?: Readonly<Record<string, Metric>>;
+/** A model that maps one input tensor to one output tensor, and batches of `[input, target]`. */
+export interface EvaluateOptions extends PairObjective {
+  readonly data: Batches<readonly Tensor[]>;
 }
 
-export const aTrainable: Kind = ["a module", (value) => value instanceof Module];
-export const aLoader: Kind = [
-  "a DataLoader",
-  (value) => typeof value === "object" && value !== null && Symbol.asyncIterator in value,
-];
+/** A model and batches of any form. */
+export interface EvaluateBatchOptions<Model, Batch, Output> extends BatchObjective<Model, Batch, Output> {
+  readonly data: Batches<Batch>;
+}
 
-const evaluateOptions: Kinds<EvaluateOptions> = {
+type Options = AnyObjective & { readonly data: Batches<unknown> };
+
+export const aTrainable: Kind = ["a module", (value) => value instanceof Module];
+
+const evaluateOptions: Kinds<Options> = {
   model: aTrainable,
-  data: aLoader,
+  data: aBatches,
   loss: aFunction,
+  computeLoss: aFunction,
   metrics: anObject,
 };
 
@@ -48,29 +51,28 @@ export interface Evaluation extends Scores {
  * @example
  * const { loss, metrics } = await evaluate({ model, data: testLoader, loss: crossEntropy, metrics: { accuracy } });
  *
- * @throws ArgumentError if `data` has no samples.
+ * @throws ArgumentError if `data` has no samples; IndexError for labels outside the classes.
  */
-export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
-  checkOptions("evaluate", options ?? null, evaluateOptions);
-  const { model, data, loss } = options;
-  checkNeeded("evaluate", { model, data, loss }, evaluateOptions);
-  return evaluator(options)(options.data);
+export function evaluate(options: EvaluateOptions): Promise<Evaluation>;
+export function evaluate<Model extends Module, Batch, Output>(
+  options: EvaluateBatchOptions<Model, Batch, Output>,
+): Promise<Evaluation>;
+export async function evaluate(options: Options): Promise<Evaluation> {
+  const op = "evaluate";
+  checkOptions(op, options ?? null, evaluateOptions);
+  const { model, data } = options;
+  checkNeeded(op, { model, data }, evaluateOptions);
+  requireObjective(op, options);
+  return evaluator(options)(data);
 }
 
 /** The same as a function that compiles its forward pass once, for validation after each epoch. */
-export function evaluator(
-  { model, loss, metrics = {} }: Omit<EvaluateOptions, "data">,
-  progress?: WarmupProgress,
-) {
+export function evaluator(objective: AnyObjective, progress?: WarmupProgress) {
+  const { model, metrics = {} } = objective;
   const names = Object.keys(metrics);
-  const measures = Object.values(metrics);
-  const forward = jit((input: Tensor, target: Tensor) =>
-    noGrad(() => {
-      const output = model.forward(input);
-      return packScores(loss(output, target), measures, output, target);
-    }),
-  );
-  return async (data: DataLoader): Promise<Evaluation> => {
+  const scoresOf = objectiveOf(objective, "evaluate");
+  const forward = jitOfBatch((batch) => noGrad(() => scoresOf(batch).scores));
+  return async (data: Batches<unknown>): Promise<Evaluation> => {
     const start = performance.now();
     const sum = new ScoreSum(names.length);
     const wasTraining = model.training;
@@ -78,10 +80,10 @@ export function evaluator(
     try {
       let previous: Promise<void> | undefined;
       for await (const batch of data) {
-        const [input, target] = requirePair(batch, "evaluate");
-        const samples = input.shape[0];
-        await forward.warmup([input, target], progress);
-        const current = readAndDispose(forward(input, target)).then(([mean, ...sums]) =>
+        checkBatch("evaluate", objective, batch);
+        const samples = samplesOf(batch, "evaluate");
+        await forward.warmup([batch], progress);
+        const current = readAndDispose(forward(batch)).then(([mean, ...sums]) =>
           sum.add(mean, sums, samples),
         );
         // Its error is thrown where it is awaited; if another error comes first, it must not count as unhandled.
@@ -98,15 +100,6 @@ export function evaluator(
   };
 }
 
-/** Loss and metrics as one float32 vector, so that a step costs one read. */
-export function packScores(loss: Tensor, metrics: readonly Metric[], output: Tensor, target: Tensor): Tensor {
-  const parts = [loss, ...metrics.map((metric) => metric(output, target))];
-  return stack(
-    parts.map((part) => cast(reshape(part, []), "float32")),
-    0,
-  );
-}
-
 /** Reads a result without blocking what is enqueued next, and gives its memory back. */
 export async function readAndDispose(result: Tensor): Promise<number[]> {
   try {
@@ -114,12 +107,4 @@ export async function readAndDispose(result: Tensor): Promise<number[]> {
   } finally {
     result.storage?.dispose();
   }
-}
-
-/** `[input, target]`, or an error that says what came instead. */
-export function requirePair(batch: readonly Tensor[], op: string): readonly [Tensor, Tensor] {
-  if (batch.length !== 2) {
-    throw new ArgumentError(`batches are [input, target], got ${batch.length} tensors`, { op });
-  }
-  return [batch[0], batch[1]];
 }

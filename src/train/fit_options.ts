@@ -14,15 +14,15 @@ import {
   type Kinds,
 } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
-import type { DataLoader } from "../data/index.js";
 import type { EnergyFigure } from "../energy/figure.js";
 import type { EnergyMeter } from "../energy/meter.js";
-import type { Module } from "../nn/index.js";
+import type { Tensor } from "../graph/tensor.js";
 import type { Generator } from "../ops/index.js";
 import type { Optimizer, Schedule } from "../optim/index.js";
-import { aLoader, aTrainable, type Loss } from "./evaluate.js";
+import { aBatches, type Batches, lengthOf, resumable } from "./batches.js";
+import { aTrainable } from "./evaluate.js";
 import type { EpochRecord, FitState, StepRecord } from "./history.js";
-import type { Metric } from "./metrics.js";
+import { type AnyObjective, type BatchObjective, type PairObjective, requireObjective } from "./objective.js";
 import type { StopCondition } from "./stop.js";
 
 /**
@@ -30,10 +30,12 @@ import type { StopCondition } from "./stop.js";
  * one after the other. Exceptions and rejections end the training.
  */
 export interface Callback {
-  /** Before the first step. `stepsPerEpoch` counts batches; `state` is where a resumed run goes on. */
+  /**
+   * Before the first step. `stepsPerEpoch` counts batches, undefined for data that do not tell; `state` is where a resumed run goes on.
+   */
   onStart?(plan: {
     readonly epochs: number;
-    readonly stepsPerEpoch: number;
+    readonly stepsPerEpoch: number | undefined;
     readonly state: FitState;
   }): unknown;
   /**
@@ -88,17 +90,9 @@ export interface SnapshotOptions {
   readonly everySteps?: number;
 }
 
-export interface FitOptions {
-  /** Maps one input tensor to one output tensor. */
-  readonly model: Module;
+/** What does not depend on the form of batches. */
+export interface FitSettings {
   readonly optimizer: Optimizer<{ lr: number }>;
-  /** Batches of `[input, target]`. */
-  readonly train: DataLoader;
-  /** Evaluated after each epoch. */
-  readonly validation?: DataLoader;
-  /** Mean over the batch, for example `crossEntropy`. */
-  readonly loss: Loss;
-  readonly metrics?: Readonly<Record<string, Metric>>;
   /** Epochs in all, those before a resume included. */
   readonly epochs: number;
   /** Factor on the learning rate of each of the optimizer's groups, by the step counted from 0; undone at the end. */
@@ -111,7 +105,8 @@ export interface FitOptions {
   readonly checkpoint?: CheckpointOptions;
   /**
    * Host copies of weights, optimizer state and everything else, from which training goes on when the device was lost
-   * and came back; taken at the start, too. Only on devices with `recovery` (WebGL); false for none.
+   * and came back; taken at the start, too. Only on devices with `recovery` (WebGL), and by default with
+   * data that can go on in the middle (a DataLoader); false for none.
    */
   readonly snapshot?: SnapshotOptions | false;
   /** What tells the energy of each epoch and of the run (see `openMeter`); the caller closes it. Default: none. */
@@ -119,6 +114,28 @@ export interface FitOptions {
   /** Random streams the model draws from; saved in checkpoints. Default: the default generator. */
   readonly generators?: readonly Generator[];
   readonly callbacks?: readonly Callback[];
+}
+
+/** For a model that maps one input tensor to one output tensor, and batches of `[input, target]`. */
+export interface FitOptions extends FitSettings, PairObjective {
+  readonly train: Batches<readonly Tensor[]>;
+  /** Evaluated after each epoch. */
+  readonly validation?: Batches<readonly Tensor[]>;
+}
+
+/** For models and batches of any form. */
+export interface FitBatchOptions<Model, Batch, Output>
+  extends FitSettings,
+    BatchObjective<Model, Batch, Output> {
+  readonly train: Batches<Batch>;
+  /** Evaluated after each epoch. */
+  readonly validation?: Batches<Batch>;
+}
+
+/** Either, with types forgotten. */
+export interface AnyFitOptions extends FitSettings, AnyObjective {
+  readonly train: Batches<unknown>;
+  readonly validation?: Batches<unknown>;
 }
 
 export interface FitReport {
@@ -139,16 +156,17 @@ export interface FitReport {
   readonly checkpoint: string | undefined;
 }
 
-const fitOptions: Kinds<FitOptions> = {
+const fitOptions: Kinds<AnyFitOptions> = {
   model: aTrainable,
   optimizer: [
     "an optimizer",
     (value) =>
       typeof (value as { step?: unknown; zeroGrad?: unknown } | undefined | null)?.zeroGrad === "function",
   ],
-  train: aLoader,
-  validation: aLoader,
+  train: aBatches,
+  validation: aBatches,
   loss: aFunction,
+  computeLoss: aFunction,
   metrics: anObject,
   epochs: aNumber,
   schedule: aFunction,
@@ -170,11 +188,12 @@ const checkpointOptions: Kinds<CheckpointOptions> = {
 const snapshotOptions: Kinds<SnapshotOptions> = { everySteps: aNumber };
 
 /** @throws ArgumentError for options that are unknown, of another kind or outside their domain. */
-export function requireFitOptions(options: FitOptions): void {
+export function requireFitOptions(options: AnyFitOptions): void {
   const op = "fit";
   checkOptions(op, options ?? null, fitOptions);
-  const { model, optimizer, epochs, train, loss, gradClip, checkpoint, snapshot } = options;
-  checkNeeded(op, { model, optimizer, train, loss }, fitOptions);
+  const { model, optimizer, epochs, train, gradClip, checkpoint, snapshot } = options;
+  checkNeeded(op, { model, optimizer, train }, fitOptions);
+  requireObjective(op, options);
   if (checkpoint) {
     checkOptions("fit's checkpoint", checkpoint, checkpointOptions);
     check(op, "checkpoint.directory", checkpoint.directory, aString);
@@ -183,7 +202,16 @@ export function requireFitOptions(options: FitOptions): void {
   if (!Number.isInteger(epochs) || epochs < 0) {
     throw new ArgumentError(`epochs is a non-negative integer, got ${epochs}`, { op });
   }
-  if (train.length === 0) throw new ArgumentError("the training data has no batches", { op });
+  if ((checkpoint || snapshot) && resumable(train) === undefined) {
+    throw new ArgumentError(
+      `${checkpoint ? "checkpoints" : "snapshots"} need data that can go on in the middle`,
+      {
+        op,
+        hint: "a DataLoader, or an object with length, state, next and setState",
+      },
+    );
+  }
+  if (lengthOf(train) === 0) throw new ArgumentError("the training data has no batches", { op });
   if (gradClip !== undefined && !(gradClip > 0)) {
     throw new ArgumentError(`gradClip is a positive number, got ${gradClip}`, { op });
   }

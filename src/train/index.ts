@@ -2,18 +2,21 @@
 import "../ops/methods.js";
 
 export { type RandomShiftOptions, randomShift } from "./augment.js";
-export { type EvaluateOptions, type Evaluation, evaluate, type Loss } from "./evaluate.js";
+export type { Batches, ResumableBatches } from "./batches.js";
+export { type EvaluateBatchOptions, type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.js";
 export { fit } from "./fit.js";
 export type {
   Callback,
   CheckpointOptions,
+  FitBatchOptions,
   FitOptions,
   FitReport,
   SnapshotOptions,
 } from "./fit_options.js";
 export type { EpochRecord, FitState, Scores, StepRecord } from "./history.js";
 export { hostTensors } from "./host_tensors.js";
-export { accuracy, type Metric } from "./metrics.js";
+export { accuracy, type BatchMetric, type Metric } from "./metrics.js";
+export type { ComputeLoss, Loss } from "./objective.js";
 export {
   joules,
   lossReached,

@@ -9,6 +9,9 @@ import { argmax, cast, eq, sum } from "../ops/index.js";
  */
 export type Metric = (output: Tensor, target: Tensor) => Tensor;
 
+/** The same for `computeLoss`: gets its `output` and the whole batch. */
+export type BatchMetric<Output, Batch> = (output: Output, batch: Batch) => Tensor;
+
 /**
  * Top-1 accuracy: the number of rows of `output` [N, C] whose largest value stands at the class in `target` [N].
  *

@@ -1,13 +1,13 @@
 /** What a checkpoint of `fit` holds, and how the parts of a training run are put back exactly where they were. */
 
 import { ArgumentError, FormatError } from "../core/errors.js";
-import type { DataLoader } from "../data/index.js";
 import type { Device } from "../device/device.js";
 import type { HostTensor } from "../formats/index.js";
 import type { Module } from "../nn/index.js";
 import type { Generator } from "../ops/index.js";
 import type { LRScheduler, Optimizer } from "../optim/index.js";
 import { flush } from "../runtime/realize.js";
+import type { ResumableBatches } from "./batches.js";
 import { type Checkpoint, listCheckpoints, readNewestCheckpoint, writeCheckpoint } from "./checkpoint.js";
 import { type Progress, parseState, type TrainingState } from "./checkpoint_state.js";
 import { type DirectoryLock, lockDirectory } from "./directory_lock.js";
@@ -18,7 +18,7 @@ export interface Parts {
   readonly model: Module;
   readonly optimizer: Optimizer<{ lr: number }>;
   readonly scheduler: LRScheduler | undefined;
-  readonly loader: DataLoader;
+  readonly loader: ResumableBatches;
   readonly generators: readonly Generator[];
 }
 

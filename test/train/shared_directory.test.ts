@@ -166,7 +166,7 @@ describe("a resume that is refused changes nothing", () => {
         data.some((value) => value !== 0),
       ),
       numbers: all.optimizer.stateDict().numbers,
-      loader: all.train.next(),
+      loader: (all.train as DataLoader).next(),
       generators: all.generators?.map((generator) => generator.state()),
       files: contents(directory()),
       training: all.model.training,

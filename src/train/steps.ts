@@ -1,0 +1,131 @@
+/**
+ * The steps of a training run. Each (forward, loss, backward, optimizer, metrics) is one recorded Program; its scores are read one
+ * step behind, so that the device's queue never runs dry, and their memory is given back at once.
+ */
+
+import { backward } from "../autograd/backward.js";
+import { NumericsError } from "../core/errors.js";
+import type { WarmupProgress } from "../device/device.js";
+import type { Tensor } from "../graph/tensor.js";
+import { clipGradNorm } from "../optim/index.js";
+import { samplesOf } from "./batches.js";
+import { readAndDispose } from "./evaluate.js";
+import { type AnyFitOptions, type Callback, tellAll } from "./fit_options.js";
+import type { StepRecord } from "./history.js";
+import { type BatchFunction, checkBatch, jitOfBatch, objectiveOf } from "./objective.js";
+import type { Progress } from "./progress.js";
+
+export class Steps {
+  readonly #options: AnyFitOptions;
+  readonly #names: readonly string[];
+  readonly #step: BatchFunction;
+  readonly #progress: Progress;
+  readonly #spent: () => Pick<StepRecord, "energy"> | undefined;
+  readonly #callbacks: readonly Callback[];
+  /** The scores of the last step that was enqueued. */
+  #inFlight: Promise<void> | undefined;
+  #isWarmingUp = false;
+  /** Callbacks that are told of shaders while these are compiled. */
+  #toldWarmup: Promise<unknown> = Promise.resolve();
+
+  /** @param spent The energy so far, for the records of steps. */
+  constructor(
+    options: AnyFitOptions,
+    progress: Progress,
+    spent: () => Pick<StepRecord, "energy"> | undefined,
+  ) {
+    const { model, optimizer, gradClip, metrics = {} } = options;
+    this.#options = options;
+    this.#names = Object.keys(metrics);
+    this.#callbacks = options.callbacks ?? [];
+    this.#progress = progress;
+    this.#spent = spent;
+    const parameters = [...model.parameters()];
+    const scoresOf = objectiveOf(options, "fit");
+    this.#step = jitOfBatch((batch) => {
+      const { loss, scores } = scoresOf(batch);
+      backward(loss);
+      if (gradClip !== undefined) clipGradNorm(parameters, gradClip);
+      optimizer.step();
+      return scores;
+    });
+  }
+
+  /** Whether values on the device and the progress belong together: no step is in flight, and no batch waits for its step. */
+  get isSettled(): boolean {
+    return this.#inFlight === undefined && !this.#isWarmingUp;
+  }
+
+  /**
+   * Enqueues a step; resolves to its number of samples when the scores of the one before are in.
+   * @param enqueued Called when the step is enqueued.
+   * @throws NumericsError if the loss of the step before is not finite.
+   */
+  async run(batch: unknown, enqueued: () => void): Promise<number> {
+    const progress = this.#progress;
+    checkBatch("fit", this.#options, batch);
+    const samples = samplesOf(batch, "fit");
+    await this.#warmUp(batch);
+    progress.learningRate = this.#options.optimizer.lr;
+    const previous = this.#inFlight;
+    progress.steps++;
+    this.#inFlight = this.#receive(this.#step(batch), samples, previous);
+    // Its error is thrown where it is awaited; if another error comes first, it must not count as unhandled.
+    this.#inFlight.catch(() => {});
+    enqueued();
+    await previous;
+    return samples;
+  }
+
+  /** Waits for the scores of the last step. */
+  async settle(): Promise<void> {
+    const inFlight = this.#inFlight;
+    this.#inFlight = undefined;
+    await inFlight;
+  }
+
+  /** The device was lost: the scores of the last step do not count. */
+  forget(): void {
+    this.#inFlight = undefined;
+  }
+
+  /** Waits for callbacks that are told of shaders. */
+  async warmedUp(): Promise<void> {
+    await this.#toldWarmup;
+  }
+
+  readonly tellWarmup: WarmupProgress = (done, all) => {
+    const told = Promise.all([this.#toldWarmup, tellAll(this.#callbacks, "onWarmup", { done, all })]);
+    // Thrown where the warm-up has ended.
+    told.catch(() => {});
+    this.#toldWarmup = told;
+  };
+
+  /** Lets the device compile what a step on such a batch needs, while everything else on this thread goes on. */
+  async #warmUp(batch: unknown): Promise<void> {
+    this.#isWarmingUp = true;
+    try {
+      await this.#step.warmup([batch], this.tellWarmup);
+      await this.#toldWarmup;
+    } finally {
+      this.#isWarmingUp = false;
+    }
+  }
+
+  /** Adds the scores of the step that was just enqueued. */
+  async #receive(result: Tensor, samples: number, previous: Promise<void> | undefined): Promise<void> {
+    const { steps: step, epoch, sum } = this.#progress;
+    const [loss, ...metricSums] = await readAndDispose(result);
+    // Reads may end in another order than they were begun in.
+    await previous;
+    if (!Number.isFinite(loss)) {
+      throw new NumericsError(`the loss is ${loss} at step ${step} (epoch ${epoch})`, {
+        op: "fit",
+        hint: "a lower learning rate, a warm-up or gradClip may help",
+      });
+    }
+    sum.add(loss, metricSums, samples);
+    const metrics = Object.fromEntries(this.#names.map((name, i) => [name, metricSums[i] / samples]));
+    await tellAll(this.#callbacks, "onStep", { step, epoch, samples, loss, metrics, ...this.#spent() });
+  }
+}
