@@ -8,7 +8,8 @@
  */
 
 import { sameShape } from "../core/shape.js";
-import { maxExpressionInputs, maxExpressionInstructions } from "../kernels/kernel.js";
+import { maxExpressionInputs, maxExpressionInstructions } from "../kernels/expression.js";
+import { instructionOf } from "../kernels/instructions.js";
 import type { Graph, GraphNode } from "./graph.js";
 
 /** Assignments whose values share work and shape: one kernel with several outputs. */
@@ -186,28 +187,7 @@ function forceBase(nodes: readonly GraphNode[], forced: boolean[], id: number): 
 /** One instruction on one variable operand that costs less than a store and a load: masks, casts, scaling. */
 function isCheap(node: GraphNode, nodes: readonly GraphNode[]): boolean {
   if (node.op?.kind !== "elementwise") return false;
-  if (variableInputs(node, nodes) > 1) return false;
-  switch (node.op.instruction) {
-    case "neg":
-    case "abs":
-    case "relu":
-    case "cast":
-    case "not":
-    case "add":
-    case "sub":
-    case "mul":
-    case "max":
-    case "min":
-    case "eq":
-    case "ne":
-    case "lt":
-    case "le":
-    case "gt":
-    case "ge":
-      return true;
-    default:
-      return false;
-  }
+  return variableInputs(node, nodes) <= 1 && instructionOf(node.op.instruction).isCheap === true;
 }
 
 /** Per node: whether a broadcast stands in the elementwise tree below it, so that a reshape cannot pass through. */

@@ -16,6 +16,7 @@ import {
 } from "../core/view.js";
 import type { DeviceInfo } from "../device/device.js";
 import type { IotaAttributes, Lowering, ReduceAttributes, ViewOp } from "../graph/op.js";
+import { instructionOf } from "../kernels/instructions.js";
 import type { Expression, Instruction, KernelCall, MapCall, Operand } from "../kernels/kernel.js";
 import { withSlots } from "../kernels/operands.js";
 import { recordOf } from "../kernels/table.js";
@@ -258,7 +259,7 @@ class Lowerer {
 
   /** The memory order of a map's result: that of the first dense operand, so that both are walked in step. */
   #mapLayout(shape: Shape, inputs: readonly Operand[], expression: Expression): View {
-    const ordered = expression.instructions.some(({ op }) => op === "uniform" || op === "iota");
+    const ordered = expression.instructions.some(({ op }) => instructionOf(op).isPositional);
     if (!ordered) {
       for (const { view } of inputs) {
         if (sizeOf(shape) > 1 && isDense(view) && !isRowMajor(view))

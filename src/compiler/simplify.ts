@@ -3,6 +3,7 @@
  * common subexpressions. Values never change: no rule here may alter a result for NaN, infinities or -0.
  */
 import { sameShape } from "../core/shape.js";
+import type { InstructionName } from "../kernels/instructions.js";
 import type { Graph, GraphNode, Signatures } from "./graph.js";
 import { Interner } from "./interner.js";
 
@@ -67,36 +68,26 @@ function rewrite(node: GraphNode, nodes: readonly GraphNode[], constantOf: Const
     if (op.name === "permute" && (node.attributes as { dims: number[] }).dims.every((d, i) => d === i))
       return inputs[0];
   }
-  if (op?.kind === "elementwise") {
-    const [a, b] = inputs;
-    switch (op.instruction) {
-      case "cast":
-        return nodes[a].dtype === node.dtype ? a : undefined;
-      case "mul":
-        if (constantOf(b) === 1) return a;
-        if (constantOf(a) === 1) return b;
-        return undefined;
-      case "div":
-        return constantOf(b) === 1 ? a : undefined;
-      case "sub":
-        // x - 0 is x for every x; x + 0 would turn -0 into +0.
-        return isPositiveZero(constantOf(b)) ? a : undefined;
-      case "add":
-        if (Object.is(constantOf(b), -0)) return a;
-        if (Object.is(constantOf(a), -0)) return b;
-        return undefined;
-      case "neg": {
-        const inner = nodes[a];
-        return inner.op?.kind === "elementwise" && inner.op.instruction === "neg"
-          ? inner.inputs[0]
-          : undefined;
-      }
-      default:
-        return undefined;
-    }
-  }
+  if (op?.kind === "elementwise") return identities[op.instruction]?.(node, nodes, constantOf);
   return undefined;
 }
+
+type Rule = typeof rewrite;
+
+/** Where an instruction gives one of its arguments. No rule may change a result for NaN, infinities or -0. */
+const identities: { readonly [Name in InstructionName]?: Rule } = {
+  cast: ({ inputs: [a], dtype }, nodes) => (nodes[a].dtype === dtype ? a : undefined),
+  mul: ({ inputs: [a, b] }, _, constantOf) => (constantOf(b) === 1 ? a : constantOf(a) === 1 ? b : undefined),
+  div: ({ inputs: [a, b] }, _, constantOf) => (constantOf(b) === 1 ? a : undefined),
+  // x - 0 is x for every x; x + 0 would turn -0 into +0.
+  sub: ({ inputs: [a, b] }, _, constantOf) => (Object.is(constantOf(b), 0) ? a : undefined),
+  add: ({ inputs: [a, b] }, _, constantOf) =>
+    Object.is(constantOf(b), -0) ? a : Object.is(constantOf(a), -0) ? b : undefined,
+  neg: ({ inputs: [a] }, nodes) => {
+    const { op, inputs } = nodes[a];
+    return op?.kind === "elementwise" && op.instruction === "neg" ? inputs[0] : undefined;
+  },
+};
 
 /** Quotients round the same in float64 and then float32 as in float32, if the operands are such. */
 const foldable: Readonly<Record<string, (a: number, b: number) => number>> = {
@@ -123,10 +114,6 @@ function folded(
     attributes,
     signature: signatures.of(constant.op, attributes, shape, dtype),
   };
-}
-
-function isPositiveZero(value: number | undefined): boolean {
-  return value !== undefined && Object.is(value, 0);
 }
 
 /** Views of views of the same kind become one view; any view of a constant is a constant of its shape. */

@@ -2,7 +2,7 @@
 import { sizeOf } from "../core/shape.js";
 import { distinctBytes, type Stored } from "./bytes.js";
 import { fill } from "./fill.js";
-import { isEmpty, type Operand, shapeText } from "./operand.js";
+import { isEmpty, type Operand } from "./operand.js";
 import type { KernelRecord } from "./record.js";
 
 /**
@@ -38,7 +38,6 @@ export const attention: KernelRecord<AttentionCall> = {
   flops,
   bytes,
   overNothing: ({ k, output }) => (isEmpty(k) ? fill(output, 0) : undefined),
-  details: ({ q, k, causal }) => `${shapeText(q)} × ${shapeText(k)}${causal ? ", causal" : ""}`,
 };
 
 /** Of the visible scores alone: the queries are scaled; each score is summed, masked and weighted; each row is divided. */

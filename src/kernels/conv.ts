@@ -2,7 +2,7 @@
 import { sizeOf } from "../core/shape.js";
 import { bytesPassedOver } from "./bytes.js";
 import { fill } from "./fill.js";
-import { isEmpty, type Operand, shapeText } from "./operand.js";
+import { isEmpty, type Operand } from "./operand.js";
 import type { KernelRecord } from "./record.js";
 
 export interface ConvGeometry {
@@ -44,10 +44,6 @@ function record(
         : bytesPassedOver(input, weight.view.shape.slice(2), output.view.shape, geometry, stored),
     overNothing: (call) =>
       [call.input, call.weight, call.output].some(isEmpty) ? fill(call[computed], 0) : undefined,
-    details: ({ input, weight, geometry: { stride } }) => {
-      const steps = stride.some((step) => step !== 1) ? `, stride ${stride.join(" × ")}` : "";
-      return `${shapeText(input)} ∗ ${shapeText(weight)}${steps}`;
-    },
   };
 }
 

@@ -1,7 +1,7 @@
 /** Fused elementwise expressions, which `map` writes and `reduce` reduces, and the call of `map`. */
 import type { DType } from "../core/dtype.js";
 import type { Shape } from "../core/shape.js";
-import type { InstructionName } from "./instructions.js";
+import { type InstructionName, instructionOf } from "./instructions.js";
 import type { Operand } from "./operand.js";
 
 /** One instruction of an expression in SSA form; what each name means is in instructions.ts. */
@@ -34,34 +34,7 @@ export interface MapCall {
 export const maxExpressionInputs = 16;
 export const maxExpressionInstructions = 96;
 
-const notArithmetic = new Set<string>([
-  "load",
-  "constant",
-  "scalar",
-  "iota",
-  "uniform",
-  "cast",
-  "where",
-  "not",
-  "and",
-  "or",
-  "xor",
-]);
-
 /** Floating-point operations for one element: 1 for each arithmetic instruction, transcendental or not. */
 export function flopsPerElement({ instructions }: Expression): number {
-  return instructions.filter(({ op }) => !notArithmetic.has(op)).length;
-}
-
-/** Instructions that do not say what an expression is for. */
-const silent = new Set<string>(["load", "constant", "scalar", "iota"]);
-/** More are cut off in descriptions. */
-const shownInstructions = 6;
-
-/** The names of its instructions, for descriptions: ` mul where`. */
-export function instructionsText({ instructions }: Expression): string {
-  const ops = instructions.map(({ op }) => op).filter((op) => !silent.has(op));
-  if (ops.length === 0) return "";
-  const shown = ops.slice(0, shownInstructions).join(" ");
-  return ops.length > shownInstructions ? ` ${shown} … (${ops.length})` : ` ${shown}`;
+  return instructions.reduce((sum, { op }) => sum + (instructionOf(op).flops ?? 0), 0);
 }

@@ -1,69 +1,48 @@
 /** Maps that begin with a number: what takes the place of a call that reduces over nothing. */
 import type { DType } from "../core/dtype.js";
 import type { Instruction, MapCall } from "./expression.js";
+import type { InstructionName } from "./instructions.js";
 import type { Operand } from "./operand.js";
 
-/** A map that writes one number everywhere. */
-export function fill(output: Operand, value: number): MapCall {
-  return new Fill(output, undefined, value).call();
+/**
+ * A function of the value so far: with a second argument, an operand of the output's shape or a number, or without one (null).
+ * Where the second argument is undefined nothing happens. The last member is the dtype of the result, by default as before.
+ */
+export type FillStep = readonly [
+  op: InstructionName,
+  other: Operand | number | undefined | null,
+  dtype?: DType,
+];
+
+/** A map that writes to `output` what the steps make of a number of `dtype`. */
+export function fill(
+  output: Operand,
+  value: number,
+  steps: readonly FillStep[] = [],
+  dtype: DType = output.dtype,
+): MapCall {
+  const inputs: Operand[] = [];
+  const instructions: Instruction[] = [{ op: "constant", dtype, args: [], value }];
+  for (const [op, other, to] of steps) {
+    if (other === undefined) continue;
+    const at = instructions.length;
+    const before = instructions[at - 1].dtype;
+    const args = [at - 1];
+    if (other !== null) {
+      args.push(at);
+      instructions.push(
+        typeof other === "number"
+          ? { op: "constant", dtype: before, args: [], value: other }
+          : { op: "load", dtype: before, args: [], index: inputs.push(other) - 1 },
+      );
+    }
+    instructions.push({ op, dtype: to ?? before, args });
+  }
+  const expression = { instructions, results: [instructions.length - 1] };
+  return { kernel: "map", shape: output.view.shape, inputs, outputs: [output], expression };
 }
 
-/** Builds a map that begins with a number and goes on with what an epilogue does to it. */
-export class Fill {
-  readonly #inputs: Operand[] = [];
-  readonly #instructions: Instruction[];
-
-  readonly #output: Operand;
-  readonly #activation: "relu" | undefined;
-
-  constructor(output: Operand, activation?: "relu", value = 0, dtype: DType = output.dtype) {
-    this.#output = output;
-    this.#activation = activation;
-    this.#instructions = [{ op: "constant", dtype, args: [], value }];
-  }
-
-  get #last(): Instruction {
-    return this.#instructions[this.#instructions.length - 1];
-  }
-
-  by(op: "add" | "mul" | "max" | "min" | "roundedMul", other: Operand | number | undefined): this {
-    if (other === undefined) return this;
-    const at = this.#instructions.length;
-    const { dtype } = this.#last;
-    this.#instructions.push(
-      typeof other === "number"
-        ? { op: "constant", dtype, args: [], value: other }
-        : { op: "load", dtype, args: [], index: this.#inputs.push(other) - 1 },
-      { op, dtype, args: [at - 1, at] },
-    );
-    return this;
-  }
-
-  plus(other: Operand | undefined): this {
-    return this.by("add", other);
-  }
-
-  apply(op: "round" | "relu"): this {
-    this.#instructions.push({ op, dtype: this.#last.dtype, args: [this.#instructions.length - 1] });
-    return this;
-  }
-
-  to(dtype: DType): this {
-    if (dtype !== this.#last.dtype)
-      this.#instructions.push({ op: "cast", dtype, args: [this.#instructions.length - 1] });
-    return this;
-  }
-
-  call(): MapCall {
-    if (this.#activation) this.apply("relu");
-    const instructions = this.#instructions;
-    const expression = { instructions, results: [instructions.length - 1] };
-    return {
-      kernel: "map",
-      shape: this.#output.view.shape,
-      inputs: this.#inputs,
-      outputs: [this.#output],
-      expression,
-    };
-  }
+/** The step of an activation. */
+export function activationStep(activation: "relu" | undefined): FillStep {
+  return ["relu", activation && null];
 }

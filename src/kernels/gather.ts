@@ -1,7 +1,7 @@
 /** `gather`: elements picked by indices; rows of an embedding, torch.gather. */
 import type { Shape } from "../core/shape.js";
 import { distinctBytes } from "./bytes.js";
-import { type IndexReport, indexingDetails, pickedBytes } from "./indexing.js";
+import { type IndexReport, pickedBytes } from "./indexing.js";
 import type { Operand } from "./operand.js";
 import type { KernelRecord } from "./record.js";
 
@@ -29,5 +29,4 @@ export const gather: KernelRecord<GatherCall> = {
   flops: () => 0,
   bytes: (call, stored) =>
     pickedBytes(call, stored) + distinctBytes(call.index, stored) + distinctBytes(call.output, stored),
-  details: indexingDetails,
 };

@@ -1,5 +1,5 @@
 /** What the kernels that take indices, `gather` and `scatterAdd`, have in common. */
-import { formatShape, type Shape, sizeOf } from "../core/shape.js";
+import { type Shape, sizeOf } from "../core/shape.js";
 import { itemBytes, type Stored } from "./bytes.js";
 import type { Operand } from "./operand.js";
 
@@ -19,9 +19,4 @@ export function pickedBytes(
   stored: Stored,
 ): number {
   return sizeOf(call.shape) * itemBytes(call.output.dtype, stored);
-}
-
-/** Both calls' details, for descriptions. */
-export function indexingDetails(call: { readonly shape: Shape; readonly axisSize: number }): string {
-  return `${formatShape(call.shape)} of ${call.axisSize}`;
 }

@@ -1,75 +1,170 @@
-/** The instructions of fused elementwise expressions. */
-
-export type UnaryOp =
-  | "neg"
-  | "abs"
-  | "sign"
-  | "exp"
-  | "log"
-  | "log1p"
-  | "sqrt"
-  | "rsqrt"
-  | "reciprocal"
-  | "sin"
-  | "cos"
-  | "tanh"
-  | "sigmoid"
-  | "erf"
-  | "relu"
-  | "floor"
-  | "ceil"
-  | "round"
-  | "trunc"
-  | "isnan"
-  | "not";
-export type BinaryOp =
-  | "add"
-  | "sub"
-  | "mul"
-  | "div"
-  | "pow"
-  | "mod"
-  | "max"
-  | "min"
-  | "eq"
-  | "ne"
-  | "lt"
-  | "le"
-  | "gt"
-  | "ge"
-  | "and"
-  | "or"
-  | "xor"
-  | "roundedMul"
-  | "roundedDiv";
+/**
+ * The instructions of fused elementwise expressions, one record each. A device gives each name its code in a table over
+ * `FunctionName` (and `FormName`), so that one that is missing is a type error.
+ */
+import type { DType } from "../core/dtype.js";
 
 /**
- * - `load`: element of `inputs[index]` at the current position, converted to `dtype` of the operand.
- * - `constant`: `value`. `scalar`: runtime scalar number `index` of the Program.
- * - `uniform`: float32 in [0, 1) with 24 random bits, for the element whose *logical row-major index* in the
- *   call's shape is i: word i%4 of Philox4x32-10(counter = [i/4, 0, offset, 0], key = [seedLo, seedHi]), shifted
- *   right by 8 and scaled by 2^-24. seedLo, seedHi and offset are the int32 runtime scalars `index`, +1, +2.
- * - `iota`: int32, the element's index along dimension `index` of the call's shape.
- * - `cast`: to `dtype`; float → any integer type truncates towards zero and saturates at that type's bounds,
- *   NaN → 0; to uint8/int8 from integers wraps; to bool is `!= 0`, so NaN → true.
- * - arithmetic takes two operands of one dtype, float32 or int32. int32 add/sub/mul wrap; int32 div truncates and
- *   gives 0 for a zero divisor; mod has the sign of the divisor (as Python's %). float max/min propagate NaN.
- *   `round` is half-to-even. `relu` is `x < 0 ? 0 : x`, so NaN and -0 stay. `sign` of NaN and of ±0 is 0. `pow` gives 1
- *   for 1^y and x^0 even if the other is NaN, and for (-1)^±∞. `reciprocal`, `exp`… float32 only.
- * - The sign of a zero is that of IEEE 754 where the device's floats have one; of max(0, -0) it is open.
- * - `roundedMul`, `roundedDiv`: the float32 number nearest to a·b or a/b, where `mul` and `div` may be more or less exact.
- *   What int8 values come of has to be the same bits on every device. Operands and result are 0, infinite, NaN or normal.
- * - comparisons take any dtype (both the same) and give bool; and/or/xor/not work on bool (on int32: bitwise,
- *   except `not`). `isnan` gives bool.
- * - `where`: args [condition(bool), a, b].
+ * The dtypes that arguments may have, the same for all of them: float32; float32 or int32; bool or int32; any. The other integer
+ * types are converted before.
  */
-export type InstructionName =
-  | UnaryOp
-  | BinaryOp
-  | "load"
-  | "constant"
-  | "scalar"
-  | "uniform"
-  | "iota"
-  | "cast"
-  | "where";
+export type Accepted = "float32" | "numbers" | "bits" | "any";
+
+export interface InstructionRecord {
+  readonly arity: 0 | 1 | 2 | 3;
+  readonly accepts: Accepted;
+  /** The dtype of the result, by default that of the (last) argument. */
+  readonly gives?: DType;
+  /** Floating-point operations of one element; 0 by default. */
+  readonly flops?: 1;
+  /** Computing it again costs less than storing and loading its result. */
+  readonly isCheap?: true;
+  /** The value depends on the element's logical position, whatever the memory order is. */
+  readonly isPositional?: true;
+}
+
+const leaf = { arity: 0, accepts: "any" } as const;
+const positional = { ...leaf, isPositional: true } as const;
+const ofFloat = { arity: 1, accepts: "float32", flops: 1 } as const;
+const ofNumber = { arity: 1, accepts: "numbers", flops: 1 } as const;
+const ofFloats = { arity: 2, accepts: "float32", flops: 1 } as const;
+const ofNumbers = { arity: 2, accepts: "numbers", flops: 1 } as const;
+const ofBits = { arity: 2, accepts: "bits" } as const;
+const cheap = { isCheap: true } as const;
+const comparison = { arity: 2, accepts: "any", gives: "bool", flops: 1, isCheap: true } as const;
+
+/** The sign of a zero is that of IEEE 754 where the device's floats have one. */
+export const instructions = {
+  /* Forms: instructions with fields of their own or arguments of several dtypes. */
+
+  /** The element of `inputs[index]` at the current position, in the operand's dtype. */
+  load: leaf,
+  /** `value`. */
+  constant: leaf,
+  /** Runtime scalar number `index` of the Program. */
+  scalar: leaf,
+  /**
+   * float32 in [0, 1) with 24 random bits, for the element whose *logical row-major index* in the call's shape is i: word i%4 of
+   * Philox4x32-10(counter = [i/4, 0, offset, 0], key = [seedLo, seedHi]), shifted right by 8 and scaled by 2^-24. seedLo, seedHi
+   * and offset are the int32 runtime scalars `index`, +1, +2.
+   */
+  uniform: positional,
+  /** int32, the element's index along dimension `index` of the call's shape. */
+  iota: positional,
+  /**
+   * To `dtype`. From floats to any integer type truncates towards zero and saturates at that type's bounds, NaN gives 0; from
+   * integers to uint8 and int8 wraps; to bool is `!= 0`, so that NaN gives true.
+   */
+  cast: { arity: 1, accepts: "any", isCheap: true },
+  /** args [condition (bool), a, b]: a where the condition holds, else b. */
+  where: { arity: 3, accepts: "any" },
+
+  /* Functions of one argument. */
+
+  /** −x; int32 wraps. */
+  neg: { ...ofNumber, ...cheap },
+  /** |x|; int32 wraps. */
+  abs: { ...ofNumber, ...cheap },
+  /** −1, 0 or 1; 0 for NaN and ±0. */
+  sign: ofNumber,
+  /** e^x. */
+  exp: ofFloat,
+  /** The natural logarithm. */
+  log: ofFloat,
+  /** log(1 + x), accurate near 0 too. */
+  log1p: ofFloat,
+  sqrt: ofFloat,
+  /** 1/√x. */
+  rsqrt: ofFloat,
+  /** 1/x. */
+  reciprocal: ofFloat,
+  /** x in radians. */
+  sin: ofFloat,
+  /** x in radians. */
+  cos: ofFloat,
+  tanh: ofFloat,
+  /** 1/(1 + e^-x). */
+  sigmoid: ofFloat,
+  /** The error function 2/√π ∫₀ˣ e^(−t²) dt. */
+  erf: ofFloat,
+  /** `x < 0 ? 0 : x`, so that NaN and −0 stay. */
+  relu: { ...ofNumber, ...cheap },
+  /** The largest whole number ≤ x. */
+  floor: ofNumber,
+  /** The smallest whole number ≥ x. */
+  ceil: ofNumber,
+  /** The nearest whole number, halves to even. */
+  round: ofNumber,
+  /** Rounded towards zero. */
+  trunc: ofNumber,
+  isnan: { ...ofNumber, gives: "bool" },
+  /** bool: whether x is 0. */
+  not: { arity: 1, accepts: "bits", gives: "bool", isCheap: true },
+
+  /* Functions of two arguments of one dtype. */
+
+  /** int32 wraps. */
+  add: { ...ofNumbers, ...cheap },
+  /** int32 wraps. */
+  sub: { ...ofNumbers, ...cheap },
+  /** int32 wraps. */
+  mul: { ...ofNumbers, ...cheap },
+  /** int32 truncates, and gives 0 for a divisor of 0. */
+  div: ofNumbers,
+  /** 1 for 1^y and x^0 even if the other is NaN, and for (−1)^±∞. int32 wraps; a negative exponent truncates 1/x^|y|. */
+  pow: ofNumbers,
+  /** The remainder with the sign of the divisor, as Python's %; 0 for an int32 divisor of 0. */
+  mod: ofNumbers,
+  /** NaN if one is NaN; the sign of max(0, −0) is unspecified. */
+  max: { ...ofNumbers, ...cheap },
+  /** As max. */
+  min: { ...ofNumbers, ...cheap },
+  eq: comparison,
+  ne: comparison,
+  lt: comparison,
+  le: comparison,
+  gt: comparison,
+  ge: comparison,
+  /** Bitwise. */
+  and: ofBits,
+  or: ofBits,
+  xor: ofBits,
+  /**
+   * The float32 number nearest to a·b, where `mul` may be more or less exact: int8 values that are computed from it must have the
+   * same bits on every device. Operands and result are 0, infinite, NaN or normal.
+   */
+  roundedMul: ofFloats,
+  /** a/b, as roundedMul. */
+  roundedDiv: ofFloats,
+} as const satisfies Readonly<Record<string, InstructionRecord>>;
+
+type Records = typeof instructions;
+
+export type InstructionName = keyof Records;
+
+/** Instructions that read fields of their own, or arguments of several dtypes. */
+export type FormName = "load" | "constant" | "scalar" | "uniform" | "iota" | "cast" | "where";
+
+/** Instructions whose value is a function of their arguments alone. */
+export type FunctionName = Exclude<InstructionName, FormName>;
+
+/** The functions with this number of arguments. */
+type WithArity<Arity> = {
+  [Name in FunctionName]: Records[Name]["arity"] extends Arity ? Name : never;
+}[FunctionName];
+
+export type UnaryOp = WithArity<1>;
+export type BinaryOp = WithArity<2>;
+
+/** The functions that take float32, and those that take integers or bool. */
+export type FloatFunction = Exclude<FunctionName, Accepting<"bits">>;
+export type IntegerFunction = Exclude<FunctionName, Accepting<"float32">>;
+
+type Accepting<A extends Accepted> = {
+  [Name in FunctionName]: Records[Name]["accepts"] extends A ? Name : never;
+}[FunctionName];
+
+/** The record of an instruction. */
+export function instructionOf(name: InstructionName): InstructionRecord {
+  return instructions[name];
+}

@@ -1,11 +1,10 @@
 /** `map`: a fused elementwise expression over strided, broadcast views; also copy, fill, cast and random numbers. */
-import { formatShape, sizeOf } from "../core/shape.js";
-import { flopsPerElement, instructionsText, type MapCall } from "./expression.js";
+import { sizeOf } from "../core/shape.js";
+import { flopsPerElement, type MapCall } from "./expression.js";
 import type { KernelRecord } from "./record.js";
 
 export const map: KernelRecord<MapCall> = {
   reads: ["inputs"],
   writes: ["outputs"],
   flops: ({ shape, expression }) => sizeOf(shape) * flopsPerElement(expression),
-  details: ({ shape, expression }) => `${formatShape(shape)}${instructionsText(expression)}`,
 };

@@ -1,7 +1,7 @@
 /** `matmul`: batched products of float32 matrices. */
 import { sizeOf } from "../core/shape.js";
-import { Fill } from "./fill.js";
-import { isEmpty, type Operand, shapeText } from "./operand.js";
+import { activationStep, fill } from "./fill.js";
+import { isEmpty, type Operand } from "./operand.js";
 import type { KernelRecord } from "./record.js";
 
 /** [...batch, m, k] × [...batch, k, n] → [...batch, m, n]; float32. Any strides (0 broadcasts batches). */
@@ -22,6 +22,5 @@ export const matmul: KernelRecord<MatmulCall> = {
   takesActivation: true,
   flops: ({ a, output }) => 2 * sizeOf(output.view.shape) * (a.view.shape.at(-1) ?? 1),
   overNothing: ({ a, bias, activation, output }) =>
-    isEmpty(a) ? new Fill(output, activation).plus(bias).call() : undefined,
-  details: ({ a, b }) => `${shapeText(a)} × ${shapeText(b)}`,
+    isEmpty(a) ? fill(output, 0, [["add", bias], activationStep(activation)]) : undefined,
 };

@@ -1,6 +1,6 @@
 /** What kernel calls read and write: slots of a Program, seen through views. */
 import type { DType } from "../core/dtype.js";
-import { formatShape, sizeOf } from "../core/shape.js";
+import { sizeOf } from "../core/shape.js";
 import type { View } from "../core/view.js";
 
 /** A slot read or written through a strided view (in elements of `dtype`). */
@@ -13,9 +13,4 @@ export interface Operand {
 /** Whether the operand has no elements. */
 export function isEmpty({ view }: Operand): boolean {
   return sizeOf(view.shape) === 0;
-}
-
-/** The operand's shape, for descriptions: `[64, 784]`. */
-export function shapeText({ view }: Operand): string {
-  return formatShape(view.shape);
 }

@@ -2,7 +2,7 @@
 import { sizeOf } from "../core/shape.js";
 import { bytesPassedOver } from "./bytes.js";
 import { fill } from "./fill.js";
-import { isEmpty, type Operand, shapeText } from "./operand.js";
+import { isEmpty, type Operand } from "./operand.js";
 import type { KernelRecord } from "./record.js";
 
 export interface PoolGeometry {
@@ -33,5 +33,4 @@ export const pool: KernelRecord<PoolCall> = {
     bytesPassedOver(input, geometry.kernel, output.view.shape, geometry, stored),
   overNothing: ({ op, input, output }) =>
     isEmpty(input) ? fill(output, op === "max" ? Number.NEGATIVE_INFINITY : 0) : undefined,
-  details: ({ op, input, geometry }) => `${op} ${shapeText(input)}, ${geometry.kernel.join(" × ")}`,
 };

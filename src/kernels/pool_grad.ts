@@ -2,7 +2,7 @@
 import { sizeOf } from "../core/shape.js";
 import { bytesPassedOver } from "./bytes.js";
 import { fill } from "./fill.js";
-import { isEmpty, type Operand, shapeText } from "./operand.js";
+import { isEmpty, type Operand } from "./operand.js";
 import type { PoolGeometry } from "./pool.js";
 import type { KernelRecord } from "./record.js";
 
@@ -23,5 +23,4 @@ export const poolGrad: KernelRecord<PoolGradCall> = {
   untouched: ({ input, gradOutput, geometry }, stored) =>
     input ? bytesPassedOver(input, geometry.kernel, gradOutput.view.shape, geometry, stored) : 0,
   overNothing: ({ gradOutput, gradInput }) => (isEmpty(gradOutput) ? fill(gradInput, 0) : undefined),
-  details: ({ op, gradInput, geometry }) => `${op} ${shapeText(gradInput)}, ${geometry.kernel.join(" × ")}`,
 };

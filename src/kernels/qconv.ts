@@ -2,7 +2,7 @@
 import { sizeOf } from "../core/shape.js";
 import { bytesPassedOver } from "./bytes.js";
 import type { ConvGeometry } from "./conv.js";
-import { type Operand, shapeText } from "./operand.js";
+import type { Operand } from "./operand.js";
 import { epilogueOfNothing, type QuantizedEpilogue, type WeightFormat } from "./quantized.js";
 import type { KernelRecord } from "./record.js";
 
@@ -35,6 +35,4 @@ export const qconv: KernelRecord<QconvCall> = {
     bytesPassedOver(input, kernelSize, output.view.shape, geometry, stored),
   overNothing: (call) =>
     sizeOf([call.input.view.shape[1], ...call.kernelSize]) === 0 ? epilogueOfNothing(call) : undefined,
-  details: ({ input, output, kernelSize, format }) =>
-    `${shapeText(input)} to ${output.view.shape[1]}, ${kernelSize.join(" × ")}, ${format.bits} bits`,
 };

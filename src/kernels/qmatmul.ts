@@ -1,6 +1,6 @@
 /** `qmatmul`: products with quantized weights. */
-import { formatShape, sizeOf } from "../core/shape.js";
-import { isEmpty, type Operand, shapeText } from "./operand.js";
+import { sizeOf } from "../core/shape.js";
+import { isEmpty, type Operand } from "./operand.js";
 import { epilogueOfNothing, type QuantizedEpilogue, type WeightFormat } from "./quantized.js";
 import type { KernelRecord } from "./record.js";
 
@@ -29,6 +29,4 @@ export const qmatmul: KernelRecord<QmatmulCall> = {
   takesActivation: true,
   flops: ({ input, output }) => 2 * sizeOf(output.view.shape) * (input.view.shape.at(-1) ?? 1),
   overNothing: (call) => (isEmpty(call.input) ? epilogueOfNothing(call) : undefined),
-  details: ({ input, output, format }) =>
-    `${shapeText(input)} × ${formatShape([input.view.shape[1], output.view.shape[1]])}, ${format.bits} bits`,
 };

@@ -1,7 +1,7 @@
 /** What the products of quantized weights, `qmatmul` and `qconv`, have in common: storage formats and the epilogue. */
 
 import type { MapCall } from "./expression.js";
-import { Fill } from "./fill.js";
+import { activationStep, type FillStep, fill } from "./fill.js";
 import type { Operand } from "./operand.js";
 
 /**
@@ -44,18 +44,20 @@ export function epilogueOfNothing(
 ): MapCall {
   const { output, offsets, scales, inputScales, bias, activation, zeroPoint = 0 } = call;
   const along = (operand: Operand | undefined, dim: number) => operand && spread(operand, output, dim);
-  if (output.dtype === "int32") return new Fill(output).plus(along(offsets, columnDim)).call();
+  const sums: FillStep[] = [["add", along(offsets, columnDim)]];
+  if (output.dtype !== "int32") sums.push(["cast", null, "float32"]);
+  const scale = along(scales, columnDim);
   if (output.dtype === "int8") {
-    const sums = new Fill(output, undefined, 0, "int32").plus(along(offsets, columnDim)).to("float32");
-    const levels = sums.by("roundedMul", along(scales, columnDim)).apply("round").by("add", zeroPoint);
     const least = activation === "relu" ? zeroPoint : -128;
-    return levels.by("max", least).by("min", 127).to("int8").call();
+    sums.push(["roundedMul", scale], ["round", null], ["add", zeroPoint]);
+    sums.push(["max", least], ["min", 127], ["cast", null, "int8"]);
   }
-  // With groups of 4 bits there are no sums at all.
-  const sums = new Fill(output, activation, 0, "int32").plus(along(offsets, columnDim)).to("float32");
-  const scaled =
-    call.format.bits === 4 ? sums : sums.by("mul", along(scales, columnDim)).by("mul", along(inputScales, 0));
-  return scaled.plus(along(bias, columnDim)).call();
+  if (output.dtype === "float32") {
+    // With groups of 4 bits there are no sums at all.
+    if (call.format.bits !== 4) sums.push(["mul", scale], ["mul", along(inputScales, 0)]);
+    sums.push(["add", along(bias, columnDim)], activationStep(activation));
+  }
+  return fill(output, 0, sums, "int32");
 }
 
 /** An operand of one dimension as one of the output's shape. */

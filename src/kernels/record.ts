@@ -30,6 +30,4 @@ export interface KernelRecord<Call> {
    * sum. undefined for all other calls. Devices never get such a call, nor one whose result is empty.
    */
   overNothing?(call: Call): MapCall | undefined;
-  /** The words behind the kernel's name in descriptions: `[64, 784] × [784, 256]`. */
-  details(call: Call): string;
 }

@@ -1,7 +1,7 @@
 /** `reduce`: a fused expression reduced over axes; softmax and norms are made of these. */
 import type { DType } from "../core/dtype.js";
-import { formatShape, type Shape, sizeOf } from "../core/shape.js";
-import { type Expression, flopsPerElement, instructionsText } from "./expression.js";
+import { type Shape, sizeOf } from "../core/shape.js";
+import { type Expression, flopsPerElement } from "./expression.js";
 import { fill } from "./fill.js";
 import type { Operand } from "./operand.js";
 import type { KernelRecord } from "./record.js";
@@ -38,6 +38,4 @@ export const reduce: KernelRecord<ReduceCall> = {
   flops: ({ shape, expression }) => sizeOf(shape) * (flopsPerElement(expression) + 1),
   overNothing: ({ op, shape, output }) =>
     sizeOf(shape) > 0 ? undefined : fill(output, identityOf(op, output.dtype)),
-  details: ({ op, shape, axes, expression }) =>
-    `${op} ${formatShape(shape)} over ${axes.join(", ")}${instructionsText(expression)}`,
 };

@@ -1,7 +1,7 @@
 /** `scatterAdd`: elements added at indices; the gradient of `gather`. */
 import { type Shape, sizeOf } from "../core/shape.js";
 import { distinctBytes } from "./bytes.js";
-import { type IndexReport, indexingDetails, pickedBytes } from "./indexing.js";
+import { type IndexReport, pickedBytes } from "./indexing.js";
 import type { Operand } from "./operand.js";
 import type { KernelRecord } from "./record.js";
 
@@ -27,5 +27,4 @@ export const scatterAdd: KernelRecord<ScatterAddCall> = {
   flops: ({ shape }) => sizeOf(shape),
   bytes: (call, stored) =>
     distinctBytes(call.source, stored) + distinctBytes(call.index, stored) + 2 * pickedBytes(call, stored),
-  details: indexingDetails,
 };

@@ -55,8 +55,3 @@ export function entryOf<More extends readonly unknown[], Result>(
 export function recordOf({ kernel }: KernelCall): KernelRecord<KernelCall> {
   return records[kernel] as unknown as KernelRecord<KernelCall>;
 }
-
-/** A call in a few words: `matmul [64, 784] × [784, 256]`, `map [64, 256] mul where`. */
-export function describeCall(call: KernelCall): string {
-  return `${call.kernel} ${recordOf(call).details(call)}`;
-}

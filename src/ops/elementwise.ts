@@ -6,7 +6,7 @@ import { broadcastShapes } from "../core/shape.js";
 import type { ElementwiseOp, GradientContext } from "../graph/op.js";
 import { requireTensor } from "../graph/require.js";
 import { createNode, type Tensor } from "../graph/tensor.js";
-import type { BinaryOp, UnaryOp } from "../kernels/kernel.js";
+import { type BinaryOp, instructionOf, type UnaryOp } from "../kernels/instructions.js";
 import { expand } from "./broadcast.js";
 import { composite } from "./composite.js";
 import {
@@ -19,13 +19,18 @@ import {
 } from "./promotion.js";
 import { constant } from "./source.js";
 
+/** One instruction on inputs of one shape. */
+function apply(op: ElementwiseOp, inputs: readonly Tensor[]): Tensor {
+  const { shape, dtype } = inputs[inputs.length - 1];
+  return createNode(op, inputs, undefined, shape, instructionOf(op.instruction).gives ?? dtype);
+}
+
 /* ---- operands of any dtype: comparisons, logic, selection ------------------------------------------- */
 
 function comparison(name: string, instruction: BinaryOp) {
   const op: ElementwiseOp = { kind: "elementwise", name, instruction };
   return (a: TensorLike, b: TensorLike): Tensor => {
-    const [x, y] = operands(name, a, b);
-    return createNode(op, [x, y], undefined, x.shape, "bool");
+    return apply(op, operands(name, a, b));
   };
 }
 
@@ -49,8 +54,7 @@ function asBool(op: string, x: Tensor): Tensor {
 function logic(name: string, instruction: BinaryOp) {
   const op: ElementwiseOp = { kind: "elementwise", name, instruction };
   return (a: Tensor, b: Tensor): Tensor => {
-    const [x, y] = operands(name, asBool(name, a), asBool(name, b));
-    return createNode(op, [x, y], undefined, x.shape, "bool");
+    return apply(op, operands(name, asBool(name, a), asBool(name, b)));
   };
 }
 
@@ -65,14 +69,14 @@ const notOp: ElementwiseOp = { kind: "elementwise", name: "logicalNot", instruct
 
 /** True where x is 0. */
 export function logicalNot(x: Tensor): Tensor {
-  return createNode(notOp, [asBool("logicalNot", x)], undefined, x.shape, "bool");
+  return apply(notOp, [asBool("logicalNot", x)]);
 }
 
 const isnanOp: ElementwiseOp = { kind: "elementwise", name: "isnan", instruction: "isnan" };
 
 /** True where x is not a number. */
 export function isnan(x: Tensor): Tensor {
-  return createNode(isnanOp, [cast(requireTensor("isnan", x), "float32")], undefined, x.shape, "bool");
+  return apply(isnanOp, [cast(requireTensor("isnan", x), "float32")]);
 }
 
 const whereOp: ElementwiseOp = {
@@ -102,8 +106,7 @@ export function where(condition: Tensor, a: TensorLike, b: TensorLike): Tensor {
     typeof a === "number" && typeof b === "number" ? constant(a, condition.shape, "float32", device) : a;
   const [x, y] = operands("where", first, b);
   const shape = broadcastShapes(condition.shape, x.shape, "where");
-  const inputs = [expand(condition, shape), expand(x, shape), expand(y, shape)];
-  return createNode(whereOp, inputs, undefined, shape, x.dtype);
+  return apply(whereOp, [expand(condition, shape), expand(x, shape), expand(y, shape)]);
 }
 
 /* ---- arithmetic with two operands -------------------------------------------------------------------- */
@@ -113,8 +116,7 @@ type Gradient = (context: GradientContext) => readonly (Tensor | undefined)[];
 function binary(name: string, instruction: BinaryOp, gradient: Gradient) {
   const op: ElementwiseOp = { kind: "elementwise", name, instruction, gradient };
   return (a: TensorLike, b: TensorLike): Tensor => {
-    const [x, y] = arithmeticOperands(name, a, b);
-    return createNode(op, [x, y], undefined, x.shape, x.dtype);
+    return apply(op, arithmeticOperands(name, a, b));
   };
 }
 
@@ -202,34 +204,34 @@ export const maximum = binary("maximum", "max", extremumGradient(lt));
 /** The smaller of both; NaN if one is NaN. */
 export const minimum = binary("minimum", "min", extremumGradient(gt));
 
-/* ---- one operand, float32 or int32 ------------------------------------------------------------------- */
+/* ---- one operand ------------------------------------------------------------------------------------- */
 
-function unary(name: UnaryOp, derivative: (context: GradientContext, x: Tensor, y: Tensor) => Tensor) {
+/** The derivative of y for x, times the gradient. */
+type Derivative = (context: GradientContext, x: Tensor, y: Tensor) => Tensor;
+
+/** An op on float32, to which int32 is converted, or on both, as its instruction accepts. */
+function unary(name: UnaryOp, derivative: Derivative) {
   const op: ElementwiseOp = {
     kind: "elementwise",
     name,
     instruction: name,
     gradient: (context) => [derivative(context, context.inputs[0], context.output)],
   };
-  return (x: Tensor): Tensor => createNode(op, [x], undefined, x.shape, x.dtype);
-}
-
-function onNumbers(name: UnaryOp, derivative: (context: GradientContext, x: Tensor, y: Tensor) => Tensor) {
-  const apply = unary(name, derivative);
+  const isFloat = instructionOf(name).accepts === "float32";
   return (x: Tensor): Tensor => {
-    requireArithmetic(x, name);
-    return apply(x);
+    if (!isFloat) requireArithmetic(x, name);
+    return apply(op, [isFloat ? asFloat(x, name) : x]);
   };
 }
 
 /** −x. */
-export const neg = onNumbers("neg", ({ gradient }) => neg(gradient));
+export const neg = unary("neg", ({ gradient }) => neg(gradient));
 /** |x|; the gradient at 0 and at NaN is 0. */
-export const abs = onNumbers("abs", ({ gradient }, x) => mul(gradient, sign(x)));
+export const abs = unary("abs", ({ gradient }, x) => mul(gradient, sign(x)));
 /** −1, 0 or 1; 0 for NaN, as in PyTorch. */
-export const sign = onNumbers("sign", ({ gradient }) => zeroGradient(gradient));
+export const sign = unary("sign", ({ gradient }) => zeroGradient(gradient));
 /** max(x, 0); NaN stays NaN, and the gradient passes there. At 0 the gradient is 0. */
-export const relu = onNumbers("relu", ({ gradient }, _, y) => where(le(y, 0), 0, gradient));
+export const relu = unary("relu", ({ gradient }, _, y) => where(le(y, 0), 0, gradient));
 
 /** The gradient of step functions, 0 almost everywhere. */
 function zeroGradient({ shape, dtype, device }: Tensor): Tensor {
@@ -254,35 +256,28 @@ export const round = rounding("round");
 /** x without its fraction. */
 export const trunc = rounding("trunc");
 
-/* ---- one operand, float32 (int32 is converted) ------------------------------------------------------- */
-
-function onFloats(name: UnaryOp, derivative: (context: GradientContext, x: Tensor, y: Tensor) => Tensor) {
-  const apply = unary(name, derivative);
-  return (x: Tensor): Tensor => apply(asFloat(x, name));
-}
-
 /** eˣ. */
-export const exp = onFloats("exp", ({ gradient }, _, y) => mul(gradient, y));
+export const exp = unary("exp", ({ gradient }, _, y) => mul(gradient, y));
 /** The natural logarithm. */
-export const log = onFloats("log", ({ gradient }, x) => divide(gradient, x));
+export const log = unary("log", ({ gradient }, x) => divide(gradient, x));
 /** log(1 + x), exact for small x too. */
-export const log1p = onFloats("log1p", ({ gradient }, x) => divide(gradient, add(x, 1)));
+export const log1p = unary("log1p", ({ gradient }, x) => divide(gradient, add(x, 1)));
 /** √x. */
-export const sqrt = onFloats("sqrt", ({ gradient }, _, y) => divide(mul(gradient, 0.5), y));
+export const sqrt = unary("sqrt", ({ gradient }, _, y) => divide(mul(gradient, 0.5), y));
 /** 1/√x. */
-export const rsqrt = onFloats("rsqrt", ({ gradient }, _, y) => mul(mul(gradient, -0.5), mul(y, mul(y, y))));
+export const rsqrt = unary("rsqrt", ({ gradient }, _, y) => mul(mul(gradient, -0.5), mul(y, mul(y, y))));
 /** 1/x. */
-export const reciprocal = onFloats("reciprocal", ({ gradient }, _, y) => neg(mul(gradient, mul(y, y))));
+export const reciprocal = unary("reciprocal", ({ gradient }, _, y) => neg(mul(gradient, mul(y, y))));
 /** sin x, x in radians. */
-export const sin = onFloats("sin", ({ gradient }, x) => mul(gradient, cos(x)));
+export const sin = unary("sin", ({ gradient }, x) => mul(gradient, cos(x)));
 /** cos x, x in radians. */
-export const cos = onFloats("cos", ({ gradient }, x) => neg(mul(gradient, sin(x))));
+export const cos = unary("cos", ({ gradient }, x) => neg(mul(gradient, sin(x))));
 /** The hyperbolic tangent. */
-export const tanh = onFloats("tanh", ({ gradient }, _, y) => mul(gradient, sub(1, mul(y, y))));
+export const tanh = unary("tanh", ({ gradient }, _, y) => mul(gradient, sub(1, mul(y, y))));
 /** 1/(1 + e⁻ˣ). */
-export const sigmoid = onFloats("sigmoid", ({ gradient }, _, y) => mul(gradient, mul(y, sub(1, y))));
+export const sigmoid = unary("sigmoid", ({ gradient }, _, y) => mul(gradient, mul(y, sub(1, y))));
 /** The error function 2/√π ∫₀ˣ e^(−t²) dt. */
-export const erf = onFloats("erf", ({ gradient }, x) =>
+export const erf = unary("erf", ({ gradient }, x) =>
   mul(gradient, mul(exp(neg(mul(x, x))), 2 / Math.sqrt(Math.PI))),
 );
 

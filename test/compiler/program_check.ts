@@ -5,11 +5,14 @@
  * Looks at the calls alone, not at the compiler's own idea of lifetimes.
  */
 
-import { itemSize } from "../../src/core/dtype.js";
+import { type DType, itemSize } from "../../src/core/dtype.js";
 import { sizeOf } from "../../src/core/shape.js";
 import { sameView, type View } from "../../src/core/view.js";
 import type { Device } from "../../src/device/device.js";
+import { type Accepted, instructionOf } from "../../src/kernels/instructions.js";
 import {
+  type Expression,
+  type Instruction,
   type KernelCall,
   maxExpressionInputs,
   maxExpressionInstructions,
@@ -80,6 +83,10 @@ export function checkProgram(program: Program): void {
     if ("expression" in call) {
       if (call.inputs.length > maxExpressionInputs) fail("reads too many operands");
       if (call.expression.instructions.length > maxExpressionInstructions) fail("is too long");
+      call.expression.instructions.forEach((instruction, at) => {
+        const wrong = wrongInstruction(instruction, call.expression);
+        if (wrong) fail(`instruction ${at}, ${instruction.op}, ${wrong}`);
+      });
     }
     for (const operand of [...reads, ...writes]) {
       const { slot, dtype, view } = operand;
@@ -141,6 +148,27 @@ export function checkProgram(program: Program): void {
   function handsOver(a: number, b: number): boolean {
     return last.get(a) === first.get(b) && first.get(a)! < first.get(b)!;
   }
+}
+
+const accepted: Readonly<Record<Accepted, readonly DType[]>> = {
+  float32: ["float32"],
+  numbers: ["float32", "int32"],
+  bits: ["bool", "int32"],
+  any: ["float32", "int32", "int8", "uint8", "bool"],
+};
+
+/** What an instruction has that its record does not allow. */
+function wrongInstruction(
+  { op, dtype, args }: Instruction,
+  { instructions }: Expression,
+): string | undefined {
+  const { arity, accepts, gives } = instructionOf(op);
+  if (args.length !== arity) return `has ${args.length} arguments`;
+  const types = args.map((arg) => instructions[arg].dtype);
+  if (op === "where" && types.shift() !== "bool") return "has a condition that is not bool";
+  if (types.some((type) => type !== types[0] || !accepted[accepts].includes(type))) return `takes ${types}`;
+  if (types.length > 0 && op !== "cast" && dtype !== (gives ?? types[0])) return `gives ${dtype}`;
+  return undefined;
 }
 
 /** Whether two slots may be the same memory: leaves are separate buffers, temporaries lie in the arena. */

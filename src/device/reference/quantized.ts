@@ -2,7 +2,8 @@
 import type { Operand, QconvCall, QmatmulCall, QuantizedEpilogue } from "../../kernels/kernel.js";
 import { panelRows } from "../../kernels/packed.js";
 import { bytesOf, unpackConv, unpackMatrix } from "../../kernels/unpack.js";
-import { type Memory, roundHalfEven } from "./expression.js";
+import type { Memory } from "./expression.js";
+import { roundHalfEven } from "./functions.js";
 import { positions } from "./walk.js";
 
 /** A small operand's elements in logical order; undefined if it is not there. */

@@ -1,0 +1,53 @@
+/** Kernel calls in a few words. Not part of the records, so that only pages that profile load it. */
+import { formatShape } from "../core/shape.js";
+import type { ConvCall } from "./conv.js";
+import type { Expression } from "./expression.js";
+import { instructionOf } from "./instructions.js";
+import type { Operand } from "./operand.js";
+import { entryOf, type KernelCall, type KernelTable } from "./table.js";
+
+const details: KernelTable<[], string> = {
+  map: ({ shape, expression }) => `${formatShape(shape)}${instructionsOf(expression)}`,
+  reduce: ({ op, shape, axes, expression }) =>
+    `${op} ${formatShape(shape)} over ${axes.join(", ")}${instructionsOf(expression)}`,
+  matmul: ({ a, b }) => `${shapeOf(a)} × ${shapeOf(b)}`,
+  attention: ({ q, k, causal }) => `${shapeOf(q)} × ${shapeOf(k)}${causal ? ", causal" : ""}`,
+  conv: convolution,
+  convGradInput: convolution,
+  convGradWeight: convolution,
+  qmatmul: ({ input, output, format }) =>
+    `${shapeOf(input)} × ${formatShape([input.view.shape[1], output.view.shape[1]])}, ${format.bits} bits`,
+  qconv: ({ input, output, kernelSize, format }) =>
+    `${shapeOf(input)} to ${output.view.shape[1]}, ${kernelSize.join(" × ")}, ${format.bits} bits`,
+  pool: ({ op, input, geometry }) => `${op} ${shapeOf(input)}, ${geometry.kernel.join(" × ")}`,
+  poolGrad: ({ op, gradInput, geometry }) => `${op} ${shapeOf(gradInput)}, ${geometry.kernel.join(" × ")}`,
+  gather: ({ shape, axisSize }) => `${formatShape(shape)} of ${axisSize}`,
+  scatterAdd: ({ shape, axisSize }) => `${formatShape(shape)} of ${axisSize}`,
+};
+
+/** `matmul [64, 784] × [784, 256]`, `map [64, 256] mul where`. */
+export function describeCall(call: KernelCall): string {
+  return `${call.kernel} ${entryOf(details, call)(call)}`;
+}
+
+function shapeOf({ view }: Operand): string {
+  return formatShape(view.shape);
+}
+
+function convolution({ input, weight, geometry: { stride } }: ConvCall): string {
+  const steps = stride.some((step) => step !== 1) ? `, stride ${stride.join(" × ")}` : "";
+  return `${shapeOf(input)} ∗ ${shapeOf(weight)}${steps}`;
+}
+
+/** More are cut off. */
+const shownInstructions = 6;
+
+/** The names of its instructions, without those that only read a value: ` mul where`. */
+function instructionsOf({ instructions }: Expression): string {
+  const ops = instructions
+    .map(({ op }) => op)
+    .filter((op) => op === "uniform" || instructionOf(op).arity > 0);
+  if (ops.length === 0) return "";
+  const shown = ops.slice(0, shownInstructions).join(" ");
+  return ops.length > shownInstructions ? ` ${shown} … (${ops.length})` : ` ${shown}`;
+}
