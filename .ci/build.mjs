@@ -8,6 +8,7 @@ import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { generate, hashOfAgreement } from "./agreement.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, "dist");
@@ -34,10 +35,16 @@ function runNode(...args) {
   execFileSync(process.execPath, args, { cwd: root, stdio: "inherit" });
 }
 
-function buildBinaries() {
+async function buildBinaries() {
+  await generate();
   for (const target of ["simd", "relaxed"]) {
     runNode(command("assemblyscript", "asc.js"), "--config", "asconfig.json", "--target", target);
   }
+}
+
+/** Tells src/device/wasm/binaries.ts that the binaries lie beside the bundle, and for what they were built. */
+async function definitions() {
+  return { WATTGRAD_BUNDLED: "true", WATTGRAD_AGREEMENT: String(await hashOfAgreement()) };
 }
 
 async function buildBundles() {
@@ -66,8 +73,7 @@ async function buildBundles() {
     target: "es2022",
     sourcemap: false,
     minifySyntax: true,
-    // Tells src/device/wasm/binaries.ts that the binaries lie beside the bundle.
-    define: { WATTGRAD_BUNDLED: "true" },
+    define: await definitions(),
     ignoreAnnotations: true,
     metafile: true,
     logLevel: "warning",
@@ -99,7 +105,7 @@ async function buildPlayground() {
     minify: true,
     // Messages name classes.
     keepNames: true,
-    define: { WATTGRAD_BUNDLED: "true" },
+    define: await definitions(),
     ignoreAnnotations: true,
     metafile: true,
     logLevel: "warning",

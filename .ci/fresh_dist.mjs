@@ -8,7 +8,11 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, "dist");
 
 export default function setup() {
-  const binaries = ["simd.wasm", "relaxed.wasm"].every((name) => existsSync(join(dist, name)));
+  const kernels = filesUnder(join(root, "assembly")).filter((path) => !path.includes("generated"));
+  const newestKernel = Math.max(...kernels.map((path) => statSync(path).mtimeMs));
+  const binaries = ["simd.wasm", "relaxed.wasm"].every(
+    (name) => existsSync(join(dist, name)) && statSync(join(dist, name)).mtimeMs > newestKernel,
+  );
   const sources = [
     join(root, "package.json"),
     join(root, ".ci", "build.mjs"),

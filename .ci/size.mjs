@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import Table from "cli-table3";
 import { build } from "esbuild";
+import { hashOfAgreement } from "./agreement.mjs";
 
 /** Bytes after gzip: what the project promises for training in a page. */
 const budget = 80_000;
@@ -63,7 +64,7 @@ const { outputFiles, metafile } = await build({
   target: "es2022",
   external: ["node:*"],
   loader: { ".glsl": "text" },
-  define: { WATTGRAD_BUNDLED: "true" },
+  define: { WATTGRAD_BUNDLED: "true", WATTGRAD_AGREEMENT: String(await hashOfAgreement()) },
   // As in build.mjs: without the module that installs Tensor's methods the page would be smaller and would not run.
   ignoreAnnotations: true,
   logLevel: "warning",

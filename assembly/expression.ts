@@ -5,74 +5,28 @@
  *
  * Values are found through a table of pointers: block registers, 16-byte cells (for what is the same for all
  * elements), inputs and outputs that a block can be read from or written to directly.
- *
- * Layout of an expression, in words: the header below, the extents (`rank`), the cells, the instructions that run
- * once on the cells, those that run once on a whole block, those of every block, the inputs.
+ * The layout is described beside the encoder.
  */
-import { loops } from "./map_loops";
+import {
+  blockLanes, cellCount, Cell, drawUniform, Access, Header, InstructionAt, loadInput, Mode, OperandAt, registerCount,
+} from "./generated/agreement";
+import { loops } from "./generated/loops";
 import { uniform } from "./philox";
-import { Access, locate, offsetAt, walk } from "./walk";
+import { locate, offsetAt, walk } from "./walk";
 
-/** Lanes of a block register; the distance keeps neighbours off the same L1 sets. */
-export const blockLanes: i32 = 512;
+/** Of a block register: the distance keeps neighbours off the same L1 sets. */
 const registerBytes: usize = 2112;
-const registerCount: usize = 128;
-const cellCount: usize = 128;
 const entryCount: usize = 512;
 
 const registers: usize = (__heap_base + 63) & ~63;
-const cells: usize = registers + registerCount * registerBytes;
-const table: usize = cells + cellCount * 16;
+const cells: usize = registers + <usize>registerCount * registerBytes;
+const table: usize = cells + <usize>cellCount * 16;
 const random: usize = table + entryCount * 4;
 /** First byte that the host may use. */
 export const heapStart: usize = random + <usize>(blockLanes * 4 + 128);
 
 /** Indices of the block at hand. */
 export const position: usize = memory.data(256, 16);
-
-/** Header, in bytes. */
-export namespace Header {
-  /** Elements in all, lanes of a block (multiple of 4 unless there is only one). */
-  export const size: usize = 0;
-  export const block: usize = 4;
-  /** 1: blocks end at the ends of rows, so that inputs can be read in place. */
-  export const byRows: usize = 8;
-  /** 1: some operand has to know the indices of the block. */
-  export const located: usize = 12;
-  export const rank: usize = 16;
-  export const cells: usize = 20;
-  export const once: usize = 24;
-  export const fills: usize = 28;
-  export const instructions: usize = 32;
-  export const inputs: usize = 36;
-  export const extents: usize = 40;
-}
-
-/** A cell: [entry, access or 3 for a constant, address or value]. */
-const cellBytes: usize = 12;
-/** An instruction: [loop, destination, a, b, c], the last four as byte offsets into the table. */
-const instructionBytes: usize = 20;
-const loadInput: i32 = 256;
-const drawUniform: i32 = 257;
-
-/** How a block of an operand is reached. */
-export namespace Mode {
-  /** Element p of the walk is element p of the operand. */
-  export const linear: i32 = 0;
-  /** Rows are contiguous, but not each other. */
-  export const row: i32 = 1;
-  /** Through a block register. */
-  export const walked: i32 = 2;
-}
-
-/** An operand: [mode, access, address, entry, stride of each dimension]. */
-export namespace OperandAt {
-  export const mode: usize = 0;
-  export const access: usize = 4;
-  export const address: usize = 8;
-  export const entry: usize = 12;
-  export const strides: usize = 16;
-}
 
 let instructionsAt: usize = 0;
 let inputsAt: usize = 0;
@@ -92,25 +46,25 @@ export function setPointer(entry: usize, address: usize): void {
 
 /** Fills the constant part of the table; called once. */
 export function initialize(): void {
-  for (let i: usize = 0; i < registerCount; i++) setPointer(i << 2, registers + i * registerBytes);
-  for (let i: usize = 0; i < cellCount; i++) setPointer((registerCount + i) << 2, cells + (i << 4));
+  for (let i: usize = 0; i < <usize>registerCount; i++) setPointer(i << 2, registers + i * registerBytes);
+  for (let i: usize = 0; i < <usize>cellCount; i++) setPointer((<usize>registerCount + i) << 2, cells + (i << 4));
 }
 
 /** Runs the instructions from `from` to `to` on `lanes` lanes; `start` is the first element of the block. */
 function interpret(expression: usize, from: usize, to: usize, start: i32, lanes: i32): void {
-  for (; from < to; from += instructionBytes) {
-    const loop = load<i32>(from);
-    const destination = pointer(load<u32>(from, 4));
+  for (; from < to; from += InstructionAt.bytes) {
+    const loop = load<i32>(from, InstructionAt.loop);
+    const destination = pointer(load<u32>(from, InstructionAt.destination));
     if (loop < loadInput) {
       loops[loop](
         destination,
-        pointer(load<u32>(from, 8)),
-        pointer(load<u32>(from, 12)),
-        pointer(load<u32>(from, 16)),
+        pointer(load<u32>(from, InstructionAt.a)),
+        pointer(load<u32>(from, InstructionAt.b)),
+        pointer(load<u32>(from, InstructionAt.c)),
         lanes,
       );
     } else if (loop == loadInput) {
-      const operand = inputsAt + <usize>load<u32>(from, 8) * operandBytes;
+      const operand = inputsAt + <usize>load<u32>(from, InstructionAt.a) * operandBytes;
       walk(
         load<i32>(operand, OperandAt.access),
         load<u32>(operand, OperandAt.address),
@@ -122,7 +76,7 @@ function interpret(expression: usize, from: usize, to: usize, start: i32, lanes:
         destination,
       );
     } else {
-      memory.copy(destination, uniform(random, start, lanes, load<u32>(from, 8)), <usize>lanes << 2);
+      memory.copy(destination, uniform(random, start, lanes, load<u32>(from, InstructionAt.a)), <usize>lanes << 2);
     }
   }
 }
@@ -132,17 +86,17 @@ export function open(expression: usize): usize {
   const rank = load<u32>(expression, Header.rank);
   let at = expression + Header.extents + (<usize>rank << 2);
   for (let i = load<i32>(expression, Header.cells); i > 0; i--) {
-    const kind = load<i32>(at, 4);
-    let value = load<i32>(at, 8);
+    const kind = load<i32>(at, Cell.access);
+    let value = load<i32>(at, Cell.source);
     if (kind == Access.load32) value = load<i32>(<u32>value);
     else if (kind == Access.loadU8) value = load<u8>(<u32>value);
     else if (kind == Access.loadI8) value = load<i8>(<u32>value);
-    v128.store(pointer(load<u32>(at)), i32x4.splat(value));
-    at += cellBytes;
+    v128.store(pointer(load<u32>(at, Cell.entry)), i32x4.splat(value));
+    at += Cell.bytes;
   }
-  const once = at + <usize>load<u32>(expression, Header.once) * instructionBytes;
-  instructionsAt = once + <usize>load<u32>(expression, Header.fills) * instructionBytes;
-  inputsAt = instructionsAt + <usize>load<u32>(expression, Header.instructions) * instructionBytes;
+  const once = at + <usize>load<u32>(expression, Header.once) * InstructionAt.bytes;
+  instructionsAt = once + <usize>load<u32>(expression, Header.fills) * InstructionAt.bytes;
+  inputsAt = instructionsAt + <usize>load<u32>(expression, Header.instructions) * InstructionAt.bytes;
   operandBytes = OperandAt.strides + (<usize>rank << 2);
   interpret(expression, at, once, 0, 4);
   if (once < instructionsAt) {

@@ -1,13 +1,5 @@
 /** Folding vectors of lanes into one value, and rows into an accumulating row. */
-
-export namespace Fold {
-  export const sum: i32 = 0;
-  export const max: i32 = 1;
-  export const min: i32 = 2;
-  export const prod: i32 = 3;
-  export const argmax: i32 = 4;
-  export const argmin: i32 = 5;
-}
+import { Fold } from "./generated/agreement";
 
 /** The bits of the neutral element. */
 // @ts-ignore: decorator

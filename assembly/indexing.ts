@@ -6,23 +6,8 @@
  * copied or added whole.
  */
 import { fail } from "./failure";
-import { Opcode } from "./opcodes";
-import { Access, copy32 } from "./walk";
-
-namespace At {
-  export const rank: usize = 0;
-  export const axisStride: usize = 4;
-  export const axisSize: usize = 8;
-  export const itemShift: usize = 12;
-  export const isInt: usize = 16;
-  export const indexAccess: usize = 20;
-  export const source: usize = 24;
-  export const index: usize = 28;
-  export const output: usize = 32;
-  export const ignores: usize = 36;
-  export const ignored: usize = 40;
-  export const extents: usize = 44;
-}
+import { Access, IndexingAt as At, Opcode } from "./generated/agreement";
+import { copy32 } from "./walk";
 
 const indices: usize = memory.data(256, 16);
 

@@ -3,18 +3,9 @@
  * outputs and per output [mode, access, address, entry of the value, entry it is computed into in place (or 0),
  * entry of a register that stands in for it, strides].
  */
-import { evaluate, Header, Mode, open, pointer, position, seek, setPointer } from "./expression";
+import { evaluate, open, pointer, position, seek, setPointer } from "./expression";
+import { Header, Mode, OutputAt } from "./generated/agreement";
 import { copy32, offsetAt, walk } from "./walk";
-
-namespace OutputAt {
-  export const mode: usize = 0;
-  export const access: usize = 4;
-  export const address: usize = 8;
-  export const value: usize = 12;
-  export const target: usize = 16;
-  export const standIn: usize = 20;
-  export const strides: usize = 24;
-}
 
 export function map(payload: usize): void {
   const outputs = open(payload);

@@ -6,13 +6,7 @@
 import { addPairs } from "./simd";
 
 /** What a row needs: where it goes, what is taken off its sums, its input's scale; of convolutions, where its window starts. */
-export namespace RowTable {
-  export const address: usize = 0;
-  export const correction: usize = 4;
-  export const scale: usize = 8;
-  export const window: usize = 12;
-  export const bytes: usize = 16;
-}
+export { RowTable } from "./generated/agreement";
 
 /** Four rows' sums of four values each. */
 // @ts-ignore: decorator

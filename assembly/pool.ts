@@ -6,43 +6,7 @@
  * of the output (batch, channel, row, column); addresses of image and output. `poolGrad` has the strides of the image
  * gradient and the address of the image gradient behind that.
  */
-namespace At {
-  export const op: usize = 0;
-  export const batch: usize = 4;
-  export const channels: usize = 8;
-  export const height: usize = 12;
-  export const width: usize = 16;
-  export const outputH: usize = 20;
-  export const outputW: usize = 24;
-  export const kernelH: usize = 28;
-  export const kernelW: usize = 32;
-  export const strideH: usize = 36;
-  export const strideW: usize = 40;
-  export const paddingH: usize = 44;
-  export const paddingW: usize = 48;
-  export const countPadding: usize = 52;
-  export const imageN: usize = 56;
-  export const imageC: usize = 60;
-  export const imageRow: usize = 64;
-  export const imageColumn: usize = 68;
-  export const outputN: usize = 72;
-  export const outputC: usize = 76;
-  export const outputRow: usize = 80;
-  export const outputColumn: usize = 84;
-  export const image: usize = 88;
-  export const output: usize = 92;
-  export const gradN: usize = 96;
-  export const gradC: usize = 100;
-  export const gradRow: usize = 104;
-  export const gradColumn: usize = 108;
-  export const grad: usize = 112;
-}
-
-namespace PoolOp {
-  export const max: i32 = 0;
-  export const average: i32 = 1;
-  export const argmax: i32 = 2;
-}
+import { PoolAt as At, PoolOp } from "./generated/agreement";
 
 export function pool(payload: usize): void {
   forEachWindow(payload, false);

@@ -3,15 +3,13 @@
  * of a block of output pixels are packed as rows of a matrix, and that is multiplied like any other. Depthwise ones are in
  * qconv_depthwise_i8.ts, the payload in qconv_payload_i8.ts.
  */
+import { gatherOverrun as overrun } from "./generated/agreement";
 import { Image, Window, layOut, writeRuns } from "./conv_image";
 import { gatherBytes, pack4, RowTable } from "./pack_i8";
 import { depthwisePixels, prepareDepthwise } from "./qconv_depthwise_i8";
 import { At, placePixels } from "./qconv_payload_i8";
 import { isWide, multiplyBlock } from "./qgemm_i8";
 import { Finish, prepareColumns } from "./quantized_epilogue";
-
-/** Bytes that a gathered row may be written beyond its end. */
-const overrun: i32 = 16;
 
 export function qconv(payload: usize): void {
   const image = payload + At.image;

@@ -6,11 +6,9 @@
  * The relaxed binary has a faster way for weights that are stored as 0..127: there the sum of two products of 8 bits fits 16
  * bits.
  */
+import { widenedSteps } from "./generated/agreement";
 import { finishPanel, Finish } from "./quantized_epilogue";
 import { onesI16, relaxedDot } from "./simd";
-
-/** Steps of 4 along k whose widened weights fill half the first-level cache (`widenedSteps` in src/device/wasm/encode/quantized.ts). */
-const widenedSteps: i32 = 256;
 
 /** Whether rows are packed as 16 bits, for the exact products. */
 // @ts-ignore: decorator

@@ -1,5 +1,5 @@
 /**
- * What happens to the int32 sums of a quantized product (QuantizedEpilogue in src/kernels/kernel.ts), eight columns of a block
+ * What happens to the int32 sums of a quantized product (QuantizedEpilogue in src/kernels/quantized.ts), eight columns of a block
  * of rows at a time.
  *
  * `Finish`, 32-bit words, part of the products' payloads: kind of output (0 int32, 1 float32, 2 int8, 3 float32 of sums that are
@@ -7,6 +7,7 @@
  * stored weights are above the weights; columns; addresses (0: none) and strides in elements of scales, offsets and
  * bias; the output's bytes from column to column; address of a working space of 3 · (columns + 8) words.
  */
+import { Kind } from "./generated/agreement";
 import { RowTable } from "./pack_i8";
 
 export namespace Finish {
@@ -24,12 +25,6 @@ export namespace Finish {
   export const outputN: usize = 44;
   export const space: usize = 48;
   export const bytes: usize = 52;
-}
-
-namespace Kind {
-  export const int32: i32 = 0;
-  export const float32: i32 = 1;
-  export const int8: i32 = 2;
 }
 
 /** Lays the columns' offsets, scales and biases out in the working space, so that eight can be loaded from any column on. */

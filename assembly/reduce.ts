@@ -7,22 +7,10 @@
  * access of the output, its address, rank, extents of the results, strides of the output].
  * float32 sums: 512 elements (64 rows) in float32 vectors, those partial sums in float64.
  */
-import { blockLanes, evaluate, Header, open, pointer, seek } from "./expression";
+import { evaluate, open, pointer, seek } from "./expression";
+import { blockLanes, Fold, Header, ReduceAt } from "./generated/agreement";
 import { locate, walk } from "./walk";
-import { find, Fold, fold, foldRows, identity, isBetter, joinBits } from "./fold";
-
-namespace ReduceAt {
-  export const op: usize = 0;
-  export const isInt: usize = 4;
-  export const length: usize = 8;
-  export const columns: usize = 12;
-  export const space: usize = 16;
-  export const value: usize = 20;
-  export const access: usize = 24;
-  export const address: usize = 28;
-  export const rank: usize = 32;
-  export const extents: usize = 36;
-}
+import { find, fold, foldRows, identity, isBetter, joinBits } from "./fold";
 
 const rowsBetweenFlushes: i32 = 64;
 const results: usize = memory.data(2048, 16);

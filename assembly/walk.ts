@@ -3,15 +3,7 @@
  * position (one index per dimension), goes on in row-major order and may cross rows.
  */
 
-/** How the elements of a view become lanes. `iota` lanes are the offsets themselves, without memory behind. */
-export namespace Access {
-  export const load32: i32 = 0;
-  export const loadU8: i32 = 1;
-  export const loadI8: i32 = 2;
-  export const iota: i32 = 3;
-  export const store32: i32 = 4;
-  export const store8: i32 = 5;
-}
+import { Access } from "./generated/agreement";
 
 /** log2 of the bytes of one element in memory. */
 // @ts-ignore: decorator

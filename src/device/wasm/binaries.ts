@@ -1,7 +1,10 @@
 /** Finds, checks and compiles the kernels' binaries. */
 import { DeviceError } from "../../core/errors.js";
+import { hashOfAgreement } from "./agreement.js";
 
 declare const WATTGRAD_BUNDLED: boolean | undefined;
+/** The hash of the agreement, in bundles. */
+declare const WATTGRAD_AGREEMENT: number | undefined;
 
 export type BinaryName = "simd" | "relaxed";
 
@@ -12,6 +15,8 @@ export interface Kernels {
   execute(commands: number): number;
   failureAddress(): number;
   selfTest(): number;
+  /** What the binary was built for. */
+  readonly agreement: WebAssembly.Global;
 }
 
 export interface LoadedKernels {
@@ -70,11 +75,23 @@ async function fetchBytes(url: URL): Promise<BufferSource> {
   }
 }
 
-async function instantiate(bytes: BufferSource): Promise<{ memory: WebAssembly.Memory; kernels: Kernels }> {
+/** @throws DeviceError if the binary was built from other sources than this file. */
+async function instantiate(
+  name: BinaryName,
+  bytes: BufferSource,
+): Promise<{ memory: WebAssembly.Memory; kernels: Kernels }> {
   const module = await WebAssembly.compile(bytes);
   const memory = new WebAssembly.Memory({ initial: 32, maximum: 65536 });
   const instance = await WebAssembly.instantiate(module, { env: { memory } });
-  return { memory, kernels: instance.exports as unknown as Kernels };
+  const kernels = instance.exports as unknown as Kernels;
+  const expected = typeof WATTGRAD_AGREEMENT === "undefined" ? hashOfAgreement() : WATTGRAD_AGREEMENT;
+  if (kernels.agreement?.value !== expected) {
+    throw new DeviceError(`${name}.wasm was built from other sources than this JavaScript`, {
+      device: "wasm",
+      hint: "run `npm run wasm`, or use the binaries of this version of wattgrad",
+    });
+  }
+  return { memory, kernels };
 }
 
 /**
@@ -96,7 +113,7 @@ export async function loadKernels(binary?: BinaryName, bytes?: BufferSource): Pr
           hint: "build or copy it anew",
         });
       }
-      const loaded = await instantiate(source);
+      const loaded = await instantiate("relaxed", source);
       const failures = loaded.kernels.selfTest();
       if (failures === 0) return { name: "relaxed", ...loaded, reason };
       reason = `relaxed SIMD fails ${failures} checks on this engine`;
@@ -107,5 +124,5 @@ export async function loadKernels(binary?: BinaryName, bytes?: BufferSource): Pr
   if (!WebAssembly.validate(source)) {
     throw new DeviceError("the engine does not have WebAssembly SIMD", { device: "wasm" });
   }
-  return { name: "simd", ...(await instantiate(source)), reason };
+  return { name: "simd", ...(await instantiate("simd", source)), reason };
 }

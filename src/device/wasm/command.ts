@@ -10,7 +10,7 @@
  */
 import type { Operand } from "../../kernels/kernel.js";
 
-/** Numbers shared with assembly/opcodes.ts. */
+/** Numbers of the commands. */
 export const Opcode = {
   end: 0,
   map: 1,

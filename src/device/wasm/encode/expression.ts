@@ -10,9 +10,9 @@ import { drawUniform, loadInput } from "./loops.js";
 import { type InputKind, type Place, type Selection, Selector, type Step } from "./select.js";
 import { Access, collapse, isLinear, loadAccess, storeAccess } from "./strides.js";
 
-/** Must agree with assembly/expression.ts. */
-const registerCount = 128;
-const cellCount = 128;
+/** Block registers and cells of the interpreter. Its table of pointers has an entry for each, then inputs and outputs. */
+export const registerCount = 128;
+export const cellCount = 128;
 const firstInput = registerCount + cellCount;
 const firstOutput = firstInput + 128;
 const maxOutputs = 64;
@@ -29,8 +29,33 @@ const longestPeriod = 256;
 /** Plain copies need no register. */
 const copiedBlock = 1 << 16;
 
-/** Numbers of `Mode` in assembly/expression.ts. */
-const Mode = { linear: 0, row: 1, walked: 2 } as const;
+/**
+ * How a block of an operand is reached: element p of the walk is element p of the operand; rows are contiguous, but not each
+ * other; or through a block register.
+ */
+export const Mode = { linear: 0, row: 1, walked: 2 } as const;
+
+/**
+ * The first words of an expression: elements in all; lanes of a block (a multiple of 4 unless there is only one); 1 if blocks end
+ * at the ends of rows, so that inputs can be read in place; 1 if some operand needs the indices of the block; then how many of
+ * each there are. Behind the extents follow the cells, the instructions that run once on the cells, those that run once on a
+ * whole block, those of every block, the inputs.
+ */
+export const headerLayout = [
+  ...["size", "block", "byRows", "located", "rank", "cells", "once", "fills", "instructions", "inputs"],
+  "extents",
+];
+/** An input; one stride for each dimension. */
+export const operandLayout = ["mode", "access", "address", "entry", "strides"];
+/**
+ * An output of `map`: the entries of the value, of the value that is computed in place (or 0) and of a register that stands in
+ * for it.
+ */
+export const outputLayout = ["mode", "access", "address", "value", "target", "standIn", "strides"];
+/** A cell: its entry, an access or 3 for a constant, address or value. */
+export const cellLayout = ["entry", "access", "source"];
+/** An instruction; all but the loop's number as byte offsets into the table. */
+export const instructionLayout = ["loop", "destination", "a", "b", "c"];
 
 /** A load's operand, or an iota's ramp, which is a view without memory. */
 interface Input {

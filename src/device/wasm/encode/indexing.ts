@@ -6,6 +6,12 @@ import type { GatherCall, ScatterAddCall } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { collapse, loadAccess } from "./strides.js";
 
+/** The words of both payloads. */
+export const indexingLayout = [
+  ...["rank", "axisStride", "axisSize", "itemShift", "isInt", "indexAccess", "source", "index", "output"],
+  ...["ignores", "ignored", "extents"],
+];
+
 export function encodeIndexing(call: GatherCall | ScatterAddCall, writer: CommandWriter): void {
   if (sizeOf(call.shape) === 0) return;
   const { source, index, output } = call;

@@ -3,13 +3,20 @@ import { sizeOf } from "../../../core/shape.js";
 import type { Operand, PoolCall, PoolGeometry, PoolGradCall } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 
-/** Numbers of `PoolOp` in assembly/pool.ts. */
-const poolOp = { max: 0, average: 1, argmax: 2 } as const;
+export const PoolOp = { max: 0, average: 1, argmax: 2 } as const;
+
+/** The words of both payloads; `pool` has none from gradN on. */
+export const poolLayout = [
+  ...["op", "batch", "channels", "height", "width", "outputH", "outputW", "kernelH", "kernelW"],
+  ...["strideH", "strideW", "paddingH", "paddingW", "countPadding"],
+  ...["imageN", "imageC", "imageRow", "imageColumn", "outputN", "outputC", "outputRow", "outputColumn"],
+  ...["image", "output", "gradN", "gradC", "gradRow", "gradColumn", "grad"],
+];
 
 export function encodePool({ op, input, output, geometry }: PoolCall, writer: CommandWriter): void {
   if (sizeOf(output.view.shape) === 0) return;
   writer.begin(Opcode.pool);
-  writeWindows(poolOp[op], input, output, geometry, writer);
+  writeWindows(PoolOp[op], input, output, geometry, writer);
   writer.end();
 }
 
@@ -17,7 +24,7 @@ export function encodePoolGrad(call: PoolGradCall, writer: CommandWriter): void 
   const { op, input, gradOutput, gradInput, geometry } = call;
   if (sizeOf(gradInput.view.shape) === 0) return;
   writer.begin(Opcode.poolGrad);
-  writeWindows(poolOp[op], input ?? gradInput, gradOutput, geometry, writer);
+  writeWindows(PoolOp[op], input ?? gradInput, gradOutput, geometry, writer);
   for (const stride of stridesOf(gradInput)) writer.i32(stride);
   writer.address(gradInput);
   writer.end();

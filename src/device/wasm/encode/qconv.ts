@@ -16,8 +16,8 @@ import {
   writeVector,
 } from "./quantized.js";
 
-/** `overrun` in assembly/qconv_i8.ts. */
-const gatherOverrun = 16;
+/** Bytes behind a gathered row that may be written over. */
+export const gatherOverrun = 16;
 
 export function encodeQconv(call: QconvCall, writer: CommandWriter): void {
   const { input, weight, output, kernelSize, geometry, format } = call;

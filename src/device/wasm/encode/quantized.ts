@@ -1,5 +1,5 @@
 /** What the encoders of the quantized products share: the epilogue, and the rows packed at a time. */
-import { type DType, itemSize } from "../../../core/dtype.js";
+import { itemSize } from "../../../core/dtype.js";
 import type { Operand, QuantizedEpilogue, WeightFormat } from "../../../kernels/kernel.js";
 import { storedOffset } from "../../../kernels/packed.js";
 import type { CommandWriter } from "../command.js";
@@ -9,17 +9,17 @@ import { align } from "./image.js";
 export const tileBytes = 128;
 /** The sums of a row and a panel. */
 const sumBytes = 32;
-/** `RowTable` in assembly/pack_i8.ts. */
+/** A packed row's entry in the table of rows. */
+export const rowTableLayout = ["address", "correction", "scale", "window"];
 export const rowTableBytes = 16;
 /** Packed rows, of 16 bits at most, fill half the second-level cache. */
 const blockBytes = 262_144;
 /** More rows save nothing, and their sums take the weights' place in the first-level cache. */
 const mostRows = 256;
-/** `widenedSteps` in assembly/qgemm_i8.ts. */
-const widenedSteps = 256;
-/** `Kind` in assembly/quantized_epilogue.ts. */
-const kinds: Readonly<Partial<Record<DType, number>>> = { int32: 0, float32: 1, int8: 2 };
-const kindOfScaled = 3;
+/** Steps of 4 along k whose widened weights fill half the first-level cache. */
+export const widenedSteps = 256;
+/** Kinds of outputs; `scaled` is float32 of sums that are scaled already. */
+export const Kind = { int32: 0, float32: 1, int8: 2, scaled: 3 } as const;
 
 /** Parts of the working space, one behind the other. */
 export class WorkingSpaces {
@@ -70,7 +70,7 @@ export function writeFinish(
   writer: CommandWriter,
   sums: "accumulators" | "scaled" = "accumulators",
 ): void {
-  writer.i32(sums === "scaled" ? kindOfScaled : kinds[call.output.dtype]!);
+  writer.i32(sums === "scaled" ? Kind.scaled : Kind[call.output.dtype as "int32" | "float32" | "int8"]);
   writer.i32(call.activation === "relu" ? 1 : 0);
   writer.i32(call.zeroPoint ?? 0);
   writer.i32(storedOffset(call.format));

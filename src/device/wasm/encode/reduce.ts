@@ -5,11 +5,22 @@ import { type CommandWriter, Opcode } from "../command.js";
 import { blockLanes, encodeExpression, usesUniform } from "./expression.js";
 import { collapse, storeAccess } from "./strides.js";
 
-/** Numbers of `Fold` in assembly/fold.ts. */
-const fold: Readonly<Record<ReduceOp, number>> = { sum: 0, max: 1, min: 2, prod: 3, argmax: 4, argmin: 5 };
+export const Fold: Readonly<Record<ReduceOp, number>> = {
+  sum: 0,
+  max: 1,
+  min: 2,
+  prod: 3,
+  argmax: 4,
+  argmin: 5,
+};
 
 /** Lanes folded at once when they are read in place, without block registers. */
 const directBlock = 1 << 16;
+
+/** The words of the payload behind the expression. */
+export const reduceLayout = [
+  ...["op", "isInt", "length", "columns", "space", "value", "access", "address", "rank", "extents"],
+];
 
 /** Dimensions in the order [kept, reduced, columns]; see assembly/reduce.ts. */
 interface Order {
@@ -81,7 +92,7 @@ export function encodeReduce(call: ReduceCall, writer: CommandWriter): void {
   const encoded = encodeExpression(call, order, [], preferredBlock, () => false, writer);
   const results = collapse(resultShape, [...kept, ...columns], [output.view.strides]);
   const dtype = call.expression.instructions[call.expression.results[0]].dtype;
-  writer.i32(fold[call.op]);
+  writer.i32(Fold[call.op]);
   writer.i32(dtype === "float32" ? 0 : 1);
   writer.i32(length);
   writer.i32(width);

@@ -3,8 +3,17 @@
  * cells of four lanes; numbers become operands of `…Scalar` loops; products that are only added become one loop.
  */
 import { ArgumentError } from "../../../core/errors.js";
-import type { BinaryOp, Expression, Instruction, UnaryOp } from "../../../kernels/kernel.js";
-import { drawUniform, type LoopName, loadInput, loopNumber } from "./loops.js";
+import type { Expression, Instruction } from "../../../kernels/expression.js";
+import { type FormName, type FunctionName, instructionOf } from "../../../kernels/instructions.js";
+import {
+  drawUniform,
+  floatLoop,
+  integerLoop,
+  type LoopName,
+  loadInput,
+  loopNumber,
+  scalarLoop,
+} from "./loops.js";
 
 /** Where a value stands: a block value (to be given a register) or a fixed entry of the pointer table. */
 export type Place =
@@ -44,90 +53,14 @@ export interface Selection {
   readonly cellCount: number;
 }
 
-const floatUnary: Partial<Record<UnaryOp, LoopName>> = {};
-const names: readonly UnaryOp[] = [
-  "neg",
-  "abs",
-  "sign",
-  "exp",
-  "log",
-  "log1p",
-  "sqrt",
-  "rsqrt",
-  "reciprocal",
-  "sin",
-  "cos",
-  "tanh",
-  "sigmoid",
-  "erf",
-  "relu",
-  "floor",
-  "ceil",
-  "round",
-  "trunc",
-  "isnan",
-  "not",
-];
-for (const name of names) floatUnary[name] = name as LoopName;
-const intUnary: Partial<Record<UnaryOp, LoopName>> = {
-  neg: "negInt",
-  abs: "absInt",
-  sign: "signInt",
-  relu: "reluInt",
-  not: "not",
-};
-/** On int32 these change nothing. */
-const intIdentity: readonly string[] = ["floor", "ceil", "round", "trunc"];
-
-const intBinary: Partial<Record<BinaryOp, LoopName>> = {
-  add: "addInt",
-  sub: "subInt",
-  mul: "mulInt",
-  div: "divInt",
-  pow: "powInt",
-  mod: "modInt",
-  max: "maxInt",
-  min: "minInt",
-  eq: "eqInt",
-  ne: "neInt",
-  lt: "ltInt",
-  le: "leInt",
-  gt: "gtInt",
-  ge: "geInt",
-};
-
-/** Loops with a number as second operand, and what to use when the number comes first. */
-const scalarRight: Partial<Record<LoopName, LoopName>> = {
-  add: "addScalar",
-  sub: "subScalar",
-  mul: "mulScalar",
-  div: "divScalar",
-  max: "maxScalar",
-  min: "minScalar",
-  eq: "eqScalar",
-  ne: "neScalar",
-  lt: "ltScalar",
-  le: "leScalar",
-  gt: "gtScalar",
-  ge: "geScalar",
-  addInt: "addIntScalar",
-  mulInt: "mulIntScalar",
-};
-const scalarLeft: Partial<Record<LoopName, LoopName>> = {
-  add: "addScalar",
-  sub: "subFromScalar",
-  mul: "mulScalar",
-  div: "divIntoScalar",
-  max: "maxScalar",
-  min: "minScalar",
-  eq: "eqScalar",
-  ne: "neScalar",
-  lt: "gtScalar",
-  le: "geScalar",
-  gt: "ltScalar",
-  ge: "leScalar",
-  addInt: "addIntScalar",
-  mulInt: "mulIntScalar",
+/** Loops that give the same with their operands in the other order; all others are their own. */
+const swapped: Partial<Record<LoopName, string>> = {
+  sub: "subFrom",
+  div: "divInto",
+  lt: "gt",
+  le: "ge",
+  gt: "lt",
+  ge: "le",
 };
 
 export class Selector {
@@ -218,56 +151,60 @@ export class Selector {
 
   private binary(loop: LoopName, x: Place, y: Place): Place {
     if (x.kind !== "cell" && y.kind === "cell") {
-      const variant = scalarRight[loop];
+      const variant = scalarLoop(loop);
       if (variant) return this.step(variant, [x, y]);
     }
     if (x.kind === "cell" && y.kind !== "cell") {
-      const variant = scalarLeft[loop];
+      const variant = scalarLoop((swapped[loop] ?? loop) as LoopName);
       if (variant) return this.step(variant, [y, x]);
     }
     return this.apply(loop, [x, y]);
   }
 
   private lower(instruction: Instruction, i: number): Place | undefined {
-    const { op, dtype, args } = instruction;
-    switch (op) {
-      case "constant":
-        return this.cell({
-          kind: "constant",
-          value: Number(instruction.value ?? 0),
-          isFloat: dtype === "float32",
-        });
-      case "scalar":
-        return this.cell({ kind: "scalar", index: instruction.index ?? 0 });
-      case "load":
-      case "iota": {
-        const input = this.inputs.get(i)!;
-        if (this.kinds[input] === "constant") {
-          if (op === "iota") return this.cell({ kind: "constant", value: 0, isFloat: false });
-          return this.cell({ kind: "input", input });
-        }
-        if (this.kinds[input] === "direct") return { kind: "input", input };
-        const target: Place = { kind: "block", id: this.blockCount++ };
-        const list = this.kinds[input] === "periodic" ? this.fills : this.steps;
-        list.push({ loop: loadInput, target, args: [], raw: input });
-        return target;
-      }
-      case "uniform": {
-        const target: Place = { kind: "block", id: this.blockCount++ };
-        this.steps.push({ loop: drawUniform, target, args: [], raw: instruction.index ?? 0 });
-        return target;
-      }
-      case "cast":
-        return this.cast(instruction);
-      case "where":
-        return this.apply(
-          "where",
-          args.map((arg) => this.resolve(arg)),
-        );
-      default:
-        if (args.length === 1) return this.unary(op as UnaryOp, args[0]);
-        return this.arithmetic(op as BinaryOp, i, args[0], args[1]);
+    const { op, args } = instruction;
+    const form = Selector.forms[op as FormName];
+    if (form !== undefined) return form(this, instruction, i);
+    const { accepts } = instructionOf(op);
+    const isFloat = this.expression.instructions[args[0]].dtype === "float32";
+    if (accepts === (isFloat ? "bits" : "float32")) {
+      throw new ArgumentError(`${op} is not defined on ${isFloat ? "floats" : "integers"}`, { op });
     }
+    const name = op as FunctionName;
+    return args.length === 1 ? this.unary(name, args[0], isFloat) : this.arithmetic(name, i, args, isFloat);
+  }
+
+  private static readonly forms: {
+    readonly [Name in FormName]: (own: Selector, instruction: Instruction, i: number) => Place;
+  } = {
+    constant: (own, { dtype, value = 0 }) =>
+      own.cell({ kind: "constant", value, isFloat: dtype === "float32" }),
+    scalar: (own, { index = 0 }) => own.cell({ kind: "scalar", index }),
+    load: (own, _, i) => own.read(i, (input) => ({ kind: "input", input })),
+    iota: (own, _, i) => own.read(i, () => ({ kind: "constant", value: 0, isFloat: false })),
+    uniform: (own, { index = 0 }) => {
+      const target: Place = { kind: "block", id: own.blockCount++ };
+      own.steps.push({ loop: drawUniform, target, args: [], raw: index });
+      return target;
+    },
+    cast: (own, instruction) => own.cast(instruction),
+    where: (own, { args }) =>
+      own.apply(
+        "where",
+        args.map((arg) => own.resolve(arg)),
+      ),
+  };
+
+  /** What load or iota instruction i reads; `source` gives its cell if it is the same for all elements. */
+  private read(i: number, source: (input: number) => CellSource): Place {
+    const input = this.inputs.get(i)!;
+    const kind = this.kinds[input];
+    if (kind === "constant") return this.cell(source(input));
+    if (kind === "direct") return { kind: "input", input };
+    const target: Place = { kind: "block", id: this.blockCount++ };
+    const list = kind === "periodic" ? this.fills : this.steps;
+    list.push({ loop: loadInput, target, args: [], raw: input });
+    return target;
   }
 
   private cast({ dtype, args }: Instruction): Place {
@@ -289,35 +226,35 @@ export class Selector {
     return this.apply(dtype === "uint8" ? "intToU8" : "intToI8", [value]);
   }
 
-  private unary(op: UnaryOp, arg: number): Place {
-    const isFloat = this.expression.instructions[arg].dtype === "float32";
+  private unary(op: FunctionName, arg: number, isFloat: boolean): Place {
     const value = this.resolve(arg);
-    if (!isFloat && intIdentity.includes(op)) return value;
-    if (!isFloat && op === "isnan") return this.cell({ kind: "constant", value: 0, isFloat: false });
-    if (isFloat && op === "not") return this.binary("eq", value, this.number(0));
-    const loop = (isFloat ? floatUnary : intUnary)[op];
-    if (!loop) throw new ArgumentError(`${op} is not defined on integers`, { op });
-    return this.apply(loop, [value]);
+    if (isFloat) return this.apply(floatLoop(op), [value]);
+    if (op === "isnan") return this.cell({ kind: "constant", value: 0, isFloat: false });
+    const loop = integerLoop(op);
+    return loop === undefined ? value : this.apply(loop, [value]);
   }
 
   private number(value: number): Place {
     return this.cell({ kind: "constant", value, isFloat: true });
   }
 
-  private arithmetic(op: BinaryOp, i: number, left: number, right: number): Place | undefined {
-    if (this.expression.instructions[left].dtype !== "float32") {
-      return this.binary(intBinary[op] ?? (op as LoopName), this.resolve(left), this.resolve(right));
+  private arithmetic(
+    op: FunctionName,
+    i: number,
+    [left, right]: readonly number[],
+    isFloat: boolean,
+  ): Place | undefined {
+    if (isFloat) {
+      if (op === "mul" && this.uses[i] === 1 && !this.isInvariant(left, right)) return undefined;
+      if (op === "add") {
+        if (this.isPending(left)) return this.fused("mulAdd", left, right);
+        if (this.isPending(right)) return this.fused("mulAdd", right, left);
+      }
+      if (op === "sub" && this.isPending(right)) return this.fused("mulSubFrom", right, left);
+      if (op === "pow") return this.power(left, right);
     }
-    if (op === "mul" && this.uses[i] === 1 && !this.isInvariant(left, right)) return undefined;
-    if (op === "add") {
-      if (this.isPending(left)) return this.fused("mulAdd", left, right);
-      if (this.isPending(right)) return this.fused("mulAdd", right, left);
-    }
-    if (op === "sub" && this.isPending(right)) return this.fused("mulSubFrom", right, left);
-    if (op === "pow") return this.power(left, right);
-    if (op === "roundedMul") return this.binary("mul", this.resolve(left), this.resolve(right));
-    if (op === "roundedDiv") return this.binary("div", this.resolve(left), this.resolve(right));
-    return this.binary(op as LoopName, this.resolve(left), this.resolve(right));
+    const loop = isFloat ? floatLoop(op) : integerLoop(op)!;
+    return this.binary(loop, this.resolve(left), this.resolve(right));
   }
 
   /** True if both values are known to be cells. */

@@ -52,7 +52,7 @@ export function isLinear(extents: readonly number[], strides: readonly number[])
   return true;
 }
 
-/** Numbers of `Access` in assembly/walk.ts. */
+/** How the elements of a view become four-byte lanes. `iota` lanes are the offsets themselves, without memory behind. */
 export const Access = { load32: 0, loadU8: 1, loadI8: 2, iota: 3, store32: 4, store8: 5 } as const;
 
 export function loadAccess(dtype: DType): number {

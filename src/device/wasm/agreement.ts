@@ -1,0 +1,64 @@
+/**
+ * What this folder and assembly/ must agree on: numbers, layouts of payloads, the order of the block loops. `npm run wasm`
+ * (.ci/agreement.mjs) writes it to assembly/generated/ and compiles its hash into the binaries; loading compares the hashes.
+ */
+import { depthwiseLanes, panelRows, stepLength } from "../../kernels/packed.js";
+import { Opcode } from "./command.js";
+import {
+  blockLanes,
+  cellCount,
+  cellLayout,
+  headerLayout,
+  instructionLayout,
+  Mode,
+  operandLayout,
+  outputLayout,
+  registerCount,
+} from "./encode/expression.js";
+import { indexingLayout } from "./encode/indexing.js";
+import { drawUniform, loadInput, loopNames } from "./encode/loops.js";
+import { PoolOp, poolLayout } from "./encode/pool.js";
+import { gatherOverrun } from "./encode/qconv.js";
+import { Kind, rowTableLayout, widenedSteps } from "./encode/quantized.js";
+import { Fold, reduceLayout } from "./encode/reduce.js";
+import { Access } from "./encode/strides.js";
+
+/** Lists of names for numbers. */
+export const namespaces = { Opcode, Access, Mode, Fold, PoolOp, Kind };
+
+/** Words one behind the other; a name stands for the word's offset in bytes. */
+export const layouts = {
+  Header: headerLayout,
+  Cell: cellLayout,
+  InstructionAt: instructionLayout,
+  OperandAt: operandLayout,
+  OutputAt: outputLayout,
+  ReduceAt: reduceLayout,
+  PoolAt: poolLayout,
+  IndexingAt: indexingLayout,
+  RowTable: rowTableLayout,
+};
+
+export const constants = {
+  registerCount,
+  cellCount,
+  blockLanes,
+  loadInput,
+  drawUniform,
+  gatherOverrun,
+  widenedSteps,
+  panelRows,
+  stepLength,
+  depthwiseLanes,
+};
+
+/** Block loops in the order of their numbers. */
+export const loops = loopNames;
+
+/** 32 bits of FNV-1a over all of it. */
+export function hashOfAgreement(): number {
+  const text = JSON.stringify([namespaces, layouts, constants, loops]);
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return hash;
+}
