@@ -5,9 +5,10 @@
  * Payload of `conv` and `convGradInput`, 32-bit words: `Window`; addresses of source, weight (its first element in
  * walking order), output; strides in elements: source.batch, weight (out, in, h, w, group), output (batch, channel, row,
  * column); address of the working space and in it, in bytes: panels, padded image, run table; 1 if the source needs no
- * copy; then an `Image`.
+ * copy; address of panels that the device keeps (0: none) and 1 if they are filled; then an `Image`.
  */
 import { Image, Window, layOut, writeRuns } from "./conv_image";
+import { pack } from "./pack_f32";
 import { fma } from "./simd";
 
 namespace At {
@@ -29,7 +30,9 @@ namespace At {
   export const padded: usize = 108;
   export const runs: usize = 112;
   export const inPlace: usize = 116;
-  export const image: usize = 120;
+  export const kept: usize = 120;
+  export const filled: usize = 124;
+  export const image: usize = 128;
 }
 
 /** The working space starts with room for one 4 × 8 tile. */
@@ -46,12 +49,13 @@ export function conv(payload: usize): void {
   const joined = groups == 1 && dilationW == 1;
   const runs = joined ? kernelH : kernelH * kernelW;
   const runLength = joined ? kernelW * inputs : inputs;
-  const panels = scratch + load<usize>(payload, At.panels);
+  const kept = load<usize>(payload, At.kept);
+  const panels = kept != 0 ? kept : scratch + load<usize>(payload, At.panels);
   const padded = scratch + load<usize>(payload, At.padded);
   const table = scratch + load<usize>(payload, At.runs);
   const rowStep = (load<i32>(payload, Window.dilationH) * paddedW * channels) << 2;
   writeRuns(table, kernelH, kernelW, rowStep, (dilationW * channels) << 2, joined);
-  packWeights(payload, panels);
+  if (load<i32>(payload, At.filled) == 0) packWeights(payload, panels);
   const inPlace = load<i32>(payload, At.inPlace);
   if (!inPlace) memory.fill(padded, 0, <usize>(load<i32>(image, Image.paddedH) * paddedW * channels) << 2);
   const batch = load<i32>(payload, Window.batch);
@@ -84,13 +88,8 @@ function packWeights(payload: usize, target: usize): void {
       for (let kh = 0; kh < kernelH; kh++) {
         for (let kw = 0; kw < kernelW; kw++) {
           const tap = weight + ((g * strideG + first * strideO + kh * strideH + kw * strideW) << 2);
-          for (let i = 0; i < inputs; i++) {
-            for (let o = 0; o < 8; o++) {
-              const value = o < width ? load<f32>(tap + ((i * strideI + o * strideO) << 2)) : 0;
-              store<f32>(target, value);
-              target += 4;
-            }
-          }
+          pack(target, tap, width, inputs, <usize>strideO << 2, <usize>strideI << 2, 8);
+          target += <usize>inputs << 5;
         }
       }
     }

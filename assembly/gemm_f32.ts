@@ -3,8 +3,11 @@
  * registers hold), and a path that streams the matrix once when one side is a vector or nearly so.
  *
  * Payload of `matmul`, 32-bit words: m, n, k; addresses of a, b, output, bias (0: none) and scratch; strides in
- * elements a.m, a.k, b.k, b.n, output.m, output.n, bias.m, bias.n; relu (0 or 1); batch rank and count; then rank
- * words each of extents and of a's, b's, the output's and the bias's strides.
+ * elements a.m, a.k, b.k, b.n, output.m, output.n, bias.m, bias.n; relu (0 or 1); address of b's panels (0: none) and 1 if they are
+ * filled; batch rank and count; then rank words each of extents and of a's, b's, the output's and the bias's strides.
+ *
+ * b's panels, where the device keeps them (src/device/wasm/panels.ts), hold for each block of k all columns: [⌈n/8⌉][block][8]. A
+ * product computes the same bits without them.
  */
 import { gemv } from "./gemv_f32";
 import { pack } from "./pack_f32";
@@ -14,10 +17,12 @@ import { fma } from "./simd";
 const blockK: i32 = 256;
 const blockM: i32 = 128;
 const blockN: i32 = 2048;
+/** Columns of B packed at a time where all rows of A are one block: they stay in the first-level cache. */
+const fewColumns: i32 = 32;
 /** From this many columns on, packing row-major A pays for itself. */
 const packFromN: i32 = 64;
-/** Rows (or columns) up to which the product is done as matrix times vector. */
-const fewRows: i32 = 3;
+/** Rows (or columns) up to which the matrix is read where it lies: packed panels gain nothing there, and have to be made. */
+const gemvMaxRows: i32 = 16;
 
 namespace At {
   export const m: usize = 0;
@@ -37,9 +42,11 @@ namespace At {
   export const biasM: usize = 56;
   export const biasN: usize = 60;
   export const relu: usize = 64;
-  export const rank: usize = 68;
-  export const batches: usize = 72;
-  export const extents: usize = 76;
+  export const panels: usize = 68;
+  export const filled: usize = 72;
+  export const rank: usize = 76;
+  export const batches: usize = 80;
+  export const extents: usize = 84;
 }
 
 /** What `finish` does with a tile's sums. */
@@ -93,14 +100,20 @@ function multiply(payload: usize, a: usize, b: usize, output: usize, biasOffset:
   let bias = load<usize>(payload, At.bias);
   if (bias != 0) bias += biasOffset;
 
-  // A column-major result is the row-major result of the transposed product.
-  const transposed = (outputM == 4 && outputN != 4) || (n <= fewRows && m > fewRows && outputN != 4);
-  const fused = bias == 0 || (!transposed && biasM == 0 && biasN == 4);
+  const fused = bias == 0 || (biasM == 0 && biasN == 4);
   const inner: usize = fused ? bias : 0;
   const innerRelu = fused ? relu : 0;
   if (k == 0) clear(output, m, n, outputM, outputN);
-  else if (transposed) product(n, m, k, b, bN, bK, a, aK, aM, output, outputN, outputM, inner, innerRelu, scratch);
-  else product(m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, inner, innerRelu, scratch);
+  else if (m <= gemvMaxRows && (bN == 4 || bK == 4)) {
+    gemv(m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, inner, innerRelu, scratch);
+  } else {
+    const panels = load<usize>(payload, At.panels);
+    if (panels != 0 && load<i32>(payload, At.filled) == 0) {
+      for (let p = 0; p < k; p += blockK) pack(panelsAt(panels, n, p), b + <usize>p * bK, n, min(blockK, k - p), bN, bK, 8);
+      store<i32>(payload, 1, At.filled);
+    }
+    product(m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, inner, innerRelu, scratch, panels);
+  }
   if (k == 0 || !fused) addBias(output, m, n, outputM, outputN, bias, biasM, biasN, relu);
 }
 
@@ -122,43 +135,50 @@ function addBias(output: usize, m: i32, n: i32, outputM: usize, outputN: usize, 
   }
 }
 
-/** Strides in bytes from here on. */
+/** Panels of the rows of B from p on. */
+// @ts-ignore: decorator
+@inline
+function panelsAt(panels: usize, n: i32, p: i32): usize {
+  return panels + (<usize>(((n + 7) & ~7) * p) << 2);
+}
+
+/** Strides in bytes from here on; `panels` are filled, or 0. */
 function product(
   m: i32, n: i32, k: i32, a: usize, aM: usize, aK: usize, b: usize, bK: usize, bN: usize,
-  output: usize, outputM: usize, outputN: usize, bias: usize, relu: i32, scratch: usize,
+  output: usize, outputM: usize, outputN: usize, bias: usize, relu: i32, scratch: usize, panels: usize,
 ): void {
-  if (m <= fewRows && (bN == 4 || bK == 4)) {
-    gemv(m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, bias, relu, scratch);
-    return;
-  }
   const tile = scratch;
   const packedA = scratch + 128;
   const packedB = packedA + ((blockM * blockK) << 2);
   const direct = aK == 4 && n < packFromN;
-  for (let j = 0; j < n; j += blockN) {
-    const columns = min(blockN, n - j);
-    for (let p = 0; p < k; p += blockK) {
-      const depth = min(blockK, k - p);
-      let mode: i32 = p > 0 ? Mode.accumulate : 0;
-      if (p + depth == k) mode |= (bias != 0 ? Mode.bias : 0) | (relu ? Mode.relu : 0);
+  // One block of rows is packed once for each block of k; several take turns at a large block of columns.
+  const oneBlock = m <= blockM;
+  const width = oneBlock ? fewColumns : blockN;
+  const alongN = (n + width - 1) / width;
+  const alongK = (k + blockK - 1) / blockK;
+  for (let block = 0; block < alongN * alongK; block++) {
+    const j = (oneBlock ? block % alongN : block / alongK) * width;
+    const p = (oneBlock ? block / alongN : block % alongK) * blockK;
+    const columns = min(width, n - j);
+    const depth = min(blockK, k - p);
+    let mode: i32 = p > 0 ? Mode.accumulate : 0;
+    if (p + depth == k) mode |= (bias != 0 ? Mode.bias : 0) | (relu ? Mode.relu : 0);
+    let panel = panelsAt(panels, n, p) + (<usize>(j * depth) << 2);
+    if (panels == 0) {
+      panel = packedB;
       pack(packedB, b + <usize>p * bK + <usize>j * bN, columns, depth, bN, bK, 8);
-      for (let i = 0; i < m; i += blockM) {
-        const rows = min(blockM, m - i);
-        const block = a + <usize>i * aM + <usize>p * aK;
-        if (!direct) pack(packedA, block, rows, depth, aM, aK, 4);
-        const to = output + <usize>i * outputM + <usize>j * outputN;
-        const biasAt: usize = bias == 0 ? 0 : bias + (<usize>j << 2);
-        for (let jr = 0; jr < columns; jr += 8) {
-          const panel = packedB + (<usize>(jr * depth) << 2);
-          const width = min(8, columns - jr);
-          const toColumn = to + <usize>jr * outputN;
-          const biasColumn: usize = biasAt == 0 ? 0 : biasAt + (<usize>jr << 2);
-          if (direct) {
-            rowsDirect(rows, depth, block, aM, panel, toColumn, outputM, outputN, width, mode, biasColumn, tile);
-          } else {
-            rowsPacked(rows, depth, packedA, panel, toColumn, outputM, outputN, width, mode, biasColumn, tile);
-          }
-        }
+    }
+    for (let i = 0; i < m; i += blockM) {
+      const rows = min(blockM, m - i);
+      const source = a + <usize>i * aM + <usize>p * aK;
+      if (!direct && (j == 0 || !oneBlock)) pack(packedA, source, rows, depth, aM, aK, 4);
+      let at = panel;
+      for (let jr = j; jr < j + columns; jr += 8) {
+        const to = output + <usize>i * outputM + <usize>jr * outputN;
+        const biasAt: usize = bias == 0 ? 0 : bias + (<usize>jr << 2);
+        if (direct) rowsDirect(rows, depth, source, aM, at, to, outputM, outputN, min(8, n - jr), mode, biasAt, tile);
+        else rowsPacked(rows, depth, packedA, at, to, outputM, outputN, min(8, n - jr), mode, biasAt, tile);
+        at += <usize>depth << 5;
       }
     }
   }

@@ -1,78 +1,139 @@
 /**
- * Few rows times a matrix, at the speed of memory: the matrix is read once per row, where it lies. Two forms: dots of
- * the row with four of the matrix's columns at once where those are contiguous (weights [n][k]), and sums of four of
- * its rows at once otherwise (weights [k][n]).
+ * Few rows times a matrix, at the speed of memory: the matrix is read once, where it lies. Two forms: dot products of the rows with
+ * four of the matrix's columns at a time where those are contiguous (weights [n][k]), and sums of four of its rows at a time
+ * otherwise (weights [k][n]). Two rows share what was loaded (8 accumulators or factors and 6 loads fit 15 vector registers). Each
+ * row's sums have the same order, and so the same bits, however many rows there are.
  */
 import { fma, horizontalSum } from "./simd";
 
-/** Strides in bytes; b is contiguous along n or along k. The scratch holds k + n floats. */
+/** Columns of [k][n] that are summed at a time: four rows of so many fill half the first-level cache. */
+const sumColumns: i32 = 1024;
+
+/** Strides in bytes; b is contiguous along n or along k. The scratch holds m · (k + n + 3) floats. */
 export function gemv(
   m: i32, n: i32, k: i32, a: usize, aM: usize, aK: usize, b: usize, bK: usize, bN: usize,
   output: usize, outputM: usize, outputN: usize, bias: usize, relu: i32, scratch: usize,
 ): void {
-  const row = scratch;
-  const result = scratch + ((<usize>k + 3) << 2);
-  for (let i = 0; i < m; i++) {
-    let x = a + <usize>i * aM;
-    if (aK != 4) {
-      for (let p = 0; p < k; p++) store<f32>(row + (<usize>p << 2), load<f32>(x + <usize>p * aK));
-      x = row;
+  if (aK != 4) {
+    for (let i = 0; i < m; i++) {
+      const row = scratch + (<usize>(i * k) << 2);
+      for (let p = 0; p < k; p++) store<f32>(row + (<usize>p << 2), load<f32>(a + <usize>i * aM + <usize>p * aK));
     }
-    if (bK == 4) dots(n, k, x, b, bN, result);
-    else sums(n, k, x, b, bK, result);
+    a = scratch;
+    aM = <usize>k << 2;
+  }
+  let result = output;
+  let resultM = outputM;
+  if (outputN != 4) {
+    result = scratch + (<usize>(m * (k + 3)) << 2);
+    resultM = <usize>n << 2;
+  }
+  if (bK == 4) {
+    let j = 0;
+    for (; j + 4 <= n; j += 4) {
+      const columns = b + <usize>j * bN;
+      let x = a;
+      let to = result + (<usize>j << 2);
+      let i = 0;
+      for (; i + 2 <= m; i += 2) {
+        dot2x4(k, x, x + aM, columns, bN, to, resultM);
+        x += aM << 1;
+        to += resultM << 1;
+      }
+      if (i < m) dot1x4(k, x, columns, bN, to);
+    }
+    for (; j < n; j++) {
+      for (let i = 0; i < m; i++) {
+        store<f32>(result + <usize>i * resultM + (<usize>j << 2), dot(k, a + <usize>i * aM, b + <usize>j * bN));
+      }
+    }
+  } else {
+    for (let j = 0; j < n; j += sumColumns) {
+      sums(m, min(n - j, sumColumns), k, a, aM, b + (<usize>j << 2), bK, result + (<usize>j << 2), resultM);
+    }
+  }
+  if (bias == 0 && !relu && result == output) return;
+  for (let i = 0; i < m; i++) {
     for (let j = 0; j < n; j++) {
       let value = load<f32>(result + (<usize>j << 2));
       if (bias != 0) value += load<f32>(bias + (<usize>j << 2));
       if (relu && value < 0) value = 0;
-      store<f32>(output + <usize>i * outputM + <usize>j * outputN, value);
+      store<f32>(output + <usize>j * outputN, value);
     }
+    result += resultM;
+    output += outputM;
   }
 }
 
-function dots(n: i32, k: i32, x: usize, b: usize, bN: usize, result: usize): void {
-  let j = 0;
-  for (; j + 4 <= n; j += 4) dot4(k, x, b + <usize>j * bN, bN, result + (<usize>j << 2));
-  for (; j < n; j++) store<f32>(result + (<usize>j << 2), dot(k, x, b + <usize>j * bN));
-}
-
-/** Four dot products that share one operand. */
+/** Four times the lanes of an accumulator added up, as `horizontalSum` does. */
 // @ts-ignore: decorator
 @inline
-function dot4(k: i32, x: usize, b: usize, bN: usize, result: usize): void {
-  let b1 = b + bN;
-  let b2 = b1 + bN;
-  let b3 = b2 + bN;
+function horizontalSums(s0: v128, s1: v128, s2: v128, s3: v128): v128 {
+  const x = f32x4.add(i32x4.shuffle(s0, s1, 0, 1, 4, 5), i32x4.shuffle(s0, s1, 2, 3, 6, 7));
+  const y = f32x4.add(i32x4.shuffle(s2, s3, 0, 1, 4, 5), i32x4.shuffle(s2, s3, 2, 3, 6, 7));
+  return f32x4.add(i32x4.shuffle(x, y, 0, 2, 4, 6), i32x4.shuffle(x, y, 1, 3, 5, 7));
+}
+
+/** What is left of four dot products, behind their whole vectors. A call, and so behind the last use of the accumulators. */
+function dotRest(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
+  if ((k & 3) == 0) return;
+  let sum = v128.load(to);
+  for (let p = k & ~3; p < k; p++) {
+    const at = <usize>p << 2;
+    let c = v128.load32_zero(b + at);
+    c = v128.load32_lane(b + bN + at, c, 1);
+    c = v128.load32_lane(b + 2 * bN + at, c, 2);
+    c = v128.load32_lane(b + 3 * bN + at, c, 3);
+    sum = f32x4.add(sum, f32x4.mul(v128.load32_splat(x + at), c));
+  }
+  v128.store(to, sum);
+}
+
+/** One row, four columns. */
+function dot1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
+  const b1 = b + bN;
+  const b2 = b1 + bN;
+  const b3 = b2 + bN;
   let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
-  let p = 0;
-  for (; p + 4 <= k; p += 4) {
-    const v = v128.load(x);
-    s0 = fma(v, v128.load(b), s0);
-    s1 = fma(v, v128.load(b1), s1);
-    s2 = fma(v, v128.load(b2), s2);
-    s3 = fma(v, v128.load(b3), s3);
-    x += 16;
-    b += 16;
-    b1 += 16;
-    b2 += 16;
-    b3 += 16;
+  const end = <usize>(k & ~3) << 2;
+  for (let at: usize = 0; at < end; at += 16) {
+    const v = v128.load(x + at);
+    s0 = fma(v, v128.load(b + at), s0);
+    s1 = fma(v, v128.load(b1 + at), s1);
+    s2 = fma(v, v128.load(b2 + at), s2);
+    s3 = fma(v, v128.load(b3 + at), s3);
   }
-  let r0 = horizontalSum(s0), r1 = horizontalSum(s1), r2 = horizontalSum(s2), r3 = horizontalSum(s3);
-  for (; p < k; p++) {
-    const v = load<f32>(x);
-    r0 += v * load<f32>(b);
-    r1 += v * load<f32>(b1);
-    r2 += v * load<f32>(b2);
-    r3 += v * load<f32>(b3);
-    x += 4;
-    b += 4;
-    b1 += 4;
-    b2 += 4;
-    b3 += 4;
+  v128.store(to, horizontalSums(s0, s1, s2, s3));
+  dotRest(k, x, b, bN, to);
+}
+
+/** Two rows, four columns. */
+function dot2x4(k: i32, x: usize, y: usize, b: usize, bN: usize, to: usize, toM: usize): void {
+  const b1 = b + bN;
+  const b2 = b1 + bN;
+  const b3 = b2 + bN;
+  let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0, t0 = s0, t1 = s0, t2 = s0, t3 = s0;
+  const end = <usize>(k & ~3) << 2;
+  for (let at: usize = 0; at < end; at += 16) {
+    const v = v128.load(x + at);
+    const w = v128.load(y + at);
+    const c0 = v128.load(b + at);
+    s0 = fma(v, c0, s0);
+    t0 = fma(w, c0, t0);
+    const c1 = v128.load(b1 + at);
+    s1 = fma(v, c1, s1);
+    t1 = fma(w, c1, t1);
+    const c2 = v128.load(b2 + at);
+    s2 = fma(v, c2, s2);
+    t2 = fma(w, c2, t2);
+    const c3 = v128.load(b3 + at);
+    s3 = fma(v, c3, s3);
+    t3 = fma(w, c3, t3);
   }
-  store<f32>(result, r0);
-  store<f32>(result, r1, 4);
-  store<f32>(result, r2, 8);
-  store<f32>(result, r3, 12);
+  v128.store(to, horizontalSums(s0, s1, s2, s3));
+  v128.store(to + toM, horizontalSums(t0, t1, t2, t3));
+  dotRest(k, x, b, bN, to);
+  dotRest(k, y, b, bN, to + toM);
 }
 
 function dot(k: i32, x: usize, b: usize): f32 {
@@ -92,42 +153,88 @@ function dot(k: i32, x: usize, b: usize): f32 {
   return r;
 }
 
-function sums(n: i32, k: i32, x: usize, b: usize, bK: usize, result: usize): void {
-  for (let j = 0; j < n; j++) store<f32>(result + (<usize>j << 2), 0);
+/** All rows' sums over a block of columns. */
+function sums(m: i32, n: i32, k: i32, a: usize, aM: usize, b: usize, bK: usize, result: usize, resultM: usize): void {
+  for (let i = 0; i < m; i++) memory.fill(result + <usize>i * resultM, 0, <usize>n << 2);
   let p = 0;
-  for (; p + 4 <= k; p += 4) sum4(n, x + (<usize>p << 2), b + <usize>p * bK, bK, result);
-  for (; p < k; p++) sum1(n, load<f32>(x + (<usize>p << 2)), b + <usize>p * bK, result);
+  for (; p + 4 <= k; p += 4) {
+    let x = a + (<usize>p << 2);
+    let to = result;
+    let i = 0;
+    for (; i + 2 <= m; i += 2) {
+      sum2x4(n, x, x + aM, b, bK, to, to + resultM);
+      x += aM << 1;
+      to += resultM << 1;
+    }
+    if (i < m) sum1x4(n, x, b, bK, to);
+    b += bK << 2;
+  }
+  for (; p < k; p++) {
+    for (let i = 0; i < m; i++) {
+      sum1(n, load<f32>(a + <usize>i * aM + (<usize>p << 2)), b, result + <usize>i * resultM);
+    }
+    b += bK;
+  }
 }
 
-/** result += x₀·b₀ + x₁·b₁ + x₂·b₂ + x₃·b₃ */
-// @ts-ignore: decorator
-@inline
-function sum4(n: i32, x: usize, b: usize, bK: usize, result: usize): void {
-  let b1 = b + bK;
-  let b2 = b1 + bK;
-  let b3 = b2 + bK;
+/** to += x₀·b₀ + x₁·b₁ + x₂·b₂ + x₃·b₃ */
+function sum1x4(n: i32, x: usize, b: usize, bK: usize, to: usize): void {
+  const b1 = b + bK;
+  const b2 = b1 + bK;
+  const b3 = b2 + bK;
   const x0 = v128.load32_splat(x);
   const x1 = v128.load32_splat(x, 4);
   const x2 = v128.load32_splat(x, 8);
   const x3 = v128.load32_splat(x, 12);
-  let j = 0;
-  for (; j + 4 <= n; j += 4) {
-    const first = fma(x1, v128.load(b1), fma(x0, v128.load(b), v128.load(result)));
-    v128.store(result, fma(x3, v128.load(b3), fma(x2, v128.load(b2), first)));
-    result += 16;
-    b += 16;
-    b1 += 16;
-    b2 += 16;
-    b3 += 16;
+  const end = <usize>(n & ~3) << 2;
+  for (let at: usize = 0; at < end; at += 16) {
+    const first = fma(x1, v128.load(b1 + at), fma(x0, v128.load(b + at), v128.load(to + at)));
+    v128.store(to + at, fma(x3, v128.load(b3 + at), fma(x2, v128.load(b2 + at), first)));
   }
-  for (; j < n; j++) {
-    const first = load<f32>(result) + f32x4.extract_lane(x0, 0) * load<f32>(b) + f32x4.extract_lane(x1, 0) * load<f32>(b1);
-    store<f32>(result, first + f32x4.extract_lane(x2, 0) * load<f32>(b2) + f32x4.extract_lane(x3, 0) * load<f32>(b3));
-    result += 4;
-    b += 4;
-    b1 += 4;
-    b2 += 4;
-    b3 += 4;
+  sumRest(n, x, b, bK, to);
+}
+
+/** The same of two rows. */
+function sum2x4(n: i32, x: usize, y: usize, b: usize, bK: usize, to: usize, toY: usize): void {
+  const b1 = b + bK;
+  const b2 = b1 + bK;
+  const b3 = b2 + bK;
+  const x0 = v128.load32_splat(x);
+  const x1 = v128.load32_splat(x, 4);
+  const x2 = v128.load32_splat(x, 8);
+  const x3 = v128.load32_splat(x, 12);
+  const y0 = v128.load32_splat(y);
+  const y1 = v128.load32_splat(y, 4);
+  const y2 = v128.load32_splat(y, 8);
+  const y3 = v128.load32_splat(y, 12);
+  const end = <usize>(n & ~3) << 2;
+  for (let at: usize = 0; at < end; at += 16) {
+    let s = v128.load(to + at);
+    let t = v128.load(toY + at);
+    const c0 = v128.load(b + at);
+    s = fma(x0, c0, s);
+    t = fma(y0, c0, t);
+    const c1 = v128.load(b1 + at);
+    s = fma(x1, c1, s);
+    t = fma(y1, c1, t);
+    const c2 = v128.load(b2 + at);
+    s = fma(x2, c2, s);
+    t = fma(y2, c2, t);
+    const c3 = v128.load(b3 + at);
+    v128.store(to + at, fma(x3, c3, s));
+    v128.store(toY + at, fma(y3, c3, t));
+  }
+  sumRest(n, x, b, bK, to);
+  sumRest(n, y, b, bK, toY);
+}
+
+/** The columns behind the whole vectors. */
+function sumRest(n: i32, x: usize, b: usize, bK: usize, to: usize): void {
+  for (let j = n & ~3; j < n; j++) {
+    const at = <usize>j << 2;
+    const first = load<f32>(to + at) + load<f32>(x) * load<f32>(b + at) + load<f32>(x, 4) * load<f32>(b + bK + at);
+    const second = first + load<f32>(x, 8) * load<f32>(b + 2 * bK + at);
+    store<f32>(to + at, second + load<f32>(x, 12) * load<f32>(b + 3 * bK + at));
   }
 }
 

@@ -47,6 +47,8 @@ export interface MemoryReport {
   /** Leaf buffers that are allocated and not freed. */
   readonly liveBuffers: number;
   readonly liveBytes: number;
+  /** Packed copies of leaves, made where they pay and dropped before memory runs out; undefined for devices that make none. */
+  readonly panelBytes?: number;
   /** Most bytes ever in use at once: leaves, arena and working space. */
   readonly peakBytes: number;
   /** What the device holds from the system, including free blocks kept for reuse. */

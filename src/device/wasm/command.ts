@@ -45,6 +45,11 @@ export interface CommandWriter {
    * address `at` bytes into it, of a part of at least `bytes`.
    */
   scratch(bytes: number, at?: number): void;
+  /**
+   * Two words: the address of the operand's panels of `bytes`, 0 for none, and 1 if they are filled; the kernel fills them and the word.
+   * `layout` tells, with the operand's place, what they hold. Undefined: never any.
+   */
+  panels(operand: Operand | undefined, layout: readonly number[], bytes: number): void;
   /** Ends the command: fills in its length. */
   end(): void;
 }

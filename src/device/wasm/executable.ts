@@ -1,6 +1,8 @@
 /** An encoded Program in the device's memory: the command list, behind it the runtime scalars. */
+
+import { operandsOf } from "../../kernels/operands.js";
 import type { Executable, Program } from "../device.js";
-import type { ProgramEncoder } from "./program.js";
+import type { PanelWords, ProgramEncoder } from "./program.js";
 
 /** Shared by all executables; `generation` changes whenever one of the addresses does. */
 export interface SharedSpaces {
@@ -16,6 +18,10 @@ export class WasmExecutable implements Executable {
   readonly arenaBytes: number;
   readonly scratchBytes: number;
   readonly isFloatScalar: readonly boolean[];
+  /** Leaves that it writes. */
+  readonly written: readonly number[];
+  /** Of the leaves that it only reads. */
+  readonly panelWords: readonly PanelWords[];
   /** Words that hold addresses, and the bytes to add to a base there: [word, bytes, …]; by leaf, the arena's behind them. */
   private readonly patches: Int32Array;
   /** Where the patches of each leaf start, and at the end those of the arena. */
@@ -38,6 +44,10 @@ export class WasmExecutable implements Executable {
     const { addresses, scalarPatches } = encoder;
     this.isFloatScalar = scalars.map((dtype) => dtype === "float32");
     this.scratchPatches = new Int32Array(encoder.scratchPatches);
+    const writes = program.calls.flatMap((call) => operandsOf(call).writes.map(({ slot }) => slot));
+    const written = new Set(writes.filter((slot) => slot < leafCount));
+    this.written = [...written];
+    this.panelWords = encoder.panelWords.filter(({ slot }) => slot < leafCount && !written.has(slot));
     this.leafAddresses = new Array<number>(leafCount).fill(0);
     // A counting sort by leaf.
     this.starts = new Int32Array(leafCount + 2);

@@ -46,7 +46,16 @@ interface Encoded {
   readonly to: Marks;
 }
 
+/** A command's two words for panels of a slot. */
+export interface PanelWords {
+  readonly word: number;
+  readonly slot: number;
+  readonly key: string;
+  readonly bytes: number;
+}
+
 interface Marks {
+  readonly panels: number;
   readonly words: number;
   readonly addresses: number;
   readonly scratch: number;
@@ -66,6 +75,7 @@ export class ProgramEncoder implements CommandWriter {
   readonly scratchPatches: number[] = [];
   /** [word, scalar index, …] */
   readonly scalarPatches: number[] = [];
+  readonly panelWords: PanelWords[] = [];
   /** The word at which each call begins. */
   readonly starts: number[] = [];
   scratchBytes = 0;
@@ -101,6 +111,7 @@ export class ProgramEncoder implements CommandWriter {
       addresses: addresses.length,
       scratch: scratchPatches.length,
       scalars: scalarPatches.length,
+      panels: this.panelWords.length,
     };
   }
 
@@ -125,6 +136,9 @@ export class ProgramEncoder implements CommandWriter {
     for (let i = from.addresses; i < to.addresses; i += 3) {
       const slot = now[before.indexOf(addresses[i + 1])];
       addresses.push(addresses[i] + moved, slot, addresses[i + 2]);
+    }
+    for (const { word, slot, ...rest } of this.panelWords.slice(from.panels, to.panels)) {
+      this.panelWords.push({ word: word + moved, slot: now[before.indexOf(slot)], ...rest });
     }
     for (let i = from.scratch; i < to.scratch; i += 2) {
       scratchPatches.push(scratchPatches[i] + moved, scratchPatches[i + 1]);
@@ -184,6 +198,15 @@ export class ProgramEncoder implements CommandWriter {
   scratch(bytes: number, at = 0): void {
     this.scratchBytes = Math.max(this.scratchBytes, at + bytes);
     this.scratchPatches.push(this.length, at);
+    this.i32(0);
+  }
+
+  panels(operand: Operand | undefined, layout: readonly number[], bytes: number): void {
+    if (operand !== undefined) {
+      const key = [operand.view.offset, ...layout].join();
+      this.panelWords.push({ word: this.length, slot: operand.slot, key, bytes });
+    }
+    this.i32(0);
     this.i32(0);
   }
 

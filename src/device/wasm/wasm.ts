@@ -27,6 +27,7 @@ import { rangeOf } from "../range.js";
 import { type BinaryName, type LoadedKernels, loadKernels } from "./binaries.js";
 import { type SharedSpaces, WasmExecutable } from "./executable.js";
 import { Allocator } from "./memory.js";
+import { type HasPanels, PanelCache, type Panels, patience } from "./panels.js";
 import { ProgramEncoder } from "./program.js";
 
 export interface WasmOptions {
@@ -34,13 +35,21 @@ export interface WasmOptions {
   readonly binary?: BinaryName;
   /** Most bytes of memory to take from the system; 4 GiB by default. */
   readonly maximumBytes?: number;
+  /**
+   * Most bytes of that for packed copies of float32 weights that do not change, which make products faster and go first when memory runs
+   * short; an eighth of `maximumBytes` by default. 0: none.
+   */
+  readonly panelBytes?: number;
   /** The binary's bytes, for places that cannot fetch files. Belong to `binary`, or to simd. */
   readonly bytes?: BufferSource;
 }
 
 const fourGiB = 65536 * 65536;
+/** Of all memory, what panels may take: of 4 GiB 512 MiB, more than the weights of a BERT-base (340 MB). */
+const panelShare = 1 / 8;
 
-export class WasmBuffer implements DeviceBuffer, Readable {
+export class WasmBuffer implements DeviceBuffer, Readable, HasPanels {
+  panels: Map<string, Panels> | undefined;
   freed = false;
   failure: WattgradError | undefined;
   missed: Missed | undefined;
@@ -59,7 +68,7 @@ export class WasmBuffer implements DeviceBuffer, Readable {
  */
 export async function openWasm(options: WasmOptions = {}): Promise<WasmDevice> {
   const loaded = await loadKernels(options.binary, options.bytes);
-  return new WasmDevice(loaded, options.maximumBytes ?? fourGiB);
+  return new WasmDevice(loaded, options.maximumBytes ?? fourGiB, options.panelBytes);
 }
 
 export class WasmDevice implements Device {
@@ -69,6 +78,7 @@ export class WasmDevice implements Device {
   readonly lost = new Promise<LossReason>(() => {});
 
   private readonly allocator: Allocator;
+  private readonly panels: PanelCache;
   private readonly failure: number;
   private ints: Int32Array;
   private floats: Float32Array;
@@ -85,16 +95,27 @@ export class WasmDevice implements Device {
   constructor(
     private readonly loaded: LoadedKernels,
     maximumBytes: number,
+    panelBytes = maximumBytes * panelShare,
   ) {
     const { name, memory, kernels, reason } = loaded;
     const level = name === "relaxed" ? "SIMD (relaxed)" : "SIMD";
     this.info = {
       description: `WebAssembly ${level}, 1 thread`,
       convLayout: "channels-last",
-      details: { simd: name, threads: 1, maximumBytes, ...(reason ? { whyNotRelaxed: reason } : {}) },
+      details: {
+        simd: name,
+        threads: 1,
+        maximumBytes,
+        panelBytes,
+        ...(reason ? { whyNotRelaxed: reason } : {}),
+      },
     };
     this.forgetCapacity = noteCapacity(maximumBytes);
     this.allocator = new Allocator(memory, kernels.start() >>> 0, maximumBytes);
+    this.panels = new PanelCache(panelBytes, {
+      take: (bytes) => this.takeIfFree(bytes),
+      release: (address) => this.allocator.release(address),
+    });
     this.failure = (kernels.failureAddress() >>> 0) >>> 2;
     this.ints = new Int32Array(memory.buffer);
     this.floats = new Float32Array(memory.buffer);
@@ -116,6 +137,7 @@ export class WasmDevice implements Device {
     own.freed = true;
     this.liveBuffers--;
     this.liveBytes -= own.size * itemSize[own.dtype];
+    this.panels.drop(own);
     this.allocator.release(own.address);
   }
 
@@ -123,6 +145,7 @@ export class WasmDevice implements Device {
     const own = this.own(buffer);
     const [begin] = rangeOf("write", own.size, range, data.length);
     this.view(own).set(data, begin);
+    this.panels.drop(own);
     if (data.length < own.size) return;
     own.failure = undefined;
     own.missed = undefined;
@@ -204,6 +227,7 @@ export class WasmDevice implements Device {
     return {
       liveBuffers: this.liveBuffers,
       liveBytes: this.liveBytes,
+      panelBytes: this.panels.bytes,
       peakBytes: this.allocator.peakBytes,
       reservedBytes: this.closed ? 0 : this.loaded.memory.buffer.byteLength,
       allocations: this.allocations,
@@ -245,14 +269,26 @@ export class WasmDevice implements Device {
     }
   }
 
-  /** Memory from the allocator; growing it detaches all views. */
+  /** Memory from the allocator, if need be that of panels; growing it detaches all views. */
   private take(bytes: number): number {
-    const address = this.allocator.allocate(bytes);
-    if (this.ints.buffer !== this.loaded.memory.buffer) {
-      this.ints = new Int32Array(this.loaded.memory.buffer);
-      this.floats = new Float32Array(this.loaded.memory.buffer);
+    const address = this.takeIfFree(bytes);
+    if (address !== undefined) return address;
+    this.panels.dropAll(-patience);
+    return this.takeIfFree(bytes) ?? this.allocator.allocate(bytes);
+  }
+
+  private takeIfFree(bytes: number): number | undefined {
+    try {
+      return this.allocator.allocate(bytes);
+    } catch (error) {
+      if (!(error instanceof OutOfMemoryError)) throw error;
+      return undefined;
+    } finally {
+      if (this.ints.buffer !== this.loaded.memory.buffer) {
+        this.ints = new Int32Array(this.loaded.memory.buffer);
+        this.floats = new Float32Array(this.loaded.memory.buffer);
+      }
     }
-    return address;
   }
 
   /** Makes the spaces that all executables share large enough. */
@@ -303,8 +339,10 @@ export class WasmDevice implements Device {
     leaves: readonly WasmBuffer[],
     scalars: readonly number[],
   ): CallFailure | undefined {
-    const { ints, floats, failure } = this;
     const { isFloatScalar, scalarBase, address, program } = executable;
+    const panels = this.panels.prepare(executable.panelWords, leaves);
+    const { ints, floats, failure } = this;
+    for (const [word, at, filled] of panels) ints.set([at, filled], (address >>> 2) + word);
     for (let i = 0; i < program.leafCount; i++) executable.placeLeaf(i, leaves[i].address, ints);
     executable.placeShared(this.spaces, ints);
     for (let i = 0; i < isFloatScalar.length; i++) {
@@ -318,7 +356,11 @@ export class WasmDevice implements Device {
       if (this.loaded.kernels.execute(address) === 0) return undefined;
     } catch (error) {
       trap = error;
+    } finally {
+      for (const slot of executable.written) this.panels.drop(leaves[slot]);
     }
+    // Some may not have been filled.
+    this.panels.dropAll(0);
     // Rare, so that nothing is kept for it: which call it was.
     const word = ((ints[failure + 3] >>> 0) - address) >>> 2;
     const at = new ProgramEncoder(program).starts.findLastIndex((start) => start <= word);

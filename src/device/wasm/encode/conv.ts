@@ -63,6 +63,8 @@ function encodeCorrelation(
   for (const word of strides) writer.i32(word);
   writer.scratch(runs + kernelH * kernelW * 4);
   for (const word of [panels, padded, runs, inPlace ? 1 : 0]) writer.i32(word);
+  const layout = [groups, perGroup, resultPerGroup, kernelH, kernelW, ...weightStrides];
+  writer.panels(first, layout, panelBytes);
   writeImage(image, writer);
   writer.end();
 }

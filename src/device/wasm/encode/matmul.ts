@@ -4,19 +4,34 @@ import type { MatmulCall, Operand } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { collapse } from "./strides.js";
 
-/** Blocks of assembly/gemm_f32.ts, in elements. */
+/** Blocks and limits of assembly/gemm_f32.ts, in elements. */
 const blockM = 128;
 const blockK = 256;
 const blockN = 2048;
+const fewColumns = 32;
+const gemvMaxRows = 16;
 /** One 4 × 8 tile. */
 const tileBytes = 128;
 
-export function encodeMatmul({ a, b, output, bias, activation }: MatmulCall, writer: CommandWriter): void {
+export function encodeMatmul(call: MatmulCall, writer: CommandWriter): void {
+  const { output, activation, bias } = call;
   const rank = output.view.shape.length - 2;
-  const [m, n] = output.view.shape.slice(rank);
-  const k = a.view.shape[rank + 1];
-  const batch = output.view.shape.slice(0, rank);
   if (sizeOf(output.view.shape) === 0) return;
+  let { a, b } = call;
+  let [m, n] = output.view.shape.slice(rank);
+  const k = a.view.shape[rank + 1];
+  let [aM, aK] = a.view.strides.slice(rank);
+  let [bK, bN] = b.view.strides.slice(rank);
+  let [outputM, outputN] = unitStrides(output, rank);
+  let [biasM, biasN] = bias ? bias.view.strides.slice(rank) : [0, 0];
+  if (m === 1) biasM = 0;
+  if (n === 1) biasN = 1;
+  // A column-major result is the row-major result of the transposed product.
+  if (outputN !== 1 && (outputM === 1 || (n <= gemvMaxRows && m > gemvMaxRows))) {
+    [a, b, m, n, aM, aK, bK, bN] = [b, a, n, m, bN, bK, aK, aM];
+    [outputM, outputN, biasM, biasN] = [outputN, outputM, biasN, biasM];
+  }
+  const batch = output.view.shape.slice(0, rank);
   const order = batch.map((_, d) => d);
   const operands: readonly (Operand | undefined)[] = [a, b, output, bias];
   const batchStrides = operands.map((operand) => operand?.view.strides.slice(0, rank) ?? batch.map(() => 0));
@@ -30,13 +45,11 @@ export function encodeMatmul({ a, b, output, bias, activation }: MatmulCall, wri
   if (bias) writer.address(bias);
   else writer.i32(0);
   writer.scratch(scratchBytes(m, n, k));
-  const [aM, aK] = a.view.strides.slice(rank);
-  const [bK, bN] = b.view.strides.slice(rank);
-  const [outputM, outputN] = unitStrides(output, rank);
-  const [biasM, biasN] = bias ? bias.view.strides.slice(rank) : [0, 0];
-  const words = [aM, aK, bK, bN, outputM, outputN, m === 1 ? 0 : biasM, n === 1 ? 1 : biasN];
-  for (const stride of words) writer.i32(stride);
+  for (const stride of [aM, aK, bK, bN, outputM, outputN, biasM, biasN]) writer.i32(stride);
   writer.i32(activation === "relu" ? 1 : 0);
+  const isInPlace = m <= gemvMaxRows && (bN === 1 || bK === 1);
+  const isShared = strides[1].every((stride) => stride === 0);
+  writer.panels(isInPlace || !isShared ? undefined : b, [n, k, bN, bK], Math.ceil(n / 8) * 32 * k);
   writer.i32(extents.length);
   writer.i32(sizeOf(batch));
   for (const list of [extents, ...strides]) for (const word of list) writer.i32(word);
@@ -50,10 +63,8 @@ function unitStrides({ view }: Operand, rank: number): [number, number] {
   return [m === 1 ? n : strideM, n === 1 ? 1 : strideN];
 }
 
-/** The larger of the packed blocks (of either orientation) and of the rows of the matrix-vector path. */
+/** The larger of the packed blocks and of what few rows need. */
 function scratchBytes(m: number, n: number, k: number): number {
-  const panels = (columns: number) => Math.ceil(Math.min(blockN, columns) / 8) * 8 * Math.min(blockK, k);
-  const packed = tileBytes + 4 * (blockM * blockK + Math.max(panels(n), panels(m)));
-  const rows = 4 * (k + 4 + Math.max(m, n));
-  return Math.max(packed, rows);
+  const panels = Math.ceil(Math.min(m <= blockM ? fewColumns : blockN, n) / 8) * 8 * Math.min(blockK, k);
+  return 4 * Math.max(tileBytes / 4 + blockM * blockK + panels, m <= gemvMaxRows ? m * (k + 3 + n) : 0);
 }
