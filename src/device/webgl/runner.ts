@@ -181,15 +181,19 @@ export class Runner {
     for (const [id, texture] of fresh) this.exchange(id, texture, run);
   }
 
-  private drawPoints({ points, flag }: Pass): void {
+  private drawPoints({ points, flag, channels }: Pass): void {
     const { gl } = this;
-    const adds = flag === undefined;
+    const adds = flag === undefined && channels === undefined;
+    const isMasked = channels !== undefined && channels !== 0b1111;
+    if (isMasked)
+      gl.colorMask((channels & 1) > 0, (channels & 2) > 0, (channels & 4) > 0, (channels & 8) > 0);
     if (adds) {
       gl.enable(gl.BLEND);
       gl.blendEquation(gl.FUNC_ADD);
       gl.blendFunc(gl.ONE, gl.ONE);
     }
     gl.drawArrays(gl.POINTS, 0, points!);
+    if (isMasked) gl.colorMask(true, true, true, true);
     if (adds) gl.disable(gl.BLEND);
   }
 

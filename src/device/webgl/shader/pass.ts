@@ -36,6 +36,8 @@ export interface Pass {
   readonly range?: readonly [number, number];
   /** Draws so many points, which are added to what the output holds, instead of covering the output once. */
   readonly points?: number;
+  /** Replaces rather than adds: points that set these channels, bit by bit, red first. */
+  readonly channels?: number;
   /** Replaces rather than adds: points that set this texel of the run's flag. */
   readonly flag?: number;
   /** An estimate, by which long draws are split. */

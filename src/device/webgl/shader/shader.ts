@@ -177,6 +177,16 @@ export class ShaderBuilder {
     return "failed != 0";
   }
 
+  /** The same for the vertices of points. */
+  failedAtVertex(): string {
+    const flag = this.samplerOf(flagTexture, "isampler2D");
+    this.add(
+      "int failed = 0;",
+      `for (int i = 0; i < textureSize(${flag}, 0).x; i++) failed |= texelFetch(${flag}, ivec2(i, 0), 0).x;`,
+    );
+    return "failed != 0";
+  }
+
   /** A new render target, to which main stores the vector `value` at its end. */
   store(id: TextureId, dtype: DType, value: string): void {
     this.outputs.push(id);
@@ -222,9 +232,10 @@ ${indent([...this.statements, ...this.stores])}
     count: number,
     vector: "vec4" | "ivec4",
     outputs: readonly TextureId[],
+    integers: Format["output"] = "ivec4",
   ): Pass {
-    const output = vector === "vec4" ? "FLOAT_OUTPUT" : "ivec4";
-    const colour = vector === "vec4" ? "fromFloats(sent)" : "sent";
+    const output = vector === "vec4" ? "FLOAT_OUTPUT" : integers;
+    const colour = vector === "vec4" ? "fromFloats(sent)" : `${integers}(sent)`;
     const head = `#define FLOAT_OUTPUT ${formatOf("float32", this.target.floats).output}`;
     const convert = this.target.floats === "rgba32ui" ? "floatBitsToUint(x)" : "(x)";
     return {
