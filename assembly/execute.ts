@@ -15,6 +15,7 @@ import { qmatmulFloat } from "./qmatmul_f32";
 import { qmatmulGroups } from "./qmatmul_i4";
 import { qmatmul } from "./qmatmul_i8";
 import { reduce } from "./reduce";
+import { write } from "./write";
 
 /** Runs the commands at `start` until `end` or one fails. Returns 0, or the address of that command. */
 export function execute(start: usize): usize {
@@ -62,6 +63,9 @@ export function execute(start: usize): usize {
         break;
       case Opcode.qmatmulFloat:
         qmatmulFloat(payload);
+        break;
+      case Opcode.write:
+        write(payload);
         break;
       case Opcode.qconv:
         qconv(payload);

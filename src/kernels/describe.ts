@@ -23,6 +23,7 @@ const details: KernelTable<[], string> = {
   poolGrad: ({ op, gradInput, geometry }) => `${op} ${shapeOf(gradInput)}, ${geometry.kernel.join(" × ")}`,
   gather: ({ shape, axisSize }) => `${formatShape(shape)} of ${axisSize}`,
   scatterAdd: ({ shape, axisSize }) => `${formatShape(shape)} of ${axisSize}`,
+  write: ({ source, places }) => `${shapeOf(source)} at one of ${places}`,
 };
 
 /** `matmul [64, 784] × [784, 256]`, `map [64, 256] mul where`. */

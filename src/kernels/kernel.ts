@@ -17,3 +17,4 @@ export type { QuantizedEpilogue, WeightFormat } from "./quantized.js";
 export type { ReduceCall, ReduceOp } from "./reduce.js";
 export type { ScatterAddCall } from "./scatter_add.js";
 export type { KernelCall } from "./table.js";
+export type { WriteCall } from "./write.js";

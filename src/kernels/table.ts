@@ -14,6 +14,7 @@ import { qmatmul } from "./qmatmul.js";
 import type { KernelRecord } from "./record.js";
 import { reduce } from "./reduce.js";
 import { scatterAdd } from "./scatter_add.js";
+import { write } from "./write.js";
 
 const records = {
   map,
@@ -29,6 +30,7 @@ const records = {
   qconv,
   gather,
   scatterAdd,
+  write,
 };
 
 export type KernelName = keyof typeof records;

@@ -51,6 +51,7 @@ function operandsOf(call: KernelCall): { reads: Operand[]; writes: Operand[] } {
     scatterAdd: "output",
     qmatmul: "output",
     qconv: "output",
+    write: "output",
   };
   const reads: Operand[] = [];
   const writes: Operand[] = [];
@@ -185,8 +186,9 @@ function writesInStep(call: KernelCall, read: Operand, write: Operand): boolean 
   return itemSize[read.dtype] === itemSize[write.dtype] && sameView(read.view, write.view);
 }
 
-/** How far gather and scatterAdd move from a position of the view of their indexed operand. */
+/** How far gather, scatterAdd and write move from a position of the view of their indexed operand. */
 function extraReach(call: KernelCall, operand: Operand): number {
+  if (call.kernel === "write" && call.output === operand) return call.axisStride * (call.places - 1);
   const indexed =
     call.kernel === "gather" ? call.source : call.kernel === "scatterAdd" ? call.output : undefined;
   if (indexed !== operand || (call.kernel !== "gather" && call.kernel !== "scatterAdd")) return 0;

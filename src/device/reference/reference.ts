@@ -32,6 +32,7 @@ import { gatherScatter } from "./indexing.js";
 import { pool, poolGrad } from "./pool.js";
 import { conv, matmul } from "./products.js";
 import { qconv, qmatmul } from "./quantized.js";
+import { write } from "./write.js";
 
 class ReferenceBuffer implements DeviceBuffer, Readable {
   readonly dtype: DType;
@@ -229,6 +230,7 @@ const kernels: KernelTable<[memory: Memory, scalars: readonly number[]], IndexEr
   poolGrad,
   gather: gatherScatter,
   scatterAdd: gatherScatter,
+  write,
 };
 
 /** One call over arrays: what the device does for each call of a Program. */

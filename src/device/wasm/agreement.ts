@@ -22,6 +22,7 @@ import { gatherOverrun } from "./encode/qconv.js";
 import { Kind, rowTableLayout, widenedSteps } from "./encode/quantized.js";
 import { Fold, reduceLayout } from "./encode/reduce.js";
 import { Access } from "./encode/strides.js";
+import { writeLayout } from "./encode/write.js";
 
 /** Lists of names for numbers. */
 export const namespaces = { Opcode, Access, Mode, Fold, PoolOp, Kind };
@@ -36,6 +37,7 @@ export const layouts = {
   ReduceAt: reduceLayout,
   PoolAt: poolLayout,
   IndexingAt: indexingLayout,
+  WriteAt: writeLayout,
   RowTable: rowTableLayout,
 };
 

@@ -28,6 +28,7 @@ export const Opcode = {
   qmatmulFloat: 13,
   qconv: 14,
   attention: 15,
+  write: 16,
 } as const;
 
 /** What an encoder (src/device/wasm/encode/*.ts) writes one command's payload with. */

@@ -20,6 +20,7 @@ import { encodePool, encodePoolGrad } from "./encode/pool.js";
 import { encodeQconv } from "./encode/qconv.js";
 import { encodeQmatmul } from "./encode/qmatmul.js";
 import { encodeReduce } from "./encode/reduce.js";
+import { encodeWrite } from "./encode/write.js";
 
 /** How each kernel's calls are encoded. */
 const encoders: KernelTable<[writer: CommandWriter, sharesMemory: SharesMemory], void> = {
@@ -36,6 +37,7 @@ const encoders: KernelTable<[writer: CommandWriter, sharesMemory: SharesMemory],
   qconv: encodeQconv,
   gather: encodeIndexing,
   scatterAdd: encodeIndexing,
+  write: encodeWrite,
 };
 
 /** What one call was encoded to: ranges of the encoder's lists. */

@@ -12,6 +12,7 @@ import { preparePool, preparePoolGrad } from "./kernels/pool.js";
 import { prepareQconv } from "./kernels/qconv.js";
 import { prepareQmatmul } from "./kernels/qmatmul.js";
 import { prepareReduce } from "./kernels/reduce.js";
+import { prepareWrite } from "./kernels/write.js";
 import { type Abilities, PassBuilder } from "./shader/builder.js";
 import { passedOn } from "./shader/result.js";
 import type { ShaderTarget } from "./shader/shader.js";
@@ -31,6 +32,7 @@ const kernels: KernelTable<[builder: PassBuilder], void> = {
   qconv: prepareQconv,
   gather: prepareGather,
   scatterAdd: prepareScatterAdd,
+  write: prepareWrite,
 };
 
 export function preparePasses(program: Program, target: ShaderTarget, abilities: Abilities): PassBuilder {

@@ -1,0 +1,79 @@
+/**
+ * write: a point for each texel of the rows, drawn where the position says, so that no other texel is touched. Rows that do not
+ * consist of whole texels are drawn element by element, in four draws, each to one channel.
+ */
+import type { WriteCall } from "../../../kernels/write.js";
+import { halfChunk } from "../gl/half.js";
+import { lanes } from "../gl/storage.js";
+import type { PassBuilder } from "../shader/builder.js";
+import { vectorOf } from "../shader/shader.js";
+import { accessOf, planWalk, positionOf, splitIndex } from "../shader/walk.js";
+import { loadAt } from "./map.js";
+
+const allChannels = 0b1111;
+
+export function prepareWrite(call: WriteCall, builder: PassBuilder): void {
+  const { source, position, output, axisStride } = call;
+  // Over the source, with the output's and the position's steps; the extents are those of the output's memory order.
+  const walk = planWalk(output.view, builder.sizeOf(output.slot), [source.view, position.view]);
+  const last = walk.extents.length - 1;
+  const isWhole =
+    walk.extents[last] % lanes === 0 &&
+    accessOf(walk.output) === "texel" &&
+    walk.operands[1].strides[last] === 0 &&
+    axisStride % lanes === 0;
+  if (isWhole) drawPoints(call, walk, allChannels, builder);
+  else for (let channel = 0; channel < lanes; channel++) drawPoints(call, walk, 1 << channel, builder);
+}
+
+function drawPoints(
+  { source, position, output, axisStride, places }: WriteCall,
+  { extents, size, output: to, operands: [from, at] }: ReturnType<typeof planWalk>,
+  channels: number,
+  builder: PassBuilder,
+): void {
+  const isWhole = channels === allChannels;
+  const shader = builder.shader();
+  shader.add(`int number = gl_VertexID${isWhole ? " << 2" : ""};`);
+  splitIndex(shader, "int", "number", extents, "i");
+  const indices = extents.map((_, d) => `i${d}`);
+  const of = (steps: typeof to) => positionOf(shader, steps, indices, "int");
+  const limit = shader.int(places);
+  shader.add(
+    `int start = intAt(${shader.texture(position.slot, position.dtype)}, ${of(at)});`,
+    `int target = ${of(to)} + start * ${shader.int(axisStride)};`,
+    `bool isInside = start >= 0 && start < ${limit};`,
+  );
+  const { dtype } = output;
+  const vector = vectorOf(dtype);
+  if (isWhole) shader.add(`sent = ${loadAt(shader, { quad: true }, source, from, () => of(from))};`);
+  else {
+    const kind = dtype === "float32" ? "float" : "int";
+    shader.add(
+      `sent = ${vector}(${kind}At(${shader.texture(source.slot, source.dtype)}, ${of(from)}));`,
+      `isInside = isInside && (target & 3) == ${shader.int(Math.log2(channels))};`,
+    );
+  }
+  if (builder.isUpdate(output)) shader.add(`isInside = isInside && !(${shader.failedAtVertex()});`);
+  const format = builder.formatOf(output.slot);
+  if (format.name === "rgba16f") {
+    shader.include(halfChunk(builder.target.halfInfinity!));
+    shader.add("sent = roundToHalf(sent);");
+  }
+  const texels = Math.ceil(builder.sizeOf(output.slot) / lanes);
+  const { width, height } = builder.target.layout.region(texels);
+  shader.add(
+    `vec2 place = vec2(texelPosition(${shader.shift(output.slot)}, target >> 2)) + 0.5;`,
+    `place = 2.0 * place / vec2(${shader.int(width)}, ${shader.int(height)}) - 1.0;`,
+    "gl_Position = vec4(isInside ? place : vec2(2.0), 0.0, 1.0);",
+  );
+  const count = isWhole ? size / lanes : size;
+  const pass = shader.buildPoints(
+    { name: "write", texels, flops: 0 },
+    count,
+    vector,
+    [output.slot],
+    dtype === "float32" ? undefined : format.output,
+  );
+  builder.add({ ...pass, channels });
+}
