@@ -4,15 +4,16 @@ import { costOf } from "../kernels/cost.js";
 import type { Program } from "../kernels/kernel.js";
 import { type FuseOptions, fuse } from "./fuse.js";
 import type { Graph } from "./graph.js";
+import { findInPlace, type InPlace, withoutInPlace } from "./in_place.js";
 import { lower } from "./lower.js";
 import { plan } from "./plan.js";
 import { schedule } from "./schedule.js";
 import { simplify } from "./simplify.js";
 
 export function compile(graph: Graph, info: DeviceInfo, options?: FuseOptions): Program {
-  const simple = simplify(graph);
-  const fusion = fuse(simple, options);
-  const { calls, slots, leafCount, alike, origins } = lower(simple, fusion, schedule(simple, fusion), info);
+  const whole = simplify(graph);
+  const { calls, slots, leafCount, alike, origins } =
+    lowered(whole, info, options, findInPlace(whole)) ?? lowered(whole, info, options, new Map())!;
   const { offsets, arenaBytes } = plan(calls, slots, leafCount);
   return {
     calls,
@@ -25,4 +26,12 @@ export function compile(graph: Graph, info: DeviceInfo, options?: FuseOptions): 
     alike,
     ...(origins && { origins }),
   };
+}
+
+/** undefined if an old value that is written over is needed together with the new one. */
+function lowered(whole: Graph, info: DeviceInfo, options: FuseOptions | undefined, inPlace: InPlace) {
+  const graph = withoutInPlace(whole, inPlace);
+  const fusion = fuse(graph, inPlace, options);
+  const steps = schedule(graph, fusion);
+  return steps && lower(graph, fusion, steps, info);
 }

@@ -11,6 +11,7 @@ import { sameShape } from "../core/shape.js";
 import { maxExpressionInputs, maxExpressionInstructions } from "../kernels/expression.js";
 import { instructionOf } from "../kernels/instructions.js";
 import type { Graph, GraphNode } from "./graph.js";
+import type { InPlace } from "./in_place.js";
 
 /** Assignments whose values share work and shape: one kernel with several outputs. */
 export interface UpdateGroup {
@@ -23,6 +24,12 @@ export interface Fusion {
   readonly updates: readonly UpdateGroup[];
   /** ReLU node → the product that applies it while writing its result. */
   readonly epilogues: ReadonlyMap<number, number>;
+  readonly inPlace: InPlace;
+}
+
+/** Whether a node that is a result is computed in the result's memory. */
+export function isDirect(id: number, { materialized, inPlace }: Fusion): boolean {
+  return materialized[id] && !inPlace.has(id);
 }
 
 /** A way in which a kernel reads a node. Each way through a chain of views is one object. */
@@ -51,7 +58,7 @@ export interface FuseOptions {
   readonly enabled: boolean;
 }
 
-export function fuse(graph: Graph, options: FuseOptions = { enabled: true }): Fusion {
+export function fuse(graph: Graph, inPlace: InPlace, options: FuseOptions = { enabled: true }): Fusion {
   const { nodes } = graph;
   const materialized = new Array<boolean>(nodes.length).fill(false);
   const uses: Use[][] = nodes.map(() => []);
@@ -64,7 +71,7 @@ export function fuse(graph: Graph, options: FuseOptions = { enabled: true }): Fu
   const loads = new Int32Array(nodes.length + updates.length).fill(1);
   const broadcasts = findBroadcasts(nodes);
 
-  for (const id of graph.outputs) forced[id] = true;
+  for (const id of [...graph.outputs, ...inPlace.keys()]) forced[id] = true;
   updates.forEach(({ assignments }, g) => {
     const use = directUse(nodes.length + g);
     for (const i of assignments) uses[graph.assignments[i].value].push(use);
@@ -112,7 +119,7 @@ export function fuse(graph: Graph, options: FuseOptions = { enabled: true }): Fu
         break;
     }
   }
-  return { materialized, updates, epilogues };
+  return { materialized, updates, epilogues, inPlace };
 
   function materialize(id: number): void {
     materialized[id] = true;

@@ -79,17 +79,21 @@ export interface BoundGraph {
   /** The first tensor through which each leaf was reached. */
   readonly owners: readonly Tensor[];
   readonly scalars: readonly RuntimeScalar[];
+  /** The tensors whose pending values are written, by assignment. */
+  readonly assigned: readonly Tensor[];
 }
 
 /**
  * Extracts what is needed to compute `outputs` (all lazy) and the `assigned` tensors' pending values. Tensors that
- * share memory are one leaf, except those in `separate`, each of which is a leaf of its own.
+ * share memory are one leaf, except those in `separate`, each of which is a leaf of its own. Of `waiting`, those are assigned
+ * as well of which a part gets a new value that the outputs need, as it is computed in their memory.
  * @throws StaleTensorError if a lazy tensor was built on a value that has been overwritten since.
  */
 export function extractGraph(
   outputs: readonly Tensor[],
-  assigned: readonly Tensor[],
+  given: readonly Tensor[],
   separate: ReadonlySet<Tensor> = new Set(),
+  waiting: Iterable<Tensor> = [],
 ): BoundGraph {
   const nodes: GraphNode[] = [];
   const leaves: Storage[] = [];
@@ -202,6 +206,8 @@ export function extractGraph(
   };
 
   const outputIds = outputs.map(visit);
+  const isNeeded = ({ pending }: Tensor) => isPartial(pending!) && known(pending!) >= 0;
+  const assigned = [...given, ...[...waiting].filter(isNeeded)];
   const assignments = assigned.map((target) => {
     const value = visit(target.pending!);
     return { value, leaf: nodes[leafNode(target, target.storage!)].leaf };
@@ -223,7 +229,12 @@ export function extractGraph(
     scalars: scalars.map((scalar) => scalar.dtype),
     signatures,
   };
-  return { graph, key: key.toString(), leaves, owners, scalars };
+  return { graph, key: key.toString(), leaves, owners, scalars, assigned };
+}
+
+/** Whether a lazy value is that of another tensor but for a part. */
+export function isPartial({ storage, node }: Tensor): boolean {
+  return storage === undefined && node?.op.kind === "kernel" && node.op.writesInput === true;
 }
 
 /** @throws StaleTensorError for a tensor that a jit function made and did not return, unless it is a constant. */

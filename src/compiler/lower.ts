@@ -20,7 +20,7 @@ import { instructionOf } from "../kernels/instructions.js";
 import type { Expression, Instruction, KernelCall, MapCall, Operand } from "../kernels/kernel.js";
 import { withSlots } from "../kernels/operands.js";
 import { recordOf } from "../kernels/table.js";
-import type { Fusion } from "./fuse.js";
+import { type Fusion, isDirect } from "./fuse.js";
 import type { Graph, GraphNode } from "./graph.js";
 import type { Step } from "./schedule.js";
 import { StepDescriptions } from "./step_descriptions.js";
@@ -109,7 +109,7 @@ class Lowerer {
     graph.outputs.forEach((id, output) => {
       const { dtype, shape } = nodes[id];
       this.#slots.push({ dtype, size: sizeOf(shape) });
-      if (fusion.materialized[id] && !this.#direct.has(id)) this.#direct.set(id, output);
+      if (isDirect(id, fusion) && !this.#direct.has(id)) this.#direct.set(id, output);
     });
   }
 
@@ -245,14 +245,12 @@ class Lowerer {
     return { slot, dtype, view };
   }
 
-  /** Memory for a materialized node: its result buffer (row-major) if it is one, else a temporary. */
+  /** Memory for a materialized node: its result buffer or the leaf that it writes into (row-major), else a temporary. */
   #allocate(id: number, view: View): Operand {
-    const { dtype, shape } = this.#graph.nodes[id];
+    const node = this.#graph.nodes[id];
     const output = this.#direct.get(id);
-    const operand =
-      output === undefined
-        ? this.#temporary(dtype, view)
-        : { slot: this.#graph.leafCount + output, dtype, view: rowMajor(shape) };
+    const slot = output === undefined ? this.#fusion.inPlace.get(id) : this.#graph.leafCount + output;
+    const operand = slot === undefined ? this.#temporary(node.dtype, view) : this.#row(slot, node);
     this.#remember(id, operand);
     return operand;
   }

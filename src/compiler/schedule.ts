@@ -1,11 +1,11 @@
 /**
  * Pass 3, schedule: the order of the kernels. Inputs come before their consumers, and an in-place update comes
  * after every other kernel that reads the old value, and after every check of indices: a Program that fails updates
- * nothing.
+ * nothing. A write in place comes before the kernels that read the new value.
  */
 
 import type { IndexAttributes } from "../graph/op.js";
-import type { Fusion } from "./fuse.js";
+import { type Fusion, isDirect } from "./fuse.js";
 import type { Graph } from "./graph.js";
 
 /** One unit of work: a materialized node, an update of leaves in place, or a copy into a result. */
@@ -27,7 +27,8 @@ interface Reads {
   readonly viewed: readonly number[];
 }
 
-export function schedule(graph: Graph, fusion: Fusion): Step[] {
+/** @returns undefined if a write in place would have to wait for a kernel that waits for it. */
+export function schedule(graph: Graph, fusion: Fusion): Step[] | undefined {
   const { nodes } = graph;
   const steps: { step: Step; reads: Reads; writes: readonly number[]; order: number }[] = [];
   /** The step of each materialized node. */
@@ -48,7 +49,9 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] {
       const pair = `${inputs[1]},${nodes[inputs[0]].shape[dim]},${ignored}`;
       if (!checks.has(pair)) checks.set(pair, steps.length);
     }
-    steps.push({ step: { kind: "node", node: id }, reads: readsOf(nodes[id].inputs), writes: [], order: id });
+    const leaf = fusion.inPlace.get(id);
+    const writes = leaf === undefined ? [] : [leaf];
+    steps.push({ step: { kind: "node", node: id }, reads: readsOf(nodes[id].inputs), writes, order: id });
   }
   for (const { assignments } of fusion.updates) {
     const values = assignments.map((i) => graph.assignments[i].value);
@@ -60,7 +63,7 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] {
   // A node that is one output only, and is computed by a kernel of its own, is written to the result directly.
   const direct = new Set<number>();
   graph.outputs.forEach((id, output) => {
-    if (fusion.materialized[id] && !direct.has(id)) direct.add(id);
+    if (isDirect(id, fusion) && !direct.has(id)) direct.add(id);
     else
       steps.push({ step: { kind: "store", output }, reads: readsOf([id]), writes: [], order: nodes.length });
   });
@@ -69,8 +72,16 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] {
   steps.forEach(({ reads }, s) => {
     for (const leaf of reads.leaves) readers[leaf].push(s);
   });
+  /** Of each value that a write in place replaces, the steps that read it. */
+  const readersOfWritten = new Map([...fusion.inPlace.keys()].map((id) => [id, [] as number[]]));
+  steps.forEach(({ reads }, s) => {
+    for (const id of reads.nodes) readersOfWritten.get(id)?.push(s);
+  });
+  /** For a write in place that follows another one. */
+  const readersOfOld = (step: Step) =>
+    step.kind === "node" ? readersOfWritten.get(nodes[step.node].inputs[0]) : undefined;
   const waitsFor = new Int32Array(steps.length).fill(-1);
-  const waiting = steps.map(({ reads, writes }, s) => {
+  const waiting = steps.map(({ step, reads, writes }, s) => {
     const before: number[] = [];
     const wait = (other: number) => {
       if (other === s || waitsFor[other] === s) return;
@@ -79,7 +90,7 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] {
     };
     for (const id of reads.nodes) wait(producer[id]);
     if (writes.length > 0) for (const check of checks.values()) wait(check);
-    for (const leaf of writes) for (const reader of readers[leaf]) wait(reader);
+    for (const leaf of writes) for (const reader of readersOfOld(step) ?? readers[leaf]) wait(reader);
     return before;
   });
   return order(steps, waiting);
@@ -106,11 +117,14 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] {
   }
 }
 
-/** Kahn's algorithm, smallest original position first; updates that wait for each other in a circle are staged. */
+/**
+ * Kahn's algorithm, smallest original position first; updates that wait for each other in a circle are staged. undefined if a write
+ * in place is in a circle, or behind one.
+ */
 function order(
-  steps: readonly { step: Step; order: number }[],
+  steps: readonly { step: Step; writes: readonly number[]; order: number }[],
   waiting: readonly (readonly number[])[],
-): Step[] {
+): Step[] | undefined {
   const blocked = waiting.map((before) => before.length);
   const unlocks: number[][] = steps.map(() => []);
   waiting.forEach((before, s) => {
@@ -127,6 +141,8 @@ function order(
     if (s !== undefined) {
       step = steps[s].step;
     } else {
+      if (steps.some(({ step, writes }, i) => !done[i] && step.kind === "node" && writes.length > 0))
+        return undefined;
       s = steps.findIndex((candidate, i) => !done[i] && candidate.step.kind === "update");
       const update = steps[s].step as Extract<Step, { kind: "update" }>;
       step = { ...update, staged: true };

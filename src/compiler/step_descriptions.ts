@@ -73,7 +73,7 @@ export class StepDescriptions {
       const product = this.#fusion.epilogues.get(step.node);
       const output = results.get(step.node);
       words.push(product === undefined ? Kind.node : Kind.product);
-      words.push(output === undefined ? 0 : 1);
+      words.push(this.#fusion.inPlace.has(step.node) ? 2 : output === undefined ? 0 : 1);
       this.#mention(product ?? step.node, true);
       if (output !== undefined) this.slots.push(leafCount + output);
     }

@@ -71,6 +71,11 @@ export interface KernelOp<A = unknown> extends OpBase<A> {
   readonly fusesRelu?: boolean;
   /** Input 1 holds indices into input 0, which its kernel checks while it runs. Attributes: `IndexAttributes`. */
   readonly checksIndex?: boolean;
+  /**
+   * Its output is input 0 with other values in some places: where it is assigned to the leaf that input 0 is, `output()` is that
+   * leaf's memory, and what is not written stays.
+   */
+  readonly writesInput?: boolean;
   lower(context: Lowering<A>): void;
 }
 

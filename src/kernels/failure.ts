@@ -114,30 +114,32 @@ export function spread<Failure>(
   failed: ReadonlyMap<KernelCall, Failure>,
   failureOf: (leaf: number) => Failure | undefined,
 ) {
-  const errors = new Map<number, Failure>();
-  const missed = new Map<number, Failure>();
-  const written = new Set<number>();
-  const sound: KernelCall[] = [];
-  for (const call of calls) {
-    const { reads, writes } = operandsOf(call);
-    let error = failed.get(call);
-    for (const { slot } of reads)
-      error ??= errors.get(slot) ?? (written.has(slot) ? undefined : failureOf(slot));
-    const list = updates(call, inputCount) ? missed : errors;
-    if (error === undefined && list === errors) sound.push(call);
-    for (const { slot } of writes) {
-      if (error) list.set(slot, error);
-      else written.add(slot);
+  const walk = (anyError: Failure | undefined) => {
+    const errors = new Map<number, Failure>();
+    const missed = new Map<number, Failure>();
+    const written = new Set<number>();
+    const sound: KernelCall[] = [];
+    for (const call of calls) {
+      const { reads, writes } = operandsOf(call);
+      let error = failed.get(call);
+      for (const { slot } of reads) {
+        error ??= errors.get(slot) ?? missed.get(slot) ?? (written.has(slot) ? undefined : failureOf(slot));
+      }
+      const isUpdate = updates(call, inputCount);
+      if (isUpdate) error ??= anyError;
+      if (error === undefined && !isUpdate) sound.push(call);
+      for (const { slot } of writes) {
+        if (error) (isUpdate ? missed : errors).set(slot, error);
+        else written.add(slot);
+      }
     }
-  }
-  // A Program that fails updates nothing, so that inputs miss values which could have been computed, too.
-  const [error] = [...errors.values(), ...missed.values()];
-  if (error !== undefined) {
-    for (const call of calls.filter((each) => updates(each, inputCount))) {
-      for (const { slot } of operandsOf(call).writes) if (!missed.has(slot)) missed.set(slot, error);
-    }
-  }
-  return { errors, missed, sound };
+    return { errors, missed, sound };
+  };
+  const first = walk(undefined);
+  const [error] = [...first.errors.values(), ...first.missed.values()];
+  // A Program that fails updates nothing, so that inputs miss values which could have been computed, too, and so does what is
+  // computed of them afterwards.
+  return error === undefined ? first : walk(error);
 }
 
 function updates(call: KernelCall, inputCount: number): boolean {

@@ -137,3 +137,4 @@ export {
 } from "./reduce.js";
 export { flatten, permute, reshape, squeeze, transpose, unsqueeze } from "./reshape.js";
 export { flip, narrow, pad, slice, split } from "./slice.js";
+export { sliceScatter } from "./write.js";

@@ -74,7 +74,6 @@ export interface Captured {
   readonly capture: Capture;
   readonly bound: BoundGraph;
   readonly outputs: readonly Tensor[];
-  readonly assigned: readonly Tensor[];
   /** The arguments, as the function got them. */
   readonly handles: readonly Tensor[];
   /** The numbers of the call. */
@@ -214,7 +213,6 @@ function finish(one: Unfinished, result: unknown, originals: readonly Tensor[]):
     ...one,
     bound,
     outputs,
-    assigned,
     changed: bound.graph.assignments.map(({ leaf }) => leaf),
     shared,
     effects,

@@ -3,7 +3,7 @@
  * Program) and runs it. Everything that turns recipes into values goes through here.
  */
 
-import { type BoundGraph, extractGraph } from "../compiler/graph.js";
+import { type BoundGraph, extractGraph, isPartial } from "../compiler/graph.js";
 import { aDevice, aDType, check, type Kind } from "../core/check.js";
 import { type DType, newArray, type TypedArray } from "../core/dtype.js";
 import { DeviceError, DTypeError, JitError, ShapeError, StaleTensorError } from "../core/errors.js";
@@ -113,7 +113,7 @@ export function overwrite(tensor: Tensor, data: TypedArray, range?: BufferRange)
 
 /**
  * Computes lazy tensors now, one Program per device. Tensors that have memory already are left alone, and those that are
- * being recorded for `jit`: their values are those of each call.
+ * being recorded for `jit`: their values are those of each call. A part of a tensor that was assigned and that they need is written.
  */
 export function realize(tensors: readonly Tensor[]): void {
   check("realize", "the first argument", tensors, tensorList);
@@ -148,7 +148,7 @@ export async function warmup(tensors: readonly Tensor[], progress?: WarmupProgre
   for (const [device, list] of lazyByDevice(tensors)) {
     if (device.warmup === undefined) continue;
     const session = sessionOf(device);
-    await device.warmup(session.executable(session.compile(extractGraph(list, []))), progress);
+    await device.warmup(session.executable(session.compile(graphOf(session, list, []))), progress);
   }
 }
 
@@ -278,9 +278,13 @@ export function assign(target: Tensor, value: Tensor): void {
   reassignments.set(target, reassigned);
   if (reassigned > maxReassignments && session.capture === undefined) {
     for (const tensor of session.pending) reassignments.delete(tensor);
+    const [parts, others] = [true, false].map((is) =>
+      [...session.pending].filter(({ pending }) => isPartial(pending!) === is),
+    );
+    if (parts.length > 0) run(plan(session, [], parts));
     compute(
       session,
-      [...session.pending].map(({ pending }) => pending!),
+      others.map(({ pending }) => pending!),
     );
   }
 }
@@ -430,23 +434,27 @@ interface Plan {
   readonly compiled: CompiledGraph;
   readonly outputs: readonly Tensor[];
   readonly results: readonly Storage[];
-  readonly assigned: readonly Tensor[];
+}
+
+function graphOf(session: Session, outputs: readonly Tensor[], assigned: readonly Tensor[]): BoundGraph {
+  const waits = assigned.length === 0 && session.capture === undefined;
+  return extractGraph(outputs, assigned, undefined, waits ? session.pending : []);
 }
 
 function plan(session: Session, outputs: readonly Tensor[], assigned: readonly Tensor[]): Plan {
-  const bound = extractGraph(outputs, assigned);
+  const bound = graphOf(session, outputs, assigned);
   const compiled = session.compile(bound);
-  return { session, bound, compiled, outputs, results: allocateResults(session.device, outputs), assigned };
+  return { session, bound, compiled, outputs, results: allocateResults(session.device, outputs) };
 }
 
-function run({ session, bound, compiled, outputs, results, assigned }: Plan): void {
+function run({ session, bound, compiled, outputs, results }: Plan): void {
   try {
     session.run(compiled, bound.leaves, results, bound.scalars);
   } catch (error) {
     discard(results);
     throw error;
   }
-  settle(session, bound, outputs, results, assigned);
+  settle(session, bound, outputs, results);
 }
 
 function discard(results: readonly Storage[]): void {
@@ -474,14 +482,13 @@ export function settle(
   bound: BoundGraph,
   outputs: readonly Tensor[],
   results: readonly Storage[],
-  assigned: readonly Tensor[],
 ): void {
   outputs.forEach((tensor, i) => {
     tensor.storage = results[i];
     if (!tensor.requiresGrad) tensor.node = undefined;
   });
   for (const { leaf } of bound.graph.assignments) bound.leaves[leaf].noteChange();
-  for (const tensor of assigned) {
+  for (const tensor of bound.assigned) {
     const value = tensor.pending!;
     // What was built on the value, or the value itself, may be read later: by then its own inputs may have changed.
     if (value.storage === undefined) value.node = written(tensor);

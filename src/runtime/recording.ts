@@ -71,11 +71,11 @@ export function recordingOf(captured: Captured, compiled: CompiledGraph): Record
 
 /** Runs the captured call itself; what fails leaves nothing behind. */
 export function run(captured: Captured, compiled: CompiledGraph, tensors: readonly Tensor[]): JitResult {
-  const { session, bound, outputs, assigned, effects, rebuild } = captured;
+  const { session, bound, outputs, effects, rebuild } = captured;
   try {
     const results = allocateResults(session.device, outputs);
     session.run(compiled, bound.leaves, results, bound.scalars);
-    settle(session, bound, outputs, results, assigned);
+    settle(session, bound, outputs, results);
   } catch (error) {
     takeBack(captured);
     throw error;

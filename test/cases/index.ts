@@ -17,6 +17,7 @@ import { reduce } from "./reduce.js";
 import { selection } from "./selection.js";
 import { shape } from "./shape.js";
 import { softmax } from "./softmax.js";
+import { write } from "./write.js";
 
 export type { Case } from "./case.js";
 
@@ -30,7 +31,7 @@ export const themes: Readonly<Record<string, readonly Case[]>> = {
   attention: [...attention, ...attentionLengths],
   convolution,
   pooling,
-  indexing,
+  indexing: [...indexing, ...write],
   shape,
   normalization,
   loss,

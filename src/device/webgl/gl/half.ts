@@ -23,6 +23,8 @@ export function keptInFull({ calls, leafCount, slots }: Program): ReadonlySet<nu
   const [read, written] = [new Set<number>(), new Set<number>()];
   for (const call of calls) {
     const { reads, writes } = operandsOf(call);
+    // What it does not write stays as it is.
+    if (call.kernel === "write") continue;
     for (const { slot } of reads) if (!written.has(slot)) read.add(slot);
     const floats = reads.filter(({ dtype }) => dtype === "float32");
     const size = Math.max(0, ...floats.map(({ slot }) => slots[slot].size));
