@@ -6,7 +6,7 @@ import { Cnn, CnnLarge } from "./cnn/cnn.js";
 import { Mlp } from "./mlp/mlp.js";
 
 export { Cnn, CnnLarge, type CnnOptions } from "./cnn/cnn.js";
-export { CharGpt, type GptOptions } from "./gpt/gpt.js";
+export { CharGpt, type DecodingOptions, type GptOptions } from "./gpt/gpt.js";
 export { Mlp, type MlpOptions } from "./mlp/mlp.js";
 export { BasicBlock, Bottleneck, type ResidualBlock } from "./resnet/blocks.js";
 export { CifarResNet, type CifarResNetOptions } from "./resnet/cifar.js";

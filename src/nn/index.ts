@@ -10,6 +10,14 @@ export * from "./conv.js";
 export * from "./dropout.js";
 export * from "./embedding.js";
 export * from "./init.js";
+export {
+  advanceCache,
+  cachedAttention,
+  type KeyValueCache,
+  type KeyValueCacheOptions,
+  type KeyValues,
+  keyValueCache,
+} from "./key_value_cache.js";
 export * from "./linear.js";
 export * from "./loss.js";
 export * from "./module.js";

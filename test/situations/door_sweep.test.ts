@@ -50,6 +50,8 @@ const dataset = () => new data.TensorDataset(host("float32", [4, 2]), host("int3
 const loader = () => new data.DataLoader(dataset(), { batchSize: 2 });
 const net = () => new nn.Sequential(new nn.Linear(2, 2), new nn.ReLU());
 const file = () => formats.writeSafetensors(new Map([["x", host("float32", [2])]]));
+const cache = () => nn.keyValueCache({ layers: 1, batch: 1, heads: 1, capacity: 2, headDim: 2, device });
+const row = () => wg.ones([1, 1, 1, 2]);
 const figure = () => ({
   joules: 1,
   kind: "assumed",
@@ -88,6 +90,9 @@ const left = new Set([
 ]);
 
 const table: Readonly<Record<string, Arguments>> = {
+  advanceCache: () => [cache(), 1],
+  cachedAttention: () => [[row(), row(), row()], cache().layers[0], cache(), 1, { window: 1 }],
+  keyValueCache: () => [{ layers: 1, batch: 1, heads: 1, capacity: 2, headDim: 2, device }],
   ...names(
     "abs neg sign exp log log1p sqrt rsqrt reciprocal sin cos tanh sigmoid erf relu square floor",
     tensorOp,
@@ -237,6 +242,7 @@ const table: Readonly<Record<string, Arguments>> = {
   Sequential: () => [new nn.ReLU()],
   setDebug: () => [{ numerics: false }],
   slice: () => [vector(), 0, 0, 2, 1],
+  sliceScatter: () => [vector(), wg.ones([2]), 0, 1],
   Softmax: () => [0],
   split: () => [vector(), 2, 0],
   splitHeads: () => [wg.ones([1, 2, 4]), 2],

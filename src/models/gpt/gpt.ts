@@ -9,6 +9,12 @@ import { joinHeads, splitHeads } from "../../nn/attention.js";
 import { ModuleList } from "../../nn/container.js";
 import { Dropout } from "../../nn/dropout.js";
 import { Embedding } from "../../nn/embedding.js";
+import {
+  advanceCache,
+  cachedAttention,
+  type KeyValueCache,
+  type KeyValues,
+} from "../../nn/key_value_cache.js";
 import { Linear } from "../../nn/linear.js";
 import { Module } from "../../nn/module.js";
 import { LayerNorm } from "../../nn/normalization.js";
@@ -17,6 +23,7 @@ import { gelu } from "../../ops/activation.js";
 import { scaledDotProductAttention } from "../../ops/attention.js";
 import { arange } from "../../ops/creation.js";
 import { add } from "../../ops/elementwise.js";
+import { unsqueeze } from "../../ops/reshape.js";
 import { narrow } from "../../ops/slice.js";
 
 export interface GptOptions extends ParameterOptions {
@@ -44,8 +51,22 @@ const gptOptions: Kinds<GptOptions> = {
   dropout: aNumber,
 };
 
+export interface DecodingOptions {
+  /** What was seen before; the tokens follow that, and are remembered as well. */
+  readonly cache?: KeyValueCache;
+  /** int32 [N]: of the T tokens of each sequence, so many are ones, the first. Default T. */
+  readonly counts?: Tensor;
+}
+
+/** The part of a cache that belongs to a layer. */
+interface Remembered {
+  readonly layer: KeyValues;
+  readonly cache: KeyValueCache;
+  readonly counts: Tensor | number;
+}
+
 /** Causal self-attention, projections without bias. */
-class SelfAttention extends Module {
+class SelfAttention extends Module<[x: Tensor, remembered?: Remembered]> {
   readonly qkv: Linear;
   readonly proj: Linear;
   readonly #numHeads: number;
@@ -57,16 +78,20 @@ class SelfAttention extends Module {
     this.proj = new Linear(width, width, { ...options, bias: false });
   }
 
-  forward(x: Tensor): Tensor {
+  forward(x: Tensor, remembered?: Remembered): Tensor {
     const width = x.shape[2];
     const qkv = this.qkv.forward(x);
-    const [q, k, v] = [0, 1, 2].map((i) => splitHeads(narrow(qkv, 2, i * width, width), this.#numHeads));
-    return this.proj.forward(joinHeads(scaledDotProductAttention(q, k, v, { causal: true })));
+    const part = (i: number) => splitHeads(narrow(qkv, 2, i * width, width), this.#numHeads);
+    const [q, k, v] = [part(0), part(1), part(2)];
+    const attended = remembered
+      ? cachedAttention([q, k, v], remembered.layer, remembered.cache, remembered.counts)
+      : scaledDotProductAttention(q, k, v, { causal: true });
+    return this.proj.forward(joinHeads(attended));
   }
 }
 
 /** x + attention(norm(x)), then x + mlp(norm(x)). */
-class Block extends Module {
+class Block extends Module<[x: Tensor, remembered?: Remembered]> {
   readonly ln1: LayerNorm;
   readonly attn: SelfAttention;
   readonly ln2: LayerNorm;
@@ -85,8 +110,8 @@ class Block extends Module {
     this.dropout = new Dropout(dropout);
   }
 
-  forward(x: Tensor): Tensor {
-    const attended = add(x, this.dropout.forward(this.attn.forward(this.ln1.forward(x))));
+  forward(x: Tensor, remembered?: Remembered): Tensor {
+    const attended = add(x, this.dropout.forward(this.attn.forward(this.ln1.forward(x), remembered)));
     const hidden = gelu(this.fc.forward(this.ln2.forward(attended)), { approximate: "tanh" });
     return add(attended, this.dropout.forward(this.proj.forward(hidden)));
   }
@@ -99,9 +124,13 @@ class Block extends Module {
  * const model = new CharGpt({ numLayers: 2 });
  * const logits = model.forward(tokens); // tokens [8, 128] → logits [8, 128, 65]
  *
- * @throws ShapeError for more tokens than the context holds.
+ * @example
+ * const cache = keyValueCache({ layers: 4, batch: 1, heads: 4, capacity: 128, headDim: 32, device });
+ * const step = jit((token: Tensor) => noGrad(() => model.forward(token, { cache }))); // [1, 1] → [1, 1, 65]
+ *
+ * @throws ShapeError for more tokens than the context holds. With a cache that is found out when the logits are read (IndexError).
  */
-export class CharGpt extends Module {
+export class CharGpt extends Module<[tokens: Tensor, options?: DecodingOptions]> {
   readonly tok: Embedding;
   readonly pos: Embedding;
   readonly blocks: ModuleList;
@@ -133,7 +162,7 @@ export class CharGpt extends Module {
     this.head = new Linear(width, vocabulary, { device, bias: false });
   }
 
-  forward(tokens: Tensor): Tensor {
+  forward(tokens: Tensor, { cache, counts }: DecodingOptions = {}): Tensor {
     if (requireTensor("CharGpt", tokens, "tokens").rank !== 2) {
       throw new ShapeError(`tokens are [N, T], got ${formatShape(tokens.shape)}`, { op: "CharGpt" });
     }
@@ -141,11 +170,13 @@ export class CharGpt extends Module {
     if (length > this.#context) {
       throw new ShapeError(`${length} tokens given, the context is ${this.#context}`, { op: "CharGpt" });
     }
-    const positions = this.pos.forward(arange(length, { device: tokens.device }));
-    const x = this.blocks.modules.reduce(
-      (value, block) => block.forward(value),
-      add(this.tok.forward(tokens), positions),
-    );
+    const steps = arange(length, { device: tokens.device });
+    const positions = cache ? add(unsqueeze(cache.lengths, 1), steps) : steps;
+    let x = add(this.tok.forward(tokens), this.pos.forward(positions));
+    this.blocks.modules.forEach((block, i) => {
+      x = (block as Block).forward(x, cache && { layer: cache.layers[i], cache, counts: counts ?? length });
+    });
+    if (cache) advanceCache(cache, counts ?? length);
     return this.head.forward(this.norm.forward(x));
   }
 }

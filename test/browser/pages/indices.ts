@@ -1,15 +1,24 @@
-/** In a page: programs with bad labels and indices, and kernels over nothing, on WebGL2. */
+/** In a page: programs with bad labels and indices, with writes into parts, with caches, and kernels over nothing, on WebGL2. */
 import { openReference } from "../../../src/device/reference/reference.js";
 import { openWebgl, type WebglOptions } from "../../../src/device/webgl/webgl.js";
 import { emptyCalls, runEmptyCall } from "../../cases/empty_calls.js";
+import { decodePrograms } from "../../situations/decode_programs.js";
 import { indexPrograms } from "../../situations/index_programs.js";
+import { writePrograms } from "../../situations/write_programs.js";
+
+const programs = { index: indexPrograms, write: writePrograms, decode: decodePrograms };
 
 /** By program, what is not as it should be. */
-export async function runIndexPrograms(options: WebglOptions): Promise<Record<string, readonly string[]>> {
+export async function runIndexPrograms(
+  theme: keyof typeof programs,
+  options: WebglOptions,
+): Promise<Record<string, readonly string[]>> {
   const device = await openWebgl(options);
   const found: Record<string, readonly string[]> = {};
-  for (const [name, program] of Object.entries(indexPrograms)) {
-    found[name] = await program(device).catch((error: unknown) => [String(error)]);
+  // Logits of halves, of which about 1 is the largest here.
+  const tolerance = options.storage === "rgba16f" ? 0.03 : undefined;
+  for (const [name, program] of Object.entries(programs[theme])) {
+    found[name] = await program(device, tolerance).catch((error: unknown) => [String(error)]);
   }
   device.close();
   return found;
