@@ -6,10 +6,10 @@ import { anObject, check, checkOptions, either, type Kind, type Kinds, oneOf } f
 import { type DType, itemSize, newArray, type TypedArray } from "../core/dtype.js";
 import { ArgumentError } from "../core/errors.js";
 import { encodeBfloat16, encodeFloat16 } from "../core/half.js";
-import { formatShape, type Shape, sizeOf } from "../core/shape.js";
+import { formatShape, sizeOf } from "../core/shape.js";
 import { writeFileAtomic } from "./atomic.js";
 import { quote } from "./excerpt.js";
-import type { HostTensor } from "./host.js";
+import type { HostTensor, StoredTensor } from "./host.js";
 import { isWellFormed } from "./json_text.js";
 import { lengthBytes, maxHeaderBytes } from "./safetensors_header.js";
 
@@ -27,10 +27,9 @@ export interface WriteOptions {
 }
 
 /** A tensor whose values are read when their turn comes: a Tensor, or one of a file that `openSafetensors` has opened. */
-export interface ReadableTensor {
-  readonly dtype: DType;
-  readonly shape: Shape;
-  data(): Promise<TypedArray>;
+export interface ReadableTensor extends Pick<StoredTensor, "dtype" | "shape" | "data"> {
+  /** The same in pieces, if there are: only one is in memory then. */
+  pieces?: StoredTensor["pieces"];
 }
 
 /** Rank of a stored dtype in a file: the reference implementation puts wide ones first, then orders by name. */
@@ -93,11 +92,11 @@ const aWritable: Kind = [
 const aTarget: Kind = either(["a path", (value) => typeof value === "string"], aWritable);
 
 /**
- * Writes a file with these tensors to a path (Node) or a stream and holds one of them in memory at a time: `data()` of a tensor is
- * asked for when its turn comes. A file is replaced when it is complete (`writeFileAtomic`); a stream is closed, or aborted if
+ * Writes a file with these tensors to a path (Node) or a stream. A tensor is read when its turn comes, and in pieces if it can be:
+ * no more than that is in memory. A file is replaced when it is complete (`writeFileAtomic`); a stream is closed, or aborted if
  * anything fails.
  *
- * Nothing may change the tensors meanwhile: a file with parameters of two training steps is not noticed.
+ * Parameters have to stay as they are meanwhile: a step between two tensors gives a file of both, one within a tensor is an error.
  *
  * @throws ArgumentError as `writeSafetensors` does; FileError if the file cannot be written; what `data()` throws.
  * @example
@@ -115,15 +114,19 @@ export async function saveSafetensors(
   async function* pieces() {
     yield head;
     for (const record of records) {
-      const { tensor } = record;
-      const data = typeof tensor.data === "function" ? await tensor.data() : tensor.data;
-      yield* encode(op, record, data);
+      let elements = 0;
+      for await (const part of partsOf(record.tensor)) {
+        elements += part.length;
+        yield* encode(op, record, part);
+      }
+      requireLength(op, record, elements);
     }
   }
   if (typeof target === "string") return writeFileAtomic(target, pieces());
   const writer = target.getWriter();
   try {
-    for await (const piece of pieces()) await writer.write(piece);
+    // Copies: a stream may keep them, and pieces of files are memory that is used again.
+    for await (const piece of pieces()) await writer.write(piece.slice());
     await writer.close();
   } catch (error) {
     await writer.abort(error).catch(() => {});
@@ -131,6 +134,13 @@ export async function saveSafetensors(
   } finally {
     writer.releaseLock();
   }
+}
+
+/** The values, all at once or in pieces. */
+async function* partsOf(tensor: HostTensor | ReadableTensor): AsyncGenerator<TypedArray> {
+  if (typeof tensor.data !== "function") yield tensor.data;
+  else if ("pieces" in tensor && tensor.pieces) yield* tensor.pieces();
+  else yield await tensor.data();
 }
 
 interface TensorRecord<T> {
@@ -167,12 +177,12 @@ function layOut<T extends HostTensor | ReadableTensor>(
     if (!Object.hasOwn(itemSize, dtype))
       throw new ArgumentError(`${quote(name)}: a dtype of ${dtype}`, { op });
     const isShape = shape.every((extent) => Number.isSafeInteger(extent) && extent >= 0);
-    if (!isShape || (typeof data !== "function" && data.length !== sizeOf(shape))) {
-      const count = typeof data === "function" ? "" : `${data.length} elements for `;
-      throw new ArgumentError(`${quote(name)}: ${count}shape ${formatShape(shape)}`, { op });
-    }
+    if (!isShape) throw new ArgumentError(`${quote(name)}: shape ${formatShape(shape)}`, { op });
     const record = { name, key: encoder.encode(name), stored: storedAs(dtype, floatType), tensor };
-    if (typeof data !== "function") requireKind(op, record, data);
+    if (typeof data !== "function") {
+      requireLength(op, record, data.length);
+      requireKind(op, record, data);
+    }
     records.push(record);
   }
   records.sort(
@@ -226,25 +236,23 @@ function storedAs(dtype: DType, floatType: FloatType): Stored {
   return dtype === "float32" ? floatType : others[dtype];
 }
 
-/** @throws ArgumentError for an array of another kind than the dtype has, or another length than the shape. */
-function requireKind(
-  op: string,
-  { name, stored, tensor: { dtype, shape } }: TensorRecord<HostTensor | ReadableTensor>,
-  data: TypedArray,
-): void {
+type AnyRecord = TensorRecord<HostTensor | ReadableTensor>;
+
+/** @throws ArgumentError for an array of another kind than the dtype has. */
+function requireKind(op: string, { name, stored, tensor: { dtype } }: AnyRecord, data: TypedArray): void {
   const isOfKind =
     data instanceof newArray(dtype, 0).constructor || (dtype === "float32" && data instanceof Float64Array);
-  if (!isOfKind || (stored === "BOOL" && data.some((value) => value > 1))) {
-    throw new ArgumentError(`${quote(name)}: ${data.constructor.name} for ${dtype}`, { op });
-  }
-  if (data.length !== sizeOf(shape)) {
-    throw new ArgumentError(`${quote(name)}: ${data.length} elements for shape ${formatShape(shape)}`, {
-      op,
-    });
-  }
+  if (isOfKind && !(stored === "BOOL" && data.some((value) => value > 1))) return;
+  throw new ArgumentError(`${quote(name)}: ${data.constructor.name} for ${dtype}`, { op });
 }
 
-/** The bytes of a tensor in pieces. */
+/** @throws ArgumentError if there are not as many elements as the shape has. */
+function requireLength(op: string, { name, tensor: { shape } }: AnyRecord, elements: number): void {
+  if (elements === sizeOf(shape)) return;
+  throw new ArgumentError(`${quote(name)}: ${elements} elements for shape ${formatShape(shape)}`, { op });
+}
+
+/** The bytes of values, in pieces. */
 function* encode(
   op: string,
   record: TensorRecord<HostTensor | ReadableTensor>,

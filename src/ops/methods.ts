@@ -10,6 +10,7 @@ import { formatShape, type Shape, sizeOf } from "../core/shape.js";
 import type { Device } from "../device/device.js";
 import { type DeviceChoice, deviceNamed, deviceOrName } from "../device/select.js";
 import { currentValue, Tensor } from "../graph/tensor.js";
+import { readPieces } from "../runtime/pieces.js";
 import { assign, dispose, leaf, readTensor, realize } from "../runtime/realize.js";
 import { sessionOf } from "../runtime/session.js";
 import { copied, detached } from "./composite.js";
@@ -113,6 +114,11 @@ declare module "../graph/tensor.js" {
     backward(options?: BackwardOptions): void;
     /** The values in row-major order; `bool` as a Uint8Array of 0 and 1. Computes what is still lazy. */
     data(): Promise<TypedArray>;
+    /**
+     * The same in pieces of 4 MiB, in order, for tensors of which memory should not hold another copy.
+     * @throws StaleTensorError if the tensor is changed before the last.
+     */
+    pieces(): AsyncGenerator<TypedArray>;
     /** The one value of a tensor of size 1. @throws ShapeError for other sizes. */
     item(): Promise<number>;
     /** The values as nested arrays. */
@@ -140,7 +146,17 @@ declare module "../graph/tensor.js" {
 
 const valueMethods: Pick<
   Tensor,
-  "backward" | "data" | "item" | "tolist" | "realize" | "detach" | "clone" | "dispose" | "assign" | "to"
+  | "backward"
+  | "data"
+  | "pieces"
+  | "item"
+  | "tolist"
+  | "realize"
+  | "detach"
+  | "clone"
+  | "dispose"
+  | "assign"
+  | "to"
 > &
   ThisType<Tensor> = {
   backward(options) {
@@ -148,6 +164,9 @@ const valueMethods: Pick<
   },
   data() {
     return readTensor(this);
+  },
+  pieces() {
+    return readPieces(this);
   },
   async item() {
     if (this.size !== 1) {

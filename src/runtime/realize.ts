@@ -377,7 +377,7 @@ function dependsOn(root: Tensor, storage: Storage): boolean {
 
 /** The values in row-major order, in the dtype's typed array. */
 export async function readTensor(tensor: Tensor): Promise<TypedArray> {
-  const values = await readExact(tensor);
+  const values = await readPart(tensor);
   if (tensor.dtype !== "float32" || values instanceof Float32Array) return values;
   const result = newArray("float32", values.length);
   result.set(values);
@@ -386,6 +386,11 @@ export async function readTensor(tensor: Tensor): Promise<TypedArray> {
 
 /** The values as the device holds them: the reference device has float64 where others have float32. */
 export async function readExact(tensor: Tensor): Promise<TypedArray> {
+  return readPart(tensor);
+}
+
+/** The same of the elements of `range`. */
+export async function readPart(tensor: Tensor, range?: BufferRange): Promise<TypedArray> {
   const { device } = requireTensor("readExact", tensor);
   const session = sessionOf(device);
   if (session.capture !== undefined) {
@@ -402,7 +407,7 @@ export async function readExact(tensor: Tensor): Promise<TypedArray> {
   }
   if (tensor.storage === undefined) throw new StaleTensorError("the tensor was disposed", { op: "data" });
   if (session.checks !== undefined) await session.checks();
-  const values = await device.read(tensor.storage.buffer);
+  const values = await device.read(tensor.storage.buffer, range);
   if (isTurnDue()) await takeTurn();
   return values;
 }
