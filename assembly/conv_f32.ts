@@ -5,9 +5,12 @@
  * Payload of `conv` and `convGradInput`, 32-bit words: `Window`; addresses of source, weight (its first element in
  * walking order), output; strides in elements: source.batch, weight (out, in, h, w, group), output (batch, channel, row,
  * column); address of the working space and in it, in bytes: panels, padded image, run table; 1 if the source needs no
- * copy; address of panels that the device keeps (0: none) and 1 if they are filled; then an `Image`.
+ * copy; address of panels that the device keeps (0: none) and 1 if they are filled; address of a bias per output channel (0: none);
+ * relu (0 or 1); 1 if there is an epilogue; an `Image`; the epilogue.
  */
 import { Image, Window, layOut, writeRuns } from "./conv_image";
+import { finishRows, openEpilogue } from "./epilogue";
+import { Mode, finish } from "./gemm_f32";
 import { pack } from "./pack_f32";
 import { fma } from "./simd";
 
@@ -32,7 +35,10 @@ namespace At {
   export const inPlace: usize = 116;
   export const kept: usize = 120;
   export const filled: usize = 124;
-  export const image: usize = 128;
+  export const bias: usize = 128;
+  export const relu: usize = 132;
+  export const epilogue: usize = 136;
+  export const image: usize = 140;
 }
 
 /** The working space starts with room for one 4 × 8 tile. */
@@ -58,6 +64,8 @@ export function conv(payload: usize): void {
   if (load<i32>(payload, At.filled) == 0) packWeights(payload, panels);
   const inPlace = load<i32>(payload, At.inPlace);
   if (!inPlace) memory.fill(padded, 0, <usize>(load<i32>(image, Image.paddedH) * paddedW * channels) << 2);
+  const epilogue = openEpilogue(load<i32>(payload, At.epilogue), image + Image.bytes);
+  const perImage = groups * load<i32>(payload, Window.outputs) * load<i32>(payload, Window.outputH) * load<i32>(payload, Window.outputW);
   const batch = load<i32>(payload, Window.batch);
   for (let n = 0; n < batch; n++) {
     const source = load<usize>(payload, At.source) + (<usize>(n * load<i32>(payload, At.sourceN)) << 2);
@@ -66,6 +74,7 @@ export function conv(payload: usize): void {
     for (let g = 0; g < groups; g++) {
       correlate(payload, inPlace ? source : padded, g, table, runs, runLength, panels, output);
     }
+    if (epilogue) finishRows(epilogue, n * perImage, perImage, 1, 0, perImage);
   }
 }
 
@@ -116,8 +125,11 @@ function correlate(
   let panel = panels + <usize>(g * ((outputs + 7) / 8)) * panelBytes;
   const flat = outputC == 1 && outputRow == outputW * outputColumn;
   const source = padded + (<usize>(g * inputs) << 2);
+  const biases = load<usize>(payload, At.bias);
+  const mode: i32 = (biases ? Mode.bias : 0) | (load<i32>(payload, At.relu) ? Mode.relu : 0);
   for (let first = 0; first < outputs; first += 8) {
     const width = min(8, outputs - first);
+    const bias: usize = biases ? biases + (<usize>(g * outputs + first) << 2) : 0;
     const to = output + (<usize>((g * outputs + first) * outputC) << 2);
     let oh = 0;
     let ow = 0;
@@ -134,15 +146,18 @@ function correlate(
       const p3 = height > 3 ? source + <usize>(oh * rowStep + ow * columnStep) : p0;
       if (++ow == outputW) { ow = 0; oh++; }
       if (flat && height == 4 && width == 8) {
-        tile4x8(table, runs, runLength, p0, p1, p2, p3, panel, to + (<usize>(pixel * outputColumn) << 2), <usize>outputColumn << 2);
+        tile4x8(table, runs, runLength, p0, p1, p2, p3, panel, to + (<usize>(pixel * outputColumn) << 2), <usize>outputColumn << 2, mode, bias);
       } else {
-        tile4x8(table, runs, runLength, p0, p1, p2, p3, panel, tile, 32);
+        tile4x8(table, runs, runLength, p0, p1, p2, p3, panel, tile, 32, 0, 0);
         let h = startH;
         let w = startW;
         for (let i = 0; i < height; i++) {
           const at = to + (<usize>(h * outputRow + w * outputColumn) << 2);
           for (let j = 0; j < width; j++) {
-            store<f32>(at + (<usize>(j * outputC) << 2), load<f32>(tile + (<usize>(i * 8 + j) << 2)));
+            let value = load<f32>(tile + (<usize>(i * 8 + j) << 2));
+            if (biases) value += load<f32>(bias + (<usize>j << 2));
+            if (mode & Mode.relu && value < 0) value = 0;
+            store<f32>(at + (<usize>(j * outputC) << 2), value);
           }
           if (++w == outputW) { w = 0; h++; }
         }
@@ -155,6 +170,7 @@ function correlate(
 /** Four pixels, eight channels, summed over all runs of the window. */
 function tile4x8(
   table: usize, runs: i32, runLength: i32, p0: usize, p1: usize, p2: usize, p3: usize, b: usize, c: usize, row: usize,
+  mode: i32, bias: usize,
 ): void {
   let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
   do {
@@ -187,12 +203,8 @@ function tile4x8(
       b += 32;
     } while (--k);
   } while (--runs);
-  v128.store(c, c00);
-  v128.store(c, c01, 16);
-  v128.store(c + row, c10);
-  v128.store(c + row, c11, 16);
-  v128.store(c + row + row, c20);
-  v128.store(c + row + row, c21, 16);
-  v128.store(c + row + row + row, c30);
-  v128.store(c + row + row + row, c31, 16);
+  finish(c, c00, c01, mode, bias);
+  finish(c + row, c10, c11, mode, bias);
+  finish(c + row + row, c20, c21, mode, bias);
+  finish(c + row + row + row, c30, c31, mode, bias);
 }

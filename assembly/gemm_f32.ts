@@ -2,13 +2,15 @@
  * f32 matrix product: packed panels, a 4 × 8 micro-kernel (8 accumulators and 6 loads, which is all that 15 vector
  * registers hold), and a path that streams the matrix once when one side is a vector or nearly so.
  *
- * Payload of `matmul`, 32-bit words: m, n, k; addresses of a, b, output, bias (0: none) and scratch; strides in
- * elements a.m, a.k, b.k, b.n, output.m, output.n, bias.m, bias.n; relu (0 or 1); address of b's panels (0: none) and 1 if they are
- * filled; batch rank and count; then rank words each of extents and of a's, b's, the output's and the bias's strides.
+ * Payload of `matmul`, 32-bit words: m, n, k; addresses of a, b, output and scratch; strides in elements a.m, a.k, b.k, b.n,
+ * output.m, output.n; address of a bias per column (0: none); relu (0 or 1); 1 if there is an epilogue, for an output of contiguous
+ * rows; address of b's panels (0: none) and 1 if they are filled; batch rank and count; then rank words each of extents and of a's,
+ * b's and the output's strides; then the epilogue.
  *
  * b's panels, where the device keeps them (src/device/wasm/panels.ts), hold for each block of k all columns: [⌈n/8⌉][block][8]. A
  * product computes the same bits without them.
  */
+import { finishRows, openEpilogue } from "./epilogue";
 import { gemv } from "./gemv_f32";
 import { pack } from "./pack_f32";
 import { fma } from "./simd";
@@ -19,6 +21,8 @@ const blockM: i32 = 128;
 const blockN: i32 = 2048;
 /** Columns of B packed at a time where all rows of A are one block: they stay in the first-level cache. */
 const fewColumns: i32 = 32;
+/** Columns to which an epilogue is applied at a time: of one block of rows that the second-level cache holds. */
+const finishedColumns: i32 = 512;
 /** From this many columns on, packing row-major A pays for itself. */
 const packFromN: i32 = 64;
 /** Rows (or columns) up to which the matrix is read where it lies: packed panels gain nothing there, and have to be made. */
@@ -31,22 +35,21 @@ namespace At {
   export const a: usize = 12;
   export const b: usize = 16;
   export const output: usize = 20;
-  export const bias: usize = 24;
-  export const scratch: usize = 28;
-  export const aM: usize = 32;
-  export const aK: usize = 36;
-  export const bK: usize = 40;
-  export const bN: usize = 44;
-  export const outputM: usize = 48;
-  export const outputN: usize = 52;
-  export const biasM: usize = 56;
-  export const biasN: usize = 60;
-  export const relu: usize = 64;
-  export const panels: usize = 68;
-  export const filled: usize = 72;
-  export const rank: usize = 76;
-  export const batches: usize = 80;
-  export const extents: usize = 84;
+  export const scratch: usize = 24;
+  export const aM: usize = 28;
+  export const aK: usize = 32;
+  export const bK: usize = 36;
+  export const bN: usize = 40;
+  export const outputM: usize = 44;
+  export const outputN: usize = 48;
+  export const bias: usize = 52;
+  export const relu: usize = 56;
+  export const epilogue: usize = 60;
+  export const panels: usize = 64;
+  export const filled: usize = 68;
+  export const rank: usize = 72;
+  export const batches: usize = 76;
+  export const extents: usize = 80;
 }
 
 /** What `finish` does with a tile's sums. */
@@ -61,11 +64,11 @@ export function matmul(payload: usize): void {
   const batches = load<i32>(payload, At.batches);
   const extents = payload + At.extents;
   const bytes = <usize>rank << 2;
+  const epilogue = openEpilogue(load<i32>(payload, At.epilogue), extents + 4 * bytes);
   for (let batch = 0; batch < batches; batch++) {
     let a = 0;
     let b = 0;
     let output = 0;
-    let bias = 0;
     let rest = batch;
     for (let d = rank - 1; d >= 0; d--) {
       const word = extents + (<usize>d << 2);
@@ -75,15 +78,14 @@ export function matmul(payload: usize): void {
       a += at * load<i32>(word + bytes);
       b += at * load<i32>(word + 2 * bytes);
       output += at * load<i32>(word + 3 * bytes);
-      bias += at * load<i32>(word + 4 * bytes);
     }
     multiply(payload, load<usize>(payload, At.a) + (a << 2), load<usize>(payload, At.b) + (b << 2),
-      load<usize>(payload, At.output) + (output << 2), bias << 2);
+      load<usize>(payload, At.output) + (output << 2), epilogue, batch);
   }
 }
 
-/** One matrix of the batch. A bias that is not one contiguous row is added afterwards. */
-function multiply(payload: usize, a: usize, b: usize, output: usize, biasOffset: i32): void {
+/** One matrix of the batch. */
+function multiply(payload: usize, a: usize, b: usize, output: usize, epilogue: usize, batch: i32): void {
   const m = load<i32>(payload, At.m);
   const n = load<i32>(payload, At.n);
   const k = load<i32>(payload, At.k);
@@ -93,46 +95,21 @@ function multiply(payload: usize, a: usize, b: usize, output: usize, biasOffset:
   const bN = <usize>(load<i32>(payload, At.bN) << 2);
   const outputM = <usize>(load<i32>(payload, At.outputM) << 2);
   const outputN = <usize>(load<i32>(payload, At.outputN) << 2);
-  const biasM = <usize>(load<i32>(payload, At.biasM) << 2);
-  const biasN = <usize>(load<i32>(payload, At.biasN) << 2);
   const relu = load<i32>(payload, At.relu);
   const scratch = load<usize>(payload, At.scratch);
-  let bias = load<usize>(payload, At.bias);
-  if (bias != 0) bias += biasOffset;
-
-  const fused = bias == 0 || (biasM == 0 && biasN == 4);
-  const inner: usize = fused ? bias : 0;
-  const innerRelu = fused ? relu : 0;
-  if (k == 0) clear(output, m, n, outputM, outputN);
-  else if (m <= gemvMaxRows && (bN == 4 || bK == 4)) {
-    gemv(m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, inner, innerRelu, scratch);
-  } else {
-    const panels = load<usize>(payload, At.panels);
-    if (panels != 0 && load<i32>(payload, At.filled) == 0) {
-      for (let p = 0; p < k; p += blockK) pack(panelsAt(panels, n, p), b + <usize>p * bK, n, min(blockK, k - p), bN, bK, 8);
-      store<i32>(payload, 1, At.filled);
-    }
-    product(m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, inner, innerRelu, scratch, panels);
+  const bias = load<usize>(payload, At.bias);
+  const start = batch * m * n;
+  if (m <= gemvMaxRows && (bN == 4 || bK == 4)) {
+    gemv(m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, bias, relu, scratch);
+    if (epilogue) finishRows(epilogue, start, n, m, 0, n);
+    return;
   }
-  if (k == 0 || !fused) addBias(output, m, n, outputM, outputN, bias, biasM, biasN, relu);
-}
-
-function clear(output: usize, m: i32, n: i32, outputM: usize, outputN: usize): void {
-  for (let i = 0; i < m; i++) {
-    for (let j = 0; j < n; j++) store<f32>(output + <usize>i * outputM + <usize>j * outputN, 0);
+  const panels = load<usize>(payload, At.panels);
+  if (panels != 0 && load<i32>(payload, At.filled) == 0) {
+    for (let p = 0; p < k; p += blockK) pack(panelsAt(panels, n, p), b + <usize>p * bK, n, min(blockK, k - p), bN, bK, 8);
+    store<i32>(payload, 1, At.filled);
   }
-}
-
-function addBias(output: usize, m: i32, n: i32, outputM: usize, outputN: usize, bias: usize, biasM: usize, biasN: usize, relu: i32): void {
-  for (let i = 0; i < m; i++) {
-    for (let j = 0; j < n; j++) {
-      const at = output + <usize>i * outputM + <usize>j * outputN;
-      let value = load<f32>(at);
-      if (bias != 0) value += load<f32>(bias + <usize>i * biasM + <usize>j * biasN);
-      if (relu && value < 0) value = 0;
-      store<f32>(at, value);
-    }
-  }
+  product(m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, bias, relu, scratch, panels, epilogue, start);
 }
 
 /** Panels of the rows of B from p on. */
@@ -146,6 +123,7 @@ function panelsAt(panels: usize, n: i32, p: i32): usize {
 function product(
   m: i32, n: i32, k: i32, a: usize, aM: usize, aK: usize, b: usize, bK: usize, bN: usize,
   output: usize, outputM: usize, outputN: usize, bias: usize, relu: i32, scratch: usize, panels: usize,
+  epilogue: usize, start: i32,
 ): void {
   const tile = scratch;
   const packedA = scratch + 128;
@@ -154,6 +132,7 @@ function product(
   // One block of rows is packed once for each block of k; several take turns at a large block of columns.
   const oneBlock = m <= blockM;
   const width = oneBlock ? fewColumns : blockN;
+  const finished = oneBlock ? finishedColumns : blockN;
   const alongN = (n + width - 1) / width;
   const alongK = (k + blockK - 1) / blockK;
   for (let block = 0; block < alongN * alongK; block++) {
@@ -179,6 +158,10 @@ function product(
         if (direct) rowsDirect(rows, depth, source, aM, at, to, outputM, outputN, min(8, n - jr), mode, biasAt, tile);
         else rowsPacked(rows, depth, packedA, at, to, outputM, outputN, min(8, n - jr), mode, biasAt, tile);
         at += <usize>depth << 5;
+      }
+      const end = j + columns;
+      if (epilogue && p + depth == k && (end == n || end % finished == 0)) {
+        finishRows(epilogue, start + i * n, n, rows, (end - 1) / finished * finished, end);
       }
     }
   }
@@ -289,7 +272,7 @@ export function kernelDirect(
 /** Eight sums on their way to memory. NaN passes through the ReLU. A call instead would keep all sums of a tile in memory. */
 // @ts-ignore: decorator
 @inline
-function finish(to: usize, x: v128, y: v128, mode: i32, bias: usize): void {
+export function finish(to: usize, x: v128, y: v128, mode: i32, bias: usize): void {
   if (mode & Mode.accumulate) {
     x = f32x4.add(x, v128.load(to));
     y = f32x4.add(y, v128.load(to, 16));

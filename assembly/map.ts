@@ -8,18 +8,22 @@ import { Header, Mode, OutputAt } from "./generated/agreement";
 import { copy32, offsetAt, walk } from "./walk";
 
 export function map(payload: usize): void {
-  const outputs = open(payload);
+  mapRange(payload, open(payload), 0, load<i32>(payload, Header.size));
+}
+
+/** The elements from `start` to `stop`, in the order of the walk, of an opened expression; `outputs` is the address behind it. */
+export function mapRange(payload: usize, outputs: usize, start: i32, stop: i32): void {
   const first = outputs + 4;
-  const size = load<i32>(payload, Header.size);
   const block = load<i32>(payload, Header.block);
   const rank = load<i32>(payload, Header.rank);
   const extents = payload + Header.extents;
   const outputBytes = OutputAt.strides + (<usize>rank << 2);
   const end = first + <usize>load<u32>(outputs) * outputBytes;
-  const rowLength = load<i32>(payload, Header.byRows) ? load<i32>(extents + (<usize>(rank - 1) << 2)) : size;
-  let left = rowLength;
-  for (let start = 0; start < size; ) {
-    const count = min(block, left);
+  const byRows = load<i32>(payload, Header.byRows);
+  const rowLength = byRows ? load<i32>(extents + (<usize>(rank - 1) << 2)) : stop - start;
+  let left = byRows ? rowLength - start % rowLength : rowLength;
+  while (start < stop) {
+    const count = min(block, min(left, stop - start));
     seek(payload, start);
     // Loops write whole vectors, so a ragged block must not be computed in place.
     const inPlace = (count & 3) == 0;

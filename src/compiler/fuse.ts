@@ -7,7 +7,7 @@
  * unless computing it again costs less than reading it.
  */
 
-import { sameShape } from "../core/shape.js";
+import { sameShape, sizeOf } from "../core/shape.js";
 import { maxExpressionInputs, maxExpressionInstructions } from "../kernels/expression.js";
 import { instructionOf } from "../kernels/instructions.js";
 import type { Graph, GraphNode } from "./graph.js";
@@ -22,7 +22,7 @@ export interface Fusion {
   /** Per node: has memory of its own. Leaves are not counted. */
   readonly materialized: readonly boolean[];
   readonly updates: readonly UpdateGroup[];
-  /** ReLU node → the product that applies it while writing its result. */
+  /** Elementwise node → the product or convolution that applies it while writing its result. */
   readonly epilogues: ReadonlyMap<number, number>;
   readonly inPlace: InPlace;
 }
@@ -40,6 +40,8 @@ interface Use {
   readonly direct: boolean;
   readonly expanded: boolean;
   readonly reshaped: boolean;
+  /** A view that moves elements stands between: any but a reshape. */
+  readonly moved: boolean;
   /** The node whose list of uses was last looked through. */
   seen: number;
 }
@@ -70,6 +72,10 @@ export function fuse(graph: Graph, inPlace: InPlace, options: FuseOptions = { en
   const instructions = new Int32Array(nodes.length + updates.length);
   const loads = new Int32Array(nodes.length + updates.length).fill(1);
   const broadcasts = findBroadcasts(nodes);
+  /** Per kernel node: its use, if it has one only. */
+  const consumer: (Use | undefined)[] = [];
+  /** Per kernel: whether it draws random numbers. */
+  const random = new Array<boolean>(nodes.length + updates.length).fill(false);
 
   for (const id of [...graph.outputs, ...inPlace.keys()]) forced[id] = true;
   updates.forEach(({ assignments }, g) => {
@@ -103,6 +109,7 @@ export function fuse(graph: Graph, inPlace: InPlace, options: FuseOptions = { en
           // A random number belongs to its logical index, and reductions choose the order in which they walk.
           const reduced = node.op.source === "uniform" && nodes[own[0]?.kernel]?.op?.kind === "reduce";
           materialized[id] = !inline || reduced;
+          if (inline && node.op.source === "uniform") random[own[0].kernel] = true;
         }
         break;
       case "reduce":
@@ -112,6 +119,7 @@ export function fuse(graph: Graph, inPlace: InPlace, options: FuseOptions = { en
         if (options.enabled && !forced[id] && node.op.fusesRelu && isReluOf(own, id))
           epilogues.set(own[0].kernel, id);
         else materialized[id] = true;
+        if (own.length === 1) consumer[id] = own[0];
         for (const input of node.inputs) {
           forced[input] = true;
           forceBase(nodes, forced, input);
@@ -119,6 +127,7 @@ export function fuse(graph: Graph, inPlace: InPlace, options: FuseOptions = { en
         break;
     }
   }
+  for (let id = nodes.length - 1; id >= 0; id--) if (materialized[id]) joinEpilogue(id);
   return { materialized, updates, epilogues, inPlace };
 
   function materialize(id: number): void {
@@ -131,6 +140,23 @@ export function fuse(graph: Graph, inPlace: InPlace, options: FuseOptions = { en
   function grow(kernel: number, node: GraphNode): void {
     instructions[kernel]++;
     loads[kernel] += Math.max(0, variableInputs(node, nodes) - 1);
+  }
+
+  /** If all that reads node `id` is an elementwise kernel of its size, the node's kernel computes that as well. */
+  function joinEpilogue(id: number): void {
+    const { op, shape } = nodes[id];
+    if (!options.enabled || forced[id] || op?.kind !== "kernel" || op.takesEpilogue === undefined) return;
+    if (consumer[id] === undefined) return;
+    const { kernel, expanded, reshaped, moved } = consumer[id];
+    const reader = nodes[kernel];
+    if (expanded || moved || (reshaped && op.takesEpilogue !== "reshaped")) return;
+    // A result of the graph is row-major, and convolutions are faster channels-last: the reader transposes.
+    if (forced[kernel] && op.takesEpilogue !== "reshaped") return;
+    if (reader?.op?.kind !== "elementwise" || reader.dtype !== "float32" || epilogues.has(kernel)) return;
+    // Random numbers belong to logical indices, which kernels do not know.
+    if (random[kernel] || sizeOf(reader.shape) !== sizeOf(shape)) return;
+    materialized[id] = false;
+    epilogues.set(kernel, id);
   }
 
   /** Whether the only use of node `id` is a ReLU with memory of its own. */
@@ -152,15 +178,16 @@ export function fuse(graph: Graph, inPlace: InPlace, options: FuseOptions = { en
 }
 
 function directUse(kernel: number): Use {
-  return { kernel, direct: true, expanded: false, reshaped: false, seen: -1 };
+  return { kernel, direct: true, expanded: false, reshaped: false, moved: false, seen: -1 };
 }
 
-function throughView({ kernel, expanded, reshaped }: Use, name: string): Use {
+function throughView({ kernel, expanded, reshaped, moved }: Use, name: string): Use {
   return {
     kernel,
     direct: false,
     expanded: expanded || name === "expand",
     reshaped: reshaped || name === "reshape",
+    moved: moved || name !== "reshape",
     seen: -1,
   };
 }

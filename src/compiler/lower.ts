@@ -16,6 +16,7 @@ import {
 } from "../core/view.js";
 import type { DeviceInfo } from "../device/device.js";
 import type { IotaAttributes, Lowering, ReduceAttributes, ViewOp } from "../graph/op.js";
+import type { Epilogue } from "../kernels/epilogue.js";
 import { instructionOf } from "../kernels/instructions.js";
 import type { Expression, Instruction, KernelCall, MapCall, Operand } from "../kernels/kernel.js";
 import { withSlots } from "../kernels/operands.js";
@@ -273,12 +274,28 @@ class Lowerer {
       attributes: node.attributes,
       info: this.#info,
       input: (i) => this.#operand(node.inputs[i]),
-      output: (order) => this.#allocate(id, order ? denseInOrder(node.shape, order) : rowMajor(node.shape)),
+      output: (order) => {
+        if (order !== undefined) return this.#allocate(id, denseInOrder(node.shape, order));
+        // Of a product with an epilogue, `id` is the epilogue's node: the same elements, maybe under another shape.
+        const { shape } = this.#graph.nodes[id];
+        return { ...this.#allocate(id, rowMajor(shape)), view: rowMajor(node.shape) };
+      },
       emit: (call) => {
-        const relu = recordOf(call).takesActivation && this.#fusion.epilogues.has(id);
-        this.#calls.push(relu ? ({ ...call, activation: "relu" } as KernelCall) : call);
+        const product = this.#fusion.epilogues.get(id);
+        const { takesActivation, takesEpilogue } = recordOf(call);
+        if (product === undefined) this.#calls.push(call);
+        else if (takesActivation) this.#calls.push({ ...call, activation: "relu" } as KernelCall);
+        else if (takesEpilogue)
+          this.#calls.push({ ...call, epilogue: this.#epilogue(id, product) } as KernelCall);
+        else throw new Error(`compiler: ${call.kernel} takes no epilogue`);
       },
     };
+  }
+
+  /** What the kernel of node `product` computes besides: node `id`. */
+  #epilogue(id: number, product: number): Epilogue {
+    const { inputs, expression } = this.#expression([id], true, product);
+    return { shape: this.#graph.nodes[id].shape, inputs: inputs.slice(1), expression };
   }
 
   /** A node in memory, for kernels that read operands directly. */
@@ -342,9 +359,12 @@ class Lowerer {
     return operand;
   }
 
-  /** The fused expression that computes `roots`; `inside` expands the first root although it is materialized. */
-  #expression(roots: readonly number[], inside = false): Pick<MapCall, "inputs" | "expression"> {
-    const inputs: Operand[] = [];
+  /**
+   * The fused expression that computes `roots`; `inside` expands the first root although it is materialized. `own` is the node
+   * whose kernel computes the expression: input 0.
+   */
+  #expression(roots: readonly number[], inside = false, own = -1): Pick<MapCall, "inputs" | "expression"> {
+    const inputs: Operand[] = own < 0 ? [] : [this.#memory[roots[0]]!];
     const instructions: Instruction[] = [];
     const { nodes } = this.#graph;
 
@@ -376,6 +396,7 @@ class Lowerer {
     };
     const compute = (id: number, chain: Chain | undefined, expand: boolean): number => {
       const { op, dtype, inputs: args, attributes, leaf, scalar } = nodes[id];
+      if (id === own) return emit({ op: "load", dtype, args: [], index: 0 });
       if (leaf >= 0 || (this.#fusion.materialized[id] && !expand)) return load(this.#viewed(id, chain));
       switch (op!.kind) {
         case "view":

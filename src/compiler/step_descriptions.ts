@@ -74,7 +74,7 @@ export class StepDescriptions {
       const output = results.get(step.node);
       words.push(product === undefined ? Kind.node : Kind.product);
       words.push(this.#fusion.inPlace.has(step.node) ? 2 : output === undefined ? 0 : 1);
-      this.#mention(product ?? step.node, true);
+      this.#mention(step.node, true);
       if (output !== undefined) this.slots.push(leafCount + output);
     }
     return words.intern();

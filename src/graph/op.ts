@@ -69,6 +69,11 @@ export interface KernelOp<A = unknown> extends OpBase<A> {
   readonly kind: "kernel";
   /** Its calls take `activation: "relu"`, so that a ReLU that is its only consumer costs no pass of its own. */
   readonly fusesRelu?: boolean;
+  /**
+   * Its call takes an `epilogue`, so that elementwise work that is its only consumer costs no pass of its own. "reshaped": its
+   * output is row-major, and the work may see it under another shape.
+   */
+  readonly takesEpilogue?: "same shape" | "reshaped";
   /** Input 1 holds indices into input 0, which its kernel checks while it runs. Attributes: `IndexAttributes`. */
   readonly checksIndex?: boolean;
   /**

@@ -1,7 +1,7 @@
 /** `conv` and its two gradients, `convGradInput` and `convGradWeight`: float32 convolutions. */
 import { sizeOf } from "../core/shape.js";
 import { bytesPassedOver } from "./bytes.js";
-import { fill } from "./fill.js";
+import { epilogueFlops, epilogueOfZero, type WithEpilogue } from "./epilogue.js";
 import { isEmpty, type Operand } from "./operand.js";
 import type { KernelRecord } from "./record.js";
 
@@ -18,9 +18,9 @@ export type ConvKernel = "conv" | "convGradInput" | "convGradWeight";
 /**
  * 2-D cross-correlation, float32: input [N, C, H, W], weight [O, C/groups, KH, KW], output [N, O, OH, OW] (logical
  * order; any strides). `convGradInput` computes the input operand from weight and output, `convGradWeight` the
- * weight operand from input and output: the two gradients, and each other's derivatives.
+ * weight operand from input and output: the two gradients, and each other's derivatives. Only `conv` has an epilogue.
  */
-export interface ConvCall {
+export interface ConvCall extends WithEpilogue {
   readonly kernel: ConvKernel;
   readonly input: Operand;
   readonly weight: Operand;
@@ -36,14 +36,18 @@ function record(
   return {
     reads,
     writes: [computed],
-    flops: ({ weight, output }) => 2 * sizeOf(output.view.shape) * sizeOf(weight.view.shape.slice(1)),
+    ...(computed === "output" && { takesEpilogue: true }),
+    flops: (call) =>
+      2 * sizeOf(call.output.view.shape) * sizeOf(call.weight.view.shape.slice(1)) + epilogueFlops(call),
     // A gradient of the image is written everywhere.
     untouched: ({ input, weight, output, geometry }, stored) =>
       computed === "input"
         ? 0
         : bytesPassedOver(input, weight.view.shape.slice(2), output.view.shape, geometry, stored),
     overNothing: (call) =>
-      [call.input, call.weight, call.output].some(isEmpty) ? fill(call[computed], 0) : undefined,
+      [call.input, call.weight, call.output].some(isEmpty)
+        ? epilogueOfZero(call[computed], call.epilogue)
+        : undefined,
   };
 }
 

@@ -1,6 +1,7 @@
 /** Kernel calls in a few words. Not part of the records, so that only pages that profile load it. */
 import { formatShape } from "../core/shape.js";
 import type { ConvCall } from "./conv.js";
+import type { WithEpilogue } from "./epilogue.js";
 import type { Expression } from "./expression.js";
 import { instructionOf } from "./instructions.js";
 import type { Operand } from "./operand.js";
@@ -28,7 +29,8 @@ const details: KernelTable<[], string> = {
 
 /** `matmul [64, 784] × [784, 256]`, `map [64, 256] mul where`. */
 export function describeCall(call: KernelCall): string {
-  return `${call.kernel} ${entryOf(details, call)(call)}`;
+  const { epilogue } = call as WithEpilogue;
+  return `${call.kernel} ${entryOf(details, call)(call)}${epilogue ? instructionsOf(epilogue.expression) : ""}`;
 }
 
 function shapeOf({ view }: Operand): string {

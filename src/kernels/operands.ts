@@ -1,4 +1,6 @@
 /** The operands of kernel calls, for code that looks at calls from outside. */
+import { epilogueMap, type WithEpilogue } from "./epilogue.js";
+import type { MapCall } from "./expression.js";
 import type { Operand } from "./operand.js";
 import { type KernelCall, recordOf } from "./table.js";
 
@@ -13,7 +15,9 @@ type Fields = Record<string, Operand | readonly Operand[] | undefined>;
 export function operandsOf(call: KernelCall): CallOperands {
   const { reads, writes } = recordOf(call);
   const fields = call as unknown as Fields;
-  return { reads: collect(fields, reads), writes: collect(fields, writes) };
+  const read = collect(fields, reads);
+  const { epilogue } = call as WithEpilogue;
+  return { reads: epilogue ? [...read, ...epilogue.inputs] : read, writes: collect(fields, writes) };
 }
 
 function collect(call: Fields, names: readonly string[]): readonly Operand[] {
@@ -40,5 +44,15 @@ export function withSlots(call: KernelCall, rename: (slot: number) => number): K
       if (value !== undefined) result[name] = "slot" in value ? renamed(value) : value.map(renamed);
     }
   }
-  return result as unknown as KernelCall;
+  const { epilogue } = call as WithEpilogue;
+  const moved = epilogue && { epilogue: { ...epilogue, inputs: epilogue.inputs.map(renamed) } };
+  return { ...result, ...moved } as unknown as KernelCall;
+}
+
+/** A call with its epilogue apart: the kernel, and the map that follows it. */
+export function epilogueApart(call: KernelCall): readonly [KernelCall, MapCall | undefined] {
+  const { epilogue, ...kernel } = call as KernelCall & WithEpilogue;
+  if (epilogue === undefined) return [call, undefined];
+  const [output] = operandsOf(call).writes;
+  return [kernel as KernelCall, epilogueMap(output, epilogue)];
 }

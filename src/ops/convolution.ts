@@ -46,6 +46,7 @@ function activationOrder({ info }: Lowering<ConvAttributes>): number[] | undefin
 const convOp: KernelOp<ConvAttributes> = {
   kind: "kernel",
   name: "conv2d",
+  takesEpilogue: "same shape",
   lower: (context: Lowering<ConvAttributes>) => {
     const [input, weight] = [context.input(0), context.input(1)];
     const output = context.output(activationOrder(context));

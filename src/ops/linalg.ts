@@ -4,27 +4,22 @@ import { broadcastShapes, formatShape, sizeOf } from "../core/shape.js";
 import type { KernelOp } from "../graph/op.js";
 import { createNode, type Tensor } from "../graph/tensor.js";
 import { expand } from "./broadcast.js";
+import { add } from "./elementwise.js";
 import { requireFloat } from "./promotion.js";
 import { reshape, squeeze, transpose, unsqueeze } from "./reshape.js";
 
-interface MatmulAttributes {
-  readonly hasBias: boolean;
-}
-
-/** Inputs [...batch, m, k] and [...batch, k, n] with equal batches, and a bias of the output's shape or none. */
-const matmulOp: KernelOp<MatmulAttributes> = {
+/** Inputs [...batch, m, k] and [...batch, k, n] with equal batches. */
+const matmulOp: KernelOp<undefined> = {
   kind: "kernel",
   name: "matmul",
-  fusesRelu: true,
+  takesEpilogue: "reshaped",
   lower: (context) => {
     const [a, b] = [context.input(0), context.input(1)];
-    const bias = context.attributes.hasBias ? { bias: context.input(2) } : {};
-    context.emit({ kernel: "matmul", a, b, ...bias, output: context.output() });
+    context.emit({ kernel: "matmul", a, b, output: context.output() });
   },
-  gradient: ({ inputs: [a, b], gradient, attributes: { hasBias }, needs }) => [
+  gradient: ({ inputs: [a, b], gradient, needs }) => [
     needs(0) ? productFor(a, gradient, transpose(b, -1, -2)) : undefined,
     needs(1) ? productFor(b, transpose(a, -1, -2), gradient) : undefined,
-    ...(hasBias ? [gradient] : []),
   ],
 };
 
@@ -43,10 +38,8 @@ function isTransposed({ node, rank }: Tensor): boolean {
   return dims[rank - 1] !== rank - 1;
 }
 
-function product(a: Tensor, b: Tensor, bias?: Tensor): Tensor {
-  const shape = a.shape.with(-1, b.shape[b.rank - 1]);
-  const inputs = bias ? [a, b, expand(bias, shape)] : [a, b];
-  return createNode(matmulOp, inputs, { hasBias: bias !== undefined }, shape, "float32");
+function product(a: Tensor, b: Tensor): Tensor {
+  return createNode(matmulOp, [a, b], undefined, a.shape.with(-1, b.shape[b.rank - 1]), "float32");
 }
 
 /**
@@ -72,11 +65,11 @@ export function innerSizes(op: string, a: Tensor, b: Tensor): ShapeError {
 }
 
 /** One matrix b for all of a's batches: the batches become rows of one large product. */
-function foldedProduct(a: Tensor, b: Tensor, bias?: Tensor): Tensor {
-  if (a.rank === 2) return product(a, b, bias);
+function foldedProduct(a: Tensor, b: Tensor): Tensor {
+  if (a.rank === 2) return product(a, b);
   const k = a.shape[a.rank - 1];
   const m = sizeOf(a.shape.slice(0, -1));
-  const rows = product(reshape(a, [m, k]), b, bias);
+  const rows = product(reshape(a, [m, k]), b);
   return reshape(rows, a.shape.with(-1, b.shape[1]));
 }
 
@@ -108,6 +101,6 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
     );
   }
   const columns = transpose(weight, 0, 1);
-  if (x.rank === 1) return squeeze(product(unsqueeze(x, 0), columns, bias), 0);
-  return foldedProduct(x, columns, bias);
+  const result = x.rank === 1 ? squeeze(product(unsqueeze(x, 0), columns), 0) : foldedProduct(x, columns);
+  return bias === undefined ? result : add(result, bias);
 }

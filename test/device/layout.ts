@@ -36,6 +36,12 @@ export function layouts({ reversible }: { readonly reversible: boolean }): fc.Ar
   });
 }
 
+/** A dense layout with the dimensions in this order, outermost first. */
+export function plain(order: readonly number[]): Layout {
+  const zeros = new Array<number>(ranks).fill(0);
+  return { order, gaps: zeros, step: 1, offset: 0, reversed: new Array<boolean>(ranks).fill(false) };
+}
+
 /** The view, and how many elements its buffer has. */
 export function lay(shape: Shape, { order, gaps, step, offset, reversed }: Layout): [View, number] {
   const dims = shape.map((_, d) => d).sort((a, b) => order[a] - order[b] || a - b);

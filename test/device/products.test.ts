@@ -6,7 +6,12 @@ import type { AttentionCall, ConvGeometry, KernelCall, Operand } from "../../src
 import { uniform } from "../cases/generate.js";
 import { examples, propertyTimeout } from "../compiler/properties.js";
 import { devices, reference } from "../devices.js";
-import { expectSame, input, type Leaf, layouts, output, slotOf, sumTolerance } from "./layout.js";
+import { type ChosenEpilogue, epilogueOf, epilogues } from "./epilogues.js";
+import { expectSame, input, type Leaf, layouts, output, plain, slotOf, sumTolerance } from "./layout.js";
+
+const dense = plain([0, 1, 2, 3, 4, 5]);
+/** [N, C, H, W] as [N, H, W, C] in memory. */
+const channelsLast = plain([0, 3, 1, 2, 4, 5]);
 
 /** Numbers in [-1, 1). */
 const values = (seed: number) => (i: number) => Math.fround(2 * uniform(seed, i) - 1);
@@ -38,9 +43,8 @@ const products = fc.record({
   batch: fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 2 }),
   /** Which batch dimensions of a and b are broadcast. */
   broadcast: fc.array(fc.constantFrom("neither", "a", "b"), { minLength: 2, maxLength: 2 }),
-  bias: fc.boolean(),
-  relu: fc.boolean(),
-  layouts: fc.tuple(read, read, read, written),
+  epilogue: epilogues(read),
+  layouts: fc.tuple(read, read, fc.oneof(fc.constant(dense), written)),
 });
 
 /** Rows and keys around the block (32) and the terms of a sum (256), widths around the tile (8). */
@@ -71,6 +75,12 @@ const channels = fc.record({
   outputs: fc.oneof(fc.constant(1), small, fc.integer({ min: 10, max: 17 })),
 });
 
+/** Each link of a chain may scale an error by the size of a product's sum, and round. */
+function epilogueTolerance({ links }: ChosenEpilogue, terms: number): number {
+  const factors = links.filter(({ op, other }) => op === "mul" && other === "own").length;
+  return sumTolerance(terms + 1) * (terms + 1) ** factors * (links.length + 1);
+}
+
 const pair = (one: fc.Arbitrary<number>) => fc.tuple(one, one);
 
 const convolutions = fc
@@ -85,7 +95,8 @@ const convolutions = fc
     outputs: pair(small),
     /** Rows and columns that no window reaches. */
     rest: pair(fc.nat(2)),
-    layouts: fc.tuple(read, read, written),
+    epilogue: epilogues(read),
+    layouts: fc.tuple(read, read, fc.oneof(fc.constant(channelsLast), written)),
   })
   .map(({ outputs, taps, stride, padding, dilation, rest, ...more }) => {
     const image = outputs.map(
@@ -103,25 +114,23 @@ for (const { label, device } of devices) {
       "multiplies matrices of any extents and layouts",
       async () => {
         const property = fc.asyncProperty(products, async (chosen) => {
-          const { extents, batch, broadcast, bias, relu, layouts: chosenLayouts } = chosen;
+          const { extents, batch, broadcast, epilogue, layouts: chosenLayouts } = chosen;
           const [m, k, n] = extents;
           const batchOf = (name: string) => batch.map((extent, d) => (broadcast[d] === name ? 1 : extent));
           const leaves = [
             input(slotOf(0), [...batchOf("a"), m, k], chosenLayouts[0], values(1)),
             input(slotOf(1), [...batchOf("b"), k, n], chosenLayouts[1], values(2)),
-            output(slotOf(2), [...batch, m, n], chosenLayouts[3]),
+            output(slotOf(2), [...batch, m, n], chosenLayouts[2]),
           ];
-          if (bias) leaves.push(input(slotOf(3), [n], chosenLayouts[2], values(3)));
           const expanded = (number: number, shape: Shape) => stretched(leaves[number], shape);
           const call: KernelCall = {
             kernel: "matmul",
             a: expanded(0, [...batch, m, k]),
             b: expanded(1, [...batch, k, n]),
             output: leaves[2].operand,
-            bias: bias ? expanded(3, [...batch, m, n]) : undefined,
-            activation: relu ? "relu" : undefined,
+            epilogue: epilogueOf(epilogue, [...batch, m, n], batch.length + 1, leaves, values),
           };
-          await expectSame(device, call, leaves, sumTolerance(k + 1));
+          await expectSame(device, call, leaves, epilogueTolerance(epilogue, k));
         });
         await fc.assert(property, examples(300));
       },
@@ -202,12 +211,17 @@ for (const { label, device } of devices) {
             weight: operandOf("weight"),
             output: operandOf("output"),
             geometry,
+            ...(kernel === "conv" && {
+              epilogue: epilogueOf(chosen.epilogue, shapes.output, 1, leaves, values),
+            }),
           };
           const terms =
             kernel === "convGradWeight"
               ? batch * outputs[0] * outputs[1]
               : taps[0] * taps[1] * (kernel === "conv" ? channels.inputs : channels.outputs);
-          await expectSame(device, call, leaves, sumTolerance(terms));
+          const tolerance =
+            kernel === "conv" ? epilogueTolerance(chosen.epilogue, terms) : sumTolerance(terms);
+          await expectSame(device, call, leaves, tolerance);
         });
         await fc.assert(property, examples(300));
       },

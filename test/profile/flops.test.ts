@@ -10,6 +10,7 @@ import {
   zeros,
 } from "../../src/index.js";
 import { flopsOf } from "../../src/kernels/cost.js";
+import { epilogueApart } from "../../src/kernels/operands.js";
 import { CharGpt, CnnLarge, Mlp } from "../../src/models/index.js";
 import { crossEntropy, Linear, type Module } from "../../src/nn/index.js";
 import { Adam, AdamW } from "../../src/optim/index.js";
@@ -23,12 +24,14 @@ async function input(shape: readonly number[], dtype: "float32" | "int32" = "flo
   return x;
 }
 
-/** FLOPs of products and convolutions, and of everything else. */
+/** FLOPs of products and convolutions, and of everything else, their epilogues included. */
 function split({ programs, flops }: CountedCost): { products: number; others: number } {
   const isProduct = (kernel: string) => kernel === "matmul" || kernel.startsWith("conv");
   const products = programs
     .flatMap(({ program, runs }) =>
-      program.calls.filter(({ kernel }) => isProduct(kernel)).map((c) => runs * flopsOf(c)),
+      program.calls
+        .filter(({ kernel }) => isProduct(kernel))
+        .map((call) => runs * flopsOf(epilogueApart(call)[0])),
     )
     .reduce((sum, n) => sum + n, 0);
   return { products, others: flops - products };
@@ -159,7 +162,8 @@ describe("training steps of the benchmarks, batch 64 (16 for the GPT)", () => {
     const parameters = sum((l) => l.in * l.out + l.out);
     const others =
       sum((l) => n * l.out) + // gradients of the biases
-      n * (256 + 128) + // masks of the ReLUs, which are part of the products on the way forward
+      n * (256 + 128 + 10) + // biases
+      2 * n * (256 + 128) + // ReLUs and their masks
       crossEntropyFlops(n, 10) +
       adam * parameters;
     expect(parameters).toBe(model.parameterCount());
@@ -185,6 +189,7 @@ describe("training steps of the benchmarks, batch 64 (16 for the GPT)", () => {
       maps + // its gradient
       maps + // masks of the ReLUs
       maps + // gradients of the biases
+      n * (2 * 512 + 10) + // biases and ReLU of the last layers
       n * (512 + 512 + 10) + // mask of the hidden ReLU, gradients of the last biases
       crossEntropyFlops(n, 10) +
       adam * parameters;
@@ -224,6 +229,9 @@ test("a jit function tells the cost of the Program that it recorded", async () =
   expect(forward.program(small)).toBeUndefined();
   forward(small);
   forward(large);
-  expect(forward.program(small)!.cost).toEqual({ flops: 2 * 2 * 16 * 4, bytes: 4 * (2 * 16 + 64 + 4 + 8) });
-  expect(forward.program(large)!.cost.flops).toBe(2 * 8 * 16 * 4);
+  expect(forward.program(small)!.cost).toEqual({
+    flops: 2 * (2 * 16 + 1) * 4,
+    bytes: 4 * (2 * 16 + 64 + 4 + 8),
+  });
+  expect(forward.program(large)!.cost.flops).toBe(8 * (2 * 16 + 1) * 4);
 });

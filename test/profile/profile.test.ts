@@ -50,15 +50,16 @@ describe("a training step", () => {
 
     const byName = new Map(report.modules.map((row) => [row.name, row]));
     const [n, first, second] = [16, 20 * 32, 32 * 5];
-    expect(byName.get("0")!.flops).toBe(2 * n * first);
-    expect(byName.get("2")!.flops).toBe(2 * n * second);
+    // With the bias and the ReLU of module 1, its epilogue.
+    expect(byName.get("0")!.flops).toBe(2 * n * first + 2 * n * 32);
+    expect(byName.get("2")!.flops).toBe(2 * n * second + n * 5);
     // Weights, biases; the input of the second layer.
     expect(byName.get("0 (gradient)")!.flops).toBe(2 * n * first + n * 32);
-    expect(byName.get("2 (gradient)")!.flops).toBe(2 * 2 * n * second + n * 5);
-    expect(byName.get("1 (gradient)")!.flops).toBe(n * 32);
+    // With the mask of the ReLU, an epilogue of the product for the input of the second layer.
+    expect(byName.get("2 (gradient)")!.flops).toBe(2 * 2 * n * second + n * 5 + n * 32);
     expect(byName.get("Adam")!.flops).toBe(13 * model.parameterCount());
     expect([...byName.keys()].filter((name) => name.startsWith("(outside"))).toHaveLength(2);
-    expect(report.kernels.map(({ name }) => name)).toContain("matmul [16, 20] × [20, 32]");
+    expect(report.kernels.map(({ name }) => name)).toContain("matmul [16, 20] × [20, 32] add relu");
   });
 
   test("the step itself is done once, and the model is as it was", async () => {
@@ -80,7 +81,7 @@ describe("a training step", () => {
     const { device, model, step, x, y } = await training();
     const text = formatProfile(await profile(device, () => step(x, y), { model, repetitions: 1 }));
     expect(text).toMatch(/^kernel +calls +ms +share +MFLOP +MB +GFLOP\/s +FLOP\/byte$/m);
-    expect(text).toMatch(/^matmul \[16, 20\] × \[20, 32\] +1 /m);
+    expect(text).toMatch(/^matmul \[16, 20\] × \[20, 32\] add relu +1 /m);
     expect(text).toMatch(/^module +calls/m);
     expect(text).toMatch(/^2 \(gradient\) +3 /m);
     expect(text.match(/^all .* 100\.0 %/gm)).toHaveLength(2);

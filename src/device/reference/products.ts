@@ -4,7 +4,7 @@ import type { ConvCall, MatmulCall } from "../../kernels/kernel.js";
 import type { Memory } from "./expression.js";
 import { positions } from "./walk.js";
 
-export function matmul({ a, b, output, bias, activation }: MatmulCall, memory: Memory): void {
+export function matmul({ a, b, output }: MatmulCall, memory: Memory): void {
   const rank = output.view.shape.length;
   const [m, n] = output.view.shape.slice(-2);
   const k = a.view.shape[rank - 1];
@@ -13,14 +13,13 @@ export function matmul({ a, b, output, bias, activation }: MatmulCall, memory: M
     positions({ shape: view.shape.slice(0, -2), strides: view.strides.slice(0, -2), offset: view.offset }),
   );
   const [strideA, strideB, stride] = [a, b, output].map(({ view }) => view.strides.slice(-2));
-  const biasAt = bias ? positions(bias.view) : undefined;
   batchOut.forEach((base, batch) => {
     for (let i = 0; i < m; i++) {
       for (let j = 0; j < n; j++) {
-        let sum = biasAt ? memory(bias!.slot)[biasAt[(batch * m + i) * n + j]] : 0;
+        let sum = 0;
         const [fromA, fromB] = [batchA[batch] + i * strideA[0], batchB[batch] + j * strideB[1]];
         for (let p = 0; p < k; p++) sum += dataA[fromA + p * strideA[1]] * dataB[fromB + p * strideB[0]];
-        data[base + i * stride[0] + j * stride[1]] = activation === "relu" && sum < 0 ? 0 : sum;
+        data[base + i * stride[0] + j * stride[1]] = sum;
       }
     }
   });

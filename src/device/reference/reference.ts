@@ -12,6 +12,7 @@ import {
   requireReadable,
   runAround,
 } from "../../kernels/failure.js";
+import { epilogueApart } from "../../kernels/operands.js";
 import type { Program } from "../../kernels/program.js";
 import { entryOf, type KernelCall, type KernelTable } from "../../kernels/table.js";
 import { describeDevice } from "../describe.js";
@@ -239,7 +240,10 @@ export function runCall(
   memory: Memory,
   scalars: readonly number[],
 ): IndexError | undefined {
-  return entryOf(kernels, call)(call, memory, scalars) ?? undefined;
+  const [kernel, rest] = epilogueApart(call);
+  const failure = entryOf(kernels, kernel)(kernel, memory, scalars) ?? undefined;
+  if (rest !== undefined) map(rest, memory, scalars);
+  return failure;
 }
 
 /** Opens a reference device; each has memory of its own. */

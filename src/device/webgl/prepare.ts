@@ -1,5 +1,6 @@
 /** Kernel calls to passes: hands each call to the file of its kernel. */
 import { withoutEmpty } from "../../kernels/empty.js";
+import { epilogueApart } from "../../kernels/operands.js";
 import type { Program } from "../../kernels/program.js";
 import { entryOf, type KernelTable } from "../../kernels/table.js";
 import { keptInFull } from "./gl/half.js";
@@ -41,7 +42,10 @@ export function preparePasses(program: Program, target: ShaderTarget, abilities:
   const builder = new PassBuilder(slots, target, abilities, passedOn(program), inFull, inputCount);
   for (const given of program.calls) {
     const call = withoutEmpty(given);
-    if (call !== undefined) entryOf(kernels, call)(call, builder);
+    if (call === undefined) continue;
+    const [kernel, rest] = epilogueApart(call);
+    entryOf(kernels, kernel)(kernel, builder);
+    if (rest !== undefined) prepareMap(rest, builder, builder.waitingFor(rest.outputs[0].slot));
   }
   builder.flush();
   return builder;

@@ -1,6 +1,8 @@
 /** Encodes the convolutions; layouts in assembly/conv_f32.ts and conv_grad_f32.ts. */
+import { isDense, memoryOrder } from "../../../core/view.js";
 import type { ConvCall, Operand } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
+import { endWithEpilogue, planEpilogue, writeEpilogueWords } from "./epilogue.js";
 import { align, imageBytes, isInPlace, type PaddedImage, writeImage } from "./image.js";
 
 /** One 4 × 8 tile, at the start of the working space. */
@@ -12,7 +14,7 @@ export function encodeConv(call: ConvCall, writer: CommandWriter): void {
 }
 
 function encodeCorrelation(
-  { kernel, input, weight, output, geometry }: ConvCall,
+  { kernel, input, weight, output, geometry, epilogue }: ConvCall,
   writer: CommandWriter,
 ): void {
   const { stride, padding, dilation, groups } = geometry;
@@ -36,6 +38,7 @@ function encodeCorrelation(
     paddedW: (resultW - 1) * step[1] + reachW + 1,
   };
   const inPlace = isInPlace(image);
+  const plan = planEpilogue(result, epilogue, resultChannels, isImageByImage(result));
   const panels = tileBytes;
   const panelBytes = groups * Math.ceil(resultPerGroup / 8) * 8 * kernelH * kernelW * perGroup * 4;
   const padded = align(panels + panelBytes);
@@ -65,8 +68,14 @@ function encodeCorrelation(
   for (const word of [panels, padded, runs, inPlace ? 1 : 0]) writer.i32(word);
   const layout = [groups, perGroup, resultPerGroup, kernelH, kernelW, ...weightStrides];
   writer.panels(first, layout, panelBytes);
+  writeEpilogueWords(plan, writer);
   writeImage(image, writer);
-  writer.end();
+  endWithEpilogue(plan, resultChannels * resultH * resultW, writer);
+}
+
+/** Whether the images are contiguous, one after the other. */
+function isImageByImage({ view }: Operand): boolean {
+  return isDense(view) && (view.shape[0] === 1 || memoryOrder(view)[0] === 0);
 }
 
 function encodeGradWeight({ input, weight, output, geometry }: ConvCall, writer: CommandWriter): void {

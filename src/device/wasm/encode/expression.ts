@@ -137,7 +137,8 @@ export type SharesMemory = (slot: number, other: number) => boolean;
 
 /**
  * Encodes the expression over `shape`, walked in `order`; all but the outputs is written at once. Without outputs
- * (reductions) `preferredBlock` gives the lanes of a block, given whether values are read without any register.
+ * (reductions) `preferredBlock` gives the lanes of a block, given whether values are read without any register. With `range` it is evaluated in
+ * parts that begin at multiples of so many elements.
  */
 export function encodeExpression(
   call: { shape: Shape; inputs: readonly Operand[]; expression: Expression },
@@ -146,6 +147,7 @@ export function encodeExpression(
   preferredBlock: (isDirect: boolean) => number,
   sharesMemory: SharesMemory,
   writer: CommandWriter,
+  range = 0,
 ): EncodedExpression {
   const { shape, expression } = call;
   const [inputs, numbers] = collectInputs(shape, call.inputs, expression);
@@ -177,13 +179,15 @@ export function encodeExpression(
   });
   const kinds = inputs.map((_, k): InputKind => {
     if (strides[k].every((stride) => stride === 0)) return "constant";
-    if (modes[k] === Mode.walked && periodOf(extents, strides[k]) <= longestPeriod && !byRows)
+    const period = periodOf(extents, strides[k]);
+    if (modes[k] === Mode.walked && period <= longestPeriod && range % period === 0 && !byRows)
       return "periodic";
     return modes[k] === Mode.walked ? "walked" : "direct";
   });
   const selection = new Selector(expression, numbers, kinds).select();
   const outputModes = modes.slice(inputs.length);
-  const isRagged = (block: number) => (byRows ? rowLength % 4 !== 0 : size % 4 !== 0) || block % 4 !== 0;
+  const isRagged = (block: number) =>
+    [byRows ? rowLength : size, block, range].some((length) => length % 4 !== 0);
   const registers = allocate(selection, inputs, outputs, outputModes, sharesMemory);
   const isDirect = selection.steps.length === 0 && selection.fills.length === 0;
   const alive = registers.count + kinds.filter((kind) => kind === "direct").length + registers.targets.size;

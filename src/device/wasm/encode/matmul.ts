@@ -1,7 +1,9 @@
 /** Encodes `matmul`; layout in assembly/gemm_f32.ts. */
 import { sizeOf } from "../../../core/shape.js";
+import { isDense, memoryOrder } from "../../../core/view.js";
 import type { MatmulCall, Operand } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
+import { endWithEpilogue, planEpilogue, writeEpilogueWords } from "./epilogue.js";
 import { collapse } from "./strides.js";
 
 /** Blocks and limits of assembly/gemm_f32.ts, in elements. */
@@ -9,12 +11,13 @@ const blockM = 128;
 const blockK = 256;
 const blockN = 2048;
 const fewColumns = 32;
+const finishedColumns = 512;
 const gemvMaxRows = 16;
 /** One 4 × 8 tile. */
 const tileBytes = 128;
 
 export function encodeMatmul(call: MatmulCall, writer: CommandWriter): void {
-  const { output, activation, bias } = call;
+  const { output, epilogue } = call;
   const rank = output.view.shape.length - 2;
   if (sizeOf(output.view.shape) === 0) return;
   let { a, b } = call;
@@ -23,37 +26,37 @@ export function encodeMatmul(call: MatmulCall, writer: CommandWriter): void {
   let [aM, aK] = a.view.strides.slice(rank);
   let [bK, bN] = b.view.strides.slice(rank);
   let [outputM, outputN] = unitStrides(output, rank);
-  let [biasM, biasN] = bias ? bias.view.strides.slice(rank) : [0, 0];
-  if (m === 1) biasM = 0;
-  if (n === 1) biasN = 1;
   // A column-major result is the row-major result of the transposed product.
   if (outputN !== 1 && (outputM === 1 || (n <= gemvMaxRows && m > gemvMaxRows))) {
     [a, b, m, n, aM, aK, bK, bN] = [b, a, n, m, bN, bK, aK, aM];
-    [outputM, outputN, biasM, biasN] = [outputN, outputM, biasN, biasM];
+    [outputM, outputN] = [outputN, outputM];
   }
   const batch = output.view.shape.slice(0, rank);
   const order = batch.map((_, d) => d);
-  const operands: readonly (Operand | undefined)[] = [a, b, output, bias];
-  const batchStrides = operands.map((operand) => operand?.view.strides.slice(0, rank) ?? batch.map(() => 0));
+  const batchStrides = [a, b, output].map((operand) => operand.view.strides.slice(0, rank));
   const { extents, strides } = collapse(batch, order, batchStrides);
+  const isOrdered = memoryOrder(output.view).every((d, i) => i >= rank || d === i);
+  const plan = planEpilogue(output, epilogue, n, isDense(output.view) && isOrdered);
 
   writer.begin(Opcode.matmul);
   for (const extent of [m, n, k]) writer.i32(extent);
   writer.address(a);
   writer.address(b);
   writer.address(output);
-  if (bias) writer.address(bias);
-  else writer.i32(0);
   writer.scratch(scratchBytes(m, n, k));
-  for (const stride of [aM, aK, bK, bN, outputM, outputN, biasM, biasN]) writer.i32(stride);
-  writer.i32(activation === "relu" ? 1 : 0);
+  for (const stride of [aM, aK, bK, bN, outputM, outputN]) writer.i32(stride);
+  writeEpilogueWords(plan, writer);
   const isInPlace = m <= gemvMaxRows && (bN === 1 || bK === 1);
   const isShared = strides[1].every((stride) => stride === 0);
   writer.panels(isInPlace || !isShared ? undefined : b, [n, k, bN, bK], Math.ceil(n / 8) * 32 * k);
   writer.i32(extents.length);
   writer.i32(sizeOf(batch));
   for (const list of [extents, ...strides]) for (const word of list) writer.i32(word);
-  writer.end();
+  endWithEpilogue(plan, n <= finishedColumns ? n : greatestCommonDivisor(n, finishedColumns), writer);
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }
 
 /** The output's strides; where an extent of 1 leaves one open, such that the rows are contiguous. */

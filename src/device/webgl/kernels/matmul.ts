@@ -1,5 +1,4 @@
 /** matmul: large products by tiles (product.ts), of few rows by row_product.ts, the others one fragment per texel of the output, with any strides. */
-import reluChunk from "../../../../glsl/relu.glsl";
 import { sizeOf } from "../../../core/shape.js";
 import type { MatmulCall, Operand } from "../../../kernels/kernel.js";
 import type { PassBuilder } from "../shader/builder.js";
@@ -21,7 +20,7 @@ export function prepareMatmul(call: MatmulCall, builder: PassBuilder): void {
 
 /** Rows of all batches as rows of one matrix, where they share B: [..., b, m, k] × [k, n] is [..., b·m, k] × [k, n]. */
 function joinBatch(call: MatmulCall): MatmulCall {
-  const { a, b, output, bias } = call;
+  const { a, b, output } = call;
   const rank = output.view.shape.length;
   if (rank < 3) return call;
   const [outer, row] = [rank - 3, rank - 2];
@@ -29,7 +28,7 @@ function joinBatch(call: MatmulCall): MatmulCall {
   const continues = ({ view }: Operand) =>
     count === 1 || m === 1 || view.strides[outer] === m * view.strides[row];
   const isShared = count === 1 || b.view.strides[outer] === 0;
-  if (!isShared || ![a, output, ...(bias ? [bias] : [])].every(continues)) return call;
+  if (!isShared || ![a, output].every(continues)) return call;
   const join = (operand: Operand): Operand => {
     const { shape, strides, offset } = operand.view;
     const stride = m === 1 ? strides[outer] : strides[row];
@@ -47,29 +46,26 @@ function joinBatch(call: MatmulCall): MatmulCall {
     a: join(a),
     b: { ...b, view: without },
     output: join(output),
-    bias: bias && join(bias),
   });
 }
 
 /** Walks along k for each output, whatever the strides. */
-function generalProduct({ a, b, output, bias, activation }: MatmulCall, builder: PassBuilder): void {
+function generalProduct({ a, b, output }: MatmulCall, builder: PassBuilder): void {
   const rank = output.view.shape.length;
   const [row, column] = [rank - 2, rank - 1];
   const k = a.view.shape[column];
   const slotSize = builder.sizeOf(output.slot);
   const rows: Steps = { strides: a.view.strides.with(column, 0), offset: a.view.offset };
   const columns: Steps = { strides: b.view.strides.with(row, 0), offset: b.view.offset };
-  const walk = planWalk(output.view, slotSize, [rows, columns, ...(bias ? [bias.view] : [])]);
+  const walk = planWalk(output.view, slotSize, [rows, columns]);
   const emit = (shader: ShaderBuilder): Emitted => {
     const names = declareWalk(shader, walk);
-    const [from, by, added] = walk.operands;
+    const [from, by] = walk.operands;
     const position = (steps: Steps) => operandPosition(shader, walk, names, steps);
     shader.add(
       `${names.type} fromA = ${position(from)};`,
       `${names.type} fromB = ${position(by)};`,
-      bias
-        ? `vec4 sum = ${loadAt(shader, walk, bias, added, () => position(added))};`
-        : "vec4 sum = vec4(0.0);",
+      "vec4 sum = vec4(0.0);",
       `int k = ${shader.int(k)};`,
       "for (int i = 0; i < k; i++) {",
     );
@@ -81,10 +77,6 @@ function generalProduct({ a, b, output, bias, activation }: MatmulCall, builder:
     const x = loadAt(shader, walk, a, along(from, stepA), () => `fromA + i * ${shader.int(stepA)}`);
     const y = loadAt(shader, walk, b, along(by, stepB), () => `fromB + i * ${shader.int(stepB)}`);
     shader.add(`sum += ${x} * ${y};`, "}");
-    if (activation === "relu") {
-      shader.include(reluChunk);
-      shader.add("sum = rectified(sum);");
-    }
     return { value: "sum", quad: walk.quad, inside: names.inside };
   };
   builder.finish({ name: "matmul", output, whole: walk.full, flops: 2 * k * walk.size, emit });

@@ -4,7 +4,6 @@
  * split: the partial products lie behind each other in the layers, and the second pass adds them up.
  */
 
-import reluChunk from "../../../../glsl/relu.glsl";
 import { sizeOf } from "../../../core/shape.js";
 import { rowMajor, rowMajorStrides, type View } from "../../../core/view.js";
 import type { MatmulCall, Operand } from "../../../kernels/kernel.js";
@@ -22,7 +21,7 @@ import {
   type Steps,
   splitIndex,
 } from "../shader/walk.js";
-import { loadAt, prepareMap } from "./map.js";
+import { prepareMap } from "./map.js";
 
 /** Fewest rows of a tile; it has as many layers of the grid, which are render targets. */
 const fewestRows = 4;
@@ -205,9 +204,9 @@ export function pitchFor(length: number, { target }: PassBuilder): number {
   return (rounded * lanes <= target.layout.widest ? rounded : texels) * lanes;
 }
 
-/** Puts the rows of the tiles where they belong, adding up the parts of split sums, the bias and the activation. */
+/** Puts the rows of the tiles where they belong, adding up the parts of split sums. */
 function mergeTiles(
-  { output, bias, activation }: MatmulCall,
+  { output }: MatmulCall,
   parts: TextureId,
   { width, layers: tile }: Grid,
   splits: number,
@@ -221,14 +220,14 @@ function mergeTiles(
   const row: Steps = { strides: shape.map((_, d) => Number(d === rank - 2)), offset: 0 };
   const column: Steps = { strides: shape.map((_, d) => Number(d === rank - 1)), offset: 0 };
   const slotSize = builder.sizeOf(output.slot);
-  const operands = [matrix, row, column, ...(bias ? [bias.view] : [])];
+  const operands = [matrix, row, column];
   const planned = planWalk(output.view, slotSize, operands);
   // Texels of the output are texels of a target if they lie along the columns.
   const whole = planned.quad && planned.operands[2].strides.at(-1) === 1;
   const walk = { ...planned, quad: whole };
   const emit = (shader: ShaderBuilder): Emitted => {
     const names = declareWalk(shader, walk);
-    const [matrixAt, rowAt, columnAt, biasAt] = walk.operands;
+    const [matrixAt, rowAt, columnAt] = walk.operands;
     const at = (steps: Steps) => operandPosition(shader, walk, names, steps);
     const tiles = sizeOf(shape.slice(0, -2)) * mTiles * nTiles;
     const { type } = names;
@@ -237,7 +236,7 @@ function mergeTiles(
       `${type} column = ${at(columnAt)};`,
       `${type} place = (${at(matrixAt)}) * ${shader.int(mTiles)} + (row >> ${Math.log2(tile)});`,
       `place = place * ${shader.int(nTiles)} + (column >> 2);`,
-      bias ? `vec4 sum = ${loadAt(shader, walk, bias, biasAt, () => at(biasAt))};` : "vec4 sum = vec4(0.0);",
+      "vec4 sum = vec4(0.0);",
       `int gridWidth = ${shader.int(width)};`,
     );
     const sampler = shader.layers(parts);
@@ -257,10 +256,6 @@ function mergeTiles(
         `place += ${shader.int(tiles)};`,
         "}",
       );
-    }
-    if (activation === "relu") {
-      shader.include(reluChunk);
-      shader.add("sum = rectified(sum);");
     }
     return { value: "sum", quad: walk.quad, inside: names.inside };
   };

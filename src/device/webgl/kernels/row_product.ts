@@ -1,10 +1,9 @@
 /**
  * Products of one to three rows with a large matrix (a token on its way through a network; a single column is a row of
  * the transposed product): all the work is reading the matrix, so that each of its texels is fetched once, for all rows.
- * A fragment computes four columns over a part of k, and a second pass adds up the parts and does the epilogue.
+ * A fragment computes four columns over a part of k, and a second pass adds up the parts.
  */
 import texelsChunk from "../../../../glsl/product_texels.glsl";
-import reluChunk from "../../../../glsl/relu.glsl";
 import axpyLoop from "../../../../glsl/row_product_axpy.glsl";
 import dotLoop from "../../../../glsl/row_product_dot.glsl";
 import { sizeOf } from "../../../core/shape.js";
@@ -14,7 +13,8 @@ import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import type { TextureId } from "../shader/pass.js";
 import type { Order } from "../shader/product_loop.js";
-import { storeInside } from "../shader/store.js";
+import type { Emitted } from "../shader/result.js";
+import type { ShaderBuilder } from "../shader/shader.js";
 import {
   declareWalk,
   operandPosition,
@@ -23,7 +23,6 @@ import {
   type Steps,
   splitIndex,
 } from "../shader/walk.js";
-import { loadAt } from "./map.js";
 import { type Factor, packed, transposed } from "./product.js";
 
 /** More rows are tiles (product.ts). */
@@ -62,13 +61,12 @@ export function asRowProduct(call: MatmulCall, { target }: PassBuilder): MatmulC
 }
 
 /** (A · B)ᵀ = Bᵀ · Aᵀ. */
-function exchanged({ a, b, output, bias, ...rest }: MatmulCall): MatmulCall {
+function exchanged({ a, b, output, ...rest }: MatmulCall): MatmulCall {
   return {
     ...rest,
     a: transposed(b),
     b: transposed(a),
     output: transposed(output),
-    bias: bias && transposed(bias),
   };
 }
 
@@ -192,48 +190,44 @@ function partCount(k: number, fragments: number): number {
   return Math.max(1, wanted, Math.ceil(k / longestSum));
 }
 
-/** Adds up the parts, and the bias, and does the activation. */
-function addParts({ output, bias, activation }: MatmulCall, parts: Parts, builder: PassBuilder): void {
+/** Adds up the parts. */
+function addParts({ output }: MatmulCall, parts: Parts, builder: PassBuilder): void {
   const { shape } = output.view;
   const rank = shape.length;
   const along = (dim: number): Steps => ({ strides: shape.map((_, d) => Number(d === dim)), offset: 0 });
   const matrix: Steps = { strides: [...rowMajorStrides(shape.slice(0, -2)), 0, 0], offset: 0 };
   const slotSize = builder.sizeOf(output.slot);
-  const operands = [matrix, along(rank - 2), along(rank - 1), ...(bias ? [bias.view] : [])];
+  const operands = [matrix, along(rank - 2), along(rank - 1)];
   const planned = planWalk(output.view, slotSize, operands);
   // Texels of the output are texels of a target if they lie along the columns.
   const walk = { ...planned, quad: planned.quad && planned.operands[2].strides.at(-1) === 1 };
-  const shader = builder.shader();
-  const names = declareWalk(shader, walk);
-  const [matrixAt, rowAt, columnAt, biasAt] = walk.operands;
-  const at = (steps: Steps) => operandPosition(shader, walk, names, steps);
-  const { type } = names;
-  const { targets, width, count, steps } = parts;
-  shader.add(
-    `${type} row = ${at(rowAt)};`,
-    `${type} column = ${at(columnAt)};`,
-    `${type} place = (${at(matrixAt)}) * ${shader.int(steps.matrix)} + (column >> 2) * ${shader.int(steps.column)};`,
-    bias ? `vec4 sum = ${loadAt(shader, walk, bias, biasAt, () => at(biasAt))};` : "vec4 sum = vec4(0.0);",
-    `int count = ${shader.int(count)};`,
-    `int gridWidth = ${shader.int(width)};`,
-    "for (int i = 0; i < count; i++) {",
-  );
-  const samplers = targets.map((target) => shader.sampler(target, "float32"));
-  const choose = (row: string, [first, ...others]: readonly string[]) =>
-    others.reduce((chosen, other, i) => `(${row} == ${i + 1} ? ${other} : ${chosen})`, first);
-  if (walk.quad) {
-    const fetched = samplers.map((name) => `gridTexel(${name}, place, gridWidth)`);
-    shader.add(`sum += ${choose("row", fetched)};`);
-  } else {
-    const fetched = samplers.map((name) => `gridTexel(${name}, place[j], gridWidth)[column[j] & 3]`);
-    shader.add("for (int j = 0; j < 4; j++) {", `sum[j] += ${choose("row[j]", fetched)};`, "}");
-  }
-  shader.add(`place += ${shader.int(steps.part)};`, "}");
-  if (activation === "relu") {
-    shader.include(reluChunk);
-    shader.add("sum = rectified(sum);");
-  }
-  storeInside(shader, walk.quad, names.inside, output, output.slot, "sum");
-  const texels = Math.ceil(slotSize / lanes);
-  builder.add(shader.build({ name: "matmul parts", texels, flops: slotSize * count }));
+  const emit = (shader: ShaderBuilder): Emitted => {
+    const names = declareWalk(shader, walk);
+    const [matrixAt, rowAt, columnAt] = walk.operands;
+    const at = (steps: Steps) => operandPosition(shader, walk, names, steps);
+    const { type } = names;
+    const { targets, width, count, steps } = parts;
+    shader.add(
+      `${type} row = ${at(rowAt)};`,
+      `${type} column = ${at(columnAt)};`,
+      `${type} place = (${at(matrixAt)}) * ${shader.int(steps.matrix)} + (column >> 2) * ${shader.int(steps.column)};`,
+      "vec4 sum = vec4(0.0);",
+      `int count = ${shader.int(count)};`,
+      `int gridWidth = ${shader.int(width)};`,
+      "for (int i = 0; i < count; i++) {",
+    );
+    const samplers = targets.map((target) => shader.sampler(target, "float32"));
+    const choose = (row: string, [first, ...others]: readonly string[]) =>
+      others.reduce((chosen, other, i) => `(${row} == ${i + 1} ? ${other} : ${chosen})`, first);
+    if (walk.quad) {
+      const fetched = samplers.map((name) => `gridTexel(${name}, place, gridWidth)`);
+      shader.add(`sum += ${choose("row", fetched)};`);
+    } else {
+      const fetched = samplers.map((name) => `gridTexel(${name}, place[j], gridWidth)[column[j] & 3]`);
+      shader.add("for (int j = 0; j < 4; j++) {", `sum[j] += ${choose("row[j]", fetched)};`, "}");
+    }
+    shader.add(`place += ${shader.int(steps.part)};`, "}");
+    return { value: "sum", quad: walk.quad, inside: names.inside };
+  };
+  builder.finish({ name: "matmul parts", output, whole: walk.full, flops: slotSize * parts.count, emit });
 }

@@ -144,6 +144,12 @@ export class PassBuilder {
     return waiting?.whole && this.passedOn.has(waiting.output.slot) ? waiting : undefined;
   }
 
+  /** The result that waits, if it is that of this slot: its own epilogue takes it over. */
+  waitingFor(slot: TextureId): Result | undefined {
+    const { waiting } = this;
+    return waiting?.whole && waiting.output.slot === slot ? waiting : undefined;
+  }
+
   /** A pass that computes the result that waits, too. */
   addWithin(pass: Pass): void {
     this.waiting = undefined;
