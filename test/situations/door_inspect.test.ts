@@ -80,7 +80,8 @@ describe.each(devices)("$label", ({ device }) => {
     expect(layer("classifier.3")).toMatchObject({
       output: [2, 10],
       parameters: 1290,
-      flops: 2 * 2 * 128 * 10,
+      // A multiply-add per weight and the bias.
+      flops: 2 * (2 * 128 + 1) * 10,
     });
     expect(layer("features.0").flops).toBeGreaterThanOrEqual(2 * 2 * 16 * 28 * 28 * 9);
     expect(table.layers.reduce((sum, { flops }) => sum + flops, 0)).toBe(table.flops);
