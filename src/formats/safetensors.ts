@@ -14,7 +14,7 @@ export interface Safetensors {
   /** By name, in the order of the header. */
   readonly tensors: Map<string, HostTensor>;
   /** The strings of `__metadata__`; an object without prototype, empty if the file has none. */
-  readonly metadata: Record<string, string>;
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /**
@@ -41,5 +41,5 @@ export function readSafetensors(bytes: Uint8Array): Safetensors {
     values.set(bytes.subarray(dataStart + begin, dataStart + end));
     tensors.set(name, { dtype, shape, data: decode(values, { op, name, first: 0 }) });
   }
-  return { tensors, metadata: header.metadata as Record<string, string> };
+  return { tensors, metadata: header.metadata };
 }

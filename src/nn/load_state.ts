@@ -8,7 +8,7 @@ import { copyTo, replaceTensors } from "./move.js";
 import { byTensor, isPersistent, type StateEntry, type Stateful, stateOf } from "./state.js";
 import { type LoadOptions, type LoadReport, type StateDict, StateDictError } from "./state_dict.js";
 import { matchState, type StateLoad } from "./state_match.js";
-import { converted, dataOf, fill, type StateValue, type Values, valuesOf } from "./state_values.js";
+import { areEqual, converted, fill, type StateValue, type Values, valuesOf } from "./state_values.js";
 
 const loadOptions: Kinds<LoadOptions> = {
   strict: aBoolean,
@@ -72,8 +72,7 @@ async function valueAt(state: StateDict, { tensor, keys }: StateLoad): Promise<S
   const value = await inOwnDType(state, first, tensor);
   for (const key of others) {
     if (state.get(key) === state.get(first)) continue;
-    const [one, other] = [await dataOf(value), await dataOf(await inOwnDType(state, key, tensor))];
-    if (one.some((element, i) => !Object.is(element, other[i]))) {
+    if (!(await areEqual(value, await inOwnDType(state, key, tensor)))) {
       throw new StateDictError(`${first} and ${key} differ, which are one tensor in the module`, [
         first,
         key,

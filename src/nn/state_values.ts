@@ -17,9 +17,34 @@ export async function valuesOf(value: StateValue): Promise<Values> {
 }
 
 /** The same, those of a file read. */
-export async function dataOf(value: StateValue): Promise<TypedArray> {
+async function dataOf(value: StateValue): Promise<TypedArray> {
   const values = await valuesOf(value);
   return "pieces" in values ? values.data() : values;
+}
+
+/** Whether two tensors of one shape have the same values; those of files are read a piece at a time. */
+export async function areEqual(a: StateValue, b: StateValue): Promise<boolean> {
+  const others = partsOf(await valuesOf(b));
+  let rest: TypedArray = new Uint8Array(0);
+  for await (const part of partsOf(await valuesOf(a))) {
+    for (let at = 0; at < part.length; ) {
+      while (rest.length === 0) {
+        const next = await others.next();
+        if (next.done) return false;
+        rest = next.value;
+      }
+      const count = Math.min(rest.length, part.length - at);
+      for (let i = 0; i < count; i++) if (!Object.is(part[at + i], rest[i])) return false;
+      rest = rest.subarray(count);
+      at += count;
+    }
+  }
+  return true;
+}
+
+async function* partsOf(values: Values): AsyncGenerator<TypedArray> {
+  if ("pieces" in values) yield* values.pieces();
+  else yield values;
 }
 
 /** Writes all values into a tensor: of the host at once, of a file piece by piece as they are read. */

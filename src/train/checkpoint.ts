@@ -6,8 +6,8 @@
 
 import { FormatError, WattgradError } from "../core/errors.js";
 import { excerpt } from "../formats/excerpt.js";
-import { FileError, makeDirectory, nodeFiles, readFile, reasonOf } from "../formats/file.js";
-import { type HostTensor, readSafetensors, writeFileAtomic, writeSafetensors } from "../formats/index.js";
+import { FileError, makeDirectory, nodeFiles, reasonOf } from "../formats/file.js";
+import { type HostTensor, openSafetensors, type Safetensors, saveSafetensors } from "../formats/index.js";
 import { stringifyState } from "./checkpoint_state.js";
 
 /** What is saved: named tensors as the device holds them, and plain data. */
@@ -41,10 +41,9 @@ export async function writeCheckpoint(
     return [name, { dtype: "uint8", shape: [...tensor.shape, float64Bytes], data }];
   });
   const texts = { format, state: stringifyState(state), float64: JSON.stringify(float64) };
-  const bytes = writeSafetensors(stored, { ...texts, sha256: digest(stored, texts) });
   const { fs, path: paths } = nodeFiles("checkpoint");
   const path = paths.join(directory, `step-${String(step).padStart(9, "0")}.safetensors`);
-  await writeFileAtomic(path, bytes);
+  await saveSafetensors(path, stored, { ...texts, sha256: digest(stored, texts) });
   for (const { path: old } of (await listCheckpoints(directory)).slice(kept)) {
     await fs.promises.rm(old, { force: true });
   }
@@ -71,7 +70,7 @@ export async function readNewestCheckpoint(directory: string): Promise<FoundChec
   const skipped: { path: string; reason: string }[] = [];
   for (const { path } of await listCheckpoints(directory)) {
     try {
-      return { ...decode(await readFile(path, "checkpoint")), path, skipped };
+      return { ...decode(await readTensors(path)), path, skipped };
     } catch (error) {
       if (!(error instanceof WattgradError)) throw error;
       skipped.push({ path, reason: error.message });
@@ -82,9 +81,20 @@ export async function readNewestCheckpoint(directory: string): Promise<FoundChec
   throw new FormatError(`no valid checkpoint in ${directory}: ${reasons}`, { op: "checkpoint" });
 }
 
-/** @throws FormatError for bytes that are no checkpoint, or not what was written. */
-export function decode(bytes: Uint8Array): Checkpoint {
-  const { tensors, metadata } = readSafetensors(bytes);
+/** The contents of a file, of which memory holds no copy besides. */
+async function readTensors(path: string): Promise<Safetensors> {
+  const file = await openSafetensors(path);
+  try {
+    const tensors = new Map<string, HostTensor>();
+    for (const name of file.tensors.keys()) tensors.set(name, await file.tensor(name));
+    return { tensors, metadata: file.metadata };
+  } finally {
+    await file.close();
+  }
+}
+
+/** @throws FormatError for what is no checkpoint, or not what was written. */
+export function decode({ tensors, metadata }: Safetensors): Checkpoint {
   const { sha256, format: found, state, float64 } = metadata;
   const fail = (reason: string): never => {
     throw new FormatError(reason, { op: "checkpoint" });

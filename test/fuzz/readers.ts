@@ -230,7 +230,7 @@ export const readers: readonly Reader[] = [
   {
     name: "checkpoint file",
     input: safetensors([checkpoint]),
-    read: (file: Uint8Array) => sizeOf(decode(file).tensors.values()),
+    read: (file: Uint8Array) => sizeOf(decode(readSafetensors(file)).tensors.values()),
     most: (n) => 2 * n,
   },
   {

@@ -127,4 +127,23 @@ it("a tensor held under two names is copied once and stays one", async () => {
     [3, 4],
   ]);
   expect(device.memory().allocations).toBe(1);
+
+  // Files may hold both: they are compared, and one is loaded.
+  const both = (other: StoredTensor) =>
+    new Map<string, StoredTensor>([
+      ["a.weight", stored("float32", [2, 2], 5)],
+      ["b.weight", other],
+    ]);
+  const whole = { dtype: "float32", shape: [2, 2], data: Float32Array.of(5, 6, 7, 8) } as const;
+  await model.loadStateDict(both(stored("float32", [2, 2], 5)));
+  expect(await model.a.weight.tolist()).toEqual([
+    [5, 6],
+    [7, 8],
+  ]);
+  await model.loadStateDict(
+    new Map<string, nn.StateValue>(both(stored("float32", [2, 2], 5))).set("b.weight", whole),
+  );
+  await expect(model.loadStateDict(both(stored("float32", [2, 2], 6)))).rejects.toThrow(
+    /a\.weight and b\.weight differ/,
+  );
 });
