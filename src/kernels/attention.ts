@@ -40,8 +40,9 @@ export const attention: KernelRecord<AttentionCall> = {
   overNothing: ({ k, output }) => (isEmpty(k) ? fill(output, 0) : undefined),
 };
 
-/** Of the visible scores alone: the queries are scaled; each score is summed, masked and weighted; each row is divided. */
-function flops({ q, v, mask, causal, output }: AttentionCall): number {
+/** Of the visible scores alone, with lengths and positions at most (see profile/attention_lengths.ts): the queries are scaled; each score is summed, masked and weighted; each row is divided. */
+function flops({ q, v, mask, queryPositions, output, ...more }: AttentionCall): number {
+  const causal = more.causal && queryPositions === undefined;
   const [length, width] = q.view.shape.slice(-2);
   const [keys, valueWidth] = v.view.shape.slice(-2);
   const rows = sizeOf(output.view.shape.slice(0, -1));
@@ -59,7 +60,8 @@ function visiblePairs(rows: number, keys: number): number {
 
 /** Without the keys, values and parts of the mask that causality hides from all rows. */
 function bytes(call: AttentionCall, stored: Stored): number {
-  const { q, k, v, mask, causal, output } = call;
+  const { q, k, v, mask, output } = call;
+  const causal = call.causal && call.queryPositions === undefined;
   const distinct = (operand: Operand | undefined) => (operand ? distinctBytes(operand, stored) : 0);
   const [length, keys] = [q.view.shape.at(-2)!, k.view.shape.at(-2)!];
   const seen = causal ? Math.min(length, keys) / keys : 1;

@@ -14,6 +14,7 @@ export interface SlotInfo {
   readonly offset: number;
 }
 
+/** Exact, but for attention whose lengths or positions are operands: of a Program, as if all keys existed. `cost()` knows them. */
 export interface Cost {
   /** Floating-point operations: 2·m·n·k for products, 1 per element for each arithmetic instruction. */
   readonly flops: number;

@@ -1,12 +1,13 @@
 /** cost: what a computation costs, exactly, by what its device is told to run. */
 
 import { aFunction, check } from "../core/check.js";
-import type { Device } from "../device/device.js";
+import type { Device, DeviceBuffer } from "../device/device.js";
 import { type DeviceChoice, deviceNamed } from "../device/select.js";
 import type { Cost, Program } from "../kernels/kernel.js";
 import { flush, realize } from "../runtime/realize.js";
 import { sessionOf } from "../runtime/session.js";
 import { tensorsIn } from "../runtime/structure.js";
+import { lengthsOfRun } from "./attention_lengths.js";
 
 /** One Program and how often it was run. */
 export interface ProgramRuns {
@@ -22,16 +23,19 @@ export interface CountedCost extends Cost {
  * Runs `fn` once and counts what it makes the device do: FLOPs, bytes, and the Programs. Tensors that it returns (also
  * in arrays and records) are computed as part of it. On a device from `openDry` nothing is computed, only counted.
  *
+ * Attention whose lengths or positions are tensors is counted by the values that they had, unless these depend on floats or the device
+ * computes nothing: then as if all keys existed.
+ *
  * @throws What `fn` throws.
  * @example
  * const { flops, bytes } = await cost(device, () => model.forward(x));
  */
 export async function cost(target: Device | DeviceChoice, fn: () => unknown): Promise<CountedCost> {
   const device = await deviceNamed("cost", target);
-  const runs = await observeRuns("cost", device, fn);
+  const { runs, more } = await observeRuns("cost", device, fn);
   const programs = [...runs].map(([program, { count }]) => ({ program, runs: count }));
   const total = (unit: "flops" | "bytes") =>
-    programs.reduce((sum, { program, runs: count }) => sum + count * program.cost[unit], 0);
+    programs.reduce((sum, { program, runs: count }) => sum + count * program.cost[unit], more[unit]);
   return { flops: total("flops"), bytes: total("bytes"), programs };
 }
 
@@ -41,13 +45,22 @@ export type ObservedRuns = ReadonlyMap<
   { readonly count: number; readonly scalars: readonly number[] }
 >;
 
-/** Runs `fn`, what waits for its end included. */
-export async function observeRuns(op: string, device: Device, fn: () => unknown): Promise<ObservedRuns> {
+/** Runs `fn`, what waits for its end included. `more`: what attention's lengths add to the Programs' costs, 0 or less. */
+export async function observeRuns(
+  op: string,
+  device: Device,
+  fn: () => unknown,
+): Promise<{ readonly runs: ObservedRuns; readonly more: Cost }> {
   check(op, "the second argument", fn, aFunction);
   const session = sessionOf(device);
   const runs = new Map<Program, { count: number; scalars: readonly number[] }>();
-  const observe = (program: Program, scalars: readonly number[]) => {
+  const differences: Promise<Cost>[] = [];
+  const observe = (program: Program, scalars: readonly number[], buffers: readonly DeviceBuffer[]) => {
     runs.set(program, { count: (runs.get(program)?.count ?? 0) + 1, scalars });
+    // A dry device holds no lengths.
+    if (device.name === "dry") return;
+    const difference = lengthsOfRun(program, scalars, device.info, (leaf) => device.read(buffers[leaf]));
+    if (difference) differences.push(difference.catch(() => ({ flops: 0, bytes: 0 })));
   };
   session.observers.add(observe);
   try {
@@ -57,5 +70,10 @@ export async function observeRuns(op: string, device: Device, fn: () => unknown)
   } finally {
     session.observers.delete(observe);
   }
-  return runs;
+  const more = { flops: 0, bytes: 0 };
+  for (const { flops, bytes } of await Promise.all(differences)) {
+    more.flops += flops;
+    more.bytes += bytes;
+  }
+  return { runs, more };
 }

@@ -95,7 +95,7 @@ export async function profile(
   }
   const release = model && nameModules(model);
   const leave = enterScope(outside);
-  const runs = await observeRuns("profile", device, fn).finally(() => {
+  const { runs } = await observeRuns("profile", device, fn).finally(() => {
     leave();
     release?.();
   });

@@ -4,7 +4,7 @@ import { compile } from "../compiler/compile.js";
 import type { FuseOptions } from "../compiler/fuse.js";
 import type { BoundGraph } from "../compiler/graph.js";
 import { OutOfMemoryError } from "../core/errors.js";
-import type { Device, Executable } from "../device/device.js";
+import type { Device, DeviceBuffer, Executable } from "../device/device.js";
 import type { RuntimeScalar } from "../graph/op.js";
 import { noteChanges, type Storage } from "../graph/storage.js";
 import type { Tensor } from "../graph/tensor.js";
@@ -44,8 +44,10 @@ export class Session {
   readonly total: { flops: number; bytes: number; runs: number } = { flops: 0, bytes: 0, runs: 0 };
   /** Set by the debug mode: waits for the checks of the ops run so far. */
   checks: (() => Promise<void>) | undefined;
-  /** While costs are counted or profiles are taken: told of every Program that is run. */
-  readonly observers = new Set<(program: Program, scalars: readonly number[]) => void>();
+  /** While costs are counted or profiles are taken: told of every Program before it is run. */
+  readonly observers = new Set<
+    (program: Program, scalars: readonly number[], buffers: readonly DeviceBuffer[]) => void
+  >();
   fuseOptions: FuseOptions = { enabled: true };
   readonly #compiled = new LruCache<CompiledGraph>(maxPrograms, maxProgramBytes, (compiled) => {
     this.device.release(compiled.executable!);
@@ -126,9 +128,9 @@ export class Session {
   ): void {
     const buffers = [...leaves, ...results].map((storage) => storage.buffer);
     const values = scalars.map((scalar) => scalar.value);
+    for (const observe of this.observers) observe(compiled.program, values, buffers);
     const failure = this.device.run(this.executable(compiled), buffers, values);
     if (this.ifFails.length > 0) for (const undo of this.ifFails.splice(0)) if (failure) undo();
-    for (const observe of this.observers) observe(compiled.program, values);
     const { flops, bytes }: Cost = compiled.program.cost;
     this.total.flops += flops;
     this.total.bytes += bytes;

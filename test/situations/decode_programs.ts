@@ -7,6 +7,7 @@ import { type KeyValueCache, keyValueCache } from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
 import "../../src/ops/methods.js";
 import { noGrad, type Tensor } from "../../src/graph/tensor.js";
+import { cost } from "../../src/profile/index.js";
 import { jit } from "../../src/runtime/jit.js";
 import { compileCount, memory } from "../../src/runtime/realize.js";
 
@@ -142,6 +143,26 @@ export const decodePrograms: Readonly<
     if (error !== "IndexError") wrong.push(`a full cache: ${error}`);
     const lengths = [...(await cache.lengths.data())].join();
     if (lengths !== `${context},${context}`) wrong.push(`lengths ${lengths}`);
+    return wrong;
+  },
+
+  "the bytes of a token are those of the weights and of the cache's used part": async (device) => {
+    const wrong: string[] = [];
+    const model = modelOn(device);
+    const cache = cacheFor(device, 1);
+    const step = stepOf(model, cache);
+    const float = device.info.float32Bytes ?? 4;
+    const bytes: number[] = [];
+    for (let t = 0; t < 12; t++) {
+      const given = tokens(device, [0], t, 1);
+      if (t === 0) await step(given).data();
+      else bytes.push((await cost(device, () => step(given))).bytes);
+    }
+    // Each token more is a key and a value more in each layer.
+    const each = 2 * numLayers * width * float;
+    const grows = bytes.slice(1).map((value, i) => value - bytes[i]);
+    if (grows.some((more) => Math.abs(more - each) > 1e-6 * bytes[0]))
+      wrong.push(`${each} more each, got ${grows}`);
     return wrong;
   },
 };
