@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 // Three folders below the root, as src/device/wasm is: from there the binaries are found in ../../../dist.
 const outfile = fileURLToPath(new URL("./node_modules/wattgrad-source.mjs", import.meta.url));
 
-/** @returns { index, nn, optim, models, cost, operands } */
+/** @returns { index, nn, optim, models, profile, cost, operands } */
 export async function loadSource() {
   await build({
     absWorkingDir: root,
@@ -19,6 +19,7 @@ export async function loadSource() {
         export * as nn from "./src/nn/index.ts";
         export * as optim from "./src/optim/index.ts";
         export * as models from "./src/models/index.ts";
+        export * as profile from "./src/profile/index.ts";
         export * as cost from "./src/kernels/cost.ts";
         export * as operands from "./src/kernels/operands.ts";`,
       resolveDir: root,
@@ -28,6 +29,8 @@ export async function loadSource() {
     bundle: true,
     format: "esm",
     platform: "neutral",
+    mainFields: ["module", "main"],
+    loader: { ".glsl": "text" },
     external: ["node:*"],
     target: "es2022",
     ignoreAnnotations: true,

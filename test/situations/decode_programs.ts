@@ -2,7 +2,7 @@
  * Decoding with a cache, as text is generated. Each program returns what is not as it should be: nothing, on every device.
  */
 import type { Device } from "../../src/device/device.js";
-import { CharGpt } from "../../src/models/index.js";
+import { CharGpt, type GptOptions } from "../../src/models/index.js";
 import { type KeyValueCache, keyValueCache } from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
 import "../../src/ops/methods.js";
@@ -13,9 +13,9 @@ import { compileCount, memory } from "../../src/runtime/realize.js";
 
 const [context, width, numHeads, numLayers, vocabulary] = [24, 32, 4, 2, 19];
 
-function modelOn(device: Device): CharGpt {
+function modelOn(device: Device, more: GptOptions = {}): CharGpt {
   ops.manualSeed(3);
-  return new CharGpt({ context, width, numHeads, numLayers, vocabulary, device });
+  return new CharGpt({ context, width, numHeads, numLayers, vocabulary, device, ...more });
 }
 
 function cacheFor(device: Device, batch: number): KeyValueCache {
@@ -166,3 +166,24 @@ export const decodePrograms: Readonly<
     return wrong;
   },
 };
+
+/** As the last but one, of twelve layers and 1,000 tokens. */
+export async function longLoop(device: Device): Promise<readonly string[]> {
+  const [layers, capacity] = [12, 2048];
+  const model = modelOn(device, { context: capacity, numLayers: layers });
+  const cache = keyValueCache({
+    ...{ layers, batch: 1, heads: numHeads, capacity, headDim: width / numHeads, device },
+  });
+  const step = stepOf(model, cache);
+  const held: string[] = [];
+  for (let t = 0; t < 1000; t++) {
+    const given = tokens(device, [0], t, 1);
+    const logits = step(given);
+    await logits.data();
+    for (const each of [logits, given]) each.dispose();
+    const { liveBuffers, executables, reservedBytes } = memory(device);
+    // Copies of weights are made at their second use.
+    if (t > 1) held.push([compileCount(device), executables, liveBuffers, reservedBytes].join());
+  }
+  return [...new Set(held)];
+}

@@ -1,7 +1,8 @@
 /** Decoding with a cache. */
 import { describe, expect, it } from "vitest";
+import { openWasm } from "../../src/device/wasm/wasm.js";
 import { devices } from "../devices.js";
-import { decodePrograms } from "./decode_programs.js";
+import { decodePrograms, longLoop } from "./decode_programs.js";
 
 for (const { label, device } of devices) {
   describe(`decoding on ${label}`, () => {
@@ -12,3 +13,7 @@ for (const { label, device } of devices) {
     }
   });
 }
+
+it("1,000 tokens of a 12-layer GPT hold what two of them do", async () => {
+  expect(await longLoop(await openWasm())).toHaveLength(1);
+});
