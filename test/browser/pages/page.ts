@@ -3,6 +3,7 @@ import { type DeviceName, openDevice } from "../../../src/index.js";
 import { runCases } from "./cases.js";
 import { followCurve } from "./curves.js";
 import { deviceOf } from "./devices.js";
+import { readByRanges, throughFile } from "./files.js";
 import { half } from "./half.js";
 import { runEmptyCalls, runIndexPrograms } from "./indices.js";
 import { lifecycle } from "./lifecycle.js";
@@ -20,6 +21,8 @@ const face = {
   followCurve,
   runQuantized,
   rangesOn,
+  readByRanges,
+  throughFile,
   losses,
   lifecycle,
   half,
