@@ -221,7 +221,7 @@ function forceBase(nodes: readonly GraphNode[], forced: boolean[], id: number): 
 /** One instruction on one variable operand that costs less than a store and a load: masks, casts, scaling. */
 function isCheap(node: GraphNode, nodes: readonly GraphNode[]): boolean {
   if (node.op?.kind !== "elementwise") return false;
-  return variableInputs(node, nodes) <= 1 && instructionOf(node.op.instruction).isCheap === true;
+  return variableInputs(node, nodes) <= 1 && instructionOf(node.op.instruction).isCheap;
 }
 
 /** Per node: whether a broadcast stands in the elementwise tree below it, so that a reshape cannot pass through. */

@@ -36,5 +36,5 @@ export const maxExpressionInstructions = 96;
 
 /** Floating-point operations for one element: 1 for each arithmetic instruction, transcendental or not. */
 export function flopsPerElement({ instructions }: Expression): number {
-  return instructions.reduce((sum, { op }) => sum + (instructionOf(op).flops ?? 0), 0);
+  return instructions.reduce((sum, { op }) => sum + instructionOf(op).flops, 0);
 }

@@ -13,25 +13,38 @@ export type Accepted = "float32" | "numbers" | "bits" | "any";
 export interface InstructionRecord {
   readonly arity: 0 | 1 | 2 | 3;
   readonly accepts: Accepted;
-  /** The dtype of the result, by default that of the (last) argument. */
-  readonly gives?: DType;
-  /** Floating-point operations of one element; 0 by default. */
-  readonly flops?: 1;
+  /** Floating-point operations of one element. */
+  readonly flops: 0 | 1;
   /** Computing it again costs less than storing and loading its result. */
-  readonly isCheap?: true;
+  readonly isCheap: boolean;
+  /** The dtype of the result; undefined: that of the (last) argument. */
+  readonly gives: DType | undefined;
   /** The value depends on the element's logical position, whatever the memory order is. */
-  readonly isPositional?: true;
+  readonly isPositional: boolean;
 }
 
-const leaf = { arity: 0, accepts: "any" } as const;
-const positional = { ...leaf, isPositional: true } as const;
-const ofFloat = { arity: 1, accepts: "float32", flops: 1 } as const;
-const ofNumber = { arity: 1, accepts: "numbers", flops: 1 } as const;
-const ofFloats = { arity: 2, accepts: "float32", flops: 1 } as const;
-const ofNumbers = { arity: 2, accepts: "numbers", flops: 1 } as const;
-const ofBits = { arity: 2, accepts: "bits" } as const;
-const cheap = { isCheap: true } as const;
-const comparison = { arity: 2, accepts: "any", gives: "bool", flops: 1, isCheap: true } as const;
+/** All records have one shape, because the compiler reads them for every node. */
+function record<Arity extends 0 | 1 | 2 | 3, A extends Accepted>(
+  arity: Arity,
+  accepts: A,
+  flops: 0 | 1 = 0,
+  isCheap = false,
+  gives?: DType,
+  isPositional = false,
+) {
+  return { arity, accepts, flops, isCheap, gives, isPositional };
+}
+
+const leaf = record(0, "any");
+const positional = record(0, "any", 0, false, undefined, true);
+const ofFloat = record(1, "float32", 1);
+const ofNumber = record(1, "numbers", 1);
+const cheapOfNumber = record(1, "numbers", 1, true);
+const ofFloats = record(2, "float32", 1);
+const ofNumbers = record(2, "numbers", 1);
+const cheapOfNumbers = record(2, "numbers", 1, true);
+const ofBits = record(2, "bits");
+const comparison = record(2, "any", 1, true, "bool");
 
 /** The sign of a zero is that of IEEE 754 where the device's floats have one. */
 export const instructions = {
@@ -55,16 +68,16 @@ export const instructions = {
    * To `dtype`. From floats to any integer type truncates towards zero and saturates at that type's bounds, NaN gives 0; from
    * integers to uint8 and int8 wraps; to bool is `!= 0`, so that NaN gives true.
    */
-  cast: { arity: 1, accepts: "any", isCheap: true },
+  cast: record(1, "any", 0, true),
   /** args [condition (bool), a, b]: a where the condition holds, else b. */
-  where: { arity: 3, accepts: "any" },
+  where: record(3, "any"),
 
   /* Functions of one argument. */
 
   /** −x; int32 wraps. */
-  neg: { ...ofNumber, ...cheap },
+  neg: cheapOfNumber,
   /** |x|; int32 wraps. */
-  abs: { ...ofNumber, ...cheap },
+  abs: cheapOfNumber,
   /** −1, 0 or 1; 0 for NaN and ±0. */
   sign: ofNumber,
   /** e^x. */
@@ -88,7 +101,7 @@ export const instructions = {
   /** The error function 2/√π ∫₀ˣ e^(−t²) dt. */
   erf: ofFloat,
   /** `x < 0 ? 0 : x`, so that NaN and −0 stay. */
-  relu: { ...ofNumber, ...cheap },
+  relu: cheapOfNumber,
   /** The largest whole number ≤ x. */
   floor: ofNumber,
   /** The smallest whole number ≥ x. */
@@ -97,18 +110,18 @@ export const instructions = {
   round: ofNumber,
   /** Rounded towards zero. */
   trunc: ofNumber,
-  isnan: { ...ofNumber, gives: "bool" },
+  isnan: record(1, "numbers", 1, false, "bool"),
   /** bool: whether x is 0. */
-  not: { arity: 1, accepts: "bits", gives: "bool", isCheap: true },
+  not: record(1, "bits", 0, true, "bool"),
 
   /* Functions of two arguments of one dtype. */
 
   /** int32 wraps. */
-  add: { ...ofNumbers, ...cheap },
+  add: cheapOfNumbers,
   /** int32 wraps. */
-  sub: { ...ofNumbers, ...cheap },
+  sub: cheapOfNumbers,
   /** int32 wraps. */
-  mul: { ...ofNumbers, ...cheap },
+  mul: cheapOfNumbers,
   /** int32 truncates, and gives 0 for a divisor of 0. */
   div: ofNumbers,
   /** 1 for 1^y and x^0 even if the other is NaN, and for (−1)^±∞. int32 wraps; a negative exponent truncates 1/x^|y|. */
@@ -116,9 +129,9 @@ export const instructions = {
   /** The remainder with the sign of the divisor, as Python's %; 0 for an int32 divisor of 0. */
   mod: ofNumbers,
   /** NaN if one is NaN; the sign of max(0, −0) is unspecified. */
-  max: { ...ofNumbers, ...cheap },
+  max: cheapOfNumbers,
   /** As max. */
-  min: { ...ofNumbers, ...cheap },
+  min: cheapOfNumbers,
   eq: comparison,
   ne: comparison,
   lt: comparison,
@@ -136,7 +149,7 @@ export const instructions = {
   roundedMul: ofFloats,
   /** a/b, as roundedMul. */
   roundedDiv: ofFloats,
-} as const satisfies Readonly<Record<string, InstructionRecord>>;
+} satisfies Readonly<Record<string, InstructionRecord>>;
 
 type Records = typeof instructions;
 

@@ -47,8 +47,7 @@ export function floatLoop(op: FunctionName): LoopName {
 
 /** The loop that computes a function on integers or bool; undefined if that changes nothing. */
 export function integerLoop(op: FunctionName): LoopName | undefined {
-  if (isIn(integerIdentities, op)) return undefined;
-  return (instructionOf(op).accepts === "bits" ? op : `${op}Int`) as LoopName;
+  return integerLoops[op];
 }
 
 /** The functions, which are the instructions that compute or compare. */
@@ -56,25 +55,30 @@ const functions = (Object.keys(instructions) as FunctionName[]).filter(
   (name) => instructionOf(name).flops || instructionOf(name).accepts === "bits",
 );
 
+const integerLoops: { readonly [Name in FunctionName]?: LoopName } = Object.fromEntries(
+  functions
+    .filter((op) => instructionOf(op).accepts !== "float32" && !isIn(integerIdentities, op))
+    .map((op) => [op, instructionOf(op).accepts === "bits" ? op : `${op}Int`]),
+);
+
+/** The loops with a number as second operand, by the loop for blocks. */
+export const scalarLoops = Object.fromEntries(withScalar.map((name) => [name, `${name}Scalar`])) as {
+  readonly [Name in LoopName]?: LoopName;
+};
+
 /** Each once. */
 export const loopNames = [
   ...new Set([
     ...functions.map(floatLoop),
-    ...functions.filter((op) => instructionOf(op).accepts !== "float32").map(integerLoop),
-    ...withScalar.map((name) => `${name}Scalar` as const),
+    ...Object.values(integerLoops),
+    ...Object.values(scalarLoops),
     ...more,
   ]),
-].filter((name) => name !== undefined);
+];
 
 export const loopNumber = Object.fromEntries(loopNames.map((name, i) => [name, i])) as Readonly<
   Record<LoopName, number>
 >;
-
-/** The loop with a number as second operand, if there is one. */
-export function scalarLoop(loop: LoopName): LoopName | undefined {
-  const name = `${loop}Scalar` as LoopName;
-  return name in loopNumber ? name : undefined;
-}
 
 /** Instructions that are not loops over registers; see `evaluate` in assembly/expression.ts. */
 export const loadInput = 256;

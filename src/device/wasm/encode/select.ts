@@ -12,7 +12,7 @@ import {
   type LoopName,
   loadInput,
   loopNumber,
-  scalarLoop,
+  scalarLoops,
 } from "./loops.js";
 
 /** Where a value stands: a block value (to be given a register) or a fixed entry of the pointer table. */
@@ -53,14 +53,14 @@ export interface Selection {
   readonly cellCount: number;
 }
 
-/** Loops that give the same with their operands in the other order; all others are their own. */
-const swapped: Partial<Record<LoopName, string>> = {
-  sub: "subFrom",
-  div: "divInto",
-  lt: "gt",
-  le: "ge",
-  gt: "lt",
-  ge: "le",
+/** The loops for a number as first operand, where that is not the one for a number as second operand. */
+const scalarFirst: Partial<Record<LoopName, LoopName>> = {
+  sub: "subFromScalar",
+  div: "divIntoScalar",
+  lt: "gtScalar",
+  le: "geScalar",
+  gt: "ltScalar",
+  ge: "leScalar",
 };
 
 export class Selector {
@@ -151,11 +151,11 @@ export class Selector {
 
   private binary(loop: LoopName, x: Place, y: Place): Place {
     if (x.kind !== "cell" && y.kind === "cell") {
-      const variant = scalarLoop(loop);
+      const variant = scalarLoops[loop];
       if (variant) return this.step(variant, [x, y]);
     }
     if (x.kind === "cell" && y.kind !== "cell") {
-      const variant = scalarLoop((swapped[loop] ?? loop) as LoopName);
+      const variant = scalarFirst[loop] ?? scalarLoops[loop];
       if (variant) return this.step(variant, [y, x]);
     }
     return this.apply(loop, [x, y]);
