@@ -4,6 +4,7 @@
  */
 import * as math from "./math";
 import { constant } from "./math";
+import { fma, fnma } from "./simd";
 
 export function exp(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
   const c0 = constant(math.expTable, 0);
@@ -22,6 +23,52 @@ export function exp(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
   while (lanes > 0) {
     const x = v128.load(a);
     v128.store(d, math.exp(x, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12));
+    a += 16;
+    d += 16;
+    lanes -= 4;
+  }
+}
+
+/** e^x − 1: with x = n·ln 2 + r, (e^r − 1) + (1 − 2^-n), times 2^n in two halves, so that nothing cancels near 0. */
+export function expm1(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
+  const c1 = constant(math.expTable, 1);
+  const c2 = constant(math.expTable, 2);
+  const c3 = constant(math.expTable, 3);
+  const c4 = constant(math.expTable, 4);
+  const c5 = constant(math.expTable, 5);
+  const c6 = constant(math.expTable, 6);
+  const c7 = constant(math.expTable, 7);
+  const c8 = constant(math.expTable, 8);
+  const c9 = constant(math.expTable, 9);
+  const c10 = constant(math.expTable, 10);
+  const c11 = constant(math.expTable, 11);
+  const one = constant(math.expTable, 12);
+  // From here down the result rounds to −1.
+  const least = f32x4.splat(-18);
+  // x²/2 is below half a unit in the last place of x: keeps −0 and subnormal numbers.
+  const tiny = f32x4.splat(5.9604645e-8);
+  while (lanes > 0) {
+    const input = v128.load(a);
+    // In this operand order both keep NaN.
+    const x = f32x4.pmax(f32x4.pmin(input, c1), least);
+    const shifted = f32x4.add(f32x4.mul(x, c2), c3);
+    const n = f32x4.sub(shifted, c3);
+    const r = fnma(n, c5, fnma(n, c4, x));
+    let p = fma(c6, r, c7);
+    p = fma(p, r, c8);
+    p = fma(p, r, c9);
+    p = fma(p, r, c10);
+    p = fma(p, r, c11);
+    p = fma(p, f32x4.mul(r, r), r);
+    const power = i32x4.sub(shifted, c3);
+    // Beyond 30 the bound does not change 1 − 2^-n.
+    const inverse = i32x4.sub(one, i32x4.shl(i32x4.min_s(power, i32x4.splat(30)), 23));
+    p = f32x4.add(p, f32x4.sub(one, inverse));
+    const half = i32x4.shr_s(power, 1);
+    const first = i32x4.add(i32x4.shl(half, 23), one);
+    const second = i32x4.add(i32x4.shl(i32x4.sub(power, half), 23), one);
+    const y = f32x4.mul(f32x4.mul(p, first), second);
+    v128.store(d, v128.bitselect(input, y, f32x4.lt(f32x4.abs(input), tiny)));
     a += 16;
     d += 16;
     lanes -= 4;

@@ -82,6 +82,8 @@ export const instructions = {
   sign: ofNumber,
   /** e^x. */
   exp: ofFloat,
+  /** e^x − 1, accurate near 0 too. */
+  expm1: ofFloat,
   /** The natural logarithm. */
   log: ofFloat,
   /** log(1 + x), accurate near 0 too. */

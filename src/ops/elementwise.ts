@@ -258,6 +258,8 @@ export const trunc = rounding("trunc");
 
 /** eˣ. */
 export const exp = unary("exp", ({ gradient }, _, y) => mul(gradient, y));
+/** eˣ − 1, accurate for small x too. */
+export const expm1 = unary("expm1", ({ gradient }, _, y) => mul(gradient, add(y, 1)));
 /** The natural logarithm. */
 export const log = unary("log", ({ gradient }, x) => divide(gradient, x));
 /** log(1 + x), exact for small x too. */

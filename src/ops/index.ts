@@ -36,6 +36,7 @@ export {
   eq,
   erf,
   exp,
+  expm1,
   floor,
   ge,
   gt,

@@ -24,6 +24,7 @@ const opMethods = {
   neg: ops.neg,
   sign: ops.sign,
   exp: ops.exp,
+  expm1: ops.expm1,
   log: ops.log,
   log1p: ops.log1p,
   sqrt: ops.sqrt,

@@ -37,6 +37,7 @@ export const unary: readonly Unary[] = [
   { op: "relu", run: ops.relu, torch: "torch.relu(a)", domain: notZero, int32: true },
   { op: "square", run: ops.square, torch: "a * a", int32: true },
   { op: "exp", run: ops.exp, torch: "torch.exp(a)", int32: true },
+  { op: "expm1", run: ops.expm1, torch: "torch.expm1(a)", int32: true },
   { op: "log", run: ops.log, torch: "torch.log(a)", domain: positive },
   { op: "log1p", run: ops.log1p, torch: "torch.log1p(a)", domain: { between: [-0.9, 3] }, int32: true },
   { op: "sqrt", run: ops.sqrt, torch: "torch.sqrt(a)", domain: positive },

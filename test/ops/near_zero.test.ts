@@ -1,4 +1,4 @@
-/** log1p keeps a few units in the last place over the whole of float32: from subnormal numbers to infinities. */
+/** log1p and expm1 keep a few units in the last place over the whole of float32: from subnormal numbers to infinities. */
 import { describe, expect, it } from "vitest";
 import { tensor } from "../../src/index.js";
 import { ops } from "../cases/ops.js";
@@ -32,10 +32,10 @@ function place(x: number): number {
   return bits >= 0 ? bits : -(bits & 0x7fffffff);
 }
 
-const functions = { log1p: Math.log1p } as const;
+const functions = { log1p: Math.log1p, expm1: Math.expm1 } as const;
 
 describe.each(devices)("$label", ({ device }) => {
-  it.each(["log1p"] as const)("%s", async (name) => {
+  it.each(["log1p", "expm1"] as const)("%s", async (name) => {
     const inputs = numbers();
     const x = tensor(inputs, { device });
     const results = await ops[name](x).data();

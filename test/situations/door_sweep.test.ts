@@ -94,7 +94,7 @@ const table: Readonly<Record<string, Arguments>> = {
   cachedAttention: () => [[row(), row(), row()], cache().layers[0], cache(), 1, { window: 1 }],
   keyValueCache: () => [{ layers: 1, batch: 1, heads: 1, capacity: 2, headDim: 2, device }],
   ...names(
-    "abs neg sign exp log log1p sqrt rsqrt reciprocal sin cos tanh sigmoid erf relu square floor",
+    "abs neg sign exp expm1 log log1p sqrt rsqrt reciprocal sin cos tanh sigmoid erf relu square floor",
     tensorOp,
   ),
   ...names("ceil round trunc isnan logicalNot silu softplus gelu zerosLike onesLike", tensorOp),

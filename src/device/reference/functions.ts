@@ -10,6 +10,7 @@ const functions: Readonly<Record<FunctionName, Rule | readonly [Rule, Rule]>> = 
   abs: [Math.abs, (a) => Math.abs(a) | 0],
   sign: (a) => Number(a > 0) - Number(a < 0),
   exp: Math.exp,
+  expm1: Math.expm1,
   log: Math.log,
   log1p: Math.log1p,
   sqrt: Math.sqrt,

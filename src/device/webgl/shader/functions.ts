@@ -1,6 +1,7 @@
 /** The instructions' functions as GLSL. */
 import erfChunk from "../../../../glsl/erf.glsl";
 import expChunk from "../../../../glsl/exp.glsl";
+import expm1Chunk from "../../../../glsl/expm1.glsl";
 import extremesChunk from "../../../../glsl/extremes.glsl";
 import integerChunk from "../../../../glsl/integer.glsl";
 import logChunk from "../../../../glsl/log.glsl";
@@ -56,6 +57,7 @@ export const functions: { readonly [Name in FunctionName]: GlslOf<Name> } = {
     ...integer("sign($a)"),
   },
   exp: float("exponential($a)", expChunk),
+  expm1: float("exponentialMinus1($a)", expm1Chunk),
   log: float("logarithm($a)", logChunk),
   log1p: float("logarithm1p($a)", logChunk, log1pChunk),
   sqrt: float("sqrt($a)"),
