@@ -10,7 +10,7 @@
  */
 import { Image, Window, layOut, writeRuns } from "./conv_image";
 import { finishRows, openEpilogue } from "./epilogue";
-import { Mode, finish } from "./gemm_f32";
+import { Mode, storeTile } from "./gemm_f32";
 import { pack } from "./pack_f32";
 import { fma } from "./simd";
 
@@ -203,8 +203,5 @@ function tile4x8(
       b += 32;
     } while (--k);
   } while (--runs);
-  finish(c, c00, c01, mode, bias);
-  finish(c + row, c10, c11, mode, bias);
-  finish(c + row + row, c20, c21, mode, bias);
-  finish(c + row + row + row, c30, c31, mode, bias);
+  storeTile(c, row, mode, bias, c00, c01, c10, c11, c20, c21, c30, c31);
 }

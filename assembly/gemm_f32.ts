@@ -52,7 +52,7 @@ namespace At {
   export const extents: usize = 80;
 }
 
-/** What `finish` does with a tile's sums. */
+/** What is done with a tile's sums. */
 export namespace Mode {
   export const accumulate: i32 = 1;
   export const bias: i32 = 2;
@@ -231,10 +231,7 @@ export function kernelPacked(k: i32, a: usize, step: usize, b: usize, c: usize, 
     a += step;
     b += 32;
   } while (--k);
-  finish(c, c00, c01, mode, bias);
-  finish(c + row, c10, c11, mode, bias);
-  finish(c + row + row, c20, c21, mode, bias);
-  finish(c + row + row + row, c30, c31, mode, bias);
+  storeTile(c, row, mode, bias, c00, c01, c10, c11, c20, c21, c30, c31);
 }
 
 /** C[4, 8] from four rows of A where they lie and a panel of B. */
@@ -263,31 +260,58 @@ export function kernelDirect(
     p3 += 4;
     b += 32;
   } while (--k);
-  finish(c, c00, c01, mode, bias);
-  finish(c + row, c10, c11, mode, bias);
-  finish(c + row + row, c20, c21, mode, bias);
-  finish(c + row + row + row, c30, c31, mode, bias);
+  storeTile(c, row, mode, bias, c00, c01, c10, c11, c20, c21, c30, c31);
 }
 
-/** Eight sums on their way to memory. NaN passes through the ReLU. A call instead would keep all sums of a tile in memory. */
+/** The sums of a tile on their way to memory. The tile's loop must see no call before its sums are stored: they would be kept in memory. */
 // @ts-ignore: decorator
 @inline
-export function finish(to: usize, x: v128, y: v128, mode: i32, bias: usize): void {
+export function storeTile(
+  c: usize, row: usize, mode: i32, bias: usize,
+  c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128,
+): void {
+  const c1 = c + row;
+  const c2 = c1 + row;
+  const c3 = c2 + row;
   if (mode & Mode.accumulate) {
-    x = f32x4.add(x, v128.load(to));
-    y = f32x4.add(y, v128.load(to, 16));
+    c00 = f32x4.add(c00, v128.load(c));
+    c01 = f32x4.add(c01, v128.load(c, 16));
+    c10 = f32x4.add(c10, v128.load(c1));
+    c11 = f32x4.add(c11, v128.load(c1, 16));
+    c20 = f32x4.add(c20, v128.load(c2));
+    c21 = f32x4.add(c21, v128.load(c2, 16));
+    c30 = f32x4.add(c30, v128.load(c3));
+    c31 = f32x4.add(c31, v128.load(c3, 16));
   }
-  if (mode & Mode.bias) {
-    x = f32x4.add(x, v128.load(bias));
-    y = f32x4.add(y, v128.load(bias, 16));
+  v128.store(c, c00);
+  v128.store(c, c01, 16);
+  v128.store(c1, c10);
+  v128.store(c1, c11, 16);
+  v128.store(c2, c20);
+  v128.store(c2, c21, 16);
+  v128.store(c3, c30);
+  v128.store(c3, c31, 16);
+  if (mode > Mode.accumulate) finishTile(c, row, mode, bias);
+}
+
+/** Adds the bias to four rows of eight sums, and applies the ReLU, through which NaN passes. */
+function finishTile(c: usize, row: usize, mode: i32, bias: usize): void {
+  const zero = i32x4.splat(0);
+  for (let i = 0; i < 4; i++) {
+    let x = v128.load(c);
+    let y = v128.load(c, 16);
+    if (mode & Mode.bias) {
+      x = f32x4.add(x, v128.load(bias));
+      y = f32x4.add(y, v128.load(bias, 16));
+    }
+    if (mode & Mode.relu) {
+      x = v128.andnot(x, f32x4.lt(x, zero));
+      y = v128.andnot(y, f32x4.lt(y, zero));
+    }
+    v128.store(c, x);
+    v128.store(c, y, 16);
+    c += row;
   }
-  if (mode & Mode.relu) {
-    const zero = i32x4.splat(0);
-    x = v128.andnot(x, f32x4.lt(x, zero));
-    y = v128.andnot(y, f32x4.lt(y, zero));
-  }
-  v128.store(to, x);
-  v128.store(to, y, 16);
 }
 
 /** The part of a tile that lies inside the result. */

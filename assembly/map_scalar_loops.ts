@@ -91,13 +91,26 @@ export function powInt(d: usize, a: usize, b: usize, c: usize, lanes: i32): void
   }
 }
 
-/** The remainder with the divisor's sign; exact, as fmod is. */
+/** C's fmod, exact: multiples of |y| by powers of two are subtracted from |x|, the largest first, without rounding in float64. */
+function remainder(x: f32, y: f32): f32 {
+  const size = <f64>abs<f32>(y);
+  let rest = <f64>abs<f32>(x);
+  if (!(rest < Infinity) || !(size > 0)) return NaN;
+  while (rest >= size) {
+    const exponents = (reinterpret<i64>(rest) >> 52) - (reinterpret<i64>(size) >> 52);
+    const multiple = reinterpret<f64>(reinterpret<i64>(size) + (exponents << 52));
+    rest -= multiple > rest ? 0.5 * multiple : multiple;
+  }
+  return copysign<f32>(<f32>rest, x);
+}
+
+/** The remainder with the divisor's sign. */
 export function mod(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
   const end = d + (<usize>lanes << 2);
   while (d < end) {
     const x = load<f32>(a);
     const y = load<f32>(b);
-    let r = <f32>(<f64>x % <f64>y);
+    let r = remainder(x, y);
     if (r != 0 && r < 0 != y < 0) r += y;
     store<f32>(d, r);
     a += 4;
