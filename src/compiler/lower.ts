@@ -282,12 +282,10 @@ class Lowerer {
       },
       emit: (call) => {
         const product = this.#fusion.epilogues.get(id);
-        const { takesActivation, takesEpilogue } = recordOf(call);
         if (product === undefined) this.#calls.push(call);
-        else if (takesActivation) this.#calls.push({ ...call, activation: "relu" } as KernelCall);
-        else if (takesEpilogue)
-          this.#calls.push({ ...call, epilogue: this.#epilogue(id, product) } as KernelCall);
-        else throw new Error(`compiler: ${call.kernel} takes no epilogue`);
+        else if (recordOf(call).takesActivation)
+          this.#calls.push({ ...call, activation: "relu" } as KernelCall);
+        else this.#calls.push({ ...call, epilogue: this.#epilogue(id, product) } as KernelCall);
       },
     };
   }

@@ -36,7 +36,6 @@ function record(
   return {
     reads,
     writes: [computed],
-    ...(computed === "output" && { takesEpilogue: true }),
     flops: (call) =>
       2 * sizeOf(call.output.view.shape) * sizeOf(call.weight.view.shape.slice(1)) + epilogueFlops(call),
     // A gradient of the image is written everywhere.

@@ -15,7 +15,6 @@ export interface MatmulCall extends WithEpilogue {
 export const matmul: KernelRecord<MatmulCall> = {
   reads: ["a", "b"],
   writes: ["output"],
-  takesEpilogue: true,
   flops: (call) => 2 * sizeOf(call.output.view.shape) * (call.a.view.shape.at(-1) ?? 1) + epilogueFlops(call),
   overNothing: ({ a, output, epilogue }) => (isEmpty(a) ? epilogueOfZero(output, epilogue) : undefined),
 };

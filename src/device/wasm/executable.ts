@@ -23,13 +23,13 @@ export class WasmExecutable implements Executable {
   /** Of the leaves that it only reads. */
   readonly panelWords: readonly PanelWords[];
   /** Words that hold addresses, and the bytes to add to a base there: [word, bytes, …]; by leaf, the arena's behind them. */
-  private readonly patches: Int32Array;
+  readonly #patches: Int32Array;
   /** Where the patches of each leaf start, and at the end those of the arena. */
-  private readonly starts: Int32Array;
-  private readonly scratchPatches: Int32Array;
+  readonly #starts: Int32Array;
+  readonly #scratchPatches: Int32Array;
   /** Where each leaf was at the last run; 0 is never an address of a leaf. */
-  private readonly leafAddresses: number[];
-  private generation = -1;
+  readonly #leafAddresses: number[];
+  #generation = -1;
 
   /** Copies the encoded words to `address` in `memory`. */
   constructor(
@@ -43,25 +43,26 @@ export class WasmExecutable implements Executable {
     const { leafCount, scalars, slots } = program;
     const { addresses, scalarPatches } = encoder;
     this.isFloatScalar = scalars.map((dtype) => dtype === "float32");
-    this.scratchPatches = new Int32Array(encoder.scratchPatches);
+    this.#scratchPatches = new Int32Array(encoder.scratchPatches);
     const writes = program.calls.flatMap((call) => operandsOf(call).writes.map(({ slot }) => slot));
     const written = new Set(writes.filter((slot) => slot < leafCount));
     this.written = [...written];
     this.panelWords = encoder.panelWords.filter(({ slot }) => slot < leafCount && !written.has(slot));
-    this.leafAddresses = new Array<number>(leafCount).fill(0);
+    this.#leafAddresses = new Array<number>(leafCount).fill(0);
     // A counting sort by leaf.
-    this.starts = new Int32Array(leafCount + 2);
-    for (let i = 0; i < addresses.length; i += 3) this.starts[Math.min(addresses[i + 1], leafCount) + 1] += 2;
-    for (let leaf = 0; leaf <= leafCount; leaf++) this.starts[leaf + 1] += this.starts[leaf];
-    this.patches = new Int32Array(this.starts[leafCount + 1]);
-    const next = this.starts.slice();
+    this.#starts = new Int32Array(leafCount + 2);
+    for (let i = 0; i < addresses.length; i += 3)
+      this.#starts[Math.min(addresses[i + 1], leafCount) + 1] += 2;
+    for (let leaf = 0; leaf <= leafCount; leaf++) this.#starts[leaf + 1] += this.#starts[leaf];
+    this.#patches = new Int32Array(this.#starts[leafCount + 1]);
+    const next = this.#starts.slice();
     for (let i = 0; i < addresses.length; i += 3) {
       const slot = addresses[i + 1];
       const base = Math.min(slot, leafCount);
-      this.patches[next[base]++] = addresses[i];
-      this.patches[next[base]++] = addresses[i + 2] + (slot < leafCount ? 0 : slots[slot].offset);
+      this.#patches[next[base]++] = addresses[i];
+      this.#patches[next[base]++] = addresses[i + 2] + (slot < leafCount ? 0 : slots[slot].offset);
     }
-    this.bytes = this.patches.byteLength + this.scratchPatches.byteLength + encoder.length * 4;
+    this.bytes = this.#patches.byteLength + this.#scratchPatches.byteLength + encoder.length * 4;
     const base = address >>> 2;
     memory.set(encoder.words.subarray(0, encoder.length), base);
     this.scalarBase = base + encoder.length;
@@ -78,20 +79,20 @@ export class WasmExecutable implements Executable {
   }
 
   placeLeaf(leaf: number, address: number, memory: Int32Array): void {
-    if (this.leafAddresses[leaf] === address) return;
-    this.leafAddresses[leaf] = address;
-    this.patch(this.patches, this.starts[leaf], this.starts[leaf + 1], address, memory);
+    if (this.#leafAddresses[leaf] === address) return;
+    this.#leafAddresses[leaf] = address;
+    this.#patch(this.#patches, this.#starts[leaf], this.#starts[leaf + 1], address, memory);
   }
 
   placeShared(spaces: SharedSpaces, memory: Int32Array): void {
-    if (this.generation === spaces.generation) return;
-    this.generation = spaces.generation;
+    if (this.#generation === spaces.generation) return;
+    this.#generation = spaces.generation;
     const { leafCount } = this.program;
-    this.patch(this.patches, this.starts[leafCount], this.starts[leafCount + 1], spaces.arena, memory);
-    this.patch(this.scratchPatches, 0, this.scratchPatches.length, spaces.scratch, memory);
+    this.#patch(this.#patches, this.#starts[leafCount], this.#starts[leafCount + 1], spaces.arena, memory);
+    this.#patch(this.#scratchPatches, 0, this.#scratchPatches.length, spaces.scratch, memory);
   }
 
-  private patch(patches: Int32Array, from: number, to: number, address: number, memory: Int32Array): void {
+  #patch(patches: Int32Array, from: number, to: number, address: number, memory: Int32Array): void {
     const base = this.address >>> 2;
     for (let i = from; i < to; i += 2) memory[base + patches[i]] = address + patches[i + 1];
   }

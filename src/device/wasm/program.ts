@@ -81,23 +81,26 @@ export class ProgramEncoder implements CommandWriter {
   /** The word at which each call begins. */
   readonly starts: number[] = [];
   scratchBytes = 0;
-  private command = 0;
+  #command = 0;
 
-  constructor(private readonly program: Program) {
+  readonly #program: Program;
+
+  constructor(program: Program) {
+    this.#program = program;
     const known = new Map<KernelCall, Encoded[]>();
     for (const call of program.calls) {
       this.starts.push(this.length);
       const first = program.alike?.get(call) ?? call;
-      const sharing = call.kernel === "map" ? this.sharingOf(call) : 0;
+      const sharing = call.kernel === "map" ? this.#sharingOf(call) : 0;
       const same = known.get(first)?.find((other) => other.sharing === sharing);
       if (same !== undefined) {
-        this.repeat(same, call);
+        this.#repeat(same, call);
         continue;
       }
-      const from = this.marks();
-      this.encode(call);
+      const from = this.#marks();
+      this.#encode(call);
       if (!(sharing >= 0)) continue;
-      const encoded = { call, sharing, from, to: this.marks() };
+      const encoded = { call, sharing, from, to: this.#marks() };
       const list = known.get(first);
       if (list === undefined) known.set(first, [encoded]);
       else list.push(encoded);
@@ -106,7 +109,7 @@ export class ProgramEncoder implements CommandWriter {
     this.i32(2);
   }
 
-  private marks(): Marks {
+  #marks(): Marks {
     const { length, addresses, scratchPatches, scalarPatches } = this;
     return {
       words: length,
@@ -118,20 +121,20 @@ export class ProgramEncoder implements CommandWriter {
   }
 
   /** Which outputs share memory with which inputs, as bits; NaN if there are too many. */
-  private sharingOf({ inputs, outputs }: MapCall): number {
+  #sharingOf({ inputs, outputs }: MapCall): number {
     if (inputs.length * outputs.length > mostPairs) return Number.NaN;
     let bits = 0;
     for (const output of outputs) {
-      for (const input of inputs) bits = 2 * bits + (this.sharesMemory(output.slot, input.slot) ? 1 : 0);
+      for (const input of inputs) bits = 2 * bits + (this.#sharesMemory(output.slot, input.slot) ? 1 : 0);
     }
     return bits;
   }
 
   /** The words of a call that differs in slots only. */
-  private repeat({ call: first, from, to }: Encoded, call: KernelCall): void {
+  #repeat({ call: first, from, to }: Encoded, call: KernelCall): void {
     const [before, now] = [slotsOf(first), slotsOf(call)];
     const moved = this.length - from.words;
-    this.reserve(to.words - from.words);
+    this.#reserve(to.words - from.words);
     this.words.copyWithin(this.length, from.words, to.words);
     this.length += to.words - from.words;
     const { addresses, scratchPatches, scalarPatches } = this;
@@ -150,21 +153,21 @@ export class ProgramEncoder implements CommandWriter {
     }
   }
 
-  private reserve(count: number): void {
+  #reserve(count: number): void {
     if (this.length + count <= this.words.length) return;
     const words = new Int32Array(2 * (this.length + count));
     words.set(this.words);
     this.words = words;
   }
 
-  private encode(given: KernelCall): void {
+  #encode(given: KernelCall): void {
     const call = withoutEmpty(given);
-    if (call !== undefined) entryOf(encoders, call)(call, this, this.sharesMemory);
+    if (call !== undefined) entryOf(encoders, call)(call, this, this.#sharesMemory);
   }
 
   /** Different leaves are different buffers; temporaries may overlap in the arena. */
-  private readonly sharesMemory = (a: number, b: number): boolean => {
-    const { slots, leafCount } = this.program;
+  readonly #sharesMemory = (a: number, b: number): boolean => {
+    const { slots, leafCount } = this.#program;
     if (a === b) return true;
     if (a < leafCount || b < leafCount) return false;
     const end = (slot: number) => slots[slot].offset + slots[slot].size * itemSize[slots[slot].dtype];
@@ -172,13 +175,13 @@ export class ProgramEncoder implements CommandWriter {
   };
 
   begin(opcode: number): void {
-    this.command = this.length;
+    this.#command = this.length;
     this.i32(opcode);
     this.i32(0);
   }
 
   i32(value: number): void {
-    if (this.length === this.words.length) this.reserve(1);
+    if (this.length === this.words.length) this.#reserve(1);
     this.words[this.length++] = value;
   }
 
@@ -213,7 +216,7 @@ export class ProgramEncoder implements CommandWriter {
   }
 
   end(): void {
-    this.words[this.command + 1] = this.length - this.command;
+    this.words[this.#command + 1] = this.length - this.#command;
   }
 }
 

@@ -77,26 +77,24 @@ export class WasmDevice implements Device {
   /** wasm in the same thread does not get lost. */
   readonly lost = new Promise<LossReason>(() => {});
 
-  private readonly allocator: Allocator;
-  private readonly panels: PanelCache;
-  private readonly failure: number;
-  private ints: Int32Array;
-  private floats: Float32Array;
+  readonly #allocator: Allocator;
+  readonly #panels: PanelCache;
+  readonly #failure: number;
+  #ints: Int32Array;
+  #floats: Float32Array;
   closed = false;
-  private liveBuffers = 0;
-  private liveBytes = 0;
-  private allocations = 0;
-  private readonly executables = new Set<WasmExecutable>();
-  private arenaBytes = 0;
-  private scratchBytes = 0;
-  private readonly forgetCapacity: () => void;
-  private readonly spaces: SharedSpaces = { arena: 0, scratch: 0, generation: 0 };
+  readonly #loaded: LoadedKernels;
+  #liveBuffers = 0;
+  #liveBytes = 0;
+  #allocations = 0;
+  readonly #executables = new Set<WasmExecutable>();
+  /** Of the shared spaces. */
+  readonly #bytes = { arena: 0, scratch: 0 };
+  readonly #forgetCapacity: () => void;
+  readonly #spaces: SharedSpaces = { arena: 0, scratch: 0, generation: 0 };
 
-  constructor(
-    private readonly loaded: LoadedKernels,
-    maximumBytes: number,
-    panelBytes = maximumBytes * panelShare,
-  ) {
+  constructor(loaded: LoadedKernels, maximumBytes: number, panelBytes = maximumBytes * panelShare) {
+    this.#loaded = loaded;
     const { name, memory, kernels, reason } = loaded;
     const level = name === "relaxed" ? "SIMD (relaxed)" : "SIMD";
     this.info = {
@@ -110,23 +108,23 @@ export class WasmDevice implements Device {
         ...(reason ? { whyNotRelaxed: reason } : {}),
       },
     };
-    this.forgetCapacity = noteCapacity(maximumBytes);
-    this.allocator = new Allocator(memory, kernels.start() >>> 0, maximumBytes);
-    this.panels = new PanelCache(panelBytes, {
-      take: (bytes) => this.takeIfFree(bytes),
-      release: (address) => this.allocator.release(address),
+    this.#forgetCapacity = noteCapacity(maximumBytes);
+    this.#allocator = new Allocator(memory, kernels.start() >>> 0, maximumBytes);
+    this.#panels = new PanelCache(panelBytes, {
+      take: (bytes) => this.#takeIfFree(bytes),
+      release: (address) => this.#allocator.release(address),
     });
-    this.failure = (kernels.failureAddress() >>> 0) >>> 2;
-    this.ints = new Int32Array(memory.buffer);
-    this.floats = new Float32Array(memory.buffer);
+    this.#failure = (kernels.failureAddress() >>> 0) >>> 2;
+    this.#ints = new Int32Array(memory.buffer);
+    this.#floats = new Float32Array(memory.buffer);
   }
 
   allocate(dtype: DType, size: number): WasmBuffer {
-    this.check();
-    const address = this.take(size * itemSize[dtype]);
-    this.allocations++;
-    this.liveBuffers++;
-    this.liveBytes += size * itemSize[dtype];
+    this.#check();
+    const address = this.#take(size * itemSize[dtype]);
+    this.#allocations++;
+    this.#liveBuffers++;
+    this.#liveBytes += size * itemSize[dtype];
     return new WasmBuffer(this, dtype, size, address);
   }
 
@@ -135,32 +133,32 @@ export class WasmDevice implements Device {
     const own = buffer as WasmBuffer;
     if (own.freed || own.device !== this) return;
     own.freed = true;
-    this.liveBuffers--;
-    this.liveBytes -= own.size * itemSize[own.dtype];
-    this.panels.drop(own);
-    this.allocator.release(own.address);
+    this.#liveBuffers--;
+    this.#liveBytes -= own.size * itemSize[own.dtype];
+    this.#panels.drop(own);
+    this.#allocator.release(own.address);
   }
 
   write(buffer: DeviceBuffer, data: TypedArray, range?: BufferRange): void {
-    const own = this.own(buffer);
+    const own = this.#own(buffer);
     const [begin] = rangeOf("write", own.size, range, data.length);
-    this.view(own).set(data, begin);
-    this.panels.drop(own);
+    this.#view(own).set(data, begin);
+    this.#panels.drop(own);
     if (data.length < own.size) return;
     own.failure = undefined;
     own.missed = undefined;
   }
 
   async read(buffer: DeviceBuffer, range?: BufferRange): Promise<TypedArray> {
-    const own = this.own(buffer);
+    const own = this.#own(buffer);
     const part = rangeOf("read", own.size, range);
     requireReadable(own);
-    return this.view(own).slice(...part);
+    return this.#view(own).slice(...part);
   }
 
   peek(buffer: DeviceBuffer): TypedArray | undefined {
     const { freed, failure } = buffer as WasmBuffer;
-    return this.closed || freed || failure ? undefined : this.view(this.own(buffer));
+    return this.closed || freed || failure ? undefined : this.#view(this.#own(buffer));
   }
 
   toString(): string {
@@ -172,22 +170,22 @@ export class WasmDevice implements Device {
   }
 
   prepare(program: Program): WasmExecutable {
-    this.check();
+    this.#check();
     const encoder = new ProgramEncoder(program);
-    this.reserve(program.arenaBytes, encoder.scratchBytes);
-    const address = this.take(WasmExecutable.bytesFor(program, encoder));
-    const executable = new WasmExecutable(program, encoder, address, this.ints);
-    this.executables.add(executable);
+    this.#reserve(program.arenaBytes, encoder.scratchBytes);
+    const address = this.#take(WasmExecutable.bytesFor(program, encoder));
+    const executable = new WasmExecutable(program, encoder, address, this.#ints);
+    this.#executables.add(executable);
     return executable;
   }
 
   release(executable: WasmExecutable): void {
     if (this.closed || executable.released) return;
     executable.released = true;
-    this.executables.delete(executable);
-    this.allocator.release(executable.address);
-    this.shrink("arena");
-    this.shrink("scratch");
+    this.#executables.delete(executable);
+    this.#allocator.release(executable.address);
+    this.#shrink("arena");
+    this.#shrink("scratch");
   }
 
   run(
@@ -195,12 +193,12 @@ export class WasmDevice implements Device {
     leaves: readonly DeviceBuffer[],
     scalars: readonly number[],
   ): WattgradError | undefined {
-    this.check();
+    this.#check();
     if (executable.released) throw new DeviceError("the executable was released", { device: this.name });
     const { leafCount, slots } = executable.program;
     let isReadable = true;
     for (let i = 0; i < leafCount; i++) {
-      const leaf = this.own(leaves[i]);
+      const leaf = this.#own(leaves[i]);
       if (leaf.size !== slots[i].size || leaf.dtype !== slots[i].dtype) {
         throw new ArgumentError(
           `leaf ${i} is ${leaf.size} × ${leaf.dtype}, not ${slots[i].size} × ${slots[i].dtype}`,
@@ -210,13 +208,13 @@ export class WasmDevice implements Device {
       if (leaf.failure !== undefined) isReadable = false;
     }
     const own = leaves as readonly WasmBuffer[];
-    const failure = isReadable ? this.execute(executable, own, scalars) : undefined;
+    const failure = isReadable ? this.#execute(executable, own, scalars) : undefined;
     if (isReadable && failure === undefined) return undefined;
     const { program } = executable;
     return runAround(program, own, failure, (calls) => {
       const part = this.prepare({ ...program, calls });
       try {
-        return this.execute(part, own, scalars);
+        return this.#execute(part, own, scalars);
       } finally {
         this.release(part);
       }
@@ -225,38 +223,38 @@ export class WasmDevice implements Device {
 
   memory(): MemoryReport {
     return {
-      liveBuffers: this.liveBuffers,
-      liveBytes: this.liveBytes,
-      panelBytes: this.panels.bytes,
-      peakBytes: this.allocator.peakBytes,
-      reservedBytes: this.closed ? 0 : this.loaded.memory.buffer.byteLength,
-      allocations: this.allocations,
-      executables: this.executables.size,
+      liveBuffers: this.#liveBuffers,
+      liveBytes: this.#liveBytes,
+      panelBytes: this.#panels.bytes,
+      peakBytes: this.#allocator.peakBytes,
+      reservedBytes: this.closed ? 0 : this.#loaded.memory.buffer.byteLength,
+      allocations: this.#allocations,
+      executables: this.#executables.size,
     };
   }
 
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    this.forgetCapacity();
-    this.ints = new Int32Array(0);
-    this.floats = new Float32Array(0);
+    this.#forgetCapacity();
+    this.#ints = new Int32Array(0);
+    this.#floats = new Float32Array(0);
   }
 
-  private check(): void {
+  #check(): void {
     if (this.closed) throw new DeviceError("the device is closed", { device: this.name });
   }
 
-  private own(buffer: DeviceBuffer): WasmBuffer {
-    this.check();
+  #own(buffer: DeviceBuffer): WasmBuffer {
+    this.#check();
     const own = buffer as WasmBuffer;
     if (own.device !== this) throw new DeviceError("the buffer is on another device", { device: this.name });
     if (own.freed) throw new DeviceError("the buffer was freed", { device: this.name });
     return own;
   }
 
-  private view({ dtype, size, address }: WasmBuffer): TypedArray {
-    const { buffer } = this.loaded.memory;
+  #view({ dtype, size, address }: WasmBuffer): TypedArray {
+    const { buffer } = this.#loaded.memory;
     switch (dtype) {
       case "float32":
         return new Float32Array(buffer, address, size);
@@ -270,81 +268,80 @@ export class WasmDevice implements Device {
   }
 
   /** Memory from the allocator, if need be that of panels; growing it detaches all views. */
-  private take(bytes: number): number {
-    const address = this.takeIfFree(bytes);
+  #take(bytes: number): number {
+    const address = this.#takeIfFree(bytes);
     if (address !== undefined) return address;
-    this.panels.dropAll(-patience);
-    return this.takeIfFree(bytes) ?? this.allocator.allocate(bytes);
+    this.#panels.dropAll(-patience);
+    return this.#takeIfFree(bytes) ?? this.#allocator.allocate(bytes);
   }
 
-  private takeIfFree(bytes: number): number | undefined {
+  #takeIfFree(bytes: number): number | undefined {
     try {
-      return this.allocator.allocate(bytes);
+      return this.#allocator.allocate(bytes);
     } catch (error) {
       if (!(error instanceof OutOfMemoryError)) throw error;
       return undefined;
     } finally {
-      if (this.ints.buffer !== this.loaded.memory.buffer) {
-        this.ints = new Int32Array(this.loaded.memory.buffer);
-        this.floats = new Float32Array(this.loaded.memory.buffer);
+      if (this.#ints.buffer !== this.#loaded.memory.buffer) {
+        this.#ints = new Int32Array(this.#loaded.memory.buffer);
+        this.#floats = new Float32Array(this.#loaded.memory.buffer);
       }
     }
   }
 
   /** Makes the spaces that all executables share large enough. */
-  private reserve(arenaBytes: number, scratchBytes: number): void {
-    if (arenaBytes > this.arenaBytes) {
-      this.spaces.arena = this.replace(this.spaces.arena, this.arenaBytes, arenaBytes);
-      this.arenaBytes = arenaBytes;
-      this.spaces.generation++;
+  #reserve(arenaBytes: number, scratchBytes: number): void {
+    if (arenaBytes > this.#bytes.arena) {
+      this.#spaces.arena = this.#replace(this.#spaces.arena, this.#bytes.arena, arenaBytes);
+      this.#bytes.arena = arenaBytes;
+      this.#spaces.generation++;
     }
-    if (scratchBytes > this.scratchBytes) {
-      this.spaces.scratch = this.replace(this.spaces.scratch, this.scratchBytes, scratchBytes);
-      this.scratchBytes = scratchBytes;
-      this.spaces.generation++;
+    if (scratchBytes > this.#bytes.scratch) {
+      this.#spaces.scratch = this.#replace(this.#spaces.scratch, this.#bytes.scratch, scratchBytes);
+      this.#bytes.scratch = scratchBytes;
+      this.#spaces.generation++;
     }
   }
 
   /** Gives most of a shared space back when no executable needs half of it any more. */
-  private shrink(space: "arena" | "scratch"): void {
-    const bytes = `${space}Bytes` as const;
+  #shrink(space: "arena" | "scratch"): void {
     let needed = 0;
-    for (const executable of this.executables) needed = Math.max(needed, executable[bytes]);
-    if (needed > this[bytes] / 2 || this[bytes] === 0) return;
-    this.allocator.release(this.spaces[space]);
-    this.spaces[space] = needed > 0 ? this.take(needed) : 0;
-    this[bytes] = needed;
-    this.spaces.generation++;
+    for (const executable of this.#executables) needed = Math.max(needed, executable[`${space}Bytes`]);
+    if (needed > this.#bytes[space] / 2 || this.#bytes[space] === 0) return;
+    this.#allocator.release(this.#spaces[space]);
+    this.#spaces[space] = needed > 0 ? this.#take(needed) : 0;
+    this.#bytes[space] = needed;
+    this.#spaces.generation++;
   }
 
   /** Contents need not survive, so the old space goes first and may become part of the new one. */
-  private replace(address: number, bytes: number, wanted: number): number {
-    if (bytes > 0) this.allocator.release(address);
+  #replace(address: number, bytes: number, wanted: number): number {
+    if (bytes > 0) this.#allocator.release(address);
     try {
-      return this.take(wanted);
+      return this.#take(wanted);
     } catch (error) {
       if (bytes > 0 && error instanceof OutOfMemoryError) {
-        const again = this.take(bytes);
-        if (address === this.spaces.arena) this.spaces.arena = again;
-        else this.spaces.scratch = again;
-        this.spaces.generation++;
+        const again = this.#take(bytes);
+        if (address === this.#spaces.arena) this.#spaces.arena = again;
+        else this.#spaces.scratch = again;
+        this.#spaces.generation++;
       }
       throw error;
     }
   }
 
   /** Places leaves and scalars and runs the commands, until one fails. */
-  private execute(
+  #execute(
     executable: WasmExecutable,
     leaves: readonly WasmBuffer[],
     scalars: readonly number[],
   ): CallFailure | undefined {
     const { isFloatScalar, scalarBase, address, program } = executable;
-    const panels = this.panels.prepare(executable.panelWords, leaves);
-    const { ints, floats, failure } = this;
+    const panels = this.#panels.prepare(executable.panelWords, leaves);
+    const [ints, floats, failure] = [this.#ints, this.#floats, this.#failure];
     for (const [word, at, filled] of panels) ints.set([at, filled], (address >>> 2) + word);
     for (let i = 0; i < program.leafCount; i++) executable.placeLeaf(i, leaves[i].address, ints);
-    executable.placeShared(this.spaces, ints);
+    executable.placeShared(this.#spaces, ints);
     for (let i = 0; i < isFloatScalar.length; i++) {
       if (isFloatScalar[i]) floats[scalarBase + i] = scalars[i];
       else ints[scalarBase + i] = scalars[i];
@@ -353,14 +350,14 @@ export class WasmDevice implements Device {
     ints[failure + 3] = address;
     let trap: unknown;
     try {
-      if (this.loaded.kernels.execute(address) === 0) return undefined;
+      if (this.#loaded.kernels.execute(address) === 0) return undefined;
     } catch (error) {
       trap = error;
     } finally {
-      for (const slot of executable.written) this.panels.drop(leaves[slot]);
+      for (const slot of executable.written) this.#panels.drop(leaves[slot]);
     }
     // Some may not have been filled.
-    this.panels.dropAll(0);
+    this.#panels.dropAll(0);
     // Rare, so that nothing is kept for it: which call it was.
     const word = ((ints[failure + 3] >>> 0) - address) >>> 2;
     const at = new ProgramEncoder(program).starts.findLastIndex((start) => start <= word);

@@ -3,7 +3,7 @@
  * blocks of the output (assembly/epilogue.ts).
  */
 import { sizeOf } from "../../../core/shape.js";
-import { isDense, memoryOrder } from "../../../core/view.js";
+import { memoryOrder } from "../../../core/view.js";
 import { type Epilogue, epilogueMap } from "../../../kernels/epilogue.js";
 import type { Expression, MapCall, Operand } from "../../../kernels/kernel.js";
 import type { CommandWriter } from "../command.js";
@@ -21,12 +21,15 @@ export interface EpiloguePlan {
   readonly isBlockwise: boolean;
 }
 
-/** @param columns the innermost extent of the output in memory. */
+/**
+ * @param columns the innermost extent of the output in memory.
+ * @param isBlockwise whether blocks of the output are contiguous in memory, in the order in which the kernel completes them.
+ */
 export function planEpilogue(
   output: Operand,
   epilogue: Epilogue | undefined,
   columns: number,
-  isBlockwise = isDense(output.view),
+  isBlockwise: boolean,
 ): EpiloguePlan {
   if (epilogue === undefined) return { bias: undefined, relu: false, rest: undefined, isBlockwise };
   const map = epilogueMap(output, epilogue);
@@ -102,15 +105,11 @@ export function endWithEpilogue(
   range: number,
   writer: CommandWriter,
 ): void {
+  // Slots share memory if they are the same: an epilogue's inputs outlive the call.
   if (rest && isBlockwise) {
     const order = memoryOrder(rest.outputs[0].view);
-    encodeExpression(rest, order, rest.outputs, () => blockLanes, isSame, writer, range).writeOutputs();
+    encodeExpression(rest, order, rest.outputs, () => blockLanes, Object.is, writer, range).writeOutputs();
   }
   writer.end();
-  if (rest && !isBlockwise) encodeMap(rest, writer, isSame);
-}
-
-/** An epilogue's inputs outlive the call: none lies where the output does. */
-function isSame(a: number, b: number): boolean {
-  return a === b;
+  if (rest && !isBlockwise) encodeMap(rest, writer, Object.is);
 }

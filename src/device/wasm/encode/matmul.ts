@@ -52,11 +52,8 @@ export function encodeMatmul(call: MatmulCall, writer: CommandWriter): void {
   writer.i32(extents.length);
   writer.i32(sizeOf(batch));
   for (const list of [extents, ...strides]) for (const word of list) writer.i32(word);
-  endWithEpilogue(plan, n <= finishedColumns ? n : greatestCommonDivisor(n, finishedColumns), writer);
-}
-
-function greatestCommonDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+  // Blocks of columns begin at multiples of a power of two: of those that divide n, the largest one up to it.
+  endWithEpilogue(plan, n <= finishedColumns ? n : Math.min(finishedColumns, n & -n), writer);
 }
 
 /** The output's strides; where an extent of 1 leaves one open, such that the rows are contiguous. */

@@ -23,14 +23,18 @@ export const Kind = { int32: 0, float32: 1, int8: 2, scaled: 3 } as const;
 
 /** Parts of the working space, one behind the other. */
 export class WorkingSpaces {
-  private bytes = 0;
+  #bytes = 0;
 
-  constructor(private readonly writer: CommandWriter) {}
+  readonly #writer: CommandWriter;
+
+  constructor(writer: CommandWriter) {
+    this.#writer = writer;
+  }
 
   /** Writes the address of the next part. */
   write(bytes: number): void {
-    this.writer.scratch(bytes, this.bytes);
-    this.bytes += align(bytes);
+    this.#writer.scratch(bytes, this.#bytes);
+    this.#bytes += align(bytes);
   }
 }
 

@@ -64,154 +64,158 @@ const scalarFirst: Partial<Record<LoopName, LoopName>> = {
 };
 
 export class Selector {
-  private readonly places: (Place | undefined)[] = [];
-  private readonly uses: number[];
-  private readonly cells: { cell: number; source: CellSource }[] = [];
-  private readonly once: Step[] = [];
-  private readonly fills: Step[] = [];
-  private readonly steps: Step[] = [];
-  private readonly filled = new Map<number, Place>();
-  private blockCount = 0;
-  private cellCount = 0;
+  readonly #places: (Place | undefined)[] = [];
+  readonly #uses: number[];
+  readonly #cells: { cell: number; source: CellSource }[] = [];
+  readonly #once: Step[] = [];
+  readonly #fills: Step[] = [];
+  readonly #steps: Step[] = [];
+  readonly #filled = new Map<number, Place>();
+  #blockCount = 0;
+  #cellCount = 0;
+
+  readonly #expression: Expression;
+  readonly #inputs: ReadonlyMap<number, number>;
+  readonly #kinds: readonly InputKind[];
 
   /** `inputs` maps load and iota instructions to operand numbers, `kinds` says how each operand is read. */
-  constructor(
-    private readonly expression: Expression,
-    private readonly inputs: ReadonlyMap<number, number>,
-    private readonly kinds: readonly InputKind[],
-  ) {
+  constructor(expression: Expression, inputs: ReadonlyMap<number, number>, kinds: readonly InputKind[]) {
+    this.#expression = expression;
+    this.#inputs = inputs;
+    this.#kinds = kinds;
     const { instructions, results } = expression;
-    this.uses = new Array<number>(instructions.length).fill(0);
-    for (const result of results) this.uses[result] += 2;
+    this.#uses = new Array<number>(instructions.length).fill(0);
+    for (const result of results) this.#uses[result] += 2;
     for (let i = instructions.length - 1; i >= 0; i--) {
-      if (this.uses[i] > 0) for (const arg of instructions[i].args) this.uses[arg]++;
+      if (this.#uses[i] > 0) for (const arg of instructions[i].args) this.#uses[arg]++;
     }
   }
 
   select(): Selection {
-    this.expression.instructions.forEach((instruction, i) => {
-      if (this.uses[i] > 0) this.places[i] = this.lower(instruction, i);
+    this.#expression.instructions.forEach((instruction, i) => {
+      if (this.#uses[i] > 0) this.#places[i] = this.#lower(instruction, i);
     });
-    const results = this.expression.results.map((result) => this.leave(this.resolve(result)));
-    const { cells, once, fills, steps, blockCount, cellCount } = this;
+    const results = this.#expression.results.map((result) => this.#leave(this.#resolve(result)));
+    const [cells, once, fills, steps] = [this.#cells, this.#once, this.#fills, this.#steps];
+    const [blockCount, cellCount] = [this.#blockCount, this.#cellCount];
     return { cells, once, fills, steps, results, blockCount, cellCount };
   }
 
   /** A result that is the same for all elements is repeated into a block of its own, which may be an output. */
-  private leave(place: Place): Place {
-    return place.kind === "cell" ? this.step("fill", [place]) : place;
+  #leave(place: Place): Place {
+    return place.kind === "cell" ? this.#step("fill", [place]) : place;
   }
 
   /** The value of instruction i; products that were put off are computed now. */
-  private resolve(i: number): Place {
-    const place = this.places[i];
+  #resolve(i: number): Place {
+    const place = this.#places[i];
     if (place) return place;
-    const { args } = this.expression.instructions[i];
-    const result = this.binary("mul", this.resolve(args[0]), this.resolve(args[1]));
-    this.places[i] = result;
+    const { args } = this.#expression.instructions[i];
+    const result = this.#binary("mul", this.#resolve(args[0]), this.#resolve(args[1]));
+    this.#places[i] = result;
     return result;
   }
 
-  private cell(source: CellSource): Place {
-    const cell = this.cellCount++;
-    this.cells.push({ cell, source });
+  #cell(source: CellSource): Place {
+    const cell = this.#cellCount++;
+    this.#cells.push({ cell, source });
     return { kind: "cell", cell };
   }
 
-  private step(loop: LoopName, args: readonly Place[]): Place {
-    const target: Place = { kind: "block", id: this.blockCount++ };
-    this.steps.push({ loop: loopNumber[loop], target, args });
+  #step(loop: LoopName, args: readonly Place[]): Place {
+    const target: Place = { kind: "block", id: this.#blockCount++ };
+    this.#steps.push({ loop: loopNumber[loop], target, args });
     return target;
   }
 
-  private stepOnce(loop: LoopName, args: readonly Place[]): Place {
-    const target: Place = { kind: "cell", cell: this.cellCount++ };
-    this.once.push({ loop: loopNumber[loop], target, args });
+  #stepOnce(loop: LoopName, args: readonly Place[]): Place {
+    const target: Place = { kind: "cell", cell: this.#cellCount++ };
+    this.#once.push({ loop: loopNumber[loop], target, args });
     return target;
   }
 
   /** The place as a whole block, for loops that take no numbers. */
-  private block(place: Place): Place {
+  #block(place: Place): Place {
     if (place.kind !== "cell") return place;
-    const known = this.filled.get(place.cell);
+    const known = this.#filled.get(place.cell);
     if (known) return known;
-    const target: Place = { kind: "block", id: this.blockCount++ };
-    this.fills.push({ loop: loopNumber.fill, target, args: [place] });
-    this.filled.set(place.cell, target);
+    const target: Place = { kind: "block", id: this.#blockCount++ };
+    this.#fills.push({ loop: loopNumber.fill, target, args: [place] });
+    this.#filled.set(place.cell, target);
     return target;
   }
 
-  private apply(loop: LoopName, args: readonly Place[]): Place {
-    if (args.every((arg) => arg.kind === "cell")) return this.stepOnce(loop, args);
-    return this.step(
+  #apply(loop: LoopName, args: readonly Place[]): Place {
+    if (args.every((arg) => arg.kind === "cell")) return this.#stepOnce(loop, args);
+    return this.#step(
       loop,
-      args.map((arg) => this.block(arg)),
+      args.map((arg) => this.#block(arg)),
     );
   }
 
-  private binary(loop: LoopName, x: Place, y: Place): Place {
+  #binary(loop: LoopName, x: Place, y: Place): Place {
     if (x.kind !== "cell" && y.kind === "cell") {
       const variant = scalarLoops[loop];
-      if (variant) return this.step(variant, [x, y]);
+      if (variant) return this.#step(variant, [x, y]);
     }
     if (x.kind === "cell" && y.kind !== "cell") {
       const variant = scalarFirst[loop] ?? scalarLoops[loop];
-      if (variant) return this.step(variant, [y, x]);
+      if (variant) return this.#step(variant, [y, x]);
     }
-    return this.apply(loop, [x, y]);
+    return this.#apply(loop, [x, y]);
   }
 
-  private lower(instruction: Instruction, i: number): Place | undefined {
+  #lower(instruction: Instruction, i: number): Place | undefined {
     const { op, args } = instruction;
-    const form = Selector.forms[op as FormName];
+    const form = Selector.#forms[op as FormName];
     if (form !== undefined) return form(this, instruction, i);
     const { accepts } = instructionOf(op);
-    const isFloat = this.expression.instructions[args[0]].dtype === "float32";
+    const isFloat = this.#expression.instructions[args[0]].dtype === "float32";
     if (accepts === (isFloat ? "bits" : "float32")) {
       throw new ArgumentError(`${op} is not defined on ${isFloat ? "floats" : "integers"}`, { op });
     }
     const name = op as FunctionName;
-    return args.length === 1 ? this.unary(name, args[0], isFloat) : this.arithmetic(name, i, args, isFloat);
+    return args.length === 1 ? this.#unary(name, args[0], isFloat) : this.#arithmetic(name, i, args, isFloat);
   }
 
-  private static readonly forms: {
+  static readonly #forms: {
     readonly [Name in FormName]: (own: Selector, instruction: Instruction, i: number) => Place;
   } = {
     constant: (own, { dtype, value = 0 }) =>
-      own.cell({ kind: "constant", value, isFloat: dtype === "float32" }),
-    scalar: (own, { index = 0 }) => own.cell({ kind: "scalar", index }),
-    load: (own, _, i) => own.read(i, (input) => ({ kind: "input", input })),
-    iota: (own, _, i) => own.read(i, () => ({ kind: "constant", value: 0, isFloat: false })),
+      own.#cell({ kind: "constant", value, isFloat: dtype === "float32" }),
+    scalar: (own, { index = 0 }) => own.#cell({ kind: "scalar", index }),
+    load: (own, _, i) => own.#read(i, (input) => ({ kind: "input", input })),
+    iota: (own, _, i) => own.#read(i, () => ({ kind: "constant", value: 0, isFloat: false })),
     uniform: (own, { index = 0 }) => {
-      const target: Place = { kind: "block", id: own.blockCount++ };
-      own.steps.push({ loop: drawUniform, target, args: [], raw: index });
+      const target: Place = { kind: "block", id: own.#blockCount++ };
+      own.#steps.push({ loop: drawUniform, target, args: [], raw: index });
       return target;
     },
-    cast: (own, instruction) => own.cast(instruction),
+    cast: (own, instruction) => own.#cast(instruction),
     where: (own, { args }) =>
-      own.apply(
+      own.#apply(
         "where",
-        args.map((arg) => own.resolve(arg)),
+        args.map((arg) => own.#resolve(arg)),
       ),
   };
 
   /** What load or iota instruction i reads; `source` gives its cell if it is the same for all elements. */
-  private read(i: number, source: (input: number) => CellSource): Place {
-    const input = this.inputs.get(i)!;
-    const kind = this.kinds[input];
-    if (kind === "constant") return this.cell(source(input));
+  #read(i: number, source: (input: number) => CellSource): Place {
+    const input = this.#inputs.get(i)!;
+    const kind = this.#kinds[input];
+    if (kind === "constant") return this.#cell(source(input));
     if (kind === "direct") return { kind: "input", input };
-    const target: Place = { kind: "block", id: this.blockCount++ };
-    const list = kind === "periodic" ? this.fills : this.steps;
+    const target: Place = { kind: "block", id: this.#blockCount++ };
+    const list = kind === "periodic" ? this.#fills : this.#steps;
     list.push({ loop: loadInput, target, args: [], raw: input });
     return target;
   }
 
-  private cast({ dtype, args }: Instruction): Place {
-    const source = this.expression.instructions[args[0]].dtype;
-    const value = this.resolve(args[0]);
+  #cast({ dtype, args }: Instruction): Place {
+    const source = this.#expression.instructions[args[0]].dtype;
+    const value = this.#resolve(args[0]);
     if (source === dtype) return value;
-    if (dtype === "float32") return this.apply("intToFloat", [value]);
+    if (dtype === "float32") return this.#apply("intToFloat", [value]);
     if (source === "float32") {
       const loops = {
         int32: "floatToInt",
@@ -219,82 +223,82 @@ export class Selector {
         int8: "floatToI8",
         bool: "floatToBool",
       } as const;
-      return this.apply(loops[dtype], [value]);
+      return this.#apply(loops[dtype], [value]);
     }
-    if (dtype === "bool") return this.apply("intToBool", [value]);
+    if (dtype === "bool") return this.#apply("intToBool", [value]);
     if (dtype === "int32" || source === "bool") return value;
-    return this.apply(dtype === "uint8" ? "intToU8" : "intToI8", [value]);
+    return this.#apply(dtype === "uint8" ? "intToU8" : "intToI8", [value]);
   }
 
-  private unary(op: FunctionName, arg: number, isFloat: boolean): Place {
-    const value = this.resolve(arg);
-    if (isFloat) return this.apply(floatLoop(op), [value]);
-    if (op === "isnan") return this.cell({ kind: "constant", value: 0, isFloat: false });
+  #unary(op: FunctionName, arg: number, isFloat: boolean): Place {
+    const value = this.#resolve(arg);
+    if (isFloat) return this.#apply(floatLoop(op), [value]);
+    if (op === "isnan") return this.#cell({ kind: "constant", value: 0, isFloat: false });
     const loop = integerLoop(op);
-    return loop === undefined ? value : this.apply(loop, [value]);
+    return loop === undefined ? value : this.#apply(loop, [value]);
   }
 
-  private number(value: number): Place {
-    return this.cell({ kind: "constant", value, isFloat: true });
+  #number(value: number): Place {
+    return this.#cell({ kind: "constant", value, isFloat: true });
   }
 
-  private arithmetic(
+  #arithmetic(
     op: FunctionName,
     i: number,
     [left, right]: readonly number[],
     isFloat: boolean,
   ): Place | undefined {
     if (isFloat) {
-      if (op === "mul" && this.uses[i] === 1 && !this.isInvariant(left, right)) return undefined;
+      if (op === "mul" && this.#uses[i] === 1 && !this.#isInvariant(left, right)) return undefined;
       if (op === "add") {
-        if (this.isPending(left)) return this.fused("mulAdd", left, right);
-        if (this.isPending(right)) return this.fused("mulAdd", right, left);
+        if (this.#isPending(left)) return this.#fused("mulAdd", left, right);
+        if (this.#isPending(right)) return this.#fused("mulAdd", right, left);
       }
-      if (op === "sub" && this.isPending(right)) return this.fused("mulSubFrom", right, left);
-      if (op === "pow") return this.power(left, right);
+      if (op === "sub" && this.#isPending(right)) return this.#fused("mulSubFrom", right, left);
+      if (op === "pow") return this.#power(left, right);
     }
     const loop = isFloat ? floatLoop(op) : integerLoop(op)!;
-    return this.binary(loop, this.resolve(left), this.resolve(right));
+    return this.#binary(loop, this.#resolve(left), this.#resolve(right));
   }
 
   /** True if both values are known to be cells. */
-  private isInvariant(left: number, right: number): boolean {
-    return this.places[left]?.kind === "cell" && this.places[right]?.kind === "cell";
+  #isInvariant(left: number, right: number): boolean {
+    return this.#places[left]?.kind === "cell" && this.#places[right]?.kind === "cell";
   }
 
   /** A product put off until its only use is known. */
-  private isPending(i: number): boolean {
-    return this.places[i] === undefined;
+  #isPending(i: number): boolean {
+    return this.#places[i] === undefined;
   }
 
-  private fused(loop: "mulAdd" | "mulSubFrom", product: number, other: number): Place {
-    const addend = this.block(this.resolve(other));
-    const { args } = this.expression.instructions[product];
-    const x = this.resolve(args[0]);
-    const y = this.resolve(args[1]);
-    if (y.kind === "cell") return this.step(`${loop}Scalar`, [x, y, addend]);
-    if (x.kind === "cell") return this.step(`${loop}Scalar`, [y, x, addend]);
-    return this.step(loop, [x, y, addend]);
+  #fused(loop: "mulAdd" | "mulSubFrom", product: number, other: number): Place {
+    const addend = this.#block(this.#resolve(other));
+    const { args } = this.#expression.instructions[product];
+    const x = this.#resolve(args[0]);
+    const y = this.#resolve(args[1]);
+    if (y.kind === "cell") return this.#step(`${loop}Scalar`, [x, y, addend]);
+    if (x.kind === "cell") return this.#step(`${loop}Scalar`, [y, x, addend]);
+    return this.#step(loop, [x, y, addend]);
   }
 
   /** Small constant exponents have cheaper and exact forms. */
-  private power(left: number, right: number): Place {
-    const exponent = this.expression.instructions[right];
-    const x = this.resolve(left);
+  #power(left: number, right: number): Place {
+    const exponent = this.#expression.instructions[right];
+    const x = this.#resolve(left);
     if (exponent.op === "constant") {
       switch (exponent.value) {
         case 0:
-          return this.number(1);
+          return this.#number(1);
         case 1:
           return x;
         case 2:
-          return this.binary("mul", x, x);
+          return this.#binary("mul", x, x);
         case 3:
-          return this.binary("mul", this.binary("mul", x, x), x);
+          return this.#binary("mul", this.#binary("mul", x, x), x);
         case -1:
-          return this.apply("reciprocal", [x]);
+          return this.#apply("reciprocal", [x]);
       }
     }
-    return this.apply("pow", [x, this.resolve(right)]);
+    return this.#apply("pow", [x, this.#resolve(right)]);
   }
 }
