@@ -8,10 +8,14 @@ import { aTensor, requireTensor } from "../graph/require.js";
 import { createNode, type Tensor } from "../graph/tensor.js";
 import type { ConvGeometry, Operand, QuantizedEpilogue, WeightFormat } from "../kernels/kernel.js";
 import { panelRows } from "../kernels/packed.js";
+import { sumTo } from "./broadcast.js";
 import { type ConvOptions, convExtents, convOptions, geometryOf } from "./convolution.js";
+import { gt, where } from "./elementwise.js";
+import { matmul } from "./linalg.js";
 import { type PackedWeight, requirePacked } from "./packed_weight.js";
 import { requireFloat } from "./promotion.js";
 import { reshape } from "./reshape.js";
+import { dequantizeWeight } from "./unpack_weight.js";
 
 export interface QuantizedOptions {
   /** float32 [out]: scales of the weights, times that of the input if it has one for all. For 4 bits see `groupScales`. */
@@ -79,12 +83,26 @@ function lowerQmatmul(context: Lowering<ProductAttributes>): void {
 // Without spreads, which bundlers keep where nothing is used.
 const qmatmulOp: KernelOp<ProductAttributes> = { kind: "kernel", name: "qmatmul", lower: lowerQmatmul };
 
-/** With a float32 result, so that a ReLU behind it costs nothing. */
+/** With a float32 result, so that a ReLU behind it costs nothing. A float32 input and the bias have gradients. */
 const floatQmatmulOp: KernelOp<ProductAttributes> = {
   kind: "kernel",
   name: "qmatmulFloat",
   fusesRelu: true,
   lower: lowerQmatmul,
+  gradient: ({ inputs, output, gradient, attributes, needs }) => {
+    const { format, present, activation } = attributes;
+    const [x, packed] = inputs;
+    const arriving = activation === "relu" ? where(gt(output, 0), gradient, 0) : gradient;
+    const gradientOf = (name: OptionalInput) => {
+      const i = 2 + present.indexOf(name);
+      return name === "bias" && needs(i) ? sumTo(arriving, inputs[i].shape) : undefined;
+    };
+    const toInput = () => {
+      const scales = inputs[2 + present.indexOf("scales")];
+      return matmul(arriving, dequantizeWeight(packed, [output.shape[1], x.shape[1]], format, scales));
+    };
+    return [needs(0) ? toInput() : undefined, undefined, ...present.map(gradientOf)];
+  },
 };
 
 function lowerQconv(context: Lowering<QconvAttributes>): void {
@@ -171,8 +189,9 @@ function productAttributes(
 
 /**
  * x · weightᵀ for packed weights [out, in]: x [..., in] int8 → [..., out]. The sums are exact int32; what happens to them is up to
- * the options. With float32 x the product is one of floats (weights of 8 or 7 bits); with weights of 4 bits x is int8 and
- * `inputScales` and `groupScales(…)` are needed.
+ * the options. With float32 x the product is one of floats (weights of 8 or 7 bits) and differentiable: ∂/∂x is the arriving gradient
+ * times the dequantized weight, ∂/∂bias its sum; weights and scales get none. With weights of 4 bits x is int8 and `inputScales` and
+ * `groupScales(…)` are needed.
  *
  * @example
  * const { values, scales } = quantizeDynamic(x, -1);
