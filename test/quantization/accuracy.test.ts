@@ -47,9 +47,9 @@ async function scoreOf(model: Module, test: Dataset): Promise<Score> {
   return { accuracy: metrics.accuracy, bytes: stateBytes(model) };
 }
 
-/** Percentage points, and a row of the table. */
+/** Percentage points, without the rounding of their float64 (−0.1 is no less than −0.1), and a row of the table. */
 function change(name: string, float: Score, quantized: Score): number {
-  const points = 100 * (quantized.accuracy - float.accuracy);
+  const points = Math.round(1e11 * (quantized.accuracy - float.accuracy)) / 1e9;
   const size = (100 * quantized.bytes) / float.bytes;
   rows.push(
     `${name}: ${(100 * quantized.accuracy).toFixed(2)} %, ${points.toFixed(2)}, ${size.toFixed(1)} %`,
