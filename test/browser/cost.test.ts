@@ -59,7 +59,8 @@ describe.skipIf(typeof browser === "string").each(["wasm", "webgl"])("in a page 
     await page.goto(`${dist.url}index.js`);
     const found = (await page.evaluate(measurement(name))) as Found;
     await page.close();
-    const flops = 2 * 32 * 64 * 96;
+    // A multiply-add per weight, and the bias.
+    const flops = 32 * (2 * 64 + 1) * 96;
     expect(found.report.total).toMatchObject({ flops, calls: 1 });
     expect(found.report.total.seconds).toBeGreaterThan(0);
     expect(found.report.modules).toMatchObject([{ name: "(model)", flops }]);
