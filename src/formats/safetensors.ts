@@ -35,7 +35,7 @@ export function readSafetensors(bytes: Uint8Array): Safetensors {
   const header = parseHeader(bytes.subarray(lengthBytes, dataStart), bytes.length - dataStart, { op });
   const tensors = new Map<string, HostTensor>();
   for (const [name, { dtype: stored, shape, begin, end }] of header.tensors) {
-    const { dtype, decode } = storedTypes.get(stored)!;
+    const { dtype, decode } = storedTypes().get(stored)!;
     // Own memory: the data may be unaligned in the file, and the file's buffer should not be kept alive.
     const values = new Uint8Array(end - begin);
     values.set(bytes.subarray(dataStart + begin, dataStart + end));

@@ -203,7 +203,7 @@ class Entry implements SafetensorsEntry {
     signal: AbortSignal | undefined,
   ) {
     this.stored = stored;
-    this.dtype = storedTypes.get(stored)!.dtype;
+    this.dtype = storedTypes().get(stored)!.dtype;
     this.shape = shape;
     this.bytes = end - begin;
     this.#name = name;
@@ -213,7 +213,7 @@ class Entry implements SafetensorsEntry {
   }
 
   async data(): Promise<TypedArray> {
-    const { itemSize, isView, decode } = storedTypes.get(this.stored)!;
+    const { itemSize, isView, decode } = storedTypes().get(this.stored)!;
     if (isView) {
       const own = await this.#read(0, new Uint8Array(this.bytes));
       return decode(own, { op, name: this.#name, first: 0 });
@@ -229,7 +229,7 @@ class Entry implements SafetensorsEntry {
   }
 
   async *pieces(): AsyncGenerator<TypedArray> {
-    const { itemSize, isView, decode, dtype } = storedTypes.get(this.stored)!;
+    const { itemSize, isView, decode, dtype } = storedTypes().get(this.stored)!;
     const memory = new Uint8Array(Math.min(this.bytes, pieceBytes));
     const values = isView ? undefined : newArray(dtype, memory.length / itemSize);
     for (let at = 0; at < this.bytes; at += memory.length) {

@@ -115,11 +115,11 @@ function parseEntry(json: JsonText, name: string): TensorEntry {
 }
 
 function checkEntry(name: string, { dtype, shape, begin, end }: TensorEntry, reading: Reading): void {
-  const type = storedTypes.get(dtype);
+  const type = storedTypes().get(dtype);
   if (type === undefined) {
     throw new FormatError(
       `${reading.name === undefined ? "" : `${reading.name}: `}${quote(name)}: dtype ${quote(dtype)} is not supported`,
-      { op: reading.op, hint: `one of ${[...storedTypes.keys()].join(", ")}` },
+      { op: reading.op, hint: `one of ${[...storedTypes().keys()].join(", ")}` },
     );
   }
   let size = type.itemSize;

@@ -123,70 +123,76 @@ function e4m3(byte: number): number {
   return sign * (exponent === 0 ? mantissa * 2 ** -9 : (8 + mantissa) * 2 ** (exponent - 10));
 }
 
+/** Made when it is first asked for, so that bundlers leave it out where nothing is. */
+let types: ReadonlyMap<string, StoredType> | undefined;
+
 /** By the names in files; the others are refused by name. */
-export const storedTypes: ReadonlyMap<string, StoredType> = new Map<string, StoredType>([
-  ["F32", asIs("float32", Float32Array)],
-  [
-    "F16",
-    {
-      itemSize: 2,
-      dtype: "float32",
-      decode: (bytes, _, into) => {
-        const halves = view(Uint16Array, bytes);
-        return decodeFloat16(halves, floats(into, halves.length));
+export function storedTypes(): ReadonlyMap<string, StoredType> {
+  types ??= new Map<string, StoredType>([
+    ["F32", asIs("float32", Float32Array)],
+    [
+      "F16",
+      {
+        itemSize: 2,
+        dtype: "float32",
+        decode: (bytes, _, into) => {
+          const halves = view(Uint16Array, bytes);
+          return decodeFloat16(halves, floats(into, halves.length));
+        },
       },
-    },
-  ],
-  [
-    "BF16",
-    {
-      itemSize: 2,
-      dtype: "float32",
-      decode: (bytes, _, into) => {
-        const halves = view(Uint16Array, bytes);
-        return decodeBfloat16(halves, floats(into, halves.length));
+    ],
+    [
+      "BF16",
+      {
+        itemSize: 2,
+        dtype: "float32",
+        decode: (bytes, _, into) => {
+          const halves = view(Uint16Array, bytes);
+          return decodeBfloat16(halves, floats(into, halves.length));
+        },
       },
-    },
-  ],
-  [
-    "F64",
-    {
-      itemSize: 8,
-      dtype: "float32",
-      decode(bytes, decoding, into) {
-        const values = view(Float64Array, bytes);
-        const result = floats(into, values.length);
-        for (let i = 0; i < values.length; i++) {
-          result[i] = values[i];
-          if (Number.isFinite(values[i]) && !Number.isFinite(result[i])) {
-            throw unfit(decoding, values[i], i, "does not fit float32");
+    ],
+    [
+      "F64",
+      {
+        itemSize: 8,
+        dtype: "float32",
+        decode(bytes, decoding, into) {
+          const values = view(Float64Array, bytes);
+          const result = floats(into, values.length);
+          for (let i = 0; i < values.length; i++) {
+            result[i] = values[i];
+            if (Number.isFinite(values[i]) && !Number.isFinite(result[i])) {
+              throw unfit(decoding, values[i], i, "does not fit float32");
+            }
           }
-        }
-        return result;
+          return result;
+        },
       },
-    },
-  ],
-  ["F8_E4M3", fromTable(() => Float32Array.from({ length: 256 }, (_, byte) => e4m3(byte)))],
-  ["F8_E5M2", fromTable(() => decodeFloat16(Uint16Array.from({ length: 256 }, (_, byte) => byte << 8)))],
-  ["I64", narrowed(BigInt64Array, (low, high) => high === low >> 31)],
-  ["I32", asIs("int32", Int32Array)],
-  ["I16", widened(Int16Array)],
-  ["I8", asIs("int8", Int8Array)],
-  ["U64", narrowed(BigUint64Array, (low, high) => high === 0 && low >= 0)],
-  ["U32", narrowed(Uint32Array, (low) => low >= 0)],
-  ["U16", widened(Uint16Array)],
-  ["U8", asIs("uint8", Uint8Array)],
-  [
-    "BOOL",
-    {
-      itemSize: 1,
-      dtype: "bool",
-      isView: true,
-      decode(bytes, decoding) {
-        const bad = bytes.findIndex((value) => value > 1);
-        if (bad >= 0) throw unfit(decoding, bytes[bad], bad, "is no BOOL");
-        return bytes;
+    ],
+    ["F8_E4M3", fromTable(() => Float32Array.from({ length: 256 }, (_, byte) => e4m3(byte)))],
+    ["F8_E5M2", fromTable(() => decodeFloat16(Uint16Array.from({ length: 256 }, (_, byte) => byte << 8)))],
+    ["I64", narrowed(BigInt64Array, (low, high) => high === low >> 31)],
+    ["I32", asIs("int32", Int32Array)],
+    ["I16", widened(Int16Array)],
+    ["I8", asIs("int8", Int8Array)],
+    ["U64", narrowed(BigUint64Array, (low, high) => high === 0 && low >= 0)],
+    ["U32", narrowed(Uint32Array, (low) => low >= 0)],
+    ["U16", widened(Uint16Array)],
+    ["U8", asIs("uint8", Uint8Array)],
+    [
+      "BOOL",
+      {
+        itemSize: 1,
+        dtype: "bool",
+        isView: true,
+        decode(bytes, decoding) {
+          const bad = bytes.findIndex((value) => value > 1);
+          if (bad >= 0) throw unfit(decoding, bytes[bad], bad, "is no BOOL");
+          return bytes;
+        },
       },
-    },
-  ],
-]);
+    ],
+  ]);
+  return types;
+}
