@@ -15,6 +15,7 @@ const layers = [
   ["runtime"],
   ["ops", "autograd"],
   ["formats"],
+  ["hub"],
   ["nn", "optim"],
   ["energy", "profile", "data"],
   ["models", "train", "quantization"],
