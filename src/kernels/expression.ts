@@ -38,3 +38,17 @@ export const maxExpressionInstructions = 96;
 export function flopsPerElement({ instructions }: Expression): number {
   return instructions.reduce((sum, { op }) => sum + instructionOf(op).flops, 0);
 }
+
+/** The expression with these results; of the instructions, what they need. */
+export function restrict(instructions: readonly Instruction[], results: readonly number[]): Expression {
+  const needed = new Set(results);
+  for (let i = instructions.length - 1; i >= 0; i--) {
+    if (needed.has(i)) for (const arg of instructions[i].args) needed.add(arg);
+  }
+  const kept = [...needed].sort((a, b) => a - b);
+  const renumbered = (list: readonly number[]) => list.map((i) => kept.indexOf(i));
+  return {
+    instructions: kept.map((i) => ({ ...instructions[i], args: renumbered(instructions[i].args) })),
+    results: renumbered(results),
+  };
+}

@@ -5,7 +5,8 @@
 import { sizeOf } from "../../../core/shape.js";
 import { memoryOrder } from "../../../core/view.js";
 import { type Epilogue, epilogueMap } from "../../../kernels/epilogue.js";
-import type { Expression, MapCall, Operand } from "../../../kernels/kernel.js";
+import { restrict } from "../../../kernels/expression.js";
+import type { MapCall, Operand } from "../../../kernels/kernel.js";
 import type { CommandWriter } from "../command.js";
 import { blockLanes, encodeExpression } from "./expression.js";
 import { encodeMap } from "./map.js";
@@ -55,7 +56,9 @@ export function planEpilogue(
   const next = onlyUse();
   const relu = next !== undefined && instructions[next].op === "relu";
   if (relu) value = next;
-  const rest = results[0] === value ? undefined : { ...map, expression: after(map.expression, value) };
+  // What is left loads the value as its input 0.
+  const changed = instructions.with(value, { op: "load", dtype: "float32", args: [], index: 0 });
+  const rest = results[0] === value ? undefined : { ...map, expression: restrict(changed, results) };
   // Of one element, the interpreter would read what the kernel has stored when it opens the expression: too early.
   return { bias, relu, rest, isBlockwise: isBlockwise && sizeOf(map.shape) > 1 };
 }
@@ -68,21 +71,6 @@ function isAlongColumns({ dtype, view }: Operand, { shape, outputs }: MapCall, c
   return (
     extents.at(-1) === columns && walked.at(-1) === 1 && walked.slice(0, -1).every((stride) => stride === 0)
   );
-}
-
-/** The expression with instruction `value` as its input 0. */
-function after({ instructions, results }: Expression, value: number): Expression {
-  const { dtype } = instructions[value];
-  const changed = instructions.with(value, { op: "load", dtype, args: [], index: 0 });
-  const needed = new Set(results);
-  for (let i = changed.length - 1; i >= 0; i--) {
-    if (needed.has(i)) for (const arg of changed[i].args) needed.add(arg);
-  }
-  const kept = [...needed].sort((a, b) => a - b);
-  return {
-    instructions: kept.map((i) => ({ ...changed[i], args: changed[i].args.map((arg) => kept.indexOf(arg)) })),
-    results: results.map((result) => kept.indexOf(result)),
-  };
 }
 
 /** Writes the bias' address, and whether there is a ReLU and an expression for blocks. */

@@ -3,6 +3,7 @@ import multiplyHighChunk from "../../../../glsl/multiply_high.glsl";
 import philoxChunk from "../../../../glsl/philox.glsl";
 import { type Shape, sizeOf } from "../../../core/shape.js";
 import { rowMajorStrides, sameView } from "../../../core/view.js";
+import { restrict } from "../../../kernels/expression.js";
 import type { Expression, MapCall, Operand } from "../../../kernels/kernel.js";
 import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
@@ -102,7 +103,7 @@ function mapPass(
 ): void {
   const { inputs, shape } = call;
   const expression = restrict(
-    call.expression,
+    call.expression.instructions,
     outputs.map(({ result }) => call.expression.results[result]),
   );
   const shader = builder.shader();
@@ -177,23 +178,6 @@ function withinPass(shader: ShaderBuilder, { output, emit }: Result): Within {
       name ??= shader.block(vectorOf(output.dtype), () => emit(shader).value);
       return name;
     },
-  };
-}
-
-/** The part of an expression that these results need. */
-function restrict({ instructions }: Expression, results: readonly number[]): Expression {
-  const needed = new Set(results);
-  for (let i = instructions.length - 1; i >= 0; i--) {
-    if (needed.has(i)) for (const arg of instructions[i].args) needed.add(arg);
-  }
-  const kept = [...needed].sort((a, b) => a - b);
-  const renumbered = new Map(kept.map((old, i) => [old, i]));
-  return {
-    instructions: kept.map((i) => ({
-      ...instructions[i],
-      args: instructions[i].args.map((arg) => renumbered.get(arg)!),
-    })),
-    results: results.map((result) => renumbered.get(result)!),
   };
 }
 
