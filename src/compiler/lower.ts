@@ -15,12 +15,11 @@ import {
   type View,
 } from "../core/view.js";
 import type { DeviceInfo } from "../device/device.js";
-import type { IotaAttributes, Lowering, ReduceAttributes, ViewOp } from "../graph/op.js";
+import type { IotaAttributes, KernelOp, Lowering, ReduceAttributes, ViewOp } from "../graph/op.js";
 import type { Epilogue } from "../kernels/epilogue.js";
 import { instructionOf } from "../kernels/instructions.js";
 import type { Expression, Instruction, KernelCall, MapCall, Operand } from "../kernels/kernel.js";
 import { withSlots } from "../kernels/operands.js";
-import { recordOf } from "../kernels/table.js";
 import { type Fusion, isDirect } from "./fuse.js";
 import type { Graph, GraphNode } from "./graph.js";
 import type { Step } from "./schedule.js";
@@ -283,7 +282,7 @@ class Lowerer {
       emit: (call) => {
         const product = this.#fusion.epilogues.get(id);
         if (product === undefined) this.#calls.push(call);
-        else if (recordOf(call).takesActivation)
+        else if ((node.op as KernelOp).fusesRelu)
           this.#calls.push({ ...call, activation: "relu" } as KernelCall);
         else this.#calls.push({ ...call, epilogue: this.#epilogue(id, product) } as KernelCall);
       },

@@ -26,7 +26,6 @@ export interface QconvCall extends QuantizedEpilogue {
 export const qconv: KernelRecord<QconvCall> = {
   reads: ["input", "weight", "scales", "inputScales", "offsets", "bias"],
   writes: ["output"],
-  takesActivation: true,
   flops: ({ input, output, geometry, kernelSize }) => {
     const perGroup = input.view.shape[1] / geometry.groups;
     return 2 * sizeOf(output.view.shape) * perGroup * sizeOf(kernelSize);

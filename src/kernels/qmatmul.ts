@@ -26,7 +26,6 @@ export interface QmatmulCall extends QuantizedEpilogue {
 export const qmatmul: KernelRecord<QmatmulCall> = {
   reads: ["input", "weight", "scales", "inputScales", "offsets", "bias"],
   writes: ["output"],
-  takesActivation: true,
   flops: ({ input, output }) => 2 * sizeOf(output.view.shape) * (input.view.shape.at(-1) ?? 1),
   overNothing: (call) => (isEmpty(call.input) ? epilogueOfNothing(call) : undefined),
 };

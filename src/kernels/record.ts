@@ -17,8 +17,6 @@ export interface KernelRecord<Call> {
   readonly reads: readonly OperandField<Call>[];
   /** Fields of the operands that are written, the result first. */
   readonly writes: readonly OperandField<Call>[];
-  /** The epilogue: a call may have `activation: "relu"`, applied to each element of the result while it is written. */
-  readonly takesActivation?: true;
   /** 2 per multiply-add of a product, of floats or integers; 1 per element for each arithmetic instruction. */
   flops(call: Call): number;
   /** Bytes that the call has to read and write; by default every distinct element of its operands, less `untouched`. */
