@@ -7,12 +7,9 @@
  * neighbouring turns, because the machine's speed drifts. Both builds' sources are bundled, so that private parts can be used.
  */
 import { writeFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { build } from "esbuild";
 import { median } from "./measure.mjs";
+import { loadSource } from "./source.mjs";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -30,31 +27,10 @@ if (positionals.length !== 2) {
 const milliseconds = Number(values.milliseconds);
 
 /** The benchmarks of a checkout: its cases, and its wasm device as a contender. */
-async function load(root) {
-  const directory = await mkdtemp(join(resolve(root), "dist", ".builds-"));
-  const outfile = join(directory, "bench.mjs");
-  await build({
-    absWorkingDir: resolve(root),
-    stdin: {
-      contents: `export { openOurs } from "./src/bench/ours.ts"; export { cases } from "./src/bench/suites.ts"; import "./src/ops/methods.ts";`,
-      resolveDir: resolve(root),
-      loader: "ts",
-    },
-    outfile,
-    bundle: true,
-    format: "esm",
-    platform: "node",
-    loader: { ".glsl": "text" },
-    define: { "import.meta.url": JSON.stringify(pathToFileURL(join(resolve(root), "src/device/wasm/binaries.ts")).href) },
-    ignoreAnnotations: true,
-    logLevel: "error",
-  });
-  try {
-    return await import(pathToFileURL(outfile).href);
-  } finally {
-    await rm(directory, { recursive: true });
-  }
-}
+const benchmarks = `
+  export { openOurs } from "./src/bench/ours.ts";
+  export { cases } from "./src/bench/suites.ts";
+  import "./src/ops/methods.ts";`;
 
 /** Milliseconds of one run, over `repeats` runs. */
 async function turn(work, repeats) {
@@ -67,7 +43,7 @@ async function turn(work, repeats) {
 
 const builds = [];
 for (const root of positionals) {
-  const { openOurs, cases } = await load(root);
+  const { openOurs, cases } = await loadSource(root, benchmarks);
   builds.push({ cases, contender: await openOurs("wasm") });
 }
 console.log(`${builds[1].contender.description}; ratio above 1: the second is faster`);
