@@ -31,6 +31,7 @@ const tanhGelu = composite<undefined>({
   },
 });
 
+/** Options of `gelu` and `GELU`. */
 export interface GeluOptions {
   /** "none" uses the error function, "tanh" the approximation of GPT-2. Default "none". */
   readonly approximate?: "none" | "tanh";
@@ -38,7 +39,13 @@ export interface GeluOptions {
 
 export const geluOptions: Kinds<GeluOptions> = { approximate: oneOf("none", "tanh") };
 
-/** The Gaussian error linear unit (Hendrycks and Gimpel 2016). */
+/**
+ * The Gaussian error linear unit x·Φ(x), Φ the normal distribution function (Hendrycks and Gimpel 2016). float32; int32 is converted.
+ *
+ * @example
+ * gelu(tensor([-1, 0, 1])); // [-0.1587, 0, 0.8413]
+ * gelu(tensor([1]), { approximate: "tanh" }); // [0.8412]
+ */
 export function gelu(x: Tensor, options: GeluOptions = {}): Tensor {
   const { approximate } = checkOptions("gelu", options, geluOptions);
   return (approximate === "tanh" ? tanhGelu : exactGelu)([asFloat(x, "gelu")], undefined);
@@ -52,7 +59,12 @@ const siluOf = composite<undefined>({
   },
 });
 
-/** x · sigmoid(x), also called swish. */
+/**
+ * x · sigmoid(x), also called swish (Elfwing et al. 2018). float32; int32 is converted.
+ *
+ * @example
+ * silu(tensor([0, 1])); // [0, 0.7311]
+ */
 export function silu(x: Tensor): Tensor {
   return siluOf([asFloat(x, "silu")], undefined);
 }
@@ -62,12 +74,22 @@ const softplusOf = composite<undefined>({
   gradient: ({ inputs: [x], gradient }) => [mul(gradient, sigmoid(x))],
 });
 
-/** log(1 + eˣ), without overflow. */
+/**
+ * log(1 + eˣ), without overflow. float32; int32 is converted.
+ *
+ * @example
+ * softplus(tensor([0, 100])); // [0.6931, 100]
+ */
 export function softplus(x: Tensor): Tensor {
   return softplusOf([asFloat(x, "softplus")], undefined);
 }
 
-/** x where positive, negativeSlope · x elsewhere. Default slope 0.01. */
+/**
+ * x where x > 0, negativeSlope · x elsewhere. float32; int32 is converted. Default slope 0.01.
+ *
+ * @example
+ * leakyRelu(tensor([-10, 2])); // [-0.1, 2]
+ */
 export function leakyRelu(x: Tensor, negativeSlope = 0.01): Tensor {
   const value = asFloat(x, "leakyRelu");
   check("leakyRelu", "negativeSlope", negativeSlope, aNumber);

@@ -12,26 +12,31 @@ import { asFloat, asIndex, requireFloat } from "./promotion.js";
 import type { Generator } from "./random.js";
 import { reshape, unsqueeze } from "./reshape.js";
 
+/** Options of `scaledDotProductAttention`; L queries, S keys. */
 export interface AttentionOptions {
-  /** A query sees the keys up to its own position only. Default false. */
+  /** Masks the keys after the query's own position. Default false. */
   readonly causal?: boolean;
   /** bool: true where attention is allowed; float32: added to the scores. Broadcasts to [..., L, S]. */
   readonly mask?: Tensor;
   /**
-   * int32 [N], one for each entry of the first dimension, or []: so many keys exist, those behind may hold anything. Limited to
-   * 0..S; default S. The time taken grows with the length, not with S.
+   * int32 [N], one for each entry of the first dimension, or []: the number of valid keys; later keys are ignored. Clamped to
+   * 0..S; default S. Time grows with the length, not with S.
    */
   readonly keyLengths?: Tensor;
-  /** int32 [N] or []: the position of the first query, of which the others follow. Default 0. */
+  /** int32 [N] or []: the position of the first query; the following queries have the following positions. Default 0. */
   readonly queryPositions?: Tensor;
-  /** A query sees its own position and window − 1 before it (Beltagy et al. 2020). Needs `causal`; default: all before it. */
+  /** Attends to the query's own position and the window − 1 before it (Beltagy et al. 2020). Needs `causal`. Default: no limit. */
   readonly window?: number;
-  /** k and v have fewer heads than q, each for as many of q's in a row (Ainslie et al. 2023). Nothing is copied. Default false. */
+  /**
+   * Grouped-query attention (Ainslie et al. 2023): k and v have fewer heads than q, and each serves a group of consecutive query
+   * heads, without copies. Default false.
+   */
   readonly enableGqa?: boolean;
   /** Factor of the scores; default 1/√E. */
   readonly scale?: number;
   /** Probability of dropping an attention weight. Default 0. */
   readonly dropout?: number;
+  /** Random numbers of the dropout. Default `defaultGenerator`. */
   readonly generator?: Generator;
 }
 
@@ -50,20 +55,22 @@ const op = "scaledDotProductAttention";
 
 /**
  * softmax(q·kᵀ·scale + mask)·v: q [..., L, E], k [..., S, E], v [..., S, D] → [..., L, D] (Vaswani et al. 2017); float32,
- * batches broadcast. A row whose positions are all hidden is 0, as in PyTorch since version 2.5. Under `noGrad`, or of
- * inputs that require no gradient, it is one kernel, which takes no memory of size [..., L, S]; on webgl, wide heads do, a part of
- * the batch at a time.
+ * batches broadcast. A row with every position masked is 0, as in PyTorch since version 2.5.
+ *
+ * Without gradients (under `noGrad`, or if no input requires one) it is one kernel that stores no [..., L, S] matrix; on webgl heads
+ * wider than 128 store it for a part of the batch at a time. With gradients it is two products and a softmax.
  *
  * Lengths and positions are values, not shapes: a sequence that grows by one token compiles nothing. Gradients flow through all
- * options; those of keys and values behind the length are 0.
+ * options; those of keys and values beyond the length are 0.
  *
  * @example
- * // 8 query heads share 2 key heads of a cache [N, 2, 2048, 64], of which each sequence has filled its own part.
- * const y = scaledDotProductAttention(q, cache.keys, cache.values, {
- *   causal: true, enableGqa: true, queryPositions, keyLengths: add(queryPositions, q.shape[2]),
- * });
+ * const q = tensor([[1, 0]]);
+ * const k = tensor([[1, 0], [0, 1]]);
+ * const v = tensor([[1], [3]]);
+ * scaledDotProductAttention(q, k, v); // [[1.66]]
+ * scaledDotProductAttention(q, k, v, { causal: true }); // [[1]]
  *
- * @throws ShapeError if the sizes do not fit, ArgumentError for a window without causality, DTypeError.
+ * @throws ShapeError if the sizes do not fit, ArgumentError for a window without causality, DTypeError for dtypes other than these.
  */
 export function scaledDotProductAttention(
   q: Tensor,

@@ -16,8 +16,12 @@ const expandOp: ViewOp<{ readonly shape: Shape }> = {
 };
 
 /**
- * Repeats x along new leading dimensions and along those of extent 1, without copying. An extent of -1 keeps
- * the one of x.
+ * Repeats x along new leading dimensions and along dimensions of extent 1, without copying; any dtype. −1 keeps the extent of x.
+ * The gradient is summed over the repetitions.
+ *
+ * @example
+ * expand(tensor([[1], [2]]), [2, 3]); // [[1, 1, 1], [2, 2, 2]]
+ *
  * @throws ShapeError if x does not broadcast to `shape`.
  */
 export function expand(x: Tensor, shape: Shape): Tensor {

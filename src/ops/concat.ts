@@ -10,8 +10,14 @@ import { unsqueeze } from "./reshape.js";
 import { place } from "./slice.js";
 
 /**
- * Joins tensors along `dim`; the other extents and the dtypes are equal.
- * @throws ShapeError naming both shapes, DTypeError.
+ * Joins tensors along the existing dimension `dim` (default 0; negative counts from the end). The other extents and the dtypes are
+ * equal.
+ *
+ * @example
+ * concat([tensor([[1, 2]]), tensor([[3, 4]])]); // [[1, 2], [3, 4]]
+ * concat([tensor([[1, 2]]), tensor([[3, 4]])], 1); // [[1, 2, 3, 4]]
+ *
+ * @throws ShapeError that names both shapes, DTypeError.
  */
 export function concat(tensors: readonly Tensor[], dim = 0): Tensor {
   const [first] = check("concat", "the first argument", tensors, tensorList);
@@ -47,7 +53,14 @@ function requireSameDType(a: DType, b: DType): void {
   }
 }
 
-/** Joins tensors of one shape along a new dimension `dim`. */
+/**
+ * Joins tensors of one shape and dtype along a new dimension `dim` (default 0).
+ *
+ * @example
+ * stack([tensor([1, 2]), tensor([3, 4])]); // [[1, 2], [3, 4]]
+ *
+ * @throws ShapeError that names both shapes, DTypeError.
+ */
 export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
   check("stack", "the first argument", tensors, tensorList);
   for (const x of tensors) {

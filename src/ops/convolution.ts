@@ -13,14 +13,15 @@ import { reshape, squeeze, unsqueeze } from "./reshape.js";
 /** One number for both spatial dimensions, or [height, width]. */
 export type Pair = number | readonly [number, number];
 
+/** Options of `conv2d`. */
 export interface ConvOptions {
   /** Default 1. */
   readonly stride?: Pair;
-  /** Zeros around the input. Default 0. */
+  /** Zeros added on each side of the input. Default 0. */
   readonly padding?: Pair;
-  /** Distance between the taps of the filter. Default 1. */
+  /** Distance between the elements of the kernel. Default 1. */
   readonly dilation?: Pair;
-  /** Input and output channels are divided into this many independent groups. Default 1. */
+  /** Number of groups: each connects C/groups input channels with O/groups output channels. Default 1. */
   readonly groups?: number;
 }
 
@@ -135,13 +136,15 @@ function shapesDoNotFit(op: string, x: Tensor, weight: Shape, hint: string): Sha
 
 /**
  * 2-D cross-correlation: x [N, C, H, W], weight [O, C/groups, KH, KW], bias [O] → [N, O, OH, OW] with
- * OH = ⌊(H + 2·padding − dilation·(KH − 1) − 1)/stride⌋ + 1. float32.
+ * OH = ⌊(H + 2·padding − dilation·(KH − 1) − 1)/stride⌋ + 1. float32. Without a bias the options may take its place.
  *
  * @example
- * const y = conv2d(x, weight, bias, { padding: 1 });
- * const z = conv2d(x, weight, { padding: 1 }); // without a bias
+ * const x = tensor([[[[1, 2, 3], [4, 5, 6], [7, 8, 9]]]]);
+ * const weight = ones([1, 1, 2, 2]);
+ * conv2d(x, weight); // [[[[12, 16], [24, 28]]]]
+ * conv2d(x, weight, tensor([0.5]), { stride: 2, padding: 1 }); // [[[[1.5, 5.5], [11.5, 28.5]]]]
  *
- * @throws ShapeError if channels do not fit or the filter is larger than the padded input.
+ * @throws ShapeError if the channels do not fit or the kernel is larger than the padded input.
  */
 export function conv2d(x: Tensor, weight: Tensor, options: ConvOptions): Tensor;
 export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options?: ConvOptions): Tensor;
@@ -208,10 +211,15 @@ function withBias(op: string, output: Tensor, bias: Tensor | undefined): Tensor 
   return add(output, reshape(bias, [1, channels, 1, 1]));
 }
 
+/** Options of `conv1d`: those of `conv2d` for one dimension. */
 export interface Conv1dOptions {
+  /** Default 1. */
   readonly stride?: number;
+  /** Zeros added at each end. Default 0. */
   readonly padding?: number;
+  /** Distance between the elements of the kernel. Default 1. */
   readonly dilation?: number;
+  /** Number of groups of channels. Default 1. */
   readonly groups?: number;
 }
 
@@ -222,7 +230,12 @@ const conv1dOptions: Kinds<Conv1dOptions> = {
   groups: aCount,
 };
 
-/** 1-D cross-correlation: x [N, C, L], weight [O, C/groups, K], bias [O] → [N, O, OL]. */
+/**
+ * 1-D cross-correlation: x [N, C, L], weight [O, C/groups, K], bias [O] → [N, O, OL]; float32. Lengths and errors as for `conv2d`.
+ *
+ * @example
+ * conv1d(tensor([[[1, 2, 3, 4]]]), tensor([[[1, -1]]])); // [[[-1, -1, -1]]]
+ */
 export function conv1d(x: Tensor, weight: Tensor, options: Conv1dOptions): Tensor;
 export function conv1d(x: Tensor, weight: Tensor, bias?: Tensor, options?: Conv1dOptions): Tensor;
 export function conv1d(
@@ -248,6 +261,7 @@ export function conv1d(
   return squeeze(result, 2);
 }
 
+/** Options of `convTranspose2d`. */
 export interface ConvTransposeOptions extends ConvOptions {
   /** Added to the output's extents at the far side, smaller than stride or dilation. Default 0. */
   readonly outputPadding?: Pair;
@@ -258,7 +272,12 @@ const convTransposeOptions = (): Kinds<ConvTransposeOptions> => ({ ...convOption
 /**
  * Transposed convolution, the gradient of `conv2d` with respect to its input: x [N, C, H, W], weight
  * [C, O/groups, KH, KW], bias [O] → [N, O, OH, OW] with
- * OH = (H − 1)·stride − 2·padding + dilation·(KH − 1) + outputPadding + 1.
+ * OH = (H − 1)·stride − 2·padding + dilation·(KH − 1) + outputPadding + 1. float32.
+ *
+ * @example
+ * convTranspose2d(tensor([[[[1, 2]]]]), ones([1, 1, 1, 2]), { stride: 2 }); // [[[[1, 1, 2, 2]]]]
+ *
+ * @throws ShapeError if the channels do not fit, ArgumentError for an output padding that is not below the stride or dilation.
  */
 export function convTranspose2d(x: Tensor, weight: Tensor, options: ConvTransposeOptions): Tensor;
 export function convTranspose2d(

@@ -29,14 +29,17 @@ export { scalar } from "./source.js";
 /** Numbers or booleans in arrays of arrays of equal lengths, as deep as the tensor has dimensions. */
 export type NestedArray = readonly (number | boolean | NestedArray)[];
 
+/** Options of tensors made from one value or a sequence. */
 export interface CreationOptions {
   /** Default: that of `setDefaultDevice`. */
   readonly device?: Device;
+  /** Default: as each function says. */
   readonly dtype?: DType;
 }
 
 const creationOptions: Kinds<CreationOptions> = { device: aDevice, dtype: aDType };
 
+/** Options of `tensor`. */
 export interface TensorOptions extends CreationOptions {
   /** Default: as the arrays are nested; [length] for a typed array. */
   readonly shape?: Shape;
@@ -52,14 +55,15 @@ const tensorOptions = (): Kinds<TensorOptions> => ({
 
 /**
  * A tensor with its own memory, filled from host data. Without `dtype`: float32 for numbers, bool for booleans,
- * the dtype of a typed array (a Float64Array gives float32). Integer dtypes cut fractions off towards zero.
+ * the dtype of a typed array (a Float64Array gives float32). Integer dtypes truncate fractions towards zero.
  *
  * @example
- * tensor([[1, 2], [3, 4]], { device });
- * tensor(new Int32Array([3, 1]), { device });
+ * tensor([[1, 2], [3, 4]]).shape; // [2, 2]
+ * tensor(new Int32Array([3, 1])).dtype; // "int32"
+ * tensor([1, 2, 3, 4], { shape: [2, 2] }); // [[1, 2], [3, 4]]
  *
- * @throws ShapeError if the data does not fill the shape, DeviceError without a device, ArgumentError for numbers that do not fit
- * an integer dtype and for anything but numbers and booleans.
+ * @throws ShapeError if the data does not fill the shape, DeviceError without a device, ArgumentError for numbers outside the range
+ * of an integer dtype and for anything but numbers and booleans.
  */
 export function tensor(
   data: TypedArray | NestedArray | number | boolean,
@@ -137,8 +141,12 @@ function toArray(values: HostValues, dtype: DType): TypedArray {
 }
 
 /**
- * A tensor of one value. Lazy: it takes no memory until something needs it there. Default dtype float32.
- * @throws ArgumentError for a value that does not fit the dtype, as `tensor` does.
+ * A tensor of `shape` with every element `value`. Lazy: it uses memory only if a kernel needs it there. Default dtype float32.
+ *
+ * @example
+ * full([2, 2], 7); // [[7, 7], [7, 7]]
+ *
+ * @throws ArgumentError for a value outside the range of the dtype, as `tensor`.
  */
 export function full(shape: Shape, value: number | boolean, options: CreationOptions = {}): Tensor {
   return filled("full", shape, value, options);
@@ -150,32 +158,57 @@ function filled(op: string, shape: Shape, value: number | boolean, options: Crea
   return constant(elementOf(op, value, dtype), shape, dtype, deviceOf(op, device));
 }
 
-/** Zeros, float32 by default. */
+/**
+ * A tensor of zeros; lazy, float32 by default.
+ *
+ * @example
+ * zeros([2, 3]); // [[0, 0, 0], [0, 0, 0]]
+ */
 export function zeros(shape: Shape, options: CreationOptions = {}): Tensor {
   return filled("zeros", shape, 0, options);
 }
 
-/** Ones, float32 by default. */
+/**
+ * A tensor of ones; lazy, float32 by default.
+ *
+ * @example
+ * ones([3], { dtype: "int32" }); // [1, 1, 1]
+ */
 export function ones(shape: Shape, options: CreationOptions = {}): Tensor {
   return filled("ones", shape, 1, options);
 }
 
-/** Zeros with the shape, dtype and device of x. */
+/**
+ * Zeros with the shape, dtype and device of x.
+ *
+ * @example
+ * zerosLike(tensor([[1, 2]])); // [[0, 0]]
+ */
 export function zerosLike(x: Tensor): Tensor {
   requireTensor("zerosLike", x);
   return constant(0, x.shape, x.dtype, x.device);
 }
 
-/** Ones with the shape, dtype and device of x. */
+/**
+ * Ones with the shape, dtype and device of x.
+ *
+ * @example
+ * onesLike(tensor([[1, 2]])); // [[1, 1]]
+ */
 export function onesLike(x: Tensor): Tensor {
   requireTensor("onesLike", x);
   return constant(1, x.shape, x.dtype, x.device);
 }
 
 /**
- * start, start + step, … before `stop`; `arange(stop)` starts at 0. int32 if all three are whole numbers, else
- * float32.
- * @throws ArgumentError for bounds that are not finite, and for an integer dtype that does not hold them.
+ * start, start + step, … below `stop`; `arange(stop)` starts at 0, the default step is 1. int32 if all three are integers, else
+ * float32. Lazy.
+ *
+ * @example
+ * arange(4); // [0, 1, 2, 3]
+ * arange(1, 2, 0.25); // [1, 1.25, 1.5, 1.75]
+ *
+ * @throws ArgumentError for bounds that are not finite or lie outside the range of an integer dtype.
  */
 export function arange(stop: number, options?: CreationOptions): Tensor;
 export function arange(start: number, stop: number, options?: CreationOptions): Tensor;

@@ -34,17 +34,47 @@ function comparison(name: string, instruction: BinaryOp) {
   };
 }
 
-/** a = b, elementwise, as bool. NaN equals nothing. */
+/**
+ * a = b elementwise, as bool. Operands of any dtype are promoted and broadcast; NaN equals nothing, not even NaN.
+ *
+ * @example
+ * eq(tensor([1, 2, 3]), 2); // [false, true, false]
+ */
 export const eq = comparison("eq", "eq");
-/** a ≠ b, as bool. */
+/**
+ * a ≠ b elementwise, as bool; operands as for `eq`. NaN differs from everything.
+ *
+ * @example
+ * ne(tensor([1, 2, 3]), 2); // [true, false, true]
+ */
 export const ne = comparison("ne", "ne");
-/** a < b, as bool. */
+/**
+ * a < b elementwise, as bool; operands as for `eq`. False where an operand is NaN.
+ *
+ * @example
+ * lt(tensor([1, 2, 3]), 2); // [true, false, false]
+ */
 export const lt = comparison("lt", "lt");
-/** a ≤ b, as bool. */
+/**
+ * a ≤ b elementwise, as bool; operands as for `eq`. False where an operand is NaN.
+ *
+ * @example
+ * le(tensor([1, 2, 3]), 2); // [true, true, false]
+ */
 export const le = comparison("le", "le");
-/** a > b, as bool. */
+/**
+ * a > b elementwise, as bool; operands as for `eq`. False where an operand is NaN.
+ *
+ * @example
+ * gt(tensor([1, 2, 3]), 2); // [false, false, true]
+ */
 export const gt = comparison("gt", "gt");
-/** a ≥ b, as bool. */
+/**
+ * a ≥ b elementwise, as bool; operands as for `eq`. False where an operand is NaN.
+ *
+ * @example
+ * ge(tensor([1, 2, 3]), 2); // [false, true, true]
+ */
 export const ge = comparison("ge", "ge");
 
 function asBool(op: string, x: Tensor): Tensor {
@@ -58,23 +88,48 @@ function logic(name: string, instruction: BinaryOp) {
   };
 }
 
-/** Both non-zero, as bool. */
+/**
+ * True where a and b are both non-zero; bool. Tensors of any dtype, which broadcast.
+ *
+ * @example
+ * logicalAnd(tensor([0, 1, 2]), tensor([3, 0, 4])); // [false, false, true]
+ */
 export const logicalAnd = logic("logicalAnd", "and");
-/** One of them non-zero, as bool. */
+/**
+ * True where a or b is non-zero; bool. Tensors of any dtype, which broadcast.
+ *
+ * @example
+ * logicalOr(tensor([0, 1, 0]), tensor([3, 0, 0])); // [true, true, false]
+ */
 export const logicalOr = logic("logicalOr", "or");
-/** Exactly one of them non-zero, as bool. */
+/**
+ * True where exactly one of a and b is non-zero; bool. Tensors of any dtype, which broadcast.
+ *
+ * @example
+ * logicalXor(tensor([0, 1, 2]), tensor([3, 0, 4])); // [true, true, false]
+ */
 export const logicalXor = logic("logicalXor", "xor");
 
 const notOp: ElementwiseOp = { kind: "elementwise", name: "logicalNot", instruction: "not" };
 
-/** True where x is 0. */
+/**
+ * True where x is 0; bool. Any dtype.
+ *
+ * @example
+ * logicalNot(tensor([0, 1, 2])); // [true, false, false]
+ */
 export function logicalNot(x: Tensor): Tensor {
   return apply(notOp, [asBool("logicalNot", x)]);
 }
 
 const isnanOp: ElementwiseOp = { kind: "elementwise", name: "isnan", instruction: "isnan" };
 
-/** True where x is not a number. */
+/**
+ * True where x is NaN; bool. Any dtype; integers are never NaN.
+ *
+ * @example
+ * isnan(tensor([1, NaN])); // [false, true]
+ */
 export function isnan(x: Tensor): Tensor {
   return apply(isnanOp, [cast(requireTensor("isnan", x), "float32")]);
 }
@@ -91,8 +146,13 @@ const whereOp: ElementwiseOp = {
 };
 
 /**
- * a where `condition` (bool) holds, b elsewhere; all three broadcast.
- * @throws DTypeError if the condition is not bool.
+ * a where `condition` (bool) is true, b elsewhere. All three broadcast; a and b are promoted to one dtype, and two numbers give
+ * float32. Elements that are not chosen get a gradient of 0.
+ *
+ * @example
+ * where(tensor([true, false]), tensor([1, 2]), 0); // [1, 0]
+ *
+ * @throws DTypeError if the condition is not bool, ShapeError if the shapes do not broadcast.
  */
 export function where(condition: Tensor, a: TensorLike, b: TensorLike): Tensor {
   if (requireTensor("where", condition, "the condition").dtype !== "bool") {
@@ -120,16 +180,35 @@ function binary(name: string, instruction: BinaryOp, gradient: Gradient) {
   };
 }
 
-/** a + b. */
+/**
+ * a + b elementwise. Operands are float32 or int32 and broadcast; float32 and int32 give float32. A number takes the dtype of the
+ * tensor, but a fraction, or an integer outside int32's range, makes the result float32. int32 wraps on overflow.
+ *
+ * @example
+ * add(tensor([[1, 2], [3, 4]]), tensor([10, 20])); // [[11, 22], [13, 24]]
+ * add(tensor([1, 2], { dtype: "int32" }), 0.5); // [1.5, 2.5]
+ *
+ * @throws DTypeError for bool, uint8 and int8; ShapeError if the shapes do not broadcast.
+ */
 export const add = binary("add", "add", ({ gradient }) => [gradient, gradient]);
 
-/** a − b. */
+/**
+ * a − b elementwise; operands, dtypes and errors as for `add`.
+ *
+ * @example
+ * sub(10, tensor([1, 2])); // [9, 8]
+ */
 export const sub = binary("sub", "sub", ({ gradient, needs }) => [
   gradient,
   needs(1) ? neg(gradient) : undefined,
 ]);
 
-/** a · b, elementwise. */
+/**
+ * a · b elementwise (not the matrix product, which is `matmul`); operands, dtypes and errors as for `add`.
+ *
+ * @example
+ * mul(tensor([1, 2, 3]), tensor([[1], [10]])); // [[1, 2, 3], [10, 20, 30]]
+ */
 export const mul = binary("mul", "mul", ({ inputs: [a, b], gradient, needs }) => [
   needs(0) ? mul(gradient, b) : undefined,
   needs(1) ? mul(gradient, a) : undefined,
@@ -141,7 +220,12 @@ const divide = binary("div", "div", ({ inputs: [, b], output, gradient, needs })
   needs(1) ? neg(mul(gradient, divide(output, b))) : undefined,
 ]);
 
-/** a / b, true division: two int32 operands give float32. */
+/**
+ * a / b elementwise, in float32: two int32 operands give float32, too. Division by 0 gives ±∞ or NaN. Other errors as for `add`.
+ *
+ * @example
+ * div(tensor([1, 2], { dtype: "int32" }), 4); // [0.25, 0.5]
+ */
 export function div(a: TensorLike, b: TensorLike): Tensor {
   const float = (x: TensorLike) => (typeof x === "number" ? x : asFloat(x, "div"));
   return divide(float(a), float(b));
@@ -155,7 +239,16 @@ const power = binary("pow", "pow", ({ inputs: [a, b], output, gradient, needs })
   needs(1) ? mul(gradient, mul(output, log(where(logicalAnd(eq(a, 0), ge(b, 0)), 1, a)))) : undefined,
 ]);
 
-/** a to the power b. */
+/**
+ * aᵇ elementwise; operands and dtypes as for `add`. A negative float32 base gives NaN for fractional exponents. The gradient for
+ * b at a = 0, b ≥ 0 is 0, the limit.
+ *
+ * @example
+ * pow(tensor([1, 2, 3]), 2); // [1, 4, 9]
+ * pow(tensor([2, 3], { dtype: "int32" }), -1); // throws ArgumentError
+ *
+ * @throws ArgumentError for an int32 tensor to a negative whole number; otherwise as `add`.
+ */
 export function pow(a: TensorLike, b: TensorLike): Tensor {
   if (typeof a !== "number") {
     requireArithmetic(a, "pow");
@@ -176,7 +269,12 @@ export function pow(a: TensorLike, b: TensorLike): Tensor {
   return power(a, b);
 }
 
-/** The remainder of a / b with the sign of b, as Python's %. */
+/**
+ * The remainder of a / b with the sign of b, as Python's %; operands, dtypes and errors as for `add`.
+ *
+ * @example
+ * mod(tensor([-7, 7]), 3); // [2, 1]
+ */
 export const mod = binary("mod", "mod", ({ inputs: [a, b], gradient, needs }) => [
   gradient,
   needs(1) ? neg(mul(gradient, floorOfQuotient(a, b))) : undefined,
@@ -199,9 +297,20 @@ function extremumGradient(loses: (a: Tensor, b: Tensor) => Tensor): Gradient {
   };
 }
 
-/** The larger of both; NaN if one is NaN. */
+/**
+ * The larger of a and b elementwise, NaN if one is NaN; operands, dtypes and errors as for `add`. Where both are equal each gets
+ * half of the gradient, as in PyTorch.
+ *
+ * @example
+ * maximum(tensor([1, 5]), tensor([3, 2])); // [3, 5]
+ */
 export const maximum = binary("maximum", "max", extremumGradient(lt));
-/** The smaller of both; NaN if one is NaN. */
+/**
+ * The smaller of a and b elementwise, NaN if one is NaN; operands, gradient and errors as for `maximum`.
+ *
+ * @example
+ * minimum(tensor([1, 5]), tensor([3, 2])); // [1, 2]
+ */
 export const minimum = binary("minimum", "min", extremumGradient(gt));
 
 /* ---- one operand ------------------------------------------------------------------------------------- */
@@ -224,13 +333,33 @@ function unary(name: UnaryOp, derivative: Derivative) {
   };
 }
 
-/** −x. */
+/**
+ * −x, for float32 or int32.
+ *
+ * @example
+ * neg(tensor([1, -2])); // [-1, 2]
+ */
 export const neg = unary("neg", ({ gradient }) => neg(gradient));
-/** |x|; the gradient at 0 and at NaN is 0. */
+/**
+ * |x|, for float32 or int32. The gradient at 0 and at NaN is 0.
+ *
+ * @example
+ * abs(tensor([-1, 2])); // [1, 2]
+ */
 export const abs = unary("abs", ({ gradient }, x) => mul(gradient, sign(x)));
-/** −1, 0 or 1; 0 for NaN, as in PyTorch. */
+/**
+ * −1, 0 or 1, for float32 or int32; 0 for NaN, as in PyTorch. The gradient is 0.
+ *
+ * @example
+ * sign(tensor([-3, 0, 5])); // [-1, 0, 1]
+ */
 export const sign = unary("sign", ({ gradient }) => zeroGradient(gradient));
-/** max(x, 0); NaN stays NaN, and the gradient passes there. At 0 the gradient is 0. */
+/**
+ * max(x, 0), for float32 or int32; NaN stays NaN. The gradient is 1 where x > 0 or x is NaN, and 0 elsewhere.
+ *
+ * @example
+ * relu(tensor([-1, 0, 2])); // [0, 0, 2]
+ */
 export const relu = unary("relu", ({ gradient }, _, y) => where(le(y, 0), 0, gradient));
 
 /** The gradient of step functions, 0 almost everywhere. */
@@ -247,48 +376,134 @@ function rounding(name: "floor" | "ceil" | "round" | "trunc") {
   };
 }
 
-/** The largest whole number ≤ x. */
+/**
+ * ⌊x⌋, the largest integer ≤ x; the dtype is that of x (float32 or int32). The gradient is 0.
+ *
+ * @example
+ * floor(tensor([1.7, -1.2])); // [1, -2]
+ */
 export const floor = rounding("floor");
-/** The smallest whole number ≥ x. */
+/**
+ * ⌈x⌉, the smallest integer ≥ x; the dtype is that of x (float32 or int32). The gradient is 0.
+ *
+ * @example
+ * ceil(tensor([1.2, -1.7])); // [2, -1]
+ */
 export const ceil = rounding("ceil");
-/** The nearest whole number, halves to even. */
+/**
+ * The nearest integer, with halves rounded to even; the dtype is that of x (float32 or int32). The gradient is 0.
+ *
+ * @example
+ * round(tensor([0.5, 1.5, 2.6])); // [0, 2, 3]
+ */
 export const round = rounding("round");
-/** x without its fraction. */
+/**
+ * x without its fraction, rounded towards 0; the dtype is that of x (float32 or int32). The gradient is 0.
+ *
+ * @example
+ * trunc(tensor([1.7, -1.7])); // [1, -1]
+ */
 export const trunc = rounding("trunc");
 
-/** eˣ. */
+/**
+ * eˣ. float32; int32 is converted.
+ *
+ * @example
+ * exp(tensor([0, 1])); // [1, 2.7183]
+ */
 export const exp = unary("exp", ({ gradient }, _, y) => mul(gradient, y));
-/** eˣ − 1, accurate for small x too. */
+/**
+ * eˣ − 1, accurate for small |x|. float32; int32 is converted.
+ *
+ * @example
+ * expm1(tensor([1e-8])); // [1e-8]
+ */
 export const expm1 = unary("expm1", ({ gradient }, _, y) => mul(gradient, add(y, 1)));
-/** The natural logarithm. */
+/**
+ * The natural logarithm: −∞ at 0, NaN below. float32; int32 is converted.
+ *
+ * @example
+ * log(tensor([1, Math.E])); // [0, 1]
+ */
 export const log = unary("log", ({ gradient }, x) => divide(gradient, x));
-/** log(1 + x), exact for small x too. */
+/**
+ * log(1 + x), accurate for small |x|. float32; int32 is converted.
+ *
+ * @example
+ * log1p(tensor([1e-8])); // [1e-8]
+ */
 export const log1p = unary("log1p", ({ gradient }, x) => divide(gradient, add(x, 1)));
-/** √x. */
+/**
+ * √x, NaN below 0. float32; int32 is converted.
+ *
+ * @example
+ * sqrt(tensor([4, 2])); // [2, 1.4142]
+ */
 export const sqrt = unary("sqrt", ({ gradient }, _, y) => divide(mul(gradient, 0.5), y));
-/** 1/√x. */
+/**
+ * 1/√x. float32; int32 is converted.
+ *
+ * @example
+ * rsqrt(tensor([4, 16])); // [0.5, 0.25]
+ */
 export const rsqrt = unary("rsqrt", ({ gradient }, _, y) => mul(mul(gradient, -0.5), mul(y, mul(y, y))));
-/** 1/x. */
+/**
+ * 1/x. float32; int32 is converted.
+ *
+ * @example
+ * reciprocal(tensor([2, 4])); // [0.5, 0.25]
+ */
 export const reciprocal = unary("reciprocal", ({ gradient }, _, y) => neg(mul(gradient, mul(y, y))));
-/** sin x, x in radians. */
+/**
+ * sin x, x in radians. float32; int32 is converted.
+ *
+ * @example
+ * sin(tensor([0, Math.PI / 2])); // [0, 1]
+ */
 export const sin = unary("sin", ({ gradient }, x) => mul(gradient, cos(x)));
-/** cos x, x in radians. */
+/**
+ * cos x, x in radians. float32; int32 is converted.
+ *
+ * @example
+ * cos(tensor([0, Math.PI])); // [1, -1]
+ */
 export const cos = unary("cos", ({ gradient }, x) => neg(mul(gradient, sin(x))));
-/** The hyperbolic tangent. */
+/**
+ * The hyperbolic tangent. float32; int32 is converted.
+ *
+ * @example
+ * tanh(tensor([0, 1])); // [0, 0.7616]
+ */
 export const tanh = unary("tanh", ({ gradient }, _, y) => mul(gradient, sub(1, mul(y, y))));
-/** 1/(1 + e⁻ˣ). */
+/**
+ * The logistic function 1/(1 + e⁻ˣ). float32; int32 is converted.
+ *
+ * @example
+ * sigmoid(tensor([0, 2])); // [0.5, 0.8808]
+ */
 export const sigmoid = unary("sigmoid", ({ gradient }, _, y) => mul(gradient, mul(y, sub(1, y))));
-/** The error function 2/√π ∫₀ˣ e^(−t²) dt. */
+/**
+ * The error function 2/√π ∫₀ˣ e^(−t²) dt. float32; int32 is converted.
+ *
+ * @example
+ * erf(tensor([0, 1])); // [0, 0.8427]
+ */
 export const erf = unary("erf", ({ gradient }, x) =>
   mul(gradient, mul(exp(neg(mul(x, x))), 2 / Math.sqrt(Math.PI))),
 );
 
-/** x². */
+/**
+ * x², for float32 or int32.
+ *
+ * @example
+ * square(tensor([2, -3])); // [4, 9]
+ */
 export function square(x: Tensor): Tensor {
   requireArithmetic(x, "square");
   return mul(x, x);
 }
 
+/** The bounds of `clamp`; at least one is usual, none returns the values unchanged. */
 export interface ClampOptions {
   /** Default: no lower bound. */
   readonly min?: number;
@@ -311,7 +526,13 @@ const clampTo = composite<ClampOptions>({
   },
 });
 
-/** x limited to [min, max]; NaN stays NaN. The gradient is 1 between the bounds and 0 on them, as in PyTorch 2.15. */
+/**
+ * x limited to [min, max], for float32 or int32; NaN stays NaN. The gradient is 1 between the bounds and 0 on and beyond them, as in
+ * PyTorch 2.15.
+ *
+ * @example
+ * clamp(tensor([-2, 0.5, 3]), { min: 0, max: 1 }); // [0, 0.5, 1]
+ */
 export function clamp(x: Tensor, options: ClampOptions): Tensor {
   requireTensor("clamp", x);
   return clampTo([x], checkOptions("clamp", options, clampOptions));

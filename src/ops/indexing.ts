@@ -90,9 +90,13 @@ function checkIndex(op: string, x: Tensor, dim: number, index: Tensor): void {
 }
 
 /**
- * result[i][j]… = x[i][index[i][j]…]… where `index` replaces the position along `dim`; the result has the shape
- * of `index`. An index outside the dimension makes the next read throw IndexError.
- * @throws ShapeError, DTypeError at once.
+ * Picks elements along `dim`: result[i][j]… = x[i][index[i][j]…]…, where `index` replaces the position along `dim`; the result has
+ * the shape of `index`. x of any dtype, `index` int32, uint8 or int8.
+ *
+ * @example
+ * gather(tensor([[1, 2], [3, 4]]), 1, tensor([[1], [0]], { dtype: "int32" })); // [[2], [3]]
+ *
+ * @throws ShapeError, DTypeError at once; IndexError from the next read for an index outside the dimension.
  */
 export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
   const d = normalizeDim(dim, requireTensor("gather", x).rank, "gather");
@@ -102,8 +106,12 @@ export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
 
 /**
  * A copy of x with result[i][index[i][j]…]… += source[i][j]…, where `index` replaces the position along `dim`.
- * `source` has the shape of `index`. Repeated indices add up.
- * @throws DTypeError unless x is float32 or int32.
+ * `source` has the shape of `index`. Repeated indices accumulate.
+ *
+ * @example
+ * scatterAdd(zeros([3]), 0, tensor([0, 2, 2], { dtype: "int32" }), tensor([1, 2, 3])); // [1, 0, 5]
+ *
+ * @throws DTypeError unless x is float32 or int32; ShapeError; IndexError as `gather`.
  */
 export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
   requireArithmetic(x, "scatterAdd");
@@ -119,7 +127,14 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor
   return scatter(x, asIndex(index, "scatterAdd"), cast(source, x.dtype), attributes);
 }
 
-/** The slices of x along `dim` that the 1-D `index` names; an index outside the dimension as in `gather`. */
+/**
+ * The slices of x along `dim` at the positions in the 1-D `index`; any dtype.
+ *
+ * @example
+ * indexSelect(tensor([[1, 2], [3, 4]]), 0, tensor([1, 1], { dtype: "int32" })); // [[3, 4], [3, 4]]
+ *
+ * @throws ShapeError, DTypeError at once; IndexError as `gather`.
+ */
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   const d = normalizeDim(dim, requireTensor("indexSelect", x).rank, "indexSelect");
   if (requireTensor("indexSelect", index, "the index").rank !== 1) {
@@ -141,7 +156,14 @@ function pickSlices(x: Tensor, index: Tensor, attributes: IndexAttributes): Tens
 
 const rowReport: IndexReport = { op: "embedding", item: "index", unit: "rows" };
 
-/** Rows of `weight` [count, width] by `index` [...]: → [..., width]; an index outside 0..count-1 as in `gather`. */
+/**
+ * Rows of `weight` [count, width] at `index` [...] → [..., width]. The gradient accumulates in the rows.
+ *
+ * @example
+ * embedding(tensor([[1, 2], [3, 4]]), tensor([1, 0], { dtype: "int32" })); // [[3, 4], [1, 2]]
+ *
+ * @throws DTypeError at once; IndexError as `gather` for an index outside 0..count−1.
+ */
 export function embedding(weight: Tensor, index: Tensor): Tensor {
   if (requireTensor("embedding", weight, "the weight").rank !== 2) {
     throw new ShapeError(`the weight is [count, width], got ${formatShape(weight.shape)}`, {
@@ -158,7 +180,12 @@ export function pickRows(weight: Tensor, index: Tensor, report: IndexReport, ign
 }
 
 /**
- * int32 [..., classes]: 1 at the position that `index` [...] names, else 0; an index outside 0..classes-1 as in `gather`.
+ * int32 [..., classes]: 1 at the position given by `index` [...], else 0.
+ *
+ * @example
+ * oneHot(tensor([2, 0], { dtype: "int32" }), 3); // [[0, 0, 1], [1, 0, 0]]
+ *
+ * @throws DTypeError at once; IndexError as `gather` for an index outside 0..classes−1.
  */
 export function oneHot(index: Tensor, classes: number): Tensor {
   if (!Number.isInteger(classes) || classes < 1) {

@@ -43,9 +43,13 @@ function product(a: Tensor, b: Tensor): Tensor {
 }
 
 /**
- * The matrix product, as torch.matmul: 1-D operands are vectors, dimensions before the last two are batches and
- * broadcast. float32.
- * @throws ShapeError if the inner sizes differ or the batches do not broadcast.
+ * The matrix product, as torch.matmul: [..., M, K] · [..., K, N] → [..., M, N] in float32. 1-D operands are vectors; dimensions
+ * before the last two are batches and broadcast.
+ *
+ * @example
+ * matmul(tensor([[1, 2], [3, 4]]), tensor([[5], [6]])); // [[17], [39]]
+ *
+ * @throws ShapeError if the inner sizes differ or the batches do not broadcast, DTypeError unless both are float32.
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
   requireFloat(a, "matmul");
@@ -81,8 +85,12 @@ function batchedProduct(a: Tensor, b: Tensor): Tensor {
 }
 
 /**
- * x · weightᵀ + bias: x [..., in], weight [out, in], bias [out] → [..., out].
- * @throws ShapeError if the sizes do not fit.
+ * x · weightᵀ + bias: x [..., in], weight [out, in], bias [out] → [..., out]. float32.
+ *
+ * @example
+ * linear(tensor([[1, 2]]), tensor([[1, 1], [0, 3]]), tensor([0.5, 0])); // [[3.5, 6]]
+ *
+ * @throws ShapeError if the sizes do not fit, DTypeError unless all are float32.
  */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   requireFloat(x, "linear");

@@ -30,9 +30,12 @@ import { logSoftmax, max, mean, sum } from "./reduce.js";
 import { reshape, unsqueeze } from "./reshape.js";
 import { iota } from "./source.js";
 
+/** How a loss combines its elements: their mean, their sum, or not at all. */
 export type Reduction = "mean" | "sum" | "none";
 
+/** Options of every loss. */
 export interface LossOptions {
+  /** Default "mean". */
   readonly reduction?: Reduction;
 }
 
@@ -54,14 +57,29 @@ function requireSameShape(input: Tensor, target: Tensor, op: string): void {
   }
 }
 
-/** (input − target)². */
+/**
+ * The mean squared error: (input − target)², reduced, for two tensors of one shape. float32; int32 is converted.
+ *
+ * @example
+ * mseLoss(tensor([1, 2]), tensor([1, 4])); // 2
+ * mseLoss(tensor([1, 2]), tensor([1, 4]), { reduction: "none" }); // [0, 4]
+ *
+ * @throws ShapeError if the shapes differ.
+ */
 export function mseLoss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   const { reduction } = checkOptions("mseLoss", options, lossOptions);
   requireSameShape(input, target, "mseLoss");
   return reduced(square(sub(asFloat(input, "mseLoss"), target)), reduction);
 }
 
-/** |input − target|. */
+/**
+ * The mean absolute error: |input − target|, reduced, for two tensors of one shape. float32; int32 is converted.
+ *
+ * @example
+ * l1Loss(tensor([1, 2]), tensor([1, 4])); // 1
+ *
+ * @throws ShapeError if the shapes differ.
+ */
 export function l1Loss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   const { reduction } = checkOptions("l1Loss", options, lossOptions);
   requireSameShape(input, target, "l1Loss");
@@ -77,7 +95,13 @@ const logisticLoss: CompositeRules<undefined> = {
   ],
 };
 
-/** −t·log sigmoid(x) − (1 − t)·log(1 − sigmoid(x)) for logits x and targets t in 0…1. */
+/**
+ * −t·log sigmoid(x) − (1 − t)·log(1 − sigmoid(x)), reduced, for logits x and targets t in 0…1 of the same shape. Large |x| do not
+ * overflow.
+ *
+ * @example
+ * binaryCrossEntropyWithLogits(tensor([0, 100]), tensor([1, 1])); // 0.3466
+ */
 export function binaryCrossEntropyWithLogits(
   logits: Tensor,
   target: Tensor,
@@ -89,8 +113,9 @@ export function binaryCrossEntropyWithLogits(
   return reduced(compose(logisticLoss, [asFloat(logits, op), cast(target, "float32")], undefined), reduction);
 }
 
+/** Options of losses over classes. */
 export interface ClassificationOptions extends LossOptions {
-  /** A target that contributes nothing, for example padding. Default −100. */
+  /** Targets with this value contribute nothing, for example padding. Default −100. */
   readonly ignoreIndex?: number;
   /** float32 [C]: the weight of each class; "mean" then divides by the sum of the targets' weights. */
   readonly weight?: Tensor;
@@ -102,6 +127,7 @@ const classificationOptions: Kinds<ClassificationOptions> = {
   weight: aTensor,
 };
 
+/** Options of `crossEntropy`. */
 export interface CrossEntropyOptions extends ClassificationOptions {
   /** ε: the target distribution is (1 − ε)·one-hot + ε/C (Szegedy et al. 2016). Default 0. */
   readonly labelSmoothing?: number;
@@ -149,11 +175,14 @@ const negativeLogLikelihood = composite<LabelAttributes>({
 });
 
 /**
- * −log softmax(logits)[target]: logits [N, C] or [N, C, d1, …], target (class numbers) [N] or [N, d1, …]. A
- * target outside 0..C-1 that is not `ignoreIndex` makes reads of what is computed from it throw IndexError, and a step that
- * depends on it updates nothing.
+ * −log softmax(logits)[target], reduced: logits float32 [N, C] or [N, C, d1, …], target (class indices, an integer dtype) [N] or
+ * [N, d1, …]. "mean" divides by the number of targets that are not ignored.
  *
- * @throws ShapeError if the shapes do not fit, DTypeError for targets that are not integers.
+ * @example
+ * crossEntropy(tensor([[2, 1, 0]]), tensor([0], { dtype: "int32" })); // 0.4076
+ *
+ * @throws ShapeError if the shapes do not fit, DTypeError for targets that are not integers. A target outside 0..C−1 other than
+ * `ignoreIndex` makes every read that depends on it throw IndexError, and a step that depends on it updates nothing.
  */
 export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
   const op = "crossEntropy";
@@ -174,7 +203,12 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
   return finish(loss, target, rowWeight, options.reduction);
 }
 
-/** −logProbabilities[target], for log-probabilities from `logSoftmax`; shapes and targets as in `crossEntropy`. */
+/**
+ * −logProbabilities[target], reduced, for log-probabilities from `logSoftmax`; shapes, targets and errors as for `crossEntropy`.
+ *
+ * @example
+ * nllLoss(logSoftmax(tensor([[2, 1, 0]]), 1), tensor([0], { dtype: "int32" })); // 0.4076
+ */
 export function nllLoss(
   logProbabilities: Tensor,
   target: Tensor,

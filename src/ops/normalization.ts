@@ -40,8 +40,13 @@ const normalize: CompositeRules<NormalizeAttributes> = {
 };
 
 /**
- * Normalizes over the last dimensions, `normalizedShape`, then scales by `weight` and shifts by `bias` of that
- * shape (Ba et al. 2016).
+ * Normalizes x over its last dimensions `normalizedShape` to mean 0 and variance 1, then multiplies by `weight` and adds `bias`,
+ * both of that shape (Ba et al. 2016). float32; eps (default 1e-5) is added to the variance.
+ *
+ * @example
+ * layerNorm(tensor([[1, 2, 3]]), 3); // [[-1.2247, 0, 1.2247]]
+ *
+ * @throws ShapeError if `normalizedShape` is not the end of x's shape.
  */
 export function layerNorm(
   x: Tensor,
@@ -78,20 +83,30 @@ function affine(x: Tensor, weight: Tensor | undefined, bias: Tensor | undefined)
   return bias ? add(scaled, bias) : scaled;
 }
 
+/** Options of `batchNorm`. */
 export interface BatchNormOptions {
-  /** Use the batch's statistics, and update the running ones. Default false. */
+  /** Normalizes with the batch's statistics, and updates the running ones. Default false. */
   readonly training?: boolean;
-  /** Share of the batch in the running statistics. Default 0.1. */
+  /** Weight of the batch in the new running statistics. Default 0.1. */
   readonly momentum?: number;
+  /** Added to the variance. Default 1e-5. */
   readonly eps?: number;
 }
 
 const batchNormOptions: Kinds<BatchNormOptions> = { training: aBoolean, momentum: aNumber, eps: aNumber };
 
 /**
- * Normalizes each channel of x [N, C, …] over batch and positions, then scales by `weight` [C] and shifts by
- * `bias` [C] (Ioffe and Szegedy 2015). In training the running statistics [C] are updated in place with the
- * unbiased variance, as in PyTorch; otherwise they are what x is normalized with.
+ * Normalizes each channel of x [N, C, …] over batch and positions, then multiplies by `weight` [C] and adds `bias` [C] (Ioffe and
+ * Szegedy 2015). float32. In training it uses the batch's statistics and updates the running ones [C] in place, with the unbiased
+ * variance as in PyTorch; otherwise it uses the running ones, or the batch's if there are none.
+ *
+ * @example
+ * const mean = tensor([1]);
+ * const variance = tensor([4]);
+ * batchNorm(tensor([[1], [5]]), mean, variance); // [[0], [2]]
+ * batchNorm(tensor([[1], [5]]), mean, variance, undefined, undefined, { training: true }); // [[-1], [1]]
+ *
+ * @throws ShapeError if the sizes do not fit, or for one value per channel in training; ArgumentError for a momentum outside 0..1.
  */
 export function batchNorm(
   x: Tensor,

@@ -21,23 +21,25 @@ import { cast, requireFloat } from "./promotion.js";
 import { permute, reshape } from "./reshape.js";
 import { narrow, pad } from "./slice.js";
 
-/** Weights as the products read them. */
+/** An integer weight in the layout that the quantized kernels read. */
 export interface PackedWeight {
-  /** int32, one dimension, four bytes to an element; the layout is the same on all devices (src/kernels/packed.ts). */
+  /** int32, 1-D, four bytes per element; the layout is the same on all devices (src/kernels/packed.ts). */
   readonly packed: Tensor;
-  /** Of the weights: [out, in], or [O, C/groups, KH, KW]. */
+  /** Shape before packing: [out, in], or [O, C/groups, KH, KW]. */
   readonly shape: Shape;
+  /** Bits and group size. */
   readonly format: WeightFormat;
-  /** Of a convolution. Default 1. */
+  /** Groups of a convolution. Default 1. */
   readonly groups?: number;
 }
 
+/** Options of `packWeight`. */
 export interface PackOptions {
   /** 8: values −128..127; 7: −63..63, faster where the engine has relaxed SIMD; 4: −7..7. Default 8. */
   readonly bits?: 8 | 7 | 4;
-  /** 4 bits: how many values along `in` share a scale, a multiple of 32. Default 32. */
+  /** For 4 bits: the number of consecutive values along `in` that share a scale, a multiple of 32. Default 32. */
   readonly groupSize?: number;
-  /** Of a convolution. Default 1. */
+  /** Groups of a convolution. Default 1. */
   readonly groups?: number;
 }
 
@@ -50,10 +52,15 @@ const packOptions: Kinds<PackOptions> = {
 const groupMultiple = 32;
 
 /**
- * Arranges whole numbers, int8 [out, in] or [O, C/groups, KH, KW], for `quantizedLinear` or `quantizedConv2d`. Realize `packed`
- * once; products with a lazy one would pack each time.
+ * Packs an int8 weight, [out, in] or [O, C/groups, KH, KW], for `quantizedLinear` or `quantizedConv2d`. Lazy: call
+ * `packed.realize()` once, or every product packs it again.
  *
- * @throws ArgumentError for a group size that is no multiple of 32 or does not divide `in`, and 4 bits for a convolution.
+ * @example
+ * const weight = packWeight(tensor([[1, 2], [3, 4]], { dtype: "int8" }));
+ * quantizedLinear(tensor([[1, 1]], { dtype: "int8" }), weight, { dtype: "int32" }); // [[3, 7]]
+ *
+ * @throws DTypeError unless the values are int8; ShapeError; ArgumentError for a group size that is not a multiple of 32 or does not
+ * divide `in`, and for 4 bits with a convolution.
  */
 export function packWeight(values: Tensor, options: PackOptions = {}): PackedWeight {
   const op = "packWeight";
@@ -144,7 +151,10 @@ function wordsOf(bytes: Tensor): Tensor {
 
 /**
  * Scales of 4-bit weights in the order in which `quantizedLinear` reads them: float32 [out, in/groupSize] →
- * [⌈out/8⌉, in/groupSize, 8]. Realize them once.
+ * [⌈out/8⌉, in/groupSize, 8]. Realize the result once.
+ *
+ * @example
+ * groupScales(ones([10, 4])).shape; // [2, 4, 8]
  */
 export function groupScales(scales: Tensor): Tensor {
   requireFloat(scales, "groupScales");

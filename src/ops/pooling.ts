@@ -14,6 +14,7 @@ import { requireFloat } from "./promotion.js";
 import { mean } from "./reduce.js";
 import { reshape } from "./reshape.js";
 
+/** Options of `maxPool2d`. */
 export interface PoolOptions {
   /** Default: the kernel's size. */
   readonly stride?: Pair;
@@ -21,6 +22,7 @@ export interface PoolOptions {
   readonly padding?: Pair;
 }
 
+/** Options of `avgPool2d`. */
 export interface AvgPoolOptions extends PoolOptions {
   /** Whether padding counts in the divisor. Default true. */
   readonly countIncludePad?: boolean;
@@ -120,13 +122,26 @@ function windows(op: string, x: Tensor, kernel: Pair, options: AvgPoolOptions): 
   return [[x.shape[0], x.shape[1], height, width], { kernel: size, stride, padding, countIncludePad }];
 }
 
-/** The largest element of each window; the gradient goes to the first of equal ones. */
+/**
+ * The maximum of each window: x [N, C, H, W] → [N, C, OH, OW] with OH = ⌊(H + 2·padding − kernel)/stride⌋ + 1; float32, NaN if the
+ * window holds one. The gradient goes to the first of equal maxima.
+ *
+ * @example
+ * maxPool2d(tensor([[[[1, 2], [3, 4]]]]), 2); // [[[[4]]]]
+ *
+ * @throws ShapeError for an input smaller than the window, ArgumentError for padding above half the kernel.
+ */
 export function maxPool2d(x: Tensor, kernel: Pair, options: PoolOptions = {}): Tensor {
   const [shape, geometry] = windows("maxPool2d", x, kernel, checkOptions("maxPool2d", options, poolOptions));
   return pool("max", x, shape, geometry);
 }
 
-/** The mean of each window. */
+/**
+ * The mean of each window; shapes and errors as for `maxPool2d`. float32.
+ *
+ * @example
+ * avgPool2d(tensor([[[[1, 2], [3, 4]]]]), 2); // [[[[2.5]]]]
+ */
 export function avgPool2d(x: Tensor, kernel: Pair, options: AvgPoolOptions = {}): Tensor {
   const [shape, geometry] = windows(
     "avgPool2d",
@@ -137,7 +152,14 @@ export function avgPool2d(x: Tensor, kernel: Pair, options: AvgPoolOptions = {})
   return pool("average", x, shape, geometry);
 }
 
-/** The mean over height and width, [N, C, 1, 1]: the only output size that is supported. */
+/**
+ * The mean over height and width: [N, C, H, W] → [N, C, 1, 1]. The output size 1 is the only one supported. float32.
+ *
+ * @example
+ * adaptiveAvgPool2d(tensor([[[[1, 2], [3, 4]]]]), 1); // [[[[2.5]]]]
+ *
+ * @throws ArgumentError for another output size.
+ */
 export function adaptiveAvgPool2d(x: Tensor, outputSize: Pair): Tensor {
   const [height, width] = asPair(outputSize, "outputSize", 1, "adaptiveAvgPool2d");
   if (height !== 1 || width !== 1) {

@@ -10,15 +10,18 @@ import { createNode, Tensor } from "../graph/tensor.js";
 import { expand } from "./broadcast.js";
 import { constant } from "./source.js";
 
-/** What ops with two operands take; a number has the shape and, where it can be represented, dtype of the other. */
+/** An operand of an elementwise op. A number takes the shape of the other operand and, if that dtype can represent it, its dtype. */
 export type TensorLike = Tensor | number;
 
 // No gradient: float32 → float32 never makes a node, and no other dtype carries gradients.
 const castOp: ElementwiseOp = { kind: "elementwise", name: "cast", instruction: "cast" };
 
 /**
- * Converts to `dtype`, to the same bits on every device: float → int truncates towards zero and saturates at the bounds of the
+ * Converts to `dtype`, with the same bits on every device: float → int truncates towards zero and saturates at the bounds of the
  * dtype (NaN gives 0), integers → uint8/int8 keep the low bits, anything → bool is `!= 0` (NaN is true). Not differentiable.
+ *
+ * @example
+ * cast(tensor([1.7, -1.7, 300]), "int8"); // [1, -1, 127]
  */
 export function cast(x: Tensor, dtype: DType): Tensor {
   if (requireTensor("cast", x).dtype === dtype) return x;

@@ -36,6 +36,7 @@ function constantLike(x: Tensor, value: number): Tensor {
   return constant(value, x.shape, "float32", x.device);
 }
 
+/** The result of `quantizeDynamic`. */
 export interface DynamicQuantization {
   /** int8, shape of x. */
   readonly values: Tensor;
@@ -43,6 +44,7 @@ export interface DynamicQuantization {
   readonly scales: Tensor;
 }
 
+/** Options of `quantizeDynamic`. */
 export interface DynamicOptions {
   /** Largest magnitude of the values: 127 for 8 bits, 63 for 7, 7 for 4. Default 127. */
   readonly levels?: number;
@@ -51,12 +53,14 @@ export interface DynamicOptions {
 const dynamicOptions: Kinds<DynamicOptions> = { levels: aNumber };
 
 /**
- * Rounds float32 x to int8 with one scale for all elements along `dims`: max|x|/levels, found from the values themselves. A row
- * of zeros (or below 2^-100) has scale 0; one that holds NaN or an infinity has scale NaN or infinity, so that what is made of it
- * is NaN too. Not differentiable.
+ * Rounds float32 x to int8 with one scale for all elements along `dims`: max|x|/levels, computed from the values. Rows of zeros (or
+ * below 2^-100) have scale 0; rows with NaN or an infinity have that as their scale, so that the dequantized row is NaN. Not
+ * differentiable.
  *
  * @example
- * const { values, scales } = quantizeDynamic(x, -1); // x [32, 768] → int8 [32, 768], float32 [32, 1]
+ * const { values, scales } = quantizeDynamic(tensor([[1, -2], [0.5, 0.25]]), -1);
+ * values; // [[64, -127], [127, 64]]
+ * scales; // [[0.015748], [0.003937]]
  *
  * @throws DTypeError unless x is float32; ArgumentError for levels outside 1..127.
  */
@@ -79,11 +83,11 @@ export function quantizeDynamic(
   return { values: cast(round(roundedMul(x, inverse)), "int8"), scales };
 }
 
-/** How float32 values stand as int8: x ≈ (q − zeroPoint) · scale. */
+/** An affine mapping between float32 and int8: x ≈ (q − zeroPoint) · scale (Jacob et al. 2018). */
 export interface AffineQuantization {
   /** Above 0. */
   readonly scale: number;
-  /** What stands for 0: a whole number from −128 to 127. Default 0. */
+  /** The integer that represents 0, −128 to 127. Default 0. */
   readonly zeroPoint?: number;
 }
 
@@ -105,8 +109,11 @@ function requireAffine(quantization: AffineQuantization, op: string): void {
 }
 
 /**
- * Rounds float32 x to int8 with a given scale and zero point; values beyond the range of int8 become its ends, NaN becomes 0. Not
- * differentiable; see `fakeQuantize`.
+ * Rounds float32 x to int8 with a given scale and zero point: round(x/scale) + zeroPoint, saturated; NaN gives 0. Not differentiable;
+ * see `fakeQuantize`.
+ *
+ * @example
+ * quantizePerTensor(tensor([1, -1, 100]), { scale: 0.5, zeroPoint: 3 }); // [5, 1, 127]
  *
  * @throws DTypeError unless x is float32; ArgumentError for a scale that is not above 0.
  */
@@ -122,6 +129,10 @@ export function quantizePerTensor(x: Tensor, quantization: AffineQuantization): 
 
 /**
  * (x − zeroPoint) · scale as float32, for int8 x.
+ *
+ * @example
+ * dequantize(tensor([5, 1], { dtype: "int8" }), { scale: 0.5, zeroPoint: 3 }); // [1, -1]
+ *
  * @throws DTypeError unless x is int8; ArgumentError for a scale that is not above 0.
  */
 export function dequantize(x: Tensor, quantization: AffineQuantization): Tensor {
@@ -132,11 +143,13 @@ export function dequantize(x: Tensor, quantization: AffineQuantization): Tensor 
   return mul(cast(sub(cast(x, "int32"), zeroPoint), "float32"), scale);
 }
 
+/** Options of `fakeQuantize`. */
 export interface FakeQuantizeOptions {
-  /** Whole numbers, what stands for 0: float32 that expands to x's shape, or a number. Default 0. */
+  /** The integer that represents 0: a number, or a float32 tensor that expands to x's shape. Default 0. */
   readonly zeroPoint?: Tensor | number;
-  /** Smallest and largest whole number. Default −127 and 127. */
+  /** Smallest integer. Default −127. */
   readonly min?: number;
+  /** Largest integer. Default 127. */
   readonly max?: number;
 }
 
@@ -161,11 +174,11 @@ function levelOf(x: Tensor, scale: Tensor, zeroPoint: Tensor): Tensor {
 }
 
 /**
- * What float32 x is after rounding to whole numbers and back, with the gradient of not rounding: for training that expects
- * quantization. `scale` is a float32 tensor that expands to x's shape, or a number; it gets no gradient.
+ * Rounds float32 x to integers and back, for quantization-aware training. `scale` is a number, or a float32 tensor that expands to
+ * x's shape. The gradient for x is that of the identity inside the range and 0 outside; the scale gets none.
  *
  * @example
- * const w = fakeQuantize(weight, div(max(abs(weight), 1, { keepdim: true }), 127)); // [10, 128], a scale for each row
+ * fakeQuantize(tensor([0.3, 1.2, 100]), 0.5, { max: 7 }); // [0.5, 1, 3.5]
  *
  * @throws DTypeError unless x is float32; ShapeError if the scale does not expand to its shape.
  */

@@ -17,20 +17,21 @@ import { requireFloat } from "./promotion.js";
 import { reshape } from "./reshape.js";
 import { dequantizeWeight } from "./unpack_weight.js";
 
+/** Options of `quantizedLinear`: how the int32 accumulators become the result. */
 export interface QuantizedOptions {
-  /** float32 [out]: scales of the weights, times that of the input if it has one for all. For 4 bits see `groupScales`. */
+  /** float32 [out]: scales of the weights, times the input's scale if it has only one. For 4 bits see `groupScales`. */
   readonly scales?: Tensor;
-  /** float32: a scale for each row of the input, [..., 1]; for 4 bits for each group, [..., in/groupSize]; for images [N, 1, 1, 1]. */
+  /** float32 scales of the input's rows, [..., 1]; for 4-bit weights of its groups, [..., in/groupSize]; for images [N, 1, 1, 1]. */
   readonly inputScales?: Tensor;
   /** int32 [out], added to the accumulators. */
   readonly offsets?: Tensor;
-  /** float32 [out], for a float32 result. */
+  /** float32 [out], added to a float32 result. */
   readonly bias?: Tensor;
-  /** Default float32; int32 gives the accumulators, int8 values with `zeroPoint` whose scale `scales` is divided by. */
+  /** Default float32. int32 returns the accumulators; int8 requantizes with `zeroPoint` and the factors `scales`. */
   readonly dtype?: "float32" | "int32" | "int8";
-  /** Of an int8 result. Default 0. */
+  /** Zero point of an int8 result. Default 0. */
   readonly zeroPoint?: number;
-  /** Applied last. */
+  /** Activation function, applied last. Default none. */
   readonly activation?: "relu";
 }
 
@@ -188,16 +189,19 @@ function productAttributes(
 }
 
 /**
- * x · weightᵀ for packed weights [out, in]: x [..., in] int8 → [..., out]. The sums are exact int32; what happens to them is up to
- * the options. With float32 x the product is one of floats (weights of 8 or 7 bits) and differentiable: ∂/∂x is the arriving gradient
- * times the dequantized weight, ∂/∂bias its sum; weights and scales get none. With weights of 4 bits x is int8 and `inputScales` and
- * `groupScales(…)` are needed.
+ * x · weightᵀ for packed weights [out, in]: int8 x [..., in] → [..., out]. The accumulators are exact int32; the options convert
+ * them to the result.
+ *
+ * float32 x is multiplied in float32 (weights of 8 or 7 bits) and is differentiable: ∂/∂x is the arriving gradient times the
+ * dequantized weight, ∂/∂bias its sum; weights and scales get no gradient. Weights of 4 bits need int8 x, `inputScales` and
+ * `groupScales(…)`.
  *
  * @example
- * const { values, scales } = quantizeDynamic(x, -1);
- * const y = quantizedLinear(values, weight, { scales: weightScales, inputScales: scales, bias }); // ≈ linear(x, w, bias)
+ * const weight = packWeight(tensor([[100, 50]], { dtype: "int8" }));
+ * const { values, scales } = quantizeDynamic(tensor([[1, 2]]), -1);
+ * quantizedLinear(values, weight, { scales: tensor([0.01]), inputScales: scales }); // [[2.01]]
  *
- * @throws DTypeError, ShapeError, ArgumentError for what does not fit.
+ * @throws DTypeError, ShapeError or ArgumentError if an operand or option does not fit.
  */
 export function quantizedLinear(x: Tensor, weight: PackedWeight, options: QuantizedOptions = {}): Tensor {
   const op = "quantizedLinear";
@@ -243,8 +247,9 @@ export function quantizedLinear(x: Tensor, weight: PackedWeight, options: Quanti
   return reshape(result, x.shape.with(-1, n));
 }
 
+/** Options of `quantizedConv2d`. */
 export interface QuantizedConvOptions extends QuantizedOptions, ConvOptions {
-  /** The input's value that stands for 0, with which it is padded. Default 0. */
+  /** Zero point of the input, and the value of its padding. Default 0. */
   readonly inputZeroPoint?: number;
 }
 
@@ -255,10 +260,14 @@ const quantizedConvOptions = (): Kinds<QuantizedConvOptions> => ({
 });
 
 /**
- * 2-D cross-correlation of int8 x [N, C, H, W] with packed weights [O, C/groups, KH, KW] → [N, O, OH, OW], as `conv2d`; the sums are
- * exact int32.
+ * 2-D cross-correlation of int8 x [N, C, H, W] with packed weights [O, C/groups, KH, KW] → [N, O, OH, OW], as `conv2d`. The
+ * accumulators are exact int32; the options convert them to the result.
  *
- * @throws DTypeError, ShapeError, ArgumentError for what does not fit.
+ * @example
+ * const weight = packWeight(ones([1, 1, 2, 2], { dtype: "int8" }));
+ * quantizedConv2d(tensor([[[[1, 2], [3, 4]]]], { dtype: "int8" }), weight, { dtype: "int32" }); // [[[[10]]]]
+ *
+ * @throws DTypeError, ShapeError or ArgumentError if an operand or option does not fit.
  */
 export function quantizedConv2d(x: Tensor, weight: PackedWeight, options: QuantizedConvOptions = {}): Tensor {
   const op = "quantizedConv2d";

@@ -30,8 +30,10 @@ import { asFloat, cast, requireArithmetic } from "./promotion.js";
 import { flatten, permute, reshape } from "./reshape.js";
 import { flip, pad, slice } from "./slice.js";
 
+/** One dimension or several; negative ones count from the end. */
 export type Dims = number | readonly number[];
 
+/** Options of reductions. */
 export interface ReduceOptions {
   /** Keep the reduced dimensions with extent 1. Default false. */
   readonly keepdim?: boolean;
@@ -52,14 +54,27 @@ function reduceNode(op: ReductionOp, x: Tensor, axes: readonly number[], dtype =
   return createNode(op, [x], { axes }, shape, dtype);
 }
 
-/** The sum. bool, uint8 and int8 are summed as int32. */
+/**
+ * The sum over `dims` (default: all). float32 and int32 keep their dtype; bool, uint8 and int8 are summed as int32.
+ *
+ * @example
+ * sum(tensor([[1, 2], [3, 4]])); // 10
+ * sum(tensor([[1, 2], [3, 4]]), 1, { keepdim: true }); // [[3], [7]]
+ *
+ * @throws ArgumentError for a dimension that x lacks or that is named twice.
+ */
 export function sum(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
   const axes = normalizeDims(dims, requireTensor("sum", x).rank, "sum");
   const value = x.dtype === "float32" ? x : cast(x, "int32");
   return finish("sum", sumAxes(value, axes), axes, options);
 }
 
-/** The arithmetic mean, float32. */
+/**
+ * The arithmetic mean over `dims` (default: all), float32; int32 is converted. Of no elements NaN.
+ *
+ * @example
+ * mean(tensor([[1, 2], [3, 4]]), 0); // [2, 3]
+ */
 export function mean(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
   const value = asFloat(x, "mean");
   const axes = normalizeDims(dims, x.rank, "mean");
@@ -91,9 +106,19 @@ function extremum(name: "max" | "min") {
   };
 }
 
-/** The largest element; NaN if there is one. Equal maxima share the gradient, as in torch.amax. */
+/**
+ * The largest element over `dims` (default: all); NaN if there is one. Equal maxima share the gradient, as in torch.amax.
+ *
+ * @example
+ * max(tensor([[1, 5], [3, 4]]), 1); // [5, 4]
+ */
 export const max = extremum("max");
-/** The smallest element; NaN if there is one. Equal minima share the gradient. */
+/**
+ * The smallest element over `dims` (default: all); NaN if there is one. Equal minima share the gradient, as in torch.amin.
+ *
+ * @example
+ * min(tensor([[1, 5], [3, 4]]), 1); // [1, 3]
+ */
 export const min = extremum("min");
 
 const prodOp: ReductionOp = {
@@ -105,7 +130,12 @@ const prodOp: ReductionOp = {
   ],
 };
 
-/** The product. */
+/**
+ * The product over `dims` (default: all), for float32 or int32; 1 of no elements.
+ *
+ * @example
+ * prod(tensor([[1, 2], [3, 4]]), 1); // [2, 12]
+ */
 export function prod(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
   requireArithmetic(x, "prod");
   const axes = normalizeDims(dims, x.rank, "prod");
@@ -160,9 +190,19 @@ function position(name: "argmax" | "argmin") {
   };
 }
 
-/** int32 index of the first largest element along `dim`; without `dim`, its row-major index in x. */
+/**
+ * int32 index of the first largest element along `dim`; without `dim`, its row-major index in x.
+ *
+ * @example
+ * argmax(tensor([[1, 5], [4, 3]]), 1); // [1, 0]
+ */
 export const argmax = position("argmax");
-/** int32 index of the first smallest element along `dim`; without `dim`, its row-major index in x. */
+/**
+ * int32 index of the first smallest element along `dim`; without `dim`, its row-major index in x.
+ *
+ * @example
+ * argmin(tensor([[1, 5], [4, 3]])); // 0
+ */
 export const argmin = position("argmin");
 
 interface AxesAttributes {
@@ -219,6 +259,7 @@ const norm2Over = composite<AxesAttributes>({
   gradient: ({ inputs: [x], output, gradient }) => [mul(direction(x, output), gradient)],
 });
 
+/** Options of `variance` and `std`. */
 export interface VarianceOptions extends ReduceOptions {
   /** Σ(x − mean)² is divided by n − correction. Default 1, the unbiased estimate. */
   readonly correction?: number;
@@ -235,10 +276,21 @@ function spread(op: string, over: typeof varianceOver) {
   };
 }
 
-/** The variance, in two passes for accuracy. */
+/**
+ * The variance Σ(x − mean)²/(n − correction) over `dims` (default: all), float32; computed in two passes for accuracy.
+ *
+ * @example
+ * variance(tensor([1, 2, 3, 4])); // 1.6667
+ * variance(tensor([1, 2, 3, 4]), undefined, { correction: 0 }); // 1.25
+ */
 export const variance = spread("variance", varianceOver);
 
-/** The standard deviation: the root of `variance`. The gradient where it is 0 is 0. */
+/**
+ * The standard deviation, the square root of `variance`. Where it is 0 the gradient is 0.
+ *
+ * @example
+ * std(tensor([1, 2, 3, 4])); // 1.291
+ */
 export const std = spread("std", stdOver);
 
 /** The shift m of log Σ e^(x − m) + m: the largest x, or 0 where that is infinite, as ∞ − ∞ has no value. */
@@ -260,7 +312,12 @@ const logsumexpOver = composite<AxesAttributes>({
   },
 });
 
-/** log Σ eˣ without overflow. */
+/**
+ * log Σ eˣ over `dims` (default: all), without overflow. float32; int32 is converted.
+ *
+ * @example
+ * logsumexp(tensor([1000, 1000])); // 1000.6932
+ */
 export function logsumexp(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
   const value = asFloat(x, "logsumexp");
   const axes = normalizeDims(dims, x.rank, "logsumexp");
@@ -277,7 +334,12 @@ const softmaxOver = composite<AxesAttributes>({
   ],
 });
 
-/** eˣ / Σ eˣ along `dim`. */
+/**
+ * eˣ / Σ eˣ along `dim`, without overflow. float32; int32 is converted.
+ *
+ * @example
+ * softmax(tensor([[0, 0], [0, 1]]), 1); // [[0.5, 0.5], [0.2689, 0.7311]]
+ */
 export function softmax(x: Tensor, dim: number): Tensor {
   return softmaxOver([asFloat(x, "softmax")], { axes: [normalizeDim(dim, x.rank, "softmax")] });
 }
@@ -292,24 +354,44 @@ const logSoftmaxOver = composite<AxesAttributes>({
   ],
 });
 
-/** log(eˣ / Σ eˣ) along `dim`, without taking the logarithm of a small number. */
+/**
+ * log(eˣ / Σ eˣ) along `dim`, as x − logsumexp(x): accurate where the softmax is tiny. float32; int32 is converted.
+ *
+ * @example
+ * logSoftmax(tensor([0, 1000]), 0); // [-1000, 0]
+ */
 export function logSoftmax(x: Tensor, dim: number): Tensor {
   return logSoftmaxOver([asFloat(x, "logSoftmax")], { axes: [normalizeDim(dim, x.rank, "logSoftmax")] });
 }
 
-/** The Euclidean norm √Σx². The gradient where it is 0 is 0. */
+/**
+ * The Euclidean norm √Σx² over `dims` (default: all), float32. Where it is 0 the gradient is 0.
+ *
+ * @example
+ * norm2(tensor([3, 4])); // 5
+ */
 export function norm2(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
   const value = asFloat(x, "norm2");
   const axes = normalizeDims(dims, x.rank, "norm2");
   return finish("norm2", norm2Over([value], { axes }), axes, options);
 }
 
-/** Whether any element is not 0, as bool. */
+/**
+ * Whether any element over `dims` (default: all) is non-zero, as bool. False of no elements.
+ *
+ * @example
+ * any(tensor([[0, 1], [0, 0]]), 1); // [true, false]
+ */
 export function any(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
   return gt(max(cast(cast(requireTensor("any", x), "bool"), "int32"), dims, options), 0);
 }
 
-/** Whether all elements are not 0, as bool. */
+/**
+ * Whether all elements over `dims` (default: all) are non-zero, as bool. True of no elements.
+ *
+ * @example
+ * all(tensor([[1, 1], [0, 1]]), 1); // [true, false]
+ */
 export function all(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
   return ne(min(cast(cast(requireTensor("all", x), "bool"), "int32"), dims, options), 0);
 }

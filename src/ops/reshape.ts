@@ -15,7 +15,11 @@ const reshapeOp: ViewOp<{ readonly shape: Shape }> = {
 };
 
 /**
- * The same elements in row-major order under `shape`; one extent may be -1 and is inferred.
+ * The same elements in row-major order with another shape; one extent may be −1, which is inferred. Any dtype.
+ *
+ * @example
+ * reshape(arange(4), [2, -1]); // [[0, 1], [2, 3]]
+ *
  * @throws ShapeError if the sizes differ.
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
@@ -57,7 +61,12 @@ const permuteOp: ViewOp<{ readonly dims: readonly number[] }> = {
   },
 };
 
-/** Dimension i of the result is dimension `dims[i]` of x. `dims` names every dimension once. */
+/**
+ * Reorders the dimensions: dimension i of the result is dimension `dims[i]` of x. `dims` names every dimension once. No copy.
+ *
+ * @example
+ * permute(zeros([2, 3, 4]), [2, 0, 1]).shape; // [4, 2, 3]
+ */
 export function permute(x: Tensor, dims: readonly number[]): Tensor {
   const { rank } = requireTensor("permute", x);
   const order = check("permute", "dims", dims, integers).map((dim) => normalizeDim(dim, rank, "permute"));
@@ -74,7 +83,12 @@ export function permute(x: Tensor, dims: readonly number[]): Tensor {
   return createNode(permuteOp, [x], { dims: order }, shape, x.dtype);
 }
 
-/** Exchanges two dimensions. */
+/**
+ * Exchanges two dimensions, without copying. Negative ones count from the end.
+ *
+ * @example
+ * transpose(tensor([[1, 2], [3, 4]]), 0, 1); // [[1, 3], [2, 4]]
+ */
 export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
   const a = normalizeDim(dim0, requireTensor("transpose", x).rank, "transpose");
   const b = normalizeDim(dim1, x.rank, "transpose");
@@ -82,7 +96,12 @@ export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
   return permute(x, dims);
 }
 
-/** Joins the dimensions `startDim`..`endDim` (inclusive) into one. */
+/**
+ * Joins the dimensions `startDim`..`endDim` (inclusive; default all) into one.
+ *
+ * @example
+ * flatten(zeros([2, 3, 4]), 1).shape; // [2, 12]
+ */
 export function flatten(x: Tensor, startDim = 0, endDim = -1): Tensor {
   if (requireTensor("flatten", x).rank === 0) return reshape(x, [1]);
   const start = normalizeDim(startDim, x.rank, "flatten");
@@ -94,7 +113,12 @@ export function flatten(x: Tensor, startDim = 0, endDim = -1): Tensor {
   return reshape(x, [...x.shape.slice(0, start), joined, ...x.shape.slice(end + 1)]);
 }
 
-/** Drops dimension `dim` if its extent is 1; without `dim`, all of extent 1. */
+/**
+ * Removes dimension `dim` if its extent is 1; without `dim`, every dimension of extent 1.
+ *
+ * @example
+ * squeeze(zeros([1, 3, 1])).shape; // [3]
+ */
 export function squeeze(x: Tensor, dim?: number): Tensor {
   requireTensor("squeeze", x);
   if (dim === undefined) {
@@ -107,7 +131,12 @@ export function squeeze(x: Tensor, dim?: number): Tensor {
   return x.shape[d] === 1 ? reshape(x, x.shape.toSpliced(d, 1)) : x;
 }
 
-/** Inserts a dimension of extent 1 before `dim`; -1 appends one. */
+/**
+ * Inserts a dimension of extent 1 at position `dim` of the result; −1 appends one.
+ *
+ * @example
+ * unsqueeze(tensor([1, 2]), -1); // [[1], [2]]
+ */
 export function unsqueeze(x: Tensor, dim: number): Tensor {
   const d = normalizeDim(dim, requireTensor("unsqueeze", x).rank + 1, "unsqueeze");
   return reshape(x, x.shape.toSpliced(d, 0, 1));

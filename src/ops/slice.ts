@@ -126,8 +126,14 @@ export function copyCall(source: Operand, output: Operand): MapCall {
 }
 
 /**
- * Elements start, start + step, … before `stop` along `dim`, as Python's x[start:stop:step]: negative bounds
- * count from the end, bounds beyond the ends are cut, a negative step walks backwards.
+ * Elements start, start + step, … before `stop` along `dim`, as Python's x[start:stop:step]: negative bounds count from the end,
+ * bounds are clamped to the dimension, a negative step reverses the order. Any dtype.
+ *
+ * @example
+ * slice(arange(5), 0, 1, -1); // [1, 2, 3]
+ * slice(arange(5), 0, undefined, undefined, -2); // [4, 2, 0]
+ *
+ * @throws ArgumentError for a step of 0 or a dimension that x lacks.
  */
 export function slice(x: Tensor, dim: number, start?: number, stop?: number, step = 1): Tensor {
   const d = normalizeDim(dim, requireTensor("slice", x).rank, "slice");
@@ -152,8 +158,12 @@ export function slice(x: Tensor, dim: number, start?: number, stop?: number, ste
 }
 
 /**
- * `length` elements from `start` along `dim`.
- * @throws ArgumentError if they do not lie inside the dimension.
+ * `length` elements from `start` along `dim`. Any dtype.
+ *
+ * @example
+ * narrow(arange(5), 0, 1, 2); // [1, 2]
+ *
+ * @throws ArgumentError if they exceed the dimension.
  */
 export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
   const d = normalizeDim(dim, requireTensor("narrow", x).rank, "narrow");
@@ -170,7 +180,12 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
   return takeAlong(x, d, { start: first, length, step: 1 });
 }
 
-/** Reverses the order along the given dimensions. */
+/**
+ * Reverses the order along the given dimensions (default: all). Any dtype.
+ *
+ * @example
+ * flip(tensor([[1, 2], [3, 4]]), 1); // [[2, 1], [4, 3]]
+ */
 export function flip(x: Tensor, dims?: number | readonly number[]): Tensor {
   const axes = normalizeDims(dims, requireTensor("flip", x).rank, "flip");
   return take(
@@ -184,8 +199,12 @@ export function flip(x: Tensor, dims?: number | readonly number[]): Tensor {
 }
 
 /**
- * Surrounds x with `value`: `widths[d]` is [before, after] for dimension d. Negative widths are not taken; use
- * `slice` to crop.
+ * Surrounds x with `value` (default 0): `widths[d]` is [before, after] for dimension d, each at least 0; use `slice` to crop.
+ *
+ * @example
+ * pad(tensor([1, 2]), [[1, 2]]); // [0, 1, 2, 0, 0]
+ *
+ * @throws ArgumentError for negative widths and for a value outside the range of x's dtype.
  */
 export function pad(x: Tensor, widths: readonly (readonly [number, number])[], value = 0): Tensor {
   requireTensor("pad", x);
@@ -211,7 +230,15 @@ const pairs: Kind = [
   (widths) => Array.isArray(widths) && widths.every((pair) => Array.isArray(pair) && pair.length === 2),
 ];
 
-/** Cuts x along `dim` into parts of `size` (the last may be smaller), or of the given sizes. */
+/**
+ * Splits x along `dim` (default 0) into parts of `size` (the last may be smaller), or of the given sizes.
+ *
+ * @example
+ * const [head, tail] = split(arange(5), [2, 3]);
+ * tail; // [2, 3, 4]
+ *
+ * @throws ShapeError if the sizes do not sum to the extent, ArgumentError for a size below 1.
+ */
 export function split(x: Tensor, sizes: number | readonly number[], dim = 0): Tensor[] {
   const d = normalizeDim(dim, requireTensor("split", x).rank, "split");
   const extent = x.shape[d];

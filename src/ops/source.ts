@@ -27,7 +27,16 @@ export function constant(value: number, shape: Shape, dtype: DType, device: Devi
 
 const aScalar: Kind = ["a RuntimeScalar", (value) => value instanceof RuntimeScalar];
 
-/** A rank-0 tensor whose value is looked up at each run, so that changing it recompiles nothing. */
+/**
+ * A rank-0 float32 tensor whose value is read from `runtimeScalar` at each run, so that changing it compiles nothing.
+ *
+ * @example
+ * const rate = new RuntimeScalar(2);
+ * const x = tensor([1, 2]);
+ * mul(x, scalar(rate)); // [2, 4]
+ * rate.value = 3;
+ * mul(x, scalar(rate)); // [3, 6]
+ */
 export function scalar(runtimeScalar: RuntimeScalar, device?: Device): Tensor {
   check("scalar", "the value", runtimeScalar, aScalar);
   return createNode(

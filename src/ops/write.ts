@@ -61,19 +61,21 @@ function read(x: Tensor, position: Tensor, { dim }: WriteAttributes): Tensor {
 }
 
 /**
- * x with `source` in the place of its slices start, start + 1, … along `dim`: result.narrow(dim, start, n) = source, for n =
- * source.shape[dim] (torch.slice_scatter). The other dimensions of source are those of x, the dtype becomes that of x.
+ * x with its slices start, start + 1, … along `dim` replaced by `source`: result.narrow(dim, start, n) = source, for
+ * n = source.shape[dim] (torch.slice_scatter). The other extents of source are those of x; it is cast to x's dtype.
  *
- * `start` is a number, or an int32 tensor: [] for one that is a value and not a part of the Program, [N] for one in each entry of
- * dimension 0. Below 0 and beyond x.shape[dim] − n the next read throws IndexError.
+ * `start` is a number, which is a constant of the Program, or an int32 tensor, which is a value: [] for one start, [N] for one per
+ * entry of dimension 0.
  *
- * The result is a copy of x, unless it is assigned to x: then the slices are written where they belong, and nothing else is touched,
- * in a Program that does not need the old value any more.
+ * The result is a copy of x. Assigned to x itself, `x.assign(sliceScatter(x, …))`, it writes only the slices, in place, unless the
+ * same Program still needs the old value.
  *
  * @example
- * keys.assign(sliceScatter(keys, k, 2, position)); // keys [N, heads, 2048, 64], k [N, heads, 1, 64], position [N]
+ * const cache = zeros([4]).realize();
+ * cache.assign(sliceScatter(cache, tensor([7, 8]), 0, 1));
+ * cache; // [0, 7, 8, 0]
  *
- * @throws ShapeError, DTypeError
+ * @throws ShapeError, DTypeError at once; IndexError from the next read for a start below 0 or above x.shape[dim] − n.
  */
 export function sliceScatter(x: Tensor, source: Tensor, dim: number, start: Tensor | number): Tensor {
   const op = "sliceScatter";
