@@ -8,14 +8,24 @@ import { softmax } from "../ops/reduce.js";
 import { flatten } from "../ops/reshape.js";
 import { Module } from "./module.js";
 
-/** max(x, 0), element by element: any shape, float32. */
+/**
+ * max(x, 0) elementwise; any shape. See `relu`.
+ *
+ * @example
+ * new ReLU().forward(tensor([-1, 2])); // [0, 2]
+ */
 export class ReLU extends Module {
   forward(x: Tensor): Tensor {
     return relu(x);
   }
 }
 
-/** x·Φ(x) (Hendrycks and Gimpel 2016); `approximate: "tanh"` as GPT-2 has it. */
+/**
+ * x·Φ(x) elementwise (Hendrycks and Gimpel 2016), float32; `approximate: "tanh"` is the form used by GPT-2. See `gelu`.
+ *
+ * @example
+ * new GELU().forward(tensor([1])); // [0.8413]
+ */
 export class GELU extends Module {
   readonly #options: GeluOptions;
 
@@ -33,21 +43,36 @@ export class GELU extends Module {
   }
 }
 
-/** The hyperbolic tangent of each element, float32. */
+/**
+ * The hyperbolic tangent elementwise, float32.
+ *
+ * @example
+ * new Tanh().forward(tensor([1])); // [0.7616]
+ */
 export class Tanh extends Module {
   forward(x: Tensor): Tensor {
     return tanh(x);
   }
 }
 
-/** 1/(1 + e⁻ˣ) of each element, float32. */
+/**
+ * 1/(1 + e⁻ˣ) elementwise, float32.
+ *
+ * @example
+ * new Sigmoid().forward(tensor([0])); // [0.5]
+ */
 export class Sigmoid extends Module {
   forward(x: Tensor): Tensor {
     return sigmoid(x);
   }
 }
 
-/** x·σ(x) of each element (Elfwing et al. 2017), float32. */
+/**
+ * x · sigmoid(x) elementwise (Elfwing et al. 2018), float32.
+ *
+ * @example
+ * new SiLU().forward(tensor([1])); // [0.7311]
+ */
 export class SiLU extends Module {
   forward(x: Tensor): Tensor {
     return silu(x);
@@ -55,10 +80,10 @@ export class SiLU extends Module {
 }
 
 /**
- * e^x / Σ e^x along `dim`, float32. For a classifier's loss give `crossEntropy` the logits instead.
+ * eˣ / Σ eˣ along `dim`, float32. For a classifier's loss give `crossEntropy` the logits instead.
  *
  * @example
- * const probabilities = new Softmax(-1).forward(logits); // [64, 10] → [64, 10], rows sum to 1
+ * new Softmax(-1).forward(tensor([[0, 1]])); // [[0.2689, 0.7311]]
  */
 export class Softmax extends Module {
   readonly #dim: number;
@@ -78,10 +103,10 @@ export class Softmax extends Module {
 }
 
 /**
- * Joins the dimensions `startDim`..`endDim`; by default all but the first.
+ * Joins the dimensions `startDim`..`endDim` (inclusive) into one; by default all but the first.
  *
  * @example
- * new Flatten().forward(x); // x [64, 32, 7, 7] → [64, 1568]
+ * new Flatten().forward(zeros([64, 32, 7, 7])).shape; // [64, 1568]
  */
 export class Flatten extends Module {
   readonly #startDim: number;
@@ -103,7 +128,12 @@ export class Flatten extends Module {
   }
 }
 
-/** x itself: takes the place of a layer that is left out. */
+/**
+ * Returns its input: a placeholder for a layer that is left out.
+ *
+ * @example
+ * new Identity().forward(tensor([1, 2])); // [1, 2]
+ */
 export class Identity extends Module {
   forward(x: Tensor): Tensor {
     return x;

@@ -18,15 +18,17 @@ import { Linear } from "./linear.js";
 import { Module } from "./module.js";
 import { type ParameterOptions, parameter, parameterOptions, requireCounts } from "./parameter.js";
 
+/** Options of `MultiheadAttention`. */
 export interface AttentionModuleOptions extends ParameterOptions {
-  /** Default true. */
+  /** Whether the projections add a bias. Default true. */
   readonly bias?: boolean;
   /** Probability of dropping an attention weight while training. Default 0. */
   readonly dropout?: number;
 }
 
+/** Options of one call of `MultiheadAttention.forward`. */
 export interface AttentionCall {
-  /** Position i sees the positions 0..i only. Default false. */
+  /** Position i attends to positions 0..i only. Default false. */
   readonly causal?: boolean;
   /**
    * [L, S], or [N·heads, L, S]: bool, true where a position must **not** be attended to, as in torch.nn.MultiheadAttention
@@ -64,7 +66,12 @@ function shapeOf(name: string, x: Tensor, rank: number): Shape {
   throw new ShapeError(`${rank} dimensions are needed, got ${formatShape(shape)}`, { op: name });
 }
 
-/** [N, T, heads·d] → [N, heads, T, d]. */
+/**
+ * Splits features into heads: [N, T, heads·d] → [N, heads, T, d].
+ *
+ * @example
+ * splitHeads(zeros([2, 5, 12]), 3).shape; // [2, 3, 5, 4]
+ */
 export function splitHeads(x: Tensor, numHeads: number): Tensor {
   const [n, t, width] = shapeOf("splitHeads", x, 3);
   if (!(width % numHeads === 0)) {
@@ -75,21 +82,27 @@ export function splitHeads(x: Tensor, numHeads: number): Tensor {
   return permute(reshape(x, [n, t, numHeads, width / numHeads]), [0, 2, 1, 3]);
 }
 
-/** [N, heads, T, d] → [N, T, heads·d]. */
+/**
+ * Joins heads into features, the inverse of `splitHeads`: [N, heads, T, d] → [N, T, heads·d].
+ *
+ * @example
+ * joinHeads(zeros([2, 3, 5, 4])).shape; // [2, 5, 12]
+ */
 export function joinHeads(x: Tensor): Tensor {
   const [n, heads, t, d] = shapeOf("joinHeads", x, 4);
   return reshape(permute(x, [0, 2, 1, 3]), [n, t, heads * d]);
 }
 
 /**
- * Attention of Vaswani et al. 2017 with torch.nn.MultiheadAttention's parameters (in_proj_weight [3·E, E],
- * in_proj_bias, out_proj.weight, out_proj.bias) and initial values; inputs are [N, T, E]: PyTorch's `batch_first=True` is the only layout.
+ * Multi-head attention (Vaswani et al. 2017) with torch.nn.MultiheadAttention's parameters (in_proj_weight [3·E, E],
+ * in_proj_bias, out_proj.weight, out_proj.bias) and initial values. Inputs are [N, T, E], PyTorch's `batch_first=True`; float32.
  *
  * @example
  * const attention = new MultiheadAttention(128, 4);
- * const y = attention.forward(x, { causal: true }); // x [8, 64, 128] → y [8, 64, 128]
- * const z = attention.forward(x, memory, memory); // memory [8, 100, 128] → z [8, 64, 128]
- * const w = attention.forward(x, { keyPaddingMask: eq(tokens, padding) }); // tokens [8, 64]
+ * const x = randn([8, 64, 128]);
+ * const memory = randn([8, 100, 128]);
+ * attention.forward(x, { causal: true }).shape; // [8, 64, 128]
+ * attention.forward(x, memory, memory).shape; // [8, 64, 128]
  *
  * @throws ArgumentError if `numHeads` does not divide `embedDim`.
  */

@@ -12,7 +12,13 @@ function requireModules(op: string, modules: readonly Module[]): void {
   for (const [i, module] of modules.entries()) requireModule(op, module, `module ${i}`);
 }
 
-/** A list of modules; state names are their positions: `0.weight`, `1.bias`. */
+/**
+ * A list of modules that are called one by one; state names are their positions: `0.weight`, `1.bias`. It has no `forward`.
+ *
+ * @example
+ * const layers = new ModuleList([new Linear(4, 4), new Linear(4, 2)]);
+ * [...layers.stateDict().keys()]; // ["0.weight", "0.bias", "1.weight", "1.bias"]
+ */
 export class ModuleList extends Module {
   readonly modules: readonly Module[];
 
@@ -35,10 +41,12 @@ export class ModuleList extends Module {
 }
 
 /**
- * Modules applied one after the other: each gets what the one before returned as its only argument, tensors or structures of them.
+ * Applies modules one after the other; each takes the output of the previous one, a tensor or a structure of tensors, as its only
+ * argument. State names are the positions, as in PyTorch.
  *
  * @example
- * new Sequential(new Linear(784, 128), new ReLU(), new Linear(128, 10));
+ * const model = new Sequential(new Linear(784, 128), new ReLU(), new Linear(128, 10));
+ * model.forward(zeros([32, 784])).shape; // [32, 10]
  */
 export class Sequential<Input = Tensor, Output = Tensor> extends Module<[Input], Output> {
   readonly modules: readonly Module[];

@@ -8,19 +8,21 @@ import { fanIn, kaimingUniform, uniformInit } from "./init.js";
 import { Module } from "./module.js";
 import { type ParameterOptions, parameter, parameterOptions, requireCounts } from "./parameter.js";
 
+/** Options of `Conv2d`. */
 export interface Conv2dOptions extends ParameterOptions, ConvOptions {
-  /** Default true. */
+  /** Whether a bias is added. Default true. */
   readonly bias?: boolean;
 }
 
 const conv2dOptions = (): Kinds<Conv2dOptions> => ({ ...convOptions, ...parameterOptions, bias: aBoolean });
 
 /**
- * x [N, in, H, W] → [N, out, H', W']; weight [out, in/groups, KH, KW], bias [out], uniform within 1/√fanIn as in
- * torch.nn.Conv2d.
+ * 2-D convolution: x [N, in, H, W] → [N, out, H', W'], float32; weight [out, in/groups, KH, KW] and bias [out], uniform within
+ * 1/√fanIn as in torch.nn.Conv2d. Stride 1, padding 0, dilation 1 and groups 1 by default.
  *
  * @example
- * const y = new Conv2d(1, 32, 5, { padding: 2 }).forward(x); // x [64, 1, 28, 28] → y [64, 32, 28, 28]
+ * const layer = new Conv2d(1, 32, 5, { padding: 2 });
+ * layer.forward(zeros([64, 1, 28, 28])).shape; // [64, 32, 28, 28]
  *
  * @throws ArgumentError if `groups` does not divide both channel counts.
  */

@@ -8,11 +8,14 @@ import { Module } from "./module.js";
 import { type ParameterOptions, parameter, parameterOptions, requireCounts } from "./parameter.js";
 
 /**
- * int32 index [...] → rows [..., dim] of weight [count, dim], which starts standard normal as in torch.nn.Embedding.
- * An index outside 0..count-1 is an IndexError, found when the values are read.
+ * A table of vectors: int32 index [...] → rows [..., dim] of weight [count, dim], which starts standard normal as in
+ * torch.nn.Embedding.
  *
  * @example
- * const y = new Embedding(65, 128).forward(tokens); // tokens int32 [8, 64] → y [8, 64, 128]
+ * const tokens = tensor([[3, 1, 4]], { dtype: "int32" });
+ * new Embedding(65, 128).forward(tokens).shape; // [1, 3, 128]
+ *
+ * @throws IndexError from the next read for an index outside 0..count−1.
  */
 export class Embedding extends Module {
   /** Not readonly: assigning another module's weight ties the two. */

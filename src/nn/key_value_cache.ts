@@ -19,26 +19,27 @@ import { add } from "../ops/elementwise.js";
 import { sliceScatter } from "../ops/write.js";
 import { realize } from "../runtime/realize.js";
 
-/** Of one layer: float32 [N, heads, capacity, headDim] each. */
+/** Keys and values of one layer: float32 [N, heads, capacity, headDim] each. */
 export interface KeyValues {
   readonly keys: Tensor;
   readonly values: Tensor;
 }
 
-/** A record of tensors, for `forward` and `jit` to take. */
+/** Keys and values of every layer for decoding token by token; a record of tensors that `forward` and `jit` accept. */
 export interface KeyValueCache {
   readonly layers: readonly KeyValues[];
-  /** int32 [N]: positions that are filled, of each sequence. */
+  /** int32 [N]: number of filled positions of each sequence. */
   readonly lengths: Tensor;
 }
 
+/** Sizes of a `keyValueCache`. */
 export interface KeyValueCacheOptions {
   readonly layers: number;
-  /** Sequences. */
+  /** Number of sequences. */
   readonly batch: number;
-  /** Of keys and values; queries may have a multiple of them. */
+  /** Number of key and value heads; queries may have a multiple of it. */
   readonly heads: number;
-  /** Positions of each sequence. */
+  /** Maximum number of positions of a sequence. */
   readonly capacity: number;
   readonly headDim: number;
   /** Default: the device given to `setDefaultDevice`. */
@@ -68,13 +69,14 @@ const threeTensors: Kind = [
 const tensorOrCount = either(aTensor, aCount);
 
 /**
- * An empty cache.
+ * An empty key-value cache. Memory for `capacity` positions is allocated at once, so that decoding allocates and compiles nothing.
  *
  * @example
- * const cache = keyValueCache({ layers: 12, batch: 1, heads: 12, capacity: 2048, headDim: 64, device });
- * const step = jit((token: Tensor) => noGrad(() => model.forward(token, { cache }))); // token [1, 1]
+ * const cache = keyValueCache({ layers: 2, batch: 1, heads: 4, capacity: 128, headDim: 16 });
+ * cache.layers[0].keys.shape; // [1, 4, 128, 16]
+ * cache.lengths; // [0]
  *
- * @throws ArgumentError, OutOfMemoryError
+ * @throws ArgumentError for sizes that are not positive integers, OutOfMemoryError.
  */
 export function keyValueCache(options: KeyValueCacheOptions): KeyValueCache {
   const op = "keyValueCache";
@@ -91,12 +93,17 @@ export function keyValueCache(options: KeyValueCacheOptions): KeyValueCache {
 }
 
 /**
- * Writes k and v [N, heads, T, headDim] behind the positions that are filled, and lets q [N, heads, T, headDim] see all of them, each
- * query up to its own position. `counts`, int32 [N]: of the T rows, so many of each sequence are tokens; default T. `advanceCache` then
- * counts them.
+ * Appends k and v [N, heads, T, headDim] to the filled positions of `layer`, and attends with q [N, heads, T, headDim] to all of them,
+ * each query up to its own position; returns [N, heads, T, headDim]. `counts`, a number or int32 [N], is the number of the T rows
+ * that are tokens in each sequence; default T. Call `advanceCache` after the last layer.
  *
- * @throws ArgumentError where a gradient would be recorded: a cache has no history. The next read throws IndexError if the cache
- * is full.
+ * @example
+ * const cache = keyValueCache({ layers: 1, batch: 1, heads: 1, capacity: 8, headDim: 2 });
+ * const q = tensor([[[[1, 0]]]]);
+ * noGrad(() => cachedAttention([q, q, q], cache.layers[0], cache)); // [[[[1, 0]]]]
+ *
+ * @throws ArgumentError if a gradient would be recorded, since a cache has no history. IndexError from the next read if the cache is
+ * full.
  */
 export function cachedAttention(
   given: readonly [q: Tensor, k: Tensor, v: Tensor],
@@ -125,7 +132,14 @@ export function cachedAttention(
   });
 }
 
-/** Counts the tokens that all layers have got: `counts` of each sequence, int32 [N] or a number for all. */
+/**
+ * Adds `counts` (a number, or int32 [N] for each sequence) to the cache's lengths, once per step after all layers.
+ *
+ * @example
+ * const cache = keyValueCache({ layers: 1, batch: 2, heads: 1, capacity: 8, headDim: 2 });
+ * advanceCache(cache, 3);
+ * cache.lengths; // [3, 3]
+ */
 export function advanceCache(cache: KeyValueCache, counts: Tensor | number): void {
   const { lengths } = check("advanceCache", "the cache", cache, aCache);
   lengths.assign(add(lengths, check("advanceCache", "counts", counts, tensorOrCount)));

@@ -7,22 +7,27 @@ import { kaimingUniform, uniformInit } from "./init.js";
 import { Module } from "./module.js";
 import { type ParameterOptions, parameter, parameterOptions, requireCounts } from "./parameter.js";
 
+/** Options of `Linear`. */
 export interface LinearOptions extends ParameterOptions {
-  /** Default true. */
+  /** Whether a bias is added. Default true. */
   readonly bias?: boolean;
 }
 
 const linearOptions: Kinds<LinearOptions> = { ...parameterOptions, bias: aBoolean };
 
 /**
- * x [..., in] → [..., out]; weight [out, in], bias [out], both uniform within 1/√in as in torch.nn.Linear.
+ * x · weightᵀ + bias: x [..., in] → [..., out], float32; weight [out, in] and bias [out], both uniform within 1/√in as in
+ * torch.nn.Linear.
  *
  * @example
- * const y = new Linear(784, 10).forward(x); // x [64, 784] → y [64, 10]
+ * new Linear(784, 10).forward(zeros([64, 784])).shape; // [64, 10]
+ *
+ * @throws ShapeError for another width of x.
  */
 export class Linear extends Module {
-  /** Not readonly: assigning another module's weight ties the two. */
+  /** [out, in]. Not readonly: assigning another module's weight ties the two. */
   weight: Tensor;
+  /** [out], or undefined. */
   bias: Tensor | undefined;
 
   constructor(inFeatures: number, outFeatures: number, options: LinearOptions = {}) {

@@ -35,24 +35,31 @@ const bufferOptions: Kinds<BufferOptions> = {
 };
 
 /**
- * Subclasses assign parameters (see `parameter`), buffers (`this.x = this.registerBuffer("x", value)`) and other
- * modules to fields and implement `forward`. Other tensors in fields are not part of the state.
- * State-dict names are the fields' names in PyTorch's spelling: `runningMean` of the field `bn1` is `bn1.running_mean`;
- * a name that begins with a capital, `LayerNorm`, stays. `stateNames` gives other names.
+ * The base class of layers and models. Subclasses assign parameters (see `parameter`), buffers
+ * (`this.x = this.registerBuffer("x", value)`) and other modules to fields and implement `forward`. Other tensors in fields are not
+ * part of the state.
+ *
+ * State-dict names are the field names in PyTorch's spelling: `runningMean` of the field `bn1` is `bn1.running_mean`; a name that
+ * begins with a capital, `LayerNorm`, is unchanged. `stateNames` defines other names.
  *
  * `Module<[Tensor], Tensor>` is a module with that signature, `Module` any.
  *
  * A tensor in two places is tied: it is one parameter, is saved once, and loads from a file that has it under either name.
  *
- * Modules and parameters may be in arrays, Maps and records as well: the first weight of `layers = [new Linear(2, 2)]` is
- * `layers.0.weight`. In `#private` fields and closures nobody can find them: an optimizer's step throws if `forward` reads
- * trainable parameters from there which no optimizer has.
+ * Modules and parameters may also be in arrays, Maps and records: the first weight of `layers = [new Linear(2, 2)]` is
+ * `layers.0.weight`. Parameters in `#private` fields and closures cannot be found: an optimizer's step throws if `forward` reads a
+ * trainable one that no optimizer has.
  *
  * @example
  * class Net extends Module {
  *   readonly fc = new Linear(784, 10);
- *   forward(x: Tensor) { return this.fc.forward(flatten(x, 1)); }
+ *   forward(x: Tensor): Tensor {
+ *     return this.fc.forward(flatten(x, 1));
+ *   }
  * }
+ * const net = new Net();
+ * [...net.stateDict().keys()]; // ["fc.weight", "fc.bias"]
+ * net.forward(zeros([32, 1, 28, 28])).shape; // [32, 10]
  */
 // biome-ignore lint/suspicious/noExplicitAny: a module of which nothing is known takes and returns anything, as in PyTorch
 export abstract class Module<Arguments extends readonly unknown[] = any[], Result = any> {

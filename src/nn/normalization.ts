@@ -11,6 +11,7 @@ import { assign, keepInFull, realize } from "../runtime/realize.js";
 import { Module } from "./module.js";
 import { type ParameterOptions, parameter, parameterOptions, requireCounts } from "./parameter.js";
 
+/** Options of `BatchNorm2d`. */
 export interface BatchNormOptions extends ParameterOptions {
   /** Added to the variance. Default 1e-5. */
   readonly eps?: number;
@@ -28,13 +29,14 @@ const batchNormOptions = (): Kinds<BatchNormOptions> => ({
 });
 
 /**
- * Normalizes each channel of x [N, C, H, W] over N, H, W (Ioffe and Szegedy 2015), as torch.nn.BatchNorm2d: the
- * batch's statistics when training, which also move the running ones; those when evaluating. weight and bias [C]
- * start as ones and zeros, running_mean and running_var [C] as zeros and ones, num_batches_tracked (int32) as 0.
+ * Normalizes each channel of x [N, C, H, W] over N, H, W (Ioffe and Szegedy 2015), as torch.nn.BatchNorm2d. In training it uses the
+ * batch's statistics and updates the running ones; in evaluation it uses the running ones. weight and bias [C] start as ones and
+ * zeros, running_mean and running_var [C] as zeros and ones, num_batches_tracked (int32) as 0. float32.
  *
  * @example
- * const layer = new BatchNorm2d(16);
- * const y = layer.forward(x); // x [64, 16, 28, 28] → y of the same shape
+ * const layer = new BatchNorm2d(1).eval();
+ * layer.forward(tensor([[[[0, 3]]]])); // [[[[0, 3.0000]]]]
+ * [...layer.stateDict().keys()]; // ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]
  */
 export class BatchNorm2d extends Module {
   readonly weight: Tensor | undefined;
@@ -82,10 +84,11 @@ export class BatchNorm2d extends Module {
   }
 }
 
+/** Options of `LayerNorm`. */
 export interface LayerNormOptions extends ParameterOptions {
-  /** Default 1e-5. */
+  /** Added to the variance. Default 1e-5. */
   readonly eps?: number;
-  /** Default true. */
+  /** Whether a bias is added. Default true. */
   readonly bias?: boolean;
 }
 
@@ -96,11 +99,11 @@ const layerNormOptions = (): Kinds<LayerNormOptions> => ({
 });
 
 /**
- * Normalizes over the last dimensions, `normalizedShape` (Ba et al. 2016), as torch.nn.LayerNorm. weight and bias
- * have that shape and start as ones and zeros.
+ * Normalizes x over its last dimensions `normalizedShape` (Ba et al. 2016), as torch.nn.LayerNorm; float32. weight and bias have
+ * that shape and start as ones and zeros.
  *
  * @example
- * const y = new LayerNorm(128).forward(x); // x [8, 64, 128] → y of the same shape
+ * new LayerNorm(3).forward(tensor([[1, 2, 3]])); // [[-1.2247, 0, 1.2247]]
  */
 export class LayerNorm extends Module {
   readonly weight: Tensor;

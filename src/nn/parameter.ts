@@ -8,9 +8,9 @@ import type { Tensor } from "../graph/tensor.js";
 import { refuseInJit } from "../runtime/capture.js";
 import { isUsedUp, realize } from "../runtime/realize.js";
 
-/** Options that every layer with parameters takes. */
+/** Options of every layer with parameters. */
 export interface ParameterOptions {
-  /** Where to create the parameters; default: the device given to `setDefaultDevice`. */
+  /** Device of the parameters. Default: that of `setDefaultDevice`. */
   readonly device?: Device;
 }
 
@@ -25,13 +25,16 @@ export function requireCounts(op: string, counts: Readonly<Record<string, number
 const parameters = new WeakSet<Tensor>();
 
 /**
- * Makes an initial value, float32 of any shape, a parameter: it gets memory of its own and collects gradients.
+ * Makes a parameter of an initial value, float32 of any shape: a tensor with its own memory and `requiresGrad`.
  *
  * @example
  * class Scale extends Module {
- *   readonly weight = parameter(ones([8], { device: defaultDevice() }));
- *   forward(x: Tensor) { return mul(x, this.weight); }
+ *   readonly weight = parameter(ones([8]));
+ *   forward(x: Tensor) {
+ *     return mul(x, this.weight);
+ *   }
  * }
+ * new Scale().parameterCount(); // 8
  *
  * @throws DTypeError for other dtypes.
  */

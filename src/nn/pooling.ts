@@ -15,10 +15,10 @@ import {
 import { Module } from "./module.js";
 
 /**
- * The maximum of each window: x [N, C, H, W] → [N, C, H', W']. The stride defaults to the kernel, padding to 0.
+ * The maximum of each window: x [N, C, H, W] → [N, C, H', W']. The stride defaults to the kernel size, padding to 0.
  *
  * @example
- * const y = new MaxPool2d(2).forward(x); // x [64, 16, 28, 28] → y [64, 16, 14, 14]
+ * new MaxPool2d(2).forward(zeros([64, 16, 28, 28])).shape; // [64, 16, 14, 14]
  */
 export class MaxPool2d extends Module {
   readonly #kernel: Pair;
@@ -40,10 +40,10 @@ export class MaxPool2d extends Module {
 }
 
 /**
- * The average of each window: x [N, C, H, W] → [N, C, H', W']. The stride defaults to the kernel, padding to 0.
+ * The mean of each window: x [N, C, H, W] → [N, C, H', W']. The stride defaults to the kernel size, padding to 0.
  *
  * @example
- * const y = new AvgPool2d(7).forward(x); // x [64, 32, 7, 7] → y [64, 32, 1, 1]
+ * new AvgPool2d(7).forward(zeros([64, 32, 7, 7])).shape; // [64, 32, 1, 1]
  */
 export class AvgPool2d extends Module {
   readonly #kernel: Pair;
@@ -65,12 +65,12 @@ export class AvgPool2d extends Module {
 }
 
 /**
- * The mean over height and width: x [N, C, H, W] → [N, C, 1, 1] whatever H and W are. 1 is the only output size.
+ * The mean over height and width: x [N, C, H, W] → [N, C, 1, 1] for any H and W. The output size 1 is the only one supported.
  *
  * @example
- * const y = new AdaptiveAvgPool2d(1).forward(x); // x [64, 512, 7, 7] → y [64, 512, 1, 1]
+ * new AdaptiveAvgPool2d(1).forward(zeros([64, 512, 7, 7])).shape; // [64, 512, 1, 1]
  *
- * @throws ArgumentError for another output size, when it runs.
+ * @throws ArgumentError from `forward` for another output size.
  */
 export class AdaptiveAvgPool2d extends Module {
   readonly #outputSize: Pair;

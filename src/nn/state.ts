@@ -5,6 +5,7 @@ import { Tensor } from "../graph/tensor.js";
 import { type Entry, entriesOf, join, stateName } from "./fields.js";
 import { isParameter } from "./parameter.js";
 
+/** Options of `Module.registerBuffer`. */
 export interface BufferOptions {
   /** Whether a state dict may lack it, even a strict one; the buffer then keeps its value. Default false. */
   readonly optional?: boolean;

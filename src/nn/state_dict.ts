@@ -11,10 +11,11 @@ export type { StateValue } from "./state_values.js";
 /** Tensors of a device, of the host or of a file, by name. */
 export type StateDict = ReadonlyMap<string, StateValue>;
 
+/** Options of `Module.loadStateDict`. */
 export interface LoadOptions {
-  /** Every key but those of optional buffers must be there, and none besides. Default true. */
+  /** Requires every key of the module except optional buffers, and no other. Default true. */
   readonly strict?: boolean;
-  /** Keys of the state dict that are left out, beside those that `Module.ignoredKeys` declares. */
+  /** Keys of the state dict to skip, in addition to those that `Module.ignoredKeys` declares. */
   readonly ignore?: readonly RegExp[];
   /** Keys of the module that the state dict may lack: these parameters and buffers keep their values. */
   readonly optional?: readonly RegExp[];
@@ -25,9 +26,9 @@ export interface LoadOptions {
   readonly assign?: Device | DeviceChoice;
 }
 
-/** What `loadStateDict` did not load. */
+/** Keys that `loadStateDict` did not load. */
 export interface LoadReport {
-  /** Keys of the state dict that were left out. */
+  /** Keys of the state dict that were skipped. */
   readonly ignored: readonly string[];
   /** Keys of the module that the state dict lacks: the tensors kept their values. */
   readonly missing: readonly string[];
@@ -43,7 +44,12 @@ export interface StateDictProblems {
   readonly mismatched: readonly string[];
 }
 
-/** A state dict that does not fit the module; the message says everything that is wrong with it. */
+/**
+ * A state dict that does not fit the module; the message lists every problem.
+ *
+ * @example
+ * await new Linear(2, 2).loadStateDict(new Linear(2, 3).stateDict()); // throws StateDictError
+ */
 export class StateDictError extends WattgradError implements StateDictProblems {
   readonly missing: readonly string[];
   readonly unexpected: readonly string[];

@@ -5,7 +5,7 @@ import type { HostTensor, StoredTensor } from "../formats/host.js";
 import { Tensor } from "../graph/tensor.js";
 import { overwrite, readExact } from "../runtime/realize.js";
 
-/** What a state dict may hold under a name. */
+/** A tensor that a state dict may hold: on a device, on the host, or in a file. */
 export type StateValue = Tensor | HostTensor | StoredTensor;
 
 export type Values = TypedArray | StoredTensor;

@@ -16,12 +16,13 @@ import type { Module } from "./module.js";
 import { isParameter } from "./parameter.js";
 import { fieldsOf } from "./state.js";
 
+/** Options of `summary`. */
 export interface SummaryOptions {
-  /** Of the input: int32 for models that take tokens. Default float32. */
+  /** dtype of inputs given by their shape: int32 for models that take tokens. Default float32. */
   readonly dtype?: DType;
 }
 
-/** A tensor of the input by its shape, or with a dtype of its own; in arrays and records, with values that are no tensors. */
+/** A tensor argument, given by its shape or by shape and dtype; also arrays and records of these and values that are not tensors. */
 export type SummaryInput =
   | Shape
   | { readonly dtype: DType; readonly shape: Shape }
@@ -32,27 +33,30 @@ export type SummaryInput =
   | readonly SummaryInput[]
   | { readonly [name: string]: SummaryInput };
 
+/** One layer of a `Summary`. */
 export interface LayerSummary {
   /** Its name in the model, "" for the model itself. */
   readonly name: string;
   /** Its class. */
   readonly type: string;
-  /** Of the first tensor of its last output; undefined if the forward pass does not call it. */
+  /** Shape of the first tensor of its last output; undefined if the forward pass does not call it. */
   readonly output: Shape | undefined;
-  /** Of its own, without those of its sub-modules and those that a layer before it has, too. */
+  /** Number of its own parameters, without sub-modules and without parameters shared with an earlier layer. */
   readonly parameters: number;
-  /** Of its own ops, once per call; elementwise ops count where they are fused into another layer's kernel. */
+  /** FLOPs of its own ops, once per call; elementwise ops count also where they are fused into another layer's kernel. */
   readonly flops: number;
 }
 
+/** Shapes, parameters and FLOPs of a model; see `summary`. */
 export interface Summary {
   readonly layers: readonly LayerSummary[];
-  /** Of the first tensor. */
+  /** Shape of the first tensor. */
   readonly input: Shape;
-  /** A parameter that two layers share counts once. */
+  /** Number of parameters; a shared one counts once. */
   readonly parameters: number;
+  /** Number of parameters with `requiresGrad`. */
   readonly trainable: number;
-  /** Of one forward pass in evaluation mode. */
+  /** FLOPs of one forward pass in evaluation mode. */
   readonly flops: number;
   /** The table, at most 80 columns wide. */
   toString(): string;
@@ -61,13 +65,14 @@ export interface Summary {
 const summaryOptions: Kinds<SummaryOptions> = { dtype: aDType };
 
 /**
- * Output shapes, parameters and FLOPs of each layer for an input of this shape, its batch included. The forward pass is built in
- * evaluation mode and compiled; nothing runs, so that a model on the meta device will do.
+ * Output shapes, parameters and FLOPs of each layer for an input of this shape, including its batch. The forward pass is built in
+ * evaluation mode and compiled but not run, so that a model on the meta device will do.
  *
  * @example
- * console.log(summary(model, [1, 1, 28, 28]));
- * const { flops } = summary(new CharGpt(), [1, 128], { dtype: "int32" });
- * summary(bert, [[1, 128], { attentionMask: [1, 128] }], { dtype: "int32" }); // all arguments of forward
+ * const model = new Sequential(new Linear(784, 10), new ReLU());
+ * const { flops, parameters } = summary(model, [1, 784]);
+ * flops; // 15700
+ * parameters; // 7850
  *
  * @throws What the model's forward throws: ShapeError for an input that does not fit.
  */
