@@ -48,7 +48,18 @@ async function definitions() {
 }
 
 async function buildBundles() {
-  const rooms = ["nn", "optim", "data", "train", "models", "formats", "quantization", "energy", "profile"];
+  const rooms = [
+    "nn",
+    "optim",
+    "data",
+    "train",
+    "models",
+    "formats",
+    "hub",
+    "quantization",
+    "energy",
+    "profile",
+  ];
   // What commands run in pages as well; no rooms of the package.
   const inPages = {
     bench: "src/bench/index.ts",

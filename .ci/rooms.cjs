@@ -65,6 +65,12 @@ module.exports = {
       to: { path: "^src/", pathNot: inside(["formats", "core"]) },
     },
     {
+      name: "hub-imports-more-than-formats",
+      severity: "error",
+      from: { path: inside(["hub"]) },
+      to: { path: "^src/", pathNot: inside(["hub", "formats", "core"]) },
+    },
+    {
       name: "folder-without-layer",
       severity: "error",
       from: { path: "^src/", pathNot: inside(layers.flat()) },

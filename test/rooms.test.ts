@@ -69,6 +69,9 @@ test("a parser that imports more than core, and a folder without a layer, are er
   expect(await check({ "src/formats/a.ts": ["../nn/b.js"], "src/nn/b.ts": [] })).toContain(
     "formats-import-more-than-core",
   );
+  expect(await check({ "src/hub/a.ts": ["../ops/b.js"], "src/ops/b.ts": [] })).toContain(
+    "hub-imports-more-than-formats",
+  );
   expect(await check({ "src/misc/a.ts": ["../core/b.js"], "src/core/b.ts": [] })).toContain(
     "folder-without-layer: src/misc/a.ts",
   );

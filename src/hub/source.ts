@@ -1,32 +1,105 @@
-/** Files of a model by name and range, wherever they are: a folder, a list of Files, a server, the Hugging Face Hub. */
+/** Files of a model by name and range, wherever they are stored: what loaders read from. */
+import { FormatError } from "../core/errors.js";
 import type { ByteSource } from "../formats/byte_source.js";
+import { quote } from "../formats/excerpt.js";
+import { FileError } from "../formats/file.js";
 
-/** Bytes by name and range; never the whole file unless asked. */
+/** Bytes of a file: from `start` up to and not including `end`. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * The files of one model. Paths are relative and have `/` between their parts: `1_Pooling/config.json`. Whole files are read only
+ * when no range is given. The bytes are not to be changed: they may be the source's own memory.
+ */
 export interface FileSource {
-  /** For errors and progress: `HuggingFaceTB/SmolLM2-135M@main`. */
+  /** For messages and progress: a folder, a URL, `HuggingFaceTB/SmolLM2-135M@main`. */
   readonly label: string;
+  /** Whether there is such a file. @throws FileError if that cannot be found out. */
   has(path: string): Promise<boolean>;
   /** Bytes. @throws FileError if there is no such file. */
   size(path: string): Promise<number>;
+  /** @throws FileError if the file or the range does not exist or cannot be read; the reason of `signal` when it is aborted. */
+  read(path: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array>;
+  /** The paths of all files, sorted; missing where a source cannot list them. */
+  list?(): Promise<readonly string[]>;
   /**
-   * The bytes `start` … `end − 1`, by default all; not to be changed, as they may be the source's own memory.
-   * @throws FileError if they cannot be read; the reason of `signal` when it is aborted.
+   * Makes a file ready for many reads: downloads and checks it where it is not on this machine. Files that are not made ready are
+   * read as well, range by range.
    */
-  read(
-    path: string,
-    range?: { readonly start: number; readonly end: number },
-    signal?: AbortSignal,
-  ): Promise<Uint8Array>;
+  prepare?(path: string, options?: PrepareOptions): Promise<void>;
 }
 
-/** One file of a source, for the readers of formats. */
-export async function openFileOf(source: FileSource, path: string): Promise<ByteSource> {
+export interface PrepareOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (event: ProgressEvent) => void;
+}
+
+/** Progress of a file; the names are those of transformers.js. */
+export interface ProgressEvent {
+  /**
+   * `initiate`: the file is asked for; `download`: its transfer begins; `progress`: bytes have arrived; `done`: the file is there,
+   * from the cache too; `ready`: all files of a model are.
+   */
+  readonly status: "initiate" | "download" | "progress" | "done" | "ready";
+  /** The source's label. */
+  readonly name: string;
+  /** The path; empty for `ready`. */
+  readonly file: string;
+  /** Bytes that are there, and of the whole file; 0 before they are known. */
+  readonly loaded: number;
+  readonly total: number;
+  /** Percent. */
+  readonly progress: number;
+}
+
+/** No separator, drive, parent directory, control or format character. */
+const plainPart = /^(?!\.{1,2}$)[^/\\:\p{C}]{1,255}$/u;
+
+/**
+ * Paths come out of files (indices, lists of modules): none leads out of its source.
+ * @throws FormatError
+ */
+export function requirePath(path: string, op: string): void {
+  if (typeof path === "string" && path.split("/").every((part) => plainPart.test(part))) return;
+  throw new FormatError(`${quote(String(path))} is no relative path of a file`, { op });
+}
+
+export function noSuchFile(label: string, path: string, op: string, status?: number): FileError {
+  return new FileError(`${label} has no file ${path}`, { op, status });
+}
+
+/** The range, or all of a file. @throws FileError if the file is shorter. */
+export function rangeOf(name: string, size: number, range: ByteRange | undefined, op: string): ByteRange {
+  const { start, end } = range ?? { start: 0, end: size };
+  const isInside = Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && start <= end;
+  if (isInside && end <= size) return { start, end };
+  throw new FileError(`${name} has ${size} bytes, none from ${start} to ${end}`, { op });
+}
+
+/**
+ * One file of a source for reads at any position, with the files beside it: what `openSafetensors` and the other readers take.
+ *
+ * @throws FileError if there is no such file; the reason of `signal`.
+ * @example
+ * const source = files(new Map([["model.bin", new Uint8Array(100)]]));
+ * const file = await openFileOf(source, "model.bin");
+ * await file.read(10, 4); // 4 bytes
+ */
+export async function openFileOf(
+  source: FileSource,
+  path: string,
+  signal?: AbortSignal,
+): Promise<ByteSource> {
+  signal?.throwIfAborted();
   const folder = path.slice(0, path.lastIndexOf("/") + 1);
   return {
     name: `${source.label}/${path}`,
     size: await source.size(path),
-    read: (offset, length, signal) => source.read(path, { start: offset, end: offset + length }, signal),
-    beside: (name) => openFileOf(source, folder + name),
-    close: async () => {},
+    read: (offset, length, own) => source.read(path, { start: offset, end: offset + length }, own ?? signal),
+    beside: (name, own) => openFileOf(source, `${folder}${name}`, own ?? signal),
+    async close() {},
   };
 }

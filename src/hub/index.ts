@@ -1,0 +1,11 @@
+/** `wattgrad/hub`: the files of models, by name and range, from a folder, a user, a URL or the Hugging Face Hub. */
+
+export { type FilesInput, files } from "./files.js";
+export { folder } from "./folder.js";
+export {
+  type ByteRange,
+  type FileSource,
+  openFileOf,
+  type PrepareOptions,
+  type ProgressEvent,
+} from "./source.js";
