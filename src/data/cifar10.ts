@@ -26,6 +26,7 @@ const recordBytes = 3073;
 /** Most bytes that a compressed file may unpack to: all 60,000 images in one file. */
 const maximum = 184_380_000;
 
+/** A split of CIFAR-10: 50,000 images for training, 10,000 for testing. */
 export type Cifar10Split = "train" | "test";
 
 const splitOptions = (): Kinds<{ readonly split?: Cifar10Split }> => ({ split: oneOf("train", "test") });
@@ -36,6 +37,7 @@ const fileNames: Readonly<Record<Cifar10Split, readonly string[]>> = {
   test: ["test_batch.bin"],
 };
 
+/** Images and labels of CIFAR-10. */
 export interface Cifar10 {
   /** uint8 [N, 3, 32, 32]: red, green and blue. */
   readonly images: HostTensor;
@@ -44,11 +46,13 @@ export interface Cifar10 {
 }
 
 /**
- * Reads a file of the binary version, plain or gzip-compressed, of any number of images.
+ * Reads a file of the binary version, plain or gzip-compressed, with any number of images.
  *
  * @throws FormatError if the bytes are not whole records, a label is above 9, or the compression is damaged.
  * @example
- * const { images, labels } = await readCifar10(new Uint8Array(await file.arrayBuffer()));
+ * const { images, labels } = await readCifar10(new Uint8Array(2 * 3073));
+ * images.shape; // [2, 3, 32, 32]
+ * labels.data; // [0, 0]
  */
 export async function readCifar10(bytes: Uint8Array): Promise<Cifar10> {
   const op = "readCifar10";
@@ -77,14 +81,16 @@ export async function readCifar10(bytes: Uint8Array): Promise<Cifar10> {
 }
 
 /**
- * Reads one split from a directory (Node), one file (Node), or URLs, whose images follow each other. In a directory it
- * takes `data_batch_1.bin` to `data_batch_5.bin` for "train" (default) and `test_batch.bin` for "test", with or without
- * `.gz`; of a file or URLs it takes what they are.
+ * Reads one split from a directory (Node), one file (Node), or URLs, whose images are concatenated. In a directory it reads
+ * `data_batch_1.bin` to `data_batch_5.bin` for "train" (default) and `test_batch.bin` for "test", with or without
+ * `.gz`; `split` does not matter for a file or URLs.
  *
  * @throws FileError if a file is missing or cannot be read, FormatError naming the file if its bytes are not CIFAR-10.
  * @example
- * const { images, labels } = await loadCifar10("cifar-10-batches-bin", { split: "test" });
- * const dataset = new ImageDataset(images, labels, imageNetNormalization);
+ * // A file with one black image of class 0.
+ * await writeFileAtomic("test_batch.bin", new Uint8Array(3073));
+ * const { images, labels } = await loadCifar10(".", { split: "test" });
+ * new ImageDataset(images, labels, imageNetNormalization).length; // 1
  */
 export async function loadCifar10(
   source: string | readonly (string | URL)[],

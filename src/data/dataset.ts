@@ -8,8 +8,8 @@ import { formatShape, sizeOf } from "../core/shape.js";
 import type { HostTensor } from "../formats/host.js";
 
 /**
- * A finite collection of samples. Implementations own their memory; a batch is a fresh copy. `Batch` is a list or record of values
- * on the host, nested as deep as one likes, or a single one; a DataLoader keeps other values as they are.
+ * A finite collection of samples. Implementations own their memory; a batch is a fresh copy. `Batch` is a host tensor, or a list or
+ * record of them, nested to any depth; a DataLoader leaves other values unchanged.
  */
 export interface Dataset<Batch = HostTensor[]> {
   /** Number of samples. */
@@ -37,7 +37,7 @@ export const aHostTensor: Kind = [
   },
 ];
 
-/** Values by name, all with the same number of samples. */
+/** Host tensors by name, all with the same number of samples. */
 export type HostRecord = { readonly [name: string]: HostTensor };
 
 class Samples<Batch> implements Dataset<Batch> {
@@ -128,7 +128,8 @@ class Subset<Batch> implements Dataset<Batch> {
  *
  * @throws ArgumentError unless 0 ≤ start ≤ stop ≤ length.
  * @example
- * const validation = subset(dataset, 9000, 10000);
+ * const dataset = new TensorDataset({ dtype: "float32", shape: [4, 1], data: Float32Array.of(1, 2, 3, 4) });
+ * subset(dataset, 3).batch(Int32Array.of(0))[0].data; // [4]
  */
 export function subset<Batch>(dataset: Dataset<Batch>, start: number, stop?: number): Dataset<Batch> {
   check("subset", "the dataset", dataset, aDataset);

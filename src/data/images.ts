@@ -7,10 +7,11 @@ import { formatShape } from "../core/shape.js";
 import type { HostTensor } from "../formats/host.js";
 import { aHostTensor, type Dataset, gatherRows } from "./dataset.js";
 
+/** Options of `ImageDataset`: (x / 255 − mean) / std. */
 export interface ImageDatasetOptions {
-  /** Subtracted after scaling to 0..1; one number or one per channel. Default 0. */
+  /** Subtracted after scaling to 0..1; one number, or one per channel. Default 0. */
   readonly mean?: number | readonly number[];
-  /** Divided by; one number or one per channel. Default 1. */
+  /** Divisor; one number, or one per channel. Default 1. */
   readonly std?: number | readonly number[];
 }
 
@@ -20,8 +21,10 @@ function imageOptions(): Kinds<ImageDatasetOptions> {
 }
 
 /**
- * Mean and standard deviation of ImageNet's training images in 0..1, for red, green and blue, as torchvision's weights
- * expect them.
+ * Mean and standard deviation of ImageNet's training images in 0..1, for red, green and blue, as torchvision's weights expect.
+ *
+ * @example
+ * imageNetNormalization.mean; // [0.485, 0.456, 0.406]
  */
 export const imageNetNormalization = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const;
 
@@ -31,8 +34,11 @@ export const imageNetNormalization = { mean: [0.485, 0.456, 0.406], std: [0.229,
  *
  * @throws ShapeError or ArgumentError if images, labels and options do not fit each other.
  * @example
- * const digits = new ImageDataset(images, labels, mnistNormalization);
- * const photographs = new ImageDataset(images, labels, imageNetNormalization);
+ * const images = { dtype: "uint8", shape: [1, 1, 1, 2], data: Uint8Array.of(0, 255) } as const;
+ * const labels = { dtype: "int32", shape: [1], data: Int32Array.of(7) } as const;
+ * const [x, y] = new ImageDataset(images, labels, { mean: 0.5 }).batch(Int32Array.of(0));
+ * x.data; // [-0.5, 0.5]
+ * y.data; // [7]
  */
 export class ImageDataset extends Inspectable implements Dataset {
   readonly length: number;

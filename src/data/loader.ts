@@ -22,14 +22,15 @@ import { dispose, leaf } from "../runtime/realize.js";
 import { aDataset, aHostTensor, type Dataset } from "./dataset.js";
 import { permutation } from "./permutation.js";
 
+/** Options of `DataLoader`. */
 export interface DataLoaderOptions {
-  /** Where the batches are uploaded. Default: the device of `setDefaultDevice`. */
+  /** Device of the batches. Default: that of `setDefaultDevice`. */
   readonly device?: Device;
   /** Samples per batch. Default 1. */
   readonly batchSize?: number;
-  /** A new order each epoch, given by the seed and the epoch's number. `true` stands for seed 0. Default false. */
+  /** A new order in each epoch, defined by the seed and the epoch's number. `true` is seed 0. Default false. */
   readonly shuffle?: boolean | { readonly seed: number };
-  /** Leaves out a last batch smaller than `batchSize`. Default false. */
+  /** Drops a last batch smaller than `batchSize`. Default false. */
   readonly dropLast?: boolean;
 }
 
@@ -41,17 +42,17 @@ const loaderOptions: Kinds<DataLoaderOptions> = {
 };
 const shuffleOptions: Kinds<{ readonly seed: number }> = { seed: aNumber };
 
-/** Where a loader stands; plain JSON. */
+/** The position of a loader as plain JSON. */
 export interface LoaderState {
   /** Number of the epoch, counted from 0. */
   readonly epoch: number;
-  /** Batches of that epoch handed out so far. */
+  /** Number of batches of that epoch yielded so far. */
   readonly position: number;
-  /** Of the shuffle; 0 without one. */
+  /** Seed of the shuffle; 0 without one. */
   readonly seed: number;
 }
 
-/** A batch of a dataset on a device: tensors in place of the values on the host. */
+/** A batch on a device: the same structure with tensors instead of host tensors. */
 export type Uploaded<Batch> = Batch extends HostTensor
   ? Tensor
   : Batch extends object
@@ -61,17 +62,17 @@ export type Uploaded<Batch> = Batch extends HostTensor
 /**
  * Iterates over a dataset in batches: `for await (const [x, y] of loader)`. Each loop is one epoch.
  *
- * The tensors of a batch are disposed when the loop advances, ends or is left: `clone()` what has to live longer.
+ * The tensors of a batch are disposed when the loop advances or ends; `clone()` those that must live longer.
  *
- * `state()` in the loop's body tells what has been handed out, the current batch included; after `setState()` of it the
- * next loop goes on with the batch that would have come next, in the same order. A loop that was left early is
- * otherwise followed by a new epoch, as in PyTorch.
+ * `state()` in the loop's body counts the current batch as yielded. After `setState()` the next loop continues with the following
+ * batch, in the same order. Without it, a loop that was left early is followed by a new epoch, as in PyTorch.
  *
  * @throws ArgumentError for options outside their domain.
  * @example
- * const loader = new DataLoader(dataset, { device, batchSize: 64, shuffle: { seed: 1 } });
- * for await (const [x, y] of loader) train(x, y);
- * for await (const { inputIds, labels } of new DataLoader(new TensorDataset({ inputIds: ids, labels: classes }))) …
+ * const dataset = new TensorDataset({ dtype: "float32", shape: [4], data: Float32Array.of(1, 2, 3, 4) });
+ * const batches = [];
+ * for await (const [x] of new DataLoader(dataset, { batchSize: 3 })) batches.push(await x.tolist());
+ * batches; // [[1, 2, 3], [4]]
  */
 export class DataLoader<Batch = HostTensor[]> implements AsyncIterable<Uploaded<Batch>> {
   /** Batches per epoch. */

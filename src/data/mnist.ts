@@ -19,6 +19,7 @@ const aSource: Kind = [
   },
 ];
 
+/** A split of MNIST: 60,000 images for training, 10,000 for testing. */
 export type MnistSplit = "train" | "test";
 
 /** File name stems that win where a directory has several: the full sets of 60,000 and 10,000 images. */
@@ -44,6 +45,7 @@ export interface MnistUrls {
   readonly labels: string | URL;
 }
 
+/** Images and labels of MNIST, or of a dataset in its format. */
 export interface Mnist {
   /** uint8 [N, 1, H, W], 0 is background; H = W = 28 in MNIST. */
   readonly images: HostTensor;
@@ -52,14 +54,17 @@ export interface Mnist {
 }
 
 /**
- * Reads one split from a directory (Node), or from two files by URL or path. In a directory, or its `raw` or `MNIST/raw`, it
- * takes `train-images-idx3-ubyte` for "train" and `t10k-images-idx3-ubyte` for "test" with the labels beside them, else the
- * only pair whose name says so (`train10k-…`, `emnist-digits-test-…`); plain, `.gz`, or with `images.idx3-ubyte`.
+ * Reads one split (default "train") from a directory (Node), or from two files by URL or path. In a directory, or its `raw` or
+ * `MNIST/raw`, it reads `train-images-idx3-ubyte` for "train" and `t10k-images-idx3-ubyte` for "test" with the labels of the same
+ * name, else the only pair whose name contains the split (`train10k-…`, `emnist-digits-test-…`); plain, `.gz`, or
+ * `images.idx3-ubyte`.
  *
  * @throws FileError if a file is missing, cannot be read, or several sets fit; FormatError naming the file if its bytes are not IDX, the
  * numbers of images and labels differ, or a label is not 0..9.
  * @example
- * const { images, labels } = await loadMnist("test/data/mnist", { split: "train" });
+ * const { images, labels } = await loadMnist("node_modules/wattgrad/test/data/mnist", { split: "test" });
+ * images.shape; // [2000, 1, 28, 28]
+ * labels.dtype; // "int32"
  */
 export async function loadMnist(
   source: string | MnistUrls,
@@ -159,5 +164,10 @@ async function parse(
   return tensor;
 }
 
-/** Mean and standard deviation of the MNIST training images in 0..1, as PyTorch's examples use them. */
+/**
+ * Mean and standard deviation of the MNIST training images in 0..1, as PyTorch's examples use them.
+ *
+ * @example
+ * mnistNormalization; // { mean: 0.1307, std: 0.3081 }
+ */
 export const mnistNormalization = { mean: 0.1307, std: 0.3081 } as const;

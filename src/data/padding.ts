@@ -10,7 +10,7 @@ const multiple = 8;
 const growth = 1.25;
 
 /**
- * Lengths to pad to: 8, 16, 24, 32, 40, 56, 72, … up to the first that is not less than `longest`; 19 for 1024.
+ * Lengths to pad to: 8, 16, 24, 32, 40, 56, 72, … up to the first that is at least `longest`; 19 lengths for 1024.
  *
  * @throws ArgumentError if `longest` is not a positive integer.
  * @example
@@ -27,10 +27,11 @@ export function bucketLengths(longest: number): number[] {
   return lengths;
 }
 
+/** Options of `padSequences`. */
 export interface PaddingOptions {
   /** Lengths to choose from; by default those of `bucketLengths`. */
   readonly lengths?: readonly number[];
-  /** What stands behind the end of a sequence. Default 0; for targets -100, the `ignoreIndex` of `crossEntropy`. */
+  /** Token of the padded positions. Default 0; for targets use −100, the `ignoreIndex` of `crossEntropy`. */
   readonly value?: number;
 }
 
@@ -41,22 +42,23 @@ const lists: Kind = [
   (value) => Array.isArray(value) && value.every((list) => Array.isArray(list) || ArrayBuffer.isView(list)),
 ];
 
-/** A batch of sequences of one length. */
+/** A batch of sequences padded to one length. */
 export interface PaddedSequences {
   /** int32 [N, L]. */
   readonly tokens: HostTensor;
-  /** bool [N, L], true where there is padding: the `keyPaddingMask` of `MultiheadAttention`. */
+  /** bool [N, L], true at padded positions: the `keyPaddingMask` of `MultiheadAttention`. */
   readonly padding: HostTensor;
 }
 
 /**
- * Pads sequences of integers at their ends to the least of a few lengths that holds the longest of them. A loop over
- * sequences of any length then compiles a few Programs instead of one for each length.
+ * Pads sequences of integers at their ends to the smallest of a few lengths that holds the longest of them. A loop over sequences of
+ * any length then compiles a few Programs instead of one for each length.
  *
  * @throws ArgumentError if there are no sequences, or one is longer than the largest of `lengths`.
  * @example
- * const { tokens, padding } = padSequences([[5, 6, 7], [8]]); // both [2, 8]
- * const targets = padSequences([[6, 7, 1], [1]], { lengths: [tokens.shape[1]], value: -100 }).tokens;
+ * const { tokens, padding } = padSequences([[5, 6, 7], [8]], { lengths: [4] });
+ * tokens.data; // [5, 6, 7, 0, 8, 0, 0, 0]
+ * padding.data; // [0, 0, 0, 1, 0, 1, 1, 1]
  */
 export function padSequences(
   sequences: readonly ArrayLike<number>[],

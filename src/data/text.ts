@@ -6,6 +6,7 @@ import { Inspectable } from "../core/inspect.js";
 import type { HostTensor } from "../formats/host.js";
 import { checkIndices, type Dataset } from "./dataset.js";
 
+/** Options of `TextDataset`. */
 export interface TextDatasetOptions {
   /** Tokens from the start of one block to the next. Default: the context length, blocks that do not overlap. */
   readonly stride?: number;
@@ -24,13 +25,14 @@ const tokenArray: Kind = [
 ];
 
 /**
- * Blocks of `contextLength` tokens with the tokens that follow them: batches [x, y], both int32 [B, contextLength],
- * where y[b, t] is the token behind x[b, t].
+ * Blocks of `contextLength` tokens for language modelling: batches [x, y], both int32 [B, contextLength], where y[b, t] is the token
+ * after x[b, t].
  *
  * @throws ArgumentError if there is not one whole block, or a length is not a positive integer.
  * @example
- * const tokenizer = CharTokenizer.fromText("hello world");
- * const dataset = new TextDataset(tokenizer.encode("hello world"), 4);
+ * const [x, y] = new TextDataset(Int32Array.of(1, 2, 3, 4, 5), 4).batch(Int32Array.of(0));
+ * x.data; // [1, 2, 3, 4]
+ * y.data; // [2, 3, 4, 5]
  */
 export class TextDataset extends Inspectable implements Dataset {
   readonly length: number;

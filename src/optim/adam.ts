@@ -8,14 +8,15 @@ import { scalar } from "../ops/creation.js";
 import { add, div, mul, sqrt, square, sub } from "../ops/elementwise.js";
 import { type Clock, given, Optimizer, type ParameterGroup, type Update } from "./optimizer.js";
 
+/** Settings of `Adam` and `AdamW`. */
 export interface AdamSettings {
   /** Learning rate. Default 1e-3. */
   lr: number;
-  /** Decay rates of the running mean and of the running mean square. Default [0.9, 0.999]. */
+  /** Decay rates of the first and second moment. Default [0.9, 0.999]. */
   readonly betas: readonly [number, number];
-  /** Added to the root of the mean square. Default 1e-8. */
+  /** Added to the square root of the second moment. Default 1e-8. */
   readonly eps: number;
-  /** Adam: L2 penalty in the gradient, default 0. AdamW: share of the weights taken off per unit of lr, default 0.01. */
+  /** Adam: L2 penalty added to the gradient, default 0. AdamW: decoupled decay, weights · (1 − lr · weightDecay), default 0.01. */
   readonly weightDecay: number;
 }
 
@@ -87,12 +88,16 @@ abstract class AdamRule extends Optimizer<AdamSettings> {
 type AdamParameters = readonly Tensor[] | readonly ParameterGroup<Partial<AdamSettings>>[];
 
 /**
- * torch.optim.Adam.
+ * Adam (Kingma and Ba 2015), as torch.optim.Adam. `parameters` are tensors, or groups with their own settings.
  *
  * @example
- * const optimizer = new Adam(model.parameters(), { lr: 1e-3 });
- * crossEntropy(model.forward(x), y).backward();
+ * const x = tensor([1], { requiresGrad: true });
+ * const optimizer = new Adam([x], { lr: 0.1 });
+ * square(x).backward();
  * optimizer.step();
+ * x; // [0.9]
+ *
+ * @throws ArgumentError for settings outside their domain, no parameters, or one that appears twice.
  */
 export class Adam extends AdamRule {
   protected readonly decoupled = false;
@@ -107,13 +112,14 @@ export class Adam extends AdamRule {
 }
 
 /**
- * torch.optim.AdamW: Adam with weight decay apart from the gradient.
+ * AdamW (Loshchilov and Hutter 2019), as torch.optim.AdamW: Adam with decoupled weight decay. Parameters and errors as for `Adam`.
  *
  * @example
- * const optimizer = new AdamW([
- *   { parameters: matrices, settings: { weightDecay: 0.1 } },
- *   { parameters: others, settings: { weightDecay: 0 } },
- * ], { lr: 3e-4 });
+ * const x = tensor([1], { requiresGrad: true });
+ * const optimizer = new AdamW([{ parameters: [x], settings: { weightDecay: 0.5 } }], { lr: 0.1 });
+ * square(x).backward();
+ * optimizer.step();
+ * x; // [0.85]
  */
 export class AdamW extends AdamRule {
   protected readonly decoupled = true;

@@ -12,14 +12,15 @@ import { markBackward } from "../runtime/realize.js";
 const tiny = 1e-6;
 
 /**
- * Scales all gradients so that their common Euclidean norm is at most `maxNorm` (Pascanu et al. 2013).
- * @example
- * loss.backward();
- * const norm = clipGradNorm(model.parameters(), 1);
- * optimizer.step();
- * console.log(await norm.item());
+ * Scales all gradients so that their joint Euclidean norm is at most `maxNorm` (Pascanu et al. 2013).
  *
- * @returns the norm before clipping, a lazy rank-0 tensor; the next step computes it.
+ * @example
+ * const x = tensor([3, 4], { requiresGrad: true });
+ * sum(square(x)).backward();
+ * clipGradNorm([x], 1); // 10
+ * x.grad; // [0.6, 0.8]
+ *
+ * @returns The norm before clipping, a lazy rank-0 tensor; the next step computes it.
  * @throws ArgumentError if no parameter has a gradient.
  */
 export function clipGradNorm(parameters: readonly Tensor[], maxNorm: number): Tensor {
@@ -38,7 +39,17 @@ export function clipGradNorm(parameters: readonly Tensor[], maxNorm: number): Te
   });
 }
 
-/** Limits every element of every gradient to [-limit, limit]. */
+/**
+ * Clamps every element of every gradient to [−limit, limit].
+ *
+ * @example
+ * const x = tensor([3, -4], { requiresGrad: true });
+ * sum(square(x)).backward();
+ * clipGradValue([x], 7);
+ * x.grad; // [6, -7]
+ *
+ * @throws ArgumentError if no parameter has a gradient.
+ */
 export function clipGradValue(parameters: readonly Tensor[], limit: number): void {
   check("clipGradValue", "parameters", parameters, tensors);
   check("clipGradValue", "the limit", limit, aNumber);

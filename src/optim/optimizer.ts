@@ -23,9 +23,10 @@ export interface ParameterGroup<Settings> {
   readonly settings: Settings;
 }
 
-/** What `stateDict` returns: tensors by name, and numbers that JSON keeps exactly. */
+/** The result of `Optimizer.stateDict`: tensors by name, and numbers that JSON represents exactly. */
 export interface OptimizerState {
   readonly tensors: ReadonlyMap<string, Tensor>;
+  /** Learning rates and step counts. */
   readonly numbers: {
     /** Learning rate of each group. */
     readonly lr: readonly number[];
@@ -56,11 +57,19 @@ export interface Update {
 }
 
 /**
- * Subclasses say how many moments a parameter has, how one update is computed and how their runtime scalars follow
- * the step number. Changing the learning rate or the step number recompiles nothing. Parameters and moments are kept in
- * float32 on devices that store half floats, too.
+ * The base class of optimizers: parameter groups, update steps, and state that can be saved. Subclasses define the moments of a
+ * parameter and its update rule. Changing the learning rate or the step number compiles nothing. Parameters and moments are kept in
+ * float32, also on devices that store half floats.
  *
- * @throws DeviceError where a device holds nothing but half floats.
+ * @example
+ * const weight = tensor([1, 2], { requiresGrad: true });
+ * const optimizer: Optimizer<SgdSettings> = new SGD([weight], { lr: 0.5 });
+ * sum(weight).backward();
+ * optimizer.step();
+ * weight; // [0.5, 1.5]
+ * optimizer.lr; // 0.5
+ *
+ * @throws DeviceError on a device that can only store half floats.
  */
 export abstract class Optimizer<Settings extends { lr: number; readonly weightDecay?: number }>
   implements Follower
@@ -163,7 +172,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     });
   }
 
-  /** Forgets all gradients. `step` does that too. */
+  /** Discards all gradients. `step` does so, too. */
   zeroGrad(): void {
     for (const parameter of this.#all()) {
       parameter.grad = undefined;
@@ -172,9 +181,9 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
   }
 
   /**
-   * Updates every parameter that has a gradient, in place, and uses the gradients up. Computes the losses on which
-   * backward() was called, all gradients that wait and the updates as one Program. A parameter of several optimizers is
-   * updated by each of them, as in PyTorch. A step that fails changes nothing.
+   * Updates every parameter that has a gradient, in place, and consumes the gradients. The losses on which backward() was called, all
+   * pending gradients and the updates are computed as one Program. A parameter of several optimizers is updated by each of them, as
+   * in PyTorch. A step that fails changes nothing.
    *
    * @throws ArgumentError for settings outside their domain; StaleTensorError if a parameter was disposed or moved to
    * another device, or a gradient cannot be computed; OutOfMemoryError.
@@ -324,7 +333,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
       clocks.every(([parameter, clock]) => this.#state.get(parameter)?.clock === clock);
   }
 
-  /** Everything needed to go on exactly: `exp_avg.3` is a moment of parameter 3, counted through all groups. */
+  /** Everything needed to resume exactly: `exp_avg.3` is a moment of parameter 3, counted through all groups. */
   stateDict(): OptimizerState {
     const tensors = new Map<string, Tensor>();
     const steps: number[] = [];

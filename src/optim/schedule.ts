@@ -18,20 +18,34 @@ import { type Follower, followWeakly } from "../device/recovery.js";
 import type { Tensor } from "../graph/tensor.js";
 import { onReplay, onUndo } from "../runtime/capture.js";
 
-/** From the number of steps made so far to a factor of the base learning rate. */
+/** Maps the number of steps made so far to a factor of the base learning rate. */
 export type Schedule = (step: number) => number;
 
-/** The base learning rate throughout. */
+/**
+ * The base learning rate at every step.
+ *
+ * @example
+ * constant(100); // 1
+ */
 export const constant: Schedule = () => 1;
 
-/** Rises linearly from 0 to 1 over `steps` steps and stays there; its first step is not 0 but 1/steps. */
+/**
+ * Rises linearly to 1 over `steps` steps and stays there. The first factor is 1/steps, not 0.
+ *
+ * @example
+ * const schedule = linearWarmup(4);
+ * [schedule(0), schedule(1), schedule(10)]; // [0.25, 0.5, 1]
+ *
+ * @throws ArgumentError unless `steps` is a positive integer.
+ */
 export function linearWarmup(steps: number): Schedule {
   check("linearWarmup", "steps", steps, aCount);
   return (step) => Math.min(1, (step + 1) / Math.max(1, steps));
 }
 
+/** Options of `cosine`. */
 export interface CosineOptions {
-  /** Steps in all. */
+  /** Total number of steps, the warm-up included. */
   readonly steps: number;
   /** Factor at the end. Default 0. */
   readonly min?: number;
@@ -41,7 +55,15 @@ export interface CosineOptions {
 
 const cosineOptions: Kinds<CosineOptions> = { steps: aNumber, min: aNumber, warmup: aNumber };
 
-/** Half a cosine from 1 down to `min` (Loshchilov and Hutter 2017), after a linear warm-up. */
+/**
+ * Half a cosine from 1 down to `min` (Loshchilov and Hutter 2017), after a linear warm-up.
+ *
+ * @example
+ * const schedule = cosine({ steps: 100 });
+ * [schedule(0), schedule(50), schedule(100)]; // [1, 0.5, 0]
+ *
+ * @throws ArgumentError for numbers outside their domain.
+ */
 export function cosine(options: CosineOptions): Schedule {
   const { steps = 0, min = 0, warmup = 0 } = checkOptions("cosine", options, cosineOptions);
   if (!(steps > 0)) throw new ArgumentError(`steps are at least 1, got ${steps}`, { op: "cosine" });
@@ -52,16 +74,25 @@ export function cosine(options: CosineOptions): Schedule {
   };
 }
 
+/** Options of `stepDecay`. */
 export interface StepDecayOptions {
   /** Steps between two reductions. */
   readonly every: number;
-  /** Default 0.1. */
+  /** Multiplies the learning rate. Default 0.1. */
   readonly factor?: number;
 }
 
 const stepDecayOptions: Kinds<StepDecayOptions> = { every: aNumber, factor: aNumber };
 
-/** Multiplies by `factor` after every `every` steps. */
+/**
+ * Multiplies the learning rate by `factor` after every `every` steps.
+ *
+ * @example
+ * const schedule = stepDecay({ every: 30 });
+ * [schedule(29), schedule(30), schedule(60)]; // [1, 0.1, 0.01]
+ *
+ * @throws ArgumentError for numbers outside their domain.
+ */
 export function stepDecay(options: StepDecayOptions): Schedule {
   const { every = 0, factor = 0.1 } = checkOptions("stepDecay", options, stepDecayOptions);
   if (!(every > 0))
@@ -69,7 +100,7 @@ export function stepDecay(options: StepDecayOptions): Schedule {
   return (step) => factor ** Math.floor(step / every);
 }
 
-/** What a scheduler sets: the groups of an optimizer. */
+/** What an `LRScheduler` needs of an optimizer: groups with a learning rate. */
 export interface Schedulable {
   readonly groups: readonly { readonly settings: { lr: number }; readonly parameters?: readonly Tensor[] }[];
 }
@@ -79,10 +110,11 @@ const anOptimizer: Kind = [
   (value) => Array.isArray((value as Partial<Schedulable> | undefined | null)?.groups),
 ];
 
-/** Where a scheduler stands; plain data, for checkpoints. */
+/** The state of a scheduler as plain data, for checkpoints. */
 export interface SchedulerState {
+  /** Steps made so far. */
   readonly step: number;
-  /** Learning rate of each group at factor 1, with the factors of other schedulers. */
+  /** Learning rate of each group at factor 1, multiplied by the factors of other schedulers. */
   readonly base: readonly number[];
 }
 
@@ -97,14 +129,16 @@ interface Scheduled {
 const scheduled = new WeakMap<object, Scheduled>();
 
 /**
- * Multiplies the learning rate of each group of an optimizer by a scheduled factor; call `step()` once after each
- * optimizer step. Nothing is recompiled. The factors of several schedulers of one optimizer multiply, each from where it
- * was made; a rate that is set by hand holds until the next `step()`.
+ * Multiplies the learning rate of each group of an optimizer by a scheduled factor; call `step()` once after each optimizer step.
+ * Nothing is recompiled. The factors of several schedulers of one optimizer multiply. A rate that is set by hand holds until the
+ * next `step()`.
  *
  * @example
- * const scheduler = new LRScheduler(optimizer, cosine({ steps: 1000, warmup: 50 }));
+ * const optimizer = new SGD([tensor([1], { requiresGrad: true })], { lr: 0.5 });
+ * const scheduler = new LRScheduler(optimizer, stepDecay({ every: 1 }));
  * optimizer.step();
  * scheduler.step();
+ * optimizer.lr; // 0.05
  */
 export class LRScheduler extends Inspectable implements Follower {
   readonly #optimizer: Schedulable;

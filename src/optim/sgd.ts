@@ -8,14 +8,15 @@ import { scalar } from "../ops/creation.js";
 import { add, mul, sub } from "../ops/elementwise.js";
 import { type Clock, given, Optimizer, type ParameterGroup, type Update } from "./optimizer.js";
 
+/** Settings of `SGD`. */
 export interface SgdSettings {
   /** Learning rate. Default 1e-3. */
   lr: number;
-  /** Factor of the running gradient; 0 keeps none. Default 0. */
+  /** Decay factor of the momentum buffer; 0 uses none. Default 0. */
   readonly momentum: number;
-  /** The running gradient takes 1 − dampening of the new one. Default 0. */
+  /** The momentum buffer adds (1 − dampening) · gradient. Default 0. */
   readonly dampening: number;
-  /** Look ahead along the momentum (Sutskever et al. 2013). Default false. */
+  /** Nesterov momentum (Sutskever et al. 2013). Default false. */
   readonly nesterov: boolean;
   /** L2 penalty, added to the gradient. Default 0. */
   readonly weightDecay: number;
@@ -32,12 +33,17 @@ const kinds: Kinds<SgdSettings> = {
 const defaults: SgdSettings = { lr: 1e-3, momentum: 0, dampening: 0, nesterov: false, weightDecay: 0 };
 
 /**
- * torch.optim.SGD (momentum as Sutskever et al. 2013).
+ * Stochastic gradient descent with momentum (Sutskever et al. 2013), as torch.optim.SGD. `parameters` are tensors, or groups with
+ * their own settings.
  *
  * @example
- * const optimizer = new SGD(model.parameters(), { lr: 0.1, momentum: 0.9, nesterov: true });
- * crossEntropy(model.forward(x), y).backward();
+ * const x = tensor([1], { requiresGrad: true });
+ * const optimizer = new SGD([x], { lr: 0.1, momentum: 0.9 });
+ * square(x).backward();
  * optimizer.step();
+ * x; // [0.8]
+ *
+ * @throws ArgumentError for settings outside their domain, no parameters, or one that appears twice.
  */
 export class SGD extends Optimizer<SgdSettings> {
   constructor(

@@ -11,24 +11,27 @@ import type { Dataset, HostTensor } from "../data/index.js";
 /** Last word of Philox' counter; tensors have 0 there and the loader's shuffle 1, so that streams never meet. */
 const shiftStream = 2;
 
+/** Options of `randomShift`. */
 export interface RandomShiftOptions {
-  /** Largest shift in either direction. */
+  /** Largest shift along each axis, in pixels. */
   readonly pixels: number;
+  /** Seed of the shifts. */
   readonly seed: number;
-  /** What fills the uncovered border; default 0. For normalised images the value of the background. */
+  /** Value of the uncovered border; default 0. For normalized images, the value of the background. */
   readonly fill?: number;
 }
 
 const shiftOptions: Kinds<RandomShiftOptions> = { pixels: aNumber, seed: aNumber, fill: aNumber };
 
 /**
- * A dataset whose first tensor, images [N, C, H, W], is shifted by up to `pixels` in both directions. The shift depends
- * on seed, the loader's epoch and sample number only: an image moves differently each epoch, and a resumed run sees the
- * same images.
+ * A dataset whose first tensor, images [N, C, H, W], is shifted by up to `pixels` along both axes. The shift depends only on the
+ * seed, the loader's epoch and the sample's number: an image is shifted differently in each epoch, and a resumed run sees the same
+ * images.
  *
  * @example
- * const shifted = randomShift(images, { pixels: 2, seed: 0 });
- * const loader = new DataLoader(shifted, { device, batchSize: 64, shuffle: { seed: 0 } });
+ * const images = { dtype: "float32", shape: [1, 1, 2, 2], data: Float32Array.of(1, 2, 3, 4) } as const;
+ * const shifted = randomShift(new TensorDataset(images), { pixels: 1, seed: 0 });
+ * shifted.batch(Int32Array.of(0), 0)[0].shape; // [1, 1, 2, 2]
  *
  * @throws ArgumentError for a negative or fractional `pixels`, ShapeError if the first tensor is not [N, C, H, W].
  */

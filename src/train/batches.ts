@@ -6,12 +6,12 @@ import type { LoaderState } from "../data/index.js";
 import { tensorsIn } from "../runtime/structure.js";
 
 /**
- * Batches: a DataLoader, or anything else that can be iterated once per epoch. A batch is a tensor, or an array or record of tensors,
- * numbers (tensors of rank 0 inside), booleans and strings; the first tensor with dimensions tells the number of samples.
+ * A DataLoader, or any iterable that yields the batches of an epoch. A batch is a tensor, or an array or record of tensors, numbers
+ * (rank-0 tensors inside), booleans and strings; the first tensor with dimensions defines the number of samples.
  */
 export type Batches<Batch> = AsyncIterable<Batch> | Iterable<Batch>;
 
-/** Batches that can go on in the middle of an epoch, as a DataLoader can: what checkpoints and snapshots need. */
+/** Batches that can be resumed within an epoch, as a DataLoader can; checkpoints and snapshots need it. */
 export interface ResumableBatches {
   /** Batches per epoch. */
   readonly length: number;

@@ -18,12 +18,12 @@ import {
   requireObjective,
 } from "./objective.js";
 
-/** A model that maps one input tensor to one output tensor, and batches of `[input, target]`. */
+/** Options of `evaluate` for a model from one tensor to one tensor, and batches `[input, target]`. */
 export interface EvaluateOptions extends PairObjective {
   readonly data: Batches<readonly Tensor[]>;
 }
 
-/** A model and batches of any form. */
+/** Options of `evaluate` for a model and batches of any form. */
 export interface EvaluateBatchOptions<Model, Batch, Output> extends BatchObjective<Model, Batch, Output> {
   readonly data: Batches<Batch>;
 }
@@ -40,6 +40,7 @@ const evaluateOptions: Kinds<Options> = {
   metrics: anObject,
 };
 
+/** Mean loss and metrics, the number of samples, and the seconds taken. */
 export interface Evaluation extends Scores {
   readonly samples: number;
   readonly seconds: number;
@@ -49,7 +50,10 @@ export interface Evaluation extends Scores {
  * Mean loss and metrics over every sample of `data`, with the model in evaluation mode (restored afterwards).
  *
  * @example
- * const { loss, metrics } = await evaluate({ model, data: testLoader, loss: crossEntropy, metrics: { accuracy } });
+ * const data = [[tensor([[1, 0], [0, 1]]), tensor([0, 0], { dtype: "int32" })]];
+ * const { metrics, samples } = await evaluate({ model: new Identity(), data, loss: crossEntropy, metrics: { accuracy } });
+ * metrics.accuracy; // 0.5
+ * samples; // 2
  *
  * @throws ArgumentError if `data` has no samples; IndexError for labels outside the classes.
  */

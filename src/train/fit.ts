@@ -28,24 +28,23 @@ import { Snapshots } from "./snapshots.js";
 import { Steps } from "./steps.js";
 
 /**
- * Trains a model.
+ * Trains a model: epochs, validation, metrics, schedules, stop conditions, checkpoints, recovery of lost devices. Batches are
+ * `[input, target]` with `loss`, or of any form with `computeLoss`.
  *
  * @throws NumericsError naming the step if the loss is not finite; IndexError for labels outside the classes; ArgumentError for
- * options outside their domain and batches of another form; what callbacks, the data and the device throw, DeviceLostError if the
- * device does not come back.
+ * options outside their domain and batches of another form; errors of callbacks, data and device; DeviceLostError if the device cannot
+ * be restored.
  * @example
- * const report = await fit({
- *   model, optimizer, train: loader, validation: testLoader, loss: crossEntropy, metrics: { accuracy },
- *   epochs: 10, stop: [patience({ metric: "accuracy", epochs: 3 })],
+ * const model = new Linear(1, 1);
+ * const { history, stoppedBecause } = await fit({
+ *   model,
+ *   optimizer: new SGD(model.parameters(), { lr: 0.1 }),
+ *   train: [{ x: tensor([[1], [2]]), y: tensor([[2], [4]]) }],
+ *   epochs: 200,
+ *   computeLoss: (linear, { x, y }) => mseLoss(linear.forward(x), y),
+ *   stop: [lossReached(0.01)],
  * });
- * console.log(report.history.at(-1)?.validation?.metrics.accuracy);
- *
- * // Batches that are records, and a model with several inputs and outputs:
- * await fit({
- *   model: bert, optimizer, train: new DataLoader(new TensorDataset({ inputIds, attentionMask, labels })), epochs: 3,
- *   computeLoss: (model, { inputIds, attentionMask, labels }) =>
- *     crossEntropy(model.forward(inputIds, { attentionMask }).logits, labels),
- * });
+ * history.at(-1)!.loss < 0.01; // true
  */
 export function fit(options: FitOptions): Promise<FitReport>;
 export function fit<Model extends Module, Batch, Output>(

@@ -26,12 +26,13 @@ import { type AnyObjective, type BatchObjective, type PairObjective, requireObje
 import type { StopCondition } from "./stop.js";
 
 /**
- * Told what happens during `fit`; every method is optional and may be async: `fit` waits for it before it goes on, and calls
- * one after the other. Exceptions and rejections end the training.
+ * Hooks into `fit`. Every method is optional and may be async: `fit` awaits it before it continues. Exceptions and rejections end the
+ * training.
  */
 export interface Callback {
   /**
-   * Before the first step. `stepsPerEpoch` counts batches, undefined for data that do not tell; `state` is where a resumed run goes on.
+   * Before the first step. `stepsPerEpoch` is the number of batches, undefined if the data does not define it; `state` is the state
+   * from which a resumed run continues.
    */
   onStart?(plan: {
     readonly epochs: number;
@@ -39,14 +40,15 @@ export interface Callback {
     readonly state: FitState;
   }): unknown;
   /**
-   * While a device compiles shaders, of which `done` of `all` are ready: before the first step or validation on batches
-   * of a shape. Not on devices that compile none.
+   * While a device compiles shaders, of which `done` of `all` are ready: before the first step or validation with batches
+   * of a shape. Not called on devices that compile none.
    */
   onWarmup?(shaders: { readonly done: number; readonly all: number }): unknown;
-  /** After each step, in order; one step after the device was given the work. Steps that are repeated are told again. */
+  /** After each step, in order, one step late. Steps that are repeated after a lost device are reported again. */
   onStep?(record: StepRecord): unknown;
   /** After each epoch and its validation. */
   onEpoch?(record: EpochRecord): unknown;
+  /** After a checkpoint was written. */
   onCheckpoint?(checkpoint: { readonly path: string; readonly step: number }): unknown;
   /** After `resume` found a checkpoint; `skipped` names damaged newer ones. */
   onResume?(checkpoint: {
@@ -54,7 +56,7 @@ export interface Callback {
     readonly step: number;
     readonly skipped: readonly { readonly path: string; readonly reason: string }[];
   }): unknown;
-  /** After the device was lost and came back: training goes on behind `step`, the last one that a snapshot has. */
+  /** After the device was lost and restored: training continues after `step`, the last one in the snapshot. */
   onRestore?(snapshot: { readonly step: number; readonly epoch: number }): unknown;
   /** Once, also if the training was aborted, but not if it failed. */
   onEnd?(report: FitReport): unknown;
@@ -71,22 +73,24 @@ export async function tellAll<K extends keyof Callback>(
   }
 }
 
+/** Where and how often `fit` writes checkpoints. */
 export interface CheckpointOptions {
   /**
    * Where checkpoints are written; created if missing. Node only. The newest two are kept. The directory belongs to one
    * training at a time: another process that asks for it gets a FileError.
    */
   readonly directory: string;
-  /** A checkpoint every so many steps. */
+  /** Number of steps between checkpoints. */
   readonly everySteps?: number;
-  /** A checkpoint every so many epochs; default 1 if `everySteps` is not given. */
+  /** Number of epochs between checkpoints; default 1 if `everySteps` is not given. */
   readonly everyEpochs?: number;
-  /** Go on from the newest valid checkpoint in `directory`, if there is one. Default false. */
+  /** Resumes from the newest valid checkpoint in `directory`, if there is one. Default false. */
   readonly resume?: boolean;
 }
 
+/** How often `fit` takes snapshots on a device that can be lost. */
 export interface SnapshotOptions {
-  /** A snapshot every so many steps. Default 100. */
+  /** Number of steps between snapshots. Default 100. */
   readonly everySteps?: number;
 }
 
@@ -116,14 +120,14 @@ export interface FitSettings {
   readonly callbacks?: readonly Callback[];
 }
 
-/** For a model that maps one input tensor to one output tensor, and batches of `[input, target]`. */
+/** Options of `fit` for a model from one tensor to one tensor, and batches `[input, target]`. */
 export interface FitOptions extends FitSettings, PairObjective {
   readonly train: Batches<readonly Tensor[]>;
   /** Evaluated after each epoch. */
   readonly validation?: Batches<readonly Tensor[]>;
 }
 
-/** For models and batches of any form. */
+/** Options of `fit` for models and batches of any form. */
 export interface FitBatchOptions<Model, Batch, Output>
   extends FitSettings,
     BatchObjective<Model, Batch, Output> {
@@ -138,21 +142,22 @@ export interface AnyFitOptions extends FitSettings, AnyObjective {
   readonly validation?: Batches<unknown>;
 }
 
+/** The result of `fit`. */
 export interface FitReport {
   readonly history: readonly EpochRecord[];
-  /** Why the training ended, in words. */
+  /** Why the training ended, as a sentence. */
   readonly stoppedBecause: string;
   /** True if `signal` ended it. */
   readonly aborted: boolean;
-  /** Steps since the very start. */
+  /** Number of steps, those before a resume included. */
   readonly steps: number;
-  /** Seconds of training since the very start, validation and checkpoints included. */
+  /** Seconds of training, those before a resume, validation and checkpoints included. */
   readonly seconds: number;
   /** Training samples per second of this run, without validation, checkpoints and the first step, which compiles. */
   readonly samplesPerSecond: number;
-  /** Of the training since the very start, validation and checkpoints included; if there is a meter. */
+  /** Energy of the training, the parts before a resume, validation and checkpoints included; with `energy` only. */
   readonly energy?: EnergyFigure;
-  /** The last checkpoint written. */
+  /** Path of the last checkpoint written. */
   readonly checkpoint: string | undefined;
 }
 

@@ -8,43 +8,46 @@ export interface Scores {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
+/** Results of one epoch. */
 export interface EpochRecord extends Scores {
   /** Counted from 1. */
   readonly epoch: number;
-  /** Training steps done when the epoch ended, since the very start. */
+  /** Training steps done when the epoch ended, those before a resume included. */
   readonly step: number;
   readonly samples: number;
   readonly validation?: Scores;
-  /** Of the optimizer's first group, in the last step. */
+  /** Learning rate of the optimizer's first group in the last step. */
   readonly learningRate: number;
   /** Wall-clock seconds of the epoch, validation included. */
   readonly seconds: number;
-  /** Of the epoch, validation included; if `fit` has a meter. After a lost device, what was repeated is in it. */
+  /** Energy of the epoch, validation and repeated steps included; if `fit` has a meter. */
   readonly energy?: EnergyFigure;
 }
 
+/** Results of one training step. */
 export interface StepRecord extends Scores {
-  /** Counted from 1, since the very start. */
+  /** Counted from 1, steps before a resume included. */
   readonly step: number;
   readonly epoch: number;
   /** Samples in this step's batch. */
   readonly samples: number;
-  /** Spent since the very start, as of the meter's last reading; if `fit` has a meter. */
+  /** Energy of the training so far, as of the meter's last reading; if `fit` has a meter. */
   readonly energy?: EnergyFigure;
 }
 
+/** The state of a training run, as stop conditions see it. */
 export interface FitState {
-  /** The epoch that is running, or has just ended; counted from 1. */
+  /** The current epoch, or the one that has just ended; counted from 1. */
   readonly epoch: number;
   readonly step: number;
-  /** Samples of the running epoch that have been trained on. */
+  /** Samples of the current epoch trained on so far. */
   readonly samples: number;
-  /** Wall-clock seconds spent training, the runs before a resume included. */
+  /** Wall-clock seconds of training, those before a resume included. */
   readonly seconds: number;
-  /** Spent since the very start, as of the meter's last reading; if `fit` has a meter. */
+  /** Energy of the training so far, as of the meter's last reading; if `fit` has a meter. */
   readonly energy?: EnergyFigure;
   readonly history: readonly EpochRecord[];
-  /** True when asked at the end of an epoch, after `history` got its row. */
+  /** True at the end of an epoch, after its record was added to `history`. */
   readonly epochEnded: boolean;
 }
 

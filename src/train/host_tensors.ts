@@ -14,11 +14,12 @@ const aStateDict: Kind = [
 ];
 
 /**
- * The values of named tensors, as `writeSafetensors` takes them. A tensor with several names, as tied parameters have, appears once,
- * under the first; `loadStateDict` finds it under any.
+ * Reads named tensors into host memory, as `writeSafetensors` takes them. A tensor with several names (tied parameters) appears once,
+ * under the first; `loadStateDict` finds it under any of them.
  *
  * @example
- * const bytes = writeSafetensors(await hostTensors(model.stateDict()));
+ * const tensors = await hostTensors(new Linear(2, 3).stateDict());
+ * tensors.get("weight")!.shape; // [3, 2]
  */
 export async function hostTensors(
   tensors: Iterable<readonly [string, Tensor]>,

@@ -4,19 +4,19 @@ import type { Tensor } from "../graph/tensor.js";
 import { argmax, cast, eq, sum } from "../ops/index.js";
 
 /**
- * The sum of something over the samples of a batch, as a rank-0 float32 tensor; `fit` and `evaluate` divide by the
- * number of samples. Runs inside `jit`, so it may not read values.
+ * The sum of a score over the samples of a batch, as a rank-0 float32 tensor; `fit` and `evaluate` divide by the number of samples.
+ * Runs inside `jit`, so it cannot read values.
  */
 export type Metric = (output: Tensor, target: Tensor) => Tensor;
 
-/** The same for `computeLoss`: gets its `output` and the whole batch. */
+/** A metric for `computeLoss`: takes its `output` and the whole batch; otherwise as `Metric`. */
 export type BatchMetric<Output, Batch> = (output: Output, batch: Batch) => Tensor;
 
 /**
- * Top-1 accuracy: the number of rows of `output` [N, C] whose largest value stands at the class in `target` [N].
+ * Top-1 accuracy: the number of rows of `output` [N, C] whose largest value is at the class in `target` [N].
  *
  * @example
- * await fit({ …, metrics: { accuracy } });
+ * accuracy(tensor([[1, 0], [0, 1]]), tensor([0, 0], { dtype: "int32" })); // 1
  */
 export const accuracy: Metric = (output, target) => {
   const predicted = argmax(output, -1);

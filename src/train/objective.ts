@@ -9,12 +9,12 @@ import { cast, reshape, stack } from "../ops/index.js";
 import { jit } from "../runtime/jit.js";
 import type { BatchMetric, Metric } from "./metrics.js";
 
-/** Compares the model's output with the target of a batch `[input, target]`; the mean over the batch, rank 0. */
+/** A loss of the model's output and the target of a batch `[input, target]`: the mean over the batch, rank 0. */
 export type Loss = (output: Tensor, target: Tensor) => Tensor;
 
 /**
- * Runs the model on a batch of any form and returns its mean loss, rank 0; with metrics, which get `output`, `{ loss, output }`. Runs
- * inside `jit`, so it may not read values.
+ * Runs the model on a batch of any form and returns its mean loss, rank 0, or `{ loss, output }` for metrics of the output. Runs
+ * inside `jit`, so it cannot read values.
  */
 export type ComputeLoss<Model, Batch, Output> = (
   model: Model,

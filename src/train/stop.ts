@@ -6,14 +6,17 @@ import { formatJoules } from "../energy/figure.js";
 import type { EpochRecord, FitState } from "./history.js";
 
 /**
- * Asked after every step and at the end of every epoch; a sentence ends the training. Conditions look only at the
- * state they are given, so a resumed run stops where an uninterrupted one would. May be async.
+ * Called after every step and at the end of every epoch; a string, the reason, ends the training. Conditions depend only on the
+ * given state, so a resumed run stops where an uninterrupted one would. May be async.
  */
 export type StopCondition = (state: FitState) => string | undefined | Promise<string | undefined>;
 
 /**
- * Ends the training when an epoch's loss is at most `value`: the validation loss if there is one, else the mean
- * training loss.
+ * Ends the training when an epoch's loss is at most `value`: the validation loss if there is one, else the mean training loss.
+ *
+ * @example
+ * const stop = lossReached(0.5);
+ * stop({ epoch: 1, step: 9, samples: 0, seconds: 1, history: [], epochEnded: false }); // undefined
  */
 export function lossReached(value: number): StopCondition {
   requireNumber("lossReached", "value", value);
@@ -25,18 +28,29 @@ export function lossReached(value: number): StopCondition {
   };
 }
 
+/** Options of `patience`. */
 export interface PatienceOptions {
-  /** `"loss"` (default; lower is better) or the name of a metric (higher is better); of the validation if any. */
+  /** `"loss"` (default; lower is better) or a metric's name (higher is better); of the validation if there is one. */
   readonly metric?: string;
-  /** Epochs without an improvement that are tolerated. */
+  /** Number of epochs without an improvement after which training ends. */
   readonly epochs: number;
-  /** Changes up to this size are no improvement; 0 by default. */
+  /** Smaller changes are no improvement. Default 0. */
   readonly minDelta?: number;
 }
 
 const patienceOptions: Kinds<PatienceOptions> = { metric: aString, epochs: aNumber, minDelta: aNumber };
 
-/** Ends the training when nothing has improved for some epochs (early stopping, Prechelt 1998). */
+/**
+ * Early stopping (Prechelt 1998): ends the training when the score has not improved for some epochs.
+ *
+ * @example
+ * const record = { epoch: 1, step: 1, loss: 2, metrics: {}, samples: 8, learningRate: 0.1, seconds: 1 };
+ * const history = [record, { ...record, epoch: 2 }];
+ * const stop = patience({ epochs: 1 });
+ * stop({ epoch: 2, step: 2, samples: 0, seconds: 2, history, epochEnded: true }); // "loss has not improved for 1 epochs"
+ *
+ * @throws ArgumentError for options outside their domain.
+ */
 export function patience(options: PatienceOptions): StopCondition {
   const { metric = "loss", epochs = 0, minDelta = 0 } = checkOptions("patience", options, patienceOptions);
   if (!Number.isInteger(epochs) || epochs < 1) {
@@ -59,19 +73,30 @@ export function patience(options: PatienceOptions): StopCondition {
   };
 }
 
-/** Ends the training after this many seconds of training time, also in the middle of an epoch. */
+/**
+ * Ends the training after this many seconds of training time, also within an epoch.
+ *
+ * @example
+ * const stop = timeLimit(60);
+ * stop({ epoch: 1, step: 9, samples: 0, seconds: 61, history: [], epochEnded: false }); // "the time limit of 60 s is over"
+ *
+ * @throws ArgumentError unless `seconds` is positive.
+ */
 export function timeLimit(seconds: number): StopCondition {
   requireNumber("timeLimit", "seconds", seconds);
   return (state) => (state.seconds >= seconds ? `the time limit of ${seconds} s is over` : undefined);
 }
 
 /**
- * Ends the training when it has taken so many joules, resumed parts included; also in the middle of an epoch. It needs
- * `fit`'s `energy`, and ends the training too if the energy becomes unknown: a budget that nobody watches is none.
+ * Ends the training when it has used this many joules, those before a resume included; also within an epoch. It needs `fit`'s option
+ * `energy`, and also ends the training if the energy becomes unknown.
  *
  * @example
- * const meter = await openMeter({ device });
- * await fit({ model, optimizer, train, loss, epochs: 100, energy: meter, stop: [joules(5000)] });
+ * const energy = { joules: 5100, kind: "measured", method: "RAPL", scope: "package", seconds: 9, idleSubtracted: false } as const;
+ * const stop = joules(5000);
+ * stop({ epoch: 1, step: 9, samples: 0, seconds: 9, energy, history: [], epochEnded: false }); // "the budget of 5.00 kJ is spent (measured)"
+ *
+ * @throws ArgumentError unless the budget is positive.
  */
 export function joules(budget: number): StopCondition {
   requireNumber("joules", "budget", budget);
