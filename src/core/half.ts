@@ -18,7 +18,12 @@ const f32HalfUnderflow = 0x33000000;
 /** (127 - 15) << 23: the difference of the exponent biases. */
 const biasDifference = 0x38000000;
 
-/** Widens binary16 bit patterns to float32, exactly; into `into`, which has as many elements, if it is given. */
+/**
+ * Widens binary16 bit patterns to float32, exactly. Writes to `into`, of the same length, if given.
+ *
+ * @example
+ * decodeFloat16(Uint16Array.of(0x3c00, 0xc000)); // [1, -2]
+ */
 export function decodeFloat16(halves: Uint16Array, into?: Float32Array): Float32Array {
   check("decodeFloat16", "the argument", halves, bits16);
   const result = into ?? new Float32Array(halves.length);
@@ -40,7 +45,12 @@ export function decodeFloat16(halves: Uint16Array, into?: Float32Array): Float32
   return result;
 }
 
-/** Narrows float32 to binary16 bit patterns, to nearest, ties to even. */
+/**
+ * Rounds float32 to binary16 bit patterns, to nearest, ties to even; overflow gives infinity.
+ *
+ * @example
+ * encodeFloat16(Float32Array.of(1, -2)); // [15360, 49152]
+ */
 export function encodeFloat16(values: Float32Array): Uint16Array {
   check("encodeFloat16", "the argument", values, floats);
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
@@ -66,8 +76,10 @@ function halfMagnitude(magnitude: number): number {
 }
 
 /**
- * Widens bfloat16 bit patterns (the upper half of a float32) to float32, exactly; into `into`, which has as many elements, if it
- * is given.
+ * Widens bfloat16 bit patterns (the upper half of a float32) to float32, exactly. Writes to `into`, of the same length, if given.
+ *
+ * @example
+ * decodeBfloat16(Uint16Array.of(0x3f80)); // [1]
  */
 export function decodeBfloat16(values: Uint16Array, into?: Float32Array): Float32Array {
   check("decodeBfloat16", "the argument", values, bits16);
@@ -78,7 +90,12 @@ export function decodeBfloat16(values: Uint16Array, into?: Float32Array): Float3
   return result;
 }
 
-/** Narrows float32 to bfloat16 bit patterns, to nearest, ties to even. */
+/**
+ * Rounds float32 to bfloat16 bit patterns, to nearest, ties to even; overflow gives infinity.
+ *
+ * @example
+ * encodeBfloat16(Float32Array.of(1)); // [16256]
+ */
 export function encodeBfloat16(values: Float32Array): Uint16Array {
   check("encodeBfloat16", "the argument", values, floats);
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);

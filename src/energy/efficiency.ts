@@ -3,26 +3,27 @@ import { aNumber, aString, check, checkNeeded, checkOptions, type Kinds } from "
 import { ArgumentError } from "../core/errors.js";
 import { aFigure, type EnergyFigure, type EnergyKind } from "./figure.js";
 
-/** What was done in the figure's interval; what is not given is not told. */
+/** Work done during the measured interval; omitted fields are not reported. */
 export interface Work {
   readonly samples?: number;
   readonly tokens?: number;
   readonly flops?: number;
   readonly epochs?: number;
-  /** Seconds of training, for their ratio to the energy. Default: the figure's interval. */
+  /** Seconds of training, for the ratio to the energy. Default: the figure's interval. */
   readonly seconds?: number;
 }
 
-/** Null where the work or the energy is unknown. */
+/** Ratios of work and energy; null where one of them is unknown. */
 export interface Efficiency {
   readonly samplesPerJoule: number | null;
   readonly tokensPerJoule: number | null;
   readonly flopsPerJoule: number | null;
   readonly joulesPerEpoch: number | null;
-  /** Ratio of training time to energy: seconds for a joule, the inverse of the mean power. */
+  /** Seconds of training per joule, the inverse of the mean power. */
   readonly secondsPerJoule: number | null;
-  /** Mean power. */
+  /** Mean power in watts. */
   readonly watts: number | null;
+  /** Kind of the energy figure. */
   readonly kind: EnergyKind;
 }
 
@@ -35,8 +36,11 @@ const workKinds: Kinds<Work> = {
 };
 
 /**
+ * Work per joule, joules per epoch and mean power of an energy figure.
+ *
  * @example
- * const { samplesPerJoule } = efficiency(energy, { samples: 60_000 });
+ * const energy = { joules: 300, kind: "measured", method: "RAPL", scope: "package", seconds: 10, idleSubtracted: false } as const;
+ * efficiency(energy, { samples: 60_000 }); // { samplesPerJoule: 200, watts: 30 }
  */
 export function efficiency(figure: EnergyFigure, work: Work): Efficiency {
   const { joules, seconds: interval, kind } = check("efficiency", "the figure", figure, aFigure);
@@ -54,7 +58,7 @@ export function efficiency(figure: EnergyFigure, work: Work): Efficiency {
   };
 }
 
-/** How much CO2 a kilowatt-hour stands for, and who says so: there is no default country. */
+/** Emissions per kilowatt-hour with their source; there is no default country. */
 export interface CarbonIntensity {
   /** Grams of CO2 equivalents per kilowatt-hour. */
   readonly gramsPerKwh: number;
@@ -66,21 +70,26 @@ export interface CarbonIntensity {
 
 const intensityKinds: Kinds<CarbonIntensity> = { gramsPerKwh: aNumber, source: aString, pue: aNumber };
 
+/** Energy in kilowatt-hours and its emissions. */
 export interface Carbon {
-  /** Kilowatt-hours, the data centre's share included. */
+  /** Kilowatt-hours, multiplied by the PUE. */
   readonly kwh: number | null;
+  /** Grams of CO2 equivalents. */
   readonly gCO2e: number | null;
   readonly intensity: CarbonIntensity;
-  /** Of the energy. */
+  /** Kind of the energy figure. */
   readonly kind: EnergyKind;
 }
 
 export const joulesPerKwh = 3.6e6;
 
 /**
+ * Kilowatt-hours and grams of CO2 equivalents of an energy figure: kWh · PUE · intensity.
+ *
  * @throws ArgumentError if the intensity has no source or is negative, or the PUE is below 1.
  * @example
- * const { gCO2e } = carbon(energy, { gramsPerKwh: 57, source: "France 2022, Luccioni et al." });
+ * const energy = { joules: 3.6e6, kind: "measured", method: "RAPL", scope: "package", seconds: 9, idleSubtracted: false } as const;
+ * carbon(energy, { gramsPerKwh: 57, source: "France 2022, Luccioni et al." }); // { kwh: 1, gCO2e: 57 }
  */
 export function carbon(figure: EnergyFigure, intensity: CarbonIntensity): Carbon {
   const op = "carbon";

@@ -2,27 +2,27 @@
 import { aNumber, check, type Kind } from "../core/check.js";
 
 /**
- * `measured`: read from a meter. `modelled`: computed from counted work (CPU time, FLOPs, bytes) with constants that
- * are known for this hardware or published. `assumed`: computed with a constant that nobody has checked here.
+ * How a figure was obtained. `measured`: read from a meter. `modelled`: computed from counted work (CPU time, FLOPs, bytes) with
+ * constants known for this hardware or published. `assumed`: computed with a constant that was not checked on this machine.
  */
 export type EnergyKind = "measured" | "modelled" | "assumed";
 
-/** Plain data, so that it can be written as JSON. */
+/** An amount of energy and how it was obtained; plain data, so that it can be written as JSON. */
 export interface EnergyFigure {
-  /** Null if it is unknown; never 0 for that. */
+  /** Null if unknown, never 0 for that. */
   readonly joules: number | null;
   readonly kind: EnergyKind;
-  /** What was read or computed, in words. */
+  /** What was read or computed, as text. */
   readonly method: string;
-  /** Whose energy it is: processor packages, the GPU, the whole machine, this process. */
+  /** What consumed the energy: processor packages, the GPU, the whole machine, this process. */
   readonly scope: string;
-  /** The interval that the figure covers, wall-clock seconds. */
+  /** Wall-clock seconds of the interval. */
   readonly seconds: number;
-  /** Whether the power that the machine draws when idle was taken off. */
+  /** Whether the machine's idle power was subtracted. */
   readonly idleSubtracted: boolean;
   /** Why it is null, or why it is not of a better kind. */
   readonly reason?: string;
-  /** What was added up, where more than one source was. */
+  /** The summands, if there is more than one source. */
   readonly parts?: readonly EnergyFigure[];
 }
 
@@ -69,10 +69,11 @@ export function sumOfIntervals(earlier: EnergyFigure, later: EnergyFigure): Ener
 }
 
 /**
- * The figure in one phrase, for people: `41.2 J (assumed)`, or `unknown energy (why)`.
+ * The figure in one phrase: `41.2 J (assumed)`, or `unknown energy (reason)`.
  *
  * @example
- * console.log(describeEnergy(figure)); // 5.10 kJ (measured)
+ * const figure = { joules: 5100, kind: "measured", method: "RAPL", scope: "package", seconds: 9, idleSubtracted: false } as const;
+ * describeEnergy(figure); // "5.10 kJ (measured)"
  */
 export function describeEnergy(figure: EnergyFigure): string {
   const { joules, kind, reason } = check("describeEnergy", "the figure", figure, aFigure);
@@ -81,7 +82,12 @@ export function describeEnergy(figure: EnergyFigure): string {
 
 const prefixes = ["", "k", "M", "G", "T", "P"];
 
-/** `0.0123 J`, `41.2 J`, `5.10 kJ`, …: three digits. */
+/**
+ * Joules with a unit prefix and three digits.
+ *
+ * @example
+ * formatJoules(41.23); // "41.2 J"
+ */
 export function formatJoules(joules: number): string {
   check("formatJoules", "joules", joules, aNumber);
   let value = joules;

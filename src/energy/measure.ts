@@ -6,16 +6,18 @@ import { totalCost } from "../runtime/realize.js";
 import type { EnergyFigure } from "./figure.js";
 import { EnergyMeter, type MeterOptions, meterOptions, openMeter, settleDevice } from "./meter.js";
 
+/** The result of `measure`. */
 export interface Measured<T> {
-  /** What the function returned. */
+  /** The function's result. */
   readonly value: T;
   readonly energy: EnergyFigure;
-  /** What the device computed meanwhile; undefined without `device`. */
+  /** Work of the device during the interval; undefined without `device`. */
   readonly cost: Cost | undefined;
 }
 
+/** Options of `measure`. */
 export interface MeasureOptions extends MeterOptions {
-  /** A meter that is open already; the caller closes it. Default: one is opened for the call. */
+  /** An open meter, which the caller closes. Default: one is opened for the call. */
   readonly meter?: EnergyMeter;
 }
 
@@ -25,13 +27,14 @@ const measureOptions: Kinds<MeasureOptions> = {
 };
 
 /**
- * Runs `fn` once and tells what it took. Counters are coarse: let it work for seconds, not milliseconds. With `device`
- * what was enqueued before is waited for first, and what `fn` enqueued before the end is read.
+ * Runs `fn` once and returns its energy. Meters are coarse: `fn` should take seconds, not milliseconds. With `device`, work enqueued
+ * before is awaited first, and work that `fn` enqueued is awaited before the reading.
  *
- * @throws What `fn` throws, and what `openMeter` does.
+ * @throws Errors of `fn` and of `openMeter`.
  * @example
- * const { energy, cost } = await measure(() => evaluate({ model, data, loss: crossEntropy }), { device });
- * console.log(describeEnergy(energy), cost.flops);
+ * const { value, energy } = await measure(() => 6 * 7, { cpuWatts: 10 });
+ * value; // 42
+ * energy.seconds > 0; // true
  */
 export async function measure<T>(
   fn: () => T | Promise<T>,

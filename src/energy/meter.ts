@@ -15,22 +15,23 @@ import { openPowermetrics } from "./powermetrics.js";
 import { openRapl } from "./rapl.js";
 import type { EnergySource, RejectedSource } from "./source.js";
 
+/** Options of `openMeter`. */
 export interface MeterOptions {
-  /** A shell command that prints the joules counted so far: an external meter. It goes before everything else. */
+  /** A shell command that prints the joules counted so far: an external meter. It has precedence over every other source. */
   readonly command?: string;
-  /** Whose work it is: its queue is waited for by `measure`, its FLOPs are counted, and `webgl` works on a GPU. */
+  /** The device that does the work: `measure` awaits its queue and counts its FLOPs, and `webgl` implies a GPU. */
   readonly device?: Device;
-  /** Whether a GPU does the work, so that its energy belongs to it. Default: whether `device` is `webgl`. */
+  /** Whether a GPU does the work, so that its energy is included. Default: whether `device` is `webgl`. */
   readonly gpu?: boolean;
-  /** Watts of one busy core, for the model. Without it a value is assumed, and the figures say `assumed`. */
+  /** Watts of one busy core, for the model. Without it a value is assumed, and the figures are of kind `assumed`. */
   readonly cpuWatts?: number;
-  /** Seconds of processor time so far of the processes that do the work, for the model; if it is not this one: a browser's. */
+  /** CPU seconds used so far by the processes that do the work, for the model. Default: this process; needed for a browser. */
   readonly processorTime?: () => Promise<number>;
-  /** Watts that the measured scope draws when nothing runs, to be taken off what meters say. */
+  /** Idle power of the measured scope in watts, subtracted from meters' readings. */
   readonly idleWatts?: number;
-  /** Where sysfs is mounted. Default /sys; a container may have the host's elsewhere. */
+  /** Mount point of sysfs. Default /sys; a container may have the host's elsewhere. */
   readonly sys?: string;
-  /** The program nvidia-smi, if it is not on the path. */
+  /** Path of nvidia-smi. Default: found on PATH. */
   readonly nvidiaSmi?: string;
 }
 
@@ -46,15 +47,15 @@ export const meterOptions: Kinds<MeterOptions> = {
 };
 
 /**
- * Opens the first source that can be read, in this order: the command, RAPL (and, where a GPU does the work,
- * nvidia-smi), a discharging battery, powermetrics, a model. Close it at the end.
+ * Opens the first source that can be read, in this order: the command, RAPL (and nvidia-smi if a GPU does the work), a discharging
+ * battery, powermetrics, a model. Close it at the end.
  *
  * @throws ArgumentError for powers that are not positive; EnergyError if `command` was given and does not work.
  * @example
- * const meter = await openMeter({ device });
+ * const meter = await openMeter({ cpuWatts: 10 });
  * const window = await meter.begin();
- * await train();
- * const { joules, kind } = await window.read();
+ * const { kind } = await window.read();
+ * ["measured", "modelled", "assumed"].includes(kind); // true
  * meter.close();
  */
 export async function openMeter(options: MeterOptions = {}): Promise<EnergyMeter> {
@@ -111,11 +112,18 @@ interface Sources {
   readonly idleWatts: number | undefined;
 }
 
-/** What `openMeter` returns. */
+/**
+ * An open source of energy readings; see `openMeter`.
+ *
+ * @example
+ * const meter: EnergyMeter = await openMeter({ cpuWatts: 10 });
+ * meter.name.length > 0; // true
+ * meter.close();
+ */
 export class EnergyMeter {
-  /** Sources of a higher rank that cannot be read here, and why. */
+  /** Preferred sources that cannot be read here, and why. */
   readonly rejected: readonly RejectedSource[];
-  /** Reading it takes microseconds, so that it can be done after every step. */
+  /** True if a reading takes microseconds, so that every step can be measured. */
   readonly isCheap: boolean;
   readonly #sources: Sources;
   readonly #timer: ReturnType<typeof setInterval> | undefined;
@@ -158,7 +166,7 @@ export class EnergyMeter {
     return new EnergyWindow(this.#sources, atHost, atBoard, atModel);
   }
 
-  /** Stops what runs in the background. */
+  /** Stops background processes. */
   close(): void {
     const { host, board, model } = this.#sources;
     clearInterval(this.#timer);
@@ -177,7 +185,16 @@ async function readingOf(source: EnergySource): Promise<Reading> {
   }
 }
 
-/** An interval that has begun. */
+/**
+ * A measured interval, started by `EnergyMeter.begin`.
+ *
+ * @example
+ * const meter = await openMeter({ cpuWatts: 10 });
+ * const window: EnergyWindow = await meter.begin();
+ * const { seconds } = await window.read();
+ * seconds >= 0; // true
+ * meter.close();
+ */
 export class EnergyWindow {
   readonly #sources: Sources;
   readonly #starts: { readonly host?: Reading; readonly board?: Reading; readonly model: Reading };
@@ -191,7 +208,7 @@ export class EnergyWindow {
     this.#starts = { host, board, model };
   }
 
-  /** Energy since the beginning. It may be asked again and again. */
+  /** Energy since the start of the interval. May be called repeatedly. */
   async read(): Promise<EnergyFigure> {
     const { host, board, model, gpu } = this.#sources;
     const parts = [host ? await this.#ofHost(host) : await this.#ofModel(this.#noMeter())];

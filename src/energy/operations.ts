@@ -5,10 +5,11 @@ import { ArgumentError } from "../core/errors.js";
 import type { Cost } from "../kernels/kernel.js";
 import type { EnergyFigure } from "./figure.js";
 
-/** Energy of one operation, picojoules. */
+/** Energy of one operation in picojoules. */
 export interface OperationEnergy {
+  /** Publication. */
   readonly source: string;
-  /** The manufacturing process and supply voltage that the figures hold for. */
+  /** Manufacturing process and supply voltage of the figures. */
   readonly process: string;
   readonly float32Add: number;
   readonly float32Multiply: number;
@@ -20,7 +21,12 @@ export interface OperationEnergy {
   readonly dram64: number;
 }
 
-/** M. Horowitz, "Computing's Energy Problem (and what we can do about it)", ISSCC 2014, table of figure 1.1.9. */
+/**
+ * M. Horowitz, "Computing's Energy Problem (and what we can do about it)", ISSCC 2014, table of figure 1.1.9.
+ *
+ * @example
+ * horowitz2014.float32Multiply; // 3.7
+ */
 export const horowitz2014: OperationEnergy = {
   source: "Horowitz, ISSCC 2014",
   process: "45 nm, 0.9 V",
@@ -36,13 +42,13 @@ const picojoule = 1e-12;
 const bytesPerAccess = 8;
 
 /**
- * What arithmetic and memory traffic alone would take: half of the FLOPs are additions, half multiplications, and every
- * byte comes from DRAM. Fetching and decoding instructions, which dominate in processors, and caches are not in it, so it is
- * for comparing computations with each other, not for bills.
+ * Energy of the arithmetic and memory traffic alone: half of the FLOPs are counted as additions, half as multiplications, and every
+ * byte as read from DRAM. Instruction fetch and decode, which dominate in processors, and caches are not included: use it to compare
+ * computations, not to predict consumption.
  *
  * @throws ArgumentError for negative or infinite counts.
  * @example
- * const { joules } = operationEnergy({ flops: 2e9, bytes: 1e6 }, 0.1); // 0.0048 J
+ * operationEnergy({ flops: 2e9, bytes: 0 }, 0.1); // { joules: 0.0046, kind: "modelled" }
  */
 export function operationEnergy(
   cost: Cost,

@@ -2,7 +2,12 @@
 import { type ErrorDetails, WattgradError } from "../core/errors.js";
 import type { EnergyKind } from "./figure.js";
 
-/** A meter that is not there, may not be read, or has stopped. */
+/**
+ * A meter that is missing, not readable, or has stopped.
+ *
+ * @example
+ * await openMeter({ command: "exit 1" }); // throws EnergyError
+ */
 export class EnergyError extends WattgradError {
   constructor(message: string, details?: ErrorDetails) {
     super("ENERGY", message, details);
@@ -29,7 +34,7 @@ export interface EnergySource {
   close(): void;
 }
 
-/** A source that could have been used and why it was not. */
+/** A source of energy readings that was not used, and why. */
 export interface RejectedSource {
   readonly name: string;
   readonly reason: string;

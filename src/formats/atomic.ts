@@ -8,20 +8,23 @@ const permissionBits = 0o7777;
 /** Milliseconds until a descriptor that takes nothing at the moment (EAGAIN) is tried again. */
 const retryAfter = 5;
 
-/** The contents of a file: at once, or in pieces that are made as the file is written. */
+/** The contents of a file: bytes, or pieces that are produced while the file is written. */
 export type FileContents = Uint8Array | AsyncIterable<Uint8Array>;
 
 /**
- * Replaces the file at `path` by `contents`: written under a temporary name in the same directory, flushed to the disk,
- * renamed (which POSIX makes atomic), and the directory flushed so that the rename itself survives a power cut. On
- * failure the temporary file is removed and the old file is untouched.
+ * Replaces the file at `path` by `contents`: written under a temporary name in the same directory, synced to disk,
+ * renamed (atomic in POSIX), and the directory synced so that the rename survives a power cut. On failure the temporary file is
+ * removed and the old file is untouched. Node only.
  *
- * Mode and owner of an old file stay; of a symbolic link the target is replaced, not the link. Device nodes, FIFOs and
+ * The mode and owner of an existing file are kept; for a symbolic link the target is replaced. Device nodes, FIFOs and
  * `/dev/stdout` are written to.
  *
  * @throws FileError with one line that names the path and the reason.
  * @example
- * await writeFileAtomic("runs/model.safetensors", writeSafetensors(tensors));
+ * await writeFileAtomic("bytes.bin", Uint8Array.of(1, 2, 3));
+ * const source = await openSource("bytes.bin");
+ * source.size; // 3
+ * await source.close();
  */
 export async function writeFileAtomic(path: string, contents: FileContents): Promise<void> {
   check(op, "the path", path, aString);

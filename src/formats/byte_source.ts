@@ -1,21 +1,21 @@
 /** Bytes at any position of a file, without the rest: what parsers of large files read from. */
 import { FileError, reasonOf } from "./file.js";
 
-/** A file that is read at any position. Make one of your own for bytes that come from elsewhere. */
+/** A file that can be read at any position. Implement it for bytes from other places. */
 export interface ByteSource {
-  /** For messages: a path, a URL, the name of a File. */
+  /** Name in messages: a path, a URL, the name of a File. */
   readonly name: string;
-  /** Bytes. */
+  /** Size in bytes. */
   readonly size: number;
   /**
-   * Exactly `length` bytes from `offset` on, not to be changed: they may be the source's own memory. `into`, of `length` bytes, is
-   * memory that they may be put into instead of new one.
+   * Returns exactly `length` bytes from `offset`. They may be the source's own memory and must not be changed. `into`, of `length`
+   * bytes, is memory that the source may fill and return instead of new memory.
    * @throws FileError if they cannot be read; the reason of `signal` when it is aborted.
    */
   read(offset: number, length: number, signal?: AbortSignal, into?: Uint8Array): Promise<Uint8Array>;
-  /** Opens the file of that name beside this one; undefined where files have no neighbours. */
+  /** Opens the file of that name in the same directory; undefined for sources without one. */
   beside?(name: string, signal?: AbortSignal): Promise<ByteSource>;
-  /** Ends reading. A file handle of the caller stays open. */
+  /** Closes the source. A file handle of the caller stays open. */
   close(): Promise<void>;
 }
 

@@ -1,7 +1,12 @@
 /** Files in Node, reached without an import so that browser bundles carry nothing of it, and files behind URLs. */
 import { type ErrorDetails, WattgradError } from "../core/errors.js";
 
-/** A file or URL that cannot be read or written; the message is one line with the path and the reason. */
+/**
+ * A file or URL that cannot be read or written; the message is one line with the path and the reason.
+ *
+ * @example
+ * await openSource("missing.bin"); // throws FileError
+ */
 export class FileError extends WattgradError {
   /** The HTTP status, where that is the reason. */
   readonly status: number | undefined;

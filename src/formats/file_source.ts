@@ -2,7 +2,7 @@
 import { type ByteSource, readOp, requireInside } from "./byte_source.js";
 import { FileError, nodeFiles, reasonOf } from "./file.js";
 
-/** What `FileHandle` of `node:fs/promises` has. */
+/** The methods of `FileHandle` of `node:fs/promises` that are used. */
 export interface FileHandleLike {
   readonly fd: number;
   stat(): Promise<{ readonly size: number; isFile(): boolean }>;

@@ -12,12 +12,12 @@ export interface HostTensor {
   readonly data: TypedArray;
 }
 
-/** A tensor in a file: dtype and shape are known, values are read when they are asked for. */
+/** A tensor in a file: dtype and shape are known, values are read on request. */
 export interface StoredTensor {
   readonly dtype: DType;
   readonly shape: Shape;
   /** All values, row-major, as a fresh array of `dtype`. */
   data(): Promise<TypedArray>;
-  /** The same in pieces of a few MiB, in order. A piece is valid until the next one is asked for. */
+  /** The values in pieces of a few MiB, in order. A piece is valid until the next one is requested. */
   pieces(): AsyncIterable<TypedArray>;
 }

@@ -21,15 +21,21 @@ const defaultMaximum = 1_073_741_824;
 /** DEFLATE cannot compress better than 1032:1 (a 258-byte match in 2 bits), so a claim beyond that is a lie. */
 const deflateRatio = 1032;
 
+/** Options of `readIdx`. */
 export interface IdxOptions {
-  /** Most elements to accept. Default 2^30. */
+  /** Maximum number of elements. Default 2^30. */
   readonly maximum?: number;
 }
 
 const idxOptions: Kinds<IdxOptions> = { maximum: aNumber };
 
 /**
- * Reads an IDX file of unsigned bytes into a uint8 tensor of the file's shape.
+ * Reads an IDX file of unsigned bytes, plain or gzip-compressed, into a uint8 tensor of the file's shape.
+ *
+ * @example
+ * const { shape, data } = await readIdx(Uint8Array.of(0, 0, 8, 1, 0, 0, 0, 2, 5, 7));
+ * shape; // [2]
+ * data; // [5, 7]
  *
  * @throws FormatError for another type, a rank outside 1..8, more than `maximum` elements, fewer or more bytes than the
  * extents say, or damaged compression.

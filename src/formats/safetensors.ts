@@ -9,7 +9,7 @@ import { storedTypes } from "./safetensors_types.js";
 
 const op = "readSafetensors";
 
-/** What a safetensors file holds. */
+/** The contents of a safetensors file. */
 export interface Safetensors {
   /** By name, in the order of the header. */
   readonly tensors: Map<string, HostTensor>;
@@ -18,16 +18,17 @@ export interface Safetensors {
 }
 
 /**
- * Reads a whole file; `openSafetensors` reads parts of one. F32, I32, U8, I8 and BOOL are taken as they are. F16, BF16, F8_E4M3 and
- * F8_E5M2 become float32 exactly, F64 float32 (rounded); I16 and U16 become int32, I64, U64 and U32 as well if every value fits. The
+ * Reads a whole file; `openSafetensors` reads parts of one. F32, I32, U8, I8 and BOOL keep their type. F16, BF16, F8_E4M3 and
+ * F8_E5M2 become float32 exactly, F64 float32 (rounded); I16 and U16 become int32, as do I64, U64 and U32 if every value fits. The
  * result does not share memory with `bytes`.
  *
  * @throws FormatError for anything the specification forbids: a length that the file does not have, invalid UTF-8 or
  * JSON, duplicate keys, sizes that do not match their offsets, holes, overlaps and trailing bytes; for other dtypes, and for values
  * that do not fit.
  * @example
- * const { tensors } = readSafetensors(new Uint8Array(await (await fetch(url)).arrayBuffer()));
- * tensors.get("fc1.weight")?.shape; // [128, 784]
+ * const bias = { dtype: "float32", shape: [2], data: Float32Array.of(1, 2) } as const;
+ * const { tensors } = readSafetensors(writeSafetensors([["bias", bias]]));
+ * tensors.get("bias")!.data; // [1, 2]
  */
 export function readSafetensors(bytes: Uint8Array): Safetensors {
   check(op, "the file", bytes, fileBytes);

@@ -28,43 +28,46 @@ const pieceBytes = 4 * 2 ** 20;
 
 /** A tensor in a safetensors file. */
 export interface SafetensorsEntry extends StoredTensor {
-  /** The dtype in the file: `BF16`. */
+  /** The dtype in the file, for example `BF16`. */
   readonly stored: string;
-  /** Bytes in the file. */
+  /** Size in the file, in bytes. */
   readonly bytes: number;
 }
 
-/** A safetensors file, or all files of an index, that is open. */
+/** An open safetensors file, or all files of an index. */
 export interface SafetensorsFile {
-  /** By name, in the order of the data in the file, file after file: what `loadStateDict` takes. */
+  /** By name, in the order of the data in the file, file after file. `loadStateDict` accepts it. */
   readonly tensors: ReadonlyMap<string, SafetensorsEntry>;
   /** The strings of `__metadata__`; of several files, those of the first that has a key. An object without prototype. */
   readonly metadata: Readonly<Record<string, string>>;
   /** Reads one tensor. @throws ArgumentError if there is none of that name; FileError, FormatError. */
   tensor(name: string): Promise<HostTensor>;
-  /** Ends reading; closes what `openSafetensors` has opened. */
+  /** Closes the files that `openSafetensors` opened. */
   close(): Promise<void>;
 }
 
+/** Options of `openSafetensors`. */
 export interface OpenOptions extends SourceOptions {
-  /** Ends opening and every read of the file. */
+  /** Aborts opening and every read of the file. */
   readonly signal?: AbortSignal;
-  /** What holds the file that an index names. By default the file beside the index, for paths and URLs. */
+  /** Maps a file name in an index to its source. Default: the file in the index's directory, for paths and URLs. */
   readonly shard?: (name: string) => SourceInput | Promise<SourceInput>;
 }
 
 const openOptions: Kinds<OpenOptions> = { ...sourceOptions, shard: aFunction };
 
 /**
- * Opens a safetensors file of any size, or all files of an index (a name that ends with `.json`), and reads nothing but headers: two
- * small reads for each file. Values are read when they are asked for; the dtypes are those of `readSafetensors`.
+ * Opens a safetensors file of any size, or all files of an index (a name that ends with `.json`). It reads only the headers, with two
+ * small reads per file. Values are read on request; the dtypes are those of `readSafetensors`.
  *
  * @throws FileError if a file is missing or cannot be read; FormatError for anything that `readSafetensors` refuses, and for an index
  * that does not fit its files; the reason of `signal`.
  * @example
+ * await saveSafetensors("model.safetensors", new Linear(3, 2).stateDict());
  * const file = await openSafetensors("model.safetensors");
- * for (const [name, { shape, stored }] of file.tensors) console.log(name, stored, shape);
- * await model.loadStateDict(file.tensors); // one piece of a tensor in memory at a time
+ * file.tensors.get("weight")!.shape; // [2, 3]
+ * // Reads a piece of one tensor at a time.
+ * await new Linear(3, 2).loadStateDict(file.tensors);
  * await file.close();
  */
 export async function openSafetensors(

@@ -18,17 +18,18 @@ const dataAlignment = 8;
 /** Elements that are converted at once. */
 const pieceElements = 2 ** 20;
 
-/** How float32 tensors are stored. */
+/** The type in which float32 tensors are stored. */
 export type FloatType = "F32" | "F16" | "BF16";
 
+/** Options of writing safetensors files. */
 export interface WriteOptions {
   /** F16 and BF16 halve the file; values are rounded to nearest, ties to even. Default F32. */
   readonly floatType?: FloatType;
 }
 
-/** A tensor whose values are read when their turn comes: a Tensor, or one of a file that `openSafetensors` has opened. */
+/** A tensor whose values are read when it is written: a Tensor, or one of a file opened by `openSafetensors`. */
 export interface ReadableTensor extends Pick<StoredTensor, "dtype" | "shape" | "data"> {
-  /** The same in pieces, if there are: only one is in memory then. */
+  /** The values in pieces, so that only one of them is in memory; optional. */
   pieces?: StoredTensor["pieces"];
 }
 
@@ -57,14 +58,15 @@ type Named<T> = Iterable<readonly [string, T]>;
 type Metadata = Readonly<Record<string, string>>;
 
 /**
- * The bytes of a file with these tensors: any iterable of [name, tensor], a Map for example. Equal input gives equal
- * bytes. `saveSafetensors` writes files that are larger than what memory is wanted for.
+ * The bytes of a safetensors file with these tensors: any iterable of [name, tensor], a Map for example. Equal input gives equal
+ * bytes. For files larger than memory use `saveSafetensors`.
  *
  * @throws ArgumentError for duplicate or reserved names, names or metadata that are not valid Unicode, data that does
  * not match its shape or dtype, and a header above 100 MB.
  * @example
- * const weight = { dtype: "float32", shape: [2], data: new Float32Array([1, 2]) } as const;
+ * const weight = { dtype: "float32", shape: [2], data: Float32Array.of(1, 2) } as const;
  * const bytes = writeSafetensors([["weight", weight]], { format: "pt" });
+ * readSafetensors(bytes).metadata.format; // "pt"
  */
 export function writeSafetensors(
   tensors: Named<HostTensor>,
@@ -92,15 +94,18 @@ const aWritable: Kind = [
 const aTarget: Kind = either(["a path", (value) => typeof value === "string"], aWritable);
 
 /**
- * Writes a file with these tensors to a path (Node) or a stream. A tensor is read when its turn comes, and in pieces if it can be:
- * no more than that is in memory. A file is replaced when it is complete (`writeFileAtomic`); a stream is closed, or aborted if
- * anything fails.
+ * Writes a safetensors file with these tensors to a path (Node) or a stream. Tensors are read one after the other, in pieces where
+ * possible; no more than that is in memory. A file is replaced when it is complete (`writeFileAtomic`); a stream is closed, or aborted
+ * on failure.
  *
- * Parameters have to stay as they are meanwhile: a step between two tensors gives a file of both, one within a tensor is an error.
+ * Parameters must not change meanwhile: a step between two tensors mixes old and new values, one within a tensor is an error.
  *
- * @throws ArgumentError as `writeSafetensors` does; FileError if the file cannot be written; what `data()` throws.
+ * @throws ArgumentError as `writeSafetensors`; FileError if the file cannot be written; errors of `data()`.
  * @example
- * await saveSafetensors("model.safetensors", model.stateDict(), {}, { floatType: "BF16" });
+ * await saveSafetensors("half.safetensors", new Linear(3, 2).stateDict(), {}, { floatType: "BF16" });
+ * const file = await openSafetensors("half.safetensors");
+ * file.tensors.get("bias")!.bytes; // 4
+ * await file.close();
  */
 export async function saveSafetensors(
   target: string | WritableStream<Uint8Array>,

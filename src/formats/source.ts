@@ -4,15 +4,16 @@ import { type ByteSource, blobSource, bytesSource } from "./byte_source.js";
 import { type FileHandleLike, isFileHandle, openFile } from "./file_source.js";
 import { openUrl } from "./url_source.js";
 
-/** A path (Node), a URL, a File or Blob, bytes, a FileHandle (Node), or a source as it is. */
+/** A path (Node), a URL, a File or Blob, bytes, a FileHandle (Node), or a ByteSource. */
 export type SourceInput = string | URL | Blob | Uint8Array | ArrayBuffer | FileHandleLike | ByteSource;
 
+/** Options of `openSource`. */
 export interface SourceOptions {
-  /** Ends opening; reads take a signal of their own. */
+  /** Aborts opening; reads take their own signal. */
   readonly signal?: AbortSignal;
   /**
-   * Most bytes that are downloaded and held in memory when a server ignores `Range` and sends whole files only. Default 256 MiB;
-   * 0 makes it an error.
+   * Maximum bytes to download and keep in memory when a server ignores `Range` and sends whole files only. Default 256 MiB; 0 makes it
+   * an error.
    */
   readonly downloadLimit?: number;
 }
@@ -43,13 +44,13 @@ export const aSourceInput: Kind = either(
 const isUrl = /^(?:[a-z][a-z0-9+.-]*:\/\/|blob:|data:)/i;
 
 /**
- * Opens a file for reads at any position. A string is a URL if it begins like one, or outside Node; else a path. A URL is read by
- * HTTP ranges.
+ * Opens a file for reads at any position. A string is a URL if it has a scheme, or outside Node; else a path. URLs are read by HTTP
+ * range requests.
  *
- * @throws FileError naming the file and the reason: it does not exist, it is no plain file, an HTTP status; the reason of `signal`.
+ * @throws FileError naming the file and the reason: it does not exist, it is not a plain file, an HTTP status; the reason of `signal`.
  * @example
- * const source = await openSource(new Blob([new Uint8Array(100)]));
- * await source.read(10, 4); // 4 bytes
+ * const source = await openSource(Uint8Array.of(0, 1, 2, 3, 4));
+ * await source.read(1, 3); // [1, 2, 3]
  * await source.close();
  */
 export async function openSource(input: SourceInput, options: SourceOptions = {}): Promise<ByteSource> {

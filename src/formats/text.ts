@@ -10,11 +10,12 @@ const iterable: Kind = [
 ];
 
 /**
- * A vocabulary of single characters (Unicode code points); the id of a character is its position.
+ * A tokenizer with a vocabulary of single characters (Unicode code points); the id of a character is its position.
  *
  * @example
  * const tokenizer = CharTokenizer.fromText("hello");
- * tokenizer.encode("hole"); // Int32Array [1, 3, 2, 0]
+ * tokenizer.encode("hole"); // [1, 3, 2, 0]
+ * tokenizer.decode([1, 0]); // "he"
  */
 export class CharTokenizer {
   readonly vocabulary: readonly string[];

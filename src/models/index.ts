@@ -12,7 +12,12 @@ export { BasicBlock, Bottleneck, type ResidualBlock } from "./resnet/blocks.js";
 export { CifarResNet, type CifarResNetOptions } from "./resnet/cifar.js";
 export { ResNet, type ResNetOptions, resnet18, resnet34, resnet50, resnet101 } from "./resnet/resnet.js";
 
-/** Classifiers of 28 × 28 grey images, by name. */
+/**
+ * Constructors of classifiers of 28 × 28 grey images by name, as the command line uses them.
+ *
+ * @example
+ * Object.keys(imageClassifiers); // ["cnn", "cnn-large", "mlp"]
+ */
 export const imageClassifiers: Readonly<Record<string, (options: ParameterOptions) => Module>> = {
   cnn: (options) => new Cnn(options),
   "cnn-large": (options) => new CnnLarge(options),

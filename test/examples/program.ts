@@ -56,7 +56,7 @@ export function typedModule(programs: readonly ExampleProgram[]): string {
       `import ${isValue ? "" : "type "}{ ${name} } from ${JSON.stringify(entry)};`,
   );
   const functions = programs.map(
-    ({ symbol, text }) => `export async function ${symbol.name}_() { // ${symbol.place}\n${text}\n}`,
+    ({ symbol, text }, i) => `export async function example${i}() { // ${symbol.place}\n${text}\n}`,
   );
   return `${imports.join("\n")}\n${functions.join("\n")}\n`;
 }

@@ -12,6 +12,7 @@ import { BatchNorm2d } from "../../nn/normalization.js";
 import { type ParameterOptions, parameterOptions } from "../../nn/parameter.js";
 import { MaxPool2d } from "../../nn/pooling.js";
 
+/** Options of `Cnn` and `CnnLarge`. */
 export interface CnnOptions extends ParameterOptions {
   /** Dropout before the last layer. Default 0. */
   readonly dropout?: number;
@@ -19,7 +20,15 @@ export interface CnnOptions extends ParameterOptions {
 
 const cnnOptions: Kinds<CnnOptions> = { ...parameterOptions, dropout: aNumber };
 
-/** Two blocks of 3 × 3 convolution, batch norm, ReLU and max-pooling, then two linear layers: 207,018 parameters. */
+/**
+ * A small convolutional network for 28 × 28 grey images, [N, 1, 28, 28] → logits [N, 10]: two blocks of 3 × 3 convolution, batch norm,
+ * ReLU and max-pooling, then two linear layers.
+ *
+ * @example
+ * const model = new Cnn();
+ * model.parameterCount(); // 207018
+ * model.forward(zeros([2, 1, 28, 28])).shape; // [2, 10]
+ */
 export class Cnn extends Module {
   readonly features: Sequential;
   readonly classifier: Sequential;
@@ -51,7 +60,13 @@ export class Cnn extends Module {
   }
 }
 
-/** The larger network of the benchmarks: 5 × 5 convolutions with 32 and 64 filters, 512 hidden units. */
+/**
+ * The larger network of the benchmarks, [N, 1, 28, 28] → logits [N, 10]: 5 × 5 convolutions with 32 and 64 filters, 512 hidden units.
+ *
+ * @example
+ * const model = new CnnLarge({ device: openMeta() });
+ * model.parameterCount(); // 1663370
+ */
 export class CnnLarge extends Module {
   readonly features: Sequential;
   readonly classifier: Sequential;

@@ -26,18 +26,19 @@ import { add } from "../../ops/elementwise.js";
 import { unsqueeze } from "../../ops/reshape.js";
 import { narrow } from "../../ops/slice.js";
 
+/** Sizes of a `CharGpt`. */
 export interface GptOptions extends ParameterOptions {
-  /** Tokens. Default 65. */
+  /** Number of tokens. Default 65. */
   readonly vocabulary?: number;
-  /** Longest sequence. Default 128. */
+  /** Maximum sequence length. Default 128. */
   readonly context?: number;
-  /** Default 128. */
+  /** Width of the embeddings. Default 128. */
   readonly width?: number;
-  /** Default 4. */
+  /** Attention heads of each block. Default 4. */
   readonly numHeads?: number;
-  /** Blocks. Default 4. */
+  /** Number of blocks. Default 4. */
   readonly numLayers?: number;
-  /** Default 0. */
+  /** Dropout probability. Default 0. */
   readonly dropout?: number;
 }
 
@@ -51,10 +52,11 @@ const gptOptions: Kinds<GptOptions> = {
   dropout: aNumber,
 };
 
+/** Options of `CharGpt.forward` for decoding with a key-value cache. */
 export interface DecodingOptions {
-  /** What was seen before; the tokens follow that, and are remembered as well. */
+  /** Keys and values of the previous tokens; those of the new ones are appended. */
   readonly cache?: KeyValueCache;
-  /** int32 [N]: of the T tokens of each sequence, so many are ones, the first. Default T. */
+  /** int32 [N]: in each sequence only the first `counts` of the T tokens are valid. Default T. */
   readonly counts?: Tensor;
 }
 
@@ -118,17 +120,22 @@ class Block extends Module<[x: Tensor, remembered?: Remembered]> {
 }
 
 /**
- * int32 tokens [N, T] with T ≤ context → logits [N, T, vocabulary]. Learned positions, untied head.
+ * A small GPT over characters (Radford et al. 2018, with GPT-2's pre-norm blocks): int32 tokens [N, T] with T ≤ context → logits
+ * [N, T, vocabulary]. Learned positions, untied head.
  *
  * @example
- * const model = new CharGpt({ numLayers: 2 });
- * const logits = model.forward(tokens); // tokens [8, 128] → logits [8, 128, 65]
+ * const model = new CharGpt({ numLayers: 1, width: 16, numHeads: 2 });
+ * const tokens = zeros([1, 8], { dtype: "int32" });
+ * model.forward(tokens).shape; // [1, 8, 65]
  *
  * @example
- * const cache = keyValueCache({ layers: 4, batch: 1, heads: 4, capacity: 128, headDim: 32, device });
- * const step = jit((token: Tensor) => noGrad(() => model.forward(token, { cache }))); // [1, 1] → [1, 1, 65]
+ * const model = new CharGpt({ numLayers: 1, width: 16, numHeads: 2 });
+ * const cache = keyValueCache({ layers: 1, batch: 1, heads: 2, capacity: 128, headDim: 8 });
+ * const step = jit((token: Tensor) => noGrad(() => model.forward(token, { cache })));
+ * step(zeros([1, 1], { dtype: "int32" })).shape; // [1, 1, 65]
+ * cache.lengths; // [1]
  *
- * @throws ShapeError for more tokens than the context holds. With a cache that is found out when the logits are read (IndexError).
+ * @throws ShapeError for more tokens than the context; with a cache IndexError when the logits are read.
  */
 export class CharGpt extends Module<[tokens: Tensor, options?: DecodingOptions]> {
   readonly tok: Embedding;

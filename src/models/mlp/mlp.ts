@@ -9,6 +9,7 @@ import { type ParameterOptions, parameterOptions } from "../../nn/parameter.js";
 import { relu } from "../../ops/elementwise.js";
 import { flatten } from "../../ops/reshape.js";
 
+/** Options of `Mlp`. */
 export interface MlpOptions extends ParameterOptions {
   /** Widths from input to output. Default [784, 256, 128, 10]. */
   readonly sizes?: readonly number[];
@@ -16,7 +17,13 @@ export interface MlpOptions extends ParameterOptions {
 
 const mlpOptions: Kinds<MlpOptions> = { ...parameterOptions, sizes: integers };
 
-/** Linear layers with ReLU between them: x [N, ...] is flattened to [N, sizes[0]] → [N, last size]. */
+/**
+ * A multilayer perceptron: linear layers with ReLU between them. x [N, ...] is flattened to [N, sizes[0]] → [N, last size].
+ *
+ * @example
+ * const model = new Mlp({ sizes: [4, 8, 2] });
+ * model.forward(zeros([3, 2, 2])).shape; // [3, 2]
+ */
 export class Mlp extends Module {
   readonly layers: ModuleList;
 

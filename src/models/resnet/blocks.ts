@@ -8,7 +8,7 @@ import { BatchNorm2d } from "../../nn/normalization.js";
 import type { ParameterOptions } from "../../nn/parameter.js";
 import { add, relu } from "../../ops/elementwise.js";
 
-/** What a stage of ResNet is made of: BasicBlock or Bottleneck. */
+/** The class of a stage's blocks: BasicBlock or Bottleneck. */
 export interface ResidualBlock {
   /** Output channels as a multiple of the block's width. */
   readonly expansion: number;
@@ -29,7 +29,12 @@ function projection(
   );
 }
 
-/** Two 3 × 3 convolutions around a shortcut: x [N, in, H, W] → [N, width, H/stride, W/stride]. */
+/**
+ * Two 3 × 3 convolutions with a shortcut: x [N, in, H, W] → [N, width, H/stride, W/stride].
+ *
+ * @example
+ * new BasicBlock(8, 16, 2).forward(zeros([1, 8, 4, 4])).shape; // [1, 16, 2, 2]
+ */
 export class BasicBlock extends Module {
   static readonly expansion = 1;
   readonly conv1: Conv2d;
@@ -55,8 +60,11 @@ export class BasicBlock extends Module {
 }
 
 /**
- * 1 × 1, 3 × 3 and 1 × 1 convolutions around a shortcut: x [N, in, H, W] → [N, 4·width, H/stride, W/stride]. The
- * 3 × 3 one has the stride, as in torchvision ("ResNet v1.5"); in the paper it is the first one.
+ * 1 × 1, 3 × 3 and 1 × 1 convolutions with a shortcut: x [N, in, H, W] → [N, 4·width, H/stride, W/stride]. The stride is in the 3 × 3
+ * convolution, as in torchvision ("ResNet v1.5"); in the paper it is in the first one.
+ *
+ * @example
+ * new Bottleneck(8, 4, 2).forward(zeros([1, 8, 4, 4])).shape; // [1, 16, 2, 2]
  */
 export class Bottleneck extends Module {
   static readonly expansion = 4;

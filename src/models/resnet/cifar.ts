@@ -15,10 +15,11 @@ import { adaptiveAvgPool2d } from "../../ops/pooling.js";
 import { flatten } from "../../ops/reshape.js";
 import { pad, slice } from "../../ops/slice.js";
 
+/** Options of `CifarResNet`. */
 export interface CifarResNetOptions extends ParameterOptions {
   /** Layers with weights, 6n + 2 for stages of n blocks: 20, 32, 44, 56, 110. Default 20. */
   readonly depth?: number;
-  /** Default 10. */
+  /** Number of classes. Default 10. */
   readonly numClasses?: number;
 }
 
@@ -61,14 +62,15 @@ function subsampled(x: Tensor, stride: number, channels: number): Tensor {
 }
 
 /**
- * x [N, 3, 32, 32] → logits [N, numClasses]: a 3 × 3 convolution, three stages of (depth − 2)/6 blocks with 16, 32
- * and 64 channels, the mean over the pixels, a linear layer. Depth 20 has 269,722 parameters. Names and initial values
- * (normal, after He et al. 2015 by fan-in) are those of akamaster/pytorch_resnet_cifar10 on GitHub, whose weights were
- * trained on images normalized with `imageNetNormalization`.
+ * ResNet for 32 × 32 images (He et al. 2015, section 4.2), [N, 3, 32, 32] → logits [N, numClasses]: a 3 × 3 convolution, three stages
+ * of (depth − 2)/6 blocks with 16, 32 and 64 channels, the mean over the pixels, a linear layer. Names and initial values (normal,
+ * after He et al. 2015 by fan-in) are those of akamaster/pytorch_resnet_cifar10 on GitHub, whose weights were trained on images
+ * normalized with `imageNetNormalization`.
  *
  * @example
  * const model = new CifarResNet({ depth: 20 });
- * const logits = model.forward(x); // x [64, 3, 32, 32] → logits [64, 10]
+ * model.parameterCount(); // 269722
+ * model.forward(zeros([1, 3, 32, 32])).shape; // [1, 10]
  *
  * @throws ArgumentError for a depth that is not 6n + 2.
  */

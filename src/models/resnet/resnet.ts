@@ -14,8 +14,9 @@ import { relu } from "../../ops/elementwise.js";
 import { flatten } from "../../ops/reshape.js";
 import { BasicBlock, Bottleneck, type ResidualBlock } from "./blocks.js";
 
+/** Options of the ResNets. */
 export interface ResNetOptions extends ParameterOptions {
-  /** Default 1000, ImageNet's. */
+  /** Number of classes. Default 1000, ImageNet's. */
   readonly numClasses?: number;
 }
 
@@ -25,14 +26,13 @@ const resnetOptions: Kinds<ResNetOptions> = { ...parameterOptions, numClasses: a
 const stemChannels = 64;
 
 /**
- * x [N, 3, H, W] → logits [N, numClasses]; H and W are 224 in ImageNet and may be others. A 7 × 7 convolution and
- * max-pooling divide them by 4, the stages 2 to 4 by 2 each; the mean over what is left goes into a linear layer.
- * Convolutions start as torchvision's: normal, after He et al. 2015 by fan-out. A state dict of torchvision's fits.
+ * ResNet (He et al. 2015, table 1): x [N, 3, H, W] → logits [N, numClasses], with H = W = 224 for ImageNet; other sizes work. A 7 × 7
+ * convolution and max-pooling divide H and W by 4, stages 2 to 4 by 2 each; a linear layer follows the mean over positions.
+ * Convolutions start as torchvision's: normal, after He et al. 2015 by fan-out. torchvision's state dicts load unchanged.
  *
  * @example
- * const model = resnet50({ numClasses: 10 });
- * await model.loadStateDict(readSafetensors(bytes).tensors);
- * const logits = model.eval().forward(x); // x [1, 3, 224, 224] → logits [1, 10]
+ * const model = new ResNet(BasicBlock, [1, 1, 1, 1], { numClasses: 10 });
+ * model.eval().forward(zeros([1, 3, 32, 32])).shape; // [1, 10]
  */
 export class ResNet extends Module {
   readonly conv1: Conv2d;
@@ -97,22 +97,42 @@ export class ResNet extends Module {
   }
 }
 
-/** 18 layers, basic blocks: 11,689,512 parameters for 1000 classes. */
+/**
+ * ResNet with 18 layers of basic blocks.
+ *
+ * @example
+ * resnet18({ device: openMeta() }).parameterCount(); // 11689512
+ */
 export function resnet18(options?: ResNetOptions): ResNet {
   return new ResNet(BasicBlock, [2, 2, 2, 2], options);
 }
 
-/** 34 layers, basic blocks: 21,797,672 parameters for 1000 classes. */
+/**
+ * ResNet with 34 layers of basic blocks.
+ *
+ * @example
+ * resnet34({ device: openMeta() }).parameterCount(); // 21797672
+ */
 export function resnet34(options?: ResNetOptions): ResNet {
   return new ResNet(BasicBlock, [3, 4, 6, 3], options);
 }
 
-/** 50 layers, bottlenecks: 25,557,032 parameters for 1000 classes. */
+/**
+ * ResNet with 50 layers of bottleneck blocks.
+ *
+ * @example
+ * resnet50({ device: openMeta() }).parameterCount(); // 25557032
+ */
 export function resnet50(options?: ResNetOptions): ResNet {
   return new ResNet(Bottleneck, [3, 4, 6, 3], options);
 }
 
-/** 101 layers, bottlenecks: 44,549,160 parameters for 1000 classes. */
+/**
+ * ResNet with 101 layers of bottleneck blocks.
+ *
+ * @example
+ * resnet101({ device: openMeta() }).parameterCount(); // 44549160
+ */
 export function resnet101(options?: ResNetOptions): ResNet {
   return new ResNet(Bottleneck, [3, 4, 23, 3], options);
 }
