@@ -13,7 +13,7 @@ export type {
   MemoryReport,
   WarmupProgress,
 } from "./device/device.js";
-export type { DeviceRecovery, Follower } from "./device/recovery.js";
+export type { DeviceRecovery, SnapshotParticipant } from "./device/recovery.js";
 export {
   type Choice,
   type DeviceChoice,

@@ -22,7 +22,7 @@ import { inspectable } from "../core/inspect.js";
 import { checkShape, type Shape } from "../core/shape.js";
 import { deviceOf } from "../device/default.js";
 import type { Device } from "../device/device.js";
-import { type DeviceRecovery, type Follower, followWeakly } from "../device/recovery.js";
+import { type DeviceRecovery, registerWeakly, type SnapshotParticipant } from "../device/recovery.js";
 import { RuntimeScalar, type UniformAttributes } from "../graph/op.js";
 import type { Tensor } from "../graph/tensor.js";
 import { onReplay, onUndo, refuseInJit } from "../runtime/capture.js";
@@ -49,7 +49,7 @@ export interface GeneratorState {
  * generator.setState(saved);
  * String(await rand([2], { generator }).tolist()) === String(first); // true
  */
-export class Generator implements Follower {
+export class Generator implements SnapshotParticipant {
   #seed = 0;
   #offset = 0;
   readonly #followed = new WeakSet<DeviceRecovery>();
@@ -102,8 +102,8 @@ export class Generator implements Follower {
     onUndo(undo);
   }
 
-  /** Where it stands, for a device that comes back. */
-  remember(): () => void {
+  /** Saves seed and offset with a device's snapshot. */
+  save(): () => void {
     const state = this.state();
     return () => this.setState(state);
   }
@@ -115,7 +115,7 @@ export class Generator implements Follower {
   stream({ recovery }: Device): UniformAttributes["stream"] {
     if (recovery !== undefined && !this.#followed.has(recovery)) {
       this.#followed.add(recovery);
-      followWeakly(recovery, this);
+      registerWeakly(recovery, this);
     }
     const low = new RuntimeScalar(0, "int32");
     const high = new RuntimeScalar(0, "int32");

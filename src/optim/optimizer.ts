@@ -7,7 +7,7 @@ import { ArgumentError, StaleTensorError } from "../core/errors.js";
 import { formatFields, inspectable, withCommas } from "../core/inspect.js";
 import { formatShape } from "../core/shape.js";
 import type { Device } from "../device/device.js";
-import { type Follower, followWeakly } from "../device/recovery.js";
+import { registerWeakly, type SnapshotParticipant } from "../device/recovery.js";
 import { recorder, unobserved } from "../graph/observe.js";
 import type { RuntimeScalar } from "../graph/op.js";
 import { tensors } from "../graph/require.js";
@@ -72,7 +72,7 @@ export interface Update {
  * @throws DeviceError on a device that can only store half floats.
  */
 export abstract class Optimizer<Settings extends { lr: number; readonly weightDecay?: number }>
-  implements Follower
+  implements SnapshotParticipant
 {
   readonly groups: readonly ParameterGroup<Settings>[];
   readonly #state = new Map<Tensor, ParameterState<Settings>>();
@@ -102,7 +102,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     for (const { device, storage } of all)
       if (storage?.disposed === false) device.keepInFull?.(storage.buffer);
     for (const { recovery } of new Set(all.map(({ device }) => device))) {
-      if (recovery !== undefined) followWeakly(recovery, this);
+      if (recovery !== undefined) registerWeakly(recovery, this);
     }
   }
 
@@ -380,8 +380,8 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     });
   }
 
-  /** Learning rates and step counts, for a device that comes back; it restores the moments itself. */
-  remember(): () => void {
+  /** Saves learning rates and step counts with a device's snapshot, which restores the moments itself. */
+  save(): () => void {
     const rates = this.groups.map(({ settings }) => settings.lr);
     const saved = new Map(
       [...this.#state].map(([parameter, state]) => [parameter, { state, step: state.clock.step }]),

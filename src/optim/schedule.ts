@@ -14,7 +14,7 @@ import {
 } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
 import { Inspectable } from "../core/inspect.js";
-import { type Follower, followWeakly } from "../device/recovery.js";
+import { registerWeakly, type SnapshotParticipant } from "../device/recovery.js";
 import type { Tensor } from "../graph/tensor.js";
 import { onReplay, onUndo } from "../runtime/capture.js";
 
@@ -140,7 +140,7 @@ const scheduled = new WeakMap<object, Scheduled>();
  * scheduler.step();
  * optimizer.lr; // 0.05
  */
-export class LRScheduler extends Inspectable implements Follower {
+export class LRScheduler extends Inspectable implements SnapshotParticipant {
   readonly #optimizer: Schedulable;
   readonly #schedule: Schedule;
   #step = 0;
@@ -158,7 +158,7 @@ export class LRScheduler extends Inspectable implements Follower {
     this.#apply();
     const parameters = optimizer.groups.flatMap((group) => group.parameters ?? []);
     for (const { recovery } of new Set(parameters.map(({ device }) => device))) {
-      if (recovery !== undefined) followWeakly(recovery, this);
+      if (recovery !== undefined) registerWeakly(recovery, this);
     }
   }
 
@@ -194,8 +194,8 @@ export class LRScheduler extends Inspectable implements Follower {
     return { step: this.#step, base };
   }
 
-  /** Where it stands, for a device that comes back. */
-  remember(): () => void {
+  /** Saves the state with a device's snapshot. */
+  save(): () => void {
     const state = this.state();
     return () => this.setState(state);
   }

@@ -57,7 +57,7 @@ export class Session {
   constructor(device: Device) {
     this.device = device;
     // What waited for a step was built on values that are gone; ops must not see it when the device is back.
-    device.recovery?.follow({ remember: () => () => {}, forget: () => this.#forgetStep() });
+    device.recovery?.register({ save: () => () => {}, reset: () => this.#discardStep() });
   }
 
   /** How often the device was lost and came back. */
@@ -65,7 +65,7 @@ export class Session {
     return this.device.recovery?.generation ?? 0;
   }
 
-  #forgetStep(): void {
+  #discardStep(): void {
     noteChanges();
     for (const leaf of this.differentiated) leaf.grad = undefined;
     this.abandon();

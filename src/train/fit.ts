@@ -5,7 +5,7 @@
  * after a loss it goes on from the last one: to the same bits as if nothing had happened.
  */
 import { ArgumentError, DeviceLostError } from "../core/errors.js";
-import type { Follower } from "../device/recovery.js";
+import type { SnapshotParticipant } from "../device/recovery.js";
 import type { Module } from "../nn/index.js";
 import { defaultGenerator } from "../ops/index.js";
 import { LRScheduler } from "../optim/index.js";
@@ -18,8 +18,8 @@ import {
   type FitBatchOptions,
   type FitOptions,
   type FitReport,
+  notifyAll,
   requireFitOptions,
-  tellAll,
 } from "./fit_options.js";
 import type { EpochRecord, FitState } from "./history.js";
 import { Progress } from "./progress.js";
@@ -66,7 +66,7 @@ export async function fit(options: AnyFitOptions): Promise<FitReport> {
 
 type Validate = ReturnType<typeof evaluator>;
 
-class Fit implements Follower {
+class Fit implements SnapshotParticipant {
   readonly #options: AnyFitOptions;
   readonly #names: readonly string[];
   readonly #callbacks: readonly Callback[];
@@ -119,9 +119,9 @@ class Fit implements Follower {
       else await this.#recovery?.requireEmpty();
       this.#energy = meter && (await EnergyAccount.begin(meter, this.#energyBefore));
       this.#progress.start();
-      const validate = validation && evaluator(this.#options, this.#steps.tellWarmup);
+      const validate = validation && evaluator(this.#options, this.#steps.reportWarmup);
       const state = this.#state(false);
-      await tellAll(this.#callbacks, "onStart", { epochs, stepsPerEpoch: lengthOf(train), state });
+      await notifyAll(this.#callbacks, "onStart", { epochs, stepsPerEpoch: lengthOf(train), state });
       await this.#snapshots?.begin(this.#options.model);
       const reason = await this.#trainThroughLosses(validate);
       await this.#energy?.read();
@@ -141,9 +141,9 @@ class Fit implements Follower {
         return reason;
       } catch (error) {
         if (!(error instanceof DeviceLostError) || this.#snapshots === undefined) throw error;
-        this.#steps.forget();
+        this.#steps.discard();
         await this.#snapshots.goBack(error, () => progress.steps);
-        await tellAll(this.#callbacks, "onRestore", { step: progress.steps, epoch: progress.epoch });
+        await notifyAll(this.#callbacks, "onRestore", { step: progress.steps, epoch: progress.epoch });
       }
     }
   }
@@ -171,15 +171,15 @@ class Fit implements Follower {
       progress.endEpoch(record);
       reason = await this.#reasonToStop(true);
       progress.nextEpoch();
-      await tellAll(this.#callbacks, "onEpoch", record);
+      await notifyAll(this.#callbacks, "onEpoch", record);
       if (this.#isDue("everyEpochs", record.epoch)) await this.#save();
     }
     return reason;
   }
 
-  /** The progress, for a device that comes back; undefined while values on the device do not belong to it. */
-  remember(): (() => void) | undefined {
-    if (!this.#steps.isSettled) return undefined;
+  /** Saves the progress with a snapshot; undefined while it does not match the values on the device. */
+  save(): (() => void) | undefined {
+    if (!this.#steps.isIdle) return undefined;
     const value = this.#progress.value();
     const loader = this.#isInEpoch ? this.#data!.state() : this.#data!.next();
     return () => {
@@ -215,7 +215,7 @@ class Fit implements Follower {
       compiles = false;
       if (this.#isDue("everySteps", progress.steps)) await this.#save();
       if (this.#snapshots?.isDue(progress.steps)) {
-        await this.#steps.settle();
+        await this.#steps.awaitScores();
         await this.#snapshots.take();
       }
       await this.#energy?.refresh();
@@ -223,7 +223,7 @@ class Fit implements Follower {
       reason = await this.#reasonToStop(false);
       if (reason !== undefined) break;
     }
-    await this.#steps.settle();
+    await this.#steps.awaitScores();
     if (progress.sum.samples === 0 && reason === undefined) {
       throw new ArgumentError(`the training data have no batches in epoch ${progress.epoch}`, {
         op: "fit",
@@ -267,7 +267,7 @@ class Fit implements Follower {
   }
 
   async #save(): Promise<void> {
-    await this.#steps.settle();
+    await this.#steps.awaitScores();
     const progress = this.#progress;
     const path = await this.#recovery!.save({
       ...progress.value(),
@@ -276,7 +276,7 @@ class Fit implements Follower {
     });
     this.#saved = { steps: progress.steps, epoch: progress.epoch };
     this.#checkpoint = path;
-    await tellAll(this.#callbacks, "onCheckpoint", { path, step: progress.steps });
+    await notifyAll(this.#callbacks, "onCheckpoint", { path, step: progress.steps });
   }
 
   async #resume(): Promise<void> {
@@ -287,7 +287,7 @@ class Fit implements Follower {
     this.#saved = { steps: progress.steps, epoch: progress.epoch };
     this.#checkpoint = path;
     this.#energyBefore = progress.energy;
-    await tellAll(this.#callbacks, "onResume", { path, step: progress.steps, skipped });
+    await notifyAll(this.#callbacks, "onResume", { path, step: progress.steps, skipped });
   }
 
   async #finish(stoppedBecause: string): Promise<FitReport> {
@@ -302,7 +302,7 @@ class Fit implements Follower {
       ...this.#spent(),
       checkpoint: this.#checkpoint,
     };
-    await tellAll(this.#callbacks, "onEnd", report);
+    await notifyAll(this.#callbacks, "onEnd", report);
     return report;
   }
 }

@@ -63,7 +63,7 @@ export interface Callback {
 }
 
 /** Calls one method of each callback, one after the other. */
-export async function tellAll<K extends keyof Callback>(
+export async function notifyAll<K extends keyof Callback>(
   callbacks: readonly Callback[],
   method: K,
   told: Parameters<NonNullable<Callback[K]>>[0],

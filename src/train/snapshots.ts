@@ -1,7 +1,7 @@
 /** Snapshots of a training run on a device that can be lost, and going back to the last one (device/recovery.ts). */
 
 import { DeviceLostError } from "../core/errors.js";
-import type { DeviceRecovery, Follower } from "../device/recovery.js";
+import type { DeviceRecovery, SnapshotParticipant } from "../device/recovery.js";
 import type { Module } from "../nn/index.js";
 import { realize } from "../runtime/realize.js";
 import type { SnapshotOptions } from "./fit_options.js";
@@ -13,15 +13,19 @@ const maxFruitless = 20;
 export class Snapshots {
   readonly #device: DeviceRecovery;
   readonly #everySteps: number;
-  readonly #run: Follower;
-  #stopFollowing: (() => void) | undefined;
+  readonly #run: SnapshotParticipant;
+  #unregister: (() => void) | undefined;
   /** The last one, on its way or complete. */
   #last: Promise<unknown> | undefined;
   /** Steps of the snapshot that training went back to, and how often in a row. */
   #restored = { step: -1, times: 0 };
 
   /** @param run the training, whose own state belongs to each snapshot. */
-  constructor(device: DeviceRecovery, { everySteps = defaultSteps }: SnapshotOptions, run: Follower) {
+  constructor(
+    device: DeviceRecovery,
+    { everySteps = defaultSteps }: SnapshotOptions,
+    run: SnapshotParticipant,
+  ) {
     this.#device = device;
     this.#everySteps = everySteps;
     this.#run = run;
@@ -31,7 +35,7 @@ export class Snapshots {
   async begin(model: Module): Promise<void> {
     // Initial values that are still to be computed would be lost with what they are computed from.
     realize([...model.stateDict().values()]);
-    this.#stopFollowing = this.#device.follow(this.#run);
+    this.#unregister = this.#device.register(this.#run);
     await this.#device.snapshot();
   }
 
@@ -66,6 +70,6 @@ export class Snapshots {
   }
 
   end(): void {
-    this.#stopFollowing?.();
+    this.#unregister?.();
   }
 }

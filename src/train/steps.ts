@@ -10,7 +10,7 @@ import type { Tensor } from "../graph/tensor.js";
 import { clipGradNorm } from "../optim/index.js";
 import { samplesOf } from "./batches.js";
 import { readAndDispose } from "./evaluate.js";
-import { type AnyFitOptions, type Callback, tellAll } from "./fit_options.js";
+import { type AnyFitOptions, type Callback, notifyAll } from "./fit_options.js";
 import type { StepRecord } from "./history.js";
 import { type BatchFunction, checkBatch, jitOfBatch, objectiveOf } from "./objective.js";
 import type { Progress } from "./progress.js";
@@ -25,8 +25,8 @@ export class Steps {
   /** The scores of the last step that was enqueued. */
   #inFlight: Promise<void> | undefined;
   #isWarmingUp = false;
-  /** Callbacks that are told of shaders while these are compiled. */
-  #toldWarmup: Promise<unknown> = Promise.resolve();
+  /** Pending `onWarmup` callbacks. */
+  #warmupReports: Promise<unknown> = Promise.resolve();
 
   /** @param spent The energy so far, for the records of steps. */
   constructor(
@@ -51,8 +51,8 @@ export class Steps {
     });
   }
 
-  /** Whether values on the device and the progress belong together: no step is in flight, and no batch waits for its step. */
-  get isSettled(): boolean {
+  /** True if the progress matches the values on the device: no step is in flight and none is being prepared. */
+  get isIdle(): boolean {
     return this.#inFlight === undefined && !this.#isWarmingUp;
   }
 
@@ -70,7 +70,7 @@ export class Steps {
     const previous = this.#inFlight;
     progress.steps++;
     this.#inFlight = this.#receive(this.#step(batch), samples, previous);
-    // Its error is thrown where it is awaited; if another error comes first, it must not count as unhandled.
+    // Its error is thrown where it is awaited; it must not be reported as unhandled if another error is thrown first.
     this.#inFlight.catch(() => {});
     enqueued();
     await previous;
@@ -78,35 +78,35 @@ export class Steps {
   }
 
   /** Waits for the scores of the last step. */
-  async settle(): Promise<void> {
+  async awaitScores(): Promise<void> {
     const inFlight = this.#inFlight;
     this.#inFlight = undefined;
     await inFlight;
   }
 
-  /** The device was lost: the scores of the last step do not count. */
-  forget(): void {
+  /** Discards the step in flight, after the device was lost. */
+  discard(): void {
     this.#inFlight = undefined;
   }
 
-  /** Waits for callbacks that are told of shaders. */
+  /** Waits for `onWarmup` callbacks. */
   async warmedUp(): Promise<void> {
-    await this.#toldWarmup;
+    await this.#warmupReports;
   }
 
-  readonly tellWarmup: WarmupProgress = (done, all) => {
-    const told = Promise.all([this.#toldWarmup, tellAll(this.#callbacks, "onWarmup", { done, all })]);
+  readonly reportWarmup: WarmupProgress = (done, all) => {
+    const told = Promise.all([this.#warmupReports, notifyAll(this.#callbacks, "onWarmup", { done, all })]);
     // Thrown where the warm-up has ended.
     told.catch(() => {});
-    this.#toldWarmup = told;
+    this.#warmupReports = told;
   };
 
   /** Lets the device compile what a step on such a batch needs, while everything else on this thread goes on. */
   async #warmUp(batch: unknown): Promise<void> {
     this.#isWarmingUp = true;
     try {
-      await this.#step.warmup([batch], this.tellWarmup);
-      await this.#toldWarmup;
+      await this.#step.warmup([batch], this.reportWarmup);
+      await this.#warmupReports;
     } finally {
       this.#isWarmingUp = false;
     }
@@ -126,6 +126,6 @@ export class Steps {
     }
     sum.add(loss, metricSums, samples);
     const metrics = Object.fromEntries(this.#names.map((name, i) => [name, metricSums[i] / samples]));
-    await tellAll(this.#callbacks, "onStep", { step, epoch, samples, loss, metrics, ...this.#spent() });
+    await notifyAll(this.#callbacks, "onStep", { step, epoch, samples, loss, metrics, ...this.#spent() });
   }
 }

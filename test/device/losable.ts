@@ -7,7 +7,7 @@
 import type { TypedArray } from "../../src/core/dtype.js";
 import { DeviceLostError, StaleTensorError } from "../../src/core/errors.js";
 import type { Device, DeviceBuffer, Executable } from "../../src/device/device.js";
-import type { DeviceRecovery, Follower } from "../../src/device/recovery.js";
+import type { DeviceRecovery, SnapshotParticipant } from "../../src/device/recovery.js";
 import type { Program } from "../../src/kernels/kernel.js";
 import { operandsOf } from "../../src/kernels/operands.js";
 
@@ -22,23 +22,23 @@ class Recovery implements DeviceRecovery {
   /** Buffers that are allocated, and whether they hold a value. */
   readonly live = new Map<DeviceBuffer, boolean>();
   readonly #inner: Device;
-  readonly #followers = new Set<Follower>();
+  readonly #participants = new Set<SnapshotParticipant>();
   #last: Snapshot | undefined;
 
   constructor(inner: Device) {
     this.#inner = inner;
   }
 
-  follow(follower: Follower): () => void {
-    this.#followers.add(follower);
-    return () => this.#followers.delete(follower);
+  register(participant: SnapshotParticipant): () => void {
+    this.#participants.add(participant);
+    return () => this.#participants.delete(participant);
   }
 
   async snapshot(): Promise<boolean> {
     this.check();
     const states: (() => void)[] = [];
-    for (const follower of this.#followers) {
-      const state = follower.remember();
+    for (const participant of this.#participants) {
+      const state = participant.save();
       if (state === undefined) return false;
       states.push(state);
     }
@@ -62,7 +62,7 @@ class Recovery implements DeviceRecovery {
     }
     this.generation++;
     this.isLost = false;
-    for (const follower of this.#followers) follower.forget?.();
+    for (const participant of this.#participants) participant.reset?.();
     for (const putBack of snapshot.states) putBack();
   }
 

@@ -122,8 +122,8 @@ async function loopThrough(lossy: LossyOptions, captured: boolean): Promise<Loss
   const losses: number[] = [];
   const restored: number[] = [];
   let step = 0;
-  recovery.follow({
-    remember: () => {
+  recovery.register({
+    save: () => {
       const now = step;
       return () => {
         step = now;

@@ -8,7 +8,7 @@
  * program does between two awaits (update the weights, advance the schedule, count the step) is never split.
  */
 import { DeviceLostError } from "../../../core/errors.js";
-import type { DeviceRecovery, Follower } from "../../recovery.js";
+import type { DeviceRecovery, SnapshotParticipant } from "../../recovery.js";
 import type { WebglBuffer } from "./buffer.js";
 import { cleanState } from "./context.js";
 import { type RunFlag, takeFlags } from "./flag.js";
@@ -33,7 +33,7 @@ interface Reading {
 interface Snapshot {
   /** Of the buffers that held anything. */
   readonly copies: ReadonlyMap<WebglBuffer, Copy>;
-  /** Put the followers' state back. */
+  /** Put the participants' state back. */
   readonly states: readonly (() => void)[];
 }
 
@@ -51,7 +51,7 @@ export class WebglRecovery implements DeviceRecovery {
   generation = 0;
   /** Snapshots completed. */
   count = 0;
-  private readonly followers = new Set<Follower>();
+  private readonly participants = new Set<SnapshotParticipant>();
   private last: Snapshot | undefined;
   /** The snapshot under way. */
   private running: Promise<void> | undefined;
@@ -65,17 +65,17 @@ export class WebglRecovery implements DeviceRecovery {
     private readonly interval: number | undefined,
   ) {}
 
-  follow(follower: Follower): () => void {
-    this.followers.add(follower);
-    return () => this.followers.delete(follower);
+  register(participant: SnapshotParticipant): () => void {
+    this.participants.add(participant);
+    return () => this.participants.delete(participant);
   }
 
   async snapshot(): Promise<boolean> {
     const { gl, loss, buffers, readback } = this.device;
     if (loss.isLost) throw contextLost();
     const states: (() => void)[] = [];
-    for (const follower of this.followers) {
-      const state = follower.remember();
+    for (const participant of this.participants) {
+      const state = participant.save();
       if (state === undefined) return false;
       states.push(state);
     }
@@ -164,7 +164,7 @@ export class WebglRecovery implements DeviceRecovery {
     } while (gl.isContextLost());
     this.generation++;
     loss.settle();
-    for (const follower of this.followers) follower.forget?.();
+    for (const participant of this.participants) participant.reset?.();
     for (const putBack of states) putBack();
   }
 }
