@@ -9,26 +9,30 @@ import { sessionOf } from "../runtime/session.js";
 import { tensorsIn } from "../runtime/structure.js";
 import { lengthsOfRun } from "./attention_lengths.js";
 
-/** One Program and how often it was run. */
+/** A Program and the number of its runs. */
 export interface ProgramRuns {
   readonly program: Program;
   readonly runs: number;
 }
 
+/** FLOPs, bytes and Programs of a computation. */
 export interface CountedCost extends Cost {
   readonly programs: readonly ProgramRuns[];
 }
 
 /**
- * Runs `fn` once and counts what it makes the device do: FLOPs, bytes, and the Programs. Tensors that it returns (also
- * in arrays and records) are computed as part of it. On a device from `openDry` nothing is computed, only counted.
+ * Runs `fn` once and counts the device's work: FLOPs, bytes, Programs. Tensors that it returns (also in arrays and records) are
+ * computed as part of it. On a device from `openDry` nothing is computed, only counted.
  *
- * Attention whose lengths or positions are tensors is counted by the values that they had, unless these depend on floats or the device
- * computes nothing: then as if all keys existed.
+ * Attention with lengths or positions as tensors is counted with their values, unless they depend on floats or the device
+ * computes nothing: then with full length.
  *
- * @throws What `fn` throws.
+ * @throws Errors of `fn`.
  * @example
- * const { flops, bytes } = await cost(device, () => model.forward(x));
+ * const device = await openDevice("wasm");
+ * const a = ones([8, 16], { device });
+ * const { flops } = await cost(device, () => matmul(a, ones([16, 4], { device })));
+ * flops; // 1024
  */
 export async function cost(target: Device | DeviceChoice, fn: () => unknown): Promise<CountedCost> {
   const device = await deviceNamed("cost", target);

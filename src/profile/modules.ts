@@ -1,7 +1,7 @@
 /** Tells which module an op belongs to, by standing before every `forward` while a profile is taken. */
 import { inScope, noteNaming } from "../graph/tensor.js";
 
-/** What is needed of a model: a Module of wattgrad/nn is one. */
+/** The part of a model that a profile needs; a Module of wattgrad/nn has it. */
 export interface NamedModules {
   namedModules(): Iterable<readonly [string, { forward(...inputs: never[]): unknown }]>;
 }

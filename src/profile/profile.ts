@@ -12,10 +12,11 @@ import { observeRuns } from "./cost.js";
 import { type NamedModules, nameModules, outside } from "./modules.js";
 import { programOf, timeCall } from "./replay.js";
 
+/** Options of `profile`. */
 export interface ProfileOptions {
-  /** Its modules get their share of the time; without it there is one row for everything. */
+  /** Splits the time by the model's modules; without it there is one row. */
   readonly model?: NamedModules;
-  /** Measurements of each kernel, of which the median is taken. Default 5. */
+  /** Measurements per kernel, of which the median is used. Default 5. */
   readonly repetitions?: number;
 }
 
@@ -27,13 +28,13 @@ const profileOptions: Kinds<ProfileOptions> = {
   repetitions: aNumber,
 };
 
-/** Time, operations and traffic of some calls together. */
+/** Time, operations and memory traffic of a group of kernel calls. */
 export interface Usage {
   readonly calls: number;
   readonly seconds: number;
   readonly flops: number;
   readonly bytes: number;
-  /** Of all seconds, 0..1. */
+  /** Fraction of the total time, 0..1. */
   readonly share: number;
   /** 1e9 FLOPs per second; null if the time is below the clock's resolution. */
   readonly gflops: number | null;
@@ -41,18 +42,20 @@ export interface Usage {
   readonly intensity: number;
 }
 
+/** Usage of one kernel with one set of shapes. */
 export interface KernelUsage extends Usage {
   /** Kernel and shapes: calls that do the same work are one row. */
   readonly name: string;
   readonly kernel: KernelCall["kernel"];
 }
 
+/** Usage of one module. */
 export interface ModuleUsage extends Usage {
   /** Its name in the model, with ` (gradient)` for the backward pass; an optimizer has its class's name. */
   readonly name: string;
 }
 
-/** One call in the order in which the device runs them. */
+/** One kernel call, in execution order. */
 export interface ProfiledCall {
   readonly name: string;
   readonly kernel: KernelCall["kernel"];
@@ -62,26 +65,29 @@ export interface ProfiledCall {
   readonly bytes: number;
 }
 
+/** The result of `profile`. */
 export interface Profile {
   readonly device: string;
   readonly total: Usage;
-  /** Slowest first. */
+  /** By kernel, slowest first. */
   readonly kernels: readonly KernelUsage[];
-  /** Slowest first. */
+  /** By module, slowest first. */
   readonly modules: readonly ModuleUsage[];
   readonly calls: readonly ProfiledCall[];
 }
 
 /**
- * Runs `fn` once, and then every kernel that it made the device run by itself: on memory of its own with made-up values, several
- * times. So the times are those of kernels, without what a program does between them, and with caches as warm as they
- * get. Functions made by `jit` are recorded anew for it.
+ * Runs `fn` once, then times every kernel call of it separately, several times, on buffers with made-up values. The times exclude the
+ * work between kernels, and caches are warm. Functions made by `jit` are recorded anew.
  *
- * @throws What `fn` throws, OutOfMemoryError if a kernel's operands do not fit beside what is there.
+ * @throws Errors of `fn`; OutOfMemoryError if a kernel's operands do not fit in memory in addition to the program's.
  * @example
- * const report = await profile(device, () => step(x, y), { model });
- * console.log(formatProfile(report));
- * await writeFile("trace.json", JSON.stringify(chromeTrace(report))); // for chrome://tracing or Perfetto
+ * const device = await openDevice("wasm");
+ * const model = new Sequential(new Linear(8, 4, { device }));
+ * const x = ones([2, 8], { device });
+ * const report = await profile(device, () => model.forward(x), { model });
+ * report.modules.map(({ name }) => name); // ["0"]
+ * report.total.flops; // 136
  */
 export async function profile(
   target: Device | DeviceChoice,

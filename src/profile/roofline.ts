@@ -13,23 +13,26 @@ import type { KernelCall, Operand, Program } from "../kernels/kernel.js";
 import { operandsOf } from "../kernels/operands.js";
 import { timeCall } from "./replay.js";
 
+/** The measured limits of a device (Williams, Waterman and Patterson 2009). */
 export interface Roofline {
   readonly device: string;
   /** FLOPs per second of the fastest square product. */
   readonly peakFlops: number;
-  /** Bytes per second of the fastest copy that no cache holds. */
+  /** Bytes per second of the fastest copy that exceeds the caches. */
   readonly peakBandwidth: number;
-  /** FLOPs per byte from which on computation is the limit. */
+  /** Arithmetic intensity in FLOPs per byte above which computation is the limit. */
   readonly ridge: number;
-  /** What was measured. */
+  /** Measured matrix products. */
   readonly products: readonly Point[];
+  /** Measured copies. */
   readonly copies: readonly Point[];
 }
 
-/** Edge of a product or elements of a copy, and the rate reached. */
+/** A measurement: the edge of a product or the elements of a copy, and the rate reached. */
 export interface Point {
   readonly size: number;
   readonly seconds: number;
+  /** FLOPs or bytes per second. */
   readonly rate: number;
 }
 
@@ -41,12 +44,13 @@ const patienceSeconds = 0.2;
 const repetitions = 3;
 
 /**
- * Measures a device: some seconds. What else runs on the machine lowers the figures.
+ * Measures the peak FLOPs and memory bandwidth of a device, which takes some seconds. Other load on the machine lowers them.
  *
- * @throws What the device throws if it has not even the memory for the smallest sizes.
+ * @throws OutOfMemoryError if not even the smallest sizes fit.
  * @example
- * const roof = await roofline(device);
- * console.log(roof.ridge, attainable(roof, 2)); // FLOP/byte; FLOP/s at 2 FLOP/byte
+ * const roof = await roofline(await openDevice("wasm"));
+ * roof.ridge > 0; // true
+ * attainable(roof, roof.ridge) === roof.peakFlops; // true
  */
 export async function roofline(target: Device | DeviceChoice): Promise<Roofline> {
   const device = await deviceNamed("roofline", target);
@@ -65,7 +69,13 @@ export async function roofline(target: Device | DeviceChoice): Promise<Roofline>
   };
 }
 
-/** FLOPs per second that work of this intensity (FLOPs per byte) can reach at most. */
+/**
+ * Maximum FLOPs per second at this arithmetic intensity (FLOPs per byte): min(peak, intensity · bandwidth).
+ *
+ * @example
+ * const roof = { device: "wasm", peakFlops: 4e10, peakBandwidth: 1e10, ridge: 4, products: [], copies: [] };
+ * attainable(roof, 2); // 2e10
+ */
 export function attainable(roof: Roofline, intensity: number): number {
   const { peakFlops, peakBandwidth } = check("attainable", "the roofline", roof, anObject);
   checkAll("attainable", { peakFlops, peakBandwidth, intensity }, aNumber);

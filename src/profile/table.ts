@@ -17,7 +17,13 @@ export const aProfile: Kind = [
 ];
 
 /**
- * Two tables, per kernel and per module: time, share, FLOPs, bytes, GFLOP/s and arithmetic intensity (FLOPs per byte).
+ * Two tables, by kernel and by module: time, share, FLOPs, bytes, GFLOP/s and arithmetic intensity (FLOPs per byte).
+ *
+ * @example
+ * const device = await openDevice("wasm");
+ * const x = ones([2, 2], { device });
+ * const report = await profile(device, () => matmul(x, x), { repetitions: 1 });
+ * formatProfile(report).includes("matmul"); // true
  */
 export function formatProfile(profile: Profile): string {
   const { device, total, kernels, modules } = check("formatProfile", "the argument", profile, aProfile);

@@ -3,7 +3,7 @@ import { check } from "../core/check.js";
 import type { Profile } from "./profile.js";
 import { aProfile } from "./table.js";
 
-/** An event of the format: `X` has a duration, `M` names a process or thread. Times are microseconds. */
+/** An event of the Trace Event Format: `X` has a duration, `M` names a process or thread. Times are in microseconds. */
 export interface TraceEvent {
   readonly name: string;
   readonly ph: "X" | "M";
@@ -15,6 +15,7 @@ export interface TraceEvent {
   readonly args?: Readonly<Record<string, string | number>>;
 }
 
+/** A trace for chrome://tracing, Perfetto or Speedscope. */
 export interface ChromeTrace {
   readonly traceEvents: readonly TraceEvent[];
   readonly displayTimeUnit: "ms";
@@ -23,7 +24,15 @@ export interface ChromeTrace {
 const pid = 1;
 const threads = { modules: 1, kernels: 2 } as const;
 
-/** The calls one after another, as if nothing lay between them, and above them the modules that they belong to. */
+/**
+ * The calls of a profile one after another, without gaps, below the modules that they belong to.
+ *
+ * @example
+ * const device = await openDevice("wasm");
+ * const x = ones([2, 2], { device });
+ * const trace = chromeTrace(await profile(device, () => matmul(x, x), { repetitions: 1 }));
+ * trace.displayTimeUnit; // "ms"
+ */
 export function chromeTrace(profile: Profile): ChromeTrace {
   const { device, calls } = check("chromeTrace", "the argument", profile, aProfile);
   const events: TraceEvent[] = [

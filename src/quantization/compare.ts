@@ -20,8 +20,11 @@ import { QuantizedLayer } from "./layer.js";
 import { SignalToNoise } from "./snr.js";
 import { evaluating, infer, leafModules, watching } from "./trace.js";
 
+/** Options of `compareModels`. */
 export interface CompareOptions {
+  /** Loss of output and target, a mean over the batch. */
   readonly loss: Loss;
+  /** Metrics by name. Default none. */
   readonly metrics?: Readonly<Record<string, Metric>>;
   /** Samples per batch. Default 64. */
   readonly batchSize?: number;
@@ -29,23 +32,26 @@ export interface CompareOptions {
 
 const compareOptions: Kinds<CompareOptions> = { loss: aFunction, metrics: anObject, batchSize: aCount };
 
+/** Results of one of the two models. */
 export interface ModelFigures {
   readonly loss: number;
   readonly metrics: Readonly<Record<string, number>>;
-  /** Of parameters and buffers. */
+  /** Bytes of parameters and buffers. */
   readonly bytes: number;
-  /** Milliseconds of one forward pass, medians: of one sample, and of a batch. */
+  /** Median milliseconds of one forward pass with one sample, and with a batch. */
   readonly latency: { readonly sample: number; readonly batch: number };
-  /** Most memory in use at once on the model's device; null where both models share one. */
+  /** Peak memory of the model's device; null if both models share it. */
   readonly peakBytes: number | null;
 }
 
+/** Quantization noise of one layer. */
 export interface LayerNoise {
   readonly name: string;
-  /** Signal-to-noise ratio of its output, in decibels: all rounding up to here. */
+  /** Signal-to-noise ratio of its output in decibels, with the noise of all earlier layers. */
   readonly snr: number;
 }
 
+/** The result of `compareModels`. */
 export interface Comparison {
   readonly samples: number;
   readonly batchSize: number;
@@ -60,11 +66,19 @@ const timedPasses = 15;
 const noiseBatches = 4;
 
 /**
- * Runs both models on all samples. Models on devices of their own (`openDevice` twice) have peak memories of their own.
+ * Runs a float model and its quantized version on all samples: loss, metrics, noise per layer, size, latency. Models on separate
+ * devices (`openDevice` twice) have separate peak memories.
  *
  * @example
- * const comparison = await compareModels(model, quantizedModel, testSet, { loss: crossEntropy, metrics: { accuracy } });
- * console.log(comparison.float.metrics.accuracy, comparison.quantized.metrics.accuracy);
+ * const model = new Sequential(new Linear(32, 4));
+ * const quantized = new Sequential(new Linear(32, 4));
+ * await quantized.loadStateDict(model.stateDict());
+ * await quantize(quantized, int8Dynamic());
+ * const x = { dtype: "float32", shape: [4, 32], data: new Float32Array(128).fill(1) } as const;
+ * const y = { dtype: "int32", shape: [4], data: new Int32Array(4) } as const;
+ * const { float, samples } = await compareModels(model, quantized, new TensorDataset(x, y), { loss: crossEntropy });
+ * samples; // 4
+ * float.bytes; // 528
  *
  * @throws QuantizationError if the second model has no quantized layers.
  */

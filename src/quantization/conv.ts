@@ -9,7 +9,16 @@ import type { InputQuantization } from "./input.js";
 import { type LayerParts, partsOf, QuantizedLayer } from "./layer.js";
 import type { WeightQuantization } from "./weights.js";
 
-/** x [N, C, H, W] float32 → [N, O, OH, OW] float32, as the `Conv2d` it was made of up to rounding. */
+/**
+ * A convolution with int8 weights: x [N, C, H, W] float32 → [N, O, OH, OW] float32, equal to its `Conv2d` up to rounding. Made by
+ * `quantize`.
+ *
+ * @example
+ * const model = new Sequential(new Conv2d(3, 4, 3));
+ * await quantize(model, int8Dynamic());
+ * model.modules[0] instanceof QuantizedConv2d; // true
+ * model.forward(zeros([1, 3, 8, 8])).shape; // [1, 4, 6, 6]
+ */
 export class QuantizedConv2d extends QuantizedLayer {
   readonly options: ConvOptions;
 
@@ -18,7 +27,7 @@ export class QuantizedConv2d extends QuantizedLayer {
     this.options = options;
   }
 
-  /** The convolution stays as it is. */
+  /** Quantizes a convolution, which stays unchanged. */
   static of(conv: Conv2d, weights: WeightQuantization, input: InputQuantization): QuantizedConv2d {
     const quantization = { ...weights, groups: conv.options.groups };
     return new QuantizedConv2d(partsOf(conv, quantization, input), conv.options);

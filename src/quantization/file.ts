@@ -35,6 +35,7 @@ const metadataKey = "quantization";
 /** What is added to values of 4 bits. */
 const offsetOf4 = 8;
 
+/** Tensors and metadata of a quantized model, as in its safetensors file. */
 export interface QuantizedState {
   readonly tensors: ReadonlyMap<string, HostTensor>;
   readonly metadata: Readonly<Record<string, string>>;
@@ -48,7 +49,12 @@ const aState: Kind = [
   },
 ];
 
-/** Whether a file's metadata say that it holds a quantized model. */
+/**
+ * Whether a file's metadata describe a quantized model.
+ *
+ * @example
+ * isQuantizedFile({}); // false
+ */
 export function isQuantizedFile(metadata: Readonly<Record<string, string>>): boolean {
   check("isQuantizedFile", "the metadata", metadata, anObject);
   return metadata[metadataKey] !== undefined;
@@ -58,8 +64,11 @@ export function isQuantizedFile(metadata: Readonly<Record<string, string>>): boo
  * The tensors and metadata of a quantized model, as `writeSafetensors` takes them.
  *
  * @example
+ * const model = new Sequential(new Linear(32, 4));
+ * await quantize(model, int8Dynamic());
  * const { tensors, metadata } = await quantizedState(model);
- * await writeFileAtomic("model.safetensors", writeSafetensors(tensors, metadata));
+ * isQuantizedFile(metadata); // true
+ * tensors.get("0.weight")!.dtype; // "int8"
  */
 export async function quantizedState(model: Module): Promise<QuantizedState> {
   requireModule("quantizedState", model);
@@ -110,12 +119,16 @@ async function groupScalesInFile({ scale, description }: QuantizedLayer): Promis
 }
 
 /**
- * Makes `model`, an architecture with float layers, the quantized model of a file: layers that the file has quantized are replaced,
- * batch norms that were folded are taken out, and everything else gets the file's values, on `target`. Build the model on the
- * meta device, and its weights never exist as float32. If the file does not fit, the model stays as it was.
+ * Turns `model`, an architecture with float layers, into the quantized model of a file, on the device `target` (default "auto"):
+ * quantized layers and folded batch norms are replaced, all values are loaded. Build the model on the meta device, so that its
+ * weights never exist as float32. If the file does not match, the model stays unchanged.
  *
  * @example
- * const model = await loadQuantized(new Cnn({ device: openMeta() }), readSafetensors(bytes), device);
+ * const model = new Sequential(new Linear(32, 4));
+ * await quantize(model, int8Dynamic());
+ * const state = await quantizedState(model);
+ * const loaded = await loadQuantized(new Sequential(new Linear(32, 4, { device: openMeta() })), state, "wasm");
+ * loaded.forward(zeros([1, 32])).shape; // [1, 4]
  *
  * @throws FormatError for metadata or tensors that are damaged or do not fit the model.
  */

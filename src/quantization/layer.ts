@@ -27,7 +27,15 @@ export interface LayerParts {
   readonly input: InputQuantization;
 }
 
-/** The state: `weight` as the kernels read it, `scale`, `bias` and `offset` (see LayerParts). */
+/**
+ * The base class of quantized layers: `weight` in the kernels' layout, `scale`, `bias`, `offset`, and the conversion of the input.
+ *
+ * @example
+ * const model = new Sequential(new Linear(32, 4));
+ * await quantize(model, int8Dynamic());
+ * const [layer] = model.modules;
+ * layer instanceof QuantizedLayer && layer.input; // { kind: "dynamic" }
+ */
 export abstract class QuantizedLayer extends Module {
   readonly weight: Tensor;
   readonly scale: Tensor;

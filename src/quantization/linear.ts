@@ -17,17 +17,25 @@ import type { InputQuantization } from "./input.js";
 import { partsOf, QuantizedLayer } from "./layer.js";
 import { padToGroups, type WeightQuantization } from "./weights.js";
 
-/** x [..., in] float32 → [..., out] float32, as the `Linear` it was made of up to rounding. */
+/**
+ * A linear layer with int8 or int4 weights: x [..., in] float32 → [..., out] float32, equal to its `Linear` up to rounding. Made by
+ * `quantize`.
+ *
+ * @example
+ * const model = new Sequential(new Linear(64, 4));
+ * await quantize(model, int4WeightOnly({ groupSize: 32 }));
+ * model.modules[0] instanceof QuantizedLinear; // true
+ */
 export class QuantizedLinear extends QuantizedLayer {
-  /** The linear layer stays as it is. */
+  /** Quantizes a linear layer, which stays unchanged. */
   static of(linear: Linear, quantization: WeightQuantization, input: InputQuantization): QuantizedLinear {
     return new QuantizedLinear(partsOf(linear, quantization, input));
   }
 
   /**
-   * x [..., in] float32 → [..., out]. x has a gradient, so that what lies before a frozen quantized layer can be trained: the arriving
-   * gradient times the dequantized weight. Where x is rounded, rounding counts as the identity (the straight-through estimator, Bengio
-   * et al. 2013), and with a static scale the gradient is 0 where a value was cut.
+   * x [..., in] float32 → [..., out]. Differentiable in x, so that layers before a frozen quantized layer can be trained: ∂/∂x is the
+   * arriving gradient times the dequantized weight. Rounding of x counts as the identity (straight-through estimator, Bengio et al.
+   * 2013); with a static scale the gradient is 0 for saturated values.
    */
   forward(x: Tensor): Tensor {
     const { scale, bias, offset, input, description } = this;

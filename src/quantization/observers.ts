@@ -6,6 +6,7 @@ export interface Range {
   readonly max: number;
 }
 
+/** How calibration derives a range from the observed values. */
 export type ObserverName = "min-max" | "moving-average" | "histogram";
 
 /** Accumulates batches of finite values. */
@@ -158,6 +159,12 @@ const makers: Readonly<Record<ObserverName, () => Observer>> = {
   histogram: () => new HistogramObserver(),
 };
 
+/**
+ * The names of all observers.
+ *
+ * @example
+ * observerNames; // ["min-max", "moving-average", "histogram"]
+ */
 export const observerNames = Object.keys(makers) as readonly ObserverName[];
 
 export function makeObserver(name: ObserverName): Observer {

@@ -26,14 +26,17 @@ const prepareOptions: Kinds<Omit<QuantizeOptions, "minSnr">> = {
 };
 
 /**
- * Puts fake-quantized layers in the place of linear layers and convolutions, with the same parameters (an optimizer made before
- * goes on with them), and folds batch norms into the convolutions in front of them. Train for some epochs at a small learning
- * rate, then `convert`. With int8Static() the ranges of inputs are learned while training: moving averages of each batch's.
+ * First step of quantization-aware training: replaces linear layers and convolutions by fake-quantized ones with the same parameters
+ * (existing optimizers keep working), and folds batch norms into the convolutions before them. Train for some epochs at a small
+ * learning rate, then `convert`. With int8Static() the input ranges are learned as moving averages during training.
  *
  * @example
- * await prepare(model, int8Static());
- * await fit({ model, optimizer: new AdamW(model.parameters(), { lr: 1e-4 }), … });
+ * const model = new Sequential(new Linear(32, 4));
+ * await prepare(model, int8Dynamic());
+ * model.forward(zeros([1, 32])).sum().backward();
+ * new SGD(model.parameters(), { lr: 1e-3 }).step();
  * await convert(model);
+ * model.modules[0] instanceof QuantizedLinear; // true
  *
  * @throws QuantizationError if there is no layer to quantize.
  */
@@ -63,9 +66,16 @@ export async function prepare<Batch>(
 }
 
 /**
- * Makes the layers that `prepare` has put into a model quantized ones.
+ * Second step of quantization-aware training: replaces the fake-quantized layers of `prepare` by quantized ones. On an error the model
+ * stays unchanged.
  *
- * @throws QuantizationError if there are none, or one with static inputs has never been trained. The model then stays as it was.
+ * @example
+ * const model = new Sequential(new Linear(32, 4));
+ * await prepare(model, int8Dynamic());
+ * await convert(model);
+ * model.modules[0] instanceof QuantizedLinear; // true
+ *
+ * @throws QuantizationError if there are none, or one with static inputs has never been trained.
  */
 export async function convert(model: Module): Promise<void> {
   requireModule("convert", model);

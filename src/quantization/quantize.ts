@@ -19,35 +19,38 @@ import { type Batches, batches, type Forward, requireScheme, type Scheme } from 
 import { SignalToNoise } from "./snr.js";
 import { evaluating, infer, leafModules, take, watching } from "./trace.js";
 
+/** Options of `quantize`. */
 export interface QuantizeOptions<Batch = unknown> {
   /**
-   * Which layers, by name and module. Default: every linear layer, and every convolution if the scheme takes them. Choosing a layer
-   * that the scheme does not take is an error.
+   * Selects layers by name and module. Default: every linear layer, and every convolution if the scheme supports them. Selecting an
+   * unsupported layer is an error.
    */
   readonly filter?: (name: string, module: Module) => boolean;
   /**
-   * Leaves out layers whose outputs, given the same inputs, have a signal-to-noise ratio below so many decibels. Needs data: those
-   * of the calibration, or `data`.
+   * Skips layers whose outputs, given the same inputs, have a signal-to-noise ratio below this many decibels. Needs data: the
+   * calibration's, or `data`.
    */
   readonly minSnr?: number;
-  /** Batches for `minSnr`, and an example that shows which batch norms can be folded; static schemes have their calibration's. */
+  /** Batches for `minSnr` and for finding the batch norms that can be folded. Default: those of the calibration. */
   readonly data?: Batches<Batch>;
-  /** How the model runs on a batch of `data`; default: that of the calibration, else see `Forward`. */
+  /** Runs the model on a batch of `data`. Default: the calibration's, else see `Forward`. */
   readonly forward?: Forward<Batch>;
 }
 
+/** What `quantize` did with a layer. */
 export interface LayerReport {
   readonly name: string;
   readonly type: "linear" | "conv2d";
-  /** False if `minSnr` left it out. */
+  /** False if `minSnr` skipped it. */
   readonly quantized: boolean;
-  /** In decibels, of its output for inputs from the data; null if it was not measured. */
+  /** Signal-to-noise ratio of its output in decibels; null if it was not measured. */
   readonly snr: number | null;
 }
 
+/** The result of `quantize`. */
 export interface QuantizeReport {
   readonly layers: readonly LayerReport[];
-  /** Batch norms that became part of the chosen convolutions in front of them. */
+  /** Names of the batch norms that were folded into convolutions. */
   readonly folded: readonly string[];
 }
 
@@ -64,18 +67,17 @@ const snrBatches = 4;
 type QuantizableLayer = Linear | Conv2d;
 
 /**
- * Quantizes a trained model in place: linear layers and convolutions are replaced by quantized ones, with the batch norms behind
- * convolutions folded in. The model no longer trains; see `prepare` for training with rounding in mind. If
- * anything is wrong with the data or a layer, the model stays as it was.
+ * Quantizes a trained model in place, for inference: replaces linear layers and convolutions by quantized ones, and folds batch norms
+ * into the convolutions before them. For quantization-aware training see `prepare`. On an error the model stays unchanged.
  *
- * Linear layers with one tied weight share one packed weight afterwards. An embedding whose weight is tied to a quantized layer
- * keeps it in float32.
+ * Linear layers that share a tied weight share one packed weight. An embedding tied to a quantized layer keeps the weight in float32.
  *
  * @example
- * await quantize(model, int8Dynamic());
- * await quantize(model, int8Static({ data: loader }), { filter: (name) => name !== "head" });
+ * const model = new Sequential(new Linear(32, 16), new ReLU(), new Linear(16, 4));
+ * const { layers } = await quantize(model, int8Dynamic(), { filter: (name) => name === "0" });
+ * layers; // [{ name: "0", type: "linear", quantized: true }]
  *
- * @throws QuantizationError for layers that the scheme does not take, nothing to quantize, and bad calibration data.
+ * @throws QuantizationError for layers that the scheme does not support, no layer to quantize, and unusable calibration data.
  */
 export async function quantize<Batch>(
   model: Module,
@@ -120,7 +122,13 @@ export async function quantize<Batch>(
   return { layers: reports, folded };
 }
 
-/** Whether a scheme knows how to replace a module. */
+/**
+ * Whether a scheme supports a module.
+ *
+ * @example
+ * isQuantizable(new Linear(32, 4), int8Dynamic()); // true
+ * isQuantizable(new Conv2d(3, 4, 3), int8WeightOnly()); // false
+ */
 export function isQuantizable(module: Module, scheme: Scheme): module is QuantizableLayer {
   requireScheme("isQuantizable", scheme);
   if (module instanceof Conv2d) return scheme.kind === "int8-dynamic" || scheme.kind === "int8-static";

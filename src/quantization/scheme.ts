@@ -13,27 +13,27 @@ import { ArgumentError } from "../core/errors.js";
 import type { Module } from "../nn/module.js";
 import { type ObserverName, observerNames } from "./observers.js";
 
-/**
- * Batches for calibration: tensors, lists whose first is the model's input, as a DataLoader gives them, or with `forward` anything.
- */
+/** Batches for calibration: tensors, lists whose first element is the model's input (as of a DataLoader), or anything with `forward`. */
 export type Batches<Batch = unknown> = AsyncIterable<Batch> | Iterable<Batch>;
 
-/** Runs a model on a batch. Default: `model.forward(batch)`, of a list `model.forward(batch[0])`. */
+/** Runs a model on a batch. Default: `model.forward(batch)`, for lists `model.forward(batch[0])`. */
 export type Forward<Batch> = (model: Module, batch: Batch) => unknown;
 
+/** Data from which `int8Static` derives the input ranges. */
 export interface Calibration<Batch = unknown> {
   readonly data: Batches<Batch>;
   /** For models and batches of another form: `(model, { inputIds, ...masks }) => model.forward(inputIds, masks)`. */
   readonly forward?: Forward<Batch>;
-  /** Batches to look at. Default 16. */
+  /** Number of batches to use. Default 16. */
   readonly batches?: number;
-  /** How ranges come of what was seen. Default "histogram". */
+  /** How the range is derived from the observed values. Default "histogram". */
   readonly observer?: ObserverName;
 }
 
 /** A calibration whose batches are not known. */
 export type AnyCalibration = Omit<Calibration, "forward"> & { readonly forward?: Forward<never> };
 
+/** Options of int8 schemes. */
 export interface WeightOptions {
   /** 8, or 7: a bit less precise, and faster where the engine has relaxed SIMD. Default 8. */
   readonly weightBits?: 8 | 7;
@@ -52,29 +52,29 @@ const calibrationOptions: Kinds<Calibration> = {
   observer: oneOf(...observerNames),
 };
 
-/** Weights int8 with a scale for each output channel; activations int8 with a scale for each row (image), found as they come. */
+/** Weights int8 with a scale per output channel; activations int8 with a scale per row (image), computed at run time. */
 export interface Int8Dynamic {
   readonly kind: "int8-dynamic";
   readonly weightBits: 8 | 7;
 }
 
-/** Weights int8 with a scale for each output channel; activations int8 with one scale and zero point for each layer, calibrated. */
+/** Weights int8 with a scale per output channel; activations int8 with one calibrated scale and zero point per layer. */
 export interface Int8Static {
   readonly kind: "int8-static";
   readonly weightBits: 8 | 7;
-  /** Undefined for training that expects quantization: then the ranges are learned (see `prepare`). */
+  /** Undefined for quantization-aware training, which learns the ranges (see `prepare`). */
   readonly calibration: AnyCalibration | undefined;
 }
 
-/** Weights of linear layers int8 with a scale for each output channel; activations stay float32. */
+/** Weights of linear layers int8 with a scale per output channel; activations stay float32. */
 export interface Int8WeightOnly {
   readonly kind: "int8-weight-only";
   readonly weightBits: 8 | 7;
 }
 
 /**
- * Weights of linear layers int4 with a scale for each group along a row. Activations are rounded to int8 inside the product,
- * with a scale for each group too, as ggml does.
+ * Weights of linear layers int4 with a scale per group of values along a row. Inside the product, activations are rounded to int8 with
+ * a scale per group, as in ggml.
  */
 export interface Int4WeightOnly {
   readonly kind: "int4-weight-only";
@@ -82,7 +82,9 @@ export interface Int4WeightOnly {
   readonly groupSize: number;
 }
 
+/** A quantization scheme, as torchao names them. */
 export type Scheme = Int8Dynamic | Int8Static | Int8WeightOnly | Int4WeightOnly;
+/** The `kind` of a scheme. */
 export type SchemeName = Scheme["kind"];
 
 function requireBits(bits: number, op: string): 8 | 7 {
@@ -90,16 +92,26 @@ function requireBits(bits: number, op: string): 8 | 7 {
   return bits;
 }
 
-/** For linear layers and convolutions; needs no data. */
+/**
+ * int8 weights and activations with scales computed at run time, for linear layers and convolutions; needs no data.
+ *
+ * @example
+ * int8Dynamic({ weightBits: 7 }); // { kind: "int8-dynamic", weightBits: 7 }
+ */
 export function int8Dynamic(options: WeightOptions = {}): Int8Dynamic {
   const { weightBits = 8 } = checkOptions("int8Dynamic", options, weightOptions);
   return { kind: "int8-dynamic", weightBits: requireBits(weightBits, "int8Dynamic") };
 }
 
 /**
- * For linear layers and convolutions: the fastest to run.
+ * int8 weights and activations with calibrated scales, for linear layers and convolutions: the fastest scheme.
+ *
  * @example
- * await quantize(model, int8Static({ data: loader, batches: 8 }));
+ * const model = new Sequential(new Linear(32, 4));
+ * await quantize(model, int8Static({ data: [randn([8, 32])] }));
+ * model.modules[0] instanceof QuantizedLinear; // true
+ *
+ * @throws ArgumentError for options outside their domain.
  */
 export function int8Static<Batch>(calibration?: Calibration<Batch>, options: WeightOptions = {}): Int8Static {
   checkOptions("int8Static", calibration, calibrationOptions);
@@ -107,14 +119,20 @@ export function int8Static<Batch>(calibration?: Calibration<Batch>, options: Wei
   return { kind: "int8-static", weightBits: requireBits(weightBits, "int8Static"), calibration };
 }
 
-/** For linear layers: a quarter of the memory, activations as they are. */
+/**
+ * int8 weights with float32 activations, for linear layers: a quarter of the memory.
+ *
+ * @example
+ * int8WeightOnly(); // { kind: "int8-weight-only", weightBits: 8 }
+ */
 export function int8WeightOnly(options: WeightOptions = {}): Int8WeightOnly {
   const { weightBits = 8 } = checkOptions("int8WeightOnly", options, weightOptions);
   return { kind: "int8-weight-only", weightBits: requireBits(weightBits, "int8WeightOnly") };
 }
 
+/** Options of `int4WeightOnly`. */
 export interface Int4Options {
-  /** Values along a row that share a scale: a multiple of 32. A row's last group may be shorter. Default 32. */
+  /** Number of consecutive values of a row that share a scale, a multiple of 32; the last group may be shorter. Default 32. */
   readonly groupSize?: number;
 }
 
@@ -128,7 +146,12 @@ export function requireScheme(op: string, scheme: Scheme): void {
   ]);
 }
 
-/** For linear layers: 5 bits for each weight with groups of 32. */
+/**
+ * int4 weights for linear layers: 5 bits per weight, scales included, with groups of 32.
+ *
+ * @example
+ * int4WeightOnly(); // { kind: "int4-weight-only", groupSize: 32 }
+ */
 export function int4WeightOnly(options: Int4Options = {}): Int4WeightOnly {
   const { groupSize = 32 } = checkOptions("int4WeightOnly", options, int4Options);
   if (!Number.isInteger(groupSize) || groupSize < 32 || groupSize % 32 !== 0) {
