@@ -15,19 +15,25 @@ import { constant } from "../ops/source.js";
 import { compute, isUsedUp, markBackward } from "../runtime/realize.js";
 import { sessionOf } from "../runtime/session.js";
 
+/** Options of `backward` and `grad`. */
 export interface BackwardOptions {
-  /** ∂(what is minimized)/∂(output), of the output's shape. Default 1, for outputs of one element. */
+  /** The gradient of the output, of its shape (the vector of the vector-Jacobian product). Default 1, for outputs of one element. */
   readonly gradient?: Tensor;
-  /** Record the gradients' own graph, for derivatives of derivatives. Default false. */
+  /** Records the gradients' graph, for higher derivatives. Default false. */
   readonly createGraph?: boolean;
 }
 
 const backwardOptions: Kinds<BackwardOptions> = { gradient: aTensor, createGraph: aBoolean };
 
 /**
- * Adds ∂loss/∂t to `t.grad` of every tensor t that was made with requiresGrad and that the loss depends on. Lazy
- * as everything: the next `optimizer.step()`, or reading a gradient, computes loss and gradients together. Calling it
- * again before the step adds the gradients again; the step gives the loss's graph up.
+ * Adds ∂loss/∂t to `t.grad` for every tensor t made with requiresGrad that the loss depends on. Lazy: the next `optimizer.step()`, or
+ * reading a gradient, computes loss and gradients together. Calling it again before the step adds the gradients again; the step
+ * releases the loss's graph.
+ *
+ * @example
+ * const x = tensor([1, 2], { requiresGrad: true });
+ * backward(sum(square(x)));
+ * x.grad; // [2, 4]
  *
  * @throws ArgumentError if the loss depends on no such tensor, or is not a single number and no `gradient` is given.
  * @throws StaleTensorError after the step that used the loss, or if the gradient needs a value that was changed in
@@ -55,15 +61,17 @@ export function backward(loss: Tensor, options: BackwardOptions = {}): void {
 }
 
 /**
- * ∂outputs/∂inputs, one gradient per input: tensors made with requiresGrad, or any tensors computed from them.
- * Nothing is added to `.grad`. With `createGraph` the gradients can be differentiated again.
+ * ∂outputs/∂inputs, one gradient per input: tensors made with requiresGrad, or tensors computed from them. `.grad` is unchanged. With
+ * `createGraph` the gradients can be differentiated again.
  *
  * @example
- * const [slope] = grad(f(x), [x], { createGraph: true });
- * const [curvature] = grad(sum(slope), [x]);
+ * const x = tensor([3], { requiresGrad: true });
+ * const [slope] = grad(pow(x, 3), [x], { createGraph: true });
+ * slope; // [27]
+ * grad(slope, [x])[0]; // [18]
  *
- * @throws ArgumentError if an output does not depend on a tensor with requiresGrad, or an input is not among
- * what the outputs depend on; StaleTensorError as `backward`.
+ * @throws ArgumentError if an output does not depend on a tensor with requiresGrad, or an input is not in the outputs' graph;
+ * StaleTensorError as `backward`.
  */
 export function grad(
   outputs: Tensor | readonly Tensor[],

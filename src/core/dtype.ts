@@ -1,8 +1,8 @@
 /** Data types of tensors, and the typed arrays that hold them on the host. */
 
 /**
- * What a tensor can hold. Arithmetic is defined on `float32` and `int32`; the narrow types store images,
- * labels, masks and quantized weights, and take part in casts, comparisons, `where`, copies and indexing.
+ * Element types. Arithmetic is defined on `float32` and `int32`; the narrow types store images, labels, masks and quantized weights,
+ * and support casts, comparisons, `where`, copies and indexing.
  */
 export type DType = "float32" | "int32" | "uint8" | "int8" | "bool";
 

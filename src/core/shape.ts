@@ -2,6 +2,7 @@
 import { anInteger, check, integers, wrong } from "./check.js";
 import { ArgumentError, ShapeError } from "./errors.js";
 
+/** Extents of a tensor's dimensions, non-negative integers; [] for rank 0. */
 export type Shape = readonly number[];
 
 /** Number of elements; 1 for a rank-0 shape. */

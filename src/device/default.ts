@@ -6,20 +6,28 @@ import type { Device } from "./device.js";
 let standard: Device | undefined;
 
 /**
- * Sets the device for all tensors, layers and loaders that are made without one; undefined sets none.
+ * Sets the device of tensors, layers and loaders that are made without one; undefined sets none.
  *
  * @example
- * setDefaultDevice(await openDevice());
- * const x = tensor([[1, 2], [3, 4]]);
+ * const device = await openDevice("wasm");
+ * setDefaultDevice(device);
+ * tensor([1, 2]).device === device; // true
  *
- * @throws ArgumentError for anything that is no open device: a name, a promise of one.
+ * @throws ArgumentError for anything that is not an open device, such as a name or a promise.
  */
 export function setDefaultDevice(device: Device | undefined): void {
   if (device !== undefined) check("setDefaultDevice", "the device", device, aDevice);
   standard = device;
 }
 
-/** @throws DeviceError if none was set. */
+/**
+ * The device given to `setDefaultDevice`.
+ *
+ * @example
+ * defaultDevice().name; // "wasm"
+ *
+ * @throws DeviceError if none was set.
+ */
 export function defaultDevice(): Device {
   return deviceOf("defaultDevice", undefined);
 }

@@ -13,7 +13,7 @@ export interface DeviceBuffer {
   readonly dtype: DType;
   /** Elements. */
   readonly size: number;
-  /** How often a restored device gave it other values than those before the loss. Default 0. */
+  /** How often a restore replaced its values by older ones. Default 0. */
   readonly rewinds?: number;
 }
 
@@ -25,47 +25,54 @@ export interface BufferRange {
   readonly length?: number;
 }
 
-/** A Program made ready for one device: an encoded command list, compiled shaders. */
+/** A Program prepared for one device: an encoded command list, or compiled shaders. */
 export interface Executable {
   readonly program: Program;
-  /** What it takes besides the Program while it is prepared, about: on the device and beside it. Caches are bounded by it. */
+  /** Approximate memory of the executable on the device and the host, without the Program; caches are bounded by it. */
   readonly bytes: number;
 }
 
+/** Properties of a device. */
 export interface DeviceInfo {
   /** One line for people, e.g. `WebAssembly SIMD (relaxed), 1 thread`. */
   readonly description: string;
-  /** The order in which this device wants convolutions' activations to lie in memory. */
+  /** The memory layout that this device prefers for the activations of convolutions. */
   readonly convLayout: "channels-first" | "channels-last";
-  /** Bytes of a float32 element in the device's memory, where that is not 4: those of a half float. */
+  /** Bytes of a float32 element in device memory. Default 4; 2 for half floats. */
   readonly float32Bytes?: number;
   /** Facts for programs: simd level, threads, renderer, limits. */
   readonly details: Readonly<Record<string, string | number | boolean>>;
 }
 
+/** Memory use of a device. */
 export interface MemoryReport {
   /** Leaf buffers that are allocated and not freed. */
   readonly liveBuffers: number;
   readonly liveBytes: number;
-  /** Packed copies of leaves, made where they pay and dropped before memory runs out; undefined for devices that make none. */
+  /** Packed copies of weights, freed before memory runs out; undefined for devices without them. */
   readonly panelBytes?: number;
-  /** Most bytes ever in use at once: leaves, arena and working space. */
+  /** Maximum of the bytes in use at once: leaves, arena and workspace. */
   readonly peakBytes: number;
-  /** What the device holds from the system, including free blocks kept for reuse. */
+  /** Memory obtained from the system, including free blocks kept for reuse. */
   readonly reservedBytes: number;
-  /** How many buffers were ever requested from `allocate`; constant in a steady state only if none are made. */
+  /** Number of calls of `allocate` so far; constant in a steady state. */
   readonly allocations: number;
-  /** Executables that are prepared and not released. */
+  /** Executables prepared and not released. */
   readonly executables: number;
 }
 
-/** Told how many shaders of how many are compiled; not at all where none is missing. */
+/** Called with the number of compiled shaders and of all shaders; not called if none has to be compiled. */
 export type WarmupProgress = (done: number, all: number) => void;
 
+/** Why a device was lost. */
 export interface LossReason {
   readonly message: string;
 }
 
+/**
+ * The contract of a device: buffers, Programs, memory, loss and recovery. Users pass devices around; only the runtime calls `prepare`
+ * and `run`.
+ */
 export interface Device {
   readonly name: string;
   readonly info: DeviceInfo;

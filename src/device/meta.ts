@@ -10,11 +10,14 @@ import type { Device, DeviceBuffer, Executable } from "./device.js";
 import { rangeOf } from "./range.js";
 
 /**
- * Opens a meta device.
+ * Opens a meta device, as PyTorch's: tensors have a shape and dtype, but no memory. They get values by
+ * `loadStateDict(state, { assign: device })` or `loadQuantized`.
  *
  * @example
- * const model = new Cnn({ device: openMeta() });
- * await model.loadStateDict(readSafetensors(bytes).tensors, { assign: await openDevice() });
+ * const model = new Linear(2, 1, { device: openMeta() });
+ * const state = new Map(Object.entries({ weight: ones([1, 2]), bias: zeros([1]) }));
+ * await model.loadStateDict(state, { assign: "wasm" });
+ * model.forward(tensor([[1, 2]])); // [[3]]
  */
 export function openMeta(): Device {
   const memory = {

@@ -1,4 +1,4 @@
-/** The devices by name, and why one of them is not taken. */
+/** The devices: WebGL2 fragment shaders, WebAssembly SIMD, and plain TypeScript in float64. */
 
 export type DeviceName = "webgl" | "wasm" | "reference";
 

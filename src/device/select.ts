@@ -21,17 +21,22 @@ import type { WebglOptions } from "./webgl/webgl.js";
 
 export type { DeviceName, Rejection } from "./names.js";
 
+/** A device's name, or "auto" for the fastest that works. */
 export type DeviceChoice = DeviceName | "auto";
 
+/** Options of `openDevice`. */
 export interface OpenOptions {
+  /** Options of the wasm device. */
   readonly wasm?: WasmOptions;
+  /** Options of the webgl device. */
   readonly webgl?: WebglOptions;
-  /** Called once with what was chosen and why each other one was not. */
+  /** Called once with the chosen device and the reasons against the others. */
   readonly onChoice?: (choice: Choice) => void;
 }
 
 const openOptions: Kinds<OpenOptions> = { wasm: anObject, webgl: anObject, onChoice: aFunction };
 
+/** The device that `openDevice` chose. */
 export interface Choice {
   readonly device: Device;
   readonly rejected: readonly Rejection[];
@@ -47,13 +52,14 @@ const openers: Readonly<Record<DeviceName, (options: OpenOptions) => Promise<Dev
 export const deviceNames = Object.keys(openers) as readonly DeviceName[];
 
 /**
- * Opens a device. `"auto"` tries those there are and takes the fastest (once; later calls take the same
- * one), a name takes that one or fails, a list takes the first that works.
+ * Opens a device: by name, the first of a list of names that works, or with "auto" (default) the fastest that works, found by a short
+ * benchmark; later calls return a device of the same kind.
  *
- * @throws DeviceError naming the reasons if no device can be opened; ArgumentError for an unknown name.
+ * @throws DeviceError with the reasons if no device can be opened; ArgumentError for an unknown name.
  * @example
- * const device = await openDevice("auto", { onChoice: ({ rejected }) => console.log(rejected) });
- * console.log(device.info.description); // WebAssembly SIMD (relaxed), 1 thread
+ * const device = await openDevice("wasm");
+ * device.name; // "wasm"
+ * device.close();
  */
 export async function openDevice(
   choice: DeviceChoice | readonly DeviceName[] = "auto",
@@ -150,6 +156,7 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** Availability of one device. */
 export interface DeviceReport {
   readonly name: DeviceName;
   readonly available: boolean;
@@ -159,7 +166,13 @@ export interface DeviceReport {
   readonly details?: Readonly<Record<string, string | number | boolean>>;
 }
 
-/** Tries every device and closes it again: what `wattgrad info` prints. */
+/**
+ * Opens every device and closes it again, to report which are available; `wattgrad info` prints this.
+ *
+ * @example
+ * const reports = await listDevices();
+ * reports.find(({ name }) => name === "reference")!.available; // true
+ */
 export async function listDevices(options: OpenOptions = {}): Promise<DeviceReport[]> {
   checkOptions("listDevices", options, openOptions);
   const reports: DeviceReport[] = [];

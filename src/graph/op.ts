@@ -109,7 +109,13 @@ export type Op = ElementwiseOp | SourceOp | ViewOp | ReductionOp | KernelOp;
 
 const scalarDType = oneOf("float32", "int32");
 
-/** A number that may change from run to run of a Program without recompiling it. */
+/**
+ * A number that can change between runs of a Program without recompiling it; see `scalar`.
+ *
+ * @example
+ * const rate = new RuntimeScalar(0.1);
+ * rate.dtype; // "float32"
+ */
 export class RuntimeScalar {
   readonly dtype: "float32" | "int32";
   value: number;

@@ -31,6 +31,16 @@ export interface Node {
   mark: number;
 }
 
+/**
+ * A tensor: shape, dtype, device, and either memory (`storage`) or the graph node that computes it (`node`). Made by `tensor`, `zeros`
+ * and the other creation functions, not by its constructor. Ops on it are lazy; `data()`, `item()` and `tolist()` compute and read.
+ *
+ * @example
+ * const x = tensor([[1, 2], [3, 4]]);
+ * x.shape; // [2, 2]
+ * x.mul(2).sum(1); // [6, 14]
+ * await x.sum().item(); // 10
+ */
 export class Tensor {
   readonly shape: Shape;
   readonly dtype: DType;
@@ -211,8 +221,13 @@ type OnlySync<T> =
   T extends PromiseLike<unknown> ? [never: "an async function goes on after its first await"] : [];
 
 /**
- * Runs `fn` without recording gradients: what it computes has `requiresGrad` false. `fn` is synchronous.
- * @throws ArgumentError if it is async, or a generator: what runs after its first await would record gradients.
+ * Runs `fn` without recording gradients: tensors computed in it have `requiresGrad` false. Returns the result of `fn`.
+ *
+ * @example
+ * const x = tensor([1], { requiresGrad: true });
+ * noGrad(() => square(x)).requiresGrad; // false
+ *
+ * @throws ArgumentError for async functions and generators: code after the first await would record gradients.
  */
 export function noGrad<T>(fn: () => T, ..._: OnlySync<T>): T {
   check("noGrad", "the argument", fn, aFunction);

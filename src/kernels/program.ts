@@ -14,7 +14,10 @@ export interface SlotInfo {
   readonly offset: number;
 }
 
-/** Exact, but for attention whose lengths or positions are operands: of a Program, as if all keys existed. `cost()` knows them. */
+/**
+ * FLOPs and bytes, exact except for attention whose lengths or positions are operands: a Program counts it with full length, `cost()`
+ * with the values.
+ */
 export interface Cost {
   /** Floating-point operations: 2·m·n·k for products, 1 per element for each arithmetic instruction. */
   readonly flops: number;
@@ -22,6 +25,7 @@ export interface Cost {
   readonly bytes: number;
 }
 
+/** What the compiler passes to devices: kernel calls over numbered slots, and their cost. */
 export interface Program {
   readonly calls: readonly KernelCall[];
   readonly slots: readonly SlotInfo[];
@@ -35,7 +39,7 @@ export interface Program {
   readonly scalars: readonly DType[];
   readonly arenaBytes: number;
   readonly cost: Cost;
-  /** Of calls that differ from an earlier one in their slots only, as those of a network's blocks do, that one. */
+  /** For calls that differ from an earlier call only in their slots, such as repeated blocks of a network: that call. */
   readonly alike?: ReadonlyMap<KernelCall, KernelCall>;
   /** Per call, the module that it belongs to; only in the Programs of a profile. Copies at the end have none. */
   readonly origins?: readonly (string | undefined)[];

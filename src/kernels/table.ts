@@ -38,6 +38,7 @@ export type KernelName = keyof typeof records;
 /** A call of the kernel with this name. */
 export type CallOf<Name extends KernelName> = Parameters<(typeof records)[Name]["flops"]>[0];
 
+/** A call of one kernel: its name, operands and sizes. */
 export type KernelCall = CallOf<KernelName>;
 
 /** One function per kernel: what a device does with a call. A kernel that is missing is a type error. */

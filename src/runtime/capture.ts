@@ -28,22 +28,56 @@ export interface Capture {
 let current: Capture | undefined;
 
 /**
- * Registers, while a jit function is being captured, what has to happen before each of its replays; `undo` takes it
- * back if the replay fails.
+ * Inside a function given to `jit`, registers a side effect that each replay repeats; `undo` reverts it if the replay fails. Outside,
+ * does nothing.
+ *
+ * @example
+ * let calls = 0;
+ * const f = jit((x: Tensor) => {
+ *   calls++;
+ *   onReplay(() => calls++);
+ *   return neg(x);
+ * });
+ * f(ones([1]));
+ * f(ones([1]));
+ * calls; // 2
  */
 export function onReplay(run: () => void, undo?: () => void): void {
   current?.hooks.push({ run, undo });
 }
 
 /**
- * Registers, while a jit function is being captured, what takes back that it was called: done, the latest first, if
- * the capture was for a warm-up or fails. For state outside the device that the function advances.
+ * Inside a function given to `jit`, registers how to revert state outside the device that the call has advanced. It is called, latest
+ * first, if the capture was for a warm-up or fails.
+ *
+ * @example
+ * let calls = 0;
+ * const f = jit((x: Tensor) => {
+ *   calls++;
+ *   onUndo(() => calls--);
+ *   return neg(x);
+ * });
+ * await f.warmup([ones([1])]);
+ * calls; // 0
  */
 export function onUndo(undo: () => void): void {
   current?.undos.push(undo);
 }
 
-/** Registers, while a jit function is being captured, what its recording depends on: it is replayed while that holds. */
+/**
+ * Inside a function given to `jit`, registers a condition of the recording: a call for which it is false records anew.
+ *
+ * @example
+ * let factor = 2;
+ * const f = jit((x: Tensor) => {
+ *   const used = factor;
+ *   onlyWhile(() => factor === used);
+ *   return mul(x, used);
+ * });
+ * f(ones([1])); // [2]
+ * factor = 3;
+ * f(ones([1])); // [3]
+ */
 export function onlyWhile(condition: () => boolean): void {
   current?.observations.conditions.push(condition);
 }

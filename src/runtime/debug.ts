@@ -9,20 +9,22 @@ import type { Tensor } from "../graph/tensor.js";
 import { realize, setDebugObserver } from "./realize.js";
 import { sessionOf } from "./session.js";
 
+/** Options of `setDebug`. */
 export interface DebugOptions {
-  /** Realize every op at once and report the first one that makes NaN or infinity out of finite inputs. */
+  /** Computes every op at once and reports the first one that makes NaN or infinity of finite inputs. */
   readonly numerics: boolean;
 }
 
 const debugOptions: Kinds<DebugOptions> = { numerics: aBoolean };
 
 /**
- * Switches the debug mode on or off for all devices. It is slow. Reading (`data()`, `item()`) throws a
- * NumericsError that names the first op with a bad result. Inside jit() nothing is checked.
+ * Switches the debug mode on or off for all devices. It is slow. Reads (`data()`, `item()`) throw a NumericsError that names the first
+ * op with a bad result. Calls inside jit() are not checked.
  *
  * @example
  * setDebug({ numerics: true });
- * await log(tensor(-1, { device })).item(); // NumericsError: log: the result of shape [] holds NaN …
+ * await log(tensor([-1])).data(); // throws NumericsError
+ * setDebug({ numerics: false });
  */
 export function setDebug(options: DebugOptions): void {
   const { numerics } = checkOptions("setDebug", options, debugOptions);

@@ -30,30 +30,24 @@ export interface JitFunction<A extends readonly unknown[], R extends JitResult> 
   (...args: A): R;
   (...args: Given<A>): R;
   /**
-   * Prepares the device for calls with arguments of these shapes and dtypes, without blocking the thread: where shaders
-   * have to be compiled (WebGL2), the first call alone would wait for them. `fn` is recorded for that, but nothing runs:
-   * values on the device, step counts and random streams stay as they are. `progress` is told how many shaders of how
-   * many are compiled. Resolves at once where nothing is missing, and on devices that compile none.
-   *
-   * @example
-   * await step.warmup([x, y], (done, all) => console.log(`compiling shaders ${done}/${all}`));
-   * const loss = step(x, y);
+   * Prepares the device for calls with arguments of these shapes and dtypes without blocking the thread: on WebGL2 the first call would
+   * otherwise wait for shaders to compile. `fn` is recorded but nothing runs: values on the device, step counts and random streams do
+   * not change. `progress` is called with the number of compiled shaders and of all shaders. Resolves at once if nothing has to be
+   * compiled.
    */
   warmup(args: Given<A>, progress?: WarmupProgress): Promise<void>;
   /**
-   * The Program recorded for arguments of these shapes and dtypes in the present modes, with its exact cost; undefined
-   * before the first call.
-   *
-   * @example
-   * const { flops, bytes } = step.program(x, y)!.cost;
+   * The Program recorded for arguments of these shapes and dtypes in the current modes, with its exact cost; undefined before the first
+   * call.
    */
   program(...args: Given<A>): Program | undefined;
 }
 
+/** Options of `jit`. */
 export interface JitOptions {
   /**
-   * The second call with a recording runs `fn` once more and compares the graphs: values that plain JavaScript computes
-   * anew are found so. Default: only in the debug mode (`setDebug`).
+   * The second call with a recording runs `fn` once more and compares the graphs, which finds values that plain JavaScript computes
+   * anew. Default: only in the debug mode (`setDebug`).
    */
   readonly check?: boolean;
 }
@@ -72,27 +66,31 @@ interface Variants extends CacheEntry {
 }
 
 /**
- * Returns a function that behaves like `fn` but runs `fn` itself only when something is new that its graph depends on;
- * other calls replay a recorded Program, updates of parameters, gradients, optimizer state, learning-rate schedules and
- * random streams included. Recordings are told apart by shapes, dtypes and structure of the arguments, `training` and the
- * fields of the modules whose `forward` runs, gradient mode, `requiresGrad`, gradients that exist already, settings of
- * optimizers, and the scope of a profile. Results are new tensors without gradient history.
+ * Returns a function that behaves like `fn` but runs `fn` only when its graph could differ; other calls replay a recorded Program,
+ * with the updates of parameters, gradients, optimizer state, learning-rate schedules and random streams. A recording is reused for
+ * calls with equal shapes, dtypes and structure of the arguments, `training` and fields of the modules whose `forward` runs, gradient
+ * mode, `requiresGrad`, existing gradients, optimizer settings and profile scope. Results are new tensors without gradient history.
  *
- * Arguments are tensors of one device, numbers, booleans, strings, null, and arrays and records of them; another boolean or string is
- * another structure, and recorded anew. Numbers, strings and booleans in a result are those of the recorded call. A number is a float32 tensor of rank 0
- * inside (`x.mul(t)`); other numbers recompile nothing. What `fn` computes in plain JavaScript is computed once and for
- * all: `check` finds that where it makes a difference.
+ * Arguments are tensors of one device, numbers, booleans, strings, null, and arrays and records of them. A number is a rank-0 float32
+ * tensor inside (`x.mul(t)`), so that other numbers recompile nothing; another boolean or string is recorded anew. Numbers, strings
+ * and booleans in a result are those of the recorded call. Values that `fn` computes in plain JavaScript are computed only while
+ * recording; `check` detects where that matters.
  *
  * @example
+ * const model = new Linear(1, 1);
+ * const optimizer = new SGD(model.parameters(), { lr: 0.1 });
  * const step = jit((x: Tensor, y: Tensor) => {
- *   const loss = crossEntropy(model.forward(x), y);
+ *   const loss = mseLoss(model.forward(x), y);
  *   backward(loss);
  *   optimizer.step();
  *   return loss;
  * });
+ * const [x, y] = [tensor([[1]]), tensor([[2]])];
+ * for (let i = 0; i < 50; i++) step(x, y);
+ * (await step(x, y).item()) < 0.01; // true
  *
  * @throws ArgumentError for other arguments, DeviceError for several devices. JitError for what cannot be replayed: an
- * async function, a result that is no structure of tensors, fields of modules that are set inside, parameters and buffers made inside.
+ * async function, a result that is not a structure of tensors, module fields set inside, parameters and buffers made inside.
  */
 export function jit<A extends readonly Tensor[], R extends JitResult>(
   fn: (...args: A) => R,

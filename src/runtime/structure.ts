@@ -5,10 +5,10 @@ import { Tensor } from "../graph/tensor.js";
 /** Parts of arguments that are no tensors: other values are another structure, for which the function is recorded anew. */
 export type Fixed = undefined | null | boolean | string;
 
-/** What the function itself is given: a tensor, also for a number of the call, or an array or record of such arguments. */
+/** An argument of a function given to `jit`, as the function sees it: a tensor (also for numbers of the call), or an array or record. */
 export type JitArgument = Tensor | Fixed | readonly JitArgument[] | { readonly [name: string]: JitArgument };
 
-/** What a call takes for it: where the function has a tensor, a number may be given. */
+/** The argument of a call: a number may be passed where the function has a tensor. */
 export type Given<T> = T extends Tensor
   ? Tensor | number
   : T extends object
@@ -16,7 +16,7 @@ export type Given<T> = T extends Tensor
     : T;
 
 /**
- * What a function may return: a tensor, or an array or record of such results, or nothing. Parts that are no tensors are those of the
+ * What a function given to `jit` may return: nothing, a tensor, or an array or record. Parts that are not tensors are those of the
  * recorded call.
  */
 export type JitResult =

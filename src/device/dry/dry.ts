@@ -111,12 +111,14 @@ class DryDevice implements Device {
 }
 
 /**
- * Opens a dry device: for the cost, and the memory, of work that is not to be done.
+ * Opens a dry device, which compiles everything and computes nothing: for the cost and memory of work that is too large to run. Reads
+ * return 0.
  *
  * @example
  * const device = openDry();
- * const model = new CharGpt({ device, width: 12288, numLayers: 96, numHeads: 96, context: 2048, vocabulary: 50257 });
- * const { flops } = await cost(device, () => model.forward(zeros([1, 2048], { device, dtype: "int32" })));
+ * const model = new CharGpt({ device, width: 768, numLayers: 12, numHeads: 12, context: 1024, vocabulary: 50257 });
+ * const { flops } = await cost(device, () => model.forward(zeros([1, 1024], { device, dtype: "int32" })));
+ * flops / 1e9; // 293.0
  */
 export function openDry(): Device {
   return new DryDevice();

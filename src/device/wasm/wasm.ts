@@ -30,17 +30,18 @@ import { Allocator } from "./memory.js";
 import { type HasPanels, PanelCache, type Panels, patience } from "./panels.js";
 import { ProgramEncoder } from "./program.js";
 
+/** Options of the wasm device. */
 export interface WasmOptions {
-  /** Insists on one of the binaries; by default the relaxed one is taken where it works. */
+  /** Requires one of the binaries; by default relaxed SIMD if it works here. */
   readonly binary?: BinaryName;
-  /** Most bytes of memory to take from the system; 4 GiB by default. */
+  /** Limit of the WebAssembly memory; 4 GiB by default. */
   readonly maximumBytes?: number;
   /**
-   * Most bytes of that for packed copies of float32 weights that do not change, which make products faster and go first when memory runs
-   * short; an eighth of `maximumBytes` by default. 0: none.
+   * Limit, within that, of packed copies of float32 weights that do not change. They make products faster and are freed first when
+   * memory runs short. An eighth of `maximumBytes` by default; 0 disables them.
    */
   readonly panelBytes?: number;
-  /** The binary's bytes, for places that cannot fetch files. Belong to `binary`, or to simd. */
+  /** Bytes of the binary named by `binary`, or of simd, for environments that cannot fetch files. */
   readonly bytes?: BufferSource;
 }
 

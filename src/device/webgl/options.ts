@@ -1,6 +1,7 @@
 /** How the WebGL2 device is opened. */
 import type { FloatStorage } from "./gl/storage.js";
 
+/** Options of the webgl device. */
 export interface WebglOptions {
   /**
    * A context to compute on, e.g. of a canvas that is drawn on as well. By default the device makes one of its own.
