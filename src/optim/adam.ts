@@ -6,7 +6,7 @@ import { RuntimeScalar } from "../graph/op.js";
 import type { Tensor } from "../graph/tensor.js";
 import { scalar } from "../ops/creation.js";
 import { add, div, mul, sqrt, square, sub } from "../ops/elementwise.js";
-import { type Clock, given, Optimizer, type ParameterGroup, type Update } from "./optimizer.js";
+import { given, Optimizer, type ParameterGroup, type StepState, type Update } from "./optimizer.js";
 
 /** Settings of `Adam` and `AdamW`. */
 export interface AdamSettings {
@@ -55,24 +55,28 @@ abstract class AdamRule extends Optimizer<AdamSettings> {
       /** 1 / √(1 − β₂ᵗ) */
       rootCorrection: new RuntimeScalar(0),
       /** 1 − lr · weightDecay */
-      kept: new RuntimeScalar(1),
+      decayFactor: new RuntimeScalar(1),
     };
   }
 
-  protected tick({ step, settings: { lr, betas, weightDecay }, scalars }: Clock<AdamSettings>): void {
+  protected updateScalars({
+    step,
+    settings: { lr, betas, weightDecay },
+    scalars,
+  }: StepState<AdamSettings>): void {
     scalars.stepSize.value = lr / (1 - betas[0] ** step);
     scalars.rootCorrection.value = 1 / Math.sqrt(1 - betas[1] ** step);
-    scalars.kept.value = 1 - lr * weightDecay;
+    scalars.decayFactor.value = 1 - lr * weightDecay;
   }
 
   protected update(
     parameter: Tensor,
     gradient: Tensor,
     moments: readonly Tensor[],
-    clock: Clock<AdamSettings>,
+    stepState: StepState<AdamSettings>,
   ): Update {
-    const { betas, eps, weightDecay } = clock.settings;
-    const { stepSize, rootCorrection, kept } = clock.scalars;
+    const { betas, eps, weightDecay } = stepState.settings;
+    const { stepSize, rootCorrection, decayFactor } = stepState.scalars;
     const { device } = parameter;
     const penalized = weightDecay !== 0 && !this.decoupled;
     const g = penalized ? add(gradient, mul(parameter, weightDecay)) : gradient;
@@ -80,7 +84,8 @@ abstract class AdamRule extends Optimizer<AdamSettings> {
     const meanSquare = add(mul(moments[1], betas[1]), mul(square(g), 1 - betas[1]));
     const root = add(mul(sqrt(meanSquare), scalar(rootCorrection, device)), eps);
     const change = div(mul(mean, scalar(stepSize, device)), root);
-    const start = weightDecay !== 0 && this.decoupled ? mul(parameter, scalar(kept, device)) : parameter;
+    const start =
+      weightDecay !== 0 && this.decoupled ? mul(parameter, scalar(decayFactor, device)) : parameter;
     return { value: sub(start, change), moments: [mean, meanSquare] };
   }
 }

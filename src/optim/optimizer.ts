@@ -35,18 +35,18 @@ export interface OptimizerState {
   };
 }
 
-/** The learning rate and everything else that changes with the step but not with the parameter. */
-export interface Clock<Settings> {
+/** The state of update steps that parameters share: step count, settings, and the runtime scalars derived from them. */
+export interface StepState<Settings> {
   /** Updates made so far. */
   step: number;
   readonly settings: Settings;
-  /** Read by the update's Program; `tick` sets their values. */
+  /** Read by the update's Program; `updateScalars` sets their values. */
   readonly scalars: Readonly<Record<string, RuntimeScalar>>;
 }
 
 interface ParameterState<Settings> {
-  readonly clock: Clock<Settings>;
-  /** Moments and the like, each of the parameter's shape. */
+  readonly stepState: StepState<Settings>;
+  /** Moments or other state, each of the parameter's shape. */
   readonly moments: readonly Tensor[];
 }
 
@@ -98,7 +98,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     }
     for (const { settings } of this.groups) this.check(settings);
     for (const parameter of all) this.#share(parameter);
-    // Small changes must not round away.
+    // Half floats would lose small updates.
     for (const { device, storage } of all)
       if (storage?.disposed === false) device.keepInFull?.(storage.buffer);
     for (const { recovery } of new Set(all.map(({ device }) => device))) {
@@ -123,15 +123,15 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
   /** The runtime scalars that `update` reads. */
   protected abstract createScalars(settings: Settings): Record<string, RuntimeScalar>;
 
-  /** Sets the scalars for `clock.step`, which counts from 1. */
-  protected abstract tick(clock: Clock<Settings>): void;
+  /** Computes the scalars from `settings` and `step`, which counts from 1. */
+  protected abstract updateScalars(stepState: StepState<Settings>): void;
 
   /** One parameter's new value and moments, which are zeros if `isFirst`. */
   protected abstract update(
     parameter: Tensor,
     gradient: Tensor,
     moments: readonly Tensor[],
-    clock: Clock<Settings>,
+    stepState: StepState<Settings>,
     isFirst: boolean,
   ): Update;
 
@@ -192,9 +192,9 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     const name = `${this.constructor.name}.step`;
     for (const { settings } of this.groups) this.check(settings);
     this.#requireRegistered(name);
-    const clocks = new Set<Clock<Settings>>();
+    const stepStates = new Set<StepState<Settings>>();
     const devices = new Set<Device>();
-    const taken = new Map<Tensor, Tensor>();
+    const consumed = new Map<Tensor, Tensor>();
     const replaced = new Map<Tensor, ParameterState<Settings> | undefined>();
     const pending = new Map<Tensor, Tensor | undefined>();
     const write = (target: Tensor, value: Tensor) => {
@@ -203,7 +203,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     };
     const update = () => {
       for (const group of this.groups) {
-        let fresh: Clock<Settings> | undefined;
+        let fresh: StepState<Settings> | undefined;
         for (const parameter of group.parameters) {
           if (parameter.storage?.disposed) throw gone(parameter, name);
           const gradient = parameter.grad ?? this.#gradientOfOthers(parameter);
@@ -211,31 +211,31 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
           let state = this.#state.get(parameter);
           if (state?.moments.length !== this.momentNames.length) {
             replaced.set(parameter, state);
-            if (state === undefined) fresh ??= this.#createClock(group.settings, 0);
-            state = this.#createState(parameter, state?.clock ?? fresh!);
+            if (state === undefined) fresh ??= this.#createStepState(group.settings, 0);
+            state = this.#createState(parameter, state?.stepState ?? fresh!);
           }
-          const { clock, moments } = state;
-          if (!clocks.has(clock)) {
-            clocks.add(clock);
-            clock.step++;
-            this.tick(clock);
+          const { stepState, moments } = state;
+          if (!stepStates.has(stepState)) {
+            stepStates.add(stepState);
+            stepState.step++;
+            this.updateScalars(stepState);
           }
-          const next = this.update(parameter, gradient, moments, clock, replaced.has(parameter));
+          const next = this.update(parameter, gradient, moments, stepState, replaced.has(parameter));
           write(parameter, next.value);
           next.moments.forEach((value, i) => {
             write(moments[i], value);
           });
-          taken.set(parameter, gradient);
+          consumed.set(parameter, gradient);
           devices.add(parameter.device);
         }
       }
       // Those of other optimizers are computed with the step.
-      for (const parameter of taken.keys()) if (!this.#shared.has(parameter)) parameter.grad = undefined;
+      for (const parameter of consumed.keys()) if (!this.#shared.has(parameter)) parameter.grad = undefined;
     };
     const undo = () => {
-      takingBack(clocks)();
+      revertSteps(stepStates)();
       for (const [target, before] of pending) unassign(target, before);
-      for (const [parameter, gradient] of taken) {
+      for (const [parameter, gradient] of consumed) {
         if (gradient !== used.get(parameter)?.gradient) parameter.grad = gradient;
       }
     };
@@ -254,25 +254,25 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
       fail();
       throw error;
     }
-    noteFailure(clocks, devices);
+    noteFailure(stepStates, devices);
     commit(devices, name, fail);
-    for (const [parameter, gradient] of taken)
+    for (const [parameter, gradient] of consumed)
       if (this.#shared.has(parameter)) this.#leave(parameter, gradient);
       else releaseGradient(gradient);
-    onReplay(this.#advancing(clocks, devices), takingBack(clocks));
+    onReplay(this.#replay(stepStates, devices), revertSteps(stepStates));
     onUndo(undo);
     if (recorder !== undefined) onlyWhile(this.#unchanged());
   }
 
-  /** A closure of its own: a recording keeps it, and must not keep the gradients and their graph with it. */
-  #advancing(clocks: ReadonlySet<Clock<Settings>>, devices: ReadonlySet<Device>): () => void {
+  /** A separate closure: a recording keeps it alive, and must not keep the gradients and their graph alive. */
+  #replay(stepStates: ReadonlySet<StepState<Settings>>, devices: ReadonlySet<Device>): () => void {
     return () => {
-      for (const clock of clocks) {
-        this.check(clock.settings);
-        clock.step++;
-        this.tick(clock);
+      for (const stepState of stepStates) {
+        this.check(stepState.settings);
+        stepState.step++;
+        this.updateScalars(stepState);
       }
-      noteFailure(clocks, devices);
+      noteFailure(stepStates, devices);
     };
   }
 
@@ -285,7 +285,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     }
   }
 
-  /** The gradient that another optimizer of the parameter has used, and this one not yet. */
+  /** The gradient that another optimizer of the parameter has consumed, and this one not yet. */
   #gradientOfOthers(parameter: Tensor): Tensor | undefined {
     const left = used.get(parameter);
     if (left === undefined || left.by.has(this)) return undefined;
@@ -312,14 +312,14 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     );
   }
 
-  /** Tells whether another step would build the same graph: groups, settings but the learning rate, and clocks. */
+  /** Whether another step would build the same graph: the same groups, settings except the learning rate, and step states. */
   #unchanged(): () => boolean {
     const { groups } = this;
     const seen = groups.map(({ parameters, settings }) => ({
       parameters: [...parameters],
       settings: Object.entries(settings).filter(([name]) => name !== "lr"),
     }));
-    const clocks = [...this.#state].map(([parameter, { clock }]) => [parameter, clock] as const);
+    const stepStates = [...this.#state].map(([parameter, { stepState }]) => [parameter, stepState] as const);
     return () =>
       groups.length === seen.length &&
       seen.every(({ parameters, settings }, g) => {
@@ -330,7 +330,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
           settings.every(([name, value]) => isSame(value, now.settings[name as keyof Settings]))
         );
       }) &&
-      clocks.every(([parameter, clock]) => this.#state.get(parameter)?.clock === clock);
+      stepStates.every(([parameter, stepState]) => this.#state.get(parameter)?.stepState === stepState);
   }
 
   /** Everything needed to resume exactly: `exp_avg.3` is a moment of parameter 3, counted through all groups. */
@@ -339,7 +339,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     const steps: number[] = [];
     this.#all().forEach((parameter, i) => {
       const state = this.#state.get(parameter);
-      steps.push(state?.clock.step ?? 0);
+      steps.push(state?.stepState.step ?? 0);
       state?.moments.forEach((moment, m) => {
         tensors.set(`${this.momentNames[m]}.${i}`, moment);
       });
@@ -349,7 +349,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
 
   /**
    * Restores what `stateDict` returned, from tensors or host data of the same sizes. Existing moments and step counts
-   * are changed in place, so that jit functions which captured `step()` go on from the restored state.
+   * are changed in place, so that jit functions that captured `step()` continue from the restored state.
    *
    * @throws ArgumentError if it belongs to other parameters; nothing is changed then.
    */
@@ -364,16 +364,16 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     let i = 0;
     this.groups.forEach((group, g) => {
       group.settings.lr = lr[g];
-      const restoredClocks = new Set<Clock<Settings>>();
+      const restored = new Set<StepState<Settings>>();
       for (const parameter of group.parameters) {
         const step = steps[i];
         const values = moments[i++];
         const existing = this.#state.get(parameter);
         if (existing === undefined && step === 0) continue;
-        const clock = this.#restoreClock(restoredClocks, existing?.clock, step, group.settings);
+        const stepState = this.#restoreStepState(restored, existing?.stepState, step, group.settings);
         const own = existing?.moments.length === this.momentNames.length ? existing.moments : undefined;
-        if (own !== undefined) this.#state.set(parameter, { clock, moments: own });
-        (own ?? this.#createState(parameter, clock).moments).forEach((moment, m) => {
+        if (own !== undefined) this.#state.set(parameter, { stepState, moments: own });
+        (own ?? this.#createState(parameter, stepState).moments).forEach((moment, m) => {
           overwrite(moment, values[m]);
         });
       }
@@ -384,17 +384,17 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
   save(): () => void {
     const rates = this.groups.map(({ settings }) => settings.lr);
     const saved = new Map(
-      [...this.#state].map(([parameter, state]) => [parameter, { state, step: state.clock.step }]),
+      [...this.#state].map(([parameter, state]) => [parameter, { state, step: state.stepState.step }]),
     );
     return () => {
       this.groups.forEach(({ settings }, g) => {
         settings.lr = rates[g];
       });
       this.zeroGrad();
-      // Moments that were made since are gone; the next step makes new ones.
+      // Moments created after the snapshot are lost; the next step creates new ones.
       this.#state.clear();
       for (const [parameter, { state, step }] of saved) {
-        state.clock.step = step;
+        state.stepState.step = step;
         this.#state.set(parameter, state);
       }
     };
@@ -436,40 +436,41 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     );
   }
 
-  /** A parameter keeps its clock, unless that counts for others which stand at another step. */
-  #restoreClock(
-    restored: Set<Clock<Settings>>,
-    own: Clock<Settings> | undefined,
+  /** A parameter keeps its step state, unless other parameters share it and have another step count. */
+  #restoreStepState(
+    restored: Set<StepState<Settings>>,
+    own: StepState<Settings> | undefined,
     step: number,
     settings: Settings,
-  ): Clock<Settings> {
+  ): StepState<Settings> {
     if (own !== undefined && !restored.has(own)) {
       own.step = step;
       restored.add(own);
     }
     if (own?.step === step) return own;
-    const clock = [...restored].find((other) => other.step === step) ?? this.#createClock(settings, step);
-    restored.add(clock);
-    return clock;
+    const stepState =
+      [...restored].find((other) => other.step === step) ?? this.#createStepState(settings, step);
+    restored.add(stepState);
+    return stepState;
   }
 
   #all(): Tensor[] {
     return this.groups.flatMap(({ parameters }) => parameters);
   }
 
-  #createClock(settings: Settings, step: number): Clock<Settings> {
+  #createStepState(settings: Settings, step: number): StepState<Settings> {
     return { step, settings, scalars: this.createScalars(settings) };
   }
 
-  #createState(parameter: Tensor, clock: Clock<Settings>): ParameterState<Settings> {
-    // Leaves of the very first Program already, so that the second step finds it compiled.
+  #createState(parameter: Tensor, stepState: StepState<Settings>): ParameterState<Settings> {
+    // Leaves already in the first step's Program, so that the second step reuses it.
     const moments = unobserved(() => {
       const zeros = this.momentNames.map(() => zerosLike(parameter));
       realize(zeros);
       return zeros;
     });
     for (const { device, storage } of moments) device.keepInFull?.(storage!.buffer);
-    const state = { clock, moments };
+    const state = { stepState, moments };
     this.#state.set(parameter, state);
     return state;
   }
@@ -480,7 +481,7 @@ type AnyOptimizer = Optimizer<{ lr: number }>;
 /** The optimizers of each parameter. */
 const owners = new WeakMap<Tensor, readonly WeakRef<AnyOptimizer>[]>();
 
-/** The gradient of a parameter of several optimizers that some of them have used: the others still update by it. */
+/** For a parameter of several optimizers: the gradient that some have consumed and the others still need. */
 const used = new WeakMap<Tensor, { gradient: Tensor; by: Set<object>; capture: object | undefined }>();
 
 function gone({ shape }: Tensor, op: string): StaleTensorError {
@@ -490,20 +491,20 @@ function gone({ shape }: Tensor, op: string): StaleTensorError {
   });
 }
 
-/** Takes the step back if the Program that makes it fails, as far as the device tells at once. */
-function noteFailure(clocks: ReadonlySet<{ step: number }>, devices: ReadonlySet<Device>): void {
+/** Reverts the step count if the step's Program fails, on devices that report failures at once. */
+function noteFailure(stepStates: ReadonlySet<{ step: number }>, devices: ReadonlySet<Device>): void {
   let isCounted = true;
   for (const device of devices) {
     sessionOf(device).ifFails.push(() => {
-      if (isCounted) for (const clock of clocks) clock.step--;
+      if (isCounted) for (const stepState of stepStates) stepState.step--;
       isCounted = false;
     });
   }
 }
 
-function takingBack(clocks: ReadonlySet<{ step: number }>): () => void {
+function revertSteps(stepStates: ReadonlySet<{ step: number }>): () => void {
   return () => {
-    for (const clock of clocks) clock.step--;
+    for (const stepState of stepStates) stepState.step--;
   };
 }
 

@@ -6,7 +6,7 @@ import { RuntimeScalar } from "../graph/op.js";
 import type { Tensor } from "../graph/tensor.js";
 import { scalar } from "../ops/creation.js";
 import { add, mul, sub } from "../ops/elementwise.js";
-import { type Clock, given, Optimizer, type ParameterGroup, type Update } from "./optimizer.js";
+import { given, Optimizer, type ParameterGroup, type StepState, type Update } from "./optimizer.js";
 
 /** Settings of `SGD`. */
 export interface SgdSettings {
@@ -72,34 +72,34 @@ export class SGD extends Optimizer<SgdSettings> {
   }
 
   protected createScalars({ lr }: SgdSettings): Record<string, RuntimeScalar> {
-    return { lr: new RuntimeScalar(lr), taken: new RuntimeScalar(1) };
+    return { lr: new RuntimeScalar(lr), gradientFactor: new RuntimeScalar(1) };
   }
 
-  protected tick({ step, settings, scalars }: Clock<SgdSettings>): void {
+  protected updateScalars({ step, settings, scalars }: StepState<SgdSettings>): void {
     scalars.lr.value = settings.lr;
-    // The first running gradient is the gradient itself, undampened.
-    scalars.taken.value = step === 1 ? 1 : 1 - settings.dampening;
+    // The first momentum buffer is the gradient itself, without dampening.
+    scalars.gradientFactor.value = step === 1 ? 1 : 1 - settings.dampening;
   }
 
   protected update(
     parameter: Tensor,
     gradient: Tensor,
     moments: readonly Tensor[],
-    clock: Clock<SgdSettings>,
+    stepState: StepState<SgdSettings>,
     isFirst: boolean,
   ): Update {
-    const { momentum, nesterov, weightDecay } = clock.settings;
+    const { momentum, nesterov, weightDecay } = stepState.settings;
     const { device } = parameter;
     let direction = weightDecay === 0 ? gradient : add(gradient, mul(parameter, weightDecay));
     const next: Tensor[] = [];
     if (momentum !== 0) {
-      // A momentum that is set after the first step begins undampened, too; the first step's Program is that of all.
-      const isLate = isFirst && clock.step > 1;
-      const added = isLate ? direction : mul(direction, scalar(clock.scalars.taken, device));
+      // A momentum set after the first step starts without dampening, too. In the first step the factor is a runtime scalar of 1.
+      const isLate = isFirst && stepState.step > 1;
+      const added = isLate ? direction : mul(direction, scalar(stepState.scalars.gradientFactor, device));
       const running = add(mul(moments[0], momentum), added);
       next.push(running);
       direction = nesterov ? add(direction, mul(running, momentum)) : running;
     }
-    return { value: sub(parameter, mul(direction, scalar(clock.scalars.lr, device))), moments: next };
+    return { value: sub(parameter, mul(direction, scalar(stepState.scalars.lr, device))), moments: next };
   }
 }

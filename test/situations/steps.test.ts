@@ -224,7 +224,7 @@ for (const { label, device } of devices) {
         protected createScalars() {
           return {};
         }
-        protected tick() {}
+        protected updateScalars() {}
         protected update(parameter: Tensor) {
           return { value: parameter.size === 1 ? parameter.mul(0) : parameter.sum(), moments: [] };
         }
