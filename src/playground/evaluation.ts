@@ -1,4 +1,4 @@
-/** What a network says about the test images: scores, and the images that it gets right and wrong. */
+/** Evaluation of a network on the test images: scores, and the images that it classifies correctly and wrongly. */
 import type { Mnist } from "../data/index.js";
 import { classCount, imageSize, type Sample, type SampleChoice, sampleCount } from "./messages.js";
 import { type Network, normalized } from "./network.js";
@@ -7,21 +7,21 @@ const batchSize = 100;
 /** Where a probability has rounded to 0: the smallest number that float32 holds with all its digits. */
 const smallestProbability = 2 ** -126;
 
-export interface ExamOptions {
-  /** No batch is begun after this time: slow devices see fewer images. */
+export interface EvaluationOptions {
+  /** No batch starts after this time: slow devices evaluate fewer images. */
   readonly seconds: number;
   readonly signal?: AbortSignal;
 }
 
 /** The outcome for the first `count` test images. */
-export class Exam {
+export class Evaluation {
   readonly count: number;
   /** Mean cross-entropy. */
   readonly loss: number;
   readonly #test: Mnist;
   readonly #predicted: readonly number[];
   readonly #probability: readonly number[];
-  /** Wrong ones, the surest first. */
+  /** Indices of misclassified images, highest probability first. */
   readonly #mistakes: readonly number[];
 
   private constructor(
@@ -41,8 +41,12 @@ export class Exam {
       .sort((a, b) => probability[b] - probability[a]);
   }
 
-  /** Undefined if `signal` ended it. */
-  static async take(network: Network, test: Mnist, options: ExamOptions): Promise<Exam | undefined> {
+  /** Undefined if aborted by `signal`. */
+  static async run(
+    network: Network,
+    test: Mnist,
+    options: EvaluationOptions,
+  ): Promise<Evaluation | undefined> {
     const { seconds, signal } = options;
     const start = performance.now();
     const dataset = normalized(test);
@@ -65,7 +69,7 @@ export class Exam {
         loss -= Math.log(Math.max(ten[labels[first + row]], smallestProbability));
       }
     }
-    return new Exam(test, loss / predicted.length, predicted, probability);
+    return new Evaluation(test, loss / predicted.length, predicted, probability);
   }
 
   get mistakes(): number {

@@ -13,15 +13,15 @@ export class Meter {
   images = 0;
   step = 0;
   readonly #trainImages: number;
-  readonly #tell: (progress: Progress) => void;
+  readonly #post: (progress: Progress) => void;
   #last = 0;
   #samples = 0;
   #loss = 0;
   #correct = 0;
 
-  constructor(trainImages: number, tell: (progress: Progress) => void) {
+  constructor(trainImages: number, post: (progress: Progress) => void) {
     this.#trainImages = trainImages;
-    this.#tell = tell;
+    this.#post = post;
   }
 
   /** Training begins or goes on: the time before does not count. */
@@ -41,7 +41,7 @@ export class Meter {
     const now = performance.now();
     const elapsed = now - this.#last;
     if (elapsed < interval || (this.#samples < imagesPerPoint && elapsed < patience)) return;
-    this.#tell({
+    this.#post({
       images: this.images,
       step: this.step,
       epochs: this.images / this.#trainImages,

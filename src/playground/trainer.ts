@@ -13,7 +13,7 @@ import {
 } from "../index.js";
 import { crossEntropy } from "../nn/index.js";
 import { accuracy, fit, randomShift, timeLimit } from "../train/index.js";
-import { Exam } from "./exam.js";
+import { Evaluation } from "./evaluation.js";
 import type { Activity, Command, Report, SampleChoice } from "./messages.js";
 import { Meter } from "./meter.js";
 import { batchOfOne, Network, type NetworkState, normalized } from "./network.js";
@@ -24,21 +24,21 @@ const roundSeconds = 4;
 /** A round is at least so many times as long as the test after it. */
 const trainingPerTest = 4;
 /** Enough for all images on a fast device. */
-const examSeconds = 3;
+const evaluationSeconds = 3;
 /** Augmentation, as in `wattgrad train`: each image moves by up to so many pixels. */
 const shiftPixels = 2;
 
 export interface TrainerOptions {
   readonly train: Mnist;
   readonly test: Mnist;
-  readonly tell: (report: Report) => void;
+  readonly post: (report: Report) => void;
   readonly learningRate: number;
   readonly batchSize: number;
 }
 
 export class Trainer {
   readonly #options: TrainerOptions;
-  readonly #tell: (report: Report) => void;
+  readonly #post: (report: Report) => void;
   #learningRate: number;
   #batchSize: number;
   #choice: DeviceChoice = "auto";
@@ -49,7 +49,7 @@ export class Trainer {
   #deviceFailed = false;
   #loader: DataLoader | undefined;
   #meter: Meter;
-  #exam: Exam | undefined;
+  #evaluation: Evaluation | undefined;
   #examTook = 0;
   #sampleChoice: SampleChoice = "first";
 
@@ -66,15 +66,15 @@ export class Trainer {
 
   constructor(options: TrainerOptions) {
     this.#options = options;
-    this.#tell = options.tell;
+    this.#post = options.post;
     this.#learningRate = options.learningRate;
     this.#batchSize = options.batchSize;
     this.#meter = this.#newMeter();
     this.#enqueue(async () => {
       await this.#useDevice("auto");
       const parameters = this.#network!.model.parameterCount();
-      this.#tell({ kind: "model", parameters, trainImages: options.train.images.shape[0] });
-      this.#tell({ kind: "devices", devices: await listDevices() });
+      this.#post({ kind: "model", parameters, trainImages: options.train.images.shape[0] });
+      this.#post({ kind: "devices", devices: await listDevices() });
     });
   }
 
@@ -84,7 +84,7 @@ export class Trainer {
     await this.#classifying;
   }
 
-  obey(command: Command): void {
+  handle(command: Command): void {
     switch (command.kind) {
       case "start":
         this.#running = true;
@@ -117,7 +117,7 @@ export class Trainer {
         this.#classifyDrawing();
         break;
       case "save":
-        this.#enqueue(async () => this.#tell({ kind: "saved", bytes: await this.#network!.file() }));
+        this.#enqueue(async () => this.#post({ kind: "saved", bytes: await this.#network!.file() }));
         break;
     }
   }
@@ -147,7 +147,7 @@ export class Trainer {
         if (task === undefined) await this.#trainRound(this.#network!, this.#round.signal);
         else await this.#alone(task);
       } catch (error) {
-        this.#tell({ kind: "error", message: messageOf(error) });
+        this.#post({ kind: "error", message: messageOf(error) });
       }
     }
     this.#show("paused");
@@ -189,7 +189,7 @@ export class Trainer {
         callbacks: [
           {
             onStep: (record) => this.#meter.add(record),
-            onWarmup: (shaders) => this.#tell({ kind: "warmup", ...shaders }),
+            onWarmup: (shaders) => this.#post({ kind: "warmup", ...shaders }),
           },
         ],
       });
@@ -223,21 +223,24 @@ export class Trainer {
   async #test(network: Network, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return;
     const start = performance.now();
-    const exam = await Exam.take(network, this.#options.test, { seconds: examSeconds, signal });
-    if (exam === undefined) return;
+    const evaluation = await Evaluation.run(network, this.#options.test, {
+      seconds: evaluationSeconds,
+      signal,
+    });
+    if (evaluation === undefined) return;
     this.#saved = await network.state();
     this.#examTook = (performance.now() - start) / 1000;
-    this.#exam = exam;
-    const { loss, accuracy, count } = exam;
-    this.#tell({ kind: "test", scores: { images: this.#meter.images, loss, accuracy, count } });
+    this.#evaluation = evaluation;
+    const { loss, accuracy, count } = evaluation;
+    this.#post({ kind: "test", scores: { images: this.#meter.images, loss, accuracy, count } });
     this.#tellSamples();
   }
 
   #tellSamples(): void {
-    if (this.#exam === undefined) return;
+    if (this.#evaluation === undefined) return;
     const choice = this.#sampleChoice;
-    const { mistakes, count } = this.#exam;
-    this.#tell({ kind: "samples", choice, samples: this.#exam.samples(choice), mistakes, count });
+    const { mistakes, count } = this.#evaluation;
+    this.#post({ kind: "samples", choice, samples: this.#evaluation.samples(choice), mistakes, count });
   }
 
   /** Weights and optimizer state move along; what was before stays if the device cannot be opened. */
@@ -269,7 +272,7 @@ export class Trainer {
     this.#watch(device);
     const { name, info } = device;
     const { images } = this.#meter;
-    this.#tell({ kind: "device", choice, name, description: info.description, rejected, images });
+    this.#post({ kind: "device", choice, name, description: info.description, rejected, images });
     if (old === undefined) await this.#test(network);
   }
 
@@ -278,7 +281,7 @@ export class Trainer {
     device.lost.then(({ message }) => {
       if (this.#network?.device !== device) return;
       this.#deviceFailed = true;
-      this.#tell({ kind: "error", message: `The device ${device.name} was lost: ${message}` });
+      this.#post({ kind: "error", message: `The device ${device.name} was lost: ${message}` });
     });
   }
 
@@ -290,8 +293,8 @@ export class Trainer {
     this.#loader = undefined;
     this.#newLoader();
     this.#meter = this.#newMeter();
-    this.#tell({ kind: "reset" });
-    this.#tell({
+    this.#post({ kind: "reset" });
+    this.#post({
       kind: "model",
       parameters: model.parameterCount(),
       trainImages: this.#options.train.images.shape[0],
@@ -310,13 +313,13 @@ export class Trainer {
     return new Network(device, {
       seed: this.#seed,
       learningRate: this.#learningRate,
-      onWarmup: (done, all) => this.#tell({ kind: "warmup", done, all }),
+      onWarmup: (done, all) => this.#post({ kind: "warmup", done, all }),
     });
   }
 
   #newMeter(): Meter {
     return new Meter(this.#options.train.images.shape[0], (progress) =>
-      this.#tell({ kind: "progress", progress }),
+      this.#post({ kind: "progress", progress }),
     );
   }
 
@@ -349,8 +352,8 @@ export class Trainer {
     this.#drawing = undefined;
     this.#classifying = this.#network
       .classify(batchOfOne(pixels))
-      .then((probabilities) => this.#tell({ kind: "drawing", probabilities }))
-      .catch((error) => this.#tell({ kind: "error", message: messageOf(error) }))
+      .then((probabilities) => this.#post({ kind: "drawing", probabilities }))
+      .catch((error) => this.#post({ kind: "error", message: messageOf(error) }))
       .finally(() => {
         this.#classifying = undefined;
         this.#classifyDrawing();
@@ -360,7 +363,7 @@ export class Trainer {
   #show(activity: Activity): void {
     if (activity === this.#activity) return;
     this.#activity = activity;
-    this.#tell({ kind: "activity", activity });
+    this.#post({ kind: "activity", activity });
   }
 }
 

@@ -12,7 +12,7 @@ function urlsOf(name: string) {
   };
 }
 
-function tell(report: Report): void {
+function post(report: Report): void {
   self.postMessage(report, { transfer: report.kind === "saved" ? [report.bytes.buffer] : [] });
 }
 
@@ -22,15 +22,15 @@ const trainer = Promise.all([
   loadMnist(urlsOf("test2k"), { split: "test" }),
 ]).then(
   ([train, test]) =>
-    new Trainer({ train, test, tell, learningRate: defaultLearningRate, batchSize: defaultBatchSize }),
+    new Trainer({ train, test, post, learningRate: defaultLearningRate, batchSize: defaultBatchSize }),
 );
 
-trainer.catch((error: Error) => tell({ kind: "error", message: error.message }));
+trainer.catch((error: Error) => post({ kind: "error", message: error.message }));
 
 self.addEventListener("message", ({ data }: MessageEvent<Command>) => {
   // What failed was said above.
   trainer.then(
-    (ready) => ready.obey(data),
+    (ready) => ready.handle(data),
     () => {},
   );
 });

@@ -29,7 +29,7 @@ export class Conversation {
       test: testImages,
       learningRate: 0.001,
       batchSize: 32,
-      tell: (report) => {
+      post: (report) => {
         this.reports.push(report);
         for (const check of this.#waiting) check();
       },
@@ -55,12 +55,12 @@ export class Conversation {
   /** Gives the command and waits for an answer to it. */
   ask<K extends Kind>(command: Command, kind: K, matches?: (report: Of<K>) => boolean): Promise<Of<K>> {
     const answer = this.next(kind, matches);
-    this.trainer.obey(command);
+    this.trainer.handle(command);
     return answer;
   }
 
   async pause(): Promise<void> {
-    this.trainer.obey({ kind: "pause" });
+    this.trainer.handle({ kind: "pause" });
     await this.trainer.idle();
   }
 

@@ -41,7 +41,7 @@ test.each([
   await talk.trainer.idle();
   await talk.ask({ kind: "device", choice: "webgl" }, "device");
   const learned = talk.next("test", ({ scores }) => scores.accuracy > 0.5);
-  talk.trainer.obey({ kind: "start" });
+  talk.trainer.handle({ kind: "start" });
   const { scores } = await learned;
   const replaced = talk.next("device");
   const said = talk.next("error");

@@ -34,7 +34,7 @@ describe("training", () => {
     expect(talk.all("test")[0].scores).toMatchObject({ images: 0, count: 100 });
     expect(talk.all("samples")[0].samples).toHaveLength(24);
     const learned = talk.next("test", ({ scores }) => scores.accuracy > 0.8);
-    talk.trainer.obey({ kind: "start" });
+    talk.trainer.handle({ kind: "start" });
     await learned;
     await talk.pause();
     expect(talk.all("activity").at(-1)?.activity).toBe("paused");
@@ -76,7 +76,7 @@ describe("training", () => {
     await begin();
     const first = await talk.ask({ kind: "start" }, "progress");
     await talk.pause();
-    talk.trainer.obey({ kind: "batchSize", value: 128 });
+    talk.trainer.handle({ kind: "batchSize", value: 128 });
     const next = await talk.ask({ kind: "start" }, "progress");
     expect(next.progress.images).toBeGreaterThan(first.progress.images);
     const images = next.progress.images - first.progress.images;
@@ -139,13 +139,13 @@ describe("what can go wrong", () => {
   test("a loss that explodes stops the training; the weights of the last test are back", async () => {
     await begin();
     const before = await weights();
-    talk.trainer.obey({ kind: "learningRate", value: 1e30 });
+    talk.trainer.handle({ kind: "learningRate", value: 1e30 });
     const { message } = await talk.ask({ kind: "start" }, "error");
     expect(message).toMatch(/the loss is/);
     await talk.trainer.idle();
     expect(talk.all("activity").at(-1)?.activity).toBe("paused");
     expect(await weights()).toEqual(before);
-    talk.trainer.obey({ kind: "learningRate", value: 0.001 });
+    talk.trainer.handle({ kind: "learningRate", value: 0.001 });
     const { progress } = await talk.ask({ kind: "start" }, "progress");
     expect(progress.loss).toBeLessThan(10);
   });
