@@ -68,12 +68,12 @@ export async function isSameFile(a: string, b: string): Promise<boolean> {
   if (first !== undefined && second !== undefined) {
     return first.isFile() && first.dev === second.dev && first.ino === second.ino;
   }
-  const follow = (path: string) =>
+  const realPath = (path: string) =>
     targetOf(path, "").then(
       (target) => target.path,
       () => resolve(path),
     );
-  return (await follow(a)) === (await follow(b));
+  return (await realPath(a)) === (await realPath(b));
 }
 
 /**

@@ -84,7 +84,7 @@ const bordered: Style = {
   options: { style: { head: [], border: [] } },
 };
 
-const lines = ["top", "bottom", "left", "right", "mid"].flatMap((side) =>
+const borderParts = ["top", "bottom", "left", "right", "mid"].flatMap((side) =>
   side === "mid"
     ? ["mid", "mid-mid"]
     : [
@@ -98,7 +98,7 @@ const plain: Style = {
   options: {
     style: { head: [], border: [], "padding-left": 0, "padding-right": 0 },
     chars: {
-      ...Object.fromEntries(lines.map((name) => [name, ""])),
+      ...Object.fromEntries(borderParts.map((name) => [name, ""])),
       middle: "  ",
     } as Table.TableConstructorOptions["chars"],
   },

@@ -99,9 +99,9 @@ export function expandView(view: View, shape: Shape): View {
 export interface SliceRange {
   /** First index, 0..extent. */
   readonly start: number;
-  /** Number of elements taken. */
+  /** Number of elements selected. */
   readonly length: number;
-  /** Distance between taken elements; negative walks backwards from `start`. */
+  /** Step between selected elements; negative reverses the order from `start`. */
   readonly step: number;
 }
 
@@ -148,7 +148,7 @@ export function reshapeView(view: View, shape: Shape): View | null {
   return { shape, strides, offset: view.offset };
 }
 
-/** Joins neighbouring dimensions that one stride can walk; drops extents of 1. */
+/** Coalesces adjacent dimensions that one stride covers; drops extents of 1. */
 function mergeDims(view: View): [number[], number[]] {
   const extents: number[] = [];
   const steps: number[] = [];

@@ -16,7 +16,7 @@ export function startMeter(command: string, args?: readonly string[]): Child {
   if (running.size === 0) process.on("exit", endAll);
   running.add(child);
   // "exit" alone: what a shell has left behind may hold the pipes. What could not be started has no group.
-  child.once("error", () => forget(child)).once("exit", () => endMeter(child));
+  child.once("error", () => unregister(child)).once("exit", () => endMeter(child));
   child.stdout!.setEncoding("utf8");
   child.stderr!.setEncoding("utf8");
   return child;
@@ -25,7 +25,7 @@ export function startMeter(command: string, args?: readonly string[]): Child {
 /** Ends a program and all of its group. */
 export function endMeter(child: Child): void {
   if (!running.has(child)) return;
-  forget(child);
+  unregister(child);
   try {
     if (process.platform === "win32" || child.pid === undefined) child.kill("SIGKILL");
     else process.kill(-child.pid, "SIGKILL");
@@ -34,7 +34,7 @@ export function endMeter(child: Child): void {
   }
 }
 
-function forget(child: Child): void {
+function unregister(child: Child): void {
   running.delete(child);
   if (running.size === 0) process.off("exit", endAll);
 }

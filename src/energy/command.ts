@@ -34,11 +34,11 @@ function run(command: string, timeout: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = startMeter(command);
     const [output, errors] = [child.stdout!, child.stderr!].map((pipe) => {
-      const kept = { text: "" };
+      const output = { text: "" };
       pipe.on("data", (text: string) => {
-        kept.text = (kept.text + text).slice(-longestOutput);
+        output.text = (output.text + text).slice(-longestOutput);
       });
-      return kept;
+      return output;
     });
     const fail = (why: string, details?: ErrorDetails) => {
       endMeter(child);

@@ -5,7 +5,7 @@ import { EnergyError, type EnergySource } from "./source.js";
 /** Boards update their power about ten times a second. */
 const periodMilliseconds = 100;
 
-/** @throws EnergyError if the program is not there or the GPU does not tell its power. */
+/** @throws EnergyError if the program is not there or the GPU does not report its power. */
 export async function openNvidia(command: string): Promise<EnergySource> {
   const stream = new PowerStream(
     command,
@@ -48,7 +48,7 @@ export function parseNvidiaLine(line: string) {
   const [year, month, day, hour, minute, second, milliseconds] = match.slice(1).map(Number);
   const watts = Number(power);
   if (power === "" || !Number.isFinite(watts)) {
-    throw new EnergyError(`GPU ${index} does not tell its power: ${power}`);
+    throw new EnergyError(`GPU ${index} does not report its power: ${power}`);
   }
   const time = new Date(year, month - 1, day, hour, minute, second, milliseconds).getTime();
   return { part: index, time, watts };

@@ -74,7 +74,7 @@ export function writeSafetensors(
   options: WriteOptions = {},
 ): Uint8Array {
   const op = "writeSafetensors";
-  const { head, records, bytes } = layOut(op, tensors, metadata, options);
+  const { head, records, bytes } = planFile(op, tensors, metadata, options);
   const file = new Uint8Array(bytes);
   file.set(head);
   let at = head.length;
@@ -115,7 +115,7 @@ export async function saveSafetensors(
 ): Promise<void> {
   const op = "saveSafetensors";
   check(op, "the target", target, aTarget);
-  const { head, records } = layOut(op, tensors, metadata, options);
+  const { head, records } = planFile(op, tensors, metadata, options);
   async function* pieces() {
     yield head;
     for (const record of records) {
@@ -164,7 +164,7 @@ interface Layout<T> {
   readonly bytes: number;
 }
 
-function layOut<T extends HostTensor | ReadableTensor>(
+function planFile<T extends HostTensor | ReadableTensor>(
   op: string,
   tensors: Named<T>,
   metadata: Metadata,

@@ -45,10 +45,10 @@ export function restrict(instructions: readonly Instruction[], results: readonly
   for (let i = instructions.length - 1; i >= 0; i--) {
     if (needed.has(i)) for (const arg of instructions[i].args) needed.add(arg);
   }
-  const kept = [...needed].sort((a, b) => a - b);
-  const renumbered = (list: readonly number[]) => list.map((i) => kept.indexOf(i));
+  const used = [...needed].sort((a, b) => a - b);
+  const renumbered = (list: readonly number[]) => list.map((i) => used.indexOf(i));
   return {
-    instructions: kept.map((i) => ({ ...instructions[i], args: renumbered(instructions[i].args) })),
+    instructions: used.map((i) => ({ ...instructions[i], args: renumbered(instructions[i].args) })),
     results: renumbered(results),
   };
 }

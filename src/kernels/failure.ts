@@ -114,7 +114,7 @@ export function spread<Failure>(
   failed: ReadonlyMap<KernelCall, Failure>,
   failureOf: (leaf: number) => Failure | undefined,
 ) {
-  const walk = (anyError: Failure | undefined) => {
+  const runCalls = (anyError: Failure | undefined) => {
     const errors = new Map<number, Failure>();
     const missed = new Map<number, Failure>();
     const written = new Set<number>();
@@ -135,11 +135,11 @@ export function spread<Failure>(
     }
     return { errors, missed, sound };
   };
-  const first = walk(undefined);
+  const first = runCalls(undefined);
   const [error] = [...first.errors.values(), ...first.missed.values()];
   // A Program that fails updates nothing, so that inputs miss values which could have been computed, too, and so does what is
   // computed of them afterwards.
-  return error === undefined ? first : walk(error);
+  return error === undefined ? first : runCalls(error);
 }
 
 function updates(call: KernelCall, inputCount: number): boolean {

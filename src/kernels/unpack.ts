@@ -57,27 +57,27 @@ function placeOf4(row: number, p: number, k: number): { readonly at: number; rea
 /** The whole numbers [O, C/groups, KH, KW], row-major, of packed weights. */
 export function unpackConv(packed: ArrayLike<number>, extents: ConvExtents, format: WeightFormat): Int8Array {
   const [out, perGroup, kernelH, kernelW] = extents.shape;
-  const taps = kernelH * kernelW;
-  const result = new Int8Array(out * perGroup * taps);
+  const kernelSize = kernelH * kernelW;
+  const result = new Int8Array(out * perGroup * kernelSize);
   if (isDepthwise(extents)) {
-    const pitch = packedConvBytes(extents, format) / taps;
+    const pitch = packedConvBytes(extents, format) / kernelSize;
     for (let channel = 0; channel < out; channel++) {
-      for (let tap = 0; tap < taps; tap++) {
-        result[channel * taps + tap] = packed[tap * pitch + channel] - storedOffset(format);
+      for (let element = 0; element < kernelSize; element++) {
+        result[channel * kernelSize + element] = packed[element * pitch + channel] - storedOffset(format);
       }
     }
     return result;
   }
   const rows = out / extents.groups;
-  const k = taps * perGroup;
+  const k = kernelSize * perGroup;
   const groupBytes = packedBytes(rows, k, format);
   for (let group = 0; group < extents.groups; group++) {
     const matrix = unpackMatrix(packed, rows, k, format, group * groupBytes);
     for (let row = 0; row < rows; row++) {
       for (let channel = 0; channel < perGroup; channel++) {
-        for (let tap = 0; tap < taps; tap++) {
-          const to = ((group * rows + row) * perGroup + channel) * taps + tap;
-          result[to] = matrix[row * k + tap * perGroup + channel];
+        for (let element = 0; element < kernelSize; element++) {
+          const to = ((group * rows + row) * perGroup + channel) * kernelSize + element;
+          result[to] = matrix[row * k + element * perGroup + channel];
         }
       }
     }

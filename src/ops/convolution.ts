@@ -190,8 +190,8 @@ export function convExtents(op: string, x: Tensor, weight: Shape, geometry: Conv
     throw shapesDoNotFit(op, x, weight, `channels are C and C/groups with ${groups} groups`);
   }
   const extents = [0, 1].map((i) => {
-    const reach = dilation[i] * (weight[2 + i] - 1) + 1;
-    return Math.floor((x.shape[2 + i] + 2 * padding[i] - reach) / stride[i]) + 1;
+    const extent = dilation[i] * (weight[2 + i] - 1) + 1;
+    return Math.floor((x.shape[2 + i] + 2 * padding[i] - extent) / stride[i]) + 1;
   });
   if (extents.some((extent) => extent < 1)) {
     throw shapesDoNotFit(op, x, weight, "the filter is larger than the padded input");
@@ -309,8 +309,8 @@ export function convTranspose2d(
     });
   }
   const [height, width] = [0, 1].map((i) => {
-    const reach = dilation[i] * (weight.shape[2 + i] - 1) + 1;
-    return (x.shape[2 + i] - 1) * stride[i] - 2 * padding[i] + reach + extra[i];
+    const extent = dilation[i] * (weight.shape[2 + i] - 1) + 1;
+    return (x.shape[2 + i] - 1) * stride[i] - 2 * padding[i] + extent + extra[i];
   });
   if (height < 1 || width < 1) throw shapesDoNotFit(op, x, weight.shape, "the padding leaves no output");
   const shape = [x.shape[0], weight.shape[1] * groups, height, width];

@@ -193,14 +193,14 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
   const x = asFloat(logits, op);
   const { labels, attributes, rowWeight } = rows(op, x, target, options);
   const hard = weighted(negativeLogLikelihood([x, labels], attributes), options, rowWeight);
-  if (labelSmoothing === 0) return finish(hard, target, rowWeight, options.reduction);
+  if (labelSmoothing === 0) return reducedBy(hard, target, rowWeight, options.reduction);
   const classes = x.shape[1];
   const logProbabilities = logSoftmax(x, 1);
   const perClass = weight ? mul(logProbabilities, alignClasses(weight, x)) : logProbabilities;
   const smooth = neg(div(sum(perClass, 1, { keepdim: true }), classes));
-  const kept = unlessIgnored(smooth, labels, attributes);
-  const loss = add(mul(hard, 1 - labelSmoothing), mul(kept, labelSmoothing));
-  return finish(loss, target, rowWeight, options.reduction);
+  const unignored = unlessIgnored(smooth, labels, attributes);
+  const loss = add(mul(hard, 1 - labelSmoothing), mul(unignored, labelSmoothing));
+  return reducedBy(loss, target, rowWeight, options.reduction);
 }
 
 /**
@@ -219,7 +219,7 @@ export function nllLoss(
   const { labels, attributes, rowWeight } = rows("nllLoss", logProbabilities, target, options);
   const picked = neg(pick(logProbabilities, labels, attributes));
   const loss = weighted(unlessIgnored(picked, labels, attributes), options, rowWeight);
-  return finish(loss, target, rowWeight, options.reduction);
+  return reducedBy(loss, target, rowWeight, options.reduction);
 }
 
 /** The target as labels [N, 1, d1, …], how they pick, and each row's weight in that shape: 0 where it is ignored. */
@@ -269,7 +269,7 @@ function weighted(loss: Tensor, { weight }: ClassificationOptions, rowWeight: Te
 }
 
 /** Reduces losses of shape [N, 1, d1, …]; "mean" divides by the total weight. */
-function finish(loss: Tensor, target: Tensor, rowWeight: Tensor, reduction: Reduction = "mean"): Tensor {
+function reducedBy(loss: Tensor, target: Tensor, rowWeight: Tensor, reduction: Reduction = "mean"): Tensor {
   if (reduction === "none") return reshape(loss, target.shape);
   const total = sum(loss);
   // The factor is that of the gradient, too.

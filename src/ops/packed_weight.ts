@@ -78,18 +78,18 @@ export function packWeight(values: Tensor, options: PackOptions = {}): PackedWei
     throw new ArgumentError(`${groups} groups do not divide ${shape[0]} channels`, { op });
   }
   const [out, perGroup, ...kernel] = shape;
-  const taps = sizeOf(kernel);
+  const kernelSize = sizeOf(kernel);
   if (isDepthwise({ shape, groups })) {
-    const columns = permute(reshape(values, [out, taps]), [1, 0]);
+    const columns = permute(reshape(values, [out, kernelSize]), [1, 0]);
     const packed = pad(columns, [
       [0, 0],
       [0, missing(out, depthwiseLanes)],
     ]);
-    const words = reshape(packed, [taps, packed.shape[1] / wordBytes, wordBytes]);
+    const words = reshape(packed, [kernelSize, packed.shape[1] / wordBytes, wordBytes]);
     return { packed: wordsOf(stored(words, format)), shape, format, groups };
   }
-  const rows = permute(reshape(values, [groups, out / groups, perGroup, taps]), [0, 1, 3, 2]);
-  const matrices = reshape(rows, [groups, out / groups, taps * perGroup]);
+  const rows = permute(reshape(values, [groups, out / groups, perGroup, kernelSize]), [0, 1, 3, 2]);
+  const matrices = reshape(rows, [groups, out / groups, kernelSize * perGroup]);
   return { packed: packRows(matrices, format), shape, format, groups };
 }
 

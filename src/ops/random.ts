@@ -283,6 +283,6 @@ export function dropout(x: Tensor, p = 0.5, options: DropoutOptions = {}): Tenso
   if (!training || p === 0) return x;
   const value = asFloat(x, "dropout");
   if (p === 1) return mul(value, zerosLike(value));
-  const kept = ge(rand(x.shape, { device: x.device, generator }), p);
-  return where(kept, mul(value, 1 / (1 - p)), 0);
+  const isKept = ge(rand(x.shape, { device: x.device, generator }), p);
+  return where(isKept, mul(value, 1 / (1 - p)), 0);
 }

@@ -41,8 +41,10 @@ export interface ReduceOptions {
 
 const reduceOptions: Kinds<ReduceOptions> = { keepdim: aBoolean };
 
-function finish(op: string, kept: Tensor, axes: readonly number[], options: ReduceOptions): Tensor {
-  return checkOptions(op, options, reduceOptions).keepdim ? kept : reshape(kept, withoutAxes(kept, axes));
+function applyKeepdim(op: string, reduced: Tensor, axes: readonly number[], options: ReduceOptions): Tensor {
+  return checkOptions(op, options, reduceOptions).keepdim
+    ? reduced
+    : reshape(reduced, withoutAxes(reduced, axes));
 }
 
 function withoutAxes(x: Tensor, axes: readonly number[]): number[] {
@@ -66,7 +68,7 @@ function reduceNode(op: ReductionOp, x: Tensor, axes: readonly number[], dtype =
 export function sum(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
   const axes = normalizeDims(dims, requireTensor("sum", x).rank, "sum");
   const value = x.dtype === "float32" ? x : cast(x, "int32");
-  return finish("sum", sumAxes(value, axes), axes, options);
+  return applyKeepdim("sum", sumAxes(value, axes), axes, options);
 }
 
 /**
@@ -79,7 +81,7 @@ export function mean(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tenso
   const value = asFloat(x, "mean");
   const axes = normalizeDims(dims, x.rank, "mean");
   const total = sumAxes(value, axes);
-  return finish("mean", div(total, countOf(x, axes)), axes, options);
+  return applyKeepdim("mean", div(total, countOf(x, axes)), axes, options);
 }
 
 /** How many elements each result of a reduction over `axes` comes from. */
@@ -101,8 +103,8 @@ function extremum(name: "max" | "min") {
   return (x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor => {
     requireArithmetic(x, name);
     const axes = normalizeDims(dims, x.rank, name);
-    const kept = axes.length === 0 ? x : reduceNode(op, x, axes);
-    return finish(name, kept, axes, options);
+    const reduced = axes.length === 0 ? x : reduceNode(op, x, axes);
+    return applyKeepdim(name, reduced, axes, options);
   };
 }
 
@@ -139,8 +141,8 @@ const prodOp: ReductionOp = {
 export function prod(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
   requireArithmetic(x, "prod");
   const axes = normalizeDims(dims, x.rank, "prod");
-  const kept = axes.length === 0 ? x : reduceNode(prodOp, x, axes);
-  return finish("prod", kept, axes, options);
+  const reduced = axes.length === 0 ? x : reduceNode(prodOp, x, axes);
+  return applyKeepdim("prod", reduced, axes, options);
 }
 
 /** For each element the product of the others along `axes`, without division, so that zeros are no exception. */
@@ -158,7 +160,7 @@ function productOfOthers(x: Tensor, axes: readonly number[]): Tensor {
 function productsBefore(rows: Tensor): Tensor {
   const n = rows.shape[rows.rank - 1];
   let products = shiftRight(rows, 1);
-  for (let reach = 1; reach < n; reach *= 2) products = mul(products, shiftRight(products, reach));
+  for (let offset = 1; offset < n; offset *= 2) products = mul(products, shiftRight(products, offset));
   return products;
 }
 
@@ -166,9 +168,9 @@ function productsBefore(rows: Tensor): Tensor {
 function shiftRight(rows: Tensor, by: number): Tensor {
   const last = rows.rank - 1;
   const n = rows.shape[last];
-  const kept = slice(rows, last, 0, Math.max(n - by, 0));
+  const reduced = slice(rows, last, 0, Math.max(n - by, 0));
   const widths = rows.shape.map((_, i): [number, number] => (i === last ? [Math.min(by, n), 0] : [0, 0]));
-  return pad(kept, widths, 1);
+  return pad(reduced, widths, 1);
 }
 
 function position(name: "argmax" | "argmin") {
@@ -180,8 +182,8 @@ function position(name: "argmax" | "argmin") {
       throw new ArgumentError(`dim ${axis} of ${formatShape(source.shape)} is empty`, { op: name });
     }
     const values = source.dtype === "float32" ? source : cast(source, "int32");
-    const kept = reduceNode(op, values, [axis], "int32");
-    const result = finish(name, kept, [axis], options);
+    const reduced = reduceNode(op, values, [axis], "int32");
+    const result = applyKeepdim(name, reduced, [axis], options);
     if (dim !== undefined || !options.keepdim) return result;
     return reshape(
       result,
@@ -272,7 +274,7 @@ function spread(op: string, over: typeof varianceOver) {
     const value = asFloat(x, op);
     const axes = normalizeDims(dims, x.rank, op);
     const { correction = 1, keepdim } = checkOptions(op, options, varianceOptions);
-    return finish(op, over([value], { axes, correction }), axes, { keepdim });
+    return applyKeepdim(op, over([value], { axes, correction }), axes, { keepdim });
   };
 }
 
@@ -321,7 +323,7 @@ const logsumexpOver = composite<AxesAttributes>({
 export function logsumexp(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
   const value = asFloat(x, "logsumexp");
   const axes = normalizeDims(dims, x.rank, "logsumexp");
-  return finish("logsumexp", logsumexpOver([value], { axes }), axes, options);
+  return applyKeepdim("logsumexp", logsumexpOver([value], { axes }), axes, options);
 }
 
 const softmaxOver = composite<AxesAttributes>({
@@ -373,7 +375,7 @@ export function logSoftmax(x: Tensor, dim: number): Tensor {
 export function norm2(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
   const value = asFloat(x, "norm2");
   const axes = normalizeDims(dims, x.rank, "norm2");
-  return finish("norm2", norm2Over([value], { axes }), axes, options);
+  return applyKeepdim("norm2", norm2Over([value], { axes }), axes, options);
 }
 
 /**

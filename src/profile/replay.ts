@@ -50,12 +50,12 @@ export async function timeCall(
     leaves.push(probe);
     const operands = leaves.slice(0, -1);
     const timeBurst = async (runs: number) => {
-      // Kernels that update in place would otherwise walk off to values that are slow or not finite.
+      // Kernels that update in place would otherwise drift to values that are slow or not finite.
       fill(device, program, operands);
-      await settle(device, probe);
+      await drain(device, probe);
       const start = performance.now();
       for (let i = 0; i < runs; i++) device.run(executable, operands, scalars);
-      await settle(device, probe);
+      await drain(device, probe);
       return performance.now() - start;
     };
     // The first run compiles.
@@ -80,7 +80,7 @@ async function median(count: number, measure: () => Promise<number>): Promise<nu
   return values.sort((a, b) => a - b)[count >> 1];
 }
 
-async function settle(device: Device, probe: DeviceBuffer): Promise<void> {
+async function drain(device: Device, probe: DeviceBuffer): Promise<void> {
   try {
     await device.read(probe);
   } catch (error) {

@@ -144,7 +144,7 @@ export async function loadQuantized<M extends Module>(
   const { layers, folded } = parseRecord(metadata[metadataKey]);
   const modules = new Map(model.namedModules());
   const prefixes = new Map([...modulesOf(model)].map(({ name, prefix }) => [name, prefix]));
-  const taken = new Set<string>();
+  const used = new Set<string>();
   // Everything is looked at before anything is changed.
   const found = [...layers].map(([name, record]) => {
     const layer = modules.get(name);
@@ -156,9 +156,9 @@ export async function loadQuantized<M extends Module>(
       return other !== name && module?.weight === layer.weight;
     });
     const places = [name, ...tied].map((place) => prefixes.get(place)!);
-    return { name, layer, record, tensors: tensorsOf(places, record, layer, tensors, taken) };
+    return { name, layer, record, tensors: tensorsOf(places, record, layer, tensors, used) };
   });
-  const rest = new Map([...tensors].filter(([name]) => !taken.has(name)));
+  const rest = new Map([...tensors].filter(([name]) => !used.has(name)));
   for (const name of folded) {
     const module = modules.get(name);
     if (!(module instanceof BatchNorm2d) && !(module instanceof Identity)) {
@@ -178,13 +178,13 @@ export async function loadQuantized<M extends Module>(
       stateOf(modules.get(name)!).map((entry) => join(prefixes.get(name)!, entry.name)),
     ),
   );
-  const kept = stateOf(model).filter((entry) => isPersistent(entry) && !replaced.has(entry.name));
-  for (const [{ dtype, shape }, places] of byTensor(kept)) {
+  const persistent = stateOf(model).filter((entry) => isPersistent(entry) && !replaced.has(entry.name));
+  for (const [{ dtype, shape }, places] of byTensor(persistent)) {
     const names = places.map(({ name }) => name);
     const there = names.filter((name) => rest.has(name));
     for (const name of there.length > 0 ? there : [names[0]]) requireTensor(rest, name, dtype, shape);
   }
-  const known = new Set([...kept.map(({ name }) => name), ...unbiased.map(({ key }) => key)]);
+  const known = new Set([...persistent.map(({ name }) => name), ...unbiased.map(({ key }) => key)]);
   for (const name of rest.keys()) if (!known.has(name)) throw damaged(`the model has no tensor ${name}`);
 
   const parts = new Map(found.map((part) => [part.name, part]));
@@ -208,7 +208,7 @@ interface LayerTensors {
 }
 
 /**
- * Finds a layer's tensors and adds their names to `taken`. `places`: prefixes of the layer and of those that its weight is tied to;
+ * Finds a layer's tensors and adds their names to `used`. `places`: prefixes of the layer and of those that its weight is tied to;
  * what they share is in the file under one of them.
  *
  * @throws FormatError if one is missing, of another kind, or holds what it cannot.
@@ -218,13 +218,13 @@ function tensorsOf(
   { bits, groupSize, bias, input }: LayerRecord,
   { weight: { shape } }: Linear | Conv2d,
   tensors: ReadonlyMap<string, HostTensor>,
-  taken: Set<string>,
+  used: Set<string>,
 ): LayerTensors {
   const [name] = places;
   const take = (part: string, dtype: DType, wanted: Shape): HostTensor => {
     const keys = places.map((place) => join(place, part));
     const key = keys.find((place) => tensors.has(place)) ?? keys[0];
-    taken.add(key);
+    used.add(key);
     return requireTensor(tensors, key, dtype, wanted);
   };
   const out = [shape[0]];

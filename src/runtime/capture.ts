@@ -162,7 +162,7 @@ function captureWith(fn: Fn, args: Arguments, handles: readonly Tensor[]): Captu
     const result = fn(...(given as never[]));
     if (!observations.usesOriginal) {
       const one = { session, capture, handles, numbers };
-      return finish(one, result, args.tensors);
+      return complete(one, result, args.tensors);
     }
   } catch (error) {
     end(session);
@@ -203,7 +203,7 @@ function handlesOf(tensors: readonly Tensor[]): Tensor[] {
 type Unfinished = Pick<Captured, "session" | "capture" | "handles" | "numbers">;
 
 /** The graph of what the function returned and left behind. */
-function finish(one: Unfinished, result: unknown, originals: readonly Tensor[]): Captured {
+function complete(one: Unfinished, result: unknown, originals: readonly Tensor[]): Captured {
   const { session, capture, handles } = one;
   const { observations } = capture;
   const outputs: Tensor[] = [];

@@ -54,17 +54,17 @@ for (const place of places) {
   deviceBars(columns, own, colorOf);
 }
 
-const kept = addSection("Accuracy and size");
-kept.append(accuracyTable(), element("h3", {}, "parameters and buffers"));
+const accuracy = addSection("Accuracy and size");
+accuracy.append(accuracyTable(), element("h3", {}, "parameters and buffers"));
 sizeBars(
-  kept,
+  accuracy,
   rows.filter((row) => placeOf(row) === places[0]),
   colorOf,
 );
 for (const { model, folded, layers, modelFile } of data.quantized) {
   const names = layers.map(({ name }) => name).join(", ");
   const norms = folded.length === 0 ? "" : `; batch norms folded in: ${folded.join(", ")}`;
-  kept.append(element("p", { class: "note" }, `${model}: ${names}${norms} → ${modelFile}`));
+  accuracy.append(element("p", { class: "note" }, `${model}: ${names}${norms} → ${modelFile}`));
 }
 
 const errors = addSection("Where it errs");

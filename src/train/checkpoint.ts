@@ -17,7 +17,7 @@ export interface Checkpoint {
 }
 
 /** Two: should the newest turn out to be damaged, there is one more. */
-const kept = 2;
+const keptCheckpoints = 2;
 const format = "wattgrad-checkpoint-1";
 const fileName = /^step-(\d+)\.safetensors$/;
 /** Temporary files of formats/atomic.ts; a run locks its directory, and writes one at a time. */
@@ -44,7 +44,7 @@ export async function writeCheckpoint(
   const { fs, path: paths } = nodeFiles("checkpoint");
   const path = paths.join(directory, `step-${String(step).padStart(9, "0")}.safetensors`);
   await saveSafetensors(path, stored, { ...texts, sha256: digest(stored, texts) });
-  for (const { path: old } of (await listCheckpoints(directory)).slice(kept)) {
+  for (const { path: old } of (await listCheckpoints(directory)).slice(keptCheckpoints)) {
     await fs.promises.rm(old, { force: true });
   }
   // What an earlier run left when it was killed while writing.

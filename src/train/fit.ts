@@ -125,7 +125,7 @@ class Fit implements SnapshotParticipant {
       await this.#snapshots?.begin(this.#options.model);
       const reason = await this.#trainThroughLosses(validate);
       await this.#energy?.read();
-      return await this.#finish(reason ?? `all ${epochs} epochs are done`);
+      return await this.#report(reason ?? `all ${epochs} epochs are done`);
     } finally {
       this.#snapshots?.end();
       await this.#recovery?.close();
@@ -290,7 +290,7 @@ class Fit implements SnapshotParticipant {
     await notifyAll(this.#callbacks, "onResume", { path, step: progress.steps, skipped });
   }
 
-  async #finish(stoppedBecause: string): Promise<FitReport> {
+  async #report(stoppedBecause: string): Promise<FitReport> {
     const { samples, seconds } = this.#speed;
     const report: FitReport = {
       history: this.#progress.history,

@@ -163,7 +163,7 @@ describe("nvidia-smi", () => {
 
   test("GPUs without a power, and machines without the program", async () => {
     await expect(openNvidia(programs().add("nvidia-smi", fakeNvidia(["[N/A]"])))).rejects.toThrow(
-      /GPU 0 does not tell its power: \[N\/A\]/,
+      /GPU 0 does not report its power: \[N\/A\]/,
     );
     const meter = await openMeter({ sys: sysfs().root, nvidiaSmi: "/nowhere/nvidia-smi", gpu: true });
     expect(meter.rejected.find(({ name }) => name === "nvidia")?.reason).toMatch(/cannot start .*ENOENT/);

@@ -123,7 +123,7 @@ type State = [loss: JaxArray, parameters: JaxTree, means: JaxTree, squares: JaxT
 /** Adam, with the decay of AdamW where the workload has that. */
 function updateOf(jax: Jax, model: TrainedModel) {
   const { nn, numpy: np, tree, valueAndGrad } = jax;
-  const kept = workloads[model].optimizer === "AdamW" ? 1 - learningRate * weightDecay : 1;
+  const decayFactor = workloads[model].optimizer === "AdamW" ? 1 - learningRate * weightDecay : 1;
   const lossOf = (p: JaxTree, x: JaxArray, labels: JaxArray, mask: JaxArray) => {
     const logits = models[model](jax, p, x, mask);
     const [rows] = logits.shape;
@@ -151,7 +151,7 @@ function updateOf(jax: Jax, model: TrainedModel) {
       squares[name] = v[name].mul(beta2).add(np.square(gradient).mul(1 - beta2));
       const root = np.sqrt(squares[name].ref).mul(rootCorrection.ref).add(epsilon);
       const change = means[name].ref.mul(stepSize.ref).div(root);
-      parameters[name] = (kept === 1 ? parameter : parameter.mul(kept)).sub(change);
+      parameters[name] = (decayFactor === 1 ? parameter : parameter.mul(decayFactor)).sub(change);
     }
     return [loss, parameters, means, squares];
   };

@@ -184,7 +184,7 @@ function conv(problem: ConvProblem): FedGraph {
 }
 
 /** Standard deviations of a sum of random products that uint8 reaches: so far off is one element in a billion. */
-const reach = 6;
+const sigmas = 6;
 
 /**
  * The result is uint8, as between the layers of a quantized model: ConvInteger, whose result is not rounded, takes more than ten
@@ -193,7 +193,7 @@ const reach = 6;
 function quantizedConv(problem: ConvProblem): FedGraph {
   const { x, w, y } = convShapes(problem);
   // Operands are uniform on [−1, 1], their variance 1/3.
-  const step = (reach * Math.sqrt(count(w) / w[0])) / 3 / 127;
+  const step = (sigmas * Math.sqrt(count(w) / w[0])) / 3 / 127;
   const feeds = { X: { type: "uint8", shape: x, data: shifted(signedBytes(count(x), 127, 1)) } } as const;
   const graph: Graph = {
     inputs: feeds,

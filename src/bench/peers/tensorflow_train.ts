@@ -120,8 +120,8 @@ export function tensorflowStep(
 
 function decay(tf: Tensorflow, parameters: readonly TfVariable[]): void {
   for (const parameter of parameters) {
-    const kept = tf.mul(parameter, 1 - learningRate * weightDecay);
-    parameter.assign(kept);
-    kept.dispose();
+    const decayed = tf.mul(parameter, 1 - learningRate * weightDecay);
+    parameter.assign(decayed);
+    decayed.dispose();
   }
 }

@@ -153,7 +153,7 @@ function drawNames({ ctx, bbox, valToPos }: uPlot, points: readonly NamedPoint[]
     valToPos(rate, "y", true),
   ]);
   const radius = (pointSize / 2 + 1) * ratio;
-  const taken: Box[] = centres.map(([x, y]) => ({
+  const occupied: Box[] = centres.map(([x, y]) => ({
     left: x - radius,
     right: x + radius,
     top: y - radius,
@@ -180,8 +180,8 @@ function drawNames({ ctx, bbox, valToPos }: uPlot, points: readonly NamedPoint[]
         box.right <= bbox.left + bbox.width &&
         box.top >= bbox.top &&
         box.bottom <= bbox.top + bbox.height;
-      if (!isInside || taken.some((other) => overlap(box, other))) continue;
-      taken.push(box);
+      if (!isInside || occupied.some((other) => overlap(box, other))) continue;
+      occupied.push(box);
       ctx.fillText(name, left, middle);
       return;
     }

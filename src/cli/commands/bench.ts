@@ -46,7 +46,7 @@ const [rounds, turn] = [15, 100];
 const [quickRounds, quickTurn] = [25, 40];
 /** Of a quick run with other libraries: three times as many contenders. */
 const quickRoundsWithPeers = 7;
-/** Fewer tell little about their spread. */
+/** Fewer report little about their spread. */
 const coldStarts = 9;
 
 const examples = `
@@ -99,8 +99,8 @@ async function runBench({
   requireBrowserDriver(where);
   await requireTargets(json, html);
   if (threads > 1 && !withPeers) throw new UsageError("--threads is for the libraries of --peers");
-  const tell = (line: string) => say(`wattgrad bench: ${line}`);
-  const peers = withPeers ? { installed: await installPeers({ onProgress: tell }), threads } : undefined;
+  const report = (line: string) => say(`wattgrad bench: ${line}`);
+  const peers = withPeers ? { installed: await installPeers({ onProgress: report }), threads } : undefined;
   const quick = suite.every((name) => name === "quick");
   const options: RunOptions = {
     suites: suite.filter((name) => name !== "coldstart"),
@@ -117,7 +117,7 @@ async function runBench({
   const rows: BenchRow[] = [];
   const unavailable: RunResult["unavailable"][number][] = [];
   for (const name of where) {
-    tell(`${name} …`);
+    report(`${name} …`);
     try {
       const run =
         name === "node"

@@ -101,7 +101,7 @@ async function runQuantize(path: string, options: QuantizeCommandOptions): Promi
     if (float.quantized) throw new UsageError(`${path} is quantized already`);
     const { normalization } = float;
     const device = await open();
-    const tell = options.quiet ? () => {} : say;
+    const log = options.quiet ? () => {} : say;
     const { report, bytes } = await quantizeToFile(path, options.out, {
       device,
       train,
@@ -109,11 +109,11 @@ async function runQuantize(path: string, options: QuantizeCommandOptions): Promi
       batches: options.batches,
       skip: options.skip,
       minSnr: options.minSnr,
-      say: tell,
+      say: log,
     });
     // As it will be used: from the file's bytes, without float32 weights.
     const quantized = await loadTrained(bytes, await open(), options.out);
-    tell(`comparing on ${test.images.shape[0].toLocaleString("en")} images`);
+    log(`comparing on ${test.images.shape[0].toLocaleString("en")} images`);
     const comparison = await compareModels(
       float.model,
       quantized.model,
