@@ -11,11 +11,16 @@ const op = "folder";
 const maxDepth = 8;
 
 /**
- * The files of a folder. Nothing is kept open between reads.
+ * The files of a folder on this machine. Nothing is kept open between reads. Node only.
  *
  * @throws FileError where there is no file system.
  * @example
- * const weights = await openSafetensors(await openFileOf(folder("models/gpt2"), "model.safetensors"));
+ * await saveSafetensors("model.safetensors", new Linear(3, 2).stateDict());
+ * const source = folder(".");
+ * await source.has("model.safetensors"); // true
+ * const weights = await openSafetensors(await openFileOf(source, "model.safetensors"));
+ * weights.tensors.get("bias")!.shape; // [2]
+ * await weights.close();
  */
 export function folder(path: string): FileSource {
   check(op, "the path", path, aString);

@@ -32,6 +32,7 @@ export interface FileSource {
   prepare?(path: string, options?: PrepareOptions): Promise<void>;
 }
 
+/** Options of `FileSource.prepare`. */
 export interface PrepareOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (event: ProgressEvent) => void;
@@ -80,13 +81,14 @@ export function rangeOf(name: string, size: number, range: ByteRange | undefined
 }
 
 /**
- * One file of a source for reads at any position, with the files beside it: what `openSafetensors` and the other readers take.
+ * One file of a source for reads at any position, with the files in the same directory: an input of `openSafetensors` and the other
+ * readers.
  *
  * @throws FileError if there is no such file; the reason of `signal`.
  * @example
- * const source = files(new Map([["model.bin", new Uint8Array(100)]]));
+ * const source = files(new Map([["model.bin", Uint8Array.of(0, 1, 2, 3)]]));
  * const file = await openFileOf(source, "model.bin");
- * await file.read(10, 4); // 4 bytes
+ * await file.read(1, 2); // [1, 2]
  */
 export async function openFileOf(
   source: FileSource,

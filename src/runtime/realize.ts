@@ -53,8 +53,14 @@ const aTypedArray: Kind = [
 ];
 
 /**
- * Uploads host data into a new leaf tensor. `data` has `sizeOf(shape)` elements and may be reused at once; undefined leaves the
- * memory uninitialised, for `overwrite` to fill. `inFull`: float32 stays so where the device would round it, if it can.
+ * Uploads host data into a new leaf tensor. `data` has `sizeOf(shape)` elements and is copied; undefined leaves the memory
+ * uninitialized, for `overwrite`. `inFull` stores float32 in full on devices that would otherwise store half floats, if they can. Most
+ * programs use `tensor`.
+ *
+ * @example
+ * leaf(defaultDevice(), "float32", [2], Float32Array.of(1, 2)); // [1, 2]
+ *
+ * @throws OutOfMemoryError
  */
 export function leaf(
   device: Device,
@@ -112,8 +118,13 @@ export function overwrite(tensor: Tensor, data: TypedArray, range?: BufferRange)
 }
 
 /**
- * Computes lazy tensors now, one Program per device. Tensors that have memory already are left alone, and those that are
- * being recorded for `jit`: their values are those of each call. A part of a tensor that was assigned and that they need is written.
+ * Computes lazy tensors now, one Program per device, together with pending slice assignments that they need. Tensors with memory are
+ * unchanged; tensors that `jit` is recording get their values in each call.
+ *
+ * @example
+ * const sum = add(tensor([1, 2]), 1);
+ * realize([sum]);
+ * sum.storage === undefined; // false
  */
 export function realize(tensors: readonly Tensor[]): void {
   check("realize", "the first argument", tensors, tensorList);
@@ -134,14 +145,14 @@ function lazyByDevice(tensors: readonly Tensor[]): Map<Device, Tensor[]> {
 }
 
 /**
- * Prepares the device for `realize(tensors)` (or reading them) without blocking the thread, and computes nothing: where
- * shaders have to be compiled (WebGL2), the first such call alone would wait for them. Other tensors of the same
- * structure profit as well. `progress` is told how many shaders of how many are compiled.
+ * Prepares the device for `realize(tensors)` (or reading them) without blocking the thread, and computes nothing: on WebGL2 the first
+ * such call would otherwise wait for shaders to compile. It also serves other tensors with the same graph structure. `progress` is
+ * called with the number of compiled shaders and of all shaders.
  *
  * @example
- * const output = model.forward(input);
+ * const output = new Linear(3, 2).forward(zeros([1, 3]));
  * await warmup([output], (done, all) => console.log(`compiling shaders ${done}/${all}`));
- * console.log(await output.tolist());
+ * output.shape; // [1, 2]
  */
 export async function warmup(tensors: readonly Tensor[], progress?: WarmupProgress): Promise<void> {
   check("warmup", "the first argument", tensors, tensorList);
@@ -153,8 +164,14 @@ export async function warmup(tensors: readonly Tensor[], progress?: WarmupProgre
 }
 
 /**
- * Realizes every pending assignment, every loss that backward() was called on and every gradient that waits, as one
- * Program: what `optimizer.step()` does. While a jit function is being captured, that waits for the capture's end.
+ * Realizes all pending assignments, losses on which backward() was called and pending gradients, as one Program: what
+ * `optimizer.step()` does. While `jit` is capturing a function, this is postponed to the end of the capture.
+ *
+ * @example
+ * const x = tensor([1, 2]);
+ * x.assign(mul(x, 10));
+ * flush(x.device);
+ * x; // [10, 20]
  */
 export function flush(device: Device): void {
   check("flush", "the device", device, aDevice);
@@ -241,7 +258,16 @@ function explained(error: unknown, sessions: readonly Session[], op: string): un
   return found[0] ?? error;
 }
 
-/** A new value for a leaf tensor, written in place by the next flush; ops built from now on see it. */
+/**
+ * Gives a leaf tensor a new value of its shape and dtype, written in place by the next `flush`; ops built from now on use it.
+ *
+ * @example
+ * const x = tensor([1, 2]);
+ * assign(x, mul(x, 10));
+ * x; // [10, 20]
+ *
+ * @throws ShapeError or DTypeError for another shape or dtype, ArgumentError for a tensor without memory.
+ */
 export function assign(target: Tensor, value: Tensor): void {
   requireTensor("assign", target, "the target");
   requireTensor("assign", value, "the value");
@@ -384,7 +410,12 @@ export async function readTensor(tensor: Tensor): Promise<TypedArray> {
   return result;
 }
 
-/** The values as the device holds them: the reference device has float64 where others have float32. */
+/**
+ * Reads the values with the device's precision: the reference device has float64 where others have float32.
+ *
+ * @example
+ * await readExact(tensor([1, 2])); // [1, 2]
+ */
 export async function readExact(tensor: Tensor): Promise<TypedArray> {
   return readPart(tensor);
 }
@@ -412,17 +443,40 @@ export async function readPart(tensor: Tensor, range?: BufferRange): Promise<Typ
   return values;
 }
 
-/** Live buffers and bytes on a device. */
+/**
+ * Memory use of a device, by default the default device.
+ *
+ * @example
+ * const before = memory().liveBuffers;
+ * const x = tensor([1, 2]);
+ * memory().liveBuffers - before; // 1
+ */
 export function memory(device: Device = defaultDevice()): MemoryReport {
   return check("memory", "the device", device, aDevice).memory();
 }
 
-/** How many Programs a device, by default the default one, has had compiled; constant in the steady state of a loop. */
+/**
+ * Number of Programs compiled for a device, by default the default device; constant in the steady state of a loop.
+ *
+ * @example
+ * const x = tensor([1, 2]);
+ * await add(x, 1).data();
+ * const before = compileCount();
+ * await add(x, 1).data();
+ * compileCount() - before; // 0
+ */
 export function compileCount(device?: Device): number {
   return sessionOf(deviceOf("compileCount", device)).compiled;
 }
 
-/** FLOPs, bytes and number of the Programs run on a device so far. */
+/**
+ * FLOPs, bytes and number of the Programs run so far on a device, by default the default device.
+ *
+ * @example
+ * const before = totalCost().flops;
+ * await add(tensor([1, 2]), 1).data();
+ * totalCost().flops - before; // 2
+ */
 export function totalCost(device: Device = defaultDevice()): {
   readonly flops: number;
   readonly bytes: number;
