@@ -1,4 +1,4 @@
-/** `attention`: softmax(QKᵀ)V without storing the matrix of scores. */
+/** `attention`: softmax(QKᵀ)V without storing the score matrix. */
 import { sizeOf } from "../core/shape.js";
 import { distinctBytes, type Stored } from "./bytes.js";
 import { fill } from "./fill.js";
@@ -9,14 +9,14 @@ import type { KernelRecord } from "./record.js";
  * softmax(scale · q · kᵀ + mask) · v over the positions that are visible: q [...batch, L, E], k [...batch, S, E],
  * v [...batch, S, D], mask [...batch, L, S] → output [...batch, L, D]; any strides. E and S are at least 1.
  *
- * - `mask`: bool hides where it is false, float32 is added to the scores.
- * - `keyLengths`, `queryPositions`: int32 [...batch]. Of the S keys so many exist, limited to 0..S (default S); row i has the position
- *   `queryPositions` + i (default 0), which may be beyond S. `causal` hides the keys behind a row's position; `window` (at least 1)
- *   those at or before position − window.
- * - A row that sees nothing (of which all scores are -Infinity) is 0; one of which a score is NaN or +Infinity is NaN.
- * - Keys and values behind the length may hold anything. Other hidden positions have the weight 0: if a value there is not finite,
+ * - `mask`: bool masks the positions where it is false; float32 is added to the scores.
+ * - `keyLengths`, `queryPositions`: int32 [...batch]. Only the first `keyLengths` keys are valid, clamped to 0..S (default S). Query
+ *   row i has the position `queryPositions` + i (default i), which may exceed S. `causal` masks keys with an index above the row's
+ *   position; `window` (at least 1) masks keys with an index of at most position − window.
+ * - If all scores of a row are masked or -Infinity, the row is 0. If one is NaN or +Infinity, the row is NaN.
+ * - Keys and values from index `keyLengths` on are never used. Other masked positions get weight 0: if a value there is not finite,
  *   the result is unspecified (0 · ∞ = NaN).
- * - The work grows with the keys that exist, not with S, on devices that can tell.
+ * - Work is proportional to the valid keys instead of S on devices that read the lengths.
  */
 export interface AttentionCall {
   readonly kernel: "attention";
@@ -40,7 +40,10 @@ export const attention: KernelRecord<AttentionCall> = {
   overNothing: ({ k, output }) => (isEmpty(k) ? fill(output, 0) : undefined),
 };
 
-/** Of the visible scores alone, with lengths and positions at most (see profile/attention_lengths.ts): the queries are scaled; each score is summed, masked and weighted; each row is divided. */
+/**
+ * Counts unmasked scores only, with `keyLengths` and `queryPositions` at their maximum (profile/attention_lengths.ts corrects that):
+ * scaling the queries, two products per score, mask, softmax, and the division of each row.
+ */
 function flops({ q, v, mask, queryPositions, output, ...more }: AttentionCall): number {
   const causal = more.causal && queryPositions === undefined;
   const [length, width] = q.view.shape.slice(-2);
@@ -52,13 +55,13 @@ function flops({ q, v, mask, queryPositions, output, ...more }: AttentionCall): 
   return rows * (width + valueWidth) + scores * (2 * (width + valueWidth) + added + softmax);
 }
 
-/** The pairs of `rows` rows and `keys` keys in which the key is not after the row. */
+/** Number of (row, key) pairs with key index ≤ row index. */
 function visiblePairs(rows: number, keys: number): number {
   const growing = Math.min(rows, keys);
   return (growing * (growing + 1)) / 2 + (rows - growing) * keys;
 }
 
-/** Without the keys, values and parts of the mask that causality hides from all rows. */
+/** Excludes the keys, values and mask elements that causality masks for all rows. */
 function bytes(call: AttentionCall, stored: Stored): number {
   const { q, k, v, mask, output } = call;
   const causal = call.causal && call.queryPositions === undefined;

@@ -1,4 +1,4 @@
-/** How many bytes operands have, for the records of kernels. */
+/** Byte counts of operands, for the records of kernels. */
 import { type DType, itemSize } from "../core/dtype.js";
 import { type Shape, sizeOf } from "../core/shape.js";
 import type { Operand } from "./operand.js";
@@ -13,7 +13,7 @@ export function itemBytes(dtype: DType, { float32Bytes }: Stored): number {
   return dtype === "float32" ? (float32Bytes ?? itemSize.float32) : itemSize[dtype];
 }
 
-/** Bytes of the elements that the view reaches: one along dimensions of stride 0. */
+/** Bytes of the distinct elements in the view: dimensions of stride 0 count once. */
 export function distinctBytes({ dtype, view }: Operand, stored: Stored): number {
   return view.shape.reduce(
     (n, extent, i) => (view.strides[i] === 0 && extent > 0 ? n : n * extent),
@@ -21,7 +21,7 @@ export function distinctBytes({ dtype, view }: Operand, stored: Stored): number 
   );
 }
 
-/** Windows over an image, [height, width] each. */
+/** Geometry of sliding windows over an image, [height, width] each. */
 interface Windows {
   readonly stride: readonly number[];
   readonly padding: readonly number[];
@@ -29,10 +29,10 @@ interface Windows {
 }
 
 /**
- * Bytes of the image that are in no window, as the strides of a 1 × 1 convolution leave them out.
+ * Bytes of the image that no window covers, such as the pixels that a 1 × 1 convolution with stride 2 skips.
  *
  * @param image [N, C, H, W]
- * @param window its height and width
+ * @param window [height, width]
  * @param output shape [N, O, OH, OW]
  */
 export function bytesPassedOver(

@@ -17,8 +17,8 @@ export type ConvKernel = "conv" | "convGradInput" | "convGradWeight";
 
 /**
  * 2-D cross-correlation, float32: input [N, C, H, W], weight [O, C/groups, KH, KW], output [N, O, OH, OW] (logical
- * order; any strides). `convGradInput` computes the input operand from weight and output, `convGradWeight` the
- * weight operand from input and output: the two gradients, and each other's derivatives. Only `conv` has an epilogue.
+ * order; any strides). `convGradInput` writes the `input` operand from `weight` and `output`, `convGradWeight` writes the `weight`
+ * operand from `input` and `output`; operands there hold gradients. Only `conv` has an epilogue.
  */
 export interface ConvCall extends WithEpilogue {
   readonly kernel: ConvKernel;
@@ -28,7 +28,7 @@ export interface ConvCall extends WithEpilogue {
   readonly geometry: ConvGeometry;
 }
 
-/** What the three kernels have in common, which differ in what they compute of input, weight and output. */
+/** The record of the three kernels; `computed` is the operand that the kernel writes, the other two are read. */
 function record(
   reads: KernelRecord<ConvCall>["reads"],
   computed: "input" | "weight" | "output",
@@ -38,7 +38,7 @@ function record(
     writes: [computed],
     flops: (call) =>
       2 * sizeOf(call.output.view.shape) * sizeOf(call.weight.view.shape.slice(1)) + epilogueFlops(call),
-    // A gradient of the image is written everywhere.
+    // convGradInput writes every pixel, also the uncovered ones.
     untouched: ({ input, weight, output, geometry }, stored) =>
       computed === "input"
         ? 0

@@ -1,4 +1,4 @@
-/** What a Program costs: exact floating-point operations and bytes, known when it is compiled. */
+/** The cost of a Program: exact floating-point operations and bytes, computed at compile time. */
 import { distinctBytes, type Stored } from "./bytes.js";
 import { operandsOf } from "./operands.js";
 import type { Cost, Program } from "./program.js";
@@ -9,7 +9,7 @@ export function flopsOf(call: KernelCall): number {
   return recordOf(call).flops(call);
 }
 
-/** Bytes that the call has to read and write on such a device, each element of an operand counted once. */
+/** Bytes that the call reads and writes on a device that stores elements as `stored` says; each element of an operand counts once. */
 export function bytesOf(call: KernelCall, stored: Stored): number {
   const record = recordOf(call);
   if (record.bytes) return record.bytes(call, stored);
@@ -21,7 +21,7 @@ export function bytesOf(call: KernelCall, stored: Stored): number {
   return bytes;
 }
 
-/** `alike` has an earlier call for those that cost the same. */
+/** Sums the cost of calls. `alike` maps a call to an earlier one with equal cost, which is computed only once. */
 export function costOf(
   calls: readonly KernelCall[],
   stored: Stored,

@@ -1,4 +1,4 @@
-/** Kernel calls in a few words. Not part of the records, so that only pages that profile load it. */
+/** One-line descriptions of kernel calls. Separate from the records, so that only pages that profile load them. */
 import { formatShape } from "../core/shape.js";
 import type { ConvCall } from "./conv.js";
 import type { WithEpilogue } from "./epilogue.js";
@@ -42,10 +42,10 @@ function convolution({ input, weight, geometry: { stride } }: ConvCall): string 
   return `${shapeOf(input)} ∗ ${shapeOf(weight)}${steps}`;
 }
 
-/** More are cut off. */
+/** Maximum number of instruction names shown. */
 const shownInstructions = 6;
 
-/** The names of its instructions, without those that only read a value: ` mul where`. */
+/** The names of the instructions, except loads, constants and scalars: ` mul where`. */
 function instructionsOf({ instructions }: Expression): string {
   const ops = instructions
     .map(({ op }) => op)

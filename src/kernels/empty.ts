@@ -1,9 +1,9 @@
-/** Calls without work, which devices need not know: those that write nothing, and those that reduce over nothing. */
+/** Removes calls with empty results or empty reductions before devices see them. */
 import { isEmpty } from "./operand.js";
 import { operandsOf } from "./operands.js";
 import { type KernelCall, recordOf } from "./table.js";
 
-/** The call, a map in its place if it reduces over nothing, or undefined if it does nothing. */
+/** Returns the call; for an empty reduction the map that fills the result; undefined if the result has no elements. */
 export function withoutEmpty(call: KernelCall): KernelCall | undefined {
   const [result] = operandsOf(call).writes;
   return isEmpty(result) ? undefined : (recordOf(call).overNothing?.(call) ?? call);

@@ -1,23 +1,25 @@
-/** Fused elementwise expressions, which `map` writes and `reduce` reduces, and the call of `map`. */
+/** Fused elementwise expressions in SSA form, used by `map`, `reduce` and epilogues; and the call of `map`. */
 import type { DType } from "../core/dtype.js";
 import type { Shape } from "../core/shape.js";
 import { type InstructionName, instructionOf } from "./instructions.js";
 import type { Operand } from "./operand.js";
 
-/** One instruction of an expression in SSA form; what each name means is in instructions.ts. */
+/** One instruction in SSA form; instructions.ts defines the names. */
 export interface Instruction {
   readonly op: InstructionName;
-  /** Of the result. */
+  /** dtype of the result. */
   readonly dtype: DType;
   /** Indices of earlier instructions. */
   readonly args: readonly number[];
+  /** The value of a `constant`. */
   readonly value?: number;
+  /** Number of the input (`load`), runtime scalar (`scalar`, `uniform`) or dimension (`iota`). */
   readonly index?: number;
 }
 
 export interface Expression {
   readonly instructions: readonly Instruction[];
-  /** Instructions whose values leave the expression, one per output. */
+  /** Indices of the instructions whose values are the outputs. */
   readonly results: readonly number[];
 }
 
@@ -39,7 +41,7 @@ export function flopsPerElement({ instructions }: Expression): number {
   return instructions.reduce((sum, { op }) => sum + instructionOf(op).flops, 0);
 }
 
-/** The expression with these results; of the instructions, what they need. */
+/** The expression with these results, without instructions that they do not need. */
 export function restrict(instructions: readonly Instruction[], results: readonly number[]): Expression {
   const needed = new Set(results);
   for (let i = instructions.length - 1; i >= 0; i--) {

@@ -1,6 +1,6 @@
 /**
- * Runs that fail: an index outside its axis, a kernel that traps, a leaf that an earlier run could not compute. What was computed
- * from that is not readable; everything else is computed as ever, and no input is updated (see Device.run).
+ * Failed runs: an index outside its axis, a kernel that traps, or a leaf that an earlier failed run did not compute. Results that
+ * depend on the failure throw when they are read, all other results are computed, and no input is updated (see Device.run).
  */
 import { IndexError, type WattgradError } from "../core/errors.js";
 import type { GatherCall } from "./gather.js";
@@ -10,20 +10,20 @@ import type { Program } from "./program.js";
 import type { ScatterAddCall } from "./scatter_add.js";
 import type { KernelCall } from "./table.js";
 
-/** What a device notes on its buffers. */
+/** The error state of a buffer. */
 export interface Readable {
-  /** Why it holds nothing: thrown by every read, and by reads of what is computed from it. */
+  /** Set if the buffer has no valid values: thrown by every read of it and of values computed from it. */
   failure?: WattgradError | undefined;
-  /** The updates of a run that failed and that no result tells of. The old value is there. */
+  /** Set if a failed run skipped an update and no result reports the error. The buffer keeps its old value. */
   missed?: Missed | undefined;
 }
 
-/** Thrown by the next read of one of the buffers, once. */
+/** An error shared by the buffers whose update was skipped; thrown once, by the first read of any of them. */
 export interface Missed {
   error: WattgradError | undefined;
 }
 
-/** @throws what the buffer's last run left there. */
+/** @throws The buffer's pending error. */
 export function requireReadable(buffer: Readable): void {
   if (buffer.failure) throw buffer.failure;
   const { missed } = buffer;
@@ -47,20 +47,20 @@ export function indexError(
   return new IndexError(`${item} ${index} of ${axisSize} ${unit}`, { op, device });
 }
 
-/** A call, by its place among those that were run, and why it failed. */
+/** A failed call, by its index in the list that was run. */
 export interface CallFailure {
   readonly at: number;
   readonly error: WattgradError;
-  /** Nothing more can be computed: a trap. */
+  /** A kernel trapped: no further call can run. */
   readonly isTrap?: boolean;
 }
 
 /**
- * Brings a run that failed to its end: runs the calls that depend on no failure, and notes on the buffers what could not be
- * computed. `run` executes the given calls of the Program until one fails.
+ * Completes a failed run: repeats it without the calls that depend on a failure, and sets the error state of the buffers that were
+ * not computed. `run` executes a list of calls and returns the first failure.
  *
- * @param first how the whole Program failed; undefined if nothing ran yet, as there are leaves that are not readable.
- * @returns the error to report; undefined if the Program reads none of those leaves and has run.
+ * @param first The failure of the whole Program; undefined if it has not run because some leaves are invalid.
+ * @returns The error to report; undefined if the Program does not read the invalid leaves and has run.
  */
 export function runAround(
   program: Program,
@@ -76,21 +76,25 @@ export function runAround(
     if (failure !== undefined) {
       const { at, error, isTrap } = failure;
       failed.set(list[at], error);
-      // Inputs with new values give other results: those are not computed again.
+      // An input was already updated: repeating the run would use its new value.
       if (isTrap || list.slice(0, at).some((call) => updates(call, inputCount))) {
-        giveUp(program, buffers, error, list[at]);
+        invalidate(program, buffers, error, list[at]);
         return error;
       }
     }
-    const { errors, missed, sound } = spread(program, failed, (slot) => buffers[slot]?.failure);
+    const { errors, missed, unaffected } = propagateFailures(
+      program,
+      failed,
+      (slot) => buffers[slot]?.failure,
+    );
     const [error] = [...failed.values(), ...errors.values(), ...missed.values()];
-    list = error === undefined ? calls : sound;
+    list = error === undefined ? calls : unaffected;
     try {
       failure = run(list);
     } catch (thrown) {
-      // No memory to run a part.
+      // Out of memory while preparing the shorter list.
       if (error === undefined) throw thrown;
-      giveUp(program, buffers, error);
+      invalidate(program, buffers, error);
       return error;
     }
     if (failure !== undefined) continue;
@@ -98,27 +102,27 @@ export function runAround(
       const isDone = slot >= inputCount || error === undefined;
       if (slot < buffers.length && isDone) buffers[slot].failure = errors.get(slot);
     }
-    const isTold = [...errors.keys()].some((slot) => slot < buffers.length);
-    const told: Missed = { error };
-    if (!isTold) for (const slot of missed.keys()) buffers[slot].missed = told;
+    const isReported = [...errors.keys()].some((slot) => slot < buffers.length);
+    const notice: Missed = { error };
+    if (!isReported) for (const slot of missed.keys()) buffers[slot].missed = notice;
     return error;
   }
 }
 
 /**
- * Where failures of calls and of leaves end: by slot, the errors of temporaries and results, and those of inputs that should have
- * been updated; and the calls that can be run.
+ * Propagates the failures of calls and leaves through the Program. Returns, by slot, the errors of temporaries and results
+ * (`errors`) and of inputs whose update is skipped (`missed`), and the calls that no failure affects (`unaffected`).
  */
-export function spread<Failure>(
+export function propagateFailures<Failure>(
   { calls, inputCount = 0 }: Program,
   failed: ReadonlyMap<KernelCall, Failure>,
   failureOf: (leaf: number) => Failure | undefined,
 ) {
-  const runCalls = (anyError: Failure | undefined) => {
+  const propagate = (anyError: Failure | undefined) => {
     const errors = new Map<number, Failure>();
     const missed = new Map<number, Failure>();
     const written = new Set<number>();
-    const sound: KernelCall[] = [];
+    const unaffected: KernelCall[] = [];
     for (const call of calls) {
       const { reads, writes } = operandsOf(call);
       let error = failed.get(call);
@@ -127,27 +131,26 @@ export function spread<Failure>(
       }
       const isUpdate = updates(call, inputCount);
       if (isUpdate) error ??= anyError;
-      if (error === undefined && !isUpdate) sound.push(call);
+      if (error === undefined && !isUpdate) unaffected.push(call);
       for (const { slot } of writes) {
         if (error) (isUpdate ? missed : errors).set(slot, error);
         else written.add(slot);
       }
     }
-    return { errors, missed, sound };
+    return { errors, missed, unaffected };
   };
-  const first = runCalls(undefined);
+  const first = propagate(undefined);
   const [error] = [...first.errors.values(), ...first.missed.values()];
-  // A Program that fails updates nothing, so that inputs miss values which could have been computed, too, and so does what is
-  // computed of them afterwards.
-  return error === undefined ? first : runCalls(error);
+  // Any failure cancels all updates, so a second pass also marks the other inputs and the values computed from their new values.
+  return error === undefined ? first : propagate(error);
 }
 
 function updates(call: KernelCall, inputCount: number): boolean {
   return operandsOf(call).writes.some(({ slot }) => slot < inputCount);
 }
 
-/** No result is readable; of the inputs only those that the call was writing when it stopped are not. */
-function giveUp(
+/** Marks all results as failed, and the inputs that the call `at` was writing when it stopped. */
+function invalidate(
   { calls, inputCount = 0 }: Program,
   buffers: readonly Readable[],
   error: WattgradError,

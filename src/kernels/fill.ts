@@ -1,12 +1,12 @@
-/** Maps that begin with a number: what takes the place of a call that reduces over nothing. */
+/** Maps of a constant through a chain of instructions: the replacement of empty reductions. */
 import type { DType } from "../core/dtype.js";
 import type { Instruction, MapCall } from "./expression.js";
 import type { InstructionName } from "./instructions.js";
 import type { Operand } from "./operand.js";
 
 /**
- * A function of the value so far: with a second argument, an operand of the output's shape or a number, or without one (null).
- * Where the second argument is undefined nothing happens. The last member is the dtype of the result, by default as before.
+ * One instruction on the previous value. `other` is its second argument, an operand of the output's shape or a number; null for an
+ * instruction of one argument; undefined skips the step. `dtype` is that of the result, by default unchanged.
  */
 export type FillStep = readonly [
   op: InstructionName,
@@ -14,7 +14,7 @@ export type FillStep = readonly [
   dtype?: DType,
 ];
 
-/** A map that writes to `output` what the steps make of a number of `dtype`. */
+/** A map that writes `steps` applied to the constant `value` of `dtype` to `output`. */
 export function fill(
   output: Operand,
   value: number,
@@ -42,7 +42,7 @@ export function fill(
   return { kernel: "map", shape: output.view.shape, inputs, outputs: [output], expression };
 }
 
-/** The step of an activation. */
+/** The step that applies an activation; skipped if there is none. */
 export function activationStep(activation: "relu" | undefined): FillStep {
   return ["relu", activation && null];
 }

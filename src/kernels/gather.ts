@@ -1,4 +1,4 @@
-/** `gather`: elements picked by indices; rows of an embedding, torch.gather. */
+/** `gather`: reads elements by index, as torch.gather and embeddings do. */
 import type { Shape } from "../core/shape.js";
 import { distinctBytes } from "./bytes.js";
 import { type IndexReport, pickedBytes } from "./indexing.js";
@@ -6,10 +6,9 @@ import type { Operand } from "./operand.js";
 import type { KernelRecord } from "./record.js";
 
 /**
- * For every position p of `shape`: output[p] = source[p, then index[p] steps of axisStride]. All views have
- * this shape; source's strides are 0 along the dimensions that the index replaces. Covers embedding rows and
- * torch.gather. An index outside 0..axisSize-1 makes the run fail (see Device.run), except for `ignored`, for which the output
- * is unspecified.
+ * For every position p of `shape`: output[p] = memory of source at offset(p) + index[p] · axisStride. All views have this shape; the
+ * view of source has stride 0 along the indexed dimension. An index outside 0..axisSize−1 makes the run fail (see Device.run);
+ * for the index `ignored` the output is unspecified.
  */
 export interface GatherCall {
   readonly kernel: "gather";

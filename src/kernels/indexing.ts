@@ -1,19 +1,19 @@
-/** What the kernels that take indices, `gather` and `scatterAdd`, have in common. */
+/** Shared by the kernels with indices, `gather` and `scatterAdd`. */
 import { type Shape, sizeOf } from "../core/shape.js";
 import { itemBytes, type Stored } from "./bytes.js";
 import type { Operand } from "./operand.js";
 
-/** How an index outside its axis is reported: `crossEntropy: label 7 of 3 classes`. */
+/** The words of the error for an index outside its axis: `crossEntropy: label 7 of 3 classes`. */
 export interface IndexReport {
   /** The function that the user called. */
   readonly op: string;
-  /** What the index is called: index, label. */
+  /** Name of the index: index, label. */
   readonly item: string;
-  /** What it counts: rows, classes. */
+  /** Name of the indexed elements: rows, classes. */
   readonly unit: string;
 }
 
-/** Bytes of the elements that the indices pick; those picked twice are touched twice. */
+/** Bytes of the indexed elements; an element that is indexed twice counts twice. */
 export function pickedBytes(
   call: { readonly shape: Shape; readonly output: Operand },
   stored: Stored,

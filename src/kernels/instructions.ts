@@ -1,12 +1,12 @@
 /**
- * The instructions of fused elementwise expressions, one record each. A device gives each name its code in a table over
- * `FunctionName` (and `FormName`), so that one that is missing is a type error.
+ * The instructions of fused elementwise expressions, one record each. A device implements them in a table over `FunctionName` and
+ * `FormName`; a missing entry is a type error.
  */
 import type { DType } from "../core/dtype.js";
 
 /**
- * The dtypes that arguments may have, the same for all of them: float32; float32 or int32; bool or int32; any. The other integer
- * types are converted before.
+ * The dtypes of the arguments, which are all equal: "float32"; "numbers": float32 or int32; "bits": bool or int32; "any". uint8 and
+ * int8 are converted to int32 before.
  */
 export type Accepted = "float32" | "numbers" | "bits" | "any";
 
@@ -15,15 +15,15 @@ export interface InstructionRecord {
   readonly accepts: Accepted;
   /** Floating-point operations of one element. */
   readonly flops: 0 | 1;
-  /** Computing it again costs less than storing and loading its result. */
+  /** Recomputing it is cheaper than storing and loading its result. */
   readonly isCheap: boolean;
   /** The dtype of the result; undefined: that of the (last) argument. */
   readonly gives: DType | undefined;
-  /** The value depends on the element's logical position, whatever the memory order is. */
+  /** The value depends on the element's logical position, not on the memory layout. */
   readonly isPositional: boolean;
 }
 
-/** All records have one shape, because the compiler reads them for every node. */
+/** All records have the same fields in the same order (one hidden class): the compiler reads them for every node. */
 function record<Arity extends 0 | 1 | 2 | 3, A extends Accepted>(
   arity: Arity,
   accepts: A,
@@ -46,9 +46,9 @@ const cheapOfNumbers = record(2, "numbers", 1, true);
 const ofBits = record(2, "bits");
 const comparison = record(2, "any", 1, true, "bool");
 
-/** The sign of a zero is that of IEEE 754 where the device's floats have one. */
+/** Signs of zeros follow IEEE 754 on devices that support them. */
 export const instructions = {
-  /* Forms: instructions with fields of their own or arguments of several dtypes. */
+  /* Forms: instructions with `value` or `index`, or with arguments of different dtypes. */
 
   /** The element of `inputs[index]` at the current position, in the operand's dtype. */
   load: leaf,
@@ -104,11 +104,11 @@ export const instructions = {
   erf: ofFloat,
   /** `x < 0 ? 0 : x`, so that NaN and −0 stay. */
   relu: cheapOfNumber,
-  /** The largest whole number ≤ x. */
+  /** The largest integer ≤ x. */
   floor: ofNumber,
-  /** The smallest whole number ≥ x. */
+  /** The smallest integer ≥ x. */
   ceil: ofNumber,
-  /** The nearest whole number, halves to even. */
+  /** The nearest integer, halves to even. */
   round: ofNumber,
   /** Rounded towards zero. */
   trunc: ofNumber,
@@ -145,8 +145,8 @@ export const instructions = {
   or: ofBits,
   xor: ofBits,
   /**
-   * The float32 number nearest to a·b, where `mul` may be more or less exact: int8 values that are computed from it must have the
-   * same bits on every device. Operands and result are 0, infinite, NaN or normal.
+   * a·b rounded to the nearest float32, where `mul` may be fused or less exact: quantized values must have the same bits on every
+   * device. Operands and result are 0, infinite, NaN or normal.
    */
   roundedMul: ofFloats,
   /** a/b, as roundedMul. */
@@ -157,10 +157,10 @@ type Records = typeof instructions;
 
 export type InstructionName = keyof Records;
 
-/** Instructions that read fields of their own, or arguments of several dtypes. */
+/** Instructions with `value` or `index`, or with arguments of different dtypes. */
 export type FormName = "load" | "constant" | "scalar" | "uniform" | "iota" | "cast" | "where";
 
-/** Instructions whose value is a function of their arguments alone. */
+/** Pure functions of their arguments. */
 export type FunctionName = Exclude<InstructionName, FormName>;
 
 /** The functions with this number of arguments. */

@@ -1,4 +1,4 @@
-/** What kernel calls read and write: slots of a Program, seen through views. */
+/** Operands of kernel calls: slots of a Program, read or written through strided views. */
 import type { DType } from "../core/dtype.js";
 import { sizeOf } from "../core/shape.js";
 import type { View } from "../core/view.js";

@@ -1,25 +1,25 @@
 /**
- * How the weights of quantized products lie in memory, the same on every device: an int32 buffer of one dimension, each element
- * four bytes, the first in its lowest bits. packWeight in src/ops/packed_weight.ts arranges them.
+ * Memory layout of packed quantized weights, the same on every device: a 1-D int32 buffer that holds four bytes per element,
+ * little-endian. packWeight in src/ops/packed_weight.ts writes it.
  *
- * - 8 and 7 bits, a matrix [n, k]: panels of 8 rows, each cut into steps of 4 along k. Byte 32·(panel·⌈k/4⌉ + step) + 4·j + i is
- *   weight [8·panel + j, 4·step + i]. Values of 7 bits are stored plus 64, as 1..127, because engines differ in whether relaxed
- *   SIMD's int8 dot product takes its second operand for signed or unsigned.
+ * - 8 and 7 bits, a matrix [n, k]: panels of 8 rows, each split into steps of 4 along k. Byte 32·(panel·⌈k/4⌉ + step) + 4·j + i is
+ *   weight [8·panel + j, 4·step + i]. Values of 7 bits are stored with an offset of 64, as 1..127, because engines differ in whether
+ *   relaxed SIMD's int8 dot product reads its second operand as signed or unsigned.
  * - 4 bits: panels of 8 rows, steps of 8 along k. Byte 32·(panel·k/8 + step) + 4·j + i holds weight [8·panel + j, 8·step + i] + 8
  *   in its low half and [8·panel + j, 8·step + 4 + i] + 8 in its high half.
- * - convolutions [O, C/groups, KH, KW]: for each group the matrix [O/groups, KH·KW·C/groups], in it (row, column, channel) from
- *   slow to fast. Depthwise ones, with one input and one output channel in a group: [KH·KW, channels rounded up to 16].
+ * - convolutions [O, C/groups, KH, KW]: for each group a matrix [O/groups, KH·KW·C/groups] as above, its columns in the order
+ *   (row, column, channel), channel fastest. Depthwise (one input and one output channel per group): [KH·KW, channels rounded up to 16].
  *
- * What lies beyond n, k or the channels stands for 0.
+ * Padding beyond n, k or the channels represents 0.
  */
 import type { WeightFormat } from "./quantized.js";
 
-/** Rows of a panel, and values of a row that stand together. */
+/** Rows of a panel, and consecutive values of a row in a step. */
 export const panelRows = 8;
 export const stepLength = 4;
-/** What is added to values of 7 bits. */
+/** Offset of stored 7-bit values. */
 const offsetOf7 = 64;
-/** Channels of depthwise weights come in as many. */
+/** Channels of depthwise weights are padded to a multiple of this. */
 export const depthwiseLanes = 16;
 
 /** Extents of convolution weights, [O, C/groups, KH, KW], and the groups. */
@@ -28,7 +28,7 @@ export interface ConvExtents {
   readonly groups: number;
 }
 
-/** What the stored bytes of 8- and 7-bit weights are above the weights. */
+/** The offset between stored bytes and weights of 8 and 7 bits. */
 export function storedOffset({ bits }: WeightFormat): number {
   return bits === 7 ? offsetOf7 : 0;
 }
@@ -44,7 +44,7 @@ export function packedBytes(n: number, k: number, { bits }: WeightFormat): numbe
     : panels * panelRows * Math.ceil(k / stepLength) * stepLength;
 }
 
-/** One input and one output channel in each group. */
+/** True if each of several groups has one input and one output channel. */
 export function isDepthwise({ shape: [out, perGroup], groups }: ConvExtents): boolean {
   return perGroup === 1 && out === groups && groups > 1;
 }

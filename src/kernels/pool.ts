@@ -1,4 +1,4 @@
-/** `pool`: maximum, average and position of the maximum over windows of an image. */
+/** `pool`: maximum, average or argmax over sliding windows of an image. */
 import { sizeOf } from "../core/shape.js";
 import { bytesPassedOver } from "./bytes.js";
 import { fill } from "./fill.js";

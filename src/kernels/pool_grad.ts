@@ -1,4 +1,4 @@
-/** `poolGrad`: the gradient of `pool` for its image. */
+/** `poolGrad`: the gradient of `pool` with respect to its input. */
 import { sizeOf } from "../core/shape.js";
 import { bytesPassedOver } from "./bytes.js";
 import { fill } from "./fill.js";
@@ -6,7 +6,7 @@ import { isEmpty, type Operand } from "./operand.js";
 import type { PoolGeometry } from "./pool.js";
 import type { KernelRecord } from "./record.js";
 
-/** gradInput from gradOutput; for `max`, `input` tells the position of each window's first maximum. */
+/** Computes gradInput from gradOutput. `max` needs `input` to find the first maximum of each window, which gets the gradient. */
 export interface PoolGradCall {
   readonly kernel: "poolGrad";
   readonly op: "max" | "average";

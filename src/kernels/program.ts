@@ -1,7 +1,7 @@
 /**
- * A Program: kernel calls over numbered slots, what the compiler gives to devices. Slots 0..leafCount-1 are buffers that the
- * caller supplies at each run (inputs, parameters updated in place, fresh results); the others are temporaries in one arena, at
- * planned byte offsets, and may share bytes when their lives do not overlap.
+ * A Program, the compiler's output: kernel calls over numbered slots. Slots 0..leafCount−1 are buffers that the caller passes to each
+ * run (inputs, parameters updated in place, new results). The others are temporaries at planned byte offsets in one arena; those
+ * with disjoint lifetimes may share bytes.
  */
 import type { DType } from "../core/dtype.js";
 import type { KernelCall } from "./table.js";
@@ -31,8 +31,8 @@ export interface Program {
   readonly slots: readonly SlotInfo[];
   readonly leafCount: number;
   /**
-   * Leaves before this one are inputs: those that are written are updated in place, after every check of an index, and keep
-   * their values if the run fails. The others are fresh results. By default there are only results.
+   * Leaves with a lower slot number are inputs; calls that write them (updates) run after all index checks and are skipped if the
+   * run fails. The other leaves are new results. Default 0.
    */
   readonly inputCount?: number;
   /** Runtime scalars: values that change from run to run without recompiling. */
@@ -41,6 +41,6 @@ export interface Program {
   readonly cost: Cost;
   /** For calls that differ from an earlier call only in their slots, such as repeated blocks of a network: that call. */
   readonly alike?: ReadonlyMap<KernelCall, KernelCall>;
-  /** Per call, the module that it belongs to; only in the Programs of a profile. Copies at the end have none. */
+  /** Per call, the module whose op it computes; only while a profile is recorded. Final copies have none. */
   readonly origins?: readonly (string | undefined)[];
 }

@@ -1,4 +1,4 @@
-/** The form of a kernel's record: all that is known about a kernel outside of the devices that implement it. */
+/** The type of a kernel's record: everything about a kernel that is independent of the device. */
 import type { Stored } from "./bytes.js";
 import type { MapCall } from "./expression.js";
 import type { Operand } from "./operand.js";
@@ -13,19 +13,19 @@ export type OperandField<Call> = Call extends unknown
   : never;
 
 export interface KernelRecord<Call> {
-  /** Fields of the operands that are read; a call may lack those that are optional. */
+  /** Names of the fields with operands that are read. */
   readonly reads: readonly OperandField<Call>[];
-  /** Fields of the operands that are written, the result first. */
+  /** Names of the fields with operands that are written, the result first. */
   readonly writes: readonly OperandField<Call>[];
   /** 2 per multiply-add of a product, of floats or integers; 1 per element for each arithmetic instruction. */
   flops(call: Call): number;
-  /** Bytes that the call has to read and write; by default every distinct element of its operands, less `untouched`. */
+  /** Bytes read and written; by default all distinct elements of the operands minus `untouched`. */
   bytes?(call: Call, stored: Stored): number;
-  /** Bytes of its operands that it does not have to touch. */
+  /** Bytes of the operands that the kernel never accesses. */
   untouched?(call: Call, stored: Stored): number;
   /**
-   * The map that stands in for a call that reduces over nothing: it fills the result with what the epilogue makes of an empty
-   * sum. undefined for all other calls. Devices never get such a call, nor one whose result is empty.
+   * For an empty reduction, the map that fills the result with the identity (after the epilogue); undefined for other calls. Devices
+   * never get an empty reduction or a call with an empty result.
    */
   overNothing?(call: Call): MapCall | undefined;
 }

@@ -1,4 +1,4 @@
-/** `reduce`: a fused expression reduced over axes; softmax and norms are made of these. */
+/** `reduce`: reduces a fused expression over axes; softmax and norms are composed of it. */
 import type { DType } from "../core/dtype.js";
 import { type Shape, sizeOf } from "../core/shape.js";
 import { type Expression, flopsPerElement } from "./expression.js";
@@ -10,9 +10,9 @@ export type ReduceOp = "sum" | "max" | "min" | "prod" | "argmax" | "argmin";
 
 /**
  * Reduces the expression's one result over `axes` of `shape`. The output's view has `shape` with those axes 1.
- * Empty reductions give the identity (0, -Infinity, +Infinity, 1; for int32 its bounds), and -1 for argmax/argmin, which take one axis, give int32,
- * the first of equal values; NaN counts as the largest (smallest) value. max/min propagate NaN. float32 sums
- * must not lose accuracy with length: pairwise, several accumulators or float64.
+ * Empty reductions give the identity: 0, -Infinity, +Infinity or 1 (int32: its bounds), -1 for argmax/argmin. argmax/argmin have one
+ * axis and an int32 result, the first of equal values; NaN counts as the largest (smallest) value. max/min propagate NaN. The
+ * error of float32 sums must not grow with their length: use pairwise sums, several accumulators or float64.
  */
 export interface ReduceCall {
   readonly kernel: "reduce";
@@ -24,7 +24,7 @@ export interface ReduceCall {
   readonly output: Operand;
 }
 
-/** The result of a reduction over nothing. */
+/** The result of an empty reduction. */
 export function identityOf(op: ReduceOp, dtype: DType): number {
   const most = dtype === "int32" ? 2 ** 31 - 1 : Number.POSITIVE_INFINITY;
   if (op === "max") return dtype === "int32" ? -(2 ** 31) : -most;

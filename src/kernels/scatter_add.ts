@@ -1,4 +1,4 @@
-/** `scatterAdd`: elements added at indices; the gradient of `gather`. */
+/** `scatterAdd`: adds elements at indices; the gradient of `gather`. */
 import { type Shape, sizeOf } from "../core/shape.js";
 import { distinctBytes } from "./bytes.js";
 import { type IndexReport, pickedBytes } from "./indexing.js";
@@ -6,8 +6,8 @@ import type { Operand } from "./operand.js";
 import type { KernelRecord } from "./record.js";
 
 /**
- * The mirror of `gather`: output[p, then index[p] steps of axisStride] += source[p], float32 or int32; the output is initialised
- * before. For the index `ignored` nothing is added.
+ * The adjoint of `gather`: memory of output at offset(p) + index[p] · axisStride += source[p], float32 or int32. The output holds
+ * initial values. The index `ignored` adds nothing.
  */
 export interface ScatterAddCall {
   readonly kernel: "scatterAdd";

@@ -1,6 +1,6 @@
 /**
- * The kernel language: what the compiler gives to devices. It is small on purpose; every public op lowers to it and every device
- * implements all of it. A kernel is one record in a file of its own, gathered here; devices are tables with the same names.
+ * The kernel language between compiler and devices. It is small on purpose: every public op lowers to it, and every device implements
+ * all of it. Each kernel has a file with its record; a device is a table over the same names.
  */
 import { attention } from "./attention.js";
 import { conv, convGradInput, convGradWeight } from "./conv.js";
@@ -41,7 +41,7 @@ export type CallOf<Name extends KernelName> = Parameters<(typeof records)[Name][
 /** A call of one kernel: its name, operands and sizes. */
 export type KernelCall = CallOf<KernelName>;
 
-/** One function per kernel: what a device does with a call. A kernel that is missing is a type error. */
+/** One function per kernel. A missing kernel is a type error. */
 export type KernelTable<More extends readonly unknown[], Result> = {
   readonly [Name in KernelName]: (call: CallOf<Name>, ...more: More) => Result;
 };

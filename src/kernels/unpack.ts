@@ -1,4 +1,4 @@
-/** Packed weights (see packed.ts) as whole numbers: for the reference device and for files. */
+/** Unpacks weights (packed.ts) to row-major integers, for the reference device and for files. */
 import type { TypedArray } from "../core/dtype.js";
 import {
   type ConvExtents,
@@ -12,15 +12,15 @@ import {
 } from "./packed.js";
 import type { WeightFormat } from "./quantized.js";
 
-/** What is added to values of 4 bits. */
+/** Offset of stored 4-bit values. */
 const offsetOf4 = 8;
 
-/** The bytes of packed weights from element `start` on, as they lie in memory. */
+/** The bytes of packed weights from int32 element `start` on. */
 export function bytesOf(packed: TypedArray, start = 0): Int8Array {
   return new Int8Array(packed.buffer, packed.byteOffset + start * wordBytes);
 }
 
-/** The whole numbers [n, k], row-major, of a packed matrix; k of 4-bit weights is a multiple of 8. */
+/** The integers [n, k], row-major, of a packed matrix; for 4 bits k is a multiple of 8. */
 export function unpackMatrix(
   packed: ArrayLike<number>,
   n: number,
@@ -54,7 +54,7 @@ function placeOf4(row: number, p: number, k: number): { readonly at: number; rea
   return { at, shift: p % 8 < stepLength ? 0 : 4 };
 }
 
-/** The whole numbers [O, C/groups, KH, KW], row-major, of packed weights. */
+/** The integers [O, C/groups, KH, KW], row-major, of packed convolution weights. */
 export function unpackConv(packed: ArrayLike<number>, extents: ConvExtents, format: WeightFormat): Int8Array {
   const [out, perGroup, kernelH, kernelW] = extents.shape;
   const kernelSize = kernelH * kernelW;

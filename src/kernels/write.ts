@@ -1,12 +1,12 @@
-/** `write`: rows put into a tensor at positions that are values; a cache grows without being rewritten. */
+/** `write`: writes slices into a tensor at positions given by values; appends to a key-value cache without rewriting it. */
 import { distinctBytes } from "./bytes.js";
 import type { Operand } from "./operand.js";
 import type { KernelRecord } from "./record.js";
 
 /**
- * For every position p of the source: output[p, then position[p] steps of axisStride] = source[p]. All views have the source's
- * shape; `position` (int32) does not vary along the axis. A position outside 0..places-1 writes nothing; what is not written
- * keeps its value. The source is no part of the output's memory.
+ * For every element p of source: memory of output at offset(p) + position[p] · axisStride = source[p]. All views have the source's
+ * shape; `position` (int32) is constant along the axis. A position outside 0..places−1 writes nothing. Elements that are not written
+ * keep their values. source and output do not share memory.
  */
 export interface WriteCall {
   readonly kernel: "write";
@@ -21,7 +21,7 @@ export const write: KernelRecord<WriteCall> = {
   reads: ["source", "position", "output"],
   writes: ["output"],
   flops: () => 0,
-  // The old values that stay are not touched.
+  // Elements that keep their old values are not accessed.
   bytes: ({ source, position, output }, stored) =>
     [source, position, output].reduce((sum, operand) => sum + distinctBytes(operand, stored), 0),
 };

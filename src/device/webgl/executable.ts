@@ -1,6 +1,6 @@
 /** A Program as a list of draws, with the last use of every temporary texture known. */
 
-import { spread } from "../../kernels/failure.js";
+import { propagateFailures } from "../../kernels/failure.js";
 import type { KernelCall } from "../../kernels/kernel.js";
 import { operandsOf } from "../../kernels/operands.js";
 import type { Executable, Program } from "../device.js";
@@ -91,7 +91,7 @@ export class WebglExecutable implements Executable {
   }
 
   private reachOf(failed: ReadonlyMap<KernelCall, true>, leaf: number): Reach {
-    const { errors, missed } = spread(this.program, failed, (slot) => slot === leaf || undefined);
+    const { errors, missed } = propagateFailures(this.program, failed, (slot) => slot === leaf || undefined);
     return {
       results: [...errors.keys()].filter((slot) => slot < this.leafCount),
       missed: [...missed.keys()],
