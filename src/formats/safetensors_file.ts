@@ -2,29 +2,18 @@
  * safetensors files that are read in parts: the header first, then one tensor at a time. What is in memory does not grow with the
  * file.
  */
-import { aFunction, aString, check, checkOptions, type Kinds, nearestName } from "../core/check.js";
-import { newArray, type TypedArray } from "../core/dtype.js";
-import { ArgumentError } from "../core/errors.js";
+import { aFunction, check, checkOptions, type Kinds } from "../core/check.js";
 import type { ByteSource } from "./byte_source.js";
 import { quote } from "./excerpt.js";
 import { FileError } from "./file.js";
 import type { HostTensor, StoredTensor } from "./host.js";
-import {
-  dataStartOf,
-  formatError,
-  inFileOrder,
-  lengthBytes,
-  parseHeader,
-  type TensorEntry,
-} from "./safetensors_header.js";
+import { dataStartOf, formatError, inFileOrder, lengthBytes, parseHeader } from "./safetensors_header.js";
 import { maxIndexBytes, parseIndex } from "./safetensors_index.js";
 import { storedTypes } from "./safetensors_types.js";
 import { aSourceInput, openSource, type SourceInput, type SourceOptions, sourceOptions } from "./source.js";
+import { StoredEntry, tensorNamed } from "./stored_entry.js";
 
 const op = "openSafetensors";
-
-/** Bytes that are read and decoded at once. */
-const pieceBytes = 4 * 2 ** 20;
 
 /** A tensor in a safetensors file. */
 export interface SafetensorsEntry extends StoredTensor {
@@ -119,8 +108,9 @@ async function openOne(source: ByteSource, signal: AbortSignal | undefined): Pro
   const header = await source.read(lengthBytes, dataStart - lengthBytes, signal);
   const { tensors: entries, metadata } = parseHeader(header, size - dataStart, { op, name });
   const tensors = new Map<string, SafetensorsEntry>();
-  for (const [key, entry] of inFileOrder(entries)) {
-    tensors.set(key, new Entry(key, entry, source, dataStart, signal));
+  for (const [key, { dtype: stored, shape, begin, end }] of inFileOrder(entries)) {
+    const place = { op, name: key, source, offset: dataStart + begin, bytes: end - begin, signal };
+    tensors.set(key, new StoredEntry(stored, storedTypes().get(stored)!, shape, place));
   }
   return { tensors, metadata };
 }
@@ -167,84 +157,11 @@ function fileOf(files: readonly OneFile[], opened: readonly ByteSource[]): Safet
   return {
     tensors,
     metadata,
-    async tensor(name) {
-      const entry = tensors.get(check(op, "the name", name, aString));
-      if (entry === undefined) {
-        const nearest = nearestName(name, [...tensors.keys()]);
-        throw new ArgumentError(`there is no tensor ${quote(name)}`, {
-          op,
-          hint: nearest === undefined ? undefined : `did you mean ${quote(nearest)}?`,
-        });
-      }
-      const { dtype, shape } = entry;
-      return { dtype, shape, data: await entry.data() };
-    },
+    tensor: (name) => tensorNamed(tensors, name, op),
     close: () => closeAll(opened),
   };
 }
 
 async function closeAll(sources: readonly ByteSource[]): Promise<void> {
   for (const source of sources) await source.close();
-}
-
-class Entry implements SafetensorsEntry {
-  readonly dtype: SafetensorsEntry["dtype"];
-  readonly shape: readonly number[];
-  readonly stored: string;
-  readonly bytes: number;
-  readonly #name: string;
-  readonly #source: ByteSource;
-  readonly #signal: AbortSignal | undefined;
-  /** In the file. */
-  readonly #offset: number;
-
-  constructor(
-    name: string,
-    { dtype: stored, shape, begin, end }: TensorEntry,
-    source: ByteSource,
-    dataStart: number,
-    signal: AbortSignal | undefined,
-  ) {
-    this.stored = stored;
-    this.dtype = storedTypes().get(stored)!.dtype;
-    this.shape = shape;
-    this.bytes = end - begin;
-    this.#name = name;
-    this.#source = source;
-    this.#signal = signal;
-    this.#offset = dataStart + begin;
-  }
-
-  async data(): Promise<TypedArray> {
-    const { itemSize, isView, decode } = storedTypes().get(this.stored)!;
-    if (isView) {
-      const own = await this.#read(0, new Uint8Array(this.bytes));
-      return decode(own, { op, name: this.#name, first: 0 });
-    }
-    // Piece by piece: two copies of a tensor are never there as a whole.
-    const result = newArray(this.dtype, this.bytes / itemSize);
-    let at = 0;
-    for await (const piece of this.pieces()) {
-      result.set(piece, at);
-      at += piece.length;
-    }
-    return result;
-  }
-
-  async *pieces(): AsyncGenerator<TypedArray> {
-    const { itemSize, isView, decode, dtype } = storedTypes().get(this.stored)!;
-    const memory = new Uint8Array(Math.min(this.bytes, pieceBytes));
-    const values = isView ? undefined : newArray(dtype, memory.length / itemSize);
-    for (let at = 0; at < this.bytes; at += memory.length) {
-      const part = await this.#read(at, memory.subarray(0, Math.min(memory.length, this.bytes - at)));
-      yield decode(part, { op, name: this.#name, first: at / itemSize }, values);
-    }
-  }
-
-  /** Bytes of the tensor from `at` on; `into` is aligned, what a source gives may not be. */
-  async #read(at: number, into: Uint8Array): Promise<Uint8Array> {
-    const got = await this.#source.read(this.#offset + at, into.length, this.#signal, into);
-    if (got.buffer !== into.buffer || got.byteOffset !== into.byteOffset) into.set(got);
-    return into;
-  }
 }

@@ -19,8 +19,10 @@ export interface Decoding {
 }
 
 export interface StoredType {
-  /** Bytes of an element. */
+  /** Bytes of an element, or of a block of elements. */
   readonly itemSize: number;
+  /** Elements of a block, if there are blocks. */
+  readonly blockSize?: number;
   /** Of the values. */
   readonly dtype: DType;
   /**

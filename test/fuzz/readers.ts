@@ -1,10 +1,17 @@
 /** Everything that reads bytes or text of others, each with inputs to start from. */
+import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { parseBenchFile } from "../../src/cli/bench/file.js";
 import { parseConfig } from "../../src/cli/plan/config.js";
 import { readCifar10 } from "../../src/data/index.js";
 import { parseNvidiaLine } from "../../src/energy/nvidia.js";
-import { openSafetensors, readIdx, readSafetensors, writeSafetensors } from "../../src/formats/index.js";
+import {
+  openGguf,
+  openSafetensors,
+  readIdx,
+  readSafetensors,
+  writeSafetensors,
+} from "../../src/formats/index.js";
 import { parseIndex } from "../../src/formats/safetensors_index.js";
 import { unpackImages } from "../../src/inference/images.js";
 import { parseRecord, writeRecord } from "../../src/quantization/file_record.js";
@@ -55,21 +62,24 @@ function withDTypes(file: Uint8Array, random: () => number): Uint8Array {
   return bytes;
 }
 
+/** From the root of the repository, where the tests and `npm run fuzz` run. */
+const gguf = readFileSync("test/formats/gguf/tiny.gguf");
+
 const index = {
   metadata: { total_size: 16, origin: ["x", { y: null }] },
   weight_map: { "layer.weight": "m-1.safetensors", count: "m-2.safetensors", mask: "m-2.safetensors" },
 };
 
 /** Reads every tensor that can be read, in pieces; the bytes of all of them. */
-async function readInParts(file: Uint8Array): Promise<number> {
-  const { tensors } = await openSafetensors(file);
+const readInParts = (open: typeof openSafetensors | typeof openGguf) => async (file: Uint8Array) => {
+  const { tensors } = await open(file);
   let bytes = 0;
   for (const entry of tensors.values()) {
     for await (const piece of entry.pieces()) bytes += piece.byteLength;
     bytes = Math.max(bytes, (await entry.data()).byteLength);
   }
   return bytes;
-}
+};
 
 /** A safetensors file whose header says something else; its length is right. */
 function withHeader(file: Uint8Array, random: () => number): Uint8Array {
@@ -197,7 +207,7 @@ export const readers: readonly Reader[] = [
     // A float of 8 bits becomes four bytes.
     name: "safetensors, in parts",
     input: (random) => safetensors([withDTypes(one(random, files), random)])(random),
-    read: readInParts,
+    read: readInParts(openSafetensors),
     most: (n) => 4 * n,
   },
   {
@@ -205,6 +215,13 @@ export const readers: readonly Reader[] = [
     input: json([index]),
     read: (text: string) => parseIndex(new TextEncoder().encode(text), { op: "openSafetensors" }).size,
     most: (n) => n,
+  },
+  {
+    // Blocks of four bits become float32.
+    name: "gguf",
+    input: binary([gguf]),
+    read: readInParts(openGguf),
+    most: (n) => 8 * n,
   },
   {
     name: "idx",

@@ -1,0 +1,63 @@
+/** GGUF, the files of llama.cpp: metadata, vocabulary included, and tensors in floats or in blocks of quantized values. */
+import { check, checkOptions } from "../core/check.js";
+import { type GgufValue, readGgufHeader } from "./gguf_header.js";
+import type { HostTensor, StoredTensor } from "./host.js";
+import { aSourceInput, openSource, type SourceInput, type SourceOptions, sourceOptions } from "./source.js";
+import { StoredEntry, tensorNamed } from "./stored_entry.js";
+
+const op = "openGguf";
+
+/** A tensor in a GGUF file. */
+export interface GgufEntry extends StoredTensor {
+  /** The type in the file: `Q4_K`. */
+  readonly stored: string;
+  /** Bytes in the file. */
+  readonly bytes: number;
+}
+
+/** A GGUF file that is open. */
+export interface GgufFile {
+  /** 2 or 3. */
+  readonly version: number;
+  /** `general.architecture`, `llama.block_count`, `tokenizer.ggml.tokens`, … Arrays of numbers are typed arrays. */
+  readonly metadata: ReadonlyMap<string, GgufValue>;
+  /** By name, in the order of the data. Shapes are row-major, the reverse of the file's: a linear layer is [out, in]. */
+  readonly tensors: ReadonlyMap<string, GgufEntry>;
+  /** Reads one tensor. @throws ArgumentError if there is none of that name; FileError. */
+  tensor(name: string): Promise<HostTensor>;
+  /** Ends reading; closes what `openGguf` has opened. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a GGUF file (version 2 or 3) and reads its header only. F32, F16, BF16, F64, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and
+ * Q6_K become float32, bit for bit as in the Python package gguf; I8 stays, I16, I32 and I64 become int32.
+ *
+ * @throws FileError if the file is missing or cannot be read; FormatError for damaged files, other versions, other types of tensors;
+ * the reason of `signal`.
+ * @example
+ * const file = await openGguf("SmolLM2-135M-Instruct.Q4_1.gguf");
+ * file.metadata.get("general.architecture"); // "llama"
+ * const { data } = await file.tensor("output_norm.weight");
+ * await file.close();
+ */
+export async function openGguf(input: SourceInput, options: SourceOptions = {}): Promise<GgufFile> {
+  check(op, "the source", input, aSourceInput);
+  const { signal } = checkOptions(op, options, sourceOptions);
+  const source = await openSource(input, options);
+  // A source of the caller stays open.
+  const close = async () => {
+    if (source !== input) await source.close();
+  };
+  try {
+    const { version, metadata, tensors: infos } = await readGgufHeader(source, op, signal);
+    const tensors = new Map<string, GgufEntry>();
+    for (const [name, { type, shape, offset, bytes }] of infos) {
+      tensors.set(name, new StoredEntry(type.name, type, shape, { op, name, source, offset, bytes, signal }));
+    }
+    return { version, metadata, tensors, tensor: (name) => tensorNamed(tensors, name, op), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

@@ -1,0 +1,70 @@
+/** The order of rows that GGUF files of the llama architecture give the projections to queries and keys. */
+import { aCount, check } from "../core/check.js";
+import { newArray, type TypedArray } from "../core/dtype.js";
+import { ShapeError } from "../core/errors.js";
+import { formatShape } from "../core/shape.js";
+import type { StoredTensor } from "./host.js";
+
+/**
+ * The rows of `attn_q` and `attn_k` in the order of Hugging Face files. Rotary embeddings turn pairs of rows of each head: GGUF has
+ * the two of a pair side by side (2i, 2i + 1), Hugging Face files have the first ones of all pairs before the second ones
+ * (i, headDim / 2 + i). A weight is [heads · headDim, in], a bias [heads · headDim]; `heads` of a key is the number of key heads.
+ * One head at a time is in memory.
+ *
+ * @throws ShapeError if the heads do not divide the rows into pairs.
+ * @example
+ * const query = undoRotaryPermutation(file.tensors.get("blk.0.attn_q.weight"), 9);
+ */
+export function undoRotaryPermutation(tensor: StoredTensor, heads: number): StoredTensor {
+  const op = "undoRotaryPermutation";
+  check(op, "heads", heads, aCount);
+  const { dtype, shape } = tensor;
+  const pairs = shape[0] / heads / 2;
+  if (shape.length < 1 || !Number.isInteger(pairs)) {
+    throw new ShapeError(`${heads} heads do not divide the rows of ${formatShape(shape)} into pairs`, { op });
+  }
+  const row = shape.slice(1).reduce((size, extent) => size * extent, 1);
+  const size = shape[0] * row;
+  const headSize = 2 * pairs * row;
+
+  /** `head`, whose rows are in pairs, into `into`. */
+  function reorder(head: TypedArray, into: TypedArray): void {
+    for (let i = 0; i < 2 * pairs; i++) {
+      const to = (i >> 1) + (i & 1) * pairs;
+      into.set(head.subarray(i * row, (i + 1) * row), to * row);
+    }
+  }
+
+  async function* pieces(): AsyncGenerator<TypedArray> {
+    const head = newArray(dtype, headSize);
+    const result = newArray(dtype, headSize);
+    let filled = 0;
+    for await (const piece of tensor.pieces()) {
+      for (let at = 0; at < piece.length; ) {
+        const part = piece.subarray(at, at + headSize - filled);
+        head.set(part, filled);
+        at += part.length;
+        filled += part.length;
+        if (filled < headSize) break;
+        reorder(head, result);
+        yield result;
+        filled = 0;
+      }
+    }
+  }
+
+  return {
+    dtype,
+    shape,
+    pieces,
+    async data() {
+      const values = newArray(dtype, size);
+      let at = 0;
+      for await (const piece of pieces()) {
+        values.set(piece, at);
+        at += piece.length;
+      }
+      return values;
+    },
+  };
+}

@@ -1,0 +1,103 @@
+/** A tensor in a file, read and decoded in pieces: what is in memory does not grow with the file. */
+import { aString, check, nearestName } from "../core/check.js";
+import { type DType, newArray, type TypedArray } from "../core/dtype.js";
+import { ArgumentError } from "../core/errors.js";
+import type { ByteSource } from "./byte_source.js";
+import { quote } from "./excerpt.js";
+import type { HostTensor, StoredTensor } from "./host.js";
+import type { StoredType } from "./safetensors_types.js";
+
+/** Bytes that are read and decoded at once. */
+const pieceBytes = 4 * 2 ** 20;
+
+/** Where the values of a tensor are. */
+export interface Place {
+  /** For messages. */
+  readonly op: string;
+  readonly name: string;
+  readonly source: ByteSource;
+  /** Of the first byte. */
+  readonly offset: number;
+  readonly bytes: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+export class StoredEntry implements StoredTensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** The type's name in the file: `BF16`. */
+  readonly stored: string;
+  /** In the file. */
+  readonly bytes: number;
+  readonly #type: StoredType;
+  readonly #place: Place;
+
+  constructor(stored: string, type: StoredType, shape: readonly number[], place: Place) {
+    this.stored = stored;
+    this.dtype = type.dtype;
+    this.shape = shape;
+    this.bytes = place.bytes;
+    this.#type = type;
+    this.#place = place;
+  }
+
+  async data(): Promise<TypedArray> {
+    const { isView, decode } = this.#type;
+    if (isView) {
+      const own = await this.#read(0, new Uint8Array(this.bytes));
+      return decode(own, this.#decoding(0));
+    }
+    // Piece by piece: two copies of a tensor are never there as a whole.
+    const result = newArray(this.dtype, this.#elements(this.bytes));
+    let at = 0;
+    for await (const piece of this.pieces()) {
+      result.set(piece, at);
+      at += piece.length;
+    }
+    return result;
+  }
+
+  async *pieces(): AsyncGenerator<TypedArray> {
+    const { itemSize, isView, decode } = this.#type;
+    const whole = pieceBytes - (pieceBytes % itemSize);
+    const memory = new Uint8Array(Math.min(this.bytes, whole));
+    const values = isView ? undefined : newArray(this.dtype, this.#elements(memory.length));
+    for (let at = 0; at < this.bytes; at += memory.length) {
+      const part = await this.#read(at, memory.subarray(0, Math.min(memory.length, this.bytes - at)));
+      yield decode(part, this.#decoding(this.#elements(at)), values);
+    }
+  }
+
+  #elements(bytes: number): number {
+    return (bytes / this.#type.itemSize) * (this.#type.blockSize ?? 1);
+  }
+
+  #decoding(first: number) {
+    return { op: this.#place.op, name: this.#place.name, first };
+  }
+
+  /** Bytes of the tensor from `at` on; `into` is aligned, what a source gives may not be. */
+  async #read(at: number, into: Uint8Array): Promise<Uint8Array> {
+    const { source, offset, signal } = this.#place;
+    const got = await source.read(offset + at, into.length, signal, into);
+    if (got.buffer !== into.buffer || got.byteOffset !== into.byteOffset) into.set(got);
+    return into;
+  }
+}
+
+/** Reads the tensor of that name. @throws ArgumentError if there is none; FileError, FormatError. */
+export async function tensorNamed(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  name: string,
+  op: string,
+): Promise<HostTensor> {
+  const entry = tensors.get(check(op, "the name", name, aString));
+  if (entry === undefined) {
+    const nearest = nearestName(name, [...tensors.keys()]);
+    throw new ArgumentError(`there is no tensor ${quote(name)}`, {
+      op,
+      hint: nearest === undefined ? undefined : `did you mean ${quote(nearest)}?`,
+    });
+  }
+  return { dtype: entry.dtype, shape: entry.shape, data: await entry.data() };
+}
