@@ -16,6 +16,7 @@ const layers = [
   ["ops", "autograd"],
   ["formats"],
   ["hub"],
+  ["text"],
   ["nn", "optim"],
   ["energy", "profile", "data"],
   ["models", "train", "quantization"],
@@ -69,6 +70,18 @@ module.exports = {
       severity: "error",
       from: { path: inside(["hub"]) },
       to: { path: "^src/", pathNot: inside(["hub", "formats", "core"]) },
+    },
+    {
+      name: "text-imports-more-than-hub",
+      severity: "error",
+      from: { path: inside(["text"]) },
+      to: { path: "^src/", pathNot: inside(["text", "hub", "formats", "core"]) },
+    },
+    {
+      name: "tokenizers-outside-of-text",
+      severity: "error",
+      from: { path: "^src/", pathNot: inside(["text"]) },
+      to: { path: "node_modules/@huggingface/" },
     },
     {
       name: "folder-without-layer",

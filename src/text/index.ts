@@ -1,0 +1,14 @@
+/** `wattgrad/text`: tokenizers and chat templates of published models. */
+
+export type { ChatOptions, Message } from "./chat.js";
+export { ChatError } from "./errors.js";
+export { StreamingDetokenizer } from "./stream.js";
+export {
+  type DecodeOptions,
+  type EncodeOptions,
+  type Encoding,
+  loadTokenizer,
+  type SpecialRole,
+  type SpecialToken,
+  Tokenizer,
+} from "./tokenizer.js";

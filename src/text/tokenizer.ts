@@ -1,0 +1,188 @@
+/** Tokenizers of published models: text to ids and back, by @huggingface/tokenizers. */
+import { Tokenizer as Engine } from "@huggingface/tokenizers";
+import { aBoolean, anObject, aString, check, checkOptions, type Kind, type Kinds } from "../core/check.js";
+import { ArgumentError, FormatError } from "../core/errors.js";
+import type { FileSource } from "../hub/source.js";
+import { type ChatOptions, type Message, renderChat, type Templates, templatesIn } from "./chat.js";
+import { findTokenizer } from "./files.js";
+import { tokenText } from "./merges.js";
+import type { TokenizerParts } from "./parts.js";
+import { StreamingDetokenizer } from "./stream.js";
+
+export interface EncodeOptions {
+  /** A second text, as for questions about a text. */
+  readonly pair?: string;
+  /** Whether the model's own tokens are put around the text: `[CLS]` and `[SEP]`. Default true. */
+  readonly addSpecialTokens?: boolean;
+}
+
+export interface DecodeOptions {
+  /** Whether special tokens are left out. Default true. */
+  readonly skipSpecialTokens?: boolean;
+}
+
+/** What a text is to a model. */
+export interface Encoding {
+  readonly ids: Int32Array;
+  /** For each id 0, or 1 in the second text; models that know no difference ignore them. */
+  readonly tokenTypes: Int32Array;
+  readonly tokens: readonly string[];
+}
+
+/** A token with a task, and its id. */
+export interface SpecialToken {
+  readonly token: string;
+  readonly id: number;
+}
+
+const roles = ["bos", "eos", "unk", "pad", "sep", "cls", "mask"] as const;
+export type SpecialRole = (typeof roles)[number];
+
+const encodeOptions: Kinds<EncodeOptions> = { pair: aString, addSpecialTokens: aBoolean };
+const decodeOptions: Kinds<DecodeOptions> = { skipSpecialTokens: aBoolean };
+const loadOptions: Kinds<{ readonly signal?: AbortSignal }> = { signal: anObject };
+const idList: Kind = ["a list of ids", (value) => Array.isArray(value) || ArrayBuffer.isView(value)];
+
+/**
+ * Loads the tokenizer of a model: `tokenizer.json`, else `vocab.json` and `merges.txt` (GPT-2's byte-level BPE), else the header of a
+ * GGUF file (byte-level BPE). Special tokens and chat templates come from `tokenizer_config.json`, `special_tokens_map.json` and
+ * `chat_template.jinja`.
+ *
+ * @throws FileError if there is none or it cannot be read; FormatError if it is damaged or of a kind that is not read; the reason of
+ * `signal`.
+ * @example
+ * const tokenizer = await loadTokenizer(folder("models/gpt2"));
+ * tokenizer.encode("Hello world"); // Int32Array [15496, 995]
+ */
+export async function loadTokenizer(
+  source: FileSource,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<Tokenizer> {
+  const op = "loadTokenizer";
+  check(op, "the source", source, anObject);
+  const { signal } = checkOptions(op, options, loadOptions);
+  return new Tokenizer(await findTokenizer(source, signal));
+}
+
+/** Text to ids and back. */
+export class Tokenizer {
+  /** Tokens with a task; those that the model lacks are missing. */
+  readonly special: Readonly<Partial<Record<SpecialRole, SpecialToken>>>;
+  /** The largest id and one: rows that the model's embedding needs. */
+  readonly size: number;
+  /** Most ids that the model takes, by `model_max_length`; undefined where it does not say. */
+  readonly maxLength: number | undefined;
+  /** The names of the chat templates; empty where the model is not made for chats. */
+  readonly chatTemplates: readonly string[];
+  readonly #engine: Engine;
+  readonly #label: string;
+  readonly #templates: Templates;
+
+  /** @throws FormatError for parts that are damaged. */
+  constructor({ label, tokenizer, config, template }: TokenizerParts) {
+    this.#label = label;
+    try {
+      // Without the key the original library (version 5) leaves spaces as they are, the engine would not.
+      this.#engine = new Engine(tokenizer, { clean_up_tokenization_spaces: false, ...config });
+      this.size = 1 + [...this.#engine.get_vocab().values()].reduce((most, id) => Math.max(most, id), -1);
+      this.#engine.decode(this.#engine.encode("a").ids);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new FormatError(`${label}: the tokenizer cannot be used: ${reason}`, {
+        op: "loadTokenizer",
+        cause: error,
+      });
+    }
+    this.#templates = templatesIn(config.chat_template, template);
+    this.chatTemplates = [...this.#templates.keys()];
+    this.special = this.#specialOf(config);
+    const { model_max_length: longest } = config;
+    // "No limit" is written as 1e30.
+    this.maxLength = typeof longest === "number" && longest < 1e9 ? longest : undefined;
+  }
+
+  #specialOf(config: TokenizerParts["config"]): Tokenizer["special"] {
+    const special: Partial<Record<SpecialRole, SpecialToken>> = {};
+    for (const role of roles) {
+      const token = tokenText(config[`${role}_token`]);
+      const id = token === undefined ? undefined : this.#engine.token_to_id(token);
+      if (token !== undefined && id !== undefined) special[role] = { token, id };
+    }
+    return special;
+  }
+
+  /**
+   * The ids of a text.
+   * @example
+   * tokenizer.encode("What?", { pair: "That.", addSpecialTokens: true });
+   */
+  encode(text: string, options: EncodeOptions = {}): Int32Array {
+    return this.encoding(text, options).ids;
+  }
+
+  /** The ids of a text with what else models ask for. */
+  encoding(text: string, options: EncodeOptions = {}): Encoding {
+    check("encode", "the text", text, aString);
+    const { pair, addSpecialTokens = true } = checkOptions("encode", options, encodeOptions);
+    const { ids, tokens, token_type_ids } = this.#engine.encode(text, {
+      text_pair: pair ?? null,
+      add_special_tokens: addSpecialTokens,
+      return_token_type_ids: true,
+    });
+    // A tokenizer that puts nothing around texts has no types.
+    const tokenTypes = Int32Array.from(token_type_ids ?? new Int32Array(ids.length));
+    return { ids: Int32Array.from(ids), tokenTypes, tokens };
+  }
+
+  /** The text of ids. @throws ArgumentError for an id outside the vocabulary. */
+  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    check("decode", "ids", ids, idList);
+    const { skipSpecialTokens = true } = checkOptions("decode", options, decodeOptions);
+    const list = Array.from(ids);
+    const odd = list.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= this.size);
+    if (odd >= 0) {
+      throw new ArgumentError(`id ${list[odd]} at ${odd} is not in 0..${this.size - 1}`, { op: "decode" });
+    }
+    if (list.length === 0) return "";
+    return this.#engine.decode(list, { skip_special_tokens: skipSpecialTokens });
+  }
+
+  /** The id of a token as it is written in the vocabulary; undefined if it is not there. */
+  id(token: string): number | undefined {
+    return this.#engine.token_to_id(check("id", "the token", token, aString));
+  }
+
+  /** The token of an id as it is written in the vocabulary; undefined if there is none. */
+  token(id: number): string | undefined {
+    return this.#engine.id_to_token(id);
+  }
+
+  /**
+   * The text of a chat by the model's template.
+   * @throws ChatError if there is no template, for roles that it does not know, and for what it refuses.
+   * @example
+   * tokenizer.chat([{ role: "user", content: "What is the capital of France?" }]);
+   */
+  chat(messages: readonly Message[], options?: ChatOptions): string {
+    const values = Object.fromEntries(
+      Object.entries(this.special).map(([role, { token }]) => [`${role}_token`, token]),
+    );
+    return renderChat(this.#templates, messages, options, values, this.#label);
+  }
+
+  /** The ids of a chat; the template has put the special tokens into its text already. */
+  encodeChat(messages: readonly Message[], options?: ChatOptions): Int32Array {
+    return this.encode(this.chat(messages, options), { addSpecialTokens: false });
+  }
+
+  /**
+   * Decodes ids one by one, without splitting a character.
+   * @example
+   * const stream = tokenizer.stream();
+   * const text = ids.map((id) => stream.push(id)).join("") + stream.end();
+   */
+  stream(options: DecodeOptions = {}): StreamingDetokenizer {
+    checkOptions("stream", options, decodeOptions);
+    return new StreamingDetokenizer((ids) => this.decode(ids, options));
+  }
+}
