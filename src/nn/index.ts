@@ -24,6 +24,7 @@ export * from "./module.js";
 export * from "./normalization.js";
 export { type ParameterOptions, parameter } from "./parameter.js";
 export * from "./pooling.js";
+export * from "./rms_norm.js";
 export type { BufferOptions } from "./state.js";
 export * from "./state_dict.js";
 export {
