@@ -1,4 +1,4 @@
-/** Reverse-mode differentiation: walks the lazy graph from the loss and asks each op for its gradient. */
+/** Reverse-mode differentiation: traverses the lazy graph from the loss and calls each op's gradient. */
 
 import { aBoolean, check, checkOptions, either, type Kinds } from "../core/check.js";
 import { ArgumentError, JitError, ShapeError, StaleTensorError } from "../core/errors.js";
@@ -102,7 +102,7 @@ export function grad(
   });
 }
 
-/** The gradient to start from. */
+/** The gradient of the root. */
 function seed(root: Tensor, given: Tensor | undefined, op: string): Tensor {
   if (!root.requiresGrad) {
     throw new ArgumentError("the output depends on no tensor with requiresGrad", {
@@ -126,7 +126,7 @@ function seed(root: Tensor, given: Tensor | undefined, op: string): Tensor {
   return given;
 }
 
-/** Gradients of everything that the roots depend on and that a gradient reaches. */
+/** Gradients of all tensors that the roots depend on through differentiable ops. */
 function propagate(
   roots: readonly Tensor[],
   seeds: readonly Tensor[],
@@ -150,7 +150,7 @@ function propagate(
     const { op, inputs, values, scope } = node;
     // Each op knows the type of its own attributes.
     const context: GradientContext<never> = {
-      // A second derivative goes on to the tensor, the values are those of the assignment that it was waiting for.
+      // Second derivatives flow to the tensor; its values are those of its pending assignment.
       inputs: createGraph ? values.map((value, i) => linked(value, inputs[i])) : values,
       output,
       gradient,
@@ -172,26 +172,26 @@ function propagate(
   return gradients;
 }
 
-/** The name under which a profile shows a module's gradients; those of gradients are no third kind. */
+/** The profile's name of a module's gradients, of higher derivatives too. */
 function gradientOf(scope: string): string {
   return scope.endsWith(gradientSuffix) ? scope : scope + gradientSuffix;
 }
 
 const gradientSuffix = " (gradient)";
 
-/** Whether a gradient that arrives at the tensor goes on to tensors that it was computed from. */
+/** Whether gradients flow from the tensor to the inputs of its op. */
 function hasGradientPath(tensor: Tensor): boolean {
   const { node } = tensor;
   if (node?.op.gradient === undefined || isOutsideHistory(tensor)) return false;
   return node.inputs.some((input) => input.requiresGrad);
 }
 
-/** A recording of a jit function holds what it computes itself: gradients end at what was computed before. */
+/** In a recording of a jit function gradients stop at tensors that were computed before it. */
 function isOutsideHistory(tensor: Tensor): boolean {
   return recorder !== undefined && tensor.node !== undefined && !isRecorded(tensor);
 }
 
-/** Every tensor on a gradient path below the roots, consumers before what they consume. Iterative: graphs are deep. */
+/** All tensors on gradient paths below the roots, consumers before their inputs. Iterative, because graphs are deep. */
 function consumersFirst(roots: readonly Tensor[]): Tensor[] {
   const order: Tensor[] = [];
   const entered = new Set<Tensor>();
@@ -219,7 +219,7 @@ function linked(value: Tensor, input: Tensor): Tensor {
   return value === input || !input.requiresGrad ? value : copied(input, value);
 }
 
-/** @throws StaleTensorError if a gradient rule reads what has changed since the op of `node` read it. */
+/** @throws StaleTensorError if a gradient rule reads a value that has changed since the op of `node` read it. */
 function requireUnchanged(
   value: Tensor,
   output: Tensor,
@@ -235,7 +235,7 @@ function requireUnchanged(
   requireFresh(value, caller, fresh);
 }
 
-/** @throws StaleTensorError if a lazy tensor can no longer be computed. `fresh` are those that can. */
+/** @throws StaleTensorError if a lazy tensor can no longer be computed. `fresh` are tensors known to be computable. */
 function requireFresh(root: Tensor, caller: string, fresh: Set<Tensor>): void {
   const stack = [root];
   while (stack.length > 0) {
@@ -269,8 +269,8 @@ function usedUp({ shape }: Tensor, op: string): StaleTensorError {
 }
 
 /**
- * Gradients that are accumulated over several backward() calls are computed before the next is added, together
- * with the losses they came from, so that the graph stays as large as one forward pass.
+ * Gradients accumulated over several backward() calls are computed before the next one is added, together with their losses, so
+ * that the graph never exceeds one forward pass.
  */
 function computeAccumulated(leaves: readonly Tensor[]): void {
   const waiting = leaves.flatMap(({ grad }) => (grad === undefined || grad.storage ? [] : grad));

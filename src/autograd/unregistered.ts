@@ -1,9 +1,9 @@
-/** Trainable tensors that the forward of a module reads without holding them: nn/reads.ts finds them, steps ask. */
+/** Trainable tensors that a module's forward reads but no field holds: found by nn/reads.ts, checked by optimizer steps. */
 import { ArgumentError } from "../core/errors.js";
 import { formatShape } from "../core/shape.js";
 import type { Tensor } from "../graph/tensor.js";
 
-/** The module that reads a tensor: the name of its class, and the tensors that it holds. */
+/** The module that reads a tensor: its class name and its own tensors. */
 export interface Reader {
   readonly name: string;
   state(): Iterable<Tensor>;
@@ -22,8 +22,8 @@ export function forgetUnregistered(tensor: Tensor): void {
 }
 
 /**
- * @param isOptimized whether any optimizer has the tensor. @param isOwn whether the one that steps has it.
- * @throws ArgumentError if a gradient waits that no optimizer will use, of what a module trained by this one reads.
+ * @param isOptimized Whether any optimizer has the tensor. @param isOwn Whether the stepping optimizer has it.
+ * @throws ArgumentError if a module trained by this optimizer reads a tensor with a gradient that no optimizer has.
  */
 export function requireRegistered(
   tensors: Iterable<Tensor>,

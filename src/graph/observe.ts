@@ -1,18 +1,18 @@
 /**
- * What a recording of a jit function sees of state outside the graph. State that is read becomes a guard of the
- * recording, state that is written an effect of its replays.
+ * Observation of state outside the graph while a jit function is recorded. Reads become guards of the recording, writes become
+ * effects of its replays.
  */
 import type { TypedArray } from "../core/dtype.js";
 
-/** State of tensors and modules that decides which graph a function builds. */
+/** State of tensors and modules that determines the graph of a function. */
 export type ObservedKey = "training" | "requiresGrad" | "grad";
 
-/** Carried by the tensors that were made during one recording. */
+/** Marks the tensors made during one recording. */
 export interface RecordingMark {
   ended: boolean;
 }
 
-/** The tensors of graph/tensor.ts, as far as this file knows them: that one imports this one. */
+/** The part of a Tensor that is needed here; graph/tensor.ts imports this file. */
 interface Recordable {
   readonly recording: RecordingMark | undefined;
 }
@@ -25,18 +25,18 @@ export interface Recorder {
   use(operands: readonly Recordable[]): void;
   /** A tensor was made from host data. */
   upload(tensor: Recordable, data: TypedArray): void;
-  /** A module computes its output: its fields decide how. */
+  /** A module's forward runs, which depends on its fields. */
   enter(module: object): void;
 }
 
-/** Set while a jit function is recorded; at most one is at a time. */
+/** The active recorder; set while a jit function is recorded. */
 export let recorder: Recorder | undefined;
 
 export function setRecorder(next: Recorder | undefined): void {
   recorder = next;
 }
 
-/** Runs `fn` unobserved: for memory that outlives the recording, such as the moments of an optimizer. */
+/** Runs `fn` without the recorder: for memory that outlives the recording, such as an optimizer's moments. */
 export function unobserved<T>(fn: () => T): T {
   const before = recorder;
   recorder = undefined;

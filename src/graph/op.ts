@@ -1,6 +1,6 @@
 /**
- * What an op is. Each op is one object in `ops/`: how the compiler turns it into kernels and what its gradient
- * is, side by side. The kinds tell the compiler's passes what they may do with a node.
+ * The definition of an op: one object in `ops/` with its lowering to kernels and its gradient. The kinds determine what the
+ * compiler's passes may do with a node.
  */
 
 import { aNumber, check, oneOf, wrong } from "../core/check.js";
@@ -9,14 +9,14 @@ import type { DeviceInfo } from "../device/device.js";
 import type { BinaryOp, IndexReport, KernelCall, Operand, ReduceOp, UnaryOp } from "../kernels/kernel.js";
 import type { Tensor } from "./tensor.js";
 
-/** What `gradient` gets: the node and the gradient that arrives at its output. */
+/** The arguments of `gradient`: the node and the gradient of its output. */
 export interface GradientContext<A = unknown> {
   readonly inputs: readonly Tensor[];
   readonly output: Tensor;
   /** ∂loss/∂output; shape of the output. */
   readonly gradient: Tensor;
   readonly attributes: A;
-  /** Whether input i takes part in the differentiation; work for others is skipped. */
+  /** Whether the gradient of input i is needed; others are skipped. */
   needs(input: number): boolean;
 }
 
@@ -32,7 +32,7 @@ export interface ElementwiseOp<A = unknown> extends OpBase<A> {
   readonly instruction: UnaryOp | BinaryOp | "where" | "cast";
 }
 
-/** No inputs; a value per element out of nothing. Attributes: see `SourceAttributes`. */
+/** No inputs: constants, positions and random numbers. Attributes: see `SourceAttributes`. */
 export interface SourceOp<A = unknown> extends OpBase<A> {
   readonly kind: "source";
   readonly source: "constant" | "scalar" | "uniform" | "iota";
@@ -41,7 +41,7 @@ export interface SourceOp<A = unknown> extends OpBase<A> {
 /** One input, the same elements under another view. */
 export interface ViewOp<A = unknown> extends OpBase<A> {
   readonly kind: "view";
-  /** The view of the output, given where the input lies; null if the elements must be copied first. */
+  /** The view of the output for the given view of the input; null if the elements must be copied first. */
   apply(input: View, attributes: A): View | null;
 }
 
@@ -58,41 +58,41 @@ export interface ReduceAttributes {
 export interface IndexAttributes {
   /** The dimension of input 0 that is indexed. */
   readonly dim: number;
-  /** An index that is left out, in or outside the dimension. */
+  /** An index value that is ignored; it may be outside the dimension. */
   readonly ignored?: number;
-  /** Of the function that the user called. */
+  /** Name of the function that the user called. */
   readonly report: IndexReport;
 }
 
-/** Everything else: the op emits its kernel calls itself. */
+/** All other ops: `lower` emits their kernel calls. */
 export interface KernelOp<A = unknown> extends OpBase<A> {
   readonly kind: "kernel";
-  /** Its calls take `activation: "relu"`, so that a ReLU that is its only consumer costs no pass of its own. */
+  /** Its calls accept `activation: "relu"`: a ReLU that is the only consumer is fused into them. */
   readonly fusesRelu?: boolean;
   /**
-   * Its call takes an `epilogue`, so that elementwise work that is its only consumer costs no pass of its own. "reshaped": its
-   * output is row-major, and the work may see it under another shape.
+   * Its call accepts an `epilogue`: elementwise ops that are its only consumer are fused into it. "reshaped": its output is
+   * row-major, and the ops may use it in another shape.
    */
   readonly takesEpilogue?: "same shape" | "reshaped";
   /** Input 1 holds indices into input 0, which its kernel checks while it runs. Attributes: `IndexAttributes`. */
   readonly checksIndex?: boolean;
   /**
-   * Its output is input 0 with other values in some places: where it is assigned to the leaf that input 0 is, `output()` is that
-   * leaf's memory, and what is not written stays.
+   * Its output is input 0 with some elements replaced. If it is assigned to the leaf that is input 0, `output()` is that leaf's
+   * memory, and only the replaced elements are written.
    */
   readonly writesInput?: boolean;
   lower(context: Lowering<A>): void;
 }
 
-/** What `lower` works with. */
+/** The arguments of `lower`. */
 export interface Lowering<A = unknown> {
   readonly attributes: A;
   readonly info: DeviceInfo;
-  /** Input i in memory, under whatever strides it has there (stride 0 where broadcast). */
+  /** Input i in memory, with any strides (0 if broadcast). */
   input(i: number): Operand;
   /**
-   * The output: dense, row-major or with its dimensions in memory in `order` (outermost first). The compiler may
-   * have chosen the memory already; call it once.
+   * The output: dense, row-major or with its dimensions in memory in `order` (outermost first). The compiler may have assigned
+   * its memory before. Call it once.
    */
   output(order?: readonly number[]): Operand;
   emit(call: KernelCall): void;
@@ -100,7 +100,7 @@ export interface Lowering<A = unknown> {
 
 declare module "./tensor.js" {
   interface Node {
-    /** What computes it. */
+    /** The op that computes it. */
     readonly op: Op;
   }
 }

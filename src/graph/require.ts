@@ -1,4 +1,4 @@
-/** Tensors among the arguments of public functions: see check.ts. */
+/** Checks of tensor arguments of public functions; see core/check.ts. */
 import { isPlain, type Kind, wrong } from "../core/check.js";
 import { Tensor } from "./tensor.js";
 

@@ -11,10 +11,10 @@ interface Held {
   readonly buffer: DeviceBuffer;
 }
 
-/** In-place changes of any memory so far: while it stays the same, no lazy tensor can have gone stale. */
+/** Number of in-place changes of any memory so far: while it is constant, no lazy tensor can become stale. */
 export let changeCount = 0;
 
-/** Notes that memory may hold other values than before, as after a restored context. */
+/** Records that any memory may have changed, for example after a context was restored. */
 export function noteChanges(): void {
   changeCount++;
 }
@@ -41,14 +41,13 @@ export class Storage {
   }
 
   /**
-   * Grows with every in-place change, so that lazy tensors built on an older value are found out; 0 for memory that
-   * was never changed.
+   * Number of in-place changes, which detects lazy tensors built on an older value; 0 for memory that was never changed.
    */
   get version(): number {
     return this.#changes + (this.#buffer?.rewinds ?? 0);
   }
 
-  /** Notes an in-place change. */
+  /** Counts an in-place change. */
   noteChange(): void {
     changeCount++;
     this.#changes++;

@@ -1,6 +1,6 @@
 /**
- * Tensor: a handle with shape, dtype and device, and either memory (`storage`) or the recipe to compute it
- * (`node`, one vertex of the lazy graph). The methods that users call stand in ops/methods.ts.
+ * Tensor: a handle with shape, dtype and device, and either memory (`storage`) or the vertex of the lazy graph that computes it
+ * (`node`). Its public methods are in ops/methods.ts.
  */
 
 import { aFunction, check } from "../core/check.js";
@@ -14,18 +14,18 @@ import { changeCount, type Storage } from "./storage.js";
 
 /** One vertex of the lazy graph. Its `op` is declared in op.ts, whose ops compute gradients from tensors. */
 export interface Node {
-  /** What the op was given: where gradients go. */
+  /** The op's arguments, to which gradients flow. */
   readonly inputs: readonly Tensor[];
-  /** What it reads: the same tensors, or the value that was assigned to one and is not written yet. */
+  /** The tensors it reads: its inputs, with pending assigned values in place of tensors that have one. */
   readonly values: readonly Tensor[];
   readonly attributes: unknown;
   /** The version each value's storage had when the node was built; 0 for those without one. */
   readonly versions: readonly number[];
   /** Longest path to a tensor with memory; bounds the graph. */
   readonly depth: number;
-  /** The module that made it, while a profile is taken. */
+  /** Name of the module that made it, while a profile is recorded. */
   readonly scope: string | undefined;
-  /** `changeCount` when the oldest node among it and its inputs was made: since then nothing that it reads changed. */
+  /** `changeCount` when the oldest node among it and its inputs was made; the node cannot be stale while that is unchanged. */
   readonly since: number;
   /** Set by the compiler when it last extracted a graph with this node; see `extractGraph`. */
   mark: number;
@@ -45,13 +45,13 @@ export class Tensor {
   readonly shape: Shape;
   readonly dtype: DType;
   readonly device: Device;
-  /** How to compute it; kept after realization only while a gradient may flow through it. */
+  /** Computes it; kept after realization only if gradients may flow through it. */
   node: Node | undefined;
   /** Its memory, once realized; always row-major. */
   storage: Storage | undefined;
   /** An assigned value that the next `step()` or `realize()` writes into `storage`. */
   pending: Tensor | undefined;
-  /** The recording of a jit function during which it was made. */
+  /** The jit recording during which it was made. */
   readonly recording: RecordingMark | undefined = recorder?.mark;
   #requiresGrad = false;
   #grad: Tensor | undefined;
@@ -105,7 +105,7 @@ export class Tensor {
     return this.node === undefined;
   }
 
-  /** Shape, dtype and device; the values where they can be had at once, on the CPU, and what it is else. */
+  /** Shape, dtype and device; the values if they can be read synchronously (CPU), else the state. */
   toString(): string {
     const { shape, dtype, device, storage, node, requiresGrad } = this;
     const isGone = storage ? storage.disposed : node === undefined;
@@ -128,7 +128,7 @@ export class Tensor {
     inspectable(Tensor.prototype);
   }
 
-  /** @throws ArgumentError where JavaScript's own arithmetic asks for a number, which would go on with NaN. */
+  /** @throws ArgumentError if JavaScript arithmetic converts the tensor to a number, which would give NaN. */
   [Symbol.toPrimitive](hint: string): string {
     if (hint === "number") {
       throw new ArgumentError(`a tensor of shape ${formatShape(this.shape)} is not a number`, {
@@ -153,29 +153,29 @@ function requireSameKind({ shape, dtype, device }: Tensor, of: Tensor): void {
   }
 }
 
-/** Whether ops record what a gradient needs, and whether they see assigned values before they are written. */
+/** Whether ops record gradients, and whether they read pending assigned values. */
 const mode = { gradient: true, pending: true };
 
-/** What ops that are called now belong to: a module's name, while a profile is taken. */
+/** The module that new nodes belong to, while a profile is recorded. */
 let scope: string | undefined;
 
 export function currentScope(): string | undefined {
   return scope;
 }
 
-/** Grows with every naming of modules for a profile: what was recorded under another one has other names. */
+/** Number of profiles that named modules so far; recordings of another one have other module names. */
 let namings = 0;
 
 export function noteNaming(): void {
   namings++;
 }
 
-/** The scope and the naming that it belongs to; empty while no profile is taken. */
+/** Identifies the scope and its profile; empty while no profile is recorded. */
 export function scopeKey(): string {
   return scope === undefined ? "" : `${namings}@${scope}`;
 }
 
-/** Runs `fn`, which is synchronous; the nodes that it makes belong to `name`. */
+/** Runs the synchronous `fn` in the scope `name`: its nodes belong to that module. */
 export function inScope<T>(name: string, fn: () => T): T {
   const before = scope;
   scope = name;
@@ -186,10 +186,10 @@ export function inScope<T>(name: string, fn: () => T): T {
   }
 }
 
-/** Scopes over awaits, which may end in another order than they began in. */
+/** Asynchronous scopes, which may end in any order. */
 const entered: { readonly name: string }[] = [];
 
-/** The same for what runs until the returned function is called, over awaits. */
+/** Starts an asynchronous scope, which the returned function ends. */
 export function enterScope(name: string): () => void {
   const own = { name };
   entered.push(own);
@@ -206,17 +206,17 @@ type TensorObserver = (tensor: Tensor) => void;
 let observer: TensorObserver | undefined;
 let gradientObserver: TensorObserver | undefined;
 
-/** The compiler watches new nodes: deep graphs realize themselves, the debug mode realizes every op. */
+/** Registers a callback for new nodes: deep graphs are realized, the debug mode realizes every op. */
 export function observeNodes(callback: TensorObserver): void {
   observer = callback;
 }
 
-/** The runtime watches which tensors get a gradient: it is computed before anything that it reads changes. */
+/** Registers a callback for new gradients: they are computed before a value that they read changes. */
 export function observeGradients(callback: TensorObserver): void {
   gradientObserver = callback;
 }
 
-/** Makes `noGrad(async …)` a type error: the call lacks an argument, whose type is the reason. */
+/** Makes `noGrad(async …)` a type error: the call lacks an argument whose type states the reason. */
 type OnlySync<T> =
   T extends PromiseLike<unknown> ? [never: "an async function goes on after its first await"] : [];
 
@@ -238,7 +238,7 @@ export function noGrad<T>(fn: () => T, ..._: OnlySync<T>): T {
 export function requireSync<T>(op: string, result: T): T {
   const { then, next } = (result ?? {}) as { then?: unknown; next?: unknown };
   if (typeof then !== "function" && typeof next !== "function") return result;
-  // Its own failure must not count as unhandled besides.
+  // The promise's own rejection must not be reported as unhandled, too.
   if (typeof then === "function") Reflect.apply(then, result, [undefined, () => {}]);
   throw new ArgumentError("the function is async, and what it does after its first await would escape", {
     op,
@@ -265,14 +265,14 @@ function withMode<T>(next: typeof mode, fn: () => T): T {
   }
 }
 
-/** What an op reads when it is given `tensor` now: the assigned value if one is waiting to be written. */
+/** The current value of `tensor` for ops: the pending assigned value if there is one. */
 export function currentValue(tensor: Tensor): Tensor {
   return mode.pending && tensor.pending ? tensor.pending : tensor;
 }
 
 type ReadObserver = (value: Tensor, input: Tensor) => void;
 
-/** Told of everything that ops read while a gradient rule runs on a graph that may be stale, or a module's forward. */
+/** Called for every tensor that ops read while a gradient rule runs on a possibly stale graph, or a module's forward runs. */
 let readObserver: ReadObserver | undefined;
 
 export function observingReads<T>(callback: ReadObserver | undefined, fn: () => T): T {
@@ -297,7 +297,7 @@ export function createNode(
   return createNodeOf(op, inputs, inputs.map(currentValue), attributes, shape, dtype, device);
 }
 
-/** The same with the values given that it reads. */
+/** As `createNode`, with explicit values to read. */
 export function createNodeOf(
   op: Node["op"],
   inputs: readonly Tensor[],

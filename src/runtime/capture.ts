@@ -1,4 +1,4 @@
-/** Capturing one call of a function: the graph that it builds, and all that it does besides. */
+/** Captures one call of a function: its graph and its side effects. */
 
 import { type BoundGraph, extractGraph } from "../compiler/graph.js";
 import { DeviceError, JitError } from "../core/errors.js";
@@ -11,16 +11,16 @@ import { copyOf, realize } from "./realize.js";
 import { type Session, sessionOf } from "./session.js";
 import { type Arguments, mapArguments, type Rebuild, rebuilder } from "./structure.js";
 
-/** What happens before each replay, and what takes it back if the replay fails. */
+/** A side effect that each replay repeats, and how to revert it if the replay fails. */
 export interface Hook {
   readonly run: () => void;
   readonly undo: (() => void) | undefined;
 }
 
-/** What a function does outside the graph, as it is told by those who do it. */
+/** Side effects of a function outside the graph, as they register themselves. */
 export interface Capture {
   readonly hooks: Hook[];
-  /** Take back what the captured call itself advanced, if it does not run. */
+  /** Revert the captured call's own side effects if it does not run. */
   readonly undos: (() => void)[];
   readonly observations: Observations;
 }
@@ -93,12 +93,12 @@ export interface Call {
   readonly results: readonly Tensor[];
 }
 
-/** A value that a replay gives to an observed property: the same one, or a tensor of the call. */
+/** The value that a replay writes to an observed property: a constant, or a tensor of the call. */
 export interface Effect {
   readonly owner: TensorSource | { readonly object: object };
   readonly key: Cell["key"];
   readonly value: (call: Call) => unknown;
-  /** The value is a gradient that the recording makes. */
+  /** The value is a gradient computed by the recording. */
   readonly isOwn: boolean;
 }
 
@@ -114,11 +114,11 @@ export interface Captured {
   readonly numbers: readonly RuntimeScalar[];
   /** Leaves updated in place. */
   readonly changed: readonly number[];
-  /** It holds for this call only: an argument is memory that the function uses in another way as well. */
+  /** Valid for this call only: an argument shares memory with another tensor that the function uses. */
   readonly shared: boolean;
   readonly effects: readonly Effect[];
   readonly rebuild: Rebuild<Call>;
-  /** Parts of the result that are no tensors. */
+  /** Parts of the result that are not tensors. */
   readonly fixed: readonly unknown[];
 }
 
@@ -126,13 +126,12 @@ type Fn = (...args: never[]) => unknown;
 
 const scalarOp: SourceOp = { kind: "source", name: "scalar", source: "scalar" };
 /**
- * Calls `fn` with handles in place of the arguments. Nothing waits for a step on the device, and the arguments have
- * memory.
- * @throws JitError for what a replay could not do; nothing is left behind then, as by what `fn` throws.
+ * Calls `fn` with handles in place of the arguments, which must have memory; the device must have no pending work.
+ * @throws JitError for anything that a replay could not repeat. Then, and if `fn` throws, all side effects are reverted.
  */
 export function capture(fn: Fn, args: Arguments): Captured {
   const captured = captureWith(fn, args, handlesOf(args.tensors));
-  // An argument that the function knows besides must be one tensor, or its gradient would be two.
+  // An argument that the function also closes over must stay one tensor, or it would get two gradients.
   return captured ?? captureWith(fn, args, args.tensors)!;
 }
 
@@ -166,13 +165,13 @@ function captureWith(fn: Fn, args: Arguments, handles: readonly Tensor[]): Captu
     }
   } catch (error) {
     end(session);
-    takeBack({ session, capture });
+    revertCapture({ session, capture });
     throw error;
   } finally {
     end(session);
     observations.mark.ended = true;
   }
-  takeBack({ session, capture });
+  revertCapture({ session, capture });
   return undefined;
 }
 
@@ -183,8 +182,8 @@ function end(session: Session): void {
 }
 
 /**
- * Handles of this call alone: a tensor may be given twice, or be used by the function besides. Two arguments that are
- * one tensor with a gradient have one handle.
+ * Separate handles for this call, because a tensor may be passed twice or also be closed over. Two arguments that are the same
+ * tensor with requiresGrad share a handle.
  */
 function handlesOf(tensors: readonly Tensor[]): Tensor[] {
   const withGradient = new Map<Tensor, Tensor>();
@@ -202,7 +201,7 @@ function handlesOf(tensors: readonly Tensor[]): Tensor[] {
 
 type Unfinished = Pick<Captured, "session" | "capture" | "handles" | "numbers">;
 
-/** The graph of what the function returned and left behind. */
+/** The graph of the function's results and side effects. */
 function complete(one: Unfinished, result: unknown, originals: readonly Tensor[]): Captured {
   const { session, capture, handles } = one;
   const { observations } = capture;
@@ -241,7 +240,7 @@ function complete(one: Unfinished, result: unknown, originals: readonly Tensor[]
     handles === originals ||
     (new Set(bound.leaves).size < bound.leaves.length &&
       bound.leaves.some((leaf, i) => inPlace.has(leaf) && bound.leaves.indexOf(leaf) !== i));
-  // What is read through one tensor and updated through another is the same leaf in this call, but not in others.
+  // Memory that is read through one tensor and updated through another is one leaf in this call, but not in every call.
   if (shared) bound = extractGraph(outputs, assigned);
   return {
     ...one,
@@ -255,7 +254,7 @@ function complete(one: Unfinished, result: unknown, originals: readonly Tensor[]
   };
 }
 
-/** What the function wrote outside the graph. Gradients that were there are added to in place, as PyTorch does. */
+/** The function's writes outside the graph. Existing gradients are accumulated in place, as in PyTorch. */
 function effectsOf(
   { session, handles, capture: { observations } }: Unfinished,
   originals: readonly Tensor[],
@@ -286,7 +285,7 @@ function effectsOf(
       session.pending.add(entry);
       continue;
     }
-    // Memory of its own: other gradients and results may change apart from it.
+    // Separate memory, because other gradients and results may change independently.
     const own = returned.has(value) || value.storage !== undefined ? copyOf(value) : value;
     returned.add(own);
     effects.push({ owner: source, key, value: output(own), isOwn: true });
@@ -299,17 +298,17 @@ function isOnce<T>(list: readonly T[], value: T): boolean {
   return list.indexOf(value) === list.lastIndexOf(value);
 }
 
-/** Nothing that the captured call had planned or advanced is left behind. */
-export function takeBack({ session, capture }: Pick<Captured, "session" | "capture">): void {
+/** Reverts everything that the captured call has registered or advanced. */
+export function revertCapture({ session, capture }: Pick<Captured, "session" | "capture">): void {
   for (const undo of capture.undos.toReversed()) undo();
   capture.observations.restore();
   session.abandon();
 }
 
-/** Gradients that recordings made and that only `grad` of their tensors holds, so that they need no garbage collection. */
+/** Gradients made by recordings that only `grad` references; they can be freed without garbage collection. */
 const ownGradients = new WeakSet<Tensor>();
 
-/** Frees a gradient that was used up, if a jit function made it: a loop of micro-batches would leave one in each step. */
+/** Frees a consumed gradient that a jit function made; otherwise a loop of micro-batches would leak one per step. */
 export function releaseGradient(gradient: Tensor | undefined): void {
   if (current === undefined && gradient !== undefined && ownGradients.delete(gradient))
     gradient.storage?.dispose();
@@ -325,7 +324,7 @@ export function applyEffects(effects: readonly Effect[], call: Call, session: Se
       const { grad } = target as Tensor;
       if (grad !== next) before.push(grad);
       if (isOwn) ownGradients.add(next as Tensor);
-      // For a device that is lost: the values of gradients go with it.
+      // The values of gradients are lost with the device.
       session.differentiated.add(target as Tensor);
     }
     (target as { [K in Cell["key"]]?: unknown })[key] = next;

@@ -1,6 +1,6 @@
 /**
- * The debug mode: every op is computed as soon as it is called and its result is searched for NaN and infinity.
- * The first op that made one is named, with the place in the program that called it, by the next read.
+ * The debug mode: computes every op when it is called and searches its result for NaN and infinity. The next read throws an error
+ * that names the first op with such a result and the line that called it.
  */
 import { aBoolean, checkOptions, type Kinds } from "../core/check.js";
 import { NumericsError } from "../core/errors.js";

@@ -1,17 +1,17 @@
-/** Guards: what the graph of a recording depends on besides the call's arguments. They are checked at every call. */
+/** Guards: conditions, other than the arguments, under which a recording is valid. They are checked at every call. */
 import type { DType } from "../core/dtype.js";
 import { type Shape, sameShape } from "../core/shape.js";
 import type { ObservedKey } from "../graph/observe.js";
 import type { Tensor } from "../graph/tensor.js";
 
-/** A tensor that is the same in all calls, or argument `argument` of the call. */
+/** A fixed tensor, or argument number `argument` of the call. */
 export type TensorSource = { readonly tensor: Tensor } | { readonly argument: number };
 
 export function locate(source: TensorSource, tensors: readonly Tensor[]): Tensor {
   return "tensor" in source ? source.tensor : tensors[source.argument];
 }
 
-/** @param handles What the function got in place of its arguments. */
+/** @param handles The handles that replaced the function's arguments. */
 export function sourceOf(tensor: Tensor, handles: readonly Tensor[]): TensorSource {
   const argument = handles.indexOf(tensor);
   return argument < 0 ? { tensor } : { argument };
@@ -31,10 +31,10 @@ export interface FieldGuard {
   readonly value: unknown;
 }
 
-/** Whether a tensor has a gradient when the function is called, and which. */
+/** The gradient of a tensor at the start of the call. */
 export interface GradientGuard {
   readonly of: TensorSource;
-  /** Undefined: it has none. */
+  /** Undefined for no gradient. */
   readonly like: { readonly shape: Shape; readonly dtype: DType; readonly requiresGrad: boolean } | undefined;
 }
 
@@ -45,8 +45,11 @@ export interface Guards {
   readonly conditions: readonly (() => boolean)[];
 }
 
-/** A loop for each kind, as the engine then knows what it reads. */
-export function hold({ flags, fields, gradients, conditions }: Guards, tensors: readonly Tensor[]): boolean {
+/** One loop per kind keeps property accesses monomorphic. */
+export function guardsHold(
+  { flags, fields, gradients, conditions }: Guards,
+  tensors: readonly Tensor[],
+): boolean {
   for (let i = 0; i < flags.length; i++) {
     const { owner, key, value } = flags[i];
     if (owner[key] !== value) return false;
@@ -68,7 +71,7 @@ function isLike(tensor: Tensor, { shape, dtype, requiresGrad }: NonNullable<Grad
   return tensor.requiresGrad === requiresGrad && tensor.dtype === dtype && sameShape(tensor.shape, shape);
 }
 
-/** Stands for the number of entries of an array, record or Map. */
+/** The key of the number of entries of an array, record or Map. */
 const count = Symbol("count");
 
 function fieldOf(owner: object, key: unknown): unknown {
@@ -82,20 +85,20 @@ function fieldOf(owner: object, key: unknown): unknown {
   return owner instanceof Map ? owner.get(key) : (owner as Record<string, unknown>)[key as string];
 }
 
-/** Entries of more are not looked at: a vocabulary is no part of the structure of a model. */
+/** Larger collections are not compared: a vocabulary is not part of a model's structure. */
 const maxEntries = 1024;
 
-/** The fields of modules that a function has used, as they were when it used them. */
+/** The field values of the modules that a function used, at the time of use. */
 export class FieldSnapshot {
   readonly fields: FieldGuard[] = [];
   readonly #seen = new Map<object, number>();
 
-  /** Takes in a module, and the modules, arrays, records and Maps in its fields. */
+  /** Adds a module, and the modules, arrays, records and Maps in its fields. */
   add(owner: object): void {
     if (this.#seen.has(owner)) return;
     const entries: [unknown, unknown][] = owner instanceof Map ? [...owner] : Object.entries(owner);
     this.#seen.set(owner, entries.length);
-    // What is added to a list of layers is used as well; what is added to a module, by none of its methods.
+    // An entry added to a list of layers would be used by forward; a field added to a module would not.
     if (!isModule(owner)) this.fields.push({ owner, key: count, value: entries.length });
     if (entries.length > maxEntries) return;
     for (const [key, value] of entries) {
@@ -104,7 +107,7 @@ export class FieldSnapshot {
     }
   }
 
-  /** The first field that is not what it was, as `Class.field`. */
+  /** The first changed field, as `Class.field`. */
   changed(): { readonly name: string; readonly value: unknown } | undefined {
     for (const { owner, key, value } of this.fields) {
       const now = fieldOf(owner, key);
@@ -125,7 +128,7 @@ function nameOf(owner: object, key: unknown): string {
   return `${owner.constructor?.name ?? "Object"}.${String(key)}`;
 }
 
-/** Modules, and what holds modules. */
+/** Modules and containers of modules. */
 function isContainer(value: unknown): value is object {
   if (typeof value !== "object" || value === null) return false;
   if (Array.isArray(value) || value instanceof Map) return true;

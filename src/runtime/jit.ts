@@ -1,6 +1,6 @@
 /**
- * jit: records what a function does with its tensors as one Program and replays it with new inputs, without
- * building the graph again. For training steps and token-by-token generation.
+ * jit: records the graph of a function once as a Program and replays the Program with new inputs, without calling the function.
+ * For training steps and token-by-token generation.
  */
 
 import { ArgumentError, DeviceError, JitError } from "../core/errors.js";
@@ -9,8 +9,8 @@ import { recorder } from "../graph/observe.js";
 import type { SourceOp } from "../graph/op.js";
 import { createNode, isGradEnabled, scopeKey, type Tensor } from "../graph/tensor.js";
 import type { Program } from "../kernels/kernel.js";
-import { type Captured, capture, takeBack } from "./capture.js";
-import { hold } from "./guards.js";
+import { type Captured, capture, revertCapture } from "./capture.js";
+import { guardsHold } from "./guards.js";
 import { CheckedCapture } from "./jit_check.js";
 import { type CacheEntry, LruCache } from "./lru_cache.js";
 import { flush, isDebugging, realize } from "./realize.js";
@@ -52,15 +52,15 @@ export interface JitOptions {
   readonly check?: boolean;
 }
 
-/** Recordings for the same arguments under other guards; the oldest is dropped. */
+/** Maximum number of recordings per key, with different guards; the oldest is dropped. */
 const maxVariants = 8;
 
 interface Entry extends Recording {
-  /** Present until the second call. */
+  /** The graph to compare with in the second call; undefined afterwards. */
   checked: CheckedCapture | undefined;
 }
 
-/** The recordings for equal keys, the latest first. */
+/** The recordings with one key, latest first. */
 interface Variants extends CacheEntry {
   readonly entries: readonly Entry[];
 }
@@ -146,7 +146,7 @@ class Jitted {
     let compiled = this.#find(args, session)?.compiled;
     if (compiled === undefined) {
       const [captured, made] = this.#record(args, session);
-      takeBack(captured);
+      revertCapture(captured);
       compiled = made;
     }
     await device.warmup(session.executable(compiled), progress);
@@ -157,7 +157,7 @@ class Jitted {
     return this.#find(args, sessionFor(args))?.compiled.program;
   }
 
-  /** As a part of the function that is being recorded. */
+  /** Called inside another jit function: becomes a part of its recording. */
   #inline(args: Arguments, session: Session): JitResult {
     if (session.capture === undefined) {
       throw new JitError(
@@ -177,17 +177,17 @@ class Jitted {
     const variants = this.#recordings.get(keyOf(args));
     if (variants === undefined) return undefined;
     for (const entry of variants.entries) {
-      if (entry.generation === generation && hold(entry.guards, args.tensors)) return entry;
+      if (entry.generation === generation && guardsHold(entry.guards, args.tensors)) return entry;
     }
     return undefined;
   }
 
-  #keep(key: string, entries: readonly Entry[]): void {
+  #store(key: string, entries: readonly Entry[]): void {
     const bytes = entries.reduce((sum, { compiled }) => sum + compiled.bytes, 0);
     this.#recordings.set(key, { entries, bytes, used: 0 });
   }
 
-  /** Captures a call and keeps its recording, unless that holds for this call only. */
+  /** Captures a call and stores its recording, unless it is valid for this call only. */
   #record(args: Arguments, session: Session): [Captured, CompiledGraph] {
     const captured = capture(this.#fn, args);
     try {
@@ -198,11 +198,11 @@ class Jitted {
         const key = keyOf(args);
         const others = this.#recordings.get(key)?.entries ?? [];
         const valid = others.filter(({ generation }) => generation === entry.generation);
-        this.#keep(key, [entry, ...valid].slice(0, maxVariants));
+        this.#store(key, [entry, ...valid].slice(0, maxVariants));
       }
       return [captured, compiled];
     } catch (error) {
-      takeBack(captured);
+      revertCapture(captured);
       throw error;
     }
   }
@@ -211,16 +211,16 @@ class Jitted {
     return this.#options.check ?? isDebugging();
   }
 
-  /** @throws JitError if the function builds another graph than it did for the recording, which is dropped then. */
+  /** @throws JitError if the function now builds a different graph; the recording is dropped. */
   #check(entry: Entry, args: Arguments): void {
     const again = capture(this.#fn, args);
-    takeBack(again);
+    revertCapture(again);
     const difference = entry.checked!.differenceTo(again);
     entry.checked = undefined;
     if (difference === undefined) return;
     const key = keyOf(args);
     const others = this.#recordings.get(key)?.entries ?? [];
-    this.#keep(
+    this.#store(
       key,
       others.filter((other) => other !== entry),
     );
@@ -244,7 +244,7 @@ function sessionFor({ tensors }: Arguments): Session {
   return sessionOf(device);
 }
 
-/** Gives the arguments memory, and lets nothing wait for a step; gradients are computed before what they depend on changes. */
+/** Realizes the arguments, pending gradients and pending updates, so that a replay starts from values in memory. */
 function prepare({ tensors }: Arguments, { device, pending, roots, differentiated }: Session): void {
   realize(tensors);
   if (pending.size + roots.size + differentiated.size === 0) return;
@@ -253,7 +253,7 @@ function prepare({ tensors }: Arguments, { device, pending, roots, differentiate
   flush(device);
 }
 
-/** Everything by which recordings are found; what else they depend on is in their guards. */
+/** The key of a call's recordings. Other conditions are in the guards. */
 function keyOf({ key }: Arguments): string {
   return `${isGradEnabled() ? "" : "noGrad;"}${scopeKey()}${key}`;
 }

@@ -1,4 +1,4 @@
-/** jit's check: whether a function that runs again builds the graph that was recorded. */
+/** jit's check: compares the graph of a second run of the function with the recorded one. */
 
 import type { Graph, GraphNode } from "../compiler/graph.js";
 import { JitError } from "../core/errors.js";
@@ -7,13 +7,13 @@ import type { Tensor } from "../graph/tensor.js";
 import type { Captured } from "./capture.js";
 import { sourceOf } from "./guards.js";
 
-/** What is compared of a captured call. */
+/** The compared properties of a captured call. */
 export class CheckedCapture {
   readonly #graph: Graph;
-  /** Where each leaf is found: an argument, the gradient of a tensor, or memory. */
+  /** The origin of each leaf: an argument, the gradient of a tensor, or fixed memory. */
   readonly #leaves: readonly unknown[];
   readonly #outputs: string;
-  /** Parts of the result that are no tensors. */
+  /** Parts of the result that are not tensors. */
   readonly #fixed: string;
   readonly #hooks: number;
 
@@ -69,7 +69,7 @@ function describe(node: GraphNode | undefined): string {
   return `${op.name}(${inputs})${scalar < 0 && attributes ? JSON.stringify(attributes, exact) : ""} ${kind}`;
 }
 
-/** JSON would write -0, NaN and the infinities as 0 or null. */
+/** JSON cannot represent -0, NaN and the infinities. */
 function exact(_: string, value: unknown): unknown {
   return typeof value === "number" && (!Number.isFinite(value) || Object.is(value, -0))
     ? `${1 / value < 0 ? "-" : ""}${Math.abs(value)}`

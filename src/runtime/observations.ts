@@ -1,6 +1,6 @@
 /**
- * What a function reads and writes outside the graph while it is recorded: modes of modules, `requiresGrad` and `grad`
- * of tensors, fields of modules. Reads become guards of the recording, writes are done again by its replays.
+ * Reads and writes outside the graph while a function is recorded: modes and fields of modules, `requiresGrad` and `grad` of
+ * tensors. Reads become guards of the recording, writes are repeated by its replays.
  */
 import type { TypedArray } from "../core/dtype.js";
 import { JitError } from "../core/errors.js";
@@ -37,11 +37,11 @@ export interface Cell {
 export class Observations implements Recorder {
   readonly mark: RecordingMark = { ended: false };
   readonly conditions: (() => boolean)[] = [];
-  /** The gradients that tensors had before. */
+  /** The tensors' gradients before the call. */
   readonly entryGradients = new Map<Tensor, Cell>();
   /** Copies of the host data that tensors were made from. */
   readonly uploads = new Map<Tensor, TypedArray>();
-  /** Whether a tensor of the call was used besides its handle. */
+  /** Whether an argument was also used directly, not through its handle. */
   usesOriginal = false;
   readonly #cells: Record<ObservedKey, Map<object, Cell>> = {
     training: new Map(),
@@ -51,7 +51,7 @@ export class Observations implements Recorder {
   readonly #fields = new FieldSnapshot();
   readonly #originals: ReadonlySet<Tensor>;
 
-  /** @param originals Arguments in whose place the function got other handles. */
+  /** @param originals The arguments that were replaced by handles. */
   constructor(originals: ReadonlySet<Tensor>) {
     this.#originals = originals;
   }
@@ -84,7 +84,7 @@ export class Observations implements Recorder {
     return cell;
   }
 
-  /** Lazy tensors from outside have their values already: a replay must not compute them from later ones. */
+  /** Realizes lazy tensors from outside, so that a replay does not compute them from later values. */
   use(operands: readonly Tensor[]): void {
     for (const operand of operands) {
       if (isRecorded(operand)) continue;
@@ -101,7 +101,7 @@ export class Observations implements Recorder {
     this.#fields.add(module);
   }
 
-  /** Everything that was written, as it was before. */
+  /** Restores all written properties to their previous values. */
   restore(): void {
     for (const { owner, key, entry } of this.written()) owner[key] = entry;
   }
@@ -113,12 +113,12 @@ export class Observations implements Recorder {
     );
   }
 
-  /** @throws JitError for a field of a module that was set: its value would be that of the first call for ever. */
+  /** @throws JitError for a module field that was set: replays would not set it. */
   checkFields(): void {
     const changed = this.#fields.changed();
     if (changed === undefined) return;
     const { name, value } = changed;
-    // A constant that is kept for later, such as a mask, is the same whoever makes it.
+    // A cached constant, such as a mask, has the same value in every call.
     if (value instanceof Tensor && isRecorded(value) && value.storage === undefined && !readsMemory(value))
       return;
     throw new JitError(`${name} is set inside, which replays would not do`, {
@@ -126,7 +126,7 @@ export class Observations implements Recorder {
     });
   }
 
-  /** @param sourceOf Where later calls find a tensor: among their arguments, or where it is. */
+  /** @param sourceOf Locates a tensor in later calls: an argument, or the tensor itself. */
   guards(sourceOf: (tensor: Tensor) => TensorSource): Guards {
     const flags: FlagGuard[] = [];
     for (const cells of [this.#cells.training, this.#cells.requiresGrad]) {

@@ -1,4 +1,4 @@
-/** Reading a tensor's values in pieces, where all at once would be much memory. */
+/** Reads a tensor's values in pieces, to bound the memory of the copy. */
 import type { TypedArray } from "../core/dtype.js";
 import { StaleTensorError } from "../core/errors.js";
 import type { Tensor } from "../graph/tensor.js";
@@ -15,7 +15,7 @@ export async function* readPieces(tensor: Tensor): AsyncGenerator<TypedArray> {
   let version: number | undefined;
   for (let offset = 0; offset < tensor.size; offset += pieceSize) {
     const reading = readPart(tensor, { offset, length: Math.min(pieceSize, tensor.size - offset) });
-    // The values are those of this moment, whatever happens until they arrive.
+    // The values are those at the call, even if the tensor changes before they arrive.
     const now = tensor.storage?.version;
     const values = await reading;
     if (version !== undefined && now !== version) {

@@ -1,16 +1,16 @@
-/** Recordings: what is kept of a captured call, and its replay. */
+/** Recordings of captured calls, and their replay. */
 import type { DType } from "../core/dtype.js";
 import type { Shape } from "../core/shape.js";
 import type { RuntimeScalar } from "../graph/op.js";
 import type { Storage } from "../graph/storage.js";
 import { Tensor } from "../graph/tensor.js";
-import { applyEffects, type Call, type Captured, type Effect, type Hook, takeBack } from "./capture.js";
+import { applyEffects, type Call, type Captured, type Effect, type Hook, revertCapture } from "./capture.js";
 import { type Guards, locate, sourceOf, type TensorSource } from "./guards.js";
 import { allocateResults, realize, settle } from "./realize.js";
 import { type CompiledGraph, sessionOf } from "./session.js";
 import type { Arguments, JitResult, Rebuild } from "./structure.js";
 
-/** A leaf whose memory differs from call to call: an argument, or the gradient that a tensor has. */
+/** A leaf whose memory differs between calls: an argument, or a tensor's current gradient. */
 interface LeafSource {
   readonly leaf: number;
   readonly of: TensorSource;
@@ -20,7 +20,7 @@ interface LeafSource {
 export interface Recording {
   readonly compiled: CompiledGraph;
   readonly guards: Guards;
-  /** Those that stay the same; the others are in `variable`. */
+  /** Leaves that are the same in every call; the others are in `variable`. */
   readonly leaves: readonly Storage[];
   readonly variable: readonly LeafSource[];
   /** The memory of `leaves` that is updated in place. */
@@ -33,11 +33,11 @@ export interface Recording {
   readonly effects: readonly Effect[];
   readonly rebuild: Rebuild<Call>;
   readonly hooks: readonly Hook[];
-  /** Of the device: memory that is no argument may be gone after a loss, and is made anew with the recording. */
+  /** The device's generation: after a loss, fixed memory is gone and the call is recorded anew. */
   readonly generation: number;
 }
 
-/** What later calls replay. To be made before the captured call runs, as values that wait are written by it. */
+/** Makes the recording. Call it before the captured call runs, which writes pending values. */
 export function recordingOf(captured: Captured, compiled: CompiledGraph): Recording {
   const { session, bound, outputs, handles, numbers, changed, effects, rebuild, capture } = captured;
   const { observations, hooks } = capture;
@@ -69,7 +69,7 @@ export function recordingOf(captured: Captured, compiled: CompiledGraph): Record
   };
 }
 
-/** Runs the captured call itself; what fails leaves nothing behind. */
+/** Runs the captured call itself; a failure reverts its side effects. */
 export function run(captured: Captured, compiled: CompiledGraph, tensors: readonly Tensor[]): JitResult {
   const { session, bound, outputs, effects, rebuild } = captured;
   try {
@@ -77,7 +77,7 @@ export function run(captured: Captured, compiled: CompiledGraph, tensors: readon
     session.run(compiled, bound.leaves, results, bound.scalars);
     settle(session, bound, outputs, results);
   } catch (error) {
-    takeBack(captured);
+    revertCapture(captured);
     throw error;
   }
   for (const tensor of outputs) {

@@ -1,4 +1,4 @@
-/** What the runtime keeps for each device: compiled Programs, waiting assignments, losses to realize. */
+/** The runtime's state per device: compiled Programs, pending assignments, losses to realize. */
 
 import { compile } from "../compiler/compile.js";
 import type { FuseOptions } from "../compiler/fuse.js";
@@ -18,11 +18,11 @@ export const maxProgramBytes = 256 * 1024 * 1024;
 /** Heap of a Program, its key included: 2.2 kB a call on average (measured with training and forward passes of a GPT). */
 const bytesPerCall = 2304;
 
-/** A graph's Program. The session prepares it for the device when it runs, and releases it when others are used more. */
+/** A graph's Program. The session prepares it for the device when it runs, and releases it when it is evicted from the cache. */
 export interface CompiledGraph extends CacheEntry {
   readonly key: string;
   readonly program: Program;
-  /** Undefined while the device does not hold it. */
+  /** Undefined while it is not prepared. */
   executable: Executable | undefined;
 }
 
@@ -34,17 +34,17 @@ export class Session {
   readonly roots = new Set<Tensor>();
   /** Tensors that got a `.grad` since the last flush. */
   readonly differentiated = new Set<Tensor>();
-  /** Called if the Program that runs next fails and the device tells at once: they take back that a step was counted. */
+  /** Called if the next Program fails on a device that reports failures at once, to revert step counts. */
   readonly ifFails: (() => void)[] = [];
-  /** Identifies the capture of the jit function that is being recorded; undefined while none is. */
+  /** Identifies the jit capture in progress; undefined if there is none. */
   capture: object | undefined;
-  /** How many Programs were ever compiled. */
+  /** Number of Programs compiled so far. */
   compiled = 0;
   /** Cost of the Programs run so far. */
   readonly total: { flops: number; bytes: number; runs: number } = { flops: 0, bytes: 0, runs: 0 };
   /** Set by the debug mode: waits for the checks of the ops run so far. */
   checks: (() => Promise<void>) | undefined;
-  /** While costs are counted or profiles are taken: told of every Program before it is run. */
+  /** Called with every Program before it runs, while costs are counted or a profile is recorded. */
   readonly observers = new Set<
     (program: Program, scalars: readonly number[], buffers: readonly DeviceBuffer[]) => void
   >();
@@ -56,11 +56,11 @@ export class Session {
 
   constructor(device: Device) {
     this.device = device;
-    // What waited for a step was built on values that are gone; ops must not see it when the device is back.
+    // Pending work was built on lost values; ops must not read it when the device is back.
     device.recovery?.register({ save: () => () => {}, reset: () => this.#discardStep() });
   }
 
-  /** How often the device was lost and came back. */
+  /** How often the device was restored after a loss. */
   get generation(): number {
     return this.device.recovery?.generation ?? 0;
   }
@@ -71,7 +71,7 @@ export class Session {
     this.abandon();
   }
 
-  /** Forgets everything that waits for the next step. */
+  /** Discards all work pending for the next step. */
   abandon(): void {
     this.ifFails.length = 0;
     for (const tensor of this.pending) tensor.pending = undefined;
@@ -80,7 +80,7 @@ export class Session {
     this.differentiated.clear();
   }
 
-  /** The Program for this structure, compiled only if the cache does not hold it. */
+  /** The Program of this graph structure, from the cache or newly compiled. */
   compile({ graph, key: graphKey }: BoundGraph): CompiledGraph {
     const key = this.fuseOptions.enabled ? graphKey : `unfused;${graphKey}`;
     const known = this.#compiled.get(key);
@@ -89,7 +89,7 @@ export class Session {
     return this.#prepare(key, compile(graph, this.device.info, this.fuseOptions));
   }
 
-  /** What the device runs for it: prepared again if it was released, for whoever recorded it and runs it still. */
+  /** The executable, prepared again if it was released: recordings may outlive the cache entry. */
   executable(compiled: CompiledGraph): Executable {
     if (compiled.executable !== undefined) {
       this.#compiled.touch(compiled);
@@ -108,7 +108,7 @@ export class Session {
     return compiled;
   }
 
-  /** Calls `fn`; if there is no memory for it, once more when the device has given back all executables. */
+  /** Calls `fn`; if memory is exhausted, releases all executables and calls it once more. */
   withMemory<T>(fn: () => T): T {
     try {
       return fn();
@@ -119,7 +119,7 @@ export class Session {
     }
   }
 
-  /** Runs it with these leaves and fresh result buffers, and counts its cost. */
+  /** Runs it with these leaves and new result buffers, and counts its cost. */
   run(
     compiled: CompiledGraph,
     leaves: readonly Storage[],

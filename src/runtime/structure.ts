@@ -1,8 +1,8 @@
-/** Structures of tensors, as jit functions and modules take and return them: arrays and records, nested as deep as one likes. */
+/** Structures of tensors, the arguments and results of jit functions and modules: arrays and records, nested to any depth. */
 import { ArgumentError, JitError } from "../core/errors.js";
 import { Tensor } from "../graph/tensor.js";
 
-/** Parts of arguments that are no tensors: other values are another structure, for which the function is recorded anew. */
+/** Argument parts that are not tensors; a call with other values has another structure and is recorded anew. */
 export type Fixed = undefined | null | boolean | string;
 
 /** An argument of a function given to `jit`, as the function sees it: a tensor (also for numbers of the call), or an array or record. */
@@ -28,7 +28,7 @@ export type JitResult =
 /** The arguments of one call. */
 export interface Arguments {
   readonly values: readonly unknown[];
-  /** In the order in which they stand in `values`, as the numbers. */
+  /** In the order of `values`; numbers as well. */
   readonly tensors: readonly Tensor[];
   readonly numbers: readonly number[];
   /** Equal for calls of the same structure, shapes, dtypes and `requiresGrad`. */
@@ -43,7 +43,7 @@ interface Growing {
   key: string;
 }
 
-/** Nothing that people write is nested deeper; a value that contains itself is. */
+/** Maximum depth; exceeded by a value that contains itself. */
 const maxDepth = 32;
 
 type Kind = "tensor" | "fixed" | "array" | "record" | "number" | "other";
@@ -72,7 +72,7 @@ export function readArguments(values: readonly unknown[]): Arguments {
   return args;
 }
 
-/** Adds a part of the arguments; `key` grows by what tells its structure. */
+/** Adds a part of the arguments, and its structure to `key`. */
 function read(args: Growing, value: unknown, path: string | number, depth: number): void {
   if (value instanceof Tensor) {
     const { tensors } = args;
@@ -126,12 +126,12 @@ export function mapArguments(
   return Object.fromEntries(entries.map(([name, part]) => [name, mapArguments(part, tensor, number)]));
 }
 
-/** Makes a result out of the tensors of one call. */
+/** Builds the result from the tensors of one call. */
 export type Rebuild<C> = (call: C) => JitResult;
 
 /**
- * @param source Where a tensor of the result is found in later calls.
- * @param fixed Gets the parts of the result that are no tensors.
+ * @param source Locates a tensor of the result in later calls.
+ * @param fixed Receives the parts of the result that are not tensors.
  * @throws JitError for anything else than tensors, and arrays and records of them and of fixed values.
  */
 export function rebuilder<C>(
@@ -142,7 +142,7 @@ export function rebuilder<C>(
   depth = 0,
 ): Rebuild<C> {
   const kind = depth > maxDepth ? "other" : kindOf(result);
-  // A value of its own would be computed once and for all, which nobody means.
+  // A value computed while recording would be returned by every call.
   const isFixed = depth > 0 ? kind === "fixed" || kind === "number" : result === undefined;
   if (isFixed) {
     fixed.push(result);
