@@ -286,7 +286,10 @@ function layerOf(
     quantization: { bits, groupSize, groups: options.groups },
     input,
   };
-  const made = layer instanceof Conv2d ? new QuantizedConv2d(parts, options) : new QuantizedLinear(parts);
+  const made =
+    layer instanceof Conv2d
+      ? new QuantizedConv2d(parts, options)
+      : new QuantizedLinear(parts, layer.weight.shape[1]);
   // Arranged for the kernels by now.
   const own = new Set(made.stateDict().values());
   for (const tensor of [values, parts.scale]) if (!own.has(tensor)) tensor.storage?.dispose();

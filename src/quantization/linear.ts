@@ -14,7 +14,7 @@ import { reshape } from "../ops/reshape.js";
 import { narrow } from "../ops/slice.js";
 import { dequantizeWeight } from "../ops/unpack_weight.js";
 import type { InputQuantization } from "./input.js";
-import { partsOf, QuantizedLayer } from "./layer.js";
+import { type LayerParts, partsOf, QuantizedLayer } from "./layer.js";
 import { padToGroups, type WeightQuantization } from "./weights.js";
 
 /**
@@ -27,9 +27,18 @@ import { padToGroups, type WeightQuantization } from "./weights.js";
  * model.modules[0] instanceof QuantizedLinear; // true
  */
 export class QuantizedLinear extends QuantizedLayer {
+  /** Size of the last dimension of x; the weight may have more columns, zeros that fill its last group. */
+  readonly inFeatures: number;
+
+  /** @param inFeatures Default: the columns of the values. */
+  constructor(parts: LayerParts, inFeatures = parts.values.shape[1]) {
+    super(parts);
+    this.inFeatures = inFeatures;
+  }
+
   /** Quantizes a linear layer, which stays unchanged. */
   static of(linear: Linear, quantization: WeightQuantization, input: InputQuantization): QuantizedLinear {
-    return new QuantizedLinear(partsOf(linear, quantization, input));
+    return new QuantizedLinear(partsOf(linear, quantization, input), linear.weight.shape[1]);
   }
 
   /**
