@@ -57,6 +57,7 @@ async function buildBundles() {
     "formats",
     "hub",
     "quantization",
+    "adapters",
     "energy",
     "profile",
   ];

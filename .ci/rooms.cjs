@@ -20,6 +20,7 @@ const layers = [
   ["nn", "optim"],
   ["energy", "profile", "data"],
   ["models", "train", "quantization"],
+  ["adapters"],
   ["index.ts"],
   ["bench", "inference", "playground"],
   ["tour"],
