@@ -30,18 +30,12 @@ export { noGrad } from "./graph/tensor.js";
 export type { Cost, KernelCall, Program } from "./kernels/kernel.js";
 export * from "./ops/index.js";
 export { Tensor } from "./ops/methods.js";
+export { assign } from "./runtime/assign.js";
 export { onlyWhile, onReplay, onUndo } from "./runtime/capture.js";
+export { flush } from "./runtime/commit.js";
+export { compileCount, memory, totalCost } from "./runtime/counters.js";
 export { type DebugOptions, setDebug } from "./runtime/debug.js";
+export { leaf, readExact } from "./runtime/host_data.js";
 export { type JitFunction, type JitOptions, jit } from "./runtime/jit.js";
-export {
-  assign,
-  compileCount,
-  flush,
-  leaf,
-  memory,
-  readExact,
-  realize,
-  totalCost,
-  warmup,
-} from "./runtime/realize.js";
+export { realize, warmup } from "./runtime/realize.js";
 export type { Given, JitArgument, JitResult } from "./runtime/structure.js";

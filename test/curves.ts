@@ -20,8 +20,8 @@ import {
   Sequential,
 } from "../src/nn/index.js";
 import * as ops from "../src/ops/index.js";
+import { readExact } from "../src/runtime/host_data.js";
 import { jit } from "../src/runtime/jit.js";
-import { readExact } from "../src/runtime/realize.js";
 import "../src/ops/methods.js";
 import type { Shape } from "../src/core/shape.js";
 import type { Tensor } from "../src/graph/tensor.js";

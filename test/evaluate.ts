@@ -4,7 +4,9 @@ import type { DType, TypedArray } from "../src/core/dtype.js";
 import type { Shape } from "../src/core/shape.js";
 import type { Device } from "../src/device/device.js";
 import type { Tensor } from "../src/graph/tensor.js";
-import { flush, leaf, readExact, realize } from "../src/runtime/realize.js";
+import { flush } from "../src/runtime/commit.js";
+import { leaf, readExact } from "../src/runtime/host_data.js";
+import { realize } from "../src/runtime/realize.js";
 import { applyView, type Case, isDifferentiated, leafShape } from "./cases/case.js";
 import { generate, type Values } from "./cases/generate.js";
 

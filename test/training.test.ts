@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { loadMnist } from "../src/data/index.js";
 import type { Device } from "../src/device/device.js";
-import { readExact } from "../src/runtime/realize.js";
+import { readExact } from "../src/runtime/host_data.js";
 import {
   type Curve,
   type CurveFixture,

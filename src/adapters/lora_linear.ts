@@ -11,7 +11,7 @@ import { add, mul } from "../ops/elementwise.js";
 import { linear, matmul } from "../ops/linalg.js";
 import { randn } from "../ops/random.js";
 import { QuantizedLinear } from "../quantization/linear.js";
-import { assign } from "../runtime/realize.js";
+import { assign } from "../runtime/assign.js";
 
 /** A layer that can have an adapter. */
 export type Adaptable = Linear | QuantizedLinear;

@@ -12,7 +12,7 @@ import { copied } from "../ops/composite.js";
 import { add } from "../ops/elementwise.js";
 import { sumOfPlaced } from "../ops/slice.js";
 import { constant } from "../ops/source.js";
-import { compute, isUsedUp, markBackward } from "../runtime/realize.js";
+import { compute, isUsedUp, markBackward } from "../runtime/commit.js";
 import { sessionOf } from "../runtime/session.js";
 
 /** Options of `backward` and `grad`. */

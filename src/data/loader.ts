@@ -18,7 +18,8 @@ import { deviceOf } from "../device/default.js";
 import type { Device } from "../device/device.js";
 import type { HostTensor } from "../formats/host.js";
 import type { Tensor } from "../graph/tensor.js";
-import { dispose, leaf } from "../runtime/realize.js";
+import { dispose } from "../runtime/dispose.js";
+import { leaf } from "../runtime/host_data.js";
 import { aDataset, aHostTensor, type Dataset } from "./dataset.js";
 import { permutation } from "./permutation.js";
 

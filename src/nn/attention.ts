@@ -12,7 +12,7 @@ import { linear } from "../ops/linalg.js";
 import { requireProbability } from "../ops/random.js";
 import { permute, reshape } from "../ops/reshape.js";
 import { narrow } from "../ops/slice.js";
-import { overwrite } from "../runtime/realize.js";
+import { overwrite } from "../runtime/host_data.js";
 import { xavierUniform } from "./init.js";
 import { Linear } from "./linear.js";
 import { Module } from "./module.js";

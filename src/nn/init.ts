@@ -7,7 +7,8 @@ import { requireTensor } from "../graph/require.js";
 import type { Tensor } from "../graph/tensor.js";
 import { mul, sub } from "../ops/elementwise.js";
 import { rand, randn } from "../ops/random.js";
-import { assign, flush } from "../runtime/realize.js";
+import { assign } from "../runtime/assign.js";
+import { flush } from "../runtime/commit.js";
 
 /**
  * Uniform random numbers in [−bound, bound), float32.

@@ -9,7 +9,7 @@ import { recorder } from "../graph/observe.js";
 import { requireTensor } from "../graph/require.js";
 import type { Tensor } from "../graph/tensor.js";
 import { refuseInJit } from "../runtime/capture.js";
-import { dispose } from "../runtime/realize.js";
+import { dispose } from "../runtime/dispose.js";
 import { requireModule } from "./check.js";
 import { describeModule, inspectModule } from "./describe.js";
 import { loadState } from "./load_state.js";

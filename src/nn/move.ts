@@ -2,7 +2,9 @@
 
 import type { Device } from "../device/device.js";
 import type { Tensor } from "../graph/tensor.js";
-import { dispose, leaf, realize } from "../runtime/realize.js";
+import { dispose } from "../runtime/dispose.js";
+import { leaf } from "../runtime/host_data.js";
+import { realize } from "../runtime/realize.js";
 import { setTrainable } from "./parameter.js";
 import { type StateEntry, type Stateful, stateOf } from "./state.js";
 import { fill, type StateValue, valuesOf } from "./state_values.js";

@@ -7,7 +7,9 @@ import type { Tensor } from "../graph/tensor.js";
 import { ones, zeros } from "../ops/creation.js";
 import { add } from "../ops/elementwise.js";
 import { batchNorm, layerNorm } from "../ops/normalization.js";
-import { assign, keepInFull, realize } from "../runtime/realize.js";
+import { assign } from "../runtime/assign.js";
+import { keepInFull } from "../runtime/host_data.js";
+import { realize } from "../runtime/realize.js";
 import { Module } from "./module.js";
 import { type ParameterOptions, parameter, parameterOptions, requireCounts } from "./parameter.js";
 

@@ -6,7 +6,8 @@ import type { Device } from "../device/device.js";
 import { requireTensor } from "../graph/require.js";
 import type { Tensor } from "../graph/tensor.js";
 import { refuseInJit } from "../runtime/capture.js";
-import { isUsedUp, realize } from "../runtime/realize.js";
+import { isUsedUp } from "../runtime/commit.js";
+import { realize } from "../runtime/realize.js";
 
 /** Options of every layer with parameters. */
 export interface ParameterOptions {

@@ -3,7 +3,7 @@
 import { type DType, newArray, type TypedArray } from "../core/dtype.js";
 import type { HostTensor, StoredTensor } from "../formats/host.js";
 import { Tensor } from "../graph/tensor.js";
-import { overwrite, readExact } from "../runtime/realize.js";
+import { overwrite, readExact } from "../runtime/host_data.js";
 
 /** A tensor that a state dict may hold: on a device, on the host, or in a file. */
 export type StateValue = Tensor | HostTensor | StoredTensor;

@@ -19,7 +19,7 @@ import { deviceOf } from "../device/default.js";
 import type { Device } from "../device/device.js";
 import { requireTensor } from "../graph/require.js";
 import type { Tensor } from "../graph/tensor.js";
-import { leaf } from "../runtime/realize.js";
+import { leaf } from "../runtime/host_data.js";
 import { add, mul } from "./elementwise.js";
 import { cast } from "./promotion.js";
 import { constant, iota } from "./source.js";

@@ -5,7 +5,7 @@ import { ArgumentError, ShapeError } from "../core/errors.js";
 import { formatShape, type Shape, sameShape } from "../core/shape.js";
 import { requireTensor } from "../graph/require.js";
 import { noGrad, type Tensor } from "../graph/tensor.js";
-import { assign } from "../runtime/realize.js";
+import { assign } from "../runtime/assign.js";
 import { type CompositeRules, compose } from "./composite.js";
 import { add, mul, rsqrt, square, sub } from "./elementwise.js";
 import { requireFloat } from "./promotion.js";

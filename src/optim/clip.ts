@@ -6,7 +6,7 @@ import { tensors } from "../graph/require.js";
 import { noGrad, type Tensor } from "../graph/tensor.js";
 import { add, clamp, div, minimum, mul, sqrt, square } from "../ops/elementwise.js";
 import { sum } from "../ops/reduce.js";
-import { markBackward } from "../runtime/realize.js";
+import { markBackward } from "../runtime/commit.js";
 
 /** Keeps the division by a norm of 0 finite, as torch.nn.utils.clip_grad_norm_ does. */
 const tiny = 1e-6;

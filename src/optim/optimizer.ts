@@ -13,8 +13,11 @@ import type { RuntimeScalar } from "../graph/op.js";
 import { tensors } from "../graph/require.js";
 import { currentScope, inScope, noGrad, Tensor } from "../graph/tensor.js";
 import { zerosLike } from "../ops/creation.js";
+import { assign } from "../runtime/assign.js";
 import { onlyWhile, onReplay, onUndo, releaseGradient } from "../runtime/capture.js";
-import { assign, commit, overwrite, readExact, realize, unassign } from "../runtime/realize.js";
+import { commit, unassign } from "../runtime/commit.js";
+import { overwrite, readExact } from "../runtime/host_data.js";
+import { realize } from "../runtime/realize.js";
 import { sessionOf } from "../runtime/session.js";
 
 /** Parameters with their own settings. */

@@ -2,7 +2,8 @@
 
 import type { Tensor } from "../graph/tensor.js";
 import type { Module } from "../nn/module.js";
-import { readTensor, realize } from "../runtime/realize.js";
+import { readTensor } from "../runtime/host_data.js";
+import { realize } from "../runtime/realize.js";
 import { tensorsIn } from "../runtime/structure.js";
 import { QuantizationError } from "./errors.js";
 import type { InputQuantization } from "./input.js";

@@ -26,7 +26,7 @@ import { fakeQuantize } from "../ops/quantize.js";
 import { max, min } from "../ops/reduce.js";
 import { reshape } from "../ops/reshape.js";
 import { narrow } from "../ops/slice.js";
-import { assign } from "../runtime/realize.js";
+import { assign } from "../runtime/assign.js";
 import { averagingConstant } from "./observers.js";
 import type { Int8Dynamic, Int8Static } from "./scheme.js";
 import { weightLevels } from "./weights.js";

@@ -21,7 +21,7 @@ import { Linear } from "../nn/linear.js";
 import type { Module } from "../nn/module.js";
 import { BatchNorm2d } from "../nn/normalization.js";
 import { byTensor, isPersistent, modulesOf, stateOf } from "../nn/state.js";
-import { leaf, readExact } from "../runtime/realize.js";
+import { leaf, readExact } from "../runtime/host_data.js";
 import { QuantizedConv2d } from "./conv.js";
 import { damaged, type LayerRecord, parseRecord, recordOf, writeRecord } from "./file_record.js";
 import { addBias } from "./fold.js";

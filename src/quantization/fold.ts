@@ -7,7 +7,7 @@ import { Conv2d } from "../nn/conv.js";
 import type { Module } from "../nn/module.js";
 import { BatchNorm2d } from "../nn/normalization.js";
 import { parameter } from "../nn/parameter.js";
-import { leaf, overwrite, readExact } from "../runtime/realize.js";
+import { leaf, overwrite, readExact } from "../runtime/host_data.js";
 import { tensorsIn } from "../runtime/structure.js";
 import { replaceModule } from "./replace.js";
 import type { Batches, Forward } from "./scheme.js";

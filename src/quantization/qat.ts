@@ -7,7 +7,7 @@ import { aFunction, checkOptions, type Kinds } from "../core/check.js";
 import { requireModule } from "../nn/check.js";
 import { Conv2d } from "../nn/conv.js";
 import type { Module } from "../nn/module.js";
-import { readTensor } from "../runtime/realize.js";
+import { readTensor } from "../runtime/host_data.js";
 import { QuantizedConv2d } from "./conv.js";
 import { QuantizationError } from "./errors.js";
 import { FakeQuantizedConv2d, FakeQuantizedLayer, FakeQuantizedLinear } from "./fake.js";

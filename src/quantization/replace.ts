@@ -3,7 +3,7 @@
 import type { Tensor } from "../graph/tensor.js";
 import type { Module } from "../nn/module.js";
 import { stateOf } from "../nn/state.js";
-import { dispose } from "../runtime/realize.js";
+import { dispose } from "../runtime/dispose.js";
 import type { QuantizedLayer } from "./layer.js";
 
 /** Puts a module in the place of the one called `name` below `model`. */

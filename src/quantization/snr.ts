@@ -1,7 +1,7 @@
 /** Signal-to-noise ratio of what quantized layers compute. */
 
 import type { Tensor } from "../graph/tensor.js";
-import { readTensor } from "../runtime/realize.js";
+import { readTensor } from "../runtime/host_data.js";
 
 /** Energies of a signal and of what differs from it, summed up over batches. */
 export class SignalToNoise {

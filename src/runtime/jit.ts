@@ -10,10 +10,11 @@ import type { SourceOp } from "../graph/op.js";
 import { createNode, isGradEnabled, scopeKey, type Tensor } from "../graph/tensor.js";
 import type { Program } from "../kernels/kernel.js";
 import { type Captured, capture, revertCapture } from "./capture.js";
+import { flush } from "./commit.js";
 import { guardsHold } from "./guards.js";
 import { CheckedCapture } from "./jit_check.js";
 import { type CacheEntry, LruCache } from "./lru_cache.js";
-import { flush, isDebugging, realize } from "./realize.js";
+import { isDebugging, realize } from "./realize.js";
 import { leavesOf, type Recording, recordingOf, replay, run } from "./recording.js";
 import { type CompiledGraph, maxProgramBytes, maxPrograms, type Session, sessionOf } from "./session.js";
 import {

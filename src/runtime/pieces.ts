@@ -2,7 +2,7 @@
 import type { TypedArray } from "../core/dtype.js";
 import { StaleTensorError } from "../core/errors.js";
 import type { Tensor } from "../graph/tensor.js";
-import { readPart } from "./realize.js";
+import { readPart } from "./host_data.js";
 
 /** Elements of a piece: 4 MiB of float32. */
 const pieceSize = 2 ** 20;

@@ -5,7 +5,7 @@ import { ArgumentError } from "../core/errors.js";
 import type { WarmupProgress } from "../device/device.js";
 import { noGrad, type Tensor } from "../graph/tensor.js";
 import { Module } from "../nn/index.js";
-import { readTensor } from "../runtime/realize.js";
+import { readTensor } from "../runtime/host_data.js";
 import { aBatches, type Batches, samplesOf } from "./batches.js";
 import { ScoreSum, type Scores } from "./history.js";
 import {

@@ -4,7 +4,7 @@ import { check, type Kind } from "../core/check.js";
 import type { HostTensor } from "../formats/index.js";
 import { requireTensor } from "../graph/require.js";
 import type { Tensor } from "../graph/tensor.js";
-import { readExact } from "../runtime/realize.js";
+import { readExact } from "../runtime/host_data.js";
 
 const aStateDict: Kind = [
   "a Map of tensors by name",

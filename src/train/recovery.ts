@@ -6,7 +6,7 @@ import type { HostTensor } from "../formats/index.js";
 import type { Module } from "../nn/index.js";
 import type { Generator } from "../ops/index.js";
 import type { LRScheduler, Optimizer } from "../optim/index.js";
-import { flush } from "../runtime/realize.js";
+import { flush } from "../runtime/commit.js";
 import type { ResumableBatches } from "./batches.js";
 import { type Checkpoint, listCheckpoints, readNewestCheckpoint, writeCheckpoint } from "./checkpoint.js";
 import { type Progress, parseState, type TrainingState } from "./checkpoint_state.js";

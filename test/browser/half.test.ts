@@ -11,7 +11,7 @@ import { type HostTensor, writeSafetensors } from "../../src/formats/index.js";
 import { Cnn } from "../../src/models/index.js";
 import { crossEntropy } from "../../src/nn/index.js";
 import { manualSeed } from "../../src/ops/index.js";
-import { readExact } from "../../src/runtime/realize.js";
+import { readExact } from "../../src/runtime/host_data.js";
 import "../../src/ops/methods.js";
 import { AdamW, cosine } from "../../src/optim/index.js";
 import { fit } from "../../src/train/index.js";

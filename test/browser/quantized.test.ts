@@ -14,7 +14,7 @@ import {
   quantizedState,
   type Scheme,
 } from "../../src/quantization/index.js";
-import { readTensor } from "../../src/runtime/realize.js";
+import { readTensor } from "../../src/runtime/host_data.js";
 import { noiseOf } from "../quantization/noise.js";
 import { exampleImages, quadrants, smallCnn } from "../quantization/problem.js";
 import { openBrowser } from "./open.js";

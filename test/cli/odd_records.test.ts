@@ -10,7 +10,7 @@ import { DeviceError, FormatError } from "../../src/core/errors.js";
 import { setDefaultDevice } from "../../src/device/default.js";
 import { openDevice } from "../../src/device/select.js";
 import { loadKernels } from "../../src/device/wasm/binaries.js";
-import { compileCount } from "../../src/runtime/realize.js";
+import { compileCount } from "../../src/runtime/counters.js";
 import { run } from "./wattgrad.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { add, matmul, mul, permute, reshape, sum, type Tensor, tanh } from "../../src/index.js";
 import type { Program } from "../../src/kernels/kernel.js";
 import { withSlots } from "../../src/kernels/operands.js";
-import { leaf } from "../../src/runtime/realize.js";
+import { leaf } from "../../src/runtime/host_data.js";
 import { devices } from "../devices.js";
 
 /** A layer with a fused expression, a product, a reduction, and a reshape that has to copy; twice in some layers. */

@@ -2,16 +2,11 @@
 
 import type { Device } from "../../src/device/device.js";
 import * as ops from "../../src/ops/index.js";
+import { assign } from "../../src/runtime/assign.js";
+import { flush, markBackward } from "../../src/runtime/commit.js";
+import { leaf, readExact } from "../../src/runtime/host_data.js";
 import { jit } from "../../src/runtime/jit.js";
-import {
-  assign,
-  flush,
-  leaf,
-  markBackward,
-  readExact,
-  realize,
-  setDebugObserver,
-} from "../../src/runtime/realize.js";
+import { realize, setDebugObserver } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
 import { isArithmetic, type TypedArray } from "../../src/core/dtype.js";
 import { type Shape, sameShape } from "../../src/core/shape.js";

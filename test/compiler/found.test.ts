@@ -1,7 +1,7 @@
 /** Programs that were once wrong, found by the random ones of this folder, and what they should do. */
 import { describe, expect, it } from "vitest";
 import * as ops from "../../src/ops/index.js";
-import { readExact } from "../../src/runtime/realize.js";
+import { readExact } from "../../src/runtime/host_data.js";
 import "../../src/ops/methods.js";
 import { clipGradNorm, SGD } from "../../src/optim/index.js";
 import { devices } from "../devices.js";

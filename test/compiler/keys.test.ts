@@ -18,7 +18,7 @@ import {
   sum,
   type Tensor,
 } from "../../src/index.js";
-import { leaf } from "../../src/runtime/realize.js";
+import { leaf } from "../../src/runtime/host_data.js";
 import { reference as device, devices } from "../devices.js";
 
 const make = (shape: number[]) =>

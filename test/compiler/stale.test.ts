@@ -1,8 +1,9 @@
 /** Values, not surprises: what is built on a value that has been overwritten since is an error, never a wrong number. */
 import { describe, expect, it } from "vitest";
 import * as ops from "../../src/ops/index.js";
+import { flush } from "../../src/runtime/commit.js";
+import { overwrite } from "../../src/runtime/host_data.js";
 import { jit } from "../../src/runtime/jit.js";
-import { flush, overwrite } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
 import { StaleTensorError } from "../../src/core/errors.js";
 import type { Tensor } from "../../src/graph/tensor.js";

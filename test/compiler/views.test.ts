@@ -18,7 +18,8 @@ import {
 } from "../../src/core/view.js";
 import type { Tensor } from "../../src/graph/tensor.js";
 import * as ops from "../../src/ops/index.js";
-import { readExact, realize } from "../../src/runtime/realize.js";
+import { readExact } from "../../src/runtime/host_data.js";
+import { realize } from "../../src/runtime/realize.js";
 import { devices } from "../devices.js";
 import { examples, propertyTimeout } from "./properties.js";
 

@@ -7,7 +7,8 @@ import { permutation } from "../../src/data/permutation.js";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import type { Tensor } from "../../src/graph/tensor.js";
-import { memory, readTensor } from "../../src/runtime/realize.js";
+import { memory } from "../../src/runtime/counters.js";
+import { readTensor } from "../../src/runtime/host_data.js";
 
 const numbers = (length: number): Dataset =>
   new TensorDataset({ dtype: "int32", shape: [length], data: Int32Array.from({ length }, (_, i) => i) });

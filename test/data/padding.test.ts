@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { bucketLengths, DataLoader, type Dataset, padSequences } from "../../src/data/index.js";
 import { crossEntropy, Embedding, Linear, Module, MultiheadAttention } from "../../src/nn/index.js";
 import { add, manualSeed, reshape } from "../../src/ops/index.js";
-import { compileCount } from "../../src/runtime/realize.js";
+import { compileCount } from "../../src/runtime/counters.js";
 import "../../src/ops/methods.js";
 import { ArgumentError } from "../../src/core/errors.js";
 import type { Tensor } from "../../src/graph/tensor.js";

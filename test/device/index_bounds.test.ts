@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { IndexError } from "../../src/core/errors.js";
 import { embedding, gather, scatterAdd, tensor } from "../../src/ops/index.js";
-import { readExact } from "../../src/runtime/realize.js";
+import { readExact } from "../../src/runtime/host_data.js";
 import { devices } from "../devices.js";
 
 const extent = 5;

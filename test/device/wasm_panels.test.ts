@@ -15,7 +15,8 @@ import {
 } from "../../src/index.js";
 import { Linear, ReLU, Sequential } from "../../src/nn/index.js";
 import { AdamW } from "../../src/optim/index.js";
-import { assign, flush } from "../../src/runtime/realize.js";
+import { assign } from "../../src/runtime/assign.js";
+import { flush } from "../../src/runtime/commit.js";
 import { uniform } from "../cases/generate.js";
 
 const numbers = (size: number, seed: number) =>

@@ -4,7 +4,7 @@ import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import * as nn from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
-import { readExact } from "../../src/runtime/realize.js";
+import { readExact } from "../../src/runtime/host_data.js";
 import "../../src/ops/methods.js";
 import { ArgumentError } from "../../src/core/errors.js";
 import type { Tensor } from "../../src/graph/tensor.js";

@@ -5,7 +5,7 @@ import { openReference } from "../../src/device/reference/reference.js";
 import { CharGpt, Cnn, CnnLarge, imageClassifiers, Mlp } from "../../src/models/index.js";
 import { crossEntropy, setDefaultDevice } from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
-import { readExact } from "../../src/runtime/realize.js";
+import { readExact } from "../../src/runtime/host_data.js";
 import "../../src/ops/methods.js";
 import { ShapeError } from "../../src/core/errors.js";
 import type { Tensor } from "../../src/graph/tensor.js";

@@ -20,8 +20,9 @@ import {
 import { crossEntropy, type HostValues, type Module, setDefaultDevice } from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
 import { SGD } from "../../src/optim/index.js";
+import { readExact } from "../../src/runtime/host_data.js";
 import { jit } from "../../src/runtime/jit.js";
-import { readExact, realize } from "../../src/runtime/realize.js";
+import { realize } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
 import { ArgumentError, ShapeError } from "../../src/core/errors.js";
 import { type Shape, sizeOf } from "../../src/core/shape.js";

@@ -4,8 +4,8 @@ import { grad } from "../../src/autograd/backward.js";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import * as ops from "../../src/ops/index.js";
+import { flush } from "../../src/runtime/commit.js";
 import { jit } from "../../src/runtime/jit.js";
-import { flush } from "../../src/runtime/realize.js";
 import "../../src/ops/methods.js";
 import { noGrad, type Tensor } from "../../src/graph/tensor.js";
 

@@ -9,7 +9,8 @@ import { type Shape, sizeOf } from "../../src/core/shape.js";
 import type { Device } from "../../src/device/device.js";
 import type { Tensor } from "../../src/graph/tensor.js";
 import { add, mul, square, sum, tensor, zerosLike } from "../../src/ops/index.js";
-import { flush, leaf, readExact } from "../../src/runtime/realize.js";
+import { flush } from "../../src/runtime/commit.js";
+import { leaf, readExact } from "../../src/runtime/host_data.js";
 
 const eps = 1e-6;
 const atol = 1e-5;

@@ -6,7 +6,7 @@ import { openReference } from "../../src/device/reference/reference.js";
 import { RuntimeScalar } from "../../src/graph/op.js";
 import * as ops from "../../src/ops/index.js";
 import { type NestedValues, Tensor } from "../../src/ops/methods.js";
-import { flush } from "../../src/runtime/realize.js";
+import { flush } from "../../src/runtime/commit.js";
 
 let device: Device;
 beforeAll(async () => {

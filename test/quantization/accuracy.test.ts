@@ -21,7 +21,7 @@ import { type HostTensor, readSafetensors } from "../../src/formats/index.js";
 import { CifarResNet, Cnn } from "../../src/models/index.js";
 import { crossEntropy, type Module } from "../../src/nn/index.js";
 import { manualSeed } from "../../src/ops/index.js";
-import { readExact } from "../../src/runtime/realize.js";
+import { readExact } from "../../src/runtime/host_data.js";
 import "../../src/ops/methods.js";
 import { AdamW, cosine } from "../../src/optim/index.js";
 import { stateBytes } from "../../src/quantization/compare.js";

@@ -6,7 +6,7 @@ import { openWasm } from "../../src/device/wasm/wasm.js";
 import { type HostTensor, readSafetensors, writeSafetensors } from "../../src/formats/index.js";
 import { Linear, type Module, Sequential } from "../../src/nn/index.js";
 import { tensor } from "../../src/ops/index.js";
-import { readExact } from "../../src/runtime/realize.js";
+import { readExact } from "../../src/runtime/host_data.js";
 import "../../src/ops/methods.js";
 import { FormatError } from "../../src/core/errors.js";
 import { noGrad, type Tensor } from "../../src/graph/tensor.js";

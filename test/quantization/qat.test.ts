@@ -14,7 +14,7 @@ import {
   QuantizedLayer,
   quantize,
 } from "../../src/quantization/index.js";
-import { readTensor } from "../../src/runtime/realize.js";
+import { readTensor } from "../../src/runtime/host_data.js";
 import { accuracy, evaluate, fit } from "../../src/train/index.js";
 import { quadrants, smallCnn } from "./problem.js";
 import "../../src/ops/methods.js";

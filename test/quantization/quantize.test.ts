@@ -5,7 +5,7 @@ import type { Device } from "../../src/device/device.js";
 import { CharGpt } from "../../src/models/index.js";
 import { crossEntropy, Identity, Linear, type Module, ReLU, Sequential } from "../../src/nn/index.js";
 import { randint, tensor } from "../../src/ops/index.js";
-import { readTensor } from "../../src/runtime/realize.js";
+import { readTensor } from "../../src/runtime/host_data.js";
 import "../../src/ops/methods.js";
 import { ShapeError } from "../../src/core/errors.js";
 import { noGrad, type Tensor } from "../../src/graph/tensor.js";

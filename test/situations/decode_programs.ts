@@ -8,8 +8,8 @@ import * as ops from "../../src/ops/index.js";
 import "../../src/ops/methods.js";
 import { noGrad, type Tensor } from "../../src/graph/tensor.js";
 import { cost } from "../../src/profile/index.js";
+import { compileCount, memory } from "../../src/runtime/counters.js";
 import { jit } from "../../src/runtime/jit.js";
-import { compileCount, memory } from "../../src/runtime/realize.js";
 
 const [context, width, numHeads, numLayers, vocabulary] = [24, 32, 4, 2, 19];
 

@@ -2,7 +2,7 @@
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { grad } from "../../src/autograd/backward.js";
 import * as ops from "../../src/ops/index.js";
-import { overwrite } from "../../src/runtime/realize.js";
+import { overwrite } from "../../src/runtime/host_data.js";
 import { sessionOf } from "../../src/runtime/session.js";
 import "../../src/ops/methods.js";
 import { ArgumentError, ShapeError, StaleTensorError } from "../../src/core/errors.js";

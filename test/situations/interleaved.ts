@@ -10,8 +10,9 @@ import { BatchNorm2d, Conv2d, crossEntropy, Dropout, Linear, Module } from "../.
 import { manualSeed } from "../../src/ops/index.js";
 import { Tensor } from "../../src/ops/methods.js";
 import { AdamW, LRScheduler, type Optimizer, SGD } from "../../src/optim/index.js";
+import { flush } from "../../src/runtime/commit.js";
+import { leaf, readExact } from "../../src/runtime/host_data.js";
 import { jit } from "../../src/runtime/jit.js";
-import { flush, leaf, readExact } from "../../src/runtime/realize.js";
 import { generate } from "../cases/generate.js";
 
 export interface Action {

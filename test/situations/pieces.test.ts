@@ -4,7 +4,7 @@ import { JitError, StaleTensorError } from "../../src/core/errors.js";
 import { arange, jit, tensor } from "../../src/index.js";
 import "../../src/ops/methods.js";
 import type { Tensor } from "../../src/graph/tensor.js";
-import { overwrite } from "../../src/runtime/realize.js";
+import { overwrite } from "../../src/runtime/host_data.js";
 import { devices } from "../devices.js";
 
 const size = 2 ** 20 + 5;

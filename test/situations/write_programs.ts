@@ -8,8 +8,9 @@ import type { Program } from "../../src/kernels/kernel.js";
 import * as ops from "../../src/ops/index.js";
 import type { Tensor } from "../../src/ops/methods.js";
 import { cost } from "../../src/profile/index.js";
+import { flush } from "../../src/runtime/commit.js";
+import { memory } from "../../src/runtime/counters.js";
 import { jit } from "../../src/runtime/jit.js";
-import { flush, memory } from "../../src/runtime/realize.js";
 
 const [batch, capacity, width] = [2, 6, 4];
 

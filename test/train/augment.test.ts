@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { ArgumentError, ShapeError } from "../../src/core/errors.js";
 import { DataLoader, subset, TensorDataset } from "../../src/data/index.js";
 import { openReference } from "../../src/device/reference/reference.js";
-import { readTensor } from "../../src/runtime/realize.js";
+import { readTensor } from "../../src/runtime/host_data.js";
 import { randomShift } from "../../src/train/index.js";
 
 const side = 5;

@@ -7,7 +7,8 @@ import { openDevice } from "../../src/device/select.js";
 import { crossEntropy } from "../../src/nn/index.js";
 import { manualSeed } from "../../src/ops/index.js";
 import { AdamW, cosine, SGD, stepDecay } from "../../src/optim/index.js";
-import { compileCount, memory, readTensor } from "../../src/runtime/realize.js";
+import { compileCount, memory } from "../../src/runtime/counters.js";
+import { readTensor } from "../../src/runtime/host_data.js";
 import {
   accuracy,
   evaluate,

@@ -8,7 +8,7 @@ import { openReference } from "../../src/device/reference/reference.js";
 import { crossEntropy, type Module } from "../../src/nn/index.js";
 import { manualSeed } from "../../src/ops/index.js";
 import { AdamW, cosine } from "../../src/optim/index.js";
-import { readTensor } from "../../src/runtime/realize.js";
+import { readTensor } from "../../src/runtime/host_data.js";
 import { type Callback, type StepRecord, fit as trainModel } from "../../src/train/index.js";
 import { examples } from "../compiler/properties.js";
 import { type LosableDevice, losable } from "../device/losable.js";

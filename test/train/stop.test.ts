@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { ArgumentError } from "../../src/core/errors.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import { tensor } from "../../src/ops/index.js";
-import { readTensor } from "../../src/runtime/realize.js";
+import { readTensor } from "../../src/runtime/host_data.js";
 import { accuracy, type FitState, lossReached, patience, timeLimit } from "../../src/train/index.js";
 
 function stateAfter(losses: readonly number[], overrides: Partial<FitState> = {}): FitState {

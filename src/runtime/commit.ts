@@ -1,0 +1,141 @@
+/**
+ * Committing: losses, gradients and assignments that wait for the next step are computed and written as one Program, or none of
+ * them is.
+ */
+import { extractGraph } from "../compiler/graph.js";
+import { aDevice, check } from "../core/check.js";
+import { StaleTensorError } from "../core/errors.js";
+import { formatShape } from "../core/shape.js";
+import type { Device } from "../device/device.js";
+import type { Tensor } from "../graph/tensor.js";
+import { discard, type Plan, plan, realize, run } from "./realize.js";
+import { type Session, sessionOf } from "./session.js";
+
+/**
+ * Realizes all pending assignments, losses on which backward() was called and pending gradients, as one Program: what
+ * `optimizer.step()` does. While `jit` is capturing a function, this is postponed to the end of the capture.
+ *
+ * @example
+ * const x = tensor([1, 2]);
+ * x.assign(mul(x, 10));
+ * flush(x.device);
+ * x; // [10, 20]
+ */
+export function flush(device: Device): void {
+  check("flush", "the device", device, aDevice);
+  commit([device]);
+}
+
+/**
+ * The same for several devices, all or nothing: everything is compiled and has its memory before anything is written. If
+ * that fails, `undo` takes back what the caller had planned, and what can never be computed is forgotten; all else
+ * waits as before. `op` is the caller's name in errors about gradients.
+ *
+ * @throws StaleTensorError, OutOfMemoryError, DeviceLostError
+ */
+export function commit(devices: Iterable<Device>, op = "backward", undo?: () => void): void {
+  const sessions = [...devices].map(sessionOf).filter(({ capture }) => capture === undefined);
+  const plans: Plan[] = [];
+  let isWritten = false;
+  try {
+    for (const session of sessions) {
+      const lazy = new Set(
+        [...session.roots, ...waitingGradients(session)].filter(({ storage }) => !storage),
+      );
+      if (lazy.size + session.pending.size > 0) plans.push(plan(session, [...lazy], [...session.pending]));
+    }
+    for (const each of plans) {
+      run(each);
+      isWritten = true;
+    }
+  } catch (error) {
+    // Only a device that fails while it runs leaves others written: what waits on it is written by the next flush.
+    if (!isWritten) undo?.();
+    for (const { outputs, results } of plans) if (outputs[0]?.storage !== results[0]) discard(results);
+    throw explained(error, sessions, op);
+  }
+  for (const session of sessions) {
+    for (const root of session.roots) {
+      if (root.node === undefined) continue;
+      root.node = undefined;
+      usedUp.add(root);
+    }
+    session.roots.clear();
+    session.differentiated.clear();
+  }
+}
+
+/** Losses whose graph the next step has given up. */
+const usedUp = new WeakSet<Tensor>();
+
+/** Whether backward() was called on the tensor and a step has given its graph up: nothing can flow through it. */
+export function isUsedUp(tensor: Tensor): boolean {
+  return usedUp.has(tensor);
+}
+
+/** Forgets what can never be computed, so that the next step does not fail by it again. What is to be thrown. */
+function explained(error: unknown, sessions: readonly Session[], op: string): unknown {
+  if (!(error instanceof StaleTensorError)) return error;
+  const found: StaleTensorError[] = [];
+  const check = (value: Tensor, caller: string, what: string, { shape }: Tensor, forget: () => void) => {
+    try {
+      extractGraph([value], []);
+    } catch (reason) {
+      if (!(reason instanceof StaleTensorError)) throw reason;
+      forget();
+      // Without the op inside, which the user may never have called.
+      const why = reason.message.slice(reason.op === undefined ? 0 : reason.op.length + 2);
+      const message = `${what} of shape ${formatShape(shape)} cannot be computed: ${why}`;
+      found.push(new StaleTensorError(message, { op: caller, cause: reason }));
+    }
+  };
+  for (const { pending, roots, differentiated } of sessions) {
+    for (const target of pending) {
+      const forget = () => unassign(target);
+      if (target.storage?.disposed) forget();
+      else check(target.pending!, "assign", "the value of a tensor", target, forget);
+    }
+    for (const root of roots) check(root, "backward", "the loss", root, () => roots.delete(root));
+    for (const leaf of differentiated) {
+      if (leaf.grad === undefined) continue;
+      check(leaf.grad, op, "the gradient of a tensor", leaf, () => {
+        leaf.grad = undefined;
+      });
+    }
+  }
+  return found[0] ?? error;
+}
+
+/** Takes back what `assign` planned: the tensor waits for `before`, or for nothing. */
+export function unassign(target: Tensor, before?: Tensor): void {
+  target.pending = before;
+  if (before === undefined) sessionOf(target.device).pending.delete(target);
+}
+
+/** After so many losses without a step, those and their gradients are computed, so that a loop stays flat. */
+const maxLosses = 8;
+
+/** Registers a loss: the next flush computes it and lets go of its graph. */
+export function markBackward(root: Tensor): void {
+  const session = sessionOf(root.device);
+  const { roots, differentiated } = session;
+  roots.add(root);
+  if (roots.size <= maxLosses || session.capture !== undefined) return;
+  compute(session, [...roots, ...waitingGradients(session)]);
+  roots.clear();
+  differentiated.clear();
+}
+
+/** Computes what waits for a step before the step. */
+export function compute(session: Session, tensors: readonly Tensor[]): void {
+  try {
+    realize(tensors);
+  } catch (error) {
+    throw explained(error, [session], "backward");
+  }
+}
+
+/** Gradients that the next step will ask for. */
+export function waitingGradients({ differentiated }: Session): Tensor[] {
+  return [...differentiated].flatMap(({ grad }) => grad ?? []);
+}
