@@ -7,7 +7,7 @@ import { itemSize } from "../core/dtype.js";
 import { sameView } from "../core/view.js";
 import type { KernelCall, MapCall } from "../kernels/kernel.js";
 import { operandsOf } from "../kernels/operands.js";
-import type { LoweredSlot } from "./lower.js";
+import type { LoweredSlot } from "./node_memory.js";
 
 /** Alignment of every slot: a cache line. */
 const alignment = 64;
