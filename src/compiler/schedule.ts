@@ -42,13 +42,6 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] | undefined {
 
   for (let id = 0; id < nodes.length; id++) {
     if (!fusion.materialized[id]) continue;
-    producer[id] = steps.length;
-    const { op, inputs, attributes } = nodes[id];
-    if (op?.kind === "kernel" && op.checksIndex) {
-      const { dim, ignored } = attributes as IndexAttributes;
-      const pair = `${inputs[1]},${nodes[inputs[0]].shape[dim]},${ignored}`;
-      if (!checks.has(pair)) checks.set(pair, steps.length);
-    }
     const leaf = fusion.inPlace.get(id);
     const writes = leaf === undefined ? [] : [leaf];
     steps.push({ step: { kind: "node", node: id }, reads: readsOf(nodes[id].inputs), writes, order: id });
@@ -66,6 +59,18 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] | undefined {
     if (isDirect(id, fusion) && !direct.has(id)) direct.add(id);
     else
       steps.push({ step: { kind: "store", output }, reads: readsOf([id]), writes: [], order: nodes.length });
+  });
+
+  steps.sort((a, b) => a.order - b.order);
+  steps.forEach(({ step }, s) => {
+    if (step.kind !== "node") return;
+    producer[step.node] = s;
+    const { op, inputs, attributes } = nodes[step.node];
+    if (op?.kind === "kernel" && op.checksIndex) {
+      const { dim, ignored } = attributes as IndexAttributes;
+      const pair = `${inputs[1]},${nodes[inputs[0]].shape[dim]},${ignored}`;
+      if (!checks.has(pair)) checks.set(pair, s);
+    }
   });
 
   const readers: number[][] = Array.from({ length: graph.leafCount }, () => []);
@@ -118,11 +123,11 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] | undefined {
 }
 
 /**
- * Kahn's algorithm, smallest original position first; updates that wait for each other in a circle are staged. undefined if a write
+ * Kahn's algorithm, the first that is ready; updates that wait for each other in a circle are staged. undefined if a write
  * in place is in a circle, or behind one.
  */
 function order(
-  steps: readonly { step: Step; writes: readonly number[]; order: number }[],
+  steps: readonly { step: Step; writes: readonly number[] }[],
   waiting: readonly (readonly number[])[],
 ): Step[] | undefined {
   const blocked = waiting.map((before) => before.length);
@@ -131,66 +136,23 @@ function order(
     for (const b of before) unlocks[b].push(s);
   });
   const result: Step[] = [];
-  const done = new Array<boolean>(steps.length).fill(false);
-  const ready = new Heap((s) => steps[s].order * (steps.length + 1) + s);
-  for (let s = 0; s < steps.length; s++) if (blocked[s] === 0) ready.push(s);
-  let finished = 0;
-  while (finished < steps.length) {
-    let s = ready.pop();
-    let step: Step;
-    if (s !== undefined) {
-      step = steps[s].step;
-    } else {
+  const done = new Uint8Array(steps.length);
+  // No step before it is ready.
+  let next = 0;
+  while (result.length < steps.length) {
+    while (next < steps.length && (done[next] || blocked[next] > 0)) next++;
+    let s = next;
+    let step = steps[s]?.step;
+    if (step === undefined) {
       if (steps.some(({ step, writes }, i) => !done[i] && step.kind === "node" && writes.length > 0))
         return undefined;
       s = steps.findIndex((candidate, i) => !done[i] && candidate.step.kind === "update");
       const update = steps[s].step as Extract<Step, { kind: "update" }>;
       step = { ...update, staged: true };
     }
-    done[s] = true;
-    finished++;
+    done[s] = 1;
     result.push(step);
-    for (const next of unlocks[s]) if (--blocked[next] === 0 && !done[next]) ready.push(next);
+    for (const later of unlocks[s]) if (--blocked[later] === 0 && later < next) next = later;
   }
   return result;
-}
-
-/** A binary heap of step numbers by priority. */
-class Heap {
-  readonly #items: number[] = [];
-  readonly #priority: (item: number) => number;
-
-  constructor(priority: (item: number) => number) {
-    this.#priority = priority;
-  }
-
-  push(item: number): void {
-    const items = this.#items;
-    let i = items.push(item) - 1;
-    while (i > 0) {
-      const parent = (i - 1) >> 1;
-      if (this.#priority(items[parent]) <= this.#priority(items[i])) break;
-      [items[parent], items[i]] = [items[i], items[parent]];
-      i = parent;
-    }
-  }
-
-  pop(): number | undefined {
-    const items = this.#items;
-    const top = items[0];
-    const last = items.pop();
-    if (top === undefined || last === undefined || items.length === 0) return top;
-    items[0] = last;
-    let i = 0;
-    for (;;) {
-      let child = 2 * i + 1;
-      if (child >= items.length) break;
-      if (child + 1 < items.length && this.#priority(items[child + 1]) < this.#priority(items[child]))
-        child++;
-      if (this.#priority(items[i]) <= this.#priority(items[child])) break;
-      [items[i], items[child]] = [items[child], items[i]];
-      i = child;
-    }
-    return top;
-  }
 }
