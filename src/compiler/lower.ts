@@ -22,8 +22,8 @@ export interface Lowered {
   readonly calls: readonly KernelCall[];
   readonly slots: readonly LoweredSlot[];
   readonly leafCount: number;
-  /** Of calls that differ from an earlier one in slots only, that one. */
-  readonly alike: ReadonlyMap<KernelCall, KernelCall>;
+  /** Per call, the place of the first one from which it differs in slots only, or its own. */
+  readonly alike: readonly number[];
   /** Per call, the module that it belongs to; only while a profile is taken. */
   readonly origins?: readonly (string | undefined)[];
 }
@@ -55,7 +55,7 @@ class Lowerer {
   readonly #fusion: Fusion;
   readonly #info: DeviceInfo;
   readonly #calls: KernelCall[] = [];
-  readonly #alike = new Map<KernelCall, KernelCall>();
+  readonly #alike: number[] = [];
   readonly #memory: NodeMemory;
   readonly #steps: StepDescriptions;
   /** By the number of a description. */
@@ -74,6 +74,7 @@ class Lowerer {
     const origins: (string | undefined)[] = [];
     for (const step of steps) {
       this.#lowerStep(step, copiesBack);
+      while (this.#alike.length < this.#calls.length) this.#alike.push(this.#alike.length);
       const scope = this.#scopeOf(step);
       while (origins.length < this.#calls.length) origins.push(scope);
     }
@@ -118,9 +119,8 @@ class Lowerer {
     for (const slot of added) this.#memory.slots.push(slot);
     const rename = (slot: number): number => (slot >= firstAdded ? slot + moved : now[slots.indexOf(slot)]);
     for (let i = start; i < start + count; i++) {
-      const call = withSlots(this.#calls[i], rename);
-      this.#calls.push(call);
-      this.#alike.set(call, this.#calls[i]);
+      this.#alike.push(i);
+      this.#calls.push(withSlots(this.#calls[i], rename));
     }
     const renamed = ({ slot, dtype, view }: Operand): Operand => ({ slot: rename(slot), dtype, view });
     copies.forEach(({ operand }, i) => {

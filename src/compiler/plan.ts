@@ -18,24 +18,31 @@ export interface ArenaPlan {
   readonly arenaBytes: number;
 }
 
-/** First and last call in which a slot is touched; used by the tests that check a plan. */
-export interface Lifetime {
+/** First and last call in which a slot is touched. */
+interface Lifetime {
   first: number;
   last: number;
 }
 
-export function lifetimes(calls: readonly KernelCall[], slotCount: number): Lifetime[] {
+function lifetimesOf(touched: readonly (readonly number[])[], slotCount: number): Lifetime[] {
   const result: Lifetime[] = Array.from({ length: slotCount }, () => ({ first: -1, last: -1 }));
-  calls.forEach((call, i) => {
-    const { reads, writes } = operandsOf(call);
-    for (const operands of [reads, writes]) {
-      for (const { slot } of operands) {
-        if (result[slot].first < 0) result[slot].first = i;
-        result[slot].last = i;
-      }
+  touched.forEach((slots, i) => {
+    for (const slot of slots) {
+      const life = result[slot];
+      if (life.first < 0) life.first = i;
+      life.last = i;
     }
   });
   return result;
+}
+
+/** What the call writes and reads, each once. */
+function touchedSlots(call: KernelCall): number[] {
+  const { reads, writes } = operandsOf(call);
+  const slots: number[] = [];
+  for (const { slot } of writes) if (!slots.includes(slot)) slots.push(slot);
+  for (const { slot } of reads) if (!slots.includes(slot)) slots.push(slot);
+  return slots;
 }
 
 export function plan(
@@ -43,20 +50,17 @@ export function plan(
   slots: readonly LoweredSlot[],
   leafCount: number,
 ): ArenaPlan {
-  const lives = lifetimes(calls, slots.length);
+  const touchedBy = calls.map(touchedSlots);
+  const lives = lifetimesOf(touchedBy, slots.length);
   const bytes = slots.map(({ dtype, size }) => Math.ceil((size * itemSize[dtype]) / alignment) * alignment);
   const offsets = new Array<number>(slots.length).fill(-1);
   const arena = new Arena();
 
   calls.forEach((call, i) => {
-    const { reads, writes } = operandsOf(call);
-    const touched: number[] = [];
-    for (const operands of [writes, reads]) {
-      for (const { slot } of operands) if (slot >= leafCount && !touched.includes(slot)) touched.push(slot);
-    }
+    const touched = touchedBy[i];
     const takenOver: number[] = [];
     for (const slot of touched) {
-      if (lives[slot].first !== i) continue;
+      if (slot < leafCount || lives[slot].first !== i) continue;
       const reused = call.kernel === "map" ? inPlaceInput(call, slot, i, takenOver) : undefined;
       if (reused === undefined) {
         offsets[slot] = arena.allocate(bytes[slot]);
@@ -66,7 +70,8 @@ export function plan(
       }
     }
     for (const slot of touched) {
-      if (lives[slot].last === i && !takenOver.includes(slot)) arena.free(offsets[slot], bytes[slot]);
+      if (slot >= leafCount && lives[slot].last === i && !takenOver.includes(slot))
+        arena.free(offsets[slot], bytes[slot]);
     }
   });
   return { offsets, arenaBytes: arena.size };

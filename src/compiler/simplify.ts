@@ -53,7 +53,10 @@ function withInputs(node: GraphNode, renamed: readonly number[]): GraphNode {
   const { inputs } = node;
   let same = true;
   for (let i = 0; i < inputs.length; i++) if (renamed[inputs[i]] !== inputs[i]) same = false;
-  return same ? node : { ...node, inputs: inputs.map((id) => renamed[id]) };
+  if (same) return node;
+  const { op, attributes, shape, dtype, leaf, scalar, scope, signature } = node;
+  const changed = inputs.map((id) => renamed[id]);
+  return { op, inputs: changed, attributes, shape, dtype, leaf, scalar, scope, signature };
 }
 
 type ConstantOf = (id: number) => number | undefined;

@@ -21,24 +21,16 @@ export function bytesOf(call: KernelCall, stored: Stored): number {
   return bytes;
 }
 
-/** Sums the cost of calls. `alike` maps a call to an earlier one with equal cost, which is computed only once. */
-export function costOf(
-  calls: readonly KernelCall[],
-  stored: Stored,
-  alike: Program["alike"] = new Map(),
-): Cost {
-  const known = new Map<KernelCall, Cost>();
+/** Sums the cost of calls. `alike`, as in a Program: calls of equal cost, which is computed only once. */
+export function costOf(calls: readonly KernelCall[], stored: Stored, alike?: Program["alike"]): Cost {
+  const known: Cost[] = [];
   let flops = 0;
   let bytes = 0;
-  for (const call of calls) {
-    const first = alike.get(call) ?? call;
-    let cost = known.get(first);
-    if (cost === undefined) {
-      cost = { flops: flopsOf(first), bytes: bytesOf(first, stored) };
-      known.set(first, cost);
-    }
-    flops += cost.flops;
-    bytes += cost.bytes;
-  }
+  calls.forEach((call, i) => {
+    const first = alike?.[i] ?? i;
+    known[i] = known[first] ?? { flops: flopsOf(call), bytes: bytesOf(call, stored) };
+    flops += known[i].flops;
+    bytes += known[i].bytes;
+  });
   return { flops, bytes };
 }

@@ -1,5 +1,5 @@
 /** The operands of kernel calls, for code that looks at calls from outside. */
-import { epilogueMap, type WithEpilogue } from "./epilogue.js";
+import { type Epilogue, epilogueMap, type WithEpilogue } from "./epilogue.js";
 import type { MapCall } from "./expression.js";
 import type { Operand } from "./operand.js";
 import { type KernelCall, recordOf } from "./table.js";
@@ -37,7 +37,7 @@ export function withSlots(call: KernelCall, rename: (slot: number) => number): K
   const renamed = ({ slot, dtype, view }: Operand): Operand => ({ slot: rename(slot), dtype, view });
   const { reads, writes } = recordOf(call);
   const fields = call as unknown as Fields;
-  const result: Fields = { ...fields };
+  const result = { ...call } as unknown as Fields & { epilogue: Epilogue };
   for (const names of [reads, writes]) {
     for (const name of names) {
       const value = fields[name];
@@ -45,8 +45,8 @@ export function withSlots(call: KernelCall, rename: (slot: number) => number): K
     }
   }
   const { epilogue } = call as WithEpilogue;
-  const moved = epilogue && { epilogue: { ...epilogue, inputs: epilogue.inputs.map(renamed) } };
-  return { ...result, ...moved } as unknown as KernelCall;
+  if (epilogue) result.epilogue = { ...epilogue, inputs: epilogue.inputs.map(renamed) };
+  return result as unknown as KernelCall;
 }
 
 /** A call with its epilogue apart: the kernel, and the map that follows it. */

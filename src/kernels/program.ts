@@ -39,8 +39,8 @@ export interface Program {
   readonly scalars: readonly DType[];
   readonly arenaBytes: number;
   readonly cost: Cost;
-  /** For calls that differ from an earlier call only in their slots, such as repeated blocks of a network: that call. */
-  readonly alike?: ReadonlyMap<KernelCall, KernelCall>;
+  /** Per call, the index of the first call from which it differs only in its slots, as in repeated blocks of a network; or its own. */
+  readonly alike?: readonly number[];
   /** Per call, the module whose op it computes; only while a profile is recorded. Final copies have none. */
   readonly origins?: readonly (string | undefined)[];
 }

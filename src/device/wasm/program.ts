@@ -42,7 +42,8 @@ const encoders: KernelTable<[writer: CommandWriter, sharesMemory: SharesMemory],
 
 /** What one call was encoded to: ranges of the encoder's lists. */
 interface Encoded {
-  readonly call: KernelCall;
+  /** Of the call's operands, in order. */
+  readonly slots: readonly number[];
   readonly sharing: number;
   readonly from: Marks;
   readonly to: Marks;
@@ -87,24 +88,22 @@ export class ProgramEncoder implements CommandWriter {
 
   constructor(program: Program) {
     this.#program = program;
-    const known = new Map<KernelCall, Encoded[]>();
-    for (const call of program.calls) {
+    /** By the call that is like others. */
+    const known: Encoded[][] = [];
+    program.calls.forEach((call, i) => {
       this.starts.push(this.length);
-      const first = program.alike?.get(call) ?? call;
+      known.push([]);
+      const list = known[program.alike?.[i] ?? i];
       const sharing = call.kernel === "map" ? this.#sharingOf(call) : 0;
-      const same = known.get(first)?.find((other) => other.sharing === sharing);
+      const same = list.find((other) => other.sharing === sharing);
       if (same !== undefined) {
-        this.#repeat(same, call);
-        continue;
+        this.#repeat(same, slotsOf(call));
+        return;
       }
       const from = this.#marks();
       this.#encode(call);
-      if (!(sharing >= 0)) continue;
-      const encoded = { call, sharing, from, to: this.#marks() };
-      const list = known.get(first);
-      if (list === undefined) known.set(first, [encoded]);
-      else list.push(encoded);
-    }
+      if (sharing >= 0) list.push({ slots: slotsOf(call), sharing, from, to: this.#marks() });
+    });
     this.i32(Opcode.end);
     this.i32(2);
   }
@@ -131,8 +130,7 @@ export class ProgramEncoder implements CommandWriter {
   }
 
   /** The words of a call that differs in slots only. */
-  #repeat({ call: first, from, to }: Encoded, call: KernelCall): void {
-    const [before, now] = [slotsOf(first), slotsOf(call)];
+  #repeat({ slots: before, from, to }: Encoded, now: readonly number[]): void {
     const moved = this.length - from.words;
     this.#reserve(to.words - from.words);
     this.words.copyWithin(this.length, from.words, to.words);
@@ -142,8 +140,9 @@ export class ProgramEncoder implements CommandWriter {
       const slot = now[before.indexOf(addresses[i + 1])];
       addresses.push(addresses[i] + moved, slot, addresses[i + 2]);
     }
-    for (const { word, slot, ...rest } of this.panelWords.slice(from.panels, to.panels)) {
-      this.panelWords.push({ word: word + moved, slot: now[before.indexOf(slot)], ...rest });
+    for (let i = from.panels; i < to.panels; i++) {
+      const { word, slot, key, bytes } = this.panelWords[i];
+      this.panelWords.push({ word: word + moved, slot: now[before.indexOf(slot)], key, bytes });
     }
     for (let i = from.scratch; i < to.scratch; i += 2) {
       scratchPatches.push(scratchPatches[i] + moved, scratchPatches[i + 1]);

@@ -213,7 +213,7 @@ export class WasmDevice implements Device {
     if (isReadable && failure === undefined) return undefined;
     const { program } = executable;
     return runAround(program, own, failure, (calls) => {
-      const part = this.prepare({ ...program, calls });
+      const part = this.prepare({ ...program, calls, alike: undefined });
       try {
         return this.#execute(part, own, scalars);
       } finally {
