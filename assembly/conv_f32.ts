@@ -4,11 +4,11 @@
  *
  * Payload of `conv` and `convGradInput`, 32-bit words: `Window`; addresses of source, weight (its first element in
  * walking order), output; strides in elements: source.batch, weight (out, in, h, w, group), output (batch, channel, row,
- * column); address of the working space and in it, in bytes: panels, padded image, run table; 1 if the source needs no
+ * column); address of the working space and in it, in bytes: panels, padded image, segment table; 1 if the source needs no
  * copy; address of panels that the device keeps (0: none) and 1 if they are filled; address of a bias per output channel (0: none);
  * relu (0 or 1); 1 if there is an epilogue; an `Image`; the epilogue.
  */
-import { Image, Window, layOut, writeRuns } from "./conv_image";
+import { Image, Window, padAndCopy, writeSegments } from "./conv_image";
 import { finishRows, openEpilogue } from "./epilogue";
 import { Mode, storeTile } from "./gemm_f32";
 import { pack } from "./pack_f32";
@@ -31,7 +31,7 @@ namespace At {
   export const scratch: usize = 100;
   export const panels: usize = 104;
   export const padded: usize = 108;
-  export const runs: usize = 112;
+  export const segments: usize = 112;
   export const inPlace: usize = 116;
   export const kept: usize = 120;
   export const filled: usize = 124;
@@ -53,14 +53,14 @@ export function conv(payload: usize): void {
   const paddedW = load<i32>(image, Image.paddedW);
   const dilationW = load<i32>(payload, Window.dilationW);
   const joined = groups == 1 && dilationW == 1;
-  const runs = joined ? kernelH : kernelH * kernelW;
-  const runLength = joined ? kernelW * inputs : inputs;
+  const segments = joined ? kernelH : kernelH * kernelW;
+  const segmentLength = joined ? kernelW * inputs : inputs;
   const kept = load<usize>(payload, At.kept);
   const panels = kept != 0 ? kept : scratch + load<usize>(payload, At.panels);
   const padded = scratch + load<usize>(payload, At.padded);
-  const table = scratch + load<usize>(payload, At.runs);
+  const table = scratch + load<usize>(payload, At.segments);
   const rowStep = (load<i32>(payload, Window.dilationH) * paddedW * channels) << 2;
-  writeRuns(table, kernelH, kernelW, rowStep, (dilationW * channels) << 2, joined);
+  writeSegments(table, kernelH, kernelW, rowStep, (dilationW * channels) << 2, joined);
   if (load<i32>(payload, At.filled) == 0) packWeights(payload, panels);
   const inPlace = load<i32>(payload, At.inPlace);
   if (!inPlace) memory.fill(padded, 0, <usize>(load<i32>(image, Image.paddedH) * paddedW * channels) << 2);
@@ -69,16 +69,16 @@ export function conv(payload: usize): void {
   const batch = load<i32>(payload, Window.batch);
   for (let n = 0; n < batch; n++) {
     const source = load<usize>(payload, At.source) + (<usize>(n * load<i32>(payload, At.sourceN)) << 2);
-    if (!inPlace) layOut(image, source, padded, 2);
+    if (!inPlace) padAndCopy(image, source, padded, 2);
     const output = load<usize>(payload, At.output) + (<usize>(n * load<i32>(payload, At.outputN)) << 2);
     for (let g = 0; g < groups; g++) {
-      correlate(payload, inPlace ? source : padded, g, table, runs, runLength, panels, output);
+      correlate(payload, inPlace ? source : padded, g, table, segments, segmentLength, panels, output);
     }
     if (epilogue) finishRows(epilogue, n * perImage, perImage, 1, 0, perImage);
   }
 }
 
-/** [group][8 output channels][run and position][8], missing channels zero. */
+/** [group][8 output channels][segment and position][8], missing channels zero. */
 function packWeights(payload: usize, target: usize): void {
   const groups = load<i32>(payload, Window.groups);
   const inputs = load<i32>(payload, Window.inputs);
@@ -96,8 +96,8 @@ function packWeights(payload: usize, target: usize): void {
       const width = min(8, outputs - first);
       for (let kh = 0; kh < kernelH; kh++) {
         for (let kw = 0; kw < kernelW; kw++) {
-          const tap = weight + ((g * strideG + first * strideO + kh * strideH + kw * strideW) << 2);
-          pack(target, tap, width, inputs, <usize>strideO << 2, <usize>strideI << 2, 8);
+          const element = weight + ((g * strideG + first * strideO + kh * strideH + kw * strideW) << 2);
+          pack(target, element, width, inputs, <usize>strideO << 2, <usize>strideI << 2, 8);
           target += <usize>inputs << 5;
         }
       }
@@ -107,7 +107,7 @@ function packWeights(payload: usize, target: usize): void {
 
 /** All output channels of one group of one image. */
 function correlate(
-  payload: usize, padded: usize, g: i32, table: usize, runs: i32, runLength: i32, panels: usize, output: usize,
+  payload: usize, padded: usize, g: i32, table: usize, segments: i32, segmentLength: i32, panels: usize, output: usize,
 ): void {
   const image = payload + At.image;
   const channels = load<i32>(image, Image.channels);
@@ -121,7 +121,7 @@ function correlate(
   const rowStep = (load<i32>(payload, Window.strideH) * load<i32>(image, Image.paddedW) * channels) << 2;
   const columnStep = (load<i32>(payload, Window.strideW) * channels) << 2;
   const tile = load<usize>(payload, At.scratch);
-  const panelBytes = <usize>(runs * runLength) << 5;
+  const panelBytes = <usize>(segments * segmentLength) << 5;
   let panel = panels + <usize>(g * ((outputs + 7) / 8)) * panelBytes;
   const flat = outputC == 1 && outputRow == outputW * outputColumn;
   const source = padded + (<usize>(g * inputs) << 2);
@@ -146,9 +146,9 @@ function correlate(
       const p3 = height > 3 ? source + <usize>(oh * rowStep + ow * columnStep) : p0;
       if (++ow == outputW) { ow = 0; oh++; }
       if (flat && height == 4 && width == 8) {
-        tile4x8(table, runs, runLength, p0, p1, p2, p3, panel, to + (<usize>(pixel * outputColumn) << 2), <usize>outputColumn << 2, mode, bias);
+        tile4x8(table, segments, segmentLength, p0, p1, p2, p3, panel, to + (<usize>(pixel * outputColumn) << 2), <usize>outputColumn << 2, mode, bias);
       } else {
-        tile4x8(table, runs, runLength, p0, p1, p2, p3, panel, tile, 32, 0, 0);
+        tile4x8(table, segments, segmentLength, p0, p1, p2, p3, panel, tile, 32, 0, 0);
         let h = startH;
         let w = startW;
         for (let i = 0; i < height; i++) {
@@ -167,9 +167,9 @@ function correlate(
   }
 }
 
-/** Four pixels, eight channels, summed over all runs of the window. */
+/** Four pixels, eight channels, summed over all segments of the window. */
 function tile4x8(
-  table: usize, runs: i32, runLength: i32, p0: usize, p1: usize, p2: usize, p3: usize, b: usize, c: usize, row: usize,
+  table: usize, segments: i32, segmentLength: i32, p0: usize, p1: usize, p2: usize, p3: usize, b: usize, c: usize, row: usize,
   mode: i32, bias: usize,
 ): void {
   let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
@@ -180,7 +180,7 @@ function tile4x8(
     let q1 = p1 + offset;
     let q2 = p2 + offset;
     let q3 = p3 + offset;
-    let k = runLength;
+    let k = segmentLength;
     do {
       const b0 = v128.load(b);
       const b1 = v128.load(b, 16);
@@ -202,6 +202,6 @@ function tile4x8(
       q3 += 4;
       b += 32;
     } while (--k);
-  } while (--runs);
+  } while (--segments);
   storeTile(c, row, mode, bias, c00, c01, c10, c11, c20, c21, c30, c31);
 }

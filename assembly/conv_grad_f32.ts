@@ -1,12 +1,13 @@
 /**
- * The gradient of a convolution with respect to its weight: per image, tiles of 4 output channels × 8 neighbouring
- * weights, each summed over all pixels.
+ * The gradient of a convolution with respect to its weight: dW[o, e] = Σ over images and output pixels p of dY[o, p] · X[p + e], where e
+ * is an element of the window. For each image, tiles of 4 output channels × 8 consecutive elements of a segment are summed over all
+ * pixels in registers and then added to `sums`.
  *
  * Payload, 32-bit words: `Window`; addresses of input, output gradient, weight gradient; strides in elements:
- * input.batch, output (batch, channel, row, column), weight (out, in, h, w); address of the working space and in it, in
- * bytes: sums, padded image, output panels, run table; then an `Image`.
+ * input.batch, output (batch, channel, row, column), weight (out, in, h, w); address of the scratch memory, and byte offsets in it:
+ * sums, padded image, output panels, segment table; then an `Image`.
  */
-import { Image, Window, layOut, writeRuns } from "./conv_image";
+import { Image, Window, padAndCopy, writeSegments } from "./conv_image";
 import { fma } from "./simd";
 
 namespace At {
@@ -26,7 +27,7 @@ namespace At {
   export const sums: usize = 100;
   export const padded: usize = 104;
   export const panels: usize = 108;
-  export const runs: usize = 112;
+  export const segments: usize = 112;
   export const image: usize = 116;
 }
 
@@ -45,22 +46,22 @@ export function convGradWeight(payload: usize): void {
   const sums = scratch + load<usize>(payload, At.sums);
   const padded = scratch + load<usize>(payload, At.padded);
   const panels = scratch + load<usize>(payload, At.panels);
-  const table = scratch + load<usize>(payload, At.runs);
+  const table = scratch + load<usize>(payload, At.segments);
   const rowStep = (load<i32>(payload, Window.dilationH) * paddedW * channels) << 2;
-  writeRuns(table, kernelH, kernelW, rowStep, (dilationW * channels) << 2, joined);
+  writeSegments(table, kernelH, kernelW, rowStep, (dilationW * channels) << 2, joined);
   const weights = kernelH * kernelW * inputs;
   memory.fill(sums, 0, <usize>(groups * outputs * weights) << 2);
   memory.fill(padded, 0, <usize>(load<i32>(image, Image.paddedH) * paddedW * channels) << 2);
   const batch = load<i32>(payload, Window.batch);
   for (let n = 0; n < batch; n++) {
-    layOut(image, load<usize>(payload, At.input) + (<usize>(n * load<i32>(payload, At.inputN)) << 2), padded, 2);
+    padAndCopy(image, load<usize>(payload, At.input) + (<usize>(n * load<i32>(payload, At.inputN)) << 2), padded, 2);
     packOutput(payload, load<usize>(payload, At.output) + (<usize>(n * load<i32>(payload, At.outputN)) << 2), panels);
     accumulate(payload, padded, panels, sums, table, joined ? kernelH : kernelH * kernelW, joined ? kernelW * inputs : inputs);
   }
   storeSums(payload, sums);
 }
 
-/** The output gradient as [group][4 channels][pixel][4], missing channels zero. */
+/** Packs the output gradient as [group][panel of 4 channels][pixel][4], with zeros for missing channels. */
 function packOutput(payload: usize, source: usize, target: usize): void {
   const groups = load<i32>(payload, Window.groups);
   const outputs = load<i32>(payload, Window.outputs);
@@ -90,8 +91,8 @@ function packOutput(payload: usize, source: usize, target: usize): void {
   }
 }
 
-/** Adds one image's products to the sums [out][run and position]. */
-function accumulate(payload: usize, padded: usize, panels: usize, sums: usize, table: usize, runs: i32, runLength: i32): void {
+/** Adds one image's products to sums[output channel][segment][element of the segment]. */
+function accumulate(payload: usize, padded: usize, panels: usize, sums: usize, table: usize, segments: i32, segmentLength: i32): void {
   const image = payload + At.image;
   const groups = load<i32>(payload, Window.groups);
   const inputs = load<i32>(payload, Window.inputs);
@@ -104,18 +105,18 @@ function accumulate(payload: usize, padded: usize, panels: usize, sums: usize, t
   const rowJump = rowStep - <usize>outputW * columnStep;
   const tile = load<usize>(payload, At.scratch);
   const panelBytes = <usize>(outputH * outputW) << 4;
-  const pitch = <usize>(runs * runLength) << 2;
+  const pitch = <usize>(segments * segmentLength) << 2;
   for (let g = 0; g < groups; g++) {
     const groupPanels = panels + <usize>(g * ((outputs + 3) / 4)) * panelBytes;
-    for (let run = 0; run < runs; run++) {
-      const window = padded + (<usize>(g * inputs) << 2) + load<usize>(table + (<usize>run << 2));
-      for (let j = 0; j < runLength; j += 8) {
-        const width = min(8, runLength - j);
+    for (let segment = 0; segment < segments; segment++) {
+      const window = padded + (<usize>(g * inputs) << 2) + load<usize>(table + (<usize>segment << 2));
+      for (let j = 0; j < segmentLength; j += 8) {
+        const width = min(8, segmentLength - j);
         const b = window + (<usize>j << 2);
         let a = groupPanels;
         for (let first = 0; first < outputs; first += 4) {
           tile4x8(outputH, outputW, a, b, columnStep, rowJump, tile);
-          const to = sums + <usize>(g * outputs + first) * pitch + (<usize>(run * runLength + j) << 2);
+          const to = sums + <usize>(g * outputs + first) * pitch + (<usize>(segment * segmentLength + j) << 2);
           addTile(tile, to, pitch, min(4, outputs - first), width);
           a += panelBytes;
         }
@@ -124,7 +125,7 @@ function accumulate(payload: usize, padded: usize, panels: usize, sums: usize, t
   }
 }
 
-/** Four channels × eight weights over all pixels. */
+/** One 4 × 8 tile, summed over all pixels: a is the panel of the output gradient, b the segment's elements in the image. */
 // @ts-ignore: decorator
 @inline
 function tile4x8(rows: i32, columns: i32, a: usize, b: usize, columnStep: usize, rowJump: usize, tile: usize): void {
@@ -177,7 +178,7 @@ function addTile(tile: usize, to: usize, pitch: usize, height: i32, width: i32):
   }
 }
 
-/** From [out][h][w][in] to wherever the weight gradient wants them. */
+/** Copies the sums, in the order [out][h][w][in], to the strided weight gradient. */
 function storeSums(payload: usize, sums: usize): void {
   const count = load<i32>(payload, Window.groups) * load<i32>(payload, Window.outputs);
   const inputs = load<i32>(payload, Window.inputs);

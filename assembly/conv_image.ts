@@ -1,9 +1,9 @@
 /**
- * What the convolutions share: one image at a time is laid out channels-last in the working space, inside a border of
- * zeros (and between zeros, for transposed strides), so that every window is a few contiguous runs of memory.
+ * Shared by the convolutions: copies one image at a time, channels-last, into scratch memory with a border of zeros (and zeros
+ * between pixels for transposed convolutions), so that every window consists of a few contiguous segments.
  *
- * `Image`, 32-bit words: channels, height, width; strides in elements of channel, row, column; where row 0 and column 0
- * go (may be negative), how far apart rows and columns go; height and width of the padded image.
+ * `Image`, 32-bit words: channels, height, width; strides in elements of channel, row, column; position of row 0 and column 0 in the
+ * padded image (may be negative), distance of rows and columns there; height and width of the padded image.
  */
 import { gatherBytes } from "./pack_i8";
 
@@ -24,7 +24,7 @@ export namespace Image {
 }
 
 /**
- * What the payloads of all convolutions begin with, 32-bit words: batch, groups, input and output channels per group, kernel
+ * The first words of the payloads of all convolutions: batch, groups, input and output channels per group, kernel
  * height and width, dilations, strides of the window, output height and width.
  */
 export namespace Window {
@@ -42,8 +42,8 @@ export namespace Window {
   export const outputW: usize = 44;
 }
 
-/** Copies one image into the padded one, whose border is there already. Elements have 1 << `shift` bytes, 4 or 1. */
-export function layOut(image: usize, source: usize, padded: usize, shift: i32): void {
+/** Copies one image into the padded image, whose border is already zero. Elements have 1 << `shift` bytes, 4 or 1. */
+export function padAndCopy(image: usize, source: usize, padded: usize, shift: i32): void {
   const channels = load<i32>(image, Image.channels);
   const height = load<i32>(image, Image.height);
   const width = load<i32>(image, Image.width);
@@ -94,10 +94,10 @@ function copyPixel(to: usize, from: usize, channels: i32, strideC: i32, shift: i
 }
 
 /**
- * Byte offsets of a window's runs, from steps in bytes: a whole kernel row if channels and columns are contiguous
- * (`joined`), else one tap.
+ * Writes the byte offsets of a window's segments, given steps in bytes. A segment is a kernel row if channels and columns are
+ * contiguous (`joined`), else one kernel element.
  */
-export function writeRuns(table: usize, kernelH: i32, kernelW: i32, rowStep: i32, columnStep: i32, joined: bool): void {
+export function writeSegments(table: usize, kernelH: i32, kernelW: i32, rowStep: i32, columnStep: i32, joined: bool): void {
   for (let kh = 0; kh < kernelH; kh++) {
     if (joined) {
       store<i32>(table, kh * rowStep);

@@ -1,25 +1,27 @@
 /**
- * `gather` and `scatterAdd`. Payload: [rank, axis stride, axis size, log2 of the item size, is int32, access of the
- * index, addresses of source, index and output, whether an index is ignored, which one, extents, strides of source, index
- * and output].
- * Only the innermost dimension is a loop here; where the index does not change along it (embedding rows) a row is
- * copied or added whole.
+ * `gather` and `scatterAdd`. Payload, 32-bit words: rank, axis stride, axis size, log2 of the item size, 1 if the items are int32, the
+ * load instruction of the index, addresses of source, index and output, 1 if an index value is ignored, that value, extents, strides of
+ * source, index and output in elements.
+ *
+ * `forEachRow` iterates over the outer dimensions, `row` over the innermost one. If the index has stride 0 there (embedding rows),
+ * the row has one index and is copied or added as a whole.
  */
 import { fail } from "./failure";
 import { Access, IndexingAt as At, Opcode } from "./generated/agreement";
 import { copy32 } from "./walk";
 
+/** The current index along each outer dimension. */
 const indices: usize = memory.data(256, 16);
 
 export function gather(payload: usize): void {
-  eachRow(payload, Opcode.gather);
+  forEachRow(payload, Opcode.gather);
 }
 
 export function scatterAdd(payload: usize): void {
-  eachRow(payload, Opcode.scatterAdd);
+  forEachRow(payload, Opcode.scatterAdd);
 }
 
-function eachRow(payload: usize, opcode: i32): void {
+function forEachRow(payload: usize, opcode: i32): void {
   const last = (load<u32>(payload, At.rank) - 1) << 2;
   const shift = load<i32>(payload, At.itemShift);
   const indexShift = load<i32>(payload, At.indexAccess) == Access.load32 ? 2 : 0;
@@ -73,10 +75,12 @@ function indexAt(at: usize, access: i32): i32 {
   return access == Access.loadU8 ? <i32>load<u8>(at) : <i32>load<i8>(at);
 }
 
+/** Reports an index outside 0..axisSize−1, unless it is the ignored one. */
 function outside(payload: usize, opcode: i32, index: i32, axisSize: i32): void {
   if (load<i32>(payload, At.ignores) == 0 || index != load<i32>(payload, At.ignored)) fail(opcode, index, axisSize);
 }
 
+/** One row of the innermost dimension; strides in elements. */
 function row(
   payload: usize,
   opcode: i32,

@@ -1,10 +1,10 @@
 /**
- * Pooling and its gradients, four channels at a time where channels are contiguous.
+ * Pooling and its gradients; SIMD over four channels if channels are contiguous, else scalar.
  *
  * Payload of `pool`, 32-bit words: op (0 max, 1 average, 2 argmax), batch, channels, image height and width, output height
  * and width, kernel h and w, stride h and w, padding h and w, count padding (0 or 1); strides in elements of the image and
- * of the output (batch, channel, row, column); addresses of image and output. `poolGrad` has the strides of the image
- * gradient and the address of the image gradient behind that.
+ * of the output (batch, channel, row, column); addresses of image and output. The payload of `poolGrad` continues with the strides
+ * and the address of the image gradient; its `output` is the gradient of the output.
  */
 import { PoolAt as At, PoolOp } from "./generated/agreement";
 
@@ -17,6 +17,7 @@ export function poolGrad(payload: usize): void {
   forEachWindow(payload, true);
 }
 
+/** Sets the image gradient to 0: windows may overlap or leave pixels out. */
 function clear(payload: usize): void {
   const batch = load<i32>(payload, At.batch);
   const channels = load<i32>(payload, At.channels);
@@ -35,7 +36,7 @@ function clear(payload: usize): void {
   }
 }
 
-/** The part of each window that lies inside the image, for all channels. */
+/** Calls `window` or `windowGrad` for each output pixel with the window clipped to the image, [h0, h1) × [w0, w1). */
 function forEachWindow(payload: usize, backwards: bool): void {
   const batch = load<i32>(payload, At.batch);
   const height = load<i32>(payload, At.height);
@@ -67,7 +68,7 @@ function forEachWindow(payload: usize, backwards: bool): void {
 
 // @ts-ignore: decorator
 @inline
-function divisor(payload: usize, h0: i32, h1: i32, w0: i32, w1: i32): f32 {
+function averageDivisor(payload: usize, h0: i32, h1: i32, w0: i32, w1: i32): f32 {
   if (load<i32>(payload, At.countPadding)) return <f32>(load<i32>(payload, At.kernelH) * load<i32>(payload, At.kernelW));
   return <f32>((h1 - h0) * (w1 - w0));
 }
@@ -81,7 +82,7 @@ function window(payload: usize, image: usize, output: usize, h0: i32, h1: i32, w
   const column = <usize>load<i32>(payload, At.imageColumn) << 2;
   let c = 0;
   if (imageC == 1 && outputC == 1 && op != PoolOp.argmax) {
-    const scale = f32x4.splat(1 / divisor(payload, h0, h1, w0, w1));
+    const scale = f32x4.splat(1 / averageDivisor(payload, h0, h1, w0, w1));
     for (; c + 4 <= channels; c += 4) {
       const from = image + (<usize>c << 2);
       let value = op == PoolOp.max ? f32x4.splat(-Infinity) : f32x4.splat(0);
@@ -100,17 +101,17 @@ function window(payload: usize, image: usize, output: usize, h0: i32, h1: i32, w
     if (op == PoolOp.average) {
       let sum: f32 = 0;
       for (let h = h0; h < h1; h++) for (let w = w0; w < w1; w++) sum += load<f32>(from + <usize>h * row + <usize>w * column);
-      store<f32>(to, sum / divisor(payload, h0, h1, w0, w1));
+      store<f32>(to, sum / averageDivisor(payload, h0, h1, w0, w1));
     } else {
-      const at = largest(from, row, column, h0, h1, w0, w1, load<i32>(payload, At.width));
+      const at = argmax(from, row, column, h0, h1, w0, w1, load<i32>(payload, At.width));
       if (op == PoolOp.argmax) store<i32>(to, at);
       else store<f32>(to, load<f32>(from + <usize>(at / load<i32>(payload, At.width)) * row + <usize>(at % load<i32>(payload, At.width)) * column));
     }
   }
 }
 
-/** h · width + w of the first maximum; NaN counts as the largest. */
-function largest(from: usize, row: usize, column: usize, h0: i32, h1: i32, w0: i32, w1: i32, width: i32): i32 {
+/** Index h · width + w of the window's first maximum; NaN counts as the maximum. */
+function argmax(from: usize, row: usize, column: usize, h0: i32, h1: i32, w0: i32, w1: i32, width: i32): i32 {
   let best = load<f32>(from + <usize>h0 * row + <usize>w0 * column);
   let at = h0 * width + w0;
   for (let h = h0; h < h1; h++) {
@@ -135,17 +136,17 @@ function windowGrad(payload: usize, image: usize, output: usize, grad: usize, h0
   const column = <usize>load<i32>(payload, At.imageColumn) << 2;
   const gradRow = <usize>load<i32>(payload, At.gradRow) << 2;
   const gradColumn = <usize>load<i32>(payload, At.gradColumn) << 2;
-  const share: f32 = 1 / divisor(payload, h0, h1, w0, w1);
+  const share: f32 = 1 / averageDivisor(payload, h0, h1, w0, w1);
   let c = 0;
   if (gradC == 1 && (op == PoolOp.average || imageC == 1)) {
     for (; c + 4 <= channels; c += 4) {
-      // After a flatten() the gradient comes channels-first.
+      // The gradient of a flatten() is channels-first.
       const at = output + (<usize>(c * outputC) << 2);
       const dy = outputC == 1 ? v128.load(at) : gather4(at, <usize>outputC << 2);
       const to = grad + (<usize>c << 2);
       const from = image + (<usize>c << 2);
-      if (op == PoolOp.average) spread(to, f32x4.mul(dy, f32x4.splat(share)), gradRow, gradColumn, h0, h1, w0, w1);
-      else give(from, to, dy, row, column, gradRow, gradColumn, h0, h1, w0, w1);
+      if (op == PoolOp.average) addToWindow(to, f32x4.mul(dy, f32x4.splat(share)), gradRow, gradColumn, h0, h1, w0, w1);
+      else addToFirstMaximum(from, to, dy, row, column, gradRow, gradColumn, h0, h1, w0, w1);
     }
   }
   for (; c < channels; c++) {
@@ -160,7 +161,7 @@ function windowGrad(payload: usize, image: usize, output: usize, grad: usize, h0
       }
     } else {
       const width = load<i32>(payload, At.width);
-      const best = largest(image + (<usize>(c * imageC) << 2), row, column, h0, h1, w0, w1, width);
+      const best = argmax(image + (<usize>(c * imageC) << 2), row, column, h0, h1, w0, w1, width);
       const at = to + <usize>(best / width) * gradRow + <usize>(best % width) * gradColumn;
       store<f32>(at, load<f32>(at) + dy);
     }
@@ -176,8 +177,8 @@ function gather4(at: usize, step: usize): v128 {
   return v128.load_lane<f32>(at + 3 * step, x, 3);
 }
 
-/** Adds the same value at every position of the window. */
-function spread(to: usize, value: v128, row: usize, column: usize, h0: i32, h1: i32, w0: i32, w1: i32): void {
+/** Adds `value` at every pixel of the window. */
+function addToWindow(to: usize, value: v128, row: usize, column: usize, h0: i32, h1: i32, w0: i32, w1: i32): void {
   for (let h = h0; h < h1; h++) {
     for (let w = w0; w < w1; w++) {
       const at = to + <usize>h * row + <usize>w * column;
@@ -186,8 +187,8 @@ function spread(to: usize, value: v128, row: usize, column: usize, h0: i32, h1: 
   }
 }
 
-/** Adds each lane where that channel's first maximum stands. */
-function give(
+/** Adds each lane of `dy` at the first maximum of its channel. `open` marks lanes whose maximum is not found yet. */
+function addToFirstMaximum(
   from: usize, to: usize, dy: v128, row: usize, column: usize, gradRow: usize, gradColumn: usize,
   h0: i32, h1: i32, w0: i32, w1: i32,
 ): void {

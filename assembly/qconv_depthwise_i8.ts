@@ -1,5 +1,5 @@
 /**
- * Depthwise int8 cross-correlation: 16 channels of a pixel at a time. Two taps stand side by side for each channel, so that
+ * Depthwise int8 cross-correlation: 16 channels of a pixel at a time. The values of two kernel elements are interleaved per channel, so that
  * one instruction multiplies both and adds them as int32.
  */
 import { Image, Window } from "./conv_image";
@@ -7,35 +7,35 @@ import { RowTable } from "./pack_i8";
 import { At, placePixels } from "./qconv_payload_i8";
 import { Finish, finishPanel } from "./quantized_epilogue";
 
-/** Weights of 16 channels and two taps, as 16 bits. */
+/** int16 weights of 16 channels and two kernel elements. */
 const pairBytes: usize = 64;
 
-/** Lays the weights out as [16 channels][pair of taps][16][2] and gives the run table an even number of taps. */
+/** Packs the weights as [16 channels][pair of kernel elements][16][2], and pads the segment table to an even number of elements. */
 export function prepareDepthwise(payload: usize): void {
-  const taps = load<i32>(payload, Window.kernelH) * load<i32>(payload, Window.kernelW);
+  const elements = load<i32>(payload, Window.kernelH) * load<i32>(payload, Window.kernelW);
   const pitch = (load<i32>(payload + At.image, Image.channels) + 15) & ~15;
   const weight = load<usize>(payload, At.weight);
   const offset = load<i32>(payload + At.finish, Finish.storedOffset);
   let to = load<usize>(payload, At.prepared);
   for (let c = 0; c < pitch; c += 16) {
-    for (let tap = 0; tap < taps; tap += 2) {
+    for (let element = 0; element < elements; element += 2) {
       for (let i = 0; i < 16; i++) {
-        const from = weight + tap * pitch + c + i;
+        const from = weight + element * pitch + c + i;
         store<i16>(to, load<i8>(from) - offset);
-        store<i16>(to, tap + 1 < taps ? load<i8>(from + pitch) - offset : 0, 2);
+        store<i16>(to, element + 1 < elements ? load<i8>(from + pitch) - offset : 0, 2);
         to += 4;
       }
     }
   }
-  const runs = load<usize>(payload, At.runs) + (<usize>taps << 2);
-  if (taps & 1) store<i32>(runs, load<i32>(runs - 4));
+  const segments = load<usize>(payload, At.segments) + (<usize>elements << 2);
+  if (elements & 1) store<i32>(segments, load<i32>(segments - 4));
 }
 
 /** All channels of a block of pixels. */
 export function depthwisePixels(payload: usize, image: i32, source: usize, pixel: i32, rows: i32): void {
   const channels = load<i32>(payload + At.image, Image.channels);
   const finish = payload + At.finish;
-  const offsets = load<usize>(payload, At.runs);
+  const offsets = load<usize>(payload, At.segments);
   const pairs = (load<i32>(payload, Window.kernelH) * load<i32>(payload, Window.kernelW) + 1) >> 1;
   const table = load<usize>(payload, At.table);
   const sums = load<usize>(payload, At.sums);

@@ -4,7 +4,7 @@
  * qconv_depthwise_i8.ts, the payload in qconv_payload_i8.ts.
  */
 import { gatherOverrun as overrun } from "./generated/agreement";
-import { Image, Window, layOut, writeRuns } from "./conv_image";
+import { Image, Window, padAndCopy, writeSegments } from "./conv_image";
 import { gatherBytes, pack4, RowTable } from "./pack_i8";
 import { depthwisePixels, prepareDepthwise } from "./qconv_depthwise_i8";
 import { At, placePixels } from "./qconv_payload_i8";
@@ -21,12 +21,12 @@ export function qconv(payload: usize): void {
   const paddedW = load<i32>(image, Image.paddedW);
   const columnStep = load<i32>(payload, Window.dilationW) * channels;
   const joined = groups == 1 && columnStep == channels;
-  const runs = joined ? kernelH : kernelH * kernelW;
-  const runLength = joined ? kernelW * inputs : inputs;
-  const table = load<usize>(payload, At.runs);
+  const segments = joined ? kernelH : kernelH * kernelW;
+  const segmentLength = joined ? kernelW * inputs : inputs;
+  const table = load<usize>(payload, At.segments);
   const padded = load<usize>(payload, At.padded);
   const depthwise = load<i32>(payload, At.depthwise);
-  writeRuns(table, kernelH, kernelW, load<i32>(payload, Window.dilationH) * paddedW * channels, columnStep, joined);
+  writeSegments(table, kernelH, kernelW, load<i32>(payload, Window.dilationH) * paddedW * channels, columnStep, joined);
   prepareColumns(payload + At.finish);
   if (depthwise) prepareDepthwise(payload);
   const inPlace = load<i32>(payload, At.inPlace);
@@ -38,29 +38,29 @@ export function qconv(payload: usize): void {
   const blockPixels = load<i32>(payload, At.blockPixels);
   for (let n = 0; n < batch; n++) {
     const source = load<usize>(payload, At.source) + n * load<i32>(payload, At.sourceN);
-    if (!inPlace) layOut(image, source, padded, 0);
-    const laidOut = inPlace ? source : padded;
+    if (!inPlace) padAndCopy(image, source, padded, 0);
+    const base = inPlace ? source : padded;
     for (let pixel = 0; pixel < pixels; pixel += blockPixels) {
       const rows = min(blockPixels, pixels - pixel);
-      if (depthwise) depthwisePixels(payload, n, laidOut, pixel, rows);
-      else for (let g = 0; g < groups; g++) correlate(payload, n, laidOut + g * inputs, g, pixel, rows, runs, runLength);
+      if (depthwise) depthwisePixels(payload, n, base, pixel, rows);
+      else for (let g = 0; g < groups; g++) correlate(payload, n, base + g * inputs, g, pixel, rows, segments, segmentLength);
     }
   }
 }
 
 /** One group's channels of a block of pixels. */
 function correlate(
-  payload: usize, image: i32, source: usize, group: i32, pixel: i32, rows: i32, runs: i32, runLength: i32,
+  payload: usize, image: i32, source: usize, group: i32, pixel: i32, rows: i32, segments: i32, segmentLength: i32,
 ): void {
   const finish = payload + At.finish;
   const wide = isWide(finish);
   const storedOffset = load<i32>(finish, Finish.storedOffset);
   const sums = load<usize>(payload, At.sums);
   const table = load<usize>(payload, At.table);
-  const offsets = load<usize>(payload, At.runs);
+  const offsets = load<usize>(payload, At.segments);
   const gathered = load<usize>(payload, At.gathered);
   const inPlace = load<i32>(payload, At.inPlace);
-  const length = runs * runLength;
+  const length = segments * segmentLength;
   const steps = (length + 3) >> 2;
   const stepBytes: usize = wide ? 32 : 16;
   let packed = load<usize>(payload, At.packed);
@@ -73,32 +73,32 @@ function correlate(
     const p2 = load<usize>(entry + <usize>min(2, last) * RowTable.bytes, RowTable.window);
     const p3 = load<usize>(entry + <usize>last * RowTable.bytes, RowTable.window);
     v128.store(sums, i32x4.splat(0));
-    if (runs == 1 || (runLength & 3) == 0) {
+    if (segments == 1 || (segmentLength & 3) == 0) {
       let to = packed;
-      for (let r = 0; r < runs; r++) {
+      for (let r = 0; r < segments; r++) {
         const offset = load<usize>(offsets + (<usize>r << 2));
-        pack4(to, wide, p0 + offset, p1 + offset, p2 + offset, p3 + offset, runLength, sums);
-        to += <usize>(runLength >> 2) * stepBytes;
+        pack4(to, wide, p0 + offset, p1 + offset, p2 + offset, p3 + offset, segmentLength, sums);
+        to += <usize>(segmentLength >> 2) * stepBytes;
       }
     } else {
       const g1 = gathered + length + overrun;
       const g2 = g1 + length + overrun;
       const g3 = g2 + length + overrun;
-      for (let r = 0; r < runs; r++) {
+      for (let r = 0; r < segments; r++) {
         const offset = load<usize>(offsets + (<usize>r << 2));
-        const to = <usize>(r * runLength);
-        if (runLength <= overrun && !inPlace) {
-          // Whole vectors: what is too much is overwritten by the next run, or lies behind the end.
+        const to = <usize>(r * segmentLength);
+        if (segmentLength <= overrun && !inPlace) {
+          // Copies whole vectors: excess bytes are overwritten by the next segment or are beyond the end.
           v128.store(gathered + to, v128.load(p0 + offset));
           v128.store(g1 + to, v128.load(p1 + offset));
           v128.store(g2 + to, v128.load(p2 + offset));
           v128.store(g3 + to, v128.load(p3 + offset));
           continue;
         }
-        gatherBytes(gathered + to, p0 + offset, 1, runLength);
-        gatherBytes(g1 + to, p1 + offset, 1, runLength);
-        gatherBytes(g2 + to, p2 + offset, 1, runLength);
-        gatherBytes(g3 + to, p3 + offset, 1, runLength);
+        gatherBytes(gathered + to, p0 + offset, 1, segmentLength);
+        gatherBytes(g1 + to, p1 + offset, 1, segmentLength);
+        gatherBytes(g2 + to, p2 + offset, 1, segmentLength);
+        gatherBytes(g3 + to, p3 + offset, 1, segmentLength);
       }
       pack4(packed, wide, gathered, g1, g2, g3, length, sums);
     }

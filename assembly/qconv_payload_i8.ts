@@ -4,7 +4,7 @@
  * Payload of `qconv`, 32-bit words: `Window`; addresses of source, weight, output; the weights' bytes of a group; the
  * source's bytes from image to image, the output's from image to image, row to row and column to column; address (0: none)
  * and stride of the images' scales; the input's zero point; 1 if the source needs no copy; 1 for depthwise; pixels in a
- * block; addresses of working spaces: sums of a block's panel, table of rows, packed rows, four gathered rows, padded image, runs,
+ * block; addresses of working spaces: sums of a block's panel, table of rows, packed rows, four gathered rows, padded image, segments,
  * prepared depthwise weights, a widened panel of weights; an `Image`; then `Finish`.
  */
 import { Image, Window } from "./conv_image";
@@ -30,7 +30,7 @@ export namespace At {
   export const packed: usize = 112;
   export const gathered: usize = 116;
   export const padded: usize = 120;
-  export const runs: usize = 124;
+  export const segments: usize = 124;
   export const prepared: usize = 128;
   export const widened: usize = 132;
   export const image: usize = 136;

@@ -42,13 +42,13 @@ function encodeCorrelation(
   const panels = tileBytes;
   const panelBytes = groups * Math.ceil(resultPerGroup / 8) * 8 * kernelH * kernelW * perGroup * 4;
   const padded = align(panels + panelBytes);
-  const runs = padded + (inPlace ? 0 : imageBytes(image));
+  const segments = padded + (inPlace ? 0 : imageBytes(image));
 
   const [strideO, strideI, strideH, strideW] = weight.view.strides;
   // Backwards the kernel is walked from its last tap, and inputs and outputs change places.
-  const taps = (kernelH - 1) * strideH + (kernelW - 1) * strideW;
+  const lastElement = (kernelH - 1) * strideH + (kernelW - 1) * strideW;
   const first: Operand = backwards
-    ? { ...weight, view: { ...weight.view, offset: weight.view.offset + taps } }
+    ? { ...weight, view: { ...weight.view, offset: weight.view.offset + lastElement } }
     : weight;
   const weightStrides = backwards
     ? [strideI, strideO, -strideH, -strideW, perGroup * strideO]
@@ -64,8 +64,8 @@ function encodeCorrelation(
   const channelStride = resultChannels === 1 ? 1 : resultC;
   const strides = [source.view.strides[0], ...weightStrides, resultN, channelStride, resultRow, resultColumn];
   for (const word of strides) writer.i32(word);
-  writer.scratch(runs + kernelH * kernelW * 4);
-  for (const word of [panels, padded, runs, inPlace ? 1 : 0]) writer.i32(word);
+  writer.scratch(segments + kernelH * kernelW * 4);
+  for (const word of [panels, padded, segments, inPlace ? 1 : 0]) writer.i32(word);
   const layout = [groups, perGroup, resultPerGroup, kernelH, kernelW, ...weightStrides];
   writer.panels(first, layout, panelBytes);
   writeEpilogueWords(plan, writer);
@@ -95,7 +95,7 @@ function encodeGradWeight({ input, weight, output, geometry }: ConvCall, writer:
   const sums = tileBytes;
   const padded = align(sums + outputs * kernelH * kernelW * perGroup * 4);
   const panels = padded + imageBytes(image);
-  const runs = panels + groups * Math.ceil(outputsPerGroup / 4) * outputH * outputW * 16;
+  const segments = panels + groups * Math.ceil(outputsPerGroup / 4) * outputH * outputW * 16;
 
   writer.begin(Opcode.convGradWeight);
   for (const word of [batch, groups, perGroup, outputsPerGroup, kernelH, kernelW]) writer.i32(word);
@@ -105,8 +105,8 @@ function encodeGradWeight({ input, weight, output, geometry }: ConvCall, writer:
   writer.address(weight);
   for (const word of [input.view.strides[0], ...output.view.strides, ...weight.view.strides])
     writer.i32(word);
-  writer.scratch(runs + kernelH * kernelW * 4);
-  for (const word of [sums, padded, panels, runs]) writer.i32(word);
+  writer.scratch(segments + kernelH * kernelW * 4);
+  for (const word of [sums, padded, panels, segments]) writer.i32(word);
   writeImage(image, writer);
   writer.end();
 }
