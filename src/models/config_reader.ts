@@ -2,7 +2,12 @@
 import { describe, isPlain } from "../core/check.js";
 import { WattgradError } from "../core/errors.js";
 
-/** A value in a model's configuration that is not supported. */
+/**
+ * A value in a model's configuration that is not supported.
+ *
+ * @example
+ * new ConfigError("hidden_act", "cube", "gelu or relu").key; // "hidden_act"
+ */
 export class ConfigError extends WattgradError {
   /** The key: `hidden_act`, `rope_parameters.rope_type`. */
   readonly key: string;

@@ -13,6 +13,7 @@ import { gather } from "../ops/indexing.js";
 import { reshape, squeeze, unsqueeze } from "../ops/reshape.js";
 import { narrow } from "../ops/slice.js";
 
+/** Options of a call of a decoder. */
 export interface CausalCall {
   /** Keys and values of the tokens before these, which are added to it. Under `noGrad` only. */
   readonly cache?: KeyValueCache | undefined;

@@ -8,6 +8,7 @@ import { squeeze, unsqueeze } from "../ops/reshape.js";
 import { narrow } from "../ops/slice.js";
 import { ConfigError, ConfigReader } from "./config_reader.js";
 
+/** How hidden states become one vector per sequence. */
 export interface EmbeddingConfig {
   /** The first token's hidden state, or the mean or the maximum of all tokens'. */
   readonly pooling: "cls" | "mean" | "max";

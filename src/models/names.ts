@@ -5,6 +5,7 @@
 import { newArray, type TypedArray } from "../core/dtype.js";
 import type { HostTensor, StoredTensor } from "../formats/host.js";
 
+/** Rules that map the names in weight files to a module's state dict. */
 export interface NameRules {
   /** What a file's names may lack or have in front: `transformer.` of `transformer.wte.weight`. */
   readonly prefixes?: readonly string[];

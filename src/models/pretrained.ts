@@ -46,6 +46,7 @@ export interface LoadProgress {
   readonly progress: number;
 }
 
+/** Options of `fromPretrained`. */
 export interface PretrainedOptions {
   /** Default: that of the class which wrote the file; for a folder with modules.json `embedding`. */
   readonly head?: Head;
@@ -87,6 +88,7 @@ export interface Pretrained<M extends Module = Module> {
   readonly report: PretrainedReport;
 }
 
+/** Differences between a file and its model that `fromPretrained` accepted. */
 export interface PretrainedReport {
   /** Parameters of the head that the file lacks: they got random values, and have to be trained. */
   readonly initialised: readonly string[];

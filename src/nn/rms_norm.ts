@@ -10,6 +10,7 @@ import { mean } from "../ops/reduce.js";
 import { Module } from "./module.js";
 import { type ParameterOptions, parameter, parameterOptions, requireCounts } from "./parameter.js";
 
+/** Options of `RMSNorm`. */
 export interface RmsNormOptions extends ParameterOptions {
   /** Added to the mean square. Default 1e-6. */
   readonly eps?: number;
@@ -22,7 +23,7 @@ const rmsNormOptions = (): Kinds<RmsNormOptions> => ({ ...parameterOptions, eps:
  * starts as ones.
  *
  * @example
- * const y = new RMSNorm(128).forward(x); // x [8, 64, 128] → y of the same shape
+ * new RMSNorm(2).forward(tensor([[3, 4]])); // [[0.8485, 1.1314]]
  */
 export class RMSNorm extends Module {
   readonly weight: Tensor;

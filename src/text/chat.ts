@@ -12,6 +12,7 @@ export interface Message {
   readonly [member: string]: unknown;
 }
 
+/** Options of chat templates. */
 export interface ChatOptions {
   /** Whether the text ends where the assistant's answer begins. Default true. */
   readonly addGenerationPrompt?: boolean;

@@ -9,6 +9,7 @@ import { tokenText } from "./merges.js";
 import type { TokenizerParts } from "./parts.js";
 import { StreamingDetokenizer } from "./stream.js";
 
+/** Options of `Tokenizer.encode`. */
 export interface EncodeOptions {
   /** A second text, as for questions about a text. */
   readonly pair?: string;
@@ -16,6 +17,7 @@ export interface EncodeOptions {
   readonly addSpecialTokens?: boolean;
 }
 
+/** Options of `Tokenizer.decode`. */
 export interface DecodeOptions {
   /** Whether special tokens are left out. Default true. */
   readonly skipSpecialTokens?: boolean;
@@ -36,6 +38,7 @@ export interface SpecialToken {
 }
 
 const roles = ["bos", "eos", "unk", "pad", "sep", "cls", "mask"] as const;
+/** The role of a special token. */
 export type SpecialRole = (typeof roles)[number];
 
 const encodeOptions: Kinds<EncodeOptions> = { pair: aString, addSpecialTokens: aBoolean };
@@ -51,8 +54,11 @@ const idList: Kind = ["a list of ids", (value) => Array.isArray(value) || ArrayB
  * @throws FileError if there is none or it cannot be read; FormatError if it is damaged or of a kind that is not read; the reason of
  * `signal`.
  * @example
- * const tokenizer = await loadTokenizer(folder("models/gpt2"));
- * tokenizer.encode("Hello world"); // Int32Array [15496, 995]
+ * const bytes = (text: string) => new TextEncoder().encode(text);
+ * const vocabulary = bytes('{ "a": 0, "b": 1, "ab": 2 }');
+ * const source = files(new Map([["vocab.json", vocabulary], ["merges.txt", bytes("#version: 0.2\na b")]]));
+ * const tokenizer = await loadTokenizer(source);
+ * tokenizer.encode("abb"); // [2, 1]
  */
 export async function loadTokenizer(
   source: FileSource,
@@ -64,7 +70,16 @@ export async function loadTokenizer(
   return new Tokenizer(await findTokenizer(source, signal));
 }
 
-/** Text to ids and back. */
+/**
+ * Converts text to ids and back; made by `loadTokenizer`.
+ *
+ * @example
+ * const bytes = (text: string) => new TextEncoder().encode(text);
+ * const vocabulary = bytes('{ "a": 0, "b": 1, "ab": 2 }');
+ * const source = files(new Map([["vocab.json", vocabulary], ["merges.txt", bytes("#version: 0.2\na b")]]));
+ * const tokenizer: Tokenizer = await loadTokenizer(source);
+ * tokenizer.decode([2, 1]); // "abb"
+ */
 export class Tokenizer {
   /** Tokens with a task; those that the model lacks are missing. */
   readonly special: Readonly<Partial<Record<SpecialRole, SpecialToken>>>;

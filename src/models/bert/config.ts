@@ -7,6 +7,7 @@ import { type Spelling, spellings } from "./names.js";
 
 export const encoderModelTypes = ["bert", "roberta", "xlm-roberta", "distilbert"] as const;
 
+/** Configuration of a BERT, RoBERTa or DistilBERT encoder. */
 export interface EncoderConfig extends CommonConfig {
   readonly modelType: (typeof encoderModelTypes)[number];
   readonly vocabulary: number;

@@ -100,6 +100,7 @@ export interface AnswerLogits {
   readonly end: Tensor;
 }
 
+/** Encoder with a head for extractive question answering: logits of the first and the last token of the answer, [N, T] each. */
 export class EncoderQuestion extends WithHead<AnswerLogits> {
   readonly qaOutputs: Linear;
 

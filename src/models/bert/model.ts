@@ -18,6 +18,7 @@ import { add } from "../../ops/elementwise.js";
 import { activate } from "../activations.js";
 import type { EncoderConfig } from "./config.js";
 
+/** Options of a call of an encoder. */
 export interface EncoderCall {
   /** int32 [N]: of the T tokens of each sequence, so many are ones, the first; the others are padding and are not seen. Default T. */
   readonly lengths?: Tensor | undefined;

@@ -4,6 +4,7 @@ import type { CommonConfig } from "../architecture.js";
 import { readCommon } from "../common_config.js";
 import { ConfigReader } from "../config_reader.js";
 
+/** Configuration of GPT-2. */
 export interface Gpt2Config extends CommonConfig {
   readonly vocabulary: number;
   readonly maxPositions: number;

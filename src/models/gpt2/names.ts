@@ -1,6 +1,12 @@
 /** GPT-2's names in files. */
 import type { NameRules } from "../names.js";
 
+/**
+ * Name rules of GPT-2's weight files.
+ *
+ * @example
+ * gpt2Names.prefixes; // ["transformer."]
+ */
 export const gpt2Names: NameRules = {
   // The published files are of the model without a head.
   prefixes: ["transformer."],

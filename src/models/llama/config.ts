@@ -7,6 +7,7 @@ import { type RotaryConfig, readRotary } from "../rotary_config.js";
 
 export const llamaModelTypes = ["llama", "mistral", "qwen2", "qwen3"] as const;
 
+/** Configuration of Llama, Mistral, Qwen2 or Qwen3. */
 export interface LlamaConfig extends CommonConfig {
   readonly modelType: (typeof llamaModelTypes)[number];
   readonly vocabulary: number;
