@@ -9,6 +9,9 @@ import { joinChunks } from "./gzip.js";
 /** Bytes that a read of fewer asks for, in view of the next ones: parts of a file are mostly read in order. */
 const windowBytes = 256 * 1024;
 
+/** `fetch`, or one that adds headers and tries again. */
+export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
+
 /** What tells versions of a file apart. */
 interface Version {
   readonly etag: string | null;
@@ -28,10 +31,11 @@ export async function openUrl(
   downloadLimit: number,
   op: string,
   signal?: AbortSignal,
+  fetchWith: Fetch = fetch,
 ): Promise<ByteSource> {
-  const response = await request(url, 0, windowBytes, op, signal);
+  const response = await request(fetchWith, url, 0, windowBytes, op, signal);
   const beside = async (name: string, other?: AbortSignal) =>
-    openUrl(new URL(encodeURIComponent(name), url).href, downloadLimit, op, other);
+    openUrl(new URL(encodeURIComponent(name), url).href, downloadLimit, op, other, fetchWith);
   if (response.status === 200) {
     return { ...bytesSource(await download(url, response, downloadLimit, op, signal), url), beside };
   }
@@ -49,7 +53,7 @@ export async function openUrl(
       },
     );
   }
-  const source = new UrlSource(url, range.total, response, beside);
+  const source = new UrlSource(url, range.total, response, beside, fetchWith);
   await source.keep(response, Math.min(windowBytes, range.total), signal);
   return source;
 }
@@ -59,13 +63,15 @@ class UrlSource implements ByteSource {
   readonly size: number;
   readonly beside: (name: string, signal?: AbortSignal) => Promise<ByteSource>;
   readonly #version: Version;
+  readonly #fetchWith: Fetch;
   /** Where redirects led; such addresses may expire. */
   #address: string;
   /** The bytes read last of those that are kept. */
   #window: { readonly offset: number; readonly bytes: Uint8Array } = { offset: 0, bytes: new Uint8Array(0) };
   #isOpen = true;
 
-  constructor(name: string, size: number, response: Response, beside: UrlSource["beside"]) {
+  constructor(name: string, size: number, response: Response, beside: UrlSource["beside"], fetchWith: Fetch) {
+    this.#fetchWith = fetchWith;
     this.name = name;
     this.size = size;
     this.beside = beside;
@@ -134,10 +140,10 @@ class UrlSource implements ByteSource {
 
   /** Asks where redirects led; if that has expired, from the start. */
   async #request(offset: number, length: number, signal?: AbortSignal): Promise<Response> {
-    const response = await request(this.#address, offset, length, readOp, signal);
+    const response = await request(this.#fetchWith, this.#address, offset, length, readOp, signal);
     if (response.status < 400 || this.#address === this.name) return response;
     await response.body?.cancel().catch(() => {});
-    const again = await request(this.name, offset, length, readOp, signal);
+    const again = await request(this.#fetchWith, this.name, offset, length, readOp, signal);
     this.#address = again.url || this.name;
     return again;
   }
@@ -162,6 +168,7 @@ class UrlSource implements ByteSource {
 }
 
 async function request(
+  fetchWith: Fetch,
   url: string,
   offset: number,
   length: number,
@@ -171,15 +178,16 @@ async function request(
   try {
     // Ranges of compressed bodies are ranges of something else; browsers set this by themselves.
     const headers = { range: `bytes=${offset}-${offset + length - 1}`, "accept-encoding": "identity" };
-    return await fetch(url, { headers, signal });
+    return await fetchWith(url, { headers, signal });
   } catch (error) {
     signal?.throwIfAborted();
+    if (error instanceof FileError) throw error;
     throw new FileError(`cannot fetch ${url}: ${networkReason(error)}`, { op, cause: error });
   }
 }
 
 /** Node's fetch hides the reason behind "fetch failed". */
-function networkReason(error: unknown): string {
+export function networkReason(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;
   return cause instanceof Error ? reasonOf(cause) : reasonOf(error);
 }
