@@ -26,3 +26,4 @@ export {
 } from "./safetensors_write.js";
 export { openSource, type SourceInput, type SourceOptions } from "./source.js";
 export { CharTokenizer } from "./text.js";
+export { openTorch, type TorchEntry, type TorchFile, type TorchOptions } from "./torch.js";

@@ -8,6 +8,7 @@ import { parseNvidiaLine } from "../../src/energy/nvidia.js";
 import {
   openGguf,
   openSafetensors,
+  openTorch,
   readIdx,
   readSafetensors,
   writeSafetensors,
@@ -27,7 +28,7 @@ export interface Reader {
   read(input: never): number | Promise<number>;
   /** How many bytes an input of so many may become. */
   readonly most: (bytes: number) => number;
-  /** Share of the runs; decompression starts streams. */
+  /** Share of the runs; decompression starts streams, and files of torch.save have many parts. */
   readonly share?: number;
 }
 
@@ -64,6 +65,9 @@ function withDTypes(file: Uint8Array, random: () => number): Uint8Array {
 
 /** From the root of the repository, where the tests and `npm run fuzz` run. */
 const gguf = readFileSync("test/formats/gguf/tiny.gguf");
+const torch = ["state.pt", "legacy.pt", "checkpoint.pt"].map((name) =>
+  readFileSync(`test/formats/torch/${name}`),
+);
 
 const index = {
   metadata: { total_size: 16, origin: ["x", { y: null }] },
@@ -71,15 +75,16 @@ const index = {
 };
 
 /** Reads every tensor that can be read, in pieces; the bytes of all of them. */
-const readInParts = (open: typeof openSafetensors | typeof openGguf) => async (file: Uint8Array) => {
-  const { tensors } = await open(file);
-  let bytes = 0;
-  for (const entry of tensors.values()) {
-    for await (const piece of entry.pieces()) bytes += piece.byteLength;
-    bytes = Math.max(bytes, (await entry.data()).byteLength);
-  }
-  return bytes;
-};
+const readInParts =
+  (open: typeof openSafetensors | typeof openGguf | typeof openTorch) => async (file: Uint8Array) => {
+    const { tensors } = await open(file);
+    let bytes = 0;
+    for (const entry of tensors.values()) {
+      for await (const piece of entry.pieces()) bytes += piece.byteLength;
+      bytes = Math.max(bytes, (await entry.data()).byteLength);
+    }
+    return bytes;
+  };
 
 /** A safetensors file whose header says something else; its length is right. */
 function withHeader(file: Uint8Array, random: () => number): Uint8Array {
@@ -221,6 +226,14 @@ export const readers: readonly Reader[] = [
     name: "gguf",
     input: binary([gguf]),
     read: readInParts(openGguf),
+    most: (n) => 8 * n,
+  },
+  {
+    // Views of one storage are values each.
+    name: "torch.save",
+    input: binary(torch),
+    share: 0.1,
+    read: readInParts(openTorch),
     most: (n) => 8 * n,
   },
   {
