@@ -56,6 +56,7 @@ async function buildBundles() {
     "models",
     "formats",
     "hub",
+    "text",
     "quantization",
     "adapters",
     "energy",
