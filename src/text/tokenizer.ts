@@ -100,7 +100,9 @@ export class Tokenizer {
       // Without the key the original library (version 5) leaves spaces as they are, the engine would not.
       this.#engine = new Engine(tokenizer, { clean_up_tokenization_spaces: false, ...config });
       this.size = 1 + [...this.#engine.get_vocab().values()].reduce((most, id) => Math.max(most, id), -1);
-      this.#engine.decode(this.#engine.encode("a").ids);
+      // Parts that do not fit show themselves; a small vocabulary may have no "a".
+      const { ids } = this.#engine.encode("a");
+      if (ids.length > 0) this.#engine.decode(ids);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw new FormatError(`${label}: the tokenizer cannot be used: ${reason}`, {
