@@ -17,6 +17,7 @@
 import { finiteOrZero, maskRow, weighRow } from "./attention_row_f32";
 import { kernelPacked, merge, Mode } from "./gemm_f32";
 import { gemv } from "./gemv_f32";
+import { Stored } from "./generated/agreement";
 import { constant, exp, expTable } from "./math";
 import { pack } from "./pack_f32";
 import { locate, offsetAt } from "./walk";
@@ -185,7 +186,7 @@ function attendFew(
   // A vector behind the last key may be written, from any first key on.
   const pitch = <usize>((keys + 7) & ~3) << 2;
   const rest = scores + fewRows * pitch;
-  gemv(rows, keys, width, q, strideAt(payload, At.qRow), strideAt(payload, At.qE),
+  gemv(Stored.float32, Stored.float32, rows, keys, width, q, strideAt(payload, At.qRow), strideAt(payload, At.qE),
     k, strideAt(payload, At.kE), strideAt(payload, At.kKey), scores, pitch, 4, 0, 0, rest);
   for (let i = 0; i < rows; i++) {
     const row = scores + <usize>i * pitch;
@@ -200,7 +201,7 @@ function attendFew(
     zeroRow(start, row, 4);
     zeroRow(keys - end, row + (<usize>end << 2), 4);
   }
-  gemv(rows, valueWidth, keys, scores, pitch, 4, v, strideAt(payload, At.vKey), strideAt(payload, At.vD),
+  gemv(Stored.float32, Stored.float32, rows, valueWidth, keys, scores, pitch, 4, v, strideAt(payload, At.vKey), strideAt(payload, At.vD),
     output, outputRow, outputD, 0, 0, rest);
   divideRows(rows, valueWidth, output, outputRow, outputD, sums);
 }

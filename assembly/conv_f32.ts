@@ -6,12 +6,13 @@
  * walking order), output; strides in elements: source.batch, weight (out, in, h, w, group), output (batch, channel, row,
  * column); address of the working space and in it, in bytes: panels, padded image, segment table; 1 if the source needs no
  * copy; address of panels that the device keeps (0: none) and 1 if they are filled; address of a bias per output channel (0: none);
- * relu (0 or 1); 1 if there is an epilogue; an `Image`; the epilogue.
+ * relu (0 or 1); 1 if there is an epilogue; format (`Stored`) of the weight and, in the working space, room to widen it; an `Image`;
+ * the epilogue.
  */
 import { Image, Window, padAndCopy, writeSegments } from "./conv_image";
 import { finishRows, openEpilogue } from "./epilogue";
 import { Mode, storeTile } from "./gemm_f32";
-import { pack } from "./pack_f32";
+import { packAny, shiftOf } from "./pack_f32";
 import { fma } from "./simd";
 
 namespace At {
@@ -38,7 +39,9 @@ namespace At {
   export const bias: usize = 128;
   export const relu: usize = 132;
   export const epilogue: usize = 136;
-  export const image: usize = 140;
+  export const format: usize = 140;
+  export const widened: usize = 144;
+  export const image: usize = 148;
 }
 
 /** The working space starts with room for one 4 × 8 tile. */
@@ -91,13 +94,16 @@ function packWeights(payload: usize, target: usize): void {
   const strideW = load<i32>(payload, At.weightW);
   const strideG = load<i32>(payload, At.weightG);
   const weight = load<usize>(payload, At.weight);
+  const format = load<i32>(payload, At.format);
+  const shift = shiftOf(format);
+  const widened = load<usize>(payload, At.scratch) + load<usize>(payload, At.widened);
   for (let g = 0; g < groups; g++) {
     for (let first = 0; first < outputs; first += 8) {
       const width = min(8, outputs - first);
       for (let kh = 0; kh < kernelH; kh++) {
         for (let kw = 0; kw < kernelW; kw++) {
-          const element = weight + ((g * strideG + first * strideO + kh * strideH + kw * strideW) << 2);
-          pack(target, element, width, inputs, <usize>strideO << 2, <usize>strideI << 2, 8);
+          const element = weight + ((g * strideG + first * strideO + kh * strideH + kw * strideW) << <i32>shift);
+          packAny(format, target, element, width, inputs, <usize>strideO << shift, <usize>strideI << shift, 8, widened);
           target += <usize>inputs << 5;
         }
       }

@@ -10,6 +10,7 @@
 import {
   blockLanes, cellCount, Cell, drawUniform, Access, Header, InstructionAt, loadInput, Mode, OperandAt, registerCount,
 } from "./generated/agreement";
+import { load1 } from "./half";
 import { loops } from "./generated/loops";
 import { uniform } from "./philox";
 import { locate, offsetAt, walk } from "./walk";
@@ -91,6 +92,7 @@ export function open(expression: usize): usize {
     if (kind == Access.load32) value = load<i32>(<u32>value);
     else if (kind == Access.loadU8) value = load<u8>(<u32>value);
     else if (kind == Access.loadI8) value = load<i8>(<u32>value);
+    else if (kind >= Access.loadHalf) value = reinterpret<i32>(load1(kind - Access.loadHalf, <u32>value));
     v128.store(pointer(load<u32>(at, Cell.entry)), i32x4.splat(value));
     at += Cell.bytes;
   }

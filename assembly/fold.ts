@@ -26,12 +26,19 @@ function join(op: i32, isInt: i32, x: v128, y: v128): v128 {
   return f32x4.mul(x, y);
 }
 
+/** Products, minima and integers are rare, and not worth the code of four vectors at a time. */
+// @ts-ignore: decorator
+@inline
+function isRare(op: i32, isInt: i32): bool {
+  return isInt != 0 || op == Fold.prod || op == Fold.min;
+}
+
 // @ts-ignore: decorator
 @inline
 function foldVectors(op: i32, isInt: i32, at: usize, n: i32): i32 {
   const neutral = i32x4.splat(identity(op, isInt));
   let s0 = neutral;
-  if (n >= 16) {
+  if (!isRare(op, isInt) && n >= 16) {
     let s1 = neutral;
     let s2 = neutral;
     let s3 = neutral;
@@ -176,27 +183,29 @@ export function find(isInt: i32, at: usize, value: i32): i32 {
 // @ts-ignore: decorator
 @inline
 function joinRows(op: i32, isInt: i32, to: usize, from: usize, n: i32, rows: i32, rowBytes: usize): void {
-  while (n >= 16) {
-    let s0 = v128.load(to);
-    let s1 = v128.load(to, 16);
-    let s2 = v128.load(to, 32);
-    let s3 = v128.load(to, 48);
-    let at = from;
-    let r = rows;
-    do {
-      s0 = join(op, isInt, s0, v128.load(at));
-      s1 = join(op, isInt, s1, v128.load(at, 16));
-      s2 = join(op, isInt, s2, v128.load(at, 32));
-      s3 = join(op, isInt, s3, v128.load(at, 48));
-      at += rowBytes;
-    } while (--r > 0);
-    v128.store(to, s0);
-    v128.store(to, s1, 16);
-    v128.store(to, s2, 32);
-    v128.store(to, s3, 48);
-    to += 64;
-    from += 64;
-    n -= 16;
+  if (!isRare(op, isInt)) {
+    while (n >= 16) {
+      let s0 = v128.load(to);
+      let s1 = v128.load(to, 16);
+      let s2 = v128.load(to, 32);
+      let s3 = v128.load(to, 48);
+      let at = from;
+      let r = rows;
+      do {
+        s0 = join(op, isInt, s0, v128.load(at));
+        s1 = join(op, isInt, s1, v128.load(at, 16));
+        s2 = join(op, isInt, s2, v128.load(at, 32));
+        s3 = join(op, isInt, s3, v128.load(at, 48));
+        at += rowBytes;
+      } while (--r > 0);
+      v128.store(to, s0);
+      v128.store(to, s1, 16);
+      v128.store(to, s2, 32);
+      v128.store(to, s3, 48);
+      to += 64;
+      from += 64;
+      n -= 16;
+    }
   }
   // What is left of the row: vectors may read past its end, but only whole ones are stored.
   while (n > 0) {

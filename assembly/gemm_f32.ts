@@ -4,7 +4,7 @@
  *
  * Payload of `matmul`, 32-bit words: m, n, k; addresses of a, b, output and scratch; strides in elements a.m, a.k, b.k, b.n,
  * output.m, output.n; address of a bias per column (0: none); relu (0 or 1); 1 if there is an epilogue, for an output of contiguous
- * rows; address of b's panels (0: none) and 1 if they are filled; batch rank and count; then rank words each of extents and of a's,
+ * rows; address of b's panels (0: none) and 1 if they are filled; the formats (`Stored`) of a and b; batch rank and count; then rank words each of extents and of a's,
  * b's and the output's strides; then the epilogue.
  *
  * b's panels, where the device keeps them (src/device/wasm/panels.ts), hold for each block of k all columns: [⌈n/8⌉][block][8]. A
@@ -12,7 +12,8 @@
  */
 import { finishRows, openEpilogue } from "./epilogue";
 import { gemv } from "./gemv_f32";
-import { pack } from "./pack_f32";
+import { Stored } from "./generated/agreement";
+import { pack, packAny, shiftOf, widenedBytes } from "./pack_f32";
 import { fma } from "./simd";
 
 /** A block of A fits half the second-level cache, a panel of B half the first. */
@@ -47,9 +48,11 @@ namespace At {
   export const epilogue: usize = 60;
   export const panels: usize = 64;
   export const filled: usize = 68;
-  export const rank: usize = 72;
-  export const batches: usize = 76;
-  export const extents: usize = 80;
+  export const aFormat: usize = 72;
+  export const bFormat: usize = 76;
+  export const rank: usize = 80;
+  export const batches: usize = 84;
+  export const extents: usize = 88;
 }
 
 /** What is done with a tile's sums. */
@@ -79,7 +82,8 @@ export function matmul(payload: usize): void {
       b += at * load<i32>(word + 2 * bytes);
       output += at * load<i32>(word + 3 * bytes);
     }
-    multiply(payload, load<usize>(payload, At.a) + (a << 2), load<usize>(payload, At.b) + (b << 2),
+    multiply(payload, load<usize>(payload, At.a) + (a << <i32>shiftOf(load<i32>(payload, At.aFormat))),
+      load<usize>(payload, At.b) + (b << <i32>shiftOf(load<i32>(payload, At.bFormat))),
       load<usize>(payload, At.output) + (output << 2), epilogue, batch);
   }
 }
@@ -89,18 +93,21 @@ function multiply(payload: usize, a: usize, b: usize, output: usize, epilogue: u
   const m = load<i32>(payload, At.m);
   const n = load<i32>(payload, At.n);
   const k = load<i32>(payload, At.k);
-  const aM = <usize>(load<i32>(payload, At.aM) << 2);
-  const aK = <usize>(load<i32>(payload, At.aK) << 2);
-  const bK = <usize>(load<i32>(payload, At.bK) << 2);
-  const bN = <usize>(load<i32>(payload, At.bN) << 2);
+  const aFormat = load<i32>(payload, At.aFormat);
+  const bFormat = load<i32>(payload, At.bFormat);
+  const aM = <usize>load<i32>(payload, At.aM) << shiftOf(aFormat);
+  const aK = <usize>load<i32>(payload, At.aK) << shiftOf(aFormat);
+  const bK = <usize>load<i32>(payload, At.bK) << shiftOf(bFormat);
+  const bN = <usize>load<i32>(payload, At.bN) << shiftOf(bFormat);
   const outputM = <usize>(load<i32>(payload, At.outputM) << 2);
   const outputN = <usize>(load<i32>(payload, At.outputN) << 2);
   const relu = load<i32>(payload, At.relu);
   const scratch = load<usize>(payload, At.scratch);
   const bias = load<usize>(payload, At.bias);
   const start = batch * m * n;
-  if (m <= gemvMaxRows && (bN == 4 || bK == 4)) {
-    gemv(m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, bias, relu, scratch);
+  const isHalf = bFormat != Stored.float32;
+  if (m <= gemvMaxRows && (isHalf ? bK == 2 : bN == 4 || bK == 4)) {
+    gemv(aFormat, bFormat, m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, bias, relu, scratch);
     if (epilogue) finishRows(epilogue, start, n, m, 0, n);
     return;
   }
@@ -109,7 +116,7 @@ function multiply(payload: usize, a: usize, b: usize, output: usize, epilogue: u
     for (let p = 0; p < k; p += blockK) pack(panelsAt(panels, n, p), b + <usize>p * bK, n, min(blockK, k - p), bN, bK, 8);
     store<i32>(payload, 1, At.filled);
   }
-  product(m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, bias, relu, scratch, panels, epilogue, start);
+  product(aFormat, bFormat, m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, bias, relu, scratch, panels, epilogue, start);
 }
 
 /** Panels of the rows of B from p on. */
@@ -121,14 +128,15 @@ function panelsAt(panels: usize, n: i32, p: i32): usize {
 
 /** Strides in bytes from here on; `panels` are filled, or 0. */
 function product(
-  m: i32, n: i32, k: i32, a: usize, aM: usize, aK: usize, b: usize, bK: usize, bN: usize,
+  aFormat: i32, bFormat: i32, m: i32, n: i32, k: i32, a: usize, aM: usize, aK: usize, b: usize, bK: usize, bN: usize,
   output: usize, outputM: usize, outputN: usize, bias: usize, relu: i32, scratch: usize, panels: usize,
   epilogue: usize, start: i32,
 ): void {
   const tile = scratch;
-  const packedA = scratch + 128;
+  const widened = scratch + 128;
+  const packedA = widened + widenedBytes;
   const packedB = packedA + ((blockM * blockK) << 2);
-  const direct = aK == 4 && n < packFromN;
+  const direct = aFormat == Stored.float32 && aK == 4 && n < packFromN;
   // One block of rows is packed once for each block of k; several take turns at a large block of columns.
   const oneBlock = m <= blockM;
   const width = oneBlock ? fewColumns : blockN;
@@ -145,12 +153,12 @@ function product(
     let panel = panelsAt(panels, n, p) + (<usize>(j * depth) << 2);
     if (panels == 0) {
       panel = packedB;
-      pack(packedB, b + <usize>p * bK + <usize>j * bN, columns, depth, bN, bK, 8);
+      packAny(bFormat, packedB, b + <usize>p * bK + <usize>j * bN, columns, depth, bN, bK, 8, widened);
     }
     for (let i = 0; i < m; i += blockM) {
       const rows = min(blockM, m - i);
       const source = a + <usize>i * aM + <usize>p * aK;
-      if (!direct && (j == 0 || !oneBlock)) pack(packedA, source, rows, depth, aM, aK, 4);
+      if (!direct && (j == 0 || !oneBlock)) packAny(aFormat, packedA, source, rows, depth, aM, aK, 4, widened);
       let at = panel;
       for (let jr = j; jr < j + columns; jr += 8) {
         const to = output + <usize>i * outputM + <usize>jr * outputN;

@@ -3,21 +3,33 @@
  * four of the matrix's columns at a time where those are contiguous (weights [n][k]), and sums of four of its rows at a time
  * otherwise (weights [k][n]). Two rows share what was loaded (8 accumulators or factors and 6 loads fit 15 vector registers). Each
  * row's sums have the same order, and so the same bits, however many rows there are.
+ *
+ * A matrix of halves gives the bits of its float32 numbers: one row widens them in registers, several rows share four columns
+ * that were widened into the scratch.
  */
+import { Stored } from "./generated/agreement";
+import { constant, loadBfloat16, widen, widenBinary16 } from "./half";
 import { fma, horizontalSum } from "./simd";
 
 /** Columns of [k][n] that are summed at a time: four rows of so many fill half the first-level cache. */
 const sumColumns: i32 = 1024;
 
-/** Strides in bytes; b is contiguous along n or along k. The scratch holds m · (k + n + 3) floats. */
+/**
+ * Strides in bytes; b is contiguous along k, or, of float32, along n. The scratch holds m · (k + n + 3) floats, and behind them 4 · k
+ * where b holds halves.
+ */
 export function gemv(
-  m: i32, n: i32, k: i32, a: usize, aM: usize, aK: usize, b: usize, bK: usize, bN: usize,
+  aFormat: i32, bFormat: i32, m: i32, n: i32, k: i32, a: usize, aM: usize, aK: usize, b: usize, bK: usize, bN: usize,
   output: usize, outputM: usize, outputN: usize, bias: usize, relu: i32, scratch: usize,
 ): void {
-  if (aK != 4) {
+  const isHalf = bFormat != Stored.float32;
+  const widened = scratch + (<usize>(m * (k + n + 3)) << 2);
+  if (aK != 4 || aFormat != Stored.float32) {
     for (let i = 0; i < m; i++) {
       const row = scratch + (<usize>(i * k) << 2);
-      for (let p = 0; p < k; p++) store<f32>(row + (<usize>p << 2), load<f32>(a + <usize>i * aM + <usize>p * aK));
+      const from = a + <usize>i * aM;
+      if (aFormat != Stored.float32) widen(aFormat, row, from, aK, k);
+      else for (let p = 0; p < k; p++) store<f32>(row + (<usize>p << 2), load<f32>(from + <usize>p * aK));
     }
     a = scratch;
     aM = <usize>k << 2;
@@ -28,23 +40,39 @@ export function gemv(
     result = scratch + (<usize>(m * (k + 3)) << 2);
     resultM = <usize>n << 2;
   }
-  if (bK == 4) {
+  if (bK == (isHalf ? 2 : 4)) {
     let j = 0;
+    const pitch = isHalf ? <usize>k << 2 : bN;
     for (; j + 4 <= n; j += 4) {
-      const columns = b + <usize>j * bN;
+      let columns = b + <usize>j * bN;
+      if (isHalf) {
+        if (m == 1 && (k & 3) == 0) {
+          const to = result + (<usize>j << 2);
+          if (bFormat == Stored.bfloat16) bfloat16Dot1x4(k, a, columns, bN, to);
+          else binary16Dot1x4(k, a, columns, bN, to);
+          continue;
+        }
+        for (let c = 0; c < 4; c++) widen(bFormat, widened + <usize>c * pitch, columns + <usize>c * bN, 2, k);
+        columns = widened;
+      }
       let x = a;
       let to = result + (<usize>j << 2);
       let i = 0;
       for (; i + 2 <= m; i += 2) {
-        dot2x4(k, x, x + aM, columns, bN, to, resultM);
+        dot2x4(k, x, x + aM, columns, pitch, to, resultM);
         x += aM << 1;
         to += resultM << 1;
       }
-      if (i < m) dot1x4(k, x, columns, bN, to);
+      if (i < m) dot1x4(k, x, columns, pitch, to);
     }
     for (; j < n; j++) {
+      let column = b + <usize>j * bN;
+      if (isHalf) {
+        widen(bFormat, widened, column, 2, k);
+        column = widened;
+      }
       for (let i = 0; i < m; i++) {
-        store<f32>(result + <usize>i * resultM + (<usize>j << 2), dot(k, a + <usize>i * aM, b + <usize>j * bN));
+        store<f32>(result + <usize>i * resultM + (<usize>j << 2), dot(k, a + <usize>i * aM, column));
       }
     }
   } else {
@@ -105,6 +133,40 @@ function dot1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
   }
   v128.store(to, horizontalSums(s0, s1, s2, s3));
   dotRest(k, x, b, bN, to);
+}
+
+/** One row, four columns of halves; k is a multiple of 4. */
+function bfloat16Dot1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
+  const b1 = b + bN;
+  const b2 = b1 + bN;
+  const b3 = b2 + bN;
+  let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
+  const end = <usize>k << 1;
+  for (let at: usize = 0; at < end; at += 8) {
+    const v = v128.load(x + at + at);
+    s0 = fma(v, loadBfloat16(b + at), s0);
+    s1 = fma(v, loadBfloat16(b1 + at), s1);
+    s2 = fma(v, loadBfloat16(b2 + at), s2);
+    s3 = fma(v, loadBfloat16(b3 + at), s3);
+  }
+  v128.store(to, horizontalSums(s0, s1, s2, s3));
+}
+
+function binary16Dot1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
+  const b1 = b + bN;
+  const b2 = b1 + bN;
+  const b3 = b2 + bN;
+  let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
+  const mask = constant(0), factor = constant(1), beyond = constant(2), infinite = constant(3);
+  const end = <usize>k << 1;
+  for (let at: usize = 0; at < end; at += 8) {
+    const v = v128.load(x + at + at);
+    s0 = fma(v, widenBinary16(v128.load16x4_s(b + at), mask, factor, beyond, infinite), s0);
+    s1 = fma(v, widenBinary16(v128.load16x4_s(b1 + at), mask, factor, beyond, infinite), s1);
+    s2 = fma(v, widenBinary16(v128.load16x4_s(b2 + at), mask, factor, beyond, infinite), s2);
+    s3 = fma(v, widenBinary16(v128.load16x4_s(b3 + at), mask, factor, beyond, infinite), s3);
+  }
+  v128.store(to, horizontalSums(s0, s1, s2, s3));
 }
 
 /** Two rows, four columns. */

@@ -111,6 +111,7 @@ function row(
     } else {
       source += shiftBytes;
       if (shift == 2 && sourceStride == 1 && outputStride == 1) copy32(output, source, length);
+      else if (shift == 1 && sourceStride == 1 && outputStride == 1) memory.copy(output, source, <usize>length << 1);
       else copyStrided(output, outputStep, source, sourceStep, length, shift);
     }
     return;
@@ -139,6 +140,7 @@ function addOne(to: usize, from: usize, isInt: i32): void {
 @inline
 function copyOne(to: usize, from: usize, shift: i32): void {
   if (shift == 2) store<i32>(to, load<i32>(from));
+  else if (shift == 1) store<u16>(to, load<u16>(from));
   else store<u8>(to, load<u8>(from));
 }
 

@@ -6,9 +6,9 @@ import { fma, fnma } from "./simd";
 
 // Constant arguments of inlined functions fold, so each exported loop keeps only its own branch.
 const enum Op {
-  add, sub, mul, div, max, min, eq, ne, lt, le, gt, ge,
-  addInt, subInt, mulInt, maxInt, minInt, eqInt, neInt, ltInt, leInt, gtInt, geInt, and, or, xor,
-  subFrom, divInto,
+  add, sub, mul, max,
+  // Rare or slow, and not worth the code of four vectors at a time.
+  div, min, subFrom, divInto, eq, ne, lt, gt, le, ge, addInt, subInt, mulInt, maxInt, minInt, eqInt, neInt, ltInt, leInt, gtInt, geInt, and, or, xor,
 }
 
 // @ts-ignore: decorator
@@ -39,31 +39,33 @@ function apply(op: Op, x: v128, y: v128): v128 {
   if (op == Op.geInt) return i32x4.shr_u(i32x4.ge_s(x, y), 31);
   if (op == Op.and) return v128.and(x, y);
   if (op == Op.or) return v128.or(x, y);
-  if (op == Op.xor) return v128.xor(x, y);
   if (op == Op.subFrom) return f32x4.sub(y, x);
-  return f32x4.div(y, x);
+  if (op == Op.divInto) return f32x4.div(y, x);
+  return v128.xor(x, y);
 }
 
 // @ts-ignore: decorator
 @inline
 function each(op: Op, d: usize, a: usize, b: usize, lanes: i32): void {
-  while (lanes >= 16) {
-    const x0 = v128.load(a);
-    const x1 = v128.load(a, 16);
-    const x2 = v128.load(a, 32);
-    const x3 = v128.load(a, 48);
-    const y0 = v128.load(b);
-    const y1 = v128.load(b, 16);
-    const y2 = v128.load(b, 32);
-    const y3 = v128.load(b, 48);
-    v128.store(d, apply(op, x0, y0));
-    v128.store(d, apply(op, x1, y1), 16);
-    v128.store(d, apply(op, x2, y2), 32);
-    v128.store(d, apply(op, x3, y3), 48);
-    a += 64;
-    b += 64;
-    d += 64;
-    lanes -= 16;
+  if (op < Op.div) {
+    while (lanes >= 16) {
+      const x0 = v128.load(a);
+      const x1 = v128.load(a, 16);
+      const x2 = v128.load(a, 32);
+      const x3 = v128.load(a, 48);
+      const y0 = v128.load(b);
+      const y1 = v128.load(b, 16);
+      const y2 = v128.load(b, 32);
+      const y3 = v128.load(b, 48);
+      v128.store(d, apply(op, x0, y0));
+      v128.store(d, apply(op, x1, y1), 16);
+      v128.store(d, apply(op, x2, y2), 32);
+      v128.store(d, apply(op, x3, y3), 48);
+      a += 64;
+      b += 64;
+      d += 64;
+      lanes -= 16;
+    }
   }
   while (lanes > 0) {
     v128.store(d, apply(op, v128.load(a), v128.load(b)));
@@ -78,18 +80,20 @@ function each(op: Op, d: usize, a: usize, b: usize, lanes: i32): void {
 @inline
 function eachScalar(op: Op, d: usize, a: usize, b: usize, lanes: i32): void {
   const y = v128.load32_splat(b);
-  while (lanes >= 16) {
-    const x0 = v128.load(a);
-    const x1 = v128.load(a, 16);
-    const x2 = v128.load(a, 32);
-    const x3 = v128.load(a, 48);
-    v128.store(d, apply(op, x0, y));
-    v128.store(d, apply(op, x1, y), 16);
-    v128.store(d, apply(op, x2, y), 32);
-    v128.store(d, apply(op, x3, y), 48);
-    a += 64;
-    d += 64;
-    lanes -= 16;
+  if (op < Op.div) {
+    while (lanes >= 16) {
+      const x0 = v128.load(a);
+      const x1 = v128.load(a, 16);
+      const x2 = v128.load(a, 32);
+      const x3 = v128.load(a, 48);
+      v128.store(d, apply(op, x0, y));
+      v128.store(d, apply(op, x1, y), 16);
+      v128.store(d, apply(op, x2, y), 32);
+      v128.store(d, apply(op, x3, y), 48);
+      a += 64;
+      d += 64;
+      lanes -= 16;
+    }
   }
   while (lanes > 0) {
     v128.store(d, apply(op, v128.load(a), y));
@@ -162,18 +166,6 @@ export function mulAddScalar(d: usize, a: usize, b: usize, c: usize, lanes: i32)
 /** c - a · (the number at b). */
 export function mulSubFromScalar(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
   const y = v128.load32_splat(b);
-  while (lanes >= 8) {
-    const x0 = v128.load(a);
-    const x1 = v128.load(a, 16);
-    const z0 = v128.load(c);
-    const z1 = v128.load(c, 16);
-    v128.store(d, fnma(x0, y, z0));
-    v128.store(d, fnma(x1, y, z1), 16);
-    a += 32;
-    c += 32;
-    d += 32;
-    lanes -= 8;
-  }
   while (lanes > 0) {
     v128.store(d, fnma(v128.load(a), y, v128.load(c)));
     a += 16;

@@ -2,14 +2,16 @@
  * Loops of one operand over a block of four-byte lanes: destination, operand, two unused words and the number of
  * lanes, which is rounded up to a multiple of four.
  */
+import { Stored } from "./generated/agreement";
+import { roundHalves } from "./half";
 import * as math from "./math";
 
 // Constant arguments of inlined functions fold, so each exported loop keeps only its own branch.
 const enum Op {
-  neg, abs, sign, sqrt, rsqrt, reciprocal, relu, floor, ceil, round, trunc, isnan, not,
-  negInt, absInt, signInt, reluInt,
-  floatToInt, intToFloat, intToU8, intToI8, floatToU8, floatToI8, floatToBool, intToBool,
-  sin, cos,
+  abs, relu,
+  // Rare or slow, and not worth the code of four vectors at a time.
+  neg, sign, round, floatToInt, intToFloat, sqrt, rsqrt, reciprocal, floor, ceil, trunc, isnan, not, negInt, absInt, signInt, reluInt,
+  intToU8, intToI8, floatToU8, floatToI8, floatToBool, intToBool, sin, cos,
 }
 
 // @ts-ignore: decorator
@@ -55,7 +57,7 @@ function apply(op: Op, x: v128): v128 {
 // @ts-ignore: decorator
 @inline
 function each(op: Op, d: usize, a: usize, lanes: i32): void {
-  if (op < Op.sin) {
+  if (op < Op.neg) {
     while (lanes >= 16) {
       const x0 = v128.load(a);
       const x1 = v128.load(a, 16);
@@ -152,6 +154,12 @@ export function floatToBool(d: usize, a: usize, b: usize, c: usize, lanes: i32):
 }
 export function intToBool(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
   each(Op.intToBool, d, a, lanes);
+}
+export function floatToF16(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
+  roundHalves(Stored.float16, d, a, lanes);
+}
+export function floatToBf16(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
+  roundHalves(Stored.bfloat16, d, a, lanes);
 }
 export function sin(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
   each(Op.sin, d, a, lanes);

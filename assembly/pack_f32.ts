@@ -3,6 +3,47 @@
  * straight through. A panel holds `width` rows (of A) or columns (of B): [panel][k][width], missing ones zero.
  */
 
+import { Stored } from "./generated/agreement";
+import { widen } from "./half";
+
+/** Values along k that are widened at a time: 8 lines of them fill a quarter of the first-level cache. */
+const widenedK: i32 = 256;
+/** Room that `packAny` needs. */
+export const widenedBytes: usize = 8192;
+
+/** log2 of the bytes of an element. */
+// @ts-ignore: decorator
+@inline
+export function shiftOf(format: i32): usize {
+  return format == Stored.float32 ? 2 : 1;
+}
+
+/** As `pack`, of floats of any format; halves become float32 in `widened`, a part of a panel at a time. */
+export function packAny(
+  format: i32, target: usize, source: usize, lines: i32, k: i32, line: usize, step: usize, width: i32, widened: usize,
+): void {
+  if (format == Stored.float32) {
+    pack(target, source, lines, k, line, step, width);
+    return;
+  }
+  for (let first = 0; first < lines; first += width) {
+    const count = min(width, lines - first);
+    const from = source + <usize>first * line;
+    for (let p = 0; p < k; p += widenedK) {
+      const depth = min(widenedK, k - p);
+      const part = from + <usize>p * step;
+      if (line == 2) {
+        for (let q = 0; q < depth; q++) widen(format, widened + (<usize>(q * width) << 2), part + <usize>q * step, 2, count);
+        pack(target + (<usize>(p * width) << 2), widened, count, depth, 4, <usize>width << 2, width);
+      } else {
+        for (let i = 0; i < count; i++) widen(format, widened + (<usize>(i * depth) << 2), part + <usize>i * line, step, depth);
+        pack(target + (<usize>(p * width) << 2), widened, count, depth, <usize>depth << 2, 4, width);
+      }
+    }
+    target += <usize>(k * width) << 2;
+  }
+}
+
 /** Where strides do not help: one element at a time. `line` goes along the panel's width, `step` along k (bytes). */
 function packScalar(target: usize, source: usize, lines: i32, k: i32, line: usize, step: usize, width: i32): void {
   for (let p = 0; p < k; p++) {

@@ -4,11 +4,13 @@
  */
 
 import { Access } from "./generated/agreement";
+import { narrow, widen } from "./half";
 
 /** log2 of the bytes of one element in memory. */
 // @ts-ignore: decorator
 @inline
 function itemShift(access: i32): i32 {
+  if (access >= Access.loadHalf) return 1;
   return access == Access.load32 || access == Access.store32 || access == Access.iota ? 2 : 0;
 }
 
@@ -110,8 +112,12 @@ function segment(
       if (stride == 1) copy32(at, register, length);
       else scatter32(at, step, register, length);
       return;
-    default:
+    case Access.store8:
       scatter8(at, step, register, length);
+      return;
+    default:
+      if (access >= Access.storeHalf) narrow(access - Access.storeHalf, at, step, register, length);
+      else widen(access - Access.loadHalf, register, at, step, length);
   }
 }
 
@@ -158,19 +164,6 @@ function count32(to: usize, value: i32, step: i32, length: i32): void {
 }
 
 function gather32(to: usize, from: usize, step: isize, length: i32): void {
-  while (length >= 4) {
-    const x0 = load<i32>(from);
-    const x1 = load<i32>(from + step);
-    const x2 = load<i32>(from + (step << 1));
-    const x3 = load<i32>(from + (step << 1) + step);
-    store<i32>(to, x0);
-    store<i32>(to, x1, 4);
-    store<i32>(to, x2, 8);
-    store<i32>(to, x3, 12);
-    from += step << 2;
-    to += 16;
-    length -= 4;
-  }
   while (length > 0) {
     store<i32>(to, load<i32>(from));
     from += step;

@@ -30,6 +30,7 @@ export function write(payload: usize): void {
     }
     for (let i = 0; i < length; i++) {
       if (shift == 2) store<i32>(to, load<i32>(from));
+      else if (shift == 1) store<u16>(to, load<u16>(from));
       else store<u8>(to, load<u8>(from));
       from += sourceStep;
       to += outputStep;

@@ -1,7 +1,7 @@
 // ROWS rows of A times four columns of B, which lies as [n, k]: texels of both hold four k.
 // Positions are in texels; `from`, `to` and `by` count four k at a time.
 void multiply(
-  FLOAT_SAMPLER a, int shiftA, ivec3 rows, FLOAT_SAMPLER b, int shiftB, ivec4 columns, int stepB,
+  SAMPLER_A a, int shiftA, ivec3 rows, SAMPLER_B b, int shiftB, ivec4 columns, int stepB,
   int from, int to, int by,
   inout vec4 s0, inout vec4 s1, inout vec4 s2
 ) {

@@ -38,6 +38,7 @@ const float32Only: Readonly<Record<string, string>> = {
 
 /** Why an op from float32 to float32 has no gradient. */
 const constant: Readonly<Record<string, string>> = {
+  cast: "rounding to halves has no slope",
   bernoulli: "a draw is no function of its probability",
   zerosLike: "the result does not depend on the values",
   onesLike: "the result does not depend on the values",

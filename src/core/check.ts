@@ -55,7 +55,7 @@ export const fileBytes: Kind = [
         ? "new Uint8Array(buffer)"
         : undefined,
 ];
-export const aDType: Kind = oneOf<DType>("float32", "int32", "uint8", "int8", "bool");
+export const aDType: Kind = oneOf<DType>("float32", "float16", "bfloat16", "int32", "uint8", "int8", "bool");
 
 /** One of some strings. */
 export function oneOf<Name extends string>(...names: readonly Name[]): Kind {

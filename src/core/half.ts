@@ -4,6 +4,7 @@
  * `Float16Array` is not there in every engine that runs wattgrad.
  */
 import { check, type Kind } from "./check.js";
+import type { HalfDType } from "./dtype.js";
 
 const bits16: Kind = ["a Uint16Array", (value) => value instanceof Uint16Array];
 const floats: Kind = ["a Float32Array", (value) => value instanceof Float32Array];
@@ -107,4 +108,19 @@ export function encodeBfloat16(values: Float32Array): Uint16Array {
     result[i] = nan ? (value >>> 16) | 0x40 : (value + 0x7fff + ((value >>> 16) & 1)) >>> 16;
   }
   return result;
+}
+
+/** Widens the bits of halves to float32, exactly; into `into`, which has as many elements, if it is given. */
+export function decodeHalves(dtype: HalfDType, bits: Uint16Array, into?: Float32Array): Float32Array {
+  return dtype === "float16" ? decodeFloat16(bits, into) : decodeBfloat16(bits, into);
+}
+
+/** The bits of the nearest halves, ties to even. */
+export function encodeHalves(dtype: HalfDType, values: Float32Array): Uint16Array {
+  return dtype === "float16" ? encodeFloat16(values) : encodeBfloat16(values);
+}
+
+/** The nearest number that a half can be. */
+export function roundToHalf(dtype: HalfDType, value: number): number {
+  return decodeHalves(dtype, encodeHalves(dtype, Float32Array.of(value)))[0];
 }

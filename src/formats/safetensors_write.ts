@@ -237,7 +237,14 @@ function checkName(op: string, name: string, seen: Set<string>): void {
 }
 
 function storedAs(dtype: DType, floatType: FloatType): Stored {
-  const others = { int32: "I32", int8: "I8", uint8: "U8", bool: "BOOL" } as const;
+  const others = {
+    float16: "F16",
+    bfloat16: "BF16",
+    int32: "I32",
+    int8: "I8",
+    uint8: "U8",
+    bool: "BOOL",
+  } as const;
   return dtype === "float32" ? floatType : others[dtype];
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { aFunction, check } from "../core/check.js";
-import type { DType } from "../core/dtype.js";
+import { type DType, isHalf } from "../core/dtype.js";
 import { ArgumentError, DeviceError, ShapeError } from "../core/errors.js";
 import { formatValues, inspectable } from "../core/inspect.js";
 import { formatShape, type Shape, sameShape, sizeOf } from "../core/shape.js";
@@ -116,7 +116,8 @@ export class Tensor {
         : `, lazy (${node!.op.name}): await data() computes it`;
     const head = `Tensor ${formatShape(shape)} ${dtype} on ${device.name}${requiresGrad ? ", requiresGrad" : ""}${state}`;
     const values = storage && !isGone ? device.peek?.(storage.buffer) : undefined;
-    if (values === undefined) return head;
+    // The memory of halves holds bits.
+    if (values === undefined || isHalf(dtype)) return head;
     return `${head}:${shape.length > 1 ? "\n" : " "}${formatValues(values, shape, dtype === "bool")}`;
   }
 

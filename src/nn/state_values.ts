@@ -1,6 +1,6 @@
 /** Values of a state dict: on a device, on the host or in a file; converted to the dtype of the tensor that takes them. */
 
-import { type DType, newArray, type TypedArray } from "../core/dtype.js";
+import { type DType, isFloat, isHalf, newArray, type TypedArray } from "../core/dtype.js";
 import type { HostTensor, StoredTensor } from "../formats/host.js";
 import { Tensor } from "../graph/tensor.js";
 import { overwrite, readExact } from "../runtime/host_data.js";
@@ -61,11 +61,11 @@ async function fillFrom(target: Tensor, stored: StoredTensor): Promise<void> {
 }
 
 /**
- * Whether values of `from` may be loaded into `to`. Counters and masks take any dtype; weights take float32 only, for
- * whole numbers in their place belong to a quantized model and lack its scales.
+ * Whether values of `from` may be loaded into `to`. Counters and masks take any dtype but halves, whose
+ * host arrays hold bits; weights take their own only, for whole numbers in their place belong to a quantized model and lack its scales.
  */
 export function isLoadable(from: DType, to: DType): boolean {
-  return from === to || to !== "float32";
+  return from === to || !(isFloat(to) || isHalf(from));
 }
 
 /** @returns undefined if a value is no whole number that `dtype` holds. */

@@ -7,7 +7,7 @@ import type { KernelOp, Lowering } from "../graph/op.js";
 import { createNode, type Tensor } from "../graph/tensor.js";
 import type { ConvGeometry } from "../kernels/kernel.js";
 import { add } from "./elementwise.js";
-import { requireFloat } from "./promotion.js";
+import { requireFloat, requireWeight } from "./promotion.js";
 import { reshape, squeeze, unsqueeze } from "./reshape.js";
 
 /** One number for both spatial dimensions, or [height, width]. */
@@ -176,7 +176,7 @@ function convolve(
   options: ConvOptions,
 ): Tensor {
   requireFloat(x, op);
-  requireFloat(weight, op, "the weight");
+  requireWeight(weight, op);
   const geometry = geometryOf(op, options);
   const shape = [x.shape[0], weight.shape[0], ...convExtents(op, x, weight.shape, geometry)];
   return withBias(op, conv(x, weight, shape, geometry), bias);
@@ -246,7 +246,7 @@ export function conv1d(
 ): Tensor {
   const op = "conv1d";
   requireFloat(x, op);
-  requireFloat(weight, op, "the weight");
+  requireWeight(weight, op);
   const [bias, given] = biasAndOptions(op, biasOrOptions, options, conv1dOptions);
   const { stride = 1, padding = 0, dilation = 1, groups } = given;
   if (x.rank !== 3 || weight.rank !== 3) {
@@ -294,7 +294,7 @@ export function convTranspose2d(
 ): Tensor {
   const op = "convTranspose2d";
   requireFloat(x, op);
-  requireFloat(weight, op, "the weight");
+  requireWeight(weight, op);
   const [bias, options] = biasAndOptions(op, biasOrOptions, given, convTransposeOptions());
   const geometry = geometryOf(op, options);
   const { stride, padding, dilation, groups } = geometry;

@@ -11,7 +11,7 @@ import {
   type Kind,
   type Kinds,
 } from "../core/check.js";
-import { type DType, newArray, type TypedArray } from "../core/dtype.js";
+import { type DType, isHalf, newArray, type TypedArray } from "../core/dtype.js";
 import { elementOf } from "../core/element.js";
 import { ArgumentError, DTypeError, ShapeError } from "../core/errors.js";
 import { checkShape, formatShape, type Shape, sameShape, sizeOf } from "../core/shape.js";
@@ -56,6 +56,7 @@ const tensorOptions = (): Kinds<TensorOptions> => ({
 /**
  * A tensor with its own memory, filled from host data. Without `dtype`: float32 for numbers, bool for booleans,
  * the dtype of a typed array (a Float64Array gives float32). Integer dtypes truncate fractions towards zero.
+ * float16 and bfloat16 round numbers to the nearest half; a Uint16Array holds the bits of halves.
  *
  * @example
  * tensor([[1, 2], [3, 4]]).shape; // [2, 2]
@@ -79,7 +80,9 @@ export function tensor(
     throw new ShapeError(`${values.length} elements given for shape ${formatShape(shape)}`, { op: "tensor" });
   }
   const dtype = options.dtype ?? dtypeOf(values);
-  const result = leaf(device, dtype, shape, toArray(values, dtype));
+  // Numbers become halves on the device, when they are needed.
+  const given = isHalf(dtype) && !(values instanceof Uint16Array) ? "float32" : dtype;
+  const result = cast(leaf(device, given, shape, toArray(values, given)), dtype);
   if (options.requiresGrad) {
     if (dtype !== "float32") {
       throw new DTypeError(`only float32 tensors have gradients, not ${dtype}`, { op: "tensor" });
@@ -155,7 +158,13 @@ export function full(shape: Shape, value: number | boolean, options: CreationOpt
 function filled(op: string, shape: Shape, value: number | boolean, options: CreationOptions): Tensor {
   checkShape(shape, op);
   const { device, dtype = "float32" } = checkOptions(op, options, creationOptions);
-  return constant(elementOf(op, value, dtype), shape, dtype, deviceOf(op, device));
+  const element = constant(
+    elementOf(op, value, dtype),
+    shape,
+    isHalf(dtype) ? "float32" : dtype,
+    deviceOf(op, device),
+  );
+  return cast(element, dtype);
 }
 
 /**

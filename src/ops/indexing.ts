@@ -1,6 +1,7 @@
 /** Picking and accumulating by index: gather and scatterAdd, each the other's gradient. */
 
 import { describe } from "../core/check.js";
+import { isHalf } from "../core/dtype.js";
 import { ArgumentError, ShapeError } from "../core/errors.js";
 import { formatShape, normalizeDim, type Shape, sameShape } from "../core/shape.js";
 import type { IndexAttributes, KernelOp, Lowering } from "../graph/op.js";
@@ -157,7 +158,8 @@ function pickSlices(x: Tensor, index: Tensor, attributes: IndexAttributes): Tens
 const rowReport: IndexReport = { op: "embedding", item: "index", unit: "rows" };
 
 /**
- * Rows of `weight` [count, width] at `index` [...] → [..., width]. The gradient accumulates in the rows.
+ * Rows of `weight` [count, width] at `index` [...] → [..., width]. The gradient accumulates in the rows. Rows
+ * of float16 and bfloat16 are widened to float32, and have no gradient.
  *
  * @example
  * embedding(tensor([[1, 2], [3, 4]]), tensor([1, 0], { dtype: "int32" })); // [[3, 4], [1, 2]]
@@ -170,7 +172,8 @@ export function embedding(weight: Tensor, index: Tensor): Tensor {
       op: "embedding",
     });
   }
-  return pickRows(weight, asIndex(index, "embedding"), rowReport);
+  const rows = pickRows(weight, asIndex(index, "embedding"), rowReport);
+  return isHalf(rows.dtype) ? cast(rows, "float32") : rows;
 }
 
 /** embedding of what has been checked: an int32 index. */

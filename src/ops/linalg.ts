@@ -5,7 +5,7 @@ import type { KernelOp } from "../graph/op.js";
 import { createNode, type Tensor } from "../graph/tensor.js";
 import { expand } from "./broadcast.js";
 import { add } from "./elementwise.js";
-import { requireFloat } from "./promotion.js";
+import { requireFloat, requireWeight } from "./promotion.js";
 import { reshape, squeeze, transpose, unsqueeze } from "./reshape.js";
 
 /** Inputs [...batch, m, k] and [...batch, k, n] with equal batches. */
@@ -49,11 +49,12 @@ function product(a: Tensor, b: Tensor): Tensor {
  * @example
  * matmul(tensor([[1, 2], [3, 4]]), tensor([[5], [6]])); // [[17], [39]]
  *
- * @throws ShapeError if the inner sizes differ or the batches do not broadcast, DTypeError unless both are float32.
+ * @throws ShapeError if the inner sizes differ or the batches do not broadcast, DTypeError unless both are float32;
+ * b may be float16 or bfloat16.
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
   requireFloat(a, "matmul");
-  requireFloat(b, "matmul");
+  requireWeight(b, "matmul");
   if (a.rank === 0 || b.rank === 0) throw innerSizes("matmul", a, b);
   const rows = a.rank === 1 ? unsqueeze(a, 0) : a;
   const columns = b.rank === 1 ? unsqueeze(b, 1) : b;
@@ -85,16 +86,17 @@ function batchedProduct(a: Tensor, b: Tensor): Tensor {
 }
 
 /**
- * x · weightᵀ + bias: x [..., in], weight [out, in], bias [out] → [..., out]. float32.
+ * x · weightᵀ + bias: x [..., in], weight [out, in], bias [out] → [..., out]. float32. The weight may
+ * be float16 or bfloat16, which is widened a block at a time and has no gradient.
  *
  * @example
  * linear(tensor([[1, 2]]), tensor([[1, 1], [0, 3]]), tensor([0.5, 0])); // [[3.5, 6]]
  *
- * @throws ShapeError if the sizes do not fit, DTypeError unless all are float32.
+ * @throws ShapeError if the sizes do not fit, DTypeError for other dtypes.
  */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   requireFloat(x, "linear");
-  requireFloat(weight, "linear", "the weight");
+  requireWeight(weight, "linear");
   if (bias !== undefined) requireFloat(bias, "linear", "the bias");
   if (weight.rank !== 2 || x.rank === 0 || x.shape[x.rank - 1] !== weight.shape[1]) {
     throw new ShapeError(

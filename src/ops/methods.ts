@@ -4,7 +4,7 @@
  */
 import { type BackwardOptions, backward } from "../autograd/backward.js";
 import { aDType, check, either } from "../core/check.js";
-import type { DType, TypedArray } from "../core/dtype.js";
+import { type DType, isHalf, type TypedArray } from "../core/dtype.js";
 import { ShapeError } from "../core/errors.js";
 import { formatShape, type Shape, sizeOf } from "../core/shape.js";
 import type { Device } from "../device/device.js";
@@ -116,7 +116,10 @@ declare module "../graph/tensor.js" {
   interface Tensor extends OpMethods {
     /** Adds ∂this/∂t to `t.grad` of every tensor t made with requiresGrad that this depends on. */
     backward(options?: BackwardOptions): void;
-    /** The values in row-major order; `bool` as a Uint8Array of 0 and 1. Computes what is still lazy. */
+    /**
+     * The values in row-major order; `bool` as a Uint8Array of 0 and 1, `float16` and `bfloat16` as their bits in a Uint16Array (their
+     * values: `t.to("float32").data()`). Computes what is still lazy.
+     */
     data(): Promise<TypedArray>;
     /**
      * The same in pieces of 4 MiB, in order, for tensors of which memory should not hold another copy.
@@ -178,10 +181,10 @@ const valueMethods: Pick<
         op: "item",
       });
     }
-    return (await readTensor(this))[0];
+    return (await valuesOf(this))[0];
   },
   async tolist() {
-    return nest(await readTensor(this), this.shape, this.dtype === "bool");
+    return nest(await valuesOf(this), this.shape, this.dtype === "bool");
   },
   realize() {
     realize([this]);
@@ -225,6 +228,11 @@ async function moved(x: Tensor, target: Device | DeviceChoice): Promise<Tensor> 
   const copy = leaf(device, x.dtype, x.shape, await readTensor(x));
   copy.requiresGrad = x.requiresGrad;
   return copy;
+}
+
+/** The values as numbers, those of halves too. */
+async function valuesOf(x: Tensor): Promise<TypedArray> {
+  return readTensor(isHalf(x.dtype) ? ops.cast(x, "float32") : x);
 }
 
 function nest(values: TypedArray, shape: Shape, asBoolean: boolean): NestedValues {

@@ -1,7 +1,7 @@
 /** How operands of different dtypes and shapes meet: numbers become constants, dtypes promote, shapes broadcast. */
 
 import { aDType, check, wrong } from "../core/check.js";
-import { type DType, isArithmetic } from "../core/dtype.js";
+import { type DType, isArithmetic, isFloat, isHalf } from "../core/dtype.js";
 import { ArgumentError, DTypeError } from "../core/errors.js";
 import { broadcastShapes } from "../core/shape.js";
 import type { ElementwiseOp } from "../graph/op.js";
@@ -17,7 +17,8 @@ export type TensorLike = Tensor | number;
 const castOp: ElementwiseOp = { kind: "elementwise", name: "cast", instruction: "cast" };
 
 /**
- * Converts to `dtype`, with the same bits on every device: float → int truncates towards zero and saturates at the bounds of the
+ * Converts to `dtype`, with the same bits on every device: float32 → float16 and bfloat16 rounds to nearest, ties
+ * to even; float → int truncates towards zero and saturates at the bounds of the
  * dtype (NaN gives 0), integers → uint8/int8 keep the low bits, anything → bool is `!= 0` (NaN is true). Not differentiable.
  *
  * @example
@@ -55,10 +56,15 @@ export function requireFloat(x: Tensor, op: string, name?: string): void {
   }
 }
 
-/** An index tensor as int32; uint8 and int8 are converted. @throws DTypeError for float32 and bool. */
+/** @throws DTypeError unless x is float32 or halves, for kernels that widen their weights. */
+export function requireWeight(x: Tensor, op: string): void {
+  if (!isHalf(x?.dtype)) requireFloat(x, op, "the weight");
+}
+
+/** An index tensor as int32; uint8 and int8 are converted. @throws DTypeError for floats and bool. */
 export function asIndex(index: Tensor, op: string): Tensor {
   requireTensor(op, index, "the index");
-  if (index.dtype === "float32" || index.dtype === "bool") {
+  if (isFloat(index.dtype) || index.dtype === "bool") {
     throw new DTypeError(`indices are integers, got ${index.dtype}`, {
       op,
       hint: 'convert first with cast(index, "int32")',
@@ -67,7 +73,7 @@ export function asIndex(index: Tensor, op: string): Tensor {
   return cast(index, "int32");
 }
 
-/** Same dtype and shape for both: float32 wins over integers, differing integers meet in int32. */
+/** Same dtype and shape for both: floats meet integers in float32, differing integers meet in int32. */
 export function operands(op: string, a: TensorLike, b: TensorLike): [Tensor, Tensor] {
   requireOperand(op, a);
   requireOperand(op, b);
@@ -99,11 +105,11 @@ export function arithmeticOperands(op: string, a: TensorLike, b: TensorLike): [T
 
 function promoteDTypes(a: DType, b: DType): DType {
   if (a === b) return a;
-  return a === "float32" || b === "float32" ? "float32" : "int32";
+  return isFloat(a) || isFloat(b) ? "float32" : "int32";
 }
 
 /** The dtype in which a tensor of `dtype` meets a number: a fraction makes it float32, as in PyTorch. */
 function numberDType(value: number, dtype: DType): DType {
   if (!Number.isInteger(value) || Math.abs(value) >= 2 ** 31) return "float32";
-  return dtype === "float32" ? "float32" : "int32";
+  return isFloat(dtype) ? "float32" : "int32";
 }

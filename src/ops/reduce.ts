@@ -1,6 +1,7 @@
 /** Reductions over dimensions. `dims` omitted means all; `keepdim` leaves the reduced ones as extents of 1. */
 
 import { aBoolean, aNumber, checkOptions, type Kinds } from "../core/check.js";
+import { isFloat } from "../core/dtype.js";
 import { ArgumentError } from "../core/errors.js";
 import { formatShape, normalizeDim, normalizeDims, sizeOf } from "../core/shape.js";
 import type { ReductionOp } from "../graph/op.js";
@@ -57,7 +58,8 @@ function reduceNode(op: ReductionOp, x: Tensor, axes: readonly number[], dtype =
 }
 
 /**
- * The sum over `dims` (default: all). float32 and int32 keep their dtype; bool, uint8 and int8 are summed as int32.
+ * The sum over `dims` (default: all). float32 and int32 keep their dtype; bool, uint8 and int8 are summed as int32, float16 and
+ * bfloat16 as float32.
  *
  * @example
  * sum(tensor([[1, 2], [3, 4]])); // 10
@@ -67,7 +69,7 @@ function reduceNode(op: ReductionOp, x: Tensor, axes: readonly number[], dtype =
  */
 export function sum(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
   const axes = normalizeDims(dims, requireTensor("sum", x).rank, "sum");
-  const value = x.dtype === "float32" ? x : cast(x, "int32");
+  const value = cast(x, isFloat(x.dtype) ? "float32" : "int32");
   return applyKeepdim("sum", sumAxes(value, axes), axes, options);
 }
 
@@ -181,7 +183,7 @@ function position(name: "argmax" | "argmin") {
     if (source.shape[axis] === 0) {
       throw new ArgumentError(`dim ${axis} of ${formatShape(source.shape)} is empty`, { op: name });
     }
-    const values = source.dtype === "float32" ? source : cast(source, "int32");
+    const values = cast(source, isFloat(source.dtype) ? "float32" : "int32");
     const reduced = reduceNode(op, values, [axis], "int32");
     const result = applyKeepdim(name, reduced, [axis], options);
     if (dim !== undefined || !options.keepdim) return result;

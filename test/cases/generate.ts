@@ -3,8 +3,8 @@
  * need to hold results only. Every float is a float32 number: all devices and PyTorch start from equal values.
  */
 
-import type { DType } from "../../src/core/dtype.js";
-import { newArray, type TypedArray } from "../../src/core/dtype.js";
+import { type DType, isHalf, newArray, type TypedArray } from "../../src/core/dtype.js";
+import { encodeHalves } from "../../src/core/half.js";
 import type { Shape } from "../../src/core/shape.js";
 import { sizeOf } from "../../src/core/shape.js";
 
@@ -37,9 +37,9 @@ export function uniform(seed: number, index: number): number {
 
 export function generate(name: string, shape: Shape, dtype: DType, values: Values): TypedArray {
   const seed = seedOf(name);
-  const result = newArray(dtype, sizeOf(shape));
+  const result = newArray(isHalf(dtype) ? "float32" : dtype, sizeOf(shape));
   for (let i = 0; i < result.length; i++) result[i] = element(values, seed, i);
-  return result;
+  return isHalf(dtype) ? encodeHalves(dtype, result as Float32Array) : result;
 }
 
 function element(values: Values, seed: number, i: number): number {

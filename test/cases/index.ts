@@ -6,6 +6,7 @@ import { convolution } from "./conv.js";
 import { creation } from "./creation.js";
 import { dtypes } from "./dtypes.js";
 import { elementwise } from "./elementwise.js";
+import { halves } from "./halves.js";
 import { indexing } from "./indexing.js";
 import { linalg } from "./linalg.js";
 import { loss } from "./loss.js";
@@ -38,6 +39,7 @@ export const themes: Readonly<Record<string, readonly Case[]>> = {
   random,
   creation,
   dtypes,
+  halves,
   quantized,
 };
 

@@ -1,6 +1,7 @@
 /** Plain JavaScript evaluation of single kernel calls, for comparing the wasm device with. */
 
-import type { DType, TypedArray } from "../../src/core/dtype.js";
+import { type DType, isHalf, type TypedArray } from "../../src/core/dtype.js";
+import { roundToHalf } from "../../src/core/half.js";
 import { sizeOf } from "../../src/core/shape.js";
 import type {
   Expression,
@@ -50,6 +51,7 @@ function roundHalfEven(x: number): number {
 
 function castTo(dtype: DType, x: number, from: DType): number {
   if (dtype === "float32") return x;
+  if (isHalf(dtype)) return roundToHalf(dtype, x);
   if (dtype === "bool") return x !== 0 ? 1 : 0;
   if (from === "float32") {
     const [low, high] = { int32: [-(2 ** 31), 2 ** 31 - 1], uint8: [0, 255], int8: [-128, 127] }[dtype];

@@ -4,6 +4,7 @@ import { expandView, rowMajor } from "../../core/view.js";
 import type { MapCall } from "../../kernels/expression.js";
 import { identityOf, type ReduceCall, type ReduceOp } from "../../kernels/reduce.js";
 import { blockSize, evaluate, type Memory } from "./expression.js";
+import { stored } from "./halves.js";
 import { indexOf, positions } from "./walk.js";
 
 export function map(call: MapCall, memory: Memory, scalars: readonly number[]): void {
@@ -12,9 +13,10 @@ export function map(call: MapCall, memory: Memory, scalars: readonly number[]): 
   for (let start = 0; start < size; start += blockSize) {
     const count = Math.min(blockSize, size - start);
     const values = evaluate(expression, inputs, shape, start, count, memory, scalars);
-    outputs.forEach(({ slot, view }, k) => {
+    outputs.forEach((output, k) => {
+      const { slot, view } = output;
       const data = memory(slot);
-      const result = values[expression.results[k]];
+      const result = stored(output, values[expression.results[k]]);
       positions(view, start, count).forEach((position, i) => {
         data[position] = result[i];
       });

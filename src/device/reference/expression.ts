@@ -1,11 +1,13 @@
 /** Evaluates fused expressions in float64, a block of elements at a time. */
 
-import type { DType, TypedArray } from "../../core/dtype.js";
+import { type DType, isFloat, isHalf, type TypedArray } from "../../core/dtype.js";
+import { roundToHalf } from "../../core/half.js";
 import { philox } from "../../core/philox.js";
 import type { Expression, Instruction } from "../../kernels/expression.js";
 import type { FormName, InstructionName } from "../../kernels/instructions.js";
 import type { Operand } from "../../kernels/operand.js";
 import { functionOf } from "./functions.js";
+import { reader } from "./halves.js";
 import { indexOf, positions } from "./walk.js";
 
 /** Elements per block. */
@@ -35,10 +37,10 @@ type Form = (
 
 const forms: Readonly<Record<FormName, Form>> = {
   load: (out, { index }, { inputs, start, count, memory }) => {
-    const { slot, view } = inputs[index!];
-    const data = memory(slot);
+    const { view } = inputs[index!];
+    const element = reader(inputs[index!], memory);
     positions(view, start, count).forEach((position, i) => {
-      out[i] = data[position];
+      out[i] = element(position);
     });
   },
   constant: (out, { value }) => {
@@ -55,7 +57,7 @@ const forms: Readonly<Record<FormName, Form>> = {
     for (let i = 0; i < out.length; i++) out[i] = indexOf(start + i, shape)[index!];
   },
   cast: (out, { dtype }, _, [a], from) => {
-    for (let i = 0; i < out.length; i++) out[i] = castValue(a[i], dtype, from === "float32");
+    for (let i = 0; i < out.length; i++) out[i] = castValue(a[i], dtype, isFloat(from));
   },
   where: (out, _instruction, _block, [condition, a, b]) => {
     for (let i = 0; i < out.length; i++) out[i] = condition[i] !== 0 ? a[i] : b[i];
@@ -97,9 +99,10 @@ export function evaluate(
 
 const bounds = { int32: [-(2 ** 31), 2 ** 31 - 1], int8: [-128, 127], uint8: [0, 255] } as const;
 
-/** From floats truncates and saturates; between integers keeps the low bits. */
+/** From floats to integers truncates and saturates; between integers keeps the low bits. */
 function castValue(value: number, dtype: DType, fromFloat: boolean): number {
   if (dtype === "float32") return value;
+  if (isHalf(dtype)) return roundToHalf(dtype, value);
   if (dtype === "bool") return Number(value !== 0);
   if (fromFloat) {
     const [least, most] = bounds[dtype];

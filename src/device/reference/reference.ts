@@ -60,6 +60,9 @@ function arrayFor(dtype: DType, size: number): TypedArray {
       return new Float64Array(size);
     case "int32":
       return new Int32Array(size);
+    case "float16":
+    case "bfloat16":
+      return new Uint16Array(size);
     case "int8":
       return new Int8Array(size);
     default:

@@ -21,11 +21,11 @@ import { PoolOp, poolLayout } from "./encode/pool.js";
 import { gatherOverrun } from "./encode/qconv.js";
 import { Kind, rowTableLayout, widenedSteps } from "./encode/quantized.js";
 import { Fold, reduceLayout } from "./encode/reduce.js";
-import { Access } from "./encode/strides.js";
+import { Access, Stored } from "./encode/strides.js";
 import { writeLayout } from "./encode/write.js";
 
 /** Lists of names for numbers. */
-export const namespaces = { Opcode, Access, Mode, Fold, PoolOp, Kind };
+export const namespaces = { Opcode, Access, Stored, Mode, Fold, PoolOp, Kind };
 
 /** Words one behind the other; a name stands for the word's offset in bytes. */
 export const layouts = {

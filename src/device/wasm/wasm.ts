@@ -261,6 +261,9 @@ export class WasmDevice implements Device {
         return new Float32Array(buffer, address, size);
       case "int32":
         return new Int32Array(buffer, address, size);
+      case "float16":
+      case "bfloat16":
+        return new Uint16Array(buffer, address, size);
       case "int8":
         return new Int8Array(buffer, address, size);
       default:

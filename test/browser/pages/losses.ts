@@ -285,6 +285,9 @@ async function restoreEveryDtype(storage: FloatStorage) {
   const device = await openWebgl({ gl, storage, textureLimit: 8 });
   const values: Record<DType, number[]> = {
     float32: [0, -0, 2e-38, 3.4e38, -1 / 3, Number.POSITIVE_INFINITY, Number.NaN],
+    // As bits.
+    float16: [0, 0x8000, 1, 0x3ff, 0x3c00, 0xfbff, 0x7c00],
+    bfloat16: [0, 0x8000, 0x3f80, 0xff7f, 0x7f80],
     int32: [0, -1, 2 ** 31 - 1, -(2 ** 31), 12345],
     uint8: [0, 1, 127, 128, 255],
     int8: [0, -1, -128, 127, 5],

@@ -4,9 +4,11 @@ import type { ConvCall, Operand } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { endWithEpilogue, planEpilogue, writeEpilogueWords } from "./epilogue.js";
 import { align, imageBytes, isInPlace, type PaddedImage, writeImage } from "./image.js";
+import { Stored } from "./strides.js";
 
-/** One 4 × 8 tile, at the start of the working space. */
+/** One 4 × 8 tile, at the start of the working space, and halves as they are packed. */
 const tileBytes = 128;
+const widenedBytes = 8192;
 
 export function encodeConv(call: ConvCall, writer: CommandWriter): void {
   if (call.kernel === "convGradWeight") encodeGradWeight(call, writer);
@@ -64,11 +66,14 @@ function encodeCorrelation(
   const channelStride = resultChannels === 1 ? 1 : resultC;
   const strides = [source.view.strides[0], ...weightStrides, resultN, channelStride, resultRow, resultColumn];
   for (const word of strides) writer.i32(word);
-  writer.scratch(segments + kernelH * kernelW * 4);
+  const widened = align(segments + kernelH * kernelW * 4);
+  writer.scratch(widened + widenedBytes);
   for (const word of [panels, padded, segments, inPlace ? 1 : 0]) writer.i32(word);
   const layout = [groups, perGroup, resultPerGroup, kernelH, kernelW, ...weightStrides];
-  writer.panels(first, layout, panelBytes);
+  writer.panels(weight.dtype === "float32" ? first : undefined, layout, panelBytes);
   writeEpilogueWords(plan, writer);
+  writer.i32(Stored[weight.dtype as keyof typeof Stored]);
+  writer.i32(widened);
   writeImage(image, writer);
   endWithEpilogue(plan, resultChannels * resultH * resultW, writer);
 }

@@ -1,4 +1,5 @@
 /** Encodes `gather` and `scatterAdd`; layout in assembly/indexing.ts. */
+import { isFloat, itemSize } from "../../../core/dtype.js";
 import { DTypeError } from "../../../core/errors.js";
 import { sizeOf } from "../../../core/shape.js";
 import { memoryOrder } from "../../../core/view.js";
@@ -15,7 +16,7 @@ export const indexingLayout = [
 export function encodeIndexing(call: GatherCall | ScatterAddCall, writer: CommandWriter): void {
   if (sizeOf(call.shape) === 0) return;
   const { source, index, output } = call;
-  if (index.dtype === "float32") {
+  if (isFloat(index.dtype)) {
     throw new DTypeError(`indices are integers, not ${index.dtype}`, { op: call.kernel });
   }
   const isWord = output.dtype === "float32" || output.dtype === "int32";
@@ -33,7 +34,7 @@ export function encodeIndexing(call: GatherCall | ScatterAddCall, writer: Comman
   writer.i32(extents.length);
   writer.i32(call.axisStride);
   writer.i32(call.axisSize);
-  writer.i32(isWord ? 2 : 0);
+  writer.i32(Math.log2(itemSize[output.dtype]));
   writer.i32(output.dtype === "int32" ? 1 : 0);
   writer.i32(loadAccess(index.dtype));
   writer.address(source);

@@ -24,7 +24,16 @@ const withScalar = [
 
 const more = [
   ...(["floatToInt", "intToFloat", "intToU8", "intToI8", "floatToU8", "floatToI8"] as const),
-  ...(["floatToBool", "intToBool", "where", "mulAdd", "mulSubFrom", "fill"] as const),
+  ...([
+    "floatToF16",
+    "floatToBf16",
+    "floatToBool",
+    "intToBool",
+    "where",
+    "mulAdd",
+    "mulSubFrom",
+    "fill",
+  ] as const),
 ];
 
 type Bits = Exclude<FunctionName, FloatFunction>;

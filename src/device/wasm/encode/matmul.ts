@@ -4,7 +4,7 @@ import { isDense, memoryOrder } from "../../../core/view.js";
 import type { MatmulCall, Operand } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { endWithEpilogue, planEpilogue, writeEpilogueWords } from "./epilogue.js";
-import { collapse } from "./strides.js";
+import { collapse, Stored } from "./strides.js";
 
 /** Blocks and limits of assembly/gemm_f32.ts, in elements. */
 const blockM = 128;
@@ -13,8 +13,9 @@ const blockN = 2048;
 const fewColumns = 32;
 const finishedColumns = 512;
 const gemvMaxRows = 16;
-/** One 4 × 8 tile. */
+/** One 4 × 8 tile, and halves as they are packed. */
 const tileBytes = 128;
+const widenedBytes = 8192;
 
 export function encodeMatmul(call: MatmulCall, writer: CommandWriter): void {
   const { output, epilogue } = call;
@@ -48,7 +49,10 @@ export function encodeMatmul(call: MatmulCall, writer: CommandWriter): void {
   writeEpilogueWords(plan, writer);
   const isInPlace = m <= gemvMaxRows && (bN === 1 || bK === 1);
   const isShared = strides[1].every((stride) => stride === 0);
-  writer.panels(isInPlace || !isShared ? undefined : b, [n, k, bN, bK], Math.ceil(n / 8) * 32 * k);
+  // Panels of halves would be the float32 weights that they replace.
+  const keepsPanels = !isInPlace && isShared && b.dtype === "float32";
+  writer.panels(keepsPanels ? b : undefined, [n, k, bN, bK], Math.ceil(n / 8) * 32 * k);
+  for (const { dtype } of [a, b]) writer.i32(Stored[dtype as keyof typeof Stored]);
   writer.i32(extents.length);
   writer.i32(sizeOf(batch));
   for (const list of [extents, ...strides]) for (const word of list) writer.i32(word);
@@ -66,5 +70,7 @@ function unitStrides({ view }: Operand, rank: number): [number, number] {
 /** The larger of the packed blocks and of what few rows need. */
 function scratchBytes(m: number, n: number, k: number): number {
   const panels = Math.ceil(Math.min(m <= blockM ? fewColumns : blockN, n) / 8) * 8 * Math.min(blockK, k);
-  return 4 * Math.max(tileBytes / 4 + blockM * blockK + panels, m <= gemvMaxRows ? m * (k + 3 + n) : 0);
+  const blocks = tileBytes + widenedBytes + 4 * (blockM * blockK + panels);
+  if (m > gemvMaxRows) return blocks;
+  return Math.max(blocks, 4 * (m * (k + 3 + n) + 4 * k));
 }

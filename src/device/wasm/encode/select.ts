@@ -2,6 +2,7 @@
  * Instruction selection: turns an expression into block loops. What is the same for all elements is computed once, in
  * cells of four lanes; numbers become operands of `…Scalar` loops; products that are only added become one loop.
  */
+import { isFloat } from "../../../core/dtype.js";
 import { ArgumentError } from "../../../core/errors.js";
 import type { Expression, Instruction } from "../../../kernels/expression.js";
 import { type FormName, type FunctionName, instructionOf } from "../../../kernels/instructions.js";
@@ -52,6 +53,9 @@ export interface Selection {
   readonly blockCount: number;
   readonly cellCount: number;
 }
+
+/** Lanes of halves are floats that a half can be. */
+const roundings = { float16: "floatToF16", bfloat16: "floatToBf16" } as const;
 
 /** The loops for a number as first operand, where that is not the one for a number as second operand. */
 const scalarFirst: Partial<Record<LoopName, LoopName>> = {
@@ -170,19 +174,20 @@ export class Selector {
     const form = Selector.#forms[op as FormName];
     if (form !== undefined) return form(this, instruction, i);
     const { accepts } = instructionOf(op);
-    const isFloat = this.#expression.instructions[args[0]].dtype === "float32";
-    if (accepts === (isFloat ? "bits" : "float32")) {
-      throw new ArgumentError(`${op} is not defined on ${isFloat ? "floats" : "integers"}`, { op });
+    const ofFloats = isFloat(this.#expression.instructions[args[0]].dtype);
+    if (accepts === (ofFloats ? "bits" : "float32")) {
+      throw new ArgumentError(`${op} is not defined on ${ofFloats ? "floats" : "integers"}`, { op });
     }
     const name = op as FunctionName;
-    return args.length === 1 ? this.#unary(name, args[0], isFloat) : this.#arithmetic(name, i, args, isFloat);
+    return args.length === 1
+      ? this.#unary(name, args[0], ofFloats)
+      : this.#arithmetic(name, i, args, ofFloats);
   }
 
   static readonly #forms: {
     readonly [Name in FormName]: (own: Selector, instruction: Instruction, i: number) => Place;
   } = {
-    constant: (own, { dtype, value = 0 }) =>
-      own.#cell({ kind: "constant", value, isFloat: dtype === "float32" }),
+    constant: (own, { dtype, value = 0 }) => own.#cell({ kind: "constant", value, isFloat: isFloat(dtype) }),
     scalar: (own, { index = 0 }) => own.#cell({ kind: "scalar", index }),
     load: (own, _, i) => own.#read(i, (input) => ({ kind: "input", input })),
     iota: (own, _, i) => own.#read(i, () => ({ kind: "constant", value: 0, isFloat: false })),
@@ -215,8 +220,12 @@ export class Selector {
     const source = this.#expression.instructions[args[0]].dtype;
     const value = this.#resolve(args[0]);
     if (source === dtype) return value;
-    if (dtype === "float32") return this.#apply("intToFloat", [value]);
-    if (source === "float32") {
+    if (isFloat(source) && dtype === "float32") return value;
+    if (isFloat(dtype)) {
+      const floats = isFloat(source) ? value : this.#apply("intToFloat", [value]);
+      return dtype === "float32" ? floats : this.#apply(roundings[dtype], [floats]);
+    }
+    if (isFloat(source)) {
       const loops = {
         int32: "floatToInt",
         uint8: "floatToU8",

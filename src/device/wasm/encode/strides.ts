@@ -1,5 +1,5 @@
 /** Dimensions as the kernels walk them: reordered, and joined where one stride per operand can walk both. */
-import type { DType } from "../../../core/dtype.js";
+import { type DType, isHalf } from "../../../core/dtype.js";
 import type { Shape } from "../../../core/shape.js";
 
 export interface Walk {
@@ -52,14 +52,25 @@ export function isLinear(extents: readonly number[], strides: readonly number[])
   return true;
 }
 
-/** How the elements of a view become four-byte lanes. `iota` lanes are the offsets themselves, without memory behind. */
-export const Access = { load32: 0, loadU8: 1, loadI8: 2, iota: 3, store32: 4, store8: 5 } as const;
+/** How kernels tell floats of different widths apart. */
+export const Stored = { float16: 0, bfloat16: 1, float32: 2 } as const;
+
+/**
+ * How the elements of a view become four-byte lanes. `iota` lanes are the offsets themselves, without memory behind. Halves are
+ * widened and narrowed: the number of their format comes on top of `loadHalf` and `storeHalf`.
+ */
+export const Access = {
+  ...{ load32: 0, loadU8: 1, loadI8: 2, iota: 3, store32: 4, store8: 5 },
+  ...{ loadHalf: 6, storeHalf: 8 },
+} as const;
 
 export function loadAccess(dtype: DType): number {
   if (dtype === "float32" || dtype === "int32") return Access.load32;
+  if (isHalf(dtype)) return Access.loadHalf + Stored[dtype];
   return dtype === "int8" ? Access.loadI8 : Access.loadU8;
 }
 
 export function storeAccess(dtype: DType): number {
+  if (isHalf(dtype)) return Access.storeHalf + Stored[dtype];
   return dtype === "float32" || dtype === "int32" ? Access.store32 : Access.store8;
 }

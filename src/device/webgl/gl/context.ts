@@ -106,7 +106,7 @@ export function chooseStorage({ exact, renderer }: Capabilities, wish: FloatStor
   }
   const candidates: readonly FloatStorage[] = wish === "auto" ? ["rgba32f", "rgba32ui"] : [wish];
   const found = candidates.find((name) => exact.includes(name));
-  const others: readonly FormatName[] = ["rgba32i", "rgba8i", "rgba8ui"];
+  const others: readonly FormatName[] = ["rgba32i", "rgba16ui", "rgba8i", "rgba8ui"];
   if (found !== undefined && others.every((name) => exact.includes(name))) return found;
   const kinds = exact.length > 0 ? `those of ${exact.join(", ")} only` : "none";
   throw new DeviceError(`of the textures that are needed, ${renderer} holds exact values in ${kinds}`, {
@@ -124,6 +124,7 @@ const samples: Readonly<Record<SampledName, Texels>> = {
   rgba32ui: Uint32Array.of(0xffffffff, 1, 0x7fc00001, 0x80000000),
   rgba32i: Int32Array.of(-2147483648, 2147483647, -1, 16777217),
   rgba8i: Int8Array.of(-128, 127, -1, 5),
+  rgba16ui: Uint16Array.of(65535, 0, 32768, 7),
   rgba8ui: Uint8Array.of(255, 0, 128, 7),
 };
 

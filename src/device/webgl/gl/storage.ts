@@ -3,14 +3,14 @@
  * t & (width − 1) of row t >> log2(width), where the width is a power of two that follows from the buffer's size: index
  * arithmetic in shaders is shifts by constants and masks, and strided views are plain integers.
  */
-import type { DType, TypedArray } from "../../../core/dtype.js";
+import { type DType, isHalf, type TypedArray } from "../../../core/dtype.js";
 import { OutOfMemoryError } from "../../../core/errors.js";
 import { encodeFloat16 } from "../../../core/half.js";
 
 /** How float32 is stored: as such, as its bits where float textures cannot be rendered to, or rounded to half floats. */
 export type FloatStorage = "rgba32f" | "rgba32ui" | "rgba16f";
 
-export type FormatName = FloatStorage | "rgba32i" | "rgba8i" | "rgba8ui";
+export type FormatName = FloatStorage | "rgba32i" | "rgba16ui" | "rgba8i" | "rgba8ui";
 
 export interface Format {
   readonly name: FormatName;
@@ -28,6 +28,7 @@ const RGBA = 0x1908;
 const RGBA_INTEGER = 0x8d99;
 const BYTE = 0x1400;
 const UNSIGNED_BYTE = 0x1401;
+const UNSIGNED_SHORT = 0x1403;
 const INT = 0x1404;
 const UNSIGNED_INT = 0x1405;
 const FLOAT = 0x1406;
@@ -38,6 +39,7 @@ export const formats: Readonly<Record<FormatName, Format>> = {
   rgba32ui: format("rgba32ui", 0x8d70, RGBA_INTEGER, UNSIGNED_INT, 16, "usampler2D", "uvec4"),
   rgba16f: format("rgba16f", 0x881a, RGBA, HALF_FLOAT, 8, "sampler2D", "vec4"),
   rgba32i: format("rgba32i", 0x8d82, RGBA_INTEGER, INT, 16, "isampler2D", "ivec4"),
+  rgba16ui: format("rgba16ui", 0x8d76, RGBA_INTEGER, UNSIGNED_SHORT, 8, "usampler2D", "uvec4"),
   rgba8i: format("rgba8i", 0x8d8e, RGBA_INTEGER, BYTE, 4, "isampler2D", "ivec4"),
   rgba8ui: format("rgba8ui", 0x8d7c, RGBA_INTEGER, UNSIGNED_BYTE, 4, "usampler2D", "uvec4"),
 };
@@ -60,6 +62,10 @@ export function formatOf(dtype: DType, floats: FloatStorage): Format {
       return formats[floats];
     case "int32":
       return formats.rgba32i;
+    // Their bits: bfloat16 has no format, and drivers treat subnormal numbers and infinities of RGBA16F in their own ways.
+    case "float16":
+    case "bfloat16":
+      return formats.rgba16ui;
     case "int8":
       return formats.rgba8i;
     default:
@@ -183,6 +189,7 @@ export function asTexels(
     return name === "rgba32ui" ? new Uint32Array(floats.buffer, floats.byteOffset, floats.length) : floats;
   }
   if (dtype === "int32") return data instanceof Int32Array ? data : Int32Array.from(data);
+  if (isHalf(dtype)) return data instanceof Uint16Array ? data : Uint16Array.from(data);
   if (dtype === "int8") return data instanceof Int8Array ? data : Int8Array.from(data);
   return data instanceof Uint8Array ? data : Uint8Array.from(data);
 }

@@ -9,6 +9,7 @@ import type { ConvCall, Expression, MatmulCall, Operand } from "../../../kernels
 import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { type Patches, patchLength, preparePatches } from "../shader/columns.js";
+import { fetched } from "../shader/shader.js";
 import { generalConv } from "./conv_general.js";
 import { prepareConvTiles } from "./conv_tiles.js";
 import { prepareMap } from "./map.js";
@@ -122,7 +123,7 @@ function packWeights(call: ConvCall, builder: PassBuilder): Operand {
     `int at = ${int(weight.view.offset)} + group * ${int(perGroup)} + c * ${int(summed)};`,
     `at += kh * ${int(strideH)} + kw * ${int(strideW)};`,
     "vec4 value = vec4(0.0);",
-    `if (k < ${int(used)}) value = floatsAt(${shader.texture(weight.slot, "float32")}, at + column * ${int(other)});`,
+    `if (k < ${int(used)}) value = ${fetched(shader, weight.dtype, (kind) => `${kind}sAt(${shader.texture(weight.slot, weight.dtype)}, at + column * ${int(other)})`)};`,
   );
   shader.store(slot, "float32", "value");
   const texels = (geometry.groups * length * pitch) / lanes;

@@ -6,7 +6,7 @@ import { sizeOf } from "../../../core/shape.js";
 import type { ConvCall, Operand } from "../../../kernels/kernel.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { finishImage } from "../shader/image.js";
-import type { ShaderBuilder } from "../shader/shader.js";
+import { fetched, type ShaderBuilder } from "../shader/shader.js";
 
 export function generalConv(call: ConvCall, builder: PassBuilder): void {
   const computed = { conv: call.output, convGradInput: call.input, convGradWeight: call.weight }[call.kernel];
@@ -41,8 +41,10 @@ function fetcher(
   const sampler = shader.texture(slot, dtype);
   const strides = view.strides.map((stride) => shader.int(stride));
   const offset = shader.int(view.offset);
-  return (indices) =>
-    `floatsAt(${sampler}, ivec4(${[offset, ...indices.map((index, d) => `(${index}) * ${strides[d]}`)].join(" + ")}))`;
+  return (indices) => {
+    const at = [offset, ...indices.map((index, d) => `(${index}) * ${strides[d]}`)].join(" + ");
+    return fetched(shader, dtype, (kind) => `${kind}sAt(${sampler}, ivec4(${at}))`);
+  };
 }
 
 interface Sizes {

@@ -10,7 +10,7 @@ import { reportNumber } from "../gl/flag.js";
 import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import type { Emitted } from "../shader/result.js";
-import type { ShaderBuilder } from "../shader/shader.js";
+import { fetched, type ShaderBuilder } from "../shader/shader.js";
 import { storeInside } from "../shader/store.js";
 import {
   accessOf,
@@ -38,17 +38,16 @@ export function prepareGather(call: GatherCall, builder: PassBuilder): void {
       `at = clamp(at, ivec4(0), ivec4(${shader.int(Math.max(axisSize - 1, 0))}));`,
     );
     const sampler = shader.texture(source.slot, source.dtype);
-    const kind = source.dtype === "float32" ? "float" : "int";
     const step = shader.int(axisStride);
     const last = from.strides.length - 1;
-    let value: string;
-    if (!walk.quad) value = `${kind}sAt(${sampler}, ${position(from)} + at * ${step})`;
-    else if (accessOf(at) === "scalar" && accessOf(from) === "texel" && axisStride % lanes === 0) {
-      value = `${kind}Texel(${sampler}, (${position(from)} + at.x * ${step}) >> 2)`;
-    } else {
+    const value = fetched(shader, source.dtype, (kind) => {
+      if (!walk.quad) return `${kind}sAt(${sampler}, ${position(from)} + at * ${step})`;
+      if (accessOf(at) === "scalar" && accessOf(from) === "texel" && axisStride % lanes === 0) {
+        return `${kind}Texel(${sampler}, (${position(from)} + at.x * ${step}) >> 2)`;
+      }
       const along = `${shader.int(from.strides[last])} * ivec4(0, 1, 2, 3)`;
-      value = `${kind}sAt(${sampler}, ${position(from)} + ${along} + at * ${step})`;
-    }
+      return `${kind}sAt(${sampler}, ${position(from)} + ${along} + at * ${step})`;
+    });
     return { value, quad: walk.quad, inside: names.inside };
   };
   builder.finish({ name: "gather", output, whole: walk.full, flops: slotSize, emit });

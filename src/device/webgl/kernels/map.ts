@@ -10,7 +10,7 @@ import type { PassBuilder } from "../shader/builder.js";
 import { emitExpression, type Sources } from "../shader/expression.js";
 import type { TextureId } from "../shader/pass.js";
 import type { Result } from "../shader/result.js";
-import { type ShaderBuilder, texelHere, vectorOf } from "../shader/shader.js";
+import { fetched, type ShaderBuilder, texelHere, vectorOf } from "../shader/shader.js";
 import { storeInside } from "../shader/store.js";
 import {
   accessOf,
@@ -254,17 +254,18 @@ export function loadAt(
   position: () => string,
 ): string {
   const name = shader.texture(slot, dtype);
-  const kind = dtype === "float32" ? "float" : "int";
-  const vector = dtype === "float32" ? "vec4" : "ivec4";
   const access = accessOf(steps);
-  if (steps.strides.every((stride) => stride === 0)) {
-    return `${vector}(${kind}At(${name}, ${shader.int(steps.offset)}))`;
-  }
-  if (!quad) return `${kind}sAt(${name}, ${position()})`;
-  if (access === "texel") return `${kind}Texel(${name}, (${position()}) >> 2)`;
-  if (access === "scalar") return `${vector}(${kind}At(${name}, ${position()}))`;
-  const step = shader.int(steps.strides[steps.strides.length - 1]);
-  return `${kind}sAt(${name}, ${position()} + ${step} * ivec4(0, 1, 2, 3))`;
+  return fetched(shader, dtype, (kind) => {
+    const vector = kind === "float" ? "vec4" : "ivec4";
+    if (steps.strides.every((stride) => stride === 0)) {
+      return `${vector}(${kind}At(${name}, ${shader.int(steps.offset)}))`;
+    }
+    if (!quad) return `${kind}sAt(${name}, ${position()})`;
+    if (access === "texel") return `${kind}Texel(${name}, (${position()}) >> 2)`;
+    if (access === "scalar") return `${vector}(${kind}At(${name}, ${position()}))`;
+    const step = shader.int(steps.strides[steps.strides.length - 1]);
+    return `${kind}sAt(${name}, ${position()} + ${step} * ivec4(0, 1, 2, 3))`;
+  });
 }
 
 /**

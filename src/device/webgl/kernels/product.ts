@@ -116,6 +116,7 @@ export function tileSums(
     return {
       order,
       slot: operand.slot,
+      dtype: operand.dtype,
       first: order === across ? `(${at} + ${line}) >> 2` : `((${at}) >> 2) + ${line} * ${step}`,
       step,
     };
@@ -171,15 +172,16 @@ export function packed(operand: Operand, builder: PassBuilder, order: Order): Op
   // Broadcast batches are not repeated.
   const dims = [...others.filter((d) => view.strides[d] !== 0 || d >= rank - 2), contiguous];
   const shape = dims.map((d) => extents[d]);
-  const slot = builder.scratch("float32", sizeOf(shape));
+  const { dtype } = operand;
+  const slot = builder.scratch(dtype, sizeOf(shape));
   const source: View = { shape, strides: dims.map((d) => view.strides[d]), offset: view.offset };
   prepareMap(
     {
       kernel: "map",
       shape,
       inputs: [{ ...operand, view: source }],
-      outputs: [{ slot, dtype: "float32", view: rowMajor(shape) }],
-      expression: { instructions: [{ op: "load", dtype: "float32", args: [], index: 0 }], results: [0] },
+      outputs: [{ slot, dtype, view: rowMajor(shape) }],
+      expression: { instructions: [{ op: "load", dtype, args: [], index: 0 }], results: [0] },
     },
     builder,
   );
@@ -187,7 +189,7 @@ export function packed(operand: Operand, builder: PassBuilder, order: Order): Op
   rowMajorStrides(shape).forEach((stride, i) => {
     strides[dims[i]] = stride;
   });
-  return { slot, dtype: "float32", view: { shape: view.shape, strides, offset: 0 } };
+  return { slot, dtype, view: { shape: view.shape, strides, offset: 0 } };
 }
 
 /** The matrices of an operand with rows and columns exchanged. */

@@ -3,7 +3,6 @@
  * the transposed product): all the work is reading the matrix, so that each of its texels is fetched once, for all rows.
  * A fragment computes four columns over a part of k, and a second pass adds up the parts.
  */
-import texelsChunk from "../../../../glsl/product_texels.glsl";
 import axpyLoop from "../../../../glsl/row_product_axpy.glsl";
 import dotLoop from "../../../../glsl/row_product_dot.glsl";
 import { sizeOf } from "../../../core/shape.js";
@@ -13,6 +12,7 @@ import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import type { TextureId } from "../shader/pass.js";
 import type { Order } from "../shader/product_loop.js";
+import { includeTexels, texelOf } from "../shader/product_texels.js";
 import type { Emitted } from "../shader/result.js";
 import type { ShaderBuilder } from "../shader/shader.js";
 import {
@@ -103,10 +103,11 @@ export function rowProduct(call: MatmulCall, builder: PassBuilder): void {
 
   const shader = builder.shader();
   shader.include(`#define ROWS ${m}`);
-  if (isStraight({ operand: a, order: "rows" }, "columns", builder)) shader.include("#define STRAIGHT_A");
   const order = form === "dot" ? "columns" : "rows";
-  if (isStraight({ operand: b, order }, "rows", builder)) shader.include("#define STRAIGHT_B");
-  shader.include(texelsChunk);
+  includeTexels(shader, a, b, [
+    isStraight({ operand: a, order: "rows" }, "columns", builder),
+    isStraight({ operand: b, order }, "rows", builder),
+  ]);
   shader.include(form === "dot" ? dotLoop : axpyLoop);
   shader.add(
     `int matrix = quotient(t, ${shader.int(steps.matrix)});`,
@@ -137,15 +138,15 @@ export function rowProduct(call: MatmulCall, builder: PassBuilder): void {
     shader.add(`int from = part * ${step};`, `int to = min(from + ${step}, all);`, "int by = 1;");
   }
   shader.add("vec4 s0 = vec4(0.0);", "vec4 s1 = vec4(0.0);", "vec4 s2 = vec4(0.0);");
-  const [textureA, textureB] = [a, b].map(({ slot }) => shader.texture(slot, "float32"));
+  const [textureA, textureB] = [a, b].map(({ slot, dtype }) => shader.texture(slot, dtype));
   shader.add(`multiply(${textureA}, rows, ${textureB}, columns, stepB, from, to, by, s0, s1, s2);`);
   if (k % lanes > 0) {
     // What is left of k belongs to the last part.
     shader.add(
       `if (part == ${shader.int(count - 1)}) {`,
       `for (int k = 4 * all; k < ${shader.int(k)}; k++) {`,
-      `vec4 y = floatTexel(${textureB}, columns.x + k * stepB);`,
-      ...targets.map((_, i) => `s${i} += floatTexel(${textureA}, rows[${i}] + all)[k & 3] * y;`),
+      `vec4 y = ${texelOf(shader, b, "columns.x + k * stepB")};`,
+      ...targets.map((_, i) => `s${i} += ${texelOf(shader, a, `rows[${i}] + all`)}[k & 3] * y;`),
       "}",
       "}",
     );

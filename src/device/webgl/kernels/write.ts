@@ -2,6 +2,7 @@
  * write: a point for each texel of the rows, drawn where the position says, so that no other texel is touched. Rows that do not
  * consist of whole texels are drawn element by element, in four draws, each to one channel.
  */
+import { isHalf } from "../../../core/dtype.js";
 import type { WriteCall } from "../../../kernels/write.js";
 import { halfChunk } from "../gl/half.js";
 import { lanes } from "../gl/storage.js";
@@ -44,13 +45,15 @@ function drawPoints(
     `int target = ${of(to)} + start * ${shader.int(axisStride)};`,
     `bool isInside = start >= 0 && start < ${limit};`,
   );
-  const { dtype } = output;
+  // Halves move as their bits.
+  const dtype = isHalf(output.dtype) ? "int32" : output.dtype;
   const vector = vectorOf(dtype);
-  if (isWhole) shader.add(`sent = ${loadAt(shader, { quad: true }, source, from, () => of(from))};`);
+  const moved = { ...source, dtype };
+  if (isWhole) shader.add(`sent = ${loadAt(shader, { quad: true }, moved, from, () => of(from))};`);
   else {
     const kind = dtype === "float32" ? "float" : "int";
     shader.add(
-      `sent = ${vector}(${kind}At(${shader.texture(source.slot, source.dtype)}, ${of(from)}));`,
+      `sent = ${vector}(${kind}At(${shader.texture(source.slot, dtype)}, ${of(from)}));`,
       `isInside = isInside && (target & 3) == ${shader.int(Math.log2(channels))};`,
     );
   }

@@ -1,10 +1,10 @@
 /** Fused expressions as GLSL: four elements at a time, float32 as vec4, all other dtypes as ivec4 (bool 0 and 1). */
 import castChunk from "../../../../glsl/cast.glsl";
-import type { DType } from "../../../core/dtype.js";
+import { type DType, isFloat, isHalf } from "../../../core/dtype.js";
 import type { Expression, Instruction } from "../../../kernels/expression.js";
 import type { FormName, InstructionName } from "../../../kernels/instructions.js";
 import { functions, type Glsl } from "./functions.js";
-import { type ShaderBuilder, vectorOf } from "./shader.js";
+import { ofHalves, type ShaderBuilder, vectorOf } from "./shader.js";
 
 /** Where an expression's leaves come from at the place where it is evaluated. */
 export interface Sources {
@@ -86,7 +86,7 @@ function codeOf(
   const { op } = instruction;
   if (isForm(op)) return forms[op](shader, instruction, sources, args, from);
   const { float, integer }: { float?: Glsl; integer?: Glsl } = functions[op];
-  const glsl = from === "float32" ? float : integer;
+  const glsl = from !== undefined && isFloat(from) ? float : integer;
   if (glsl === undefined) throw new Error(`webgl: ${op} is not defined for ${from}`);
   for (const chunk of glsl.chunks) shader.include(chunk);
   const code = glsl.code.replaceAll("$a", args[0]).replaceAll("$b", args[1]);
@@ -109,11 +109,13 @@ function constantOf(shader: ShaderBuilder, dtype: DType, value: number): string 
 function castOf(shader: ShaderBuilder, value: string, from: DType, to: DType): string {
   if (from === to) return value;
   if (to === "bool") {
-    if (from !== "float32") return `ivec4(notEqual(${value}, ivec4(0)))`;
+    if (!isFloat(from)) return `ivec4(notEqual(${value}, ivec4(0)))`;
     shader.include(castChunk);
     return `isNotZero(${value})`;
   }
-  if (from === "float32") {
+  if (isHalf(to)) return ofHalves(shader, "roundTo", to, isFloat(from) ? value : `vec4(${value})`);
+  if (isFloat(from)) {
+    if (to === "float32") return value;
     shader.include(castChunk);
     return `toInteger(${value}, ${bounds[to].join(", ")})`;
   }

@@ -3,9 +3,10 @@
  * Operands may lie in either order; texels hold four elements of a row or of a column.
  */
 
+import type { DType } from "../../../core/dtype.js";
 import { lanes } from "../gl/storage.js";
 import type { TextureId } from "./pass.js";
-import { declareTexels } from "./product_texels.js";
+import { declareTexels, texelOf } from "./product_texels.js";
 import type { ShaderBuilder } from "./shader.js";
 
 /** How an operand's texels lie: along its rows (four elements of one row), or along its columns. */
@@ -15,6 +16,8 @@ export type Order = "rows" | "columns";
 export interface Side {
   readonly order: Order;
   readonly slot: TextureId;
+  /** Default float32. */
+  readonly dtype?: DType;
   /** GLSL for the texel of the tile's first row (of A) or of its columns (of B) at k = 0, and texels from line to line. */
   readonly first: string;
   readonly step: string;
@@ -107,12 +110,10 @@ function addRest(
   shader.add(
     `if (${split} == ${shader.int(last)}) {`,
     `for (int k = 4 * ${to}; k < 4 * ${to} + ${shader.int(rest)}; k++) {`,
-    `vec4 y = floatTexel(${shader.texture(b.slot, "float32")}, firstB + k * stepB);`,
+    `vec4 y = ${texelOf(shader, b, "firstB + k * stepB")};`,
   );
   for (let group = 0; group * lanes < sums.length; group++) {
-    shader.add(
-      `vec4 x${group} = floatTexel(${shader.texture(a.slot, "float32")}, firstA + k * stepA + ${group});`,
-    );
+    shader.add(`vec4 x${group} = ${texelOf(shader, a, `firstA + k * stepA + ${group}`)};`);
   }
   sums.forEach((sum, i) => {
     shader.add(`${sum} += x${Math.floor(i / lanes)}[${i % lanes}] * y;`);

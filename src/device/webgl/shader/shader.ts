@@ -5,8 +5,9 @@
 import cover from "../../../../glsl/cover.vert.glsl";
 import coverGuarded from "../../../../glsl/cover_guarded.vert.glsl";
 import fetch from "../../../../glsl/fetch.glsl";
+import halves from "../../../../glsl/halves.glsl";
 import select from "../../../../glsl/select.glsl";
-import type { DType } from "../../../core/dtype.js";
+import { type DType, type HalfDType, isFloat, isHalf } from "../../../core/dtype.js";
 import { halfChunk } from "../gl/half.js";
 import {
   type Extent,
@@ -43,7 +44,30 @@ export interface TextureFacts {
 
 /** The GLSL type in which four elements of a dtype are computed. */
 export function vectorOf(dtype: DType): "vec4" | "ivec4" {
-  return dtype === "float32" ? "vec4" : "ivec4";
+  return isFloat(dtype) ? "vec4" : "ivec4";
+}
+
+const halfNames = { float16: "Binary16", bfloat16: "Bfloat16" } as const;
+
+/** GLSL of a function on halves, `widenBinary16` for example (glsl/halves.glsl). */
+export function ofHalves(
+  shader: ShaderBuilder,
+  verb: "widen" | "narrow" | "roundTo",
+  dtype: HalfDType,
+  value: string,
+): string {
+  shader.include(halves);
+  return `${verb}${halfNames[dtype]}(${value})`;
+}
+
+/** GLSL for elements fetched by one of `fetch.glsl`'s functions: `(kind) => "${kind}Texel(…)"`. Halves are widened. */
+export function fetched(
+  shader: ShaderBuilder,
+  dtype: DType,
+  code: (kind: "float" | "int") => string,
+): string {
+  if (isHalf(dtype)) return ofHalves(shader, "widen", dtype, code("int"));
+  return code(dtype === "float32" ? "float" : "int");
 }
 
 export interface PassShape {
@@ -57,7 +81,7 @@ export interface PassShape {
 
 /** GLSL for the texel of a buffer at the place of the one that is computed. */
 export function texelHere(shader: ShaderBuilder, id: TextureId, dtype: DType): string {
-  return `${dtype === "float32" ? "float" : "int"}Here(${shader.sampler(id, dtype)})`;
+  return fetched(shader, dtype, (kind) => `${kind}Here(${shader.sampler(id, dtype)})`);
 }
 
 const bits = new DataView(new ArrayBuffer(4));
@@ -275,11 +299,12 @@ ${indent(this.statements)}
   }
 
   private addTarget({ name, output }: Format, dtype: DType, value: string): void {
-    const isHalf = name === "rgba16f";
-    if (isHalf) this.include(halfChunk(this.target.halfInfinity!));
-    const rounded = isHalf ? `roundToHalf(${value})` : value;
+    const isRounded = name === "rgba16f";
+    if (isRounded) this.include(halfChunk(this.target.halfInfinity!));
+    const rounded = isRounded ? `roundToHalf(${value})` : value;
+    const bits = isHalf(dtype) ? ofHalves(this, "narrow", dtype, value) : value;
     const [type, stored] =
-      dtype === "float32" ? ["FLOAT_OUTPUT", `fromFloats(${rounded})`] : [output, `${output}(${value})`];
+      dtype === "float32" ? ["FLOAT_OUTPUT", `fromFloats(${rounded})`] : [output, `${output}(${bits})`];
     const at = this.stores.length;
     this.declarations.push(`layout(location = ${at}) out highp ${type} o${at};`);
     this.stores.push(`o${at} = ${stored};`);

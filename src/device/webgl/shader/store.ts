@@ -1,7 +1,7 @@
 /** How shaders store the texels of outputs, of which some may be outside of what is computed. */
 import type { Operand } from "../../../kernels/kernel.js";
 import type { TextureId } from "./pass.js";
-import { type ShaderBuilder, texelHere } from "./shader.js";
+import { type ShaderBuilder, texelHere, vectorOf } from "./shader.js";
 import type { Walk, WalkNames } from "./walk.js";
 
 /** Stores `value` where the walk is inside the output, and what is there already elsewhere. */
@@ -19,8 +19,7 @@ export function storeInside(
   }
   const old = texelHere(shader, slot, dtype);
   const result = `kept${shader.outputCount}`;
-  const type = dtype === "float32" ? "vec4" : "ivec4";
-  shader.add(`${type} ${result} = ${value};`);
+  shader.add(`${vectorOf(dtype)} ${result} = ${value};`);
   shader.add(
     quad ? `if (!${inside}) ${result} = ${old};` : `${result} = select(${inside}, ${result}, ${old});`,
   );
