@@ -174,11 +174,11 @@ class Jitted {
     return this.#fn(...(args.values.map(inside) as never[]));
   }
 
-  #find(args: Arguments, { generation }: Session): Entry | undefined {
+  #find(args: Arguments, session: Session): Entry | undefined {
     const variants = this.#recordings.get(keyOf(args));
     if (variants === undefined) return undefined;
     for (const entry of variants.entries) {
-      if (entry.generation === generation && guardsHold(entry.guards, args.tensors)) return entry;
+      if (entry.session === session && isOfNow(entry) && guardsHold(entry.guards, args.tensors)) return entry;
     }
     return undefined;
   }
@@ -198,8 +198,7 @@ class Jitted {
         const entry = { ...recordingOf(captured, compiled), checked };
         const key = keyOf(args);
         const others = this.#recordings.get(key)?.entries ?? [];
-        const valid = others.filter(({ generation }) => generation === entry.generation);
-        this.#store(key, [entry, ...valid].slice(0, maxVariants));
+        this.#store(key, [entry, ...others.filter(isOfNow)].slice(0, maxVariants));
       }
       return [captured, compiled];
     } catch (error) {
@@ -227,6 +226,11 @@ class Jitted {
     );
     throw difference;
   }
+}
+
+/** Whether its device was not lost since. */
+function isOfNow({ session, generation }: Entry): boolean {
+  return session.generation === generation;
 }
 
 /** @throws ArgumentError without a tensor, DeviceError for several devices. */

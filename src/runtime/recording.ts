@@ -7,7 +7,7 @@ import { Tensor } from "../graph/tensor.js";
 import { applyEffects, type Call, type Captured, type Effect, type Hook, revertCapture } from "./capture.js";
 import { type Guards, locate, sourceOf, type TensorSource } from "./guards.js";
 import { allocateResults, realize, settle } from "./realize.js";
-import { type CompiledGraph, sessionOf } from "./session.js";
+import { type CompiledGraph, type Session, sessionOf } from "./session.js";
 import type { Arguments, JitResult, Rebuild } from "./structure.js";
 
 /** A leaf whose memory differs between calls: an argument, or a tensor's current gradient. */
@@ -33,6 +33,8 @@ export interface Recording {
   readonly effects: readonly Effect[];
   readonly rebuild: Rebuild<Call>;
   readonly hooks: readonly Hook[];
+  /** The device's: recordings of other devices are not replayed. */
+  readonly session: Session;
   /** The device's generation: after a loss, fixed memory is gone and the call is recorded anew. */
   readonly generation: number;
 }
@@ -65,6 +67,7 @@ export function recordingOf(captured: Captured, compiled: CompiledGraph): Record
     effects,
     rebuild,
     hooks,
+    session,
     generation: session.generation,
   };
 }

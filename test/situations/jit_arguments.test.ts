@@ -282,6 +282,24 @@ it("devices that are closed between calls, and jit functions of two devices insi
   expect(() => f(x)).toThrow(DeviceError);
 });
 
+it("a function that is called on several devices has a recording for each", async () => {
+  let calls = 0;
+  const f = jit((x: Tensor, y: Tensor) => {
+    calls++;
+    y.assign(x.mul(2));
+    return x.add(1);
+  });
+  for (let round = 0; round < 3; round++) {
+    for (const { device } of devices) {
+      const [x, y] = [tensor([round], { device }), tensor([0], { device })];
+      const result = f(x, y);
+      expect(result.device).toBe(device);
+      expect([Number(await result.item()), Number(await y.item())]).toEqual([round + 1, 2 * round]);
+    }
+  }
+  expect(calls).toBe(devices.length);
+});
+
 it("types", () => {
   const two = jit((x: Tensor, t: Tensor) => x.mul(t));
   expectTypeOf(two).toEqualTypeOf<JitFunction<[x: Tensor, t: Tensor], Tensor>>();
