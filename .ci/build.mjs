@@ -54,6 +54,7 @@ async function buildBundles() {
     "data",
     "train",
     "models",
+    "generation",
     "formats",
     "hub",
     "text",

@@ -20,7 +20,7 @@ const layers = [
   ["nn", "optim"],
   ["energy", "profile", "data"],
   ["models", "train", "quantization"],
-  ["adapters"],
+  ["adapters", "generation"],
   ["index.ts"],
   ["bench", "inference", "playground"],
   ["tour"],

@@ -20,17 +20,20 @@ import { sliceScatter } from "../ops/write.js";
 import { realize } from "../runtime/realize.js";
 
 /** Keys and values of one layer: float32 [N, heads, capacity, headDim] each. */
-export interface KeyValues {
+export type KeyValues = {
   readonly keys: Tensor;
   readonly values: Tensor;
-}
+};
 
-/** Keys and values of every layer for decoding token by token; a record of tensors that `forward` and `jit` accept. */
-export interface KeyValueCache {
+/**
+ * Keys and values of every layer for decoding token by token; a record of tensors that `forward` and `jit` accept. A type, because
+ * TypeScript does not take interfaces for records.
+ */
+export type KeyValueCache = {
   readonly layers: readonly KeyValues[];
   /** int32 [N]: number of filled positions of each sequence. */
   readonly lengths: Tensor;
-}
+};
 
 /** Sizes of a `keyValueCache`. */
 export interface KeyValueCacheOptions {

@@ -1,0 +1,16 @@
+/** Errors of generation. */
+import { WattgradError } from "../core/errors.js";
+
+/** A prompt that is longer than the model's context. */
+export class ContextFullError extends WattgradError {
+  /** Positions of the model. */
+  readonly capacity: number;
+
+  constructor(length: number, capacity: number) {
+    super("CONTEXT_FULL", `the prompt has ${length} tokens, the context ${capacity}`, {
+      op: "generate",
+      hint: "cut the prompt at its beginning, and leave room for the answer",
+    });
+    this.capacity = capacity;
+  }
+}

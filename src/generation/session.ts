@@ -1,0 +1,142 @@
+/**
+ * A model that decodes a batch of sequences with a cache of static capacity. Lengths are values, so that a model has a Program for each
+ * chunk length and capacity, and no step compiles.
+ */
+import type { Device } from "../device/device.js";
+import { noGrad, type Tensor } from "../graph/tensor.js";
+import type { CausalModel } from "../models/decoder.js";
+import type { KeyValueCache } from "../nn/key_value_cache.js";
+import { tensor } from "../ops/creation.js";
+import { argmax } from "../ops/reduce.js";
+import { type JitFunction, jit } from "../runtime/jit.js";
+import { dispose } from "../runtime/realize.js";
+import { copyCache, disposeCache, emptyCache } from "./cache.js";
+
+/** Lengths of chunks: shorter ones are padded to the next. */
+export const chunkLengths = [1, 8, 32, 128] as const;
+
+type Step = JitFunction<[tokens: Tensor, counts: Tensor, cache: KeyValueCache], Tensor>;
+
+/** The jit functions of each model: their recordings are found again by later generations. */
+const steps = new WeakMap<CausalModel, { readonly best: Step; readonly scores: Step }>();
+
+function stepsOf(model: CausalModel) {
+  let made = steps.get(model);
+  if (made === undefined) {
+    const logits = (tokens: Tensor, counts: Tensor, cache: KeyValueCache) =>
+      noGrad(() => model.forward(tokens, { cache, counts, last: true }));
+    made = {
+      best: jit((tokens: Tensor, counts: Tensor, cache: KeyValueCache) =>
+        argmax(logits(tokens, counts, cache), -1),
+      ) as Step,
+      scores: jit(logits) as Step,
+    };
+    steps.set(model, made);
+  }
+  return made;
+}
+
+/** The next chunk for sequences that have so many tokens left. */
+export function chunkFor(left: readonly number[]): {
+  readonly length: number;
+  readonly counts: readonly number[];
+} {
+  const longest = Math.max(...left);
+  const length = chunkLengths.find((chunk) => chunk >= longest) ?? chunkLengths[chunkLengths.length - 1];
+  return { length, counts: left.map((count) => Math.min(count, length)) };
+}
+
+/** The positions that prompts need while they are read, padding included. */
+export function prefillCapacity(lengths: readonly number[]): number {
+  let [left, done] = [[...lengths], lengths.map(() => 0)];
+  let needed = 0;
+  while (left.some((count) => count > 0)) {
+    const { length, counts } = chunkFor(left);
+    needed = Math.max(needed, Math.max(...done) + length);
+    done = done.map((count, n) => count + counts[n]);
+    left = left.map((count, n) => count - counts[n]);
+  }
+  return needed;
+}
+
+/** What a step gives for each sequence: the best token, chosen on the device, or the scores of all. */
+export type StepResult = Int32Array | Float32Array;
+
+export class DecodeSession {
+  readonly #model: CausalModel;
+  readonly #device: Device;
+  #cache: KeyValueCache;
+  /** A second cache, into which beams are sorted. */
+  #spare: KeyValueCache | undefined;
+  /** Positions that are filled, of each sequence. */
+  #lengths: number[];
+  #capacity: number;
+  /** How often the capacity was doubled. */
+  growths = 0;
+
+  constructor(model: CausalModel, device: Device, batch: number, capacity: number) {
+    this.#model = model;
+    this.#device = device;
+    this.#capacity = capacity;
+    this.#lengths = new Array(batch).fill(0);
+    this.#cache = emptyCache(model.sizes, batch, capacity, device);
+  }
+
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  /**
+   * Reads the first `counts[n]` tokens of each row of `tokens` [N, length].
+   * @returns int32 [N] or float32 [N, vocabulary] for the last of them; without meaning for rows of which nothing was read.
+   */
+  async step(tokens: Int32Array, counts: readonly number[], kind: "best" | "scores"): Promise<StepResult> {
+    const batch = counts.length;
+    const length = tokens.length / batch;
+    while (Math.max(...this.#lengths) + length > this.#capacity) this.#grow();
+    const given = tensor(tokens, { shape: [batch, length], device: this.#device });
+    const read = tensor(Int32Array.from(counts), { shape: [batch], device: this.#device });
+    let result: Tensor | undefined;
+    try {
+      result = stepsOf(this.#model)[kind](given, read, this.#cache);
+      this.#lengths = this.#lengths.map((filled, n) => filled + counts[n]);
+      return (await result.data()) as StepResult;
+    } finally {
+      for (const used of [given, read, result]) if (used) dispose(used);
+    }
+  }
+
+  /** Row i goes on as row `rows[i]` did; there may be another number of rows. */
+  reorder(rows: readonly number[]): void {
+    const isSame = rows.length === this.#lengths.length;
+    if (isSame && rows.every((row, i) => row === i)) return;
+    const target =
+      (isSame && this.#spare) || emptyCache(this.#model.sizes, rows.length, this.#capacity, this.#device);
+    copyCache(this.#cache, target, rows);
+    this.#spare = isSame ? this.#cache : undefined;
+    if (!isSame) disposeCache(this.#cache);
+    this.#cache = target;
+    this.#lengths = rows.map((row) => this.#lengths[row]);
+  }
+
+  #grow(): void {
+    const batch = this.#lengths.length;
+    const larger = emptyCache(this.#model.sizes, batch, 2 * this.#capacity, this.#device);
+    copyCache(
+      this.#cache,
+      larger,
+      Array.from({ length: batch }, (_, n) => n),
+    );
+    this.dispose();
+    this.#spare = undefined;
+    this.#cache = larger;
+    this.#capacity *= 2;
+    this.growths++;
+  }
+
+  /** Frees the caches. */
+  dispose(): void {
+    disposeCache(this.#cache);
+    if (this.#spare) disposeCache(this.#spare);
+  }
+}
