@@ -83,7 +83,7 @@ export interface Pretrained<M extends Module = Module> {
   readonly model: M;
   readonly head: Head;
   readonly config: CommonConfig;
-  /** generation_config.json, or the configuration's own keys of older files. */
+  /** generation_config.json, or what config.json has of it. */
   readonly generationConfig: Readonly<Record<string, unknown>>;
   readonly report: PretrainedReport;
 }
@@ -134,7 +134,7 @@ export async function fromPretrained<M extends Module = Module>(
   }
   const generation = (await hasFile("generation_config.json"))
     ? await readJson("generation_config.json")
-    : configJson;
+    : legacyGeneration(configJson as object);
   const device = await deviceNamed(op, given.device ?? "auto");
   const file = await openWeights(source, signal);
   try {
@@ -192,6 +192,14 @@ export function fileState(model: Module): Map<string, ReadableTensor> {
     });
   }
   return inFileLayout(model.stateDict(), rules);
+}
+
+/** Keys of generation that config.json has where there is no generation_config.json. */
+const legacyKeys =
+  /^((bos|eos|pad|forced_bos|forced_eos)_token_id|max_length|min_length|do_sample|temperature|top_k|top_p|typical_p|num_beams|length_penalty|early_stopping|repetition_penalty|no_repeat_ngram_size|bad_words_ids|suppress_tokens|begin_suppress_tokens)$/;
+
+function legacyGeneration(configJson: object): object {
+  return Object.fromEntries(Object.entries(configJson).filter(([key]) => legacyKeys.test(key)));
 }
 
 /** @throws FileError, FormatError */

@@ -211,6 +211,14 @@ describe("files", () => {
     );
   });
 
+  test("settings of generation: of their own file, or of config.json", async () => {
+    const of = async (changes: Record<string, string>) =>
+      (await fromPretrained(fixtureSource("llama", changes), { device })).generationConfig;
+    expect(await of({})).toEqual({ bos_token_id: 0, eos_token_id: 2, pad_token_id: 1 });
+    const own = { eos_token_id: [3, 4], top_k: 9 };
+    expect(await of({ "generation_config.json": JSON.stringify(own) })).toEqual(own);
+  });
+
   test("an aborted load leaves nothing on the device", async () => {
     const controller = new AbortController();
     const before = device.memory().liveBuffers;
