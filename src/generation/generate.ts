@@ -5,7 +5,8 @@ import type { CausalModel } from "../models/decoder.js";
 import { isModule } from "../nn/state.js";
 import { BeamSearch } from "./beam.js";
 import { ContextFullError } from "./errors.js";
-import { type LogitsProcessor, processorsOf, renormalize } from "./logits.js";
+import { processorsOf, renormalize } from "./logits.js";
+import type { LogitsProcessor } from "./processor.js";
 import { argmaxOf, tokenAt, uniformAt } from "./sampler.js";
 import { chunkFor, DecodeSession, prefillCapacity } from "./session.js";
 import {

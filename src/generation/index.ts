@@ -10,5 +10,6 @@ export {
   generate,
   type StopReason,
 } from "./generate.js";
-export { type Context, type LogitsProcessor, probabilitiesOf, processorsOf } from "./logits.js";
+export { probabilitiesOf, processorsOf } from "./logits.js";
+export type { Context, LogitsProcessor } from "./processor.js";
 export type { GenerateOptions, SettingOptions, Settings, TokenText } from "./settings.js";

@@ -2,18 +2,8 @@
  * What changes the scores of the next token before one is chosen: functions on host arrays, in the order and with the meaning of the
  * original library (transformers 5.24, generation/logits_process.py). Scores are changed in place; −∞ forbids a token.
  */
+import type { LogitsProcessor } from "./processor.js";
 import type { Settings } from "./settings.js";
-
-/** A sequence whose next token is scored. */
-export interface Context {
-  /** The prompt and what was generated. */
-  readonly ids: readonly number[];
-  /** Tokens of the prompt. */
-  readonly promptLength: number;
-}
-
-/** Changes the scores [vocabulary] of the next token in place. */
-export type LogitsProcessor = (scores: Float32Array, context: Context) => void;
 
 const never = Number.NEGATIVE_INFINITY;
 

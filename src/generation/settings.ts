@@ -13,7 +13,7 @@ import {
   oneOf,
 } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
-import type { LogitsProcessor } from "./logits.js";
+import type { LogitsProcessor } from "./processor.js";
 
 /** The settings in effect. Names are those of the original library in camelCase. */
 export interface Settings {
