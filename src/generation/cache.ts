@@ -6,8 +6,8 @@ import { type KeyValueCache, keyValueCache } from "../nn/key_value_cache.js";
 import { tensor } from "../ops/creation.js";
 import { indexSelect } from "../ops/indexing.js";
 import { sliceScatter } from "../ops/write.js";
+import { dispose } from "../runtime/dispose.js";
 import { type JitFunction, jit } from "../runtime/jit.js";
-import { dispose } from "../runtime/realize.js";
 
 /** An empty cache for a model. */
 export function emptyCache(

@@ -8,8 +8,8 @@ import type { CausalModel } from "../models/decoder.js";
 import type { KeyValueCache } from "../nn/key_value_cache.js";
 import { tensor } from "../ops/creation.js";
 import { argmax } from "../ops/reduce.js";
+import { dispose } from "../runtime/dispose.js";
 import { type JitFunction, jit } from "../runtime/jit.js";
-import { dispose } from "../runtime/realize.js";
 import { copyCache, disposeCache, emptyCache } from "./cache.js";
 
 /** Lengths of chunks: shorter ones are padded to the next. */

@@ -5,7 +5,7 @@ import { chunkFor, prefillCapacity } from "../../src/generation/session.js";
 import { noGrad, type Tensor } from "../../src/graph/tensor.js";
 import { type CausalModel, fromPretrained, Mlp } from "../../src/models/index.js";
 import * as ops from "../../src/ops/index.js";
-import { compileCount } from "../../src/runtime/realize.js";
+import { compileCount } from "../../src/runtime/counters.js";
 import { devices } from "../devices.js";
 import { expectedOf, fixtureSource, type Generated } from "../models/fixture.js";
 
