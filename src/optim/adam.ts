@@ -6,7 +6,9 @@ import { RuntimeScalar } from "../graph/op.js";
 import type { Tensor } from "../graph/tensor.js";
 import { scalar } from "../ops/creation.js";
 import { add, div, mul, sqrt, square, sub } from "../ops/elementwise.js";
-import { given, Optimizer, type ParameterGroup, type StepState, type Update } from "./optimizer.js";
+import { Optimizer, type Update } from "./optimizer.js";
+import { type GroupsOrList, withoutUndefined } from "./parameter_groups.js";
+import type { StepState } from "./step_state.js";
 
 /** Settings of `Adam` and `AdamW`. */
 export interface AdamSettings {
@@ -90,7 +92,7 @@ abstract class AdamRule extends Optimizer<AdamSettings> {
   }
 }
 
-type AdamParameters = readonly Tensor[] | readonly ParameterGroup<Partial<AdamSettings>>[];
+type AdamParameters = GroupsOrList<AdamSettings>;
 
 /**
  * Adam (Kingma and Ba 2015), as torch.optim.Adam. `parameters` are tensors, or groups with their own settings.
@@ -110,7 +112,7 @@ export class Adam extends AdamRule {
   constructor(parameters: AdamParameters, settings: Partial<AdamSettings> = {}) {
     super(
       parameters,
-      { ...defaults, ...given(checkOptions("Adam", settings as AdamSettings, kinds)) },
+      { ...defaults, ...withoutUndefined(checkOptions("Adam", settings as AdamSettings, kinds)) },
       kinds,
     );
   }
@@ -130,7 +132,7 @@ export class AdamW extends AdamRule {
   protected readonly decoupled = true;
 
   constructor(parameters: AdamParameters, settings: Partial<AdamSettings> = {}) {
-    const own = given(checkOptions("AdamW", settings as AdamSettings, kinds));
+    const own = withoutUndefined(checkOptions("AdamW", settings as AdamSettings, kinds));
     super(parameters, { ...defaults, weightDecay: 0.01, ...own }, kinds);
   }
 }

@@ -3,7 +3,8 @@ import "../ops/methods.js";
 
 export { Adam, type AdamSettings, AdamW } from "./adam.js";
 export { clipGradNorm, clipGradValue } from "./clip.js";
-export { Optimizer, type OptimizerState, type ParameterGroup } from "./optimizer.js";
+export { Optimizer } from "./optimizer.js";
+export type { ParameterGroup } from "./parameter_groups.js";
 export {
   type CosineOptions,
   constant,
@@ -17,3 +18,4 @@ export {
   stepDecay,
 } from "./schedule.js";
 export { SGD, type SgdSettings } from "./sgd.js";
+export type { OptimizerState } from "./state.js";

@@ -6,7 +6,9 @@ import { RuntimeScalar } from "../graph/op.js";
 import type { Tensor } from "../graph/tensor.js";
 import { scalar } from "../ops/creation.js";
 import { add, mul, sub } from "../ops/elementwise.js";
-import { given, Optimizer, type ParameterGroup, type StepState, type Update } from "./optimizer.js";
+import { Optimizer, type Update } from "./optimizer.js";
+import { type GroupsOrList, withoutUndefined } from "./parameter_groups.js";
+import type { StepState } from "./step_state.js";
 
 /** Settings of `SGD`. */
 export interface SgdSettings {
@@ -46,11 +48,12 @@ const defaults: SgdSettings = { lr: 1e-3, momentum: 0, dampening: 0, nesterov: f
  * @throws ArgumentError for settings outside their domain, no parameters, or one that appears twice.
  */
 export class SGD extends Optimizer<SgdSettings> {
-  constructor(
-    parameters: readonly Tensor[] | readonly ParameterGroup<Partial<SgdSettings>>[],
-    settings: Partial<SgdSettings> = {},
-  ) {
-    super(parameters, { ...defaults, ...given(checkOptions("SGD", settings as SgdSettings, kinds)) }, kinds);
+  constructor(parameters: GroupsOrList<SgdSettings>, settings: Partial<SgdSettings> = {}) {
+    super(
+      parameters,
+      { ...defaults, ...withoutUndefined(checkOptions("SGD", settings as SgdSettings, kinds)) },
+      kinds,
+    );
   }
 
   /** Once there was a momentum, its buffers stay. */

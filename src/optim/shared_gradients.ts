@@ -1,0 +1,63 @@
+/** Parameters of several optimizers: each optimizer updates by a gradient once, as in PyTorch. */
+import type { Tensor } from "../graph/tensor.js";
+import { sessionOf } from "../runtime/session.js";
+
+/** The optimizers of each parameter. */
+const owners = new WeakMap<Tensor, readonly WeakRef<SharedGradients>[]>();
+
+/** For a parameter of several optimizers: the gradient that some have consumed and the others still need. */
+const used = new WeakMap<Tensor, { gradient: Tensor; by: Set<object>; capture: object | undefined }>();
+
+/** Whether an optimizer has the tensor among its parameters. */
+export function isOptimized(tensor: Tensor): boolean {
+  return owners.has(tensor);
+}
+
+/** What one optimizer shares with others. */
+export class SharedGradients {
+  /** Parameters that other optimizers have, too. */
+  readonly #shared = new Set<Tensor>();
+
+  /** Lets this optimizer and those that were made before for a parameter know of each other. */
+  constructor(parameters: readonly Tensor[]) {
+    for (const parameter of parameters) {
+      const others = (owners.get(parameter) ?? []).flatMap((reference) => reference.deref() ?? []);
+      for (const other of others) other.#shared.add(parameter);
+      if (others.length > 0) this.#shared.add(parameter);
+      owners.set(
+        parameter,
+        [...others, this].map((optimizer) => new WeakRef(optimizer)),
+      );
+    }
+  }
+
+  has(parameter: Tensor): boolean {
+    return this.#shared.has(parameter);
+  }
+
+  /** The gradient that another optimizer of the parameter has consumed, and this one not yet. */
+  ofOthers(parameter: Tensor): Tensor | undefined {
+    const left = used.get(parameter);
+    if (left === undefined || left.by.has(this)) return undefined;
+    return left.capture === sessionOf(parameter.device).capture ? left.gradient : undefined;
+  }
+
+  /** Leaves the gradient to the other optimizers of the parameter. */
+  leave(parameter: Tensor, gradient: Tensor): void {
+    const { capture } = sessionOf(parameter.device);
+    const before = used.get(parameter);
+    const by = before?.gradient === gradient ? before.by : new Set<object>();
+    used.set(parameter, { gradient, by: by.add(this), capture });
+    parameter.grad = undefined;
+  }
+}
+
+/** The gradient that was left to other optimizers. */
+export function leftGradient(parameter: Tensor): Tensor | undefined {
+  return used.get(parameter)?.gradient;
+}
+
+/** The other optimizers do not update by it, either. */
+export function forgetLeftGradient(parameter: Tensor): void {
+  used.delete(parameter);
+}
