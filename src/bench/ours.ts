@@ -5,6 +5,8 @@ import { openDry } from "../device/dry/dry.js";
 import { type DeviceName, openDevice } from "../device/select.js";
 import { openMeter } from "../energy/index.js";
 import type { Tensor } from "../graph/tensor.js";
+import { costOf } from "../kernels/cost.js";
+import type { Program } from "../kernels/kernel.js";
 import { permute, reshape, tensor } from "../ops/index.js";
 import { roofline } from "../profile/index.js";
 import { jit } from "../runtime/jit.js";
@@ -55,7 +57,7 @@ function buildOn(device: Device, problem: Problem): Work {
   const isTurned = problem.kind === "conv" && device.info.convLayout === "channels-last";
   return work(device, () => replay(...inputs), {
     amount,
-    cost: () => replay.program(...inputs)!.cost,
+    program: () => replay.program(...inputs)!,
     values: (y) => (isTurned ? permute(y, [0, 3, 1, 2]) : y),
     owned: inputs,
   });
@@ -75,7 +77,7 @@ function training(device: Device, { model: name }: TrainProblem): Work {
   });
   return work(device, () => step(...inputs), {
     amount: 1,
-    cost: () => step.program(...inputs)!.cost,
+    program: () => step.program(...inputs)!,
     values: (loss) => reshape(loss, [1]),
     owned: [...inputs, ...model.parameters()],
   });
@@ -83,18 +85,18 @@ function training(device: Device, { model: name }: TrainProblem): Work {
 
 interface WorkParts {
   readonly amount: number;
-  readonly cost: () => Work["cost"];
+  readonly program: () => Program;
   /** The result as all contenders have it. */
   readonly values: (result: Tensor) => Tensor;
   readonly owned: readonly Tensor[];
 }
 
-function work(device: Device, replay: () => Tensor, { amount, cost, values, owned }: WorkParts): Work {
+function work(device: Device, replay: () => Tensor, { amount, program, values, owned }: WorkParts): Work {
   const probe = device.allocate("float32", 1);
   // Recorded before the first run is asked for, so that the cost is known.
   let first: Tensor | undefined = replay();
   return {
-    cost: cost(),
+    cost: costOf(program(), device.info),
     amount,
     run() {
       replay().dispose();

@@ -9,7 +9,7 @@ import { imageClassifiers } from "../models/index.js";
 import { crossEntropy, type Module } from "../nn/index.js";
 import { manualSeed } from "../ops/index.js";
 import { AdamW, cosine } from "../optim/index.js";
-import { totalCost } from "../runtime/counters.js";
+import { totalCost } from "../runtime/total_cost.js";
 import {
   accuracy,
   type Callback,

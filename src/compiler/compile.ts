@@ -1,6 +1,5 @@
 /** The chain of passes: graph → simplify → fuse → schedule → lower → plan → Program. */
 import type { DeviceInfo } from "../device/device.js";
-import { costOf } from "../kernels/cost.js";
 import type { Program } from "../kernels/kernel.js";
 import { type FuseOptions, fuse } from "./fuse.js";
 import type { Graph } from "./graph.js";
@@ -22,7 +21,6 @@ export function compile(graph: Graph, info: DeviceInfo, options?: FuseOptions): 
     inputCount: graph.leafCount,
     scalars: graph.scalars,
     arenaBytes,
-    cost: costOf(calls, info, alike),
     alike,
     ...(origins && { origins }),
   };

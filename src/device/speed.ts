@@ -137,7 +137,6 @@ async function timeProduct(device: Device, size: number): Promise<number> {
     leafCount: 4,
     scalars: [],
     arenaBytes: 0,
-    cost: { flops: 2 * size ** 3, bytes: 12 * size ** 2 },
   };
   const leaves = program.slots.map(({ dtype, size: n }) => device.allocate(dtype, n));
   const executable = device.prepare(program);

@@ -2,7 +2,7 @@
 
 import { aFunction, check, checkOptions, type Kinds } from "../core/check.js";
 import type { Cost } from "../kernels/kernel.js";
-import { totalCost } from "../runtime/counters.js";
+import { totalCost } from "../runtime/total_cost.js";
 import type { EnergyFigure } from "./figure.js";
 import { EnergyMeter, type MeterOptions, meterOptions, openMeter, settleDevice } from "./meter.js";
 

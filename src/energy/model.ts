@@ -1,7 +1,7 @@
 /** What is left where no meter can be read: models that count work and multiply. */
 
 import type { Device } from "../device/device.js";
-import { totalCost } from "../runtime/counters.js";
+import { totalCost } from "../runtime/total_cost.js";
 import { horowitz2014, joulesOf, methodOf, operationScope } from "./operations.js";
 import type { EnergySource } from "./source.js";
 

@@ -10,6 +10,7 @@ import { type DeviceName, openDevice } from "../device/select.js";
 import { sumOfIntervals } from "../energy/figure.js";
 import type { EnergyFigure } from "../energy/index.js";
 import { noGrad, type Tensor } from "../graph/tensor.js";
+import { costOf } from "../kernels/cost.js";
 import { crossEntropy } from "../nn/index.js";
 import { tensor } from "../ops/index.js";
 import { median } from "../profile/statistics.js";
@@ -189,7 +190,7 @@ async function prepare(
     modelBytes: stateBytes(model),
     single,
     batch,
-    cost: forward.program(batch.x)!.cost,
+    cost: costOf(forward.program(batch.x)!, device.info),
     energy: undefined,
     meteredImages: 0,
     used: 0,

@@ -3,7 +3,7 @@ import { sizeOf } from "../core/shape.js";
 import { distinctBytes, type Stored } from "./bytes.js";
 import { fill } from "./fill.js";
 import { isEmpty, type Operand } from "./operand.js";
-import type { KernelRecord } from "./record.js";
+import type { KernelCost, KernelRecord } from "./record.js";
 
 /**
  * softmax(scale · q · kᵀ + mask) · v over the positions that are visible: q [...batch, L, E], k [...batch, S, E],
@@ -35,9 +35,12 @@ export interface AttentionCall {
 export const attention: KernelRecord<AttentionCall> = {
   reads: ["q", "k", "v", "mask", "keyLengths", "queryPositions"],
   writes: ["output"],
+  overNothing: ({ k, output }) => (isEmpty(k) ? fill(output, 0) : undefined),
+};
+
+export const attentionCost: KernelCost<AttentionCall> = {
   flops,
   bytes,
-  overNothing: ({ k, output }) => (isEmpty(k) ? fill(output, 0) : undefined),
 };
 
 /**

@@ -3,7 +3,7 @@ import { sizeOf } from "../core/shape.js";
 import { bytesPassedOver } from "./bytes.js";
 import { epilogueFlops, epilogueOfZero, type WithEpilogue } from "./epilogue.js";
 import { isEmpty, type Operand } from "./operand.js";
-import type { KernelRecord } from "./record.js";
+import type { KernelCost, KernelRecord } from "./record.js";
 
 export interface ConvGeometry {
   /** [height, width] each. */
@@ -36,13 +36,6 @@ function record(
   return {
     reads,
     writes: [computed],
-    flops: (call) =>
-      2 * sizeOf(call.output.view.shape) * sizeOf(call.weight.view.shape.slice(1)) + epilogueFlops(call),
-    // convGradInput writes every pixel, also the uncovered ones.
-    untouched: ({ input, weight, output, geometry }, stored) =>
-      computed === "input"
-        ? 0
-        : bytesPassedOver(input, weight.view.shape.slice(2), output.view.shape, geometry, stored),
     overNothing: (call) =>
       [call.input, call.weight, call.output].some(isEmpty)
         ? epilogueOfZero(call[computed], call.epilogue)
@@ -53,3 +46,15 @@ function record(
 export const conv = record(["input", "weight"], "output");
 export const convGradInput = record(["output", "weight"], "input");
 export const convGradWeight = record(["input", "output"], "weight");
+
+const flops = (call: ConvCall) =>
+  2 * sizeOf(call.output.view.shape) * sizeOf(call.weight.view.shape.slice(1)) + epilogueFlops(call);
+
+export const convCost: KernelCost<ConvCall> = {
+  flops,
+  untouched: ({ input, weight, output, geometry }, stored) =>
+    bytesPassedOver(input, weight.view.shape.slice(2), output.view.shape, geometry, stored),
+};
+
+/** Every pixel is written, also the uncovered ones. */
+export const convGradInputCost: KernelCost<ConvCall> = { flops };

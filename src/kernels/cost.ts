@@ -1,36 +1,92 @@
-/** The cost of a Program: exact floating-point operations and bytes, computed at compile time. */
+/** What kernel calls and Programs cost: exact floating-point operations and bytes. */
+import { attentionCost } from "./attention.js";
 import { distinctBytes, type Stored } from "./bytes.js";
+import { convCost, convGradInputCost } from "./conv.js";
+import { gatherCost } from "./gather.js";
+import { mapCost } from "./map.js";
+import { matmulCost } from "./matmul.js";
 import { operandsOf } from "./operands.js";
-import type { Cost, Program } from "./program.js";
-import { type KernelCall, recordOf } from "./table.js";
+import { poolCost } from "./pool.js";
+import { poolGradCost } from "./pool_grad.js";
+import type { Program } from "./program.js";
+import { qconvCost } from "./qconv.js";
+import { qmatmulCost } from "./qmatmul.js";
+import type { KernelCost } from "./record.js";
+import { reduceCost } from "./reduce.js";
+import { scatterAddCost } from "./scatter_add.js";
+import type { CallOf, KernelCall, KernelName } from "./table.js";
+import { writeCost } from "./write.js";
+
+const costs: { readonly [Name in KernelName]: KernelCost<CallOf<Name>> } = {
+  map: mapCost,
+  reduce: reduceCost,
+  matmul: matmulCost,
+  attention: attentionCost,
+  conv: convCost,
+  convGradInput: convGradInputCost,
+  convGradWeight: convCost,
+  pool: poolCost,
+  poolGrad: poolGradCost,
+  qmatmul: qmatmulCost,
+  qconv: qconvCost,
+  gather: gatherCost,
+  scatterAdd: scatterAddCost,
+  write: writeCost,
+};
+
+/**
+ * FLOPs and bytes, exact except for attention whose lengths or positions are operands: a Program counts it with full length, `cost()`
+ * with the values.
+ */
+export interface Cost {
+  /** Floating-point operations: 2·m·n·k for products, 1 per element for each arithmetic instruction. */
+  readonly flops: number;
+  /** Bytes that the kernels read and write, counting each operand's elements once per call. */
+  readonly bytes: number;
+}
+
+function costOfKernel({ kernel }: KernelCall): KernelCost<KernelCall> {
+  return costs[kernel] as unknown as KernelCost<KernelCall>;
+}
 
 /** 2 per multiply-add of a product, of floats or integers; 1 per element for each arithmetic instruction, transcendental or not. */
 export function flopsOf(call: KernelCall): number {
-  return recordOf(call).flops(call);
+  return costOfKernel(call).flops(call);
 }
 
 /** Bytes that the call reads and writes on a device that stores elements as `stored` says; each element of an operand counts once. */
 export function bytesOf(call: KernelCall, stored: Stored): number {
-  const record = recordOf(call);
-  if (record.bytes) return record.bytes(call, stored);
+  const { bytes, untouched } = costOfKernel(call);
+  if (bytes) return bytes(call, stored);
   const { reads, writes } = operandsOf(call);
-  let bytes = -(record.untouched?.(call, stored) ?? 0);
-  for (const operands of [reads, writes]) {
-    for (const operand of operands) bytes += distinctBytes(operand, stored);
-  }
-  return bytes;
+  return [...reads, ...writes].reduce(
+    (sum, operand) => sum + distinctBytes(operand, stored),
+    -(untouched?.(call, stored) ?? 0),
+  );
 }
 
-/** Sums the cost of calls. `alike`, as in a Program: calls of equal cost, which is computed only once. */
-export function costOf(calls: readonly KernelCall[], stored: Stored, alike?: Program["alike"]): Cost {
-  const known: Cost[] = [];
+/** Of Programs that were counted. A Program is compiled for one device, which stores elements in one way. */
+const known = new WeakMap<Program, Cost>();
+
+/** What one run of a Program costs on the device that it was compiled for. */
+export function costOf(program: Program, stored: Stored): Cost {
+  let cost = known.get(program);
+  if (cost === undefined) {
+    cost = count(program, stored);
+    known.set(program, cost);
+  }
+  return cost;
+}
+
+function count({ calls, alike }: Program, stored: Stored): Cost {
+  const costs: Cost[] = [];
   let flops = 0;
   let bytes = 0;
   calls.forEach((call, i) => {
     const first = alike?.[i] ?? i;
-    known[i] = known[first] ?? { flops: flopsOf(call), bytes: bytesOf(call, stored) };
-    flops += known[i].flops;
-    bytes += known[i].bytes;
+    costs[i] = costs[first] ?? { flops: flopsOf(call), bytes: bytesOf(call, stored) };
+    flops += costs[i].flops;
+    bytes += costs[i].bytes;
   });
   return { flops, bytes };
 }

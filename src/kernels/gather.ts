@@ -3,7 +3,7 @@ import type { Shape } from "../core/shape.js";
 import { distinctBytes } from "./bytes.js";
 import { type IndexReport, pickedBytes } from "./indexing.js";
 import type { Operand } from "./operand.js";
-import type { KernelRecord } from "./record.js";
+import type { KernelCost, KernelRecord } from "./record.js";
 
 /**
  * For every position p of `shape`: output[p] = memory of source at offset(p) + index[p] · axisStride. All views have this shape; the
@@ -25,6 +25,9 @@ export interface GatherCall {
 export const gather: KernelRecord<GatherCall> = {
   reads: ["source", "index"],
   writes: ["output"],
+};
+
+export const gatherCost: KernelCost<GatherCall> = {
   flops: () => 0,
   bytes: (call, stored) =>
     pickedBytes(call, stored) + distinctBytes(call.index, stored) + distinctBytes(call.output, stored),

@@ -1,6 +1,7 @@
 /** The types of the kernel language in one place. */
 export type { AttentionCall } from "./attention.js";
 export type { ConvCall, ConvGeometry, ConvKernel } from "./conv.js";
+export type { Cost } from "./cost.js";
 export type { Expression, Instruction, MapCall } from "./expression.js";
 export { maxExpressionInputs, maxExpressionInstructions } from "./expression.js";
 export type { GatherCall } from "./gather.js";
@@ -10,7 +11,7 @@ export type { MatmulCall } from "./matmul.js";
 export type { Operand } from "./operand.js";
 export type { PoolCall, PoolGeometry } from "./pool.js";
 export type { PoolGradCall } from "./pool_grad.js";
-export type { Cost, Program, SlotInfo } from "./program.js";
+export type { Program, SlotInfo } from "./program.js";
 export type { QconvCall } from "./qconv.js";
 export type { QmatmulCall } from "./qmatmul.js";
 export type { QuantizedEpilogue, WeightFormat } from "./quantized.js";

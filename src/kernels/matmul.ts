@@ -2,7 +2,7 @@
 import { sizeOf } from "../core/shape.js";
 import { epilogueFlops, epilogueOfZero, type WithEpilogue } from "./epilogue.js";
 import { isEmpty, type Operand } from "./operand.js";
-import type { KernelRecord } from "./record.js";
+import type { KernelCost, KernelRecord } from "./record.js";
 
 /** [...batch, m, k] × [...batch, k, n] → [...batch, m, n]; float32. Any strides (0 broadcasts batches). */
 export interface MatmulCall extends WithEpilogue {
@@ -15,6 +15,9 @@ export interface MatmulCall extends WithEpilogue {
 export const matmul: KernelRecord<MatmulCall> = {
   reads: ["a", "b"],
   writes: ["output"],
-  flops: (call) => 2 * sizeOf(call.output.view.shape) * (call.a.view.shape.at(-1) ?? 1) + epilogueFlops(call),
   overNothing: ({ a, output, epilogue }) => (isEmpty(a) ? epilogueOfZero(output, epilogue) : undefined),
+};
+
+export const matmulCost: KernelCost<MatmulCall> = {
+  flops: (call) => 2 * sizeOf(call.output.view.shape) * (call.a.view.shape.at(-1) ?? 1) + epilogueFlops(call),
 };

@@ -3,7 +3,7 @@ import { sizeOf } from "../core/shape.js";
 import { bytesPassedOver } from "./bytes.js";
 import { fill } from "./fill.js";
 import { isEmpty, type Operand } from "./operand.js";
-import type { KernelRecord } from "./record.js";
+import type { KernelCost, KernelRecord } from "./record.js";
 
 export interface PoolGeometry {
   readonly kernel: readonly [number, number];
@@ -28,9 +28,12 @@ export interface PoolCall {
 export const pool: KernelRecord<PoolCall> = {
   reads: ["input"],
   writes: ["output"],
+  overNothing: ({ op, input, output }) =>
+    isEmpty(input) ? fill(output, op === "max" ? Number.NEGATIVE_INFINITY : 0) : undefined,
+};
+
+export const poolCost: KernelCost<PoolCall> = {
   flops: ({ output, geometry }) => sizeOf(output.view.shape) * sizeOf(geometry.kernel),
   untouched: ({ input, output, geometry }, stored) =>
     bytesPassedOver(input, geometry.kernel, output.view.shape, geometry, stored),
-  overNothing: ({ op, input, output }) =>
-    isEmpty(input) ? fill(output, op === "max" ? Number.NEGATIVE_INFINITY : 0) : undefined,
 };

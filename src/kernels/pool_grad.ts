@@ -4,7 +4,7 @@ import { bytesPassedOver } from "./bytes.js";
 import { fill } from "./fill.js";
 import { isEmpty, type Operand } from "./operand.js";
 import type { PoolGeometry } from "./pool.js";
-import type { KernelRecord } from "./record.js";
+import type { KernelCost, KernelRecord } from "./record.js";
 
 /** Computes gradInput from gradOutput. `max` needs `input` to find the first maximum of each window, which gets the gradient. */
 export interface PoolGradCall {
@@ -19,8 +19,11 @@ export interface PoolGradCall {
 export const poolGrad: KernelRecord<PoolGradCall> = {
   reads: ["input", "gradOutput"],
   writes: ["gradInput"],
+  overNothing: ({ gradOutput, gradInput }) => (isEmpty(gradOutput) ? fill(gradInput, 0) : undefined),
+};
+
+export const poolGradCost: KernelCost<PoolGradCall> = {
   flops: ({ gradOutput, geometry }) => sizeOf(gradOutput.view.shape) * sizeOf(geometry.kernel),
   untouched: ({ input, gradOutput, geometry }, stored) =>
     input ? bytesPassedOver(input, geometry.kernel, gradOutput.view.shape, geometry, stored) : 0,
-  overNothing: ({ gradOutput, gradInput }) => (isEmpty(gradOutput) ? fill(gradInput, 0) : undefined),
 };

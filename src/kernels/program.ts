@@ -14,18 +14,7 @@ export interface SlotInfo {
   readonly offset: number;
 }
 
-/**
- * FLOPs and bytes, exact except for attention whose lengths or positions are operands: a Program counts it with full length, `cost()`
- * with the values.
- */
-export interface Cost {
-  /** Floating-point operations: 2·m·n·k for products, 1 per element for each arithmetic instruction. */
-  readonly flops: number;
-  /** Bytes that the kernels read and write, counting each operand's elements once per call. */
-  readonly bytes: number;
-}
-
-/** What the compiler passes to devices: kernel calls over numbered slots, and their cost. */
+/** What the compiler passes to devices: kernel calls over numbered slots. */
 export interface Program {
   readonly calls: readonly KernelCall[];
   readonly slots: readonly SlotInfo[];
@@ -38,7 +27,6 @@ export interface Program {
   /** Runtime scalars: values that change from run to run without recompiling. */
   readonly scalars: readonly DType[];
   readonly arenaBytes: number;
-  readonly cost: Cost;
   /** Per call, the index of the first call from which it differs only in its slots, as in repeated blocks of a network; or its own. */
   readonly alike?: readonly number[];
   /** Per call, the module whose op it computes; only while a profile is recorded. Final copies have none. */

@@ -4,7 +4,7 @@ import { bytesPassedOver } from "./bytes.js";
 import type { ConvGeometry } from "./conv.js";
 import type { Operand } from "./operand.js";
 import { epilogueOfNothing, type QuantizedEpilogue, type WeightFormat } from "./quantized.js";
-import type { KernelRecord } from "./record.js";
+import type { KernelCost, KernelRecord } from "./record.js";
 
 /**
  * 2-D cross-correlation of an int8 input [N, C, H, W], any strides, with packed weights [O, C/groups, KH, KW] of 8 or 7 bits
@@ -26,12 +26,15 @@ export interface QconvCall extends QuantizedEpilogue {
 export const qconv: KernelRecord<QconvCall> = {
   reads: ["input", "weight", "scales", "inputScales", "offsets", "bias"],
   writes: ["output"],
+  overNothing: (call) =>
+    sizeOf([call.input.view.shape[1], ...call.kernelSize]) === 0 ? epilogueOfNothing(call) : undefined,
+};
+
+export const qconvCost: KernelCost<QconvCall> = {
   flops: ({ input, output, geometry, kernelSize }) => {
     const perGroup = input.view.shape[1] / geometry.groups;
     return 2 * sizeOf(output.view.shape) * perGroup * sizeOf(kernelSize);
   },
   untouched: ({ input, output, geometry, kernelSize }, stored) =>
     bytesPassedOver(input, kernelSize, output.view.shape, geometry, stored),
-  overNothing: (call) =>
-    sizeOf([call.input.view.shape[1], ...call.kernelSize]) === 0 ? epilogueOfNothing(call) : undefined,
 };

@@ -2,7 +2,7 @@
 import { sizeOf } from "../core/shape.js";
 import { isEmpty, type Operand } from "./operand.js";
 import { epilogueOfNothing, type QuantizedEpilogue, type WeightFormat } from "./quantized.js";
-import type { KernelRecord } from "./record.js";
+import type { KernelCost, KernelRecord } from "./record.js";
 
 /**
  * [m, k] × weight [n, k]ᵀ → [m, n]. The input is int8; or float32, where only the weights are quantized: then the sum is
@@ -26,6 +26,9 @@ export interface QmatmulCall extends QuantizedEpilogue {
 export const qmatmul: KernelRecord<QmatmulCall> = {
   reads: ["input", "weight", "scales", "inputScales", "offsets", "bias"],
   writes: ["output"],
-  flops: ({ input, output }) => 2 * sizeOf(output.view.shape) * (input.view.shape.at(-1) ?? 1),
   overNothing: (call) => (isEmpty(call.input) ? epilogueOfNothing(call) : undefined),
+};
+
+export const qmatmulCost: KernelCost<QmatmulCall> = {
+  flops: ({ input, output }) => 2 * sizeOf(output.view.shape) * (input.view.shape.at(-1) ?? 1),
 };

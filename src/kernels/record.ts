@@ -12,17 +12,21 @@ export type OperandField<Call> = Call extends unknown
     }[keyof Call & string]
   : never;
 
-export interface KernelRecord<Call> {
-  /** Names of the fields with operands that are read. */
-  readonly reads: readonly OperandField<Call>[];
-  /** Names of the fields with operands that are written, the result first. */
-  readonly writes: readonly OperandField<Call>[];
+/** What a call costs. Not part of the record, so that only pages that count costs load it. */
+export interface KernelCost<Call> {
   /** 2 per multiply-add of a product, of floats or integers; 1 per element for each arithmetic instruction. */
   flops(call: Call): number;
   /** Bytes read and written; by default all distinct elements of the operands minus `untouched`. */
   bytes?(call: Call, stored: Stored): number;
   /** Bytes of the operands that the kernel never accesses. */
   untouched?(call: Call, stored: Stored): number;
+}
+
+export interface KernelRecord<Call> {
+  /** Names of the fields with operands that are read. */
+  readonly reads: readonly OperandField<Call>[];
+  /** Names of the fields with operands that are written, the result first. */
+  readonly writes: readonly OperandField<Call>[];
   /**
    * For an empty reduction, the map that fills the result with the identity (after the epilogue); undefined for other calls. Devices
    * never get an empty reduction or a call with an empty result.

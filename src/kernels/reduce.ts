@@ -4,7 +4,7 @@ import { type Shape, sizeOf } from "../core/shape.js";
 import { type Expression, flopsPerElement } from "./expression.js";
 import { fill } from "./fill.js";
 import type { Operand } from "./operand.js";
-import type { KernelRecord } from "./record.js";
+import type { KernelCost, KernelRecord } from "./record.js";
 
 export type ReduceOp = "sum" | "max" | "min" | "prod" | "argmax" | "argmin";
 
@@ -35,7 +35,10 @@ export function identityOf(op: ReduceOp, dtype: DType): number {
 export const reduce: KernelRecord<ReduceCall> = {
   reads: ["inputs"],
   writes: ["output"],
-  flops: ({ shape, expression }) => sizeOf(shape) * (flopsPerElement(expression) + 1),
   overNothing: ({ op, shape, output }) =>
     sizeOf(shape) > 0 ? undefined : fill(output, identityOf(op, output.dtype)),
+};
+
+export const reduceCost: KernelCost<ReduceCall> = {
+  flops: ({ shape, expression }) => sizeOf(shape) * (flopsPerElement(expression) + 1),
 };

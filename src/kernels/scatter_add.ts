@@ -3,7 +3,7 @@ import { type Shape, sizeOf } from "../core/shape.js";
 import { distinctBytes } from "./bytes.js";
 import { type IndexReport, pickedBytes } from "./indexing.js";
 import type { Operand } from "./operand.js";
-import type { KernelRecord } from "./record.js";
+import type { KernelCost, KernelRecord } from "./record.js";
 
 /**
  * The adjoint of `gather`: memory of output at offset(p) + index[p] · axisStride += source[p], float32 or int32. The output holds
@@ -24,6 +24,9 @@ export interface ScatterAddCall {
 export const scatterAdd: KernelRecord<ScatterAddCall> = {
   reads: ["source", "index", "output"],
   writes: ["output"],
+};
+
+export const scatterAddCost: KernelCost<ScatterAddCall> = {
   flops: ({ shape }) => sizeOf(shape),
   bytes: (call, stored) =>
     distinctBytes(call.source, stored) + distinctBytes(call.index, stored) + 2 * pickedBytes(call, stored),

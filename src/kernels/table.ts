@@ -35,8 +35,10 @@ const records = {
 
 export type KernelName = keyof typeof records;
 
+type CallOfRecord<Record> = Record extends KernelRecord<infer Call> ? Call : never;
+
 /** A call of the kernel with this name. */
-export type CallOf<Name extends KernelName> = Parameters<(typeof records)[Name]["flops"]>[0];
+export type CallOf<Name extends KernelName> = CallOfRecord<(typeof records)[Name]>;
 
 /** A call of one kernel: its name, operands and sizes. */
 export type KernelCall = CallOf<KernelName>;

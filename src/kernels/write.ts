@@ -1,7 +1,7 @@
 /** `write`: writes slices into a tensor at positions given by values; appends to a key-value cache without rewriting it. */
 import { distinctBytes } from "./bytes.js";
 import type { Operand } from "./operand.js";
-import type { KernelRecord } from "./record.js";
+import type { KernelCost, KernelRecord } from "./record.js";
 
 /**
  * For every element p of source: memory of output at offset(p) + position[p] · axisStride = source[p]. All views have the source's
@@ -20,6 +20,9 @@ export interface WriteCall {
 export const write: KernelRecord<WriteCall> = {
   reads: ["source", "position", "output"],
   writes: ["output"],
+};
+
+export const writeCost: KernelCost<WriteCall> = {
   flops: () => 0,
   // Elements that keep their old values are not accessed.
   bytes: ({ source, position, output }, stored) =>

@@ -132,7 +132,7 @@ export function summary(
     input: inputs[0]?.shape ?? [],
     parameters: sum(parameters),
     trainable: sum(parameters.filter(({ requiresGrad }) => requiresGrad)),
-    flops: program.cost.flops,
+    flops: program.calls.reduce((all, call) => all + flopsOf(call), 0),
   };
   return Object.defineProperty(result, "toString", { value: () => tableOf(result) });
 }

@@ -1,8 +1,9 @@
 /** cost: what a computation costs, exactly, by what its device is told to run. */
 
-import { aFunction, check } from "../core/check.js";
+import { aDevice, aFunction, check, type Kind } from "../core/check.js";
 import type { Device, DeviceBuffer } from "../device/device.js";
 import { type DeviceChoice, deviceNamed } from "../device/select.js";
+import { costOf } from "../kernels/cost.js";
 import type { Cost, Program } from "../kernels/kernel.js";
 import { flush } from "../runtime/commit.js";
 import { realize } from "../runtime/realize.js";
@@ -40,9 +41,33 @@ export async function cost(target: Device | DeviceChoice, fn: () => unknown): Pr
   const { runs, more } = await observeRuns("cost", device, fn);
   const programs = [...runs].map(([program, { count }]) => ({ program, runs: count }));
   const total = (unit: "flops" | "bytes") =>
-    programs.reduce((sum, { program, runs: count }) => sum + count * program.cost[unit], more[unit]);
+    programs.reduce(
+      (sum, { program, runs: count }) => sum + count * costOf(program, device.info)[unit],
+      more[unit],
+    );
   return { flops: total("flops"), bytes: total("bytes"), programs };
 }
+
+/**
+ * What one run of a Program costs on the device that it was compiled for: FLOPs and bytes, exact, but for attention whose lengths or
+ * positions are tensors: as if all keys existed (`cost` counts it by their values).
+ *
+ * @example
+ * const { flops, bytes } = programCost(device, step.program(x, y)!);
+ */
+export function programCost(device: Device, program: Program): Cost {
+  const { info } = check("programCost", "the device", device, aDevice);
+  return costOf(check("programCost", "the Program", program, aProgram), info);
+}
+
+const aProgram: Kind = [
+  "a Program",
+  (value) => {
+    const { calls, alike } = (value ?? {}) as Partial<Program>;
+    const areCalls = Array.isArray(calls) && calls.every((call) => typeof call?.kernel === "string");
+    return areCalls && (alike === undefined || Array.isArray(alike));
+  },
+];
 
 /** How often each Program was run, and with which values of its runtime scalars at last. */
 export type ObservedRuns = ReadonlyMap<

@@ -2,7 +2,7 @@
 import "../ops/methods.js";
 
 export { openDry } from "../device/dry/dry.js";
-export { type CountedCost, cost, type ProgramRuns } from "./cost.js";
+export { type CountedCost, cost, type ProgramRuns, programCost } from "./cost.js";
 export type { NamedModules } from "./modules.js";
 export {
   type KernelUsage,

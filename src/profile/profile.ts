@@ -110,7 +110,7 @@ export async function profile(
   for (const [program, { count, scalars }] of runs) {
     const ofProgram: ProfiledCall[] = [];
     for (const [i, call] of program.calls.entries()) {
-      const alone = programOf(call, program, device.info);
+      const alone = programOf(call, program);
       const key = JSON.stringify([alone.calls, alone.slots]);
       const seconds = times.get(key) ?? (await timeCall(device, alone, scalars, repetitions));
       times.set(key, seconds);

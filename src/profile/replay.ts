@@ -3,8 +3,7 @@
 import { type DType, newArray } from "../core/dtype.js";
 import { IndexError } from "../core/errors.js";
 import { isTurnDue, nextTurn } from "../core/event_loop.js";
-import type { Device, DeviceBuffer, DeviceInfo } from "../device/device.js";
-import { costOf } from "../kernels/cost.js";
+import type { Device, DeviceBuffer } from "../device/device.js";
 import type { KernelCall, Program } from "../kernels/kernel.js";
 import { operandsOf, withSlots } from "../kernels/operands.js";
 
@@ -13,11 +12,7 @@ const burstMilliseconds = 2;
 const largestBurst = 256;
 
 /** A call with slots 0, 1, … of its own, all of which the caller supplies. */
-export function programOf(
-  call: KernelCall,
-  { slots, scalars }: Pick<Program, "slots" | "scalars">,
-  info: DeviceInfo,
-): Program {
+export function programOf(call: KernelCall, { slots, scalars }: Pick<Program, "slots" | "scalars">): Program {
   const { reads, writes } = operandsOf(call);
   const used = [...new Set([...reads, ...writes].map(({ slot }) => slot))];
   const alone = withSlots(call, (slot) => used.indexOf(slot));
@@ -27,7 +22,6 @@ export function programOf(
     leafCount: used.length,
     scalars,
     arenaBytes: 0,
-    cost: costOf([alone], info),
   };
 }
 

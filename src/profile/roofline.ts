@@ -6,7 +6,7 @@
 import { aNumber, anObject, check, checkAll } from "../core/check.js";
 import { type Shape, sizeOf } from "../core/shape.js";
 import { rowMajor } from "../core/view.js";
-import type { Device, DeviceInfo } from "../device/device.js";
+import type { Device } from "../device/device.js";
 import { type DeviceChoice, deviceNamed } from "../device/select.js";
 import { costOf } from "../kernels/cost.js";
 import type { KernelCall, Operand, Program } from "../kernels/kernel.js";
@@ -90,7 +90,7 @@ async function rates(
 ): Promise<Point[]> {
   const points: Point[] = [];
   for (const size of sizes) {
-    const program = alone(callOf(size), device.info);
+    const program = alone(callOf(size));
     let seconds: number;
     try {
       seconds = await timeCall(device, program, [], repetitions);
@@ -99,14 +99,14 @@ async function rates(
       if (points.length === 0) throw error;
       break;
     }
-    points.push({ size, seconds, rate: program.cost[unit] / seconds });
+    points.push({ size, seconds, rate: costOf(program, device.info)[unit] / seconds });
     if (seconds > patienceSeconds) break;
   }
   return points;
 }
 
 /** A Program of this one call, whose operands fill their slots. */
-function alone(call: KernelCall, info: DeviceInfo): Program {
+function alone(call: KernelCall): Program {
   const { reads, writes } = operandsOf(call);
   const operands = [...reads, ...writes].sort((a, b) => a.slot - b.slot);
   return {
@@ -115,7 +115,6 @@ function alone(call: KernelCall, info: DeviceInfo): Program {
     leafCount: operands.length,
     scalars: [],
     arenaBytes: 0,
-    cost: costOf([call], info),
   };
 }
 

@@ -1,4 +1,4 @@
-/** What a device holds and has run so far: live memory, compiled Programs and the total cost. */
+/** What a device holds and has compiled: live memory and compiled Programs. */
 import { aDevice, check } from "../core/check.js";
 import { defaultDevice, deviceOf } from "../device/default.js";
 import type { Device, MemoryReport } from "../device/device.js";
@@ -28,21 +28,4 @@ export function memory(device: Device = defaultDevice()): MemoryReport {
  */
 export function compileCount(device?: Device): number {
   return sessionOf(deviceOf("compileCount", device)).compiled;
-}
-
-/**
- * FLOPs, bytes and number of the Programs run so far on a device, by default the default device.
- *
- * @example
- * const before = totalCost().flops;
- * await add(tensor([1, 2]), 1).data();
- * totalCost().flops - before; // 2
- */
-export function totalCost(device: Device = defaultDevice()): {
-  readonly flops: number;
-  readonly bytes: number;
-  readonly runs: number;
-} {
-  check("totalCost", "the device", device, aDevice);
-  return { ...sessionOf(device).total };
 }

@@ -38,8 +38,11 @@ export interface JitFunction<A extends readonly unknown[], R extends JitResult> 
    */
   warmup(args: Given<A>, progress?: WarmupProgress): Promise<void>;
   /**
-   * The Program recorded for arguments of these shapes and dtypes in the current modes, with its exact cost; undefined before the first
-   * call.
+   * The Program recorded for arguments of these shapes and dtypes in the current modes; undefined before the first call.
+   * `programCost` of wattgrad/profile tells what it costs.
+   *
+   * @example
+   * const { flops, bytes } = programCost(device, step.program(x, y)!);
    */
   program(...args: Given<A>): Program | undefined;
 }

@@ -8,7 +8,7 @@ import type { Device, DeviceBuffer, Executable } from "../device/device.js";
 import type { RuntimeScalar } from "../graph/op.js";
 import { noteChanges, type Storage } from "../graph/storage.js";
 import type { Tensor } from "../graph/tensor.js";
-import type { Cost, Program } from "../kernels/kernel.js";
+import type { Program } from "../kernels/kernel.js";
 import { type CacheEntry, LruCache } from "./lru_cache.js";
 
 /** Bounds of a cache of Programs: a training step of a 12-layer GPT takes 3 MB. */
@@ -40,8 +40,6 @@ export class Session {
   capture: object | undefined;
   /** Number of Programs compiled so far. */
   compiled = 0;
-  /** Cost of the Programs run so far. */
-  readonly total: { flops: number; bytes: number; runs: number } = { flops: 0, bytes: 0, runs: 0 };
   /** Set by the debug mode: waits for the checks of the ops run so far. */
   checks: (() => Promise<void>) | undefined;
   /** Called with every Program before it runs, while costs are counted or a profile is recorded. */
@@ -119,7 +117,7 @@ export class Session {
     }
   }
 
-  /** Runs it with these leaves and new result buffers, and counts its cost. */
+  /** Runs it with these leaves and new result buffers. */
   run(
     compiled: CompiledGraph,
     leaves: readonly Storage[],
@@ -128,13 +126,10 @@ export class Session {
   ): void {
     const buffers = [...leaves, ...results].map((storage) => storage.buffer);
     const values = scalars.map((scalar) => scalar.value);
+    const executable = this.executable(compiled);
     for (const observe of this.observers) observe(compiled.program, values, buffers);
-    const failure = this.device.run(this.executable(compiled), buffers, values);
+    const failure = this.device.run(executable, buffers, values);
     if (this.ifFails.length > 0) for (const undo of this.ifFails.splice(0)) if (failure) undo();
-    const { flops, bytes }: Cost = compiled.program.cost;
-    this.total.flops += flops;
-    this.total.bytes += bytes;
-    this.total.runs++;
   }
 }
 

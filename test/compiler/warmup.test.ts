@@ -4,9 +4,9 @@ import { backward } from "../../src/autograd/backward.js";
 import type { Device, Executable } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import { crossEntropy, defaultGenerator, manualSeed, tensor } from "../../src/ops/index.js";
-import { totalCost } from "../../src/runtime/counters.js";
 import { jit } from "../../src/runtime/jit.js";
 import { warmup } from "../../src/runtime/realize.js";
+import { totalCost } from "../../src/runtime/total_cost.js";
 import "../../src/ops/methods.js";
 import { DataLoader } from "../../src/data/index.js";
 import type { Tensor } from "../../src/graph/tensor.js";
@@ -122,10 +122,12 @@ it("warm-up of lazy tensors: what reading them runs, and nothing before", async 
   const starter = new SlowStarter();
   const x = tensor([1, 2], { device: starter.device });
   const y = x.add(1).mul(x);
+  totalCost(starter.device);
   await warmup([y, x]);
   expect(y.storage).toBeUndefined();
   expect(totalCost(starter.device).runs).toBe(0);
   expect(await y.tolist()).toEqual([2, 6]);
+  expect(totalCost(starter.device).runs).toBe(1);
   expect([starter.warm.size, starter.cold]).toEqual([1, 0]);
 });
 

@@ -114,7 +114,6 @@ async function run(device: Device, call: KernelCall, leaves: readonly Leaf[]): P
     leafCount: arrays.length,
     scalars: [],
     arenaBytes: 0,
-    cost: { flops: 0, bytes: 0 },
   };
   const buffers = arrays.map((array, i) => {
     const buffer = device.allocate(dtypes[i], array.length);

@@ -21,8 +21,7 @@ export function programOf(
   scalars: DType[] = [],
 ) {
   const slots = leaves.map((leaf, i) => ({ dtype: dtypes[i], size: leaf.length, offset: -1 }));
-  const cost = { flops: 0, bytes: 0 };
-  return { calls, slots, leafCount: leaves.length, scalars, arenaBytes: 0, cost } satisfies Program;
+  return { calls, slots, leafCount: leaves.length, scalars, arenaBytes: 0 } satisfies Program;
 }
 
 export function dtypeOf(array: TypedArray): DType {

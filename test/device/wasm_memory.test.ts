@@ -31,7 +31,6 @@ function throughArena(size: number): Program {
     leafCount: 2,
     scalars: [],
     arenaBytes: size * itemSize.float32,
-    cost: { flops: 0, bytes: 0 },
   };
 }
 

@@ -52,7 +52,6 @@ function passesOf(calls: readonly KernelCall[]): string[] {
     leafCount: 3,
     scalars: [],
     arenaBytes: 0,
-    cost: { flops: 0, bytes: 0 },
   };
   return preparePasses(program, webglTarget, { blend: true }).steps.map((step) =>
     step.kind === "pass" ? step.pass.name : step.kind,

@@ -3,7 +3,17 @@ import { describe, expect, test } from "vitest";
 import { ArgumentError } from "../../src/core/errors.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import { openDevice } from "../../src/device/select.js";
-import { backward, type Device, jit, leaf, noGrad, randn, type Tensor, zeros } from "../../src/index.js";
+import {
+  backward,
+  type Device,
+  jit,
+  leaf,
+  noGrad,
+  randn,
+  type Tensor,
+  totalCost,
+  zeros,
+} from "../../src/index.js";
 import { crossEntropy, Linear, ReLU, Sequential } from "../../src/nn/index.js";
 import { Adam } from "../../src/optim/index.js";
 import {
@@ -13,6 +23,7 @@ import {
   formatProfile,
   openDry,
   profile,
+  programCost,
   roofline,
 } from "../../src/profile/index.js";
 
@@ -36,7 +47,7 @@ describe("a training step", () => {
     const { device, model, step, x, y } = await training();
     step(x, y);
     const report = await profile(device, () => step(x, y), { model, repetitions: 3 });
-    const { flops, bytes } = step.program(x, y)!.cost;
+    const { flops, bytes } = programCost(device, step.program(x, y)!);
     expect(report.total).toMatchObject({ flops, bytes, share: 1 });
     expect(report.calls).toHaveLength(step.program(x, y)!.calls.length);
     for (const rows of [report.kernels, report.modules]) {
@@ -167,6 +178,22 @@ test("cost counts what is run, on a device that computes nothing as well", async
   expect(dry.memory().peakBytes).toBeGreaterThan(4 * 40_000 ** 2);
   dry.close();
   expect(() => zeros([2], { device: dry }).realize()).toThrow(/closed/);
+});
+
+test("the total of a device, from the first question on", async () => {
+  const device = openReference();
+  const product = jit((a: Tensor, b: Tensor) => a.matmul(b));
+  const [a, b] = [zeros([8, 3], { device }), zeros([3, 5], { device })];
+  await product(a, b).data();
+  expect(totalCost(device)).toEqual({ flops: 0, bytes: 0, runs: 0 });
+  for (let i = 0; i < 3; i++) await product(a, b).data();
+  const { flops, bytes } = programCost(device, product.program(a, b)!);
+  expect({ flops, bytes }).toEqual({ flops: 2 * 8 * 3 * 5, bytes: 4 * (24 + 15 + 40) });
+  const before = totalCost(device);
+  expect(before).toEqual({ flops: 3 * flops, bytes: 3 * bytes, runs: 3 });
+  await a.add(1).data();
+  expect(totalCost(device)).toEqual({ flops: 3 * flops + 24, bytes: 3 * bytes + 2 * 4 * 24, runs: 4 });
+  expect(before.runs).toBe(3);
 });
 
 test("the roofline: two measured peaks, and what lies under them", async () => {

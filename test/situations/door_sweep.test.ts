@@ -68,9 +68,13 @@ const quantized = async () => {
 let aProfile: profile.Profile;
 let aState: quantization.QuantizedState;
 let aQuantizedNet: nn.Module;
+let aProgram: NonNullable<ReturnType<wg.JitFunction<[wg.Tensor], wg.Tensor>["program"]>>;
 beforeAll(async () => {
   aProfile = await profile.profile(device, () => vector().mul(2), { repetitions: 1 });
   aQuantizedNet = await quantized();
+  const doubled = wg.jit((x: wg.Tensor) => x.mul(2));
+  doubled(vector());
+  aProgram = doubled.program(vector())!;
   aState = await quantization.quantizedState(aQuantizedNet);
 });
 
@@ -216,6 +220,7 @@ const table: Readonly<Record<string, Arguments>> = {
   permute: () => [matrix(), [1, 0]],
   prepare: () => [net(), quantization.int8Dynamic(), {}],
   printable: () => ["text"],
+  programCost: () => [device, aProgram],
   profile: () => [device, () => vector().mul(2), { repetitions: 1 }],
   openSafetensors: () => [file(), {}],
   openSource: () => [file(), {}],
