@@ -25,6 +25,7 @@ export {
 } from "./device/select.js";
 export type { WasmOptions } from "./device/wasm/wasm.js";
 export type { WebglOptions } from "./device/webgl/webgl.js";
+export { composite } from "./graph/composite.js";
 export { RuntimeScalar } from "./graph/op.js";
 export { noGrad } from "./graph/tensor.js";
 export type { Cost, KernelCall, Program } from "./kernels/kernel.js";

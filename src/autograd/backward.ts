@@ -6,8 +6,9 @@ import { formatShape, sameShape } from "../core/shape.js";
 import { isRecorded, recorder } from "../graph/observe.js";
 import type { GradientContext } from "../graph/op.js";
 import { aTensor, requireTensor, tensors } from "../graph/require.js";
+import { gradientScope, inScope } from "../graph/scope.js";
 import { changeCount } from "../graph/storage.js";
-import { gradientMode, inScope, type Node, observingReads, type Tensor } from "../graph/tensor.js";
+import { gradientMode, type Node, observingReads, type Tensor } from "../graph/tensor.js";
 import { copied } from "../ops/composite.js";
 import { add } from "../ops/elementwise.js";
 import { sumOfPlaced } from "../ops/slice.js";
@@ -158,7 +159,7 @@ function propagate(
       needs: (input) => inputs[input].requiresGrad,
     };
     const apply = () => op.gradient!(context);
-    const scoped = scope === undefined ? apply : () => inScope(gradientOf(scope), apply);
+    const scoped = scope === undefined ? apply : () => inScope(gradientScope(scope, op.name), apply);
     const parts =
       node.since === changeCount
         ? scoped()
@@ -171,13 +172,6 @@ function propagate(
   }
   return gradients;
 }
-
-/** The profile's name of a module's gradients, of higher derivatives too. */
-function gradientOf(scope: string): string {
-  return scope.endsWith(gradientSuffix) ? scope : scope + gradientSuffix;
-}
-
-const gradientSuffix = " (gradient)";
 
 /** Whether gradients flow from the tensor to the inputs of its op. */
 function hasGradientPath(tensor: Tensor): boolean {

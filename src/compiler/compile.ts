@@ -6,10 +6,16 @@ import type { Graph } from "./graph.js";
 import { findInPlace, type InPlace, withoutInPlace } from "./in_place.js";
 import { lower } from "./lower.js";
 import { plan } from "./plan.js";
+import type { OriginOf } from "./provenance.js";
 import { schedule } from "./schedule.js";
 import { simplify } from "./simplify.js";
 
-export function compile(graph: Graph, info: DeviceInfo, options?: FuseOptions): Program {
+export interface CompileOptions extends FuseOptions {
+  /** Tells where the calls of a step come from. */
+  readonly originOf?: OriginOf;
+}
+
+export function compile(graph: Graph, info: DeviceInfo, options?: CompileOptions): Program {
   const whole = simplify(graph);
   const { calls, slots, leafCount, alike, origins } =
     lowered(whole, info, options, findInPlace(whole)) ?? lowered(whole, info, options, new Map())!;
@@ -27,9 +33,9 @@ export function compile(graph: Graph, info: DeviceInfo, options?: FuseOptions): 
 }
 
 /** undefined if an old value that is written over is needed together with the new one. */
-function lowered(whole: Graph, info: DeviceInfo, options: FuseOptions | undefined, inPlace: InPlace) {
+function lowered(whole: Graph, info: DeviceInfo, options: CompileOptions | undefined, inPlace: InPlace) {
   const graph = withoutInPlace(whole, inPlace);
   const fusion = fuse(graph, inPlace, options);
   const steps = schedule(graph, fusion);
-  return steps && lower(graph, fusion, steps, info);
+  return steps && lower(graph, fusion, steps, info, options?.originOf);
 }

@@ -22,7 +22,7 @@ export interface GraphNode {
   readonly leaf: number;
   /** First runtime scalar of a `scalar` or `uniform` source, or -1. */
   readonly scalar: number;
-  /** The module that made it, while a profile is taken. */
+  /** The module and the composite that made it, while a profile is taken; see graph/scope.ts. */
   readonly scope: string | undefined;
   /** What it computes, apart from inputs and scalars: a number of the graph's `signatures`. */
   readonly signature: number;

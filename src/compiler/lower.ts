@@ -9,12 +9,13 @@ import type { DeviceInfo } from "../device/device.js";
 import type { KernelOp, Lowering, ReduceAttributes } from "../graph/op.js";
 import type { Epilogue } from "../kernels/epilogue.js";
 import { instructionOf } from "../kernels/instructions.js";
-import type { Expression, KernelCall, Operand } from "../kernels/kernel.js";
+import type { Expression, KernelCall, Operand, Origin, Program } from "../kernels/kernel.js";
 import { withSlots } from "../kernels/operands.js";
 import { expressionOf } from "./expression.js";
 import type { Fusion } from "./fuse.js";
 import type { Graph, GraphNode } from "./graph.js";
 import { type Copy, copyCall, type LoweredSlot, NodeMemory } from "./node_memory.js";
+import type { OriginOf } from "./provenance.js";
 import type { Step } from "./schedule.js";
 import { StepDescriptions } from "./step_descriptions.js";
 
@@ -24,8 +25,7 @@ export interface Lowered {
   readonly leafCount: number;
   /** Per call, the place of the first one from which it differs in slots only, or its own. */
   readonly alike: readonly number[];
-  /** Per call, the module that it belongs to; only while a profile is taken. */
-  readonly origins?: readonly (string | undefined)[];
+  readonly origins?: Program["origins"];
 }
 
 /**
@@ -46,8 +46,14 @@ interface Template {
   readonly output: Operand | undefined;
 }
 
-export function lower(graph: Graph, fusion: Fusion, steps: readonly Step[], info: DeviceInfo): Lowered {
-  return new Lowerer(graph, fusion, info).run(steps);
+export function lower(
+  graph: Graph,
+  fusion: Fusion,
+  steps: readonly Step[],
+  info: DeviceInfo,
+  originOf?: OriginOf,
+): Lowered {
+  return new Lowerer(graph, fusion, info).run(steps, originOf);
 }
 
 class Lowerer {
@@ -69,19 +75,19 @@ class Lowerer {
     this.#memory = new NodeMemory(graph, fusion, this.#steps, this.#calls);
   }
 
-  run(steps: readonly Step[]): Lowered {
+  run(steps: readonly Step[], originOf?: OriginOf): Lowered {
     const copiesBack: KernelCall[] = [];
-    const origins: (string | undefined)[] = [];
+    const origins: (Origin | undefined)[] = [];
     for (const step of steps) {
       this.#lowerStep(step, copiesBack);
       while (this.#alike.length < this.#calls.length) this.#alike.push(this.#alike.length);
-      const scope = this.#scopeOf(step);
-      while (origins.length < this.#calls.length) origins.push(scope);
+      const origin = originOf?.(this.#graph, this.#fusion, step);
+      while (origins.length < this.#calls.length) origins.push(origin);
     }
     this.#calls.push(...copiesBack);
     const leafCount = this.#graph.leafCount + this.#graph.outputs.length;
     const lowered = { calls: this.#calls, slots: this.#memory.slots, leafCount, alike: this.#alike };
-    return origins.some((scope) => scope !== undefined) ? { ...lowered, origins } : lowered;
+    return origins.some(Boolean) ? { ...lowered, origins } : lowered;
   }
 
   #lowerStep(step: Step, copiesBack: KernelCall[]): void {
@@ -128,13 +134,6 @@ class Lowerer {
     });
     if (step.kind === "node") this.#memory.place(step.node, renamed(output!));
     return true;
-  }
-
-  #scopeOf(step: Step): string | undefined {
-    const { nodes, outputs, assignments } = this.#graph;
-    if (step.kind === "update") return nodes[assignments[step.assignments[0]].value].scope;
-    const id = step.kind === "node" ? step.node : outputs[step.output];
-    return nodes[this.#fusion.epilogues.get(id) ?? id].scope;
   }
 
   #lowerNode(id: number): void {

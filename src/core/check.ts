@@ -176,3 +176,15 @@ function edits(a: string, b: string): number {
   }
   return row[b.length];
 }
+
+/** @throws ArgumentError if `result` is a promise or an iterator: the function that made it has not ended. */
+export function requireSync<T>(op: string, result: T): T {
+  const { then, next } = (result ?? {}) as { then?: unknown; next?: unknown };
+  if (typeof then !== "function" && typeof next !== "function") return result;
+  // The promise's own rejection must not be reported as unhandled, too.
+  if (typeof then === "function") Reflect.apply(then, result, [undefined, () => {}]);
+  throw new ArgumentError("the function is async, and what it does after its first await would escape", {
+    op,
+    hint: "await before and after, and give a function that does not wait",
+  });
+}

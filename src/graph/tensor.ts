@@ -3,13 +3,14 @@
  * (`node`). Its public methods are in ops/methods.ts.
  */
 
-import { aFunction, check } from "../core/check.js";
+import { aFunction, check, requireSync } from "../core/check.js";
 import { type DType, isHalf } from "../core/dtype.js";
 import { ArgumentError, DeviceError, ShapeError } from "../core/errors.js";
 import { formatValues, inspectable } from "../core/inspect.js";
 import { formatShape, type Shape, sameShape, sizeOf } from "../core/shape.js";
 import type { Device } from "../device/device.js";
 import { type RecordingMark, recorder } from "./observe.js";
+import { currentScope } from "./scope.js";
 import { changeCount, type Storage } from "./storage.js";
 
 /** One vertex of the lazy graph. Its `op` is declared in op.ts, whose ops compute gradients from tensors. */
@@ -23,7 +24,7 @@ export interface Node {
   readonly versions: readonly number[];
   /** Longest path to a tensor with memory; bounds the graph. */
   readonly depth: number;
-  /** Name of the module that made it, while a profile is recorded. */
+  /** The module and the composite that made it, while a profile is recorded; see scope.ts. */
   readonly scope: string | undefined;
   /** `changeCount` when the oldest node among it and its inputs was made; the node cannot be stale while that is unchanged. */
   readonly since: number;
@@ -157,52 +158,6 @@ function requireSameKind({ shape, dtype, device }: Tensor, of: Tensor): void {
 /** Whether ops record gradients, and whether they read pending assigned values. */
 const mode = { gradient: true, pending: true };
 
-/** The module that new nodes belong to, while a profile is recorded. */
-let scope: string | undefined;
-
-export function currentScope(): string | undefined {
-  return scope;
-}
-
-/** Number of profiles that named modules so far; recordings of another one have other module names. */
-let namings = 0;
-
-export function noteNaming(): void {
-  namings++;
-}
-
-/** Identifies the scope and its profile; empty while no profile is recorded. */
-export function scopeKey(): string {
-  return scope === undefined ? "" : `${namings}@${scope}`;
-}
-
-/** Runs the synchronous `fn` in the scope `name`: its nodes belong to that module. */
-export function inScope<T>(name: string, fn: () => T): T {
-  const before = scope;
-  scope = name;
-  try {
-    return requireSync("profile", fn());
-  } finally {
-    scope = before;
-  }
-}
-
-/** Asynchronous scopes, which may end in any order. */
-const entered: { readonly name: string }[] = [];
-
-/** Starts an asynchronous scope, which the returned function ends. */
-export function enterScope(name: string): () => void {
-  const own = { name };
-  entered.push(own);
-  scope = name;
-  return () => {
-    const at = entered.indexOf(own);
-    if (at < 0) return;
-    entered.splice(at, 1);
-    scope = entered.at(-1)?.name;
-  };
-}
-
 type TensorObserver = (tensor: Tensor) => void;
 let observer: TensorObserver | undefined;
 let gradientObserver: TensorObserver | undefined;
@@ -233,18 +188,6 @@ type OnlySync<T> =
 export function noGrad<T>(fn: () => T, ..._: OnlySync<T>): T {
   check("noGrad", "the argument", fn, aFunction);
   return withMode({ ...mode, gradient: false }, () => requireSync("noGrad", fn()));
-}
-
-/** @throws ArgumentError if `result` is a promise or an iterator: the function that made it has not ended. */
-export function requireSync<T>(op: string, result: T): T {
-  const { then, next } = (result ?? {}) as { then?: unknown; next?: unknown };
-  if (typeof then !== "function" && typeof next !== "function") return result;
-  // The promise's own rejection must not be reported as unhandled, too.
-  if (typeof then === "function") Reflect.apply(then, result, [undefined, () => {}]);
-  throw new ArgumentError("the function is async, and what it does after its first await would escape", {
-    op,
-    hint: "await before and after, and give a function that does not wait",
-  });
 }
 
 /** Runs backward's gradient functions: `createGraph` keeps recording; inputs are the values of the forward pass. */
@@ -333,7 +276,7 @@ export function createNodeOf(
     attributes,
     versions,
     depth: depth + 1,
-    scope,
+    scope: currentScope(),
     since,
     mark: -1,
   };

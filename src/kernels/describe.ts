@@ -2,15 +2,14 @@
 import { formatShape } from "../core/shape.js";
 import type { ConvCall } from "./conv.js";
 import type { WithEpilogue } from "./epilogue.js";
-import type { Expression } from "./expression.js";
+import type { Expression, MapCall } from "./expression.js";
 import { instructionOf } from "./instructions.js";
 import type { Operand } from "./operand.js";
 import { entryOf, type KernelCall, type KernelTable } from "./table.js";
 
 const details: KernelTable<[], string> = {
-  map: ({ shape, expression }) => `${formatShape(shape)}${instructionsOf(expression)}`,
-  reduce: ({ op, shape, axes, expression }) =>
-    `${op} ${formatShape(shape)} over ${axes.join(", ")}${instructionsOf(expression)}`,
+  map: ({ shape }) => formatShape(shape),
+  reduce: ({ op, shape, axes }) => `${op} ${formatShape(shape)} over ${axes.join(", ")}`,
   matmul: ({ a, b }) => `${shapeOf(a)} × ${shapeOf(b)}`,
   attention: ({ q, k, causal }) => `${shapeOf(q)} × ${shapeOf(k)}${causal ? ", causal" : ""}`,
   conv: convolution,
@@ -27,10 +26,12 @@ const details: KernelTable<[], string> = {
   write: ({ source, places }) => `${shapeOf(source)} at one of ${places}`,
 };
 
-/** `matmul [64, 784] × [784, 256]`, `map [64, 256] mul where`. */
-export function describeCall(call: KernelCall): string {
-  const { epilogue } = call as WithEpilogue;
-  return `${call.kernel} ${entryOf(details, call)(call)}${epilogue ? instructionsOf(epilogue.expression) : ""}`;
+/** `matmul [64, 784] × [784, 256] relu`, `map [64, 256] mul where`; without instructions `map [64, 256]`. */
+export function describeCall(call: KernelCall, { instructions }: { readonly instructions: boolean }): string {
+  const described = `${call.kernel} ${entryOf(details, call)(call)}`;
+  if (!instructions) return described;
+  const { expression } = (call as WithEpilogue).epilogue ?? (call as Partial<MapCall>);
+  return expression === undefined ? described : described + instructionsOf(expression);
 }
 
 function shapeOf({ view }: Operand): string {

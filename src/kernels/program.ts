@@ -14,6 +14,14 @@ export interface SlotInfo {
   readonly offset: number;
 }
 
+/** Which part of a model a kernel call computes. */
+export interface Origin {
+  /** The module's name, with ` (gradient)` for the backward pass. */
+  readonly module: string;
+  /** The ops, composite ones by their own name: `softmax`, `linear + gelu`, `layerNorm (gradient)`. */
+  readonly op: string;
+}
+
 /** What the compiler passes to devices: kernel calls over numbered slots. */
 export interface Program {
   readonly calls: readonly KernelCall[];
@@ -29,6 +37,6 @@ export interface Program {
   readonly arenaBytes: number;
   /** Per call, the index of the first call from which it differs only in its slots, as in repeated blocks of a network; or its own. */
   readonly alike?: readonly number[];
-  /** Per call, the module whose op it computes; only while a profile is recorded. Final copies have none. */
-  readonly origins?: readonly (string | undefined)[];
+  /** Per call, where it comes from; only while a profile is recorded. Final copies have none. */
+  readonly origins?: readonly (Origin | undefined)[];
 }

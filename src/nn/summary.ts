@@ -1,13 +1,15 @@
 /** summary: what each layer of a model makes, holds and costs, without computing anything. */
 import { compile } from "../compiler/compile.js";
 import { extractGraph } from "../compiler/graph.js";
+import { originOf } from "../compiler/provenance.js";
 import { aDType, checkOptions, type Kinds } from "../core/check.js";
 import type { DType } from "../core/dtype.js";
 import { withCommas } from "../core/inspect.js";
 import { checkShape, formatShape, type Shape, sizeOf } from "../core/shape.js";
 import { deviceOf } from "../device/default.js";
+import { inModule } from "../graph/scope.js";
 import { Storage } from "../graph/storage.js";
-import { inScope, noGrad, Tensor } from "../graph/tensor.js";
+import { noGrad, Tensor } from "../graph/tensor.js";
 import { flopsOf } from "../kernels/cost.js";
 import type { Program } from "../kernels/kernel.js";
 import { tensorsIn } from "../runtime/structure.js";
@@ -103,13 +105,13 @@ export function summary(
   let program: Program;
   try {
     const output = evaluated(model, outputs, args);
-    program = compile(extractGraph(tensorsIn(output), []).graph, device.info);
+    program = compile(extractGraph(tensorsIn(output), []).graph, device.info, { enabled: true, originOf });
   } finally {
     for (const { storage } of inputs) storage!.dispose();
   }
   const flops = new Map<string, number>();
   program.calls.forEach((call, i) => {
-    const name = program.origins?.[i] ?? "";
+    const name = program.origins?.[i]?.module ?? "";
     flops.set(name, (flops.get(name) ?? 0) + flopsOf(call));
   });
   const seen = new Set<Tensor>();
@@ -170,7 +172,7 @@ function evaluated(model: Module, outputs: Map<string, Shape>, args: readonly un
       Object.defineProperty(module, "forward", {
         configurable: true,
         value: (...inputs: unknown[]) => {
-          const output: unknown = inScope(name, () => forward(...inputs));
+          const output: unknown = inModule(name, () => forward(...inputs));
           const [first] = tensorsIn(output);
           if (first) outputs.set(name, first.shape);
           return output;

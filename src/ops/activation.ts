@@ -1,5 +1,6 @@
 /** Activation functions, each with a hand-derived gradient that needs one pass over memory. */
 import { aNumber, check, checkOptions, type Kinds, oneOf } from "../core/check.js";
+import { inComposite } from "../graph/scope.js";
 import type { Tensor } from "../graph/tensor.js";
 import { composite } from "./composite.js";
 import { abs, add, erf, exp, gt, log1p, mul, neg, relu, sigmoid, sub, tanh, where } from "./elementwise.js";
@@ -10,6 +11,7 @@ const normalDistribution = (x: Tensor) => mul(add(erf(mul(x, Math.SQRT1_2)), 1),
 
 /** x·Φ(x), with derivative Φ(x) + x·φ(x). */
 const exactGelu = composite<undefined>({
+  name: "gelu",
   forward: ([x]) => mul(x, normalDistribution(x)),
   gradient: ({ inputs: [x], gradient }) => [
     mul(gradient, add(normalDistribution(x), mul(x, normalDensity(x)))),
@@ -22,6 +24,7 @@ const tanhGeluArgument = (x: Tensor) => mul(mul(x, add(mul(mul(x, x), tanhGeluCu
 
 /** ½x(1 + tanh u) with u = √(2/π)(x + 0.044715x³): derivative ½(1 + tanh u) + ½x(1 − tanh²u)u′. */
 const tanhGelu = composite<undefined>({
+  name: "gelu",
   forward: ([x]) => mul(mul(x, 0.5), add(tanh(tanhGeluArgument(x)), 1)),
   gradient: ({ inputs: [x], gradient }) => {
     const t = tanh(tanhGeluArgument(x));
@@ -52,6 +55,7 @@ export function gelu(x: Tensor, options: GeluOptions = {}): Tensor {
 }
 
 const siluOf = composite<undefined>({
+  name: "silu",
   forward: ([x]) => mul(x, sigmoid(x)),
   gradient: ({ inputs: [x], gradient }) => {
     const s = sigmoid(x);
@@ -70,6 +74,7 @@ export function silu(x: Tensor): Tensor {
 }
 
 const softplusOf = composite<undefined>({
+  name: "softplus",
   forward: ([x]) => add(relu(x), log1p(exp(neg(abs(x))))),
   gradient: ({ inputs: [x], gradient }) => [mul(gradient, sigmoid(x))],
 });
@@ -93,5 +98,5 @@ export function softplus(x: Tensor): Tensor {
 export function leakyRelu(x: Tensor, negativeSlope = 0.01): Tensor {
   const value = asFloat(x, "leakyRelu");
   check("leakyRelu", "negativeSlope", negativeSlope, aNumber);
-  return where(gt(value, 0), value, mul(value, negativeSlope));
+  return inComposite("leakyRelu", () => where(gt(value, 0), value, mul(value, negativeSlope)));
 }

@@ -4,6 +4,7 @@ import { ArgumentError, ShapeError } from "../core/errors.js";
 import { broadcastShapes, formatShape, type Shape } from "../core/shape.js";
 import type { KernelOp } from "../graph/op.js";
 import { aTensor } from "../graph/require.js";
+import { inComposite } from "../graph/scope.js";
 import { createNode, isGradEnabled, type Tensor } from "../graph/tensor.js";
 import { recordedAttention, type Visibility } from "./attention_recorded.js";
 import { expand } from "./broadcast.js";
@@ -109,9 +110,11 @@ export function scaledDotProductAttention(
   };
   const recorded = isGradEnabled() && tensors.some((x) => x.requiresGrad);
   const isFused = !recorded && p === 0 && width > 0 && k.shape[k.rank - 2] > 0;
-  const output = isFused
-    ? fused(grouped, batch, visible, { scale, isGrouped: heads !== undefined })
-    : recordedAttention(grouped, visible, { scale, dropout: p, generator });
+  const output = inComposite(op, () =>
+    isFused
+      ? fused(grouped, batch, visible, { scale, isGrouped: heads !== undefined })
+      : recordedAttention(grouped, visible, { scale, dropout: p, generator }),
+  );
   return heads === undefined
     ? output
     : reshape(output, [...output.shape.slice(0, -4), heads, ...output.shape.slice(-2)]);

@@ -67,6 +67,7 @@ interface SoftmaxAttributes {
  * without masking again.
  */
 const maskedSoftmax: CompositeRules<SoftmaxAttributes> = {
+  name: "softmax",
   forward: ([scores, ...more], { causal, window, has, isSafe }) => {
     const { shape, device, rank } = scores;
     let next = 0;

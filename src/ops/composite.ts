@@ -3,6 +3,7 @@
  * fewer passes over memory than the chain rule through the parts.
  */
 import type { GradientContext, ViewOp } from "../graph/op.js";
+import { inComposite } from "../graph/scope.js";
 import {
   createNode,
   createNodeOf,
@@ -13,6 +14,8 @@ import {
 } from "../graph/tensor.js";
 
 export interface CompositeRules<A> {
+  /** By which a profile shows it. */
+  readonly name: string;
   forward(inputs: readonly Tensor[], attributes: A): Tensor;
   /**
    * Built from differentiable ops on `inputs` and `output`, so that second derivatives work. It may repeat what
@@ -50,10 +53,12 @@ function opOf<A>(rules: CompositeRules<A>): ViewOp<A> {
  * not use them.
  */
 export function compose<A>(rules: CompositeRules<A>, inputs: readonly Tensor[], attributes: A): Tensor {
-  const value = noGrad(() => rules.forward(inputs, attributes));
-  const recorded = isGradEnabled() && inputs.some((input) => input.requiresGrad);
-  if (!recorded) return value;
-  return createNode(opOf(rules), [value, ...inputs], attributes, value.shape, value.dtype);
+  return inComposite(rules.name, () => {
+    const value = noGrad(() => rules.forward(inputs, attributes));
+    const recorded = isGradEnabled() && inputs.some((input) => input.requiresGrad);
+    if (!recorded) return value;
+    return createNode(opOf(rules), [value, ...inputs], attributes, value.shape, value.dtype);
+  });
 }
 
 /** The op as a function. */

@@ -4,6 +4,7 @@ import { aCount, aNumber, aPair, check, checkOptions, isPlain, type Kinds } from
 import { ArgumentError, ShapeError } from "../core/errors.js";
 import { formatShape, type Shape } from "../core/shape.js";
 import type { KernelOp, Lowering } from "../graph/op.js";
+import { inComposite } from "../graph/scope.js";
 import { createNode, type Tensor } from "../graph/tensor.js";
 import type { ConvGeometry } from "../kernels/kernel.js";
 import { add } from "./elementwise.js";
@@ -179,7 +180,7 @@ function convolve(
   requireWeight(weight, op);
   const geometry = geometryOf(op, options);
   const shape = [x.shape[0], weight.shape[0], ...convExtents(op, x, weight.shape, geometry)];
-  return withBias(op, conv(x, weight, shape, geometry), bias);
+  return inComposite(op, () => withBias(op, conv(x, weight, shape, geometry), bias));
 }
 
 /** [OH, OW] of a convolution of x with weights of shape `weight`. @throws ShapeError if they do not fit. */
@@ -314,5 +315,5 @@ export function convTranspose2d(
   });
   if (height < 1 || width < 1) throw shapesDoNotFit(op, x, weight.shape, "the padding leaves no output");
   const shape = [x.shape[0], weight.shape[1] * groups, height, width];
-  return withBias(op, convInput(x, weight, shape, geometry), bias);
+  return inComposite(op, () => withBias(op, convInput(x, weight, shape, geometry), bias));
 }

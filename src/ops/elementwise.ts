@@ -514,6 +514,7 @@ export interface ClampOptions {
 const clampOptions: Kinds<ClampOptions> = { min: aNumber, max: aNumber };
 
 const clampTo = composite<ClampOptions>({
+  name: "clamp",
   forward: ([x], { min, max }) => {
     const raised = min === undefined ? x : where(lt(x, min), min, x);
     return max === undefined ? raised : where(gt(raised, max), max, raised);

@@ -6,6 +6,7 @@ import { ArgumentError, ShapeError } from "../core/errors.js";
 import { formatShape, normalizeDim, type Shape, sameShape } from "../core/shape.js";
 import type { IndexAttributes, KernelOp, Lowering } from "../graph/op.js";
 import { requireTensor } from "../graph/require.js";
+import { inComposite } from "../graph/scope.js";
 import { createNode, type Tensor } from "../graph/tensor.js";
 import type { IndexReport, Operand } from "../kernels/kernel.js";
 import { expand } from "./broadcast.js";
@@ -172,8 +173,10 @@ export function embedding(weight: Tensor, index: Tensor): Tensor {
       op: "embedding",
     });
   }
-  const rows = pickRows(weight, asIndex(index, "embedding"), rowReport);
-  return isHalf(rows.dtype) ? cast(rows, "float32") : rows;
+  return inComposite("embedding", () => {
+    const rows = pickRows(weight, asIndex(index, "embedding"), rowReport);
+    return isHalf(rows.dtype) ? cast(rows, "float32") : rows;
+  });
 }
 
 /** embedding of what has been checked: an int32 index. */

@@ -2,6 +2,7 @@
 import { ShapeError } from "../core/errors.js";
 import { broadcastShapes, formatShape, sizeOf } from "../core/shape.js";
 import type { KernelOp } from "../graph/op.js";
+import { inComposite } from "../graph/scope.js";
 import { createNode, type Tensor } from "../graph/tensor.js";
 import { expand } from "./broadcast.js";
 import { add } from "./elementwise.js";
@@ -110,7 +111,9 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
       { op: "linear" },
     );
   }
-  const columns = transpose(weight, 0, 1);
-  const result = x.rank === 1 ? squeeze(product(unsqueeze(x, 0), columns), 0) : foldedProduct(x, columns);
-  return bias === undefined ? result : add(result, bias);
+  return inComposite("linear", () => {
+    const columns = transpose(weight, 0, 1);
+    const result = x.rank === 1 ? squeeze(product(unsqueeze(x, 0), columns), 0) : foldedProduct(x, columns);
+    return bias === undefined ? result : add(result, bias);
+  });
 }

@@ -4,6 +4,7 @@ import { ArgumentError, ShapeError } from "../core/errors.js";
 import { formatShape, sameShape } from "../core/shape.js";
 import type { IndexAttributes } from "../graph/op.js";
 import { aTensor, requireTensor } from "../graph/require.js";
+import { inComposite } from "../graph/scope.js";
 import type { Tensor } from "../graph/tensor.js";
 import { expand } from "./broadcast.js";
 import { type CompositeRules, compose, composite } from "./composite.js";
@@ -69,7 +70,7 @@ function requireSameShape(input: Tensor, target: Tensor, op: string): void {
 export function mseLoss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   const { reduction } = checkOptions("mseLoss", options, lossOptions);
   requireSameShape(input, target, "mseLoss");
-  return reduced(square(sub(asFloat(input, "mseLoss"), target)), reduction);
+  return inComposite("mseLoss", () => reduced(square(sub(asFloat(input, "mseLoss"), target)), reduction));
 }
 
 /**
@@ -83,11 +84,12 @@ export function mseLoss(input: Tensor, target: Tensor, options: LossOptions = {}
 export function l1Loss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   const { reduction } = checkOptions("l1Loss", options, lossOptions);
   requireSameShape(input, target, "l1Loss");
-  return reduced(abs(sub(asFloat(input, "l1Loss"), target)), reduction);
+  return inComposite("l1Loss", () => reduced(abs(sub(asFloat(input, "l1Loss"), target)), reduction));
 }
 
 /** (1 − t)·x + max(−x, 0) + log(1 + e^(−|x|)), where nothing cancels for a target of 0 or 1. */
 const logisticLoss: CompositeRules<undefined> = {
+  name: "binaryCrossEntropyWithLogits",
   forward: ([x, t]) => add(add(mul(sub(1, t), x), relu(neg(x))), log1p(exp(neg(abs(x))))),
   gradient: ({ inputs: [x, t], gradient, needs }) => [
     mul(sub(sigmoid(x), t), gradient),
@@ -110,7 +112,9 @@ export function binaryCrossEntropyWithLogits(
   const op = "binaryCrossEntropyWithLogits";
   const { reduction } = checkOptions(op, options, lossOptions);
   requireSameShape(logits, target, op);
-  return reduced(compose(logisticLoss, [asFloat(logits, op), cast(target, "float32")], undefined), reduction);
+  return inComposite(op, () =>
+    reduced(compose(logisticLoss, [asFloat(logits, op), cast(target, "float32")], undefined), reduction),
+  );
 }
 
 /** Options of losses over classes. */
@@ -156,6 +160,7 @@ function unlessIgnored(x: Tensor, labels: Tensor, { ignored }: LabelAttributes):
  * target are stored, and no sum with m rounds. 0 for ignored targets.
  */
 const negativeLogLikelihood = composite<LabelAttributes>({
+  name: "crossEntropy",
   forward: ([logits, labels], attributes) => {
     const { largest, logTotal } = relativeTotal(logits);
     const loss = sub(logTotal, sub(pick(logits, labels, attributes), largest));
@@ -191,16 +196,18 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
     throw new ArgumentError(`labelSmoothing lies in 0..1, got ${labelSmoothing}`, { op });
   }
   const x = asFloat(logits, op);
-  const { labels, attributes, rowWeight } = rows(op, x, target, options);
-  const hard = weighted(negativeLogLikelihood([x, labels], attributes), options, rowWeight);
-  if (labelSmoothing === 0) return reducedBy(hard, target, rowWeight, options.reduction);
-  const classes = x.shape[1];
-  const logProbabilities = logSoftmax(x, 1);
-  const perClass = weight ? mul(logProbabilities, alignClasses(weight, x)) : logProbabilities;
-  const smooth = neg(div(sum(perClass, 1, { keepdim: true }), classes));
-  const unignored = unlessIgnored(smooth, labels, attributes);
-  const loss = add(mul(hard, 1 - labelSmoothing), mul(unignored, labelSmoothing));
-  return reducedBy(loss, target, rowWeight, options.reduction);
+  return inComposite(op, () => {
+    const { labels, attributes, rowWeight } = rows(op, x, target, options);
+    const hard = weighted(negativeLogLikelihood([x, labels], attributes), options, rowWeight);
+    if (labelSmoothing === 0) return reducedBy(hard, target, rowWeight, options.reduction);
+    const classes = x.shape[1];
+    const logProbabilities = logSoftmax(x, 1);
+    const perClass = weight ? mul(logProbabilities, alignClasses(weight, x)) : logProbabilities;
+    const smooth = neg(div(sum(perClass, 1, { keepdim: true }), classes));
+    const unignored = unlessIgnored(smooth, labels, attributes);
+    const loss = add(mul(hard, 1 - labelSmoothing), mul(unignored, labelSmoothing));
+    return reducedBy(loss, target, rowWeight, options.reduction);
+  });
 }
 
 /**
@@ -216,10 +223,12 @@ export function nllLoss(
 ): Tensor {
   checkOptions("nllLoss", options, classificationOptions);
   requireFloat(logProbabilities, "nllLoss");
-  const { labels, attributes, rowWeight } = rows("nllLoss", logProbabilities, target, options);
-  const picked = neg(pick(logProbabilities, labels, attributes));
-  const loss = weighted(unlessIgnored(picked, labels, attributes), options, rowWeight);
-  return reducedBy(loss, target, rowWeight, options.reduction);
+  return inComposite("nllLoss", () => {
+    const { labels, attributes, rowWeight } = rows("nllLoss", logProbabilities, target, options);
+    const picked = neg(pick(logProbabilities, labels, attributes));
+    const loss = weighted(unlessIgnored(picked, labels, attributes), options, rowWeight);
+    return reducedBy(loss, target, rowWeight, options.reduction);
+  });
 }
 
 /** The target as labels [N, 1, d1, …], how they pick, and each row's weight in that shape: 0 where it is ignored. */

@@ -4,6 +4,7 @@ import { aBoolean, aNumber, check, checkOptions, integers, type Kinds } from "..
 import { ArgumentError, ShapeError } from "../core/errors.js";
 import { formatShape, type Shape, sameShape } from "../core/shape.js";
 import { requireTensor } from "../graph/require.js";
+import { inComposite } from "../graph/scope.js";
 import { noGrad, type Tensor } from "../graph/tensor.js";
 import { assign } from "../runtime/assign.js";
 import { type CompositeRules, compose } from "./composite.js";
@@ -27,6 +28,7 @@ function moments(x: Tensor, axes: readonly number[]): { center: Tensor; spread: 
 
 /** y = (x − mean)/√(variance + eps). */
 const normalize: CompositeRules<NormalizeAttributes> = {
+  name: "normalize",
   forward: ([x], { axes, eps }) => {
     const { center, spread } = moments(x, axes);
     return mul(sub(x, center), rsqrt(add(spread, eps)));
@@ -75,7 +77,7 @@ export function layerNorm(
     }
   }
   const axes = inner.map((_, i) => lead + i);
-  return affine(compose(normalize, [x], { axes, eps }), weight, bias);
+  return inComposite(op, () => affine(compose(normalize, [x], { axes, eps }), weight, bias));
 }
 
 function affine(x: Tensor, weight: Tensor | undefined, bias: Tensor | undefined): Tensor {
@@ -129,37 +131,39 @@ export function batchNorm(
     }
     return reshape(t, aligned);
   };
-  const [scale, shift] = [perChannel(weight), perChannel(bias)];
-  const [center, spread] = [perChannel(runningMean), perChannel(runningVar)];
-  if (training || !center || !spread) {
-    const axes = x.shape.map((_, i) => i).filter((i) => i !== 1);
-    const count = x.size / channels;
-    if (training && count <= 1) {
-      throw new ShapeError(
-        `more than one value per channel is needed in training, got ${formatShape(x.shape)}`,
-        {
-          op,
-        },
-      );
-    }
-    if (training && runningMean && runningVar) {
-      if (!(momentum >= 0 && momentum <= 1)) {
-        throw new ArgumentError(`momentum lies in 0..1, got ${momentum}`, { op });
+  return inComposite(op, () => {
+    const [scale, shift] = [perChannel(weight), perChannel(bias)];
+    const [center, spread] = [perChannel(runningMean), perChannel(runningVar)];
+    if (training || !center || !spread) {
+      const axes = x.shape.map((_, i) => i).filter((i) => i !== 1);
+      const count = x.size / channels;
+      if (training && count <= 1) {
+        throw new ShapeError(
+          `more than one value per channel is needed in training, got ${formatShape(x.shape)}`,
+          {
+            op,
+          },
+        );
       }
-      noGrad(() => {
-        const batch = moments(x, axes);
-        const unbiased = mul(batch.spread, count / (count - 1));
-        blend(runningMean, reshape(batch.center, [channels]), momentum);
-        blend(runningVar, reshape(unbiased, [channels]), momentum);
-      });
+      if (training && runningMean && runningVar) {
+        if (!(momentum >= 0 && momentum <= 1)) {
+          throw new ArgumentError(`momentum lies in 0..1, got ${momentum}`, { op });
+        }
+        noGrad(() => {
+          const batch = moments(x, axes);
+          const unbiased = mul(batch.spread, count / (count - 1));
+          blend(runningMean, reshape(batch.center, [channels]), momentum);
+          blend(runningVar, reshape(unbiased, [channels]), momentum);
+        });
+      }
+      return affine(compose(normalize, [x], { axes, eps }), scale, shift);
     }
-    return affine(compose(normalize, [x], { axes, eps }), scale, shift);
-  }
-  // Both affine steps as one: x·k + (bias − mean·k).
-  const inverse = rsqrt(add(spread, eps));
-  const factor = scale ? mul(inverse, scale) : inverse;
-  const offset = mul(center, factor);
-  return shift ? add(mul(x, factor), sub(shift, offset)) : sub(mul(x, factor), offset);
+    // Both affine steps as one: x·k + (bias − mean·k).
+    const inverse = rsqrt(add(spread, eps));
+    const factor = scale ? mul(inverse, scale) : inverse;
+    const offset = mul(center, factor);
+    return shift ? add(mul(x, factor), sub(shift, offset)) : sub(mul(x, factor), offset);
+  });
 }
 
 function blend(running: Tensor, now: Tensor, momentum: number): void {

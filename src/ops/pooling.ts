@@ -6,6 +6,7 @@ import { formatShape, type Shape } from "../core/shape.js";
 import { isDense, memoryOrder, type View } from "../core/view.js";
 import type { KernelOp, Lowering } from "../graph/op.js";
 import { requireTensor } from "../graph/require.js";
+import { inComposite } from "../graph/scope.js";
 import { createNode, type Tensor } from "../graph/tensor.js";
 import type { PoolCall, PoolGeometry } from "../kernels/kernel.js";
 import { asPair, type Pair } from "./convolution.js";
@@ -133,7 +134,7 @@ function windows(op: string, x: Tensor, kernel: Pair, options: AvgPoolOptions): 
  */
 export function maxPool2d(x: Tensor, kernel: Pair, options: PoolOptions = {}): Tensor {
   const [shape, geometry] = windows("maxPool2d", x, kernel, checkOptions("maxPool2d", options, poolOptions));
-  return pool("max", x, shape, geometry);
+  return inComposite("maxPool2d", () => pool("max", x, shape, geometry));
 }
 
 /**
@@ -149,7 +150,7 @@ export function avgPool2d(x: Tensor, kernel: Pair, options: AvgPoolOptions = {})
     kernel,
     checkOptions("avgPool2d", options, avgPoolOptions()),
   );
-  return pool("average", x, shape, geometry);
+  return inComposite("avgPool2d", () => pool("average", x, shape, geometry));
 }
 
 /**
@@ -173,5 +174,5 @@ export function adaptiveAvgPool2d(x: Tensor, outputSize: Pair): Tensor {
       op: "adaptiveAvgPool2d",
     });
   }
-  return mean(x, [-2, -1], { keepdim: true });
+  return inComposite("adaptiveAvgPool2d", () => mean(x, [-2, -1], { keepdim: true }));
 }

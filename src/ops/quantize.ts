@@ -8,6 +8,7 @@ import { ArgumentError, DTypeError } from "../core/errors.js";
 import { normalizeDims } from "../core/shape.js";
 import type { ElementwiseOp } from "../graph/op.js";
 import { requireTensor, tensorOrNumber } from "../graph/require.js";
+import { inComposite } from "../graph/scope.js";
 import { createNode, type Tensor } from "../graph/tensor.js";
 import { expand } from "./broadcast.js";
 import { type CompositeRules, compose } from "./composite.js";
@@ -75,12 +76,14 @@ export function quantizeDynamic(
   if (!Number.isInteger(levels) || levels < 1 || levels > 127) {
     throw new ArgumentError(`levels are a whole number from 1 to 127, got ${levels}`, { op });
   }
-  const largest = max(abs(x), normalizeDims(dims, x.rank, op), { keepdim: true });
-  const most = constantLike(largest, levels);
-  const isTiny = lt(largest, smallestRange);
-  const inverse = where(isTiny, 0, roundedDiv(most, largest));
-  const scales = where(isTiny, 0, roundedDiv(largest, most));
-  return { values: cast(round(roundedMul(x, inverse)), "int8"), scales };
+  return inComposite(op, () => {
+    const largest = max(abs(x), normalizeDims(dims, x.rank, op), { keepdim: true });
+    const most = constantLike(largest, levels);
+    const isTiny = lt(largest, smallestRange);
+    const inverse = where(isTiny, 0, roundedDiv(most, largest));
+    const scales = where(isTiny, 0, roundedDiv(largest, most));
+    return { values: cast(round(roundedMul(x, inverse)), "int8"), scales };
+  });
 }
 
 /** An affine mapping between float32 and int8: x ≈ (q − zeroPoint) · scale (Jacob et al. 2018). */
@@ -122,9 +125,11 @@ export function quantizePerTensor(x: Tensor, quantization: AffineQuantization): 
   requireFloat(x, op);
   requireAffine(quantization, op);
   const { scale, zeroPoint = 0 } = quantization;
-  const inverse = constant(Math.fround(1 / Math.fround(scale)), [], "float32", x.device);
-  const level = round(roundedMul(x, inverse));
-  return cast(zeroPoint === 0 ? level : add(level, zeroPoint), "int8");
+  return inComposite(op, () => {
+    const inverse = constant(Math.fround(1 / Math.fround(scale)), [], "float32", x.device);
+    const level = round(roundedMul(x, inverse));
+    return cast(zeroPoint === 0 ? level : add(level, zeroPoint), "int8");
+  });
 }
 
 /**
@@ -140,7 +145,7 @@ export function dequantize(x: Tensor, quantization: AffineQuantization): Tensor 
   if (requireTensor(op, x).dtype !== "int8") throw new DTypeError(`int8 is needed, got ${x.dtype}`, { op });
   requireAffine(quantization, op);
   const { scale, zeroPoint = 0 } = quantization;
-  return mul(cast(sub(cast(x, "int32"), zeroPoint), "float32"), scale);
+  return inComposite(op, () => mul(cast(sub(cast(x, "int32"), zeroPoint), "float32"), scale));
 }
 
 /** Options of `fakeQuantize`. */
@@ -157,6 +162,7 @@ const fakeOptions: Kinds<FakeQuantizeOptions> = { zeroPoint: tensorOrNumber, min
 
 /** Inputs: x, scale, zero point, all of one shape. */
 const fakeQuantization: CompositeRules<{ readonly min: number; readonly max: number }> = {
+  name: "fakeQuantize",
   forward: ([x, scale, zeroPoint], { min, max: most }) => {
     const level = clamp(levelOf(x, scale, zeroPoint), { min, max: most });
     return mul(sub(level, zeroPoint), scale);

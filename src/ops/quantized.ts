@@ -5,6 +5,7 @@ import { ArgumentError, DTypeError, ShapeError } from "../core/errors.js";
 import { formatShape, type Shape, sizeOf } from "../core/shape.js";
 import type { KernelOp, Lowering } from "../graph/op.js";
 import { aTensor, requireTensor } from "../graph/require.js";
+import { inComposite } from "../graph/scope.js";
 import { createNode, type Tensor } from "../graph/tensor.js";
 import type { ConvGeometry, Operand, QuantizedEpilogue, WeightFormat } from "../kernels/kernel.js";
 import { panelRows } from "../kernels/packed.js";
@@ -243,7 +244,9 @@ export function quantizedLinear(x: Tensor, weight: PackedWeight, options: Quanti
   const rows = reshape(x, [m, k]);
   const kernel = dtype === "float32" ? floatQmatmulOp : qmatmulOp;
   const attributes = productAttributes(weight, present, options);
-  const result = createNode(kernel, [rows, weight.packed, ...tensors], attributes, [m, n], dtype);
+  const result = inComposite(op, () =>
+    createNode(kernel, [rows, weight.packed, ...tensors], attributes, [m, n], dtype),
+  );
   return reshape(result, x.shape.with(-1, n));
 }
 
@@ -300,5 +303,5 @@ export function quantizedConv2d(x: Tensor, weight: PackedWeight, options: Quanti
     inputZeroPoint,
   };
   const kernel = dtype === "float32" ? floatQconvOp : qconvOp;
-  return createNode(kernel, [x, weight.packed, ...tensors], attributes, shape, dtype);
+  return inComposite(op, () => createNode(kernel, [x, weight.packed, ...tensors], attributes, shape, dtype));
 }

@@ -24,6 +24,7 @@ import { deviceOf } from "../device/default.js";
 import type { Device } from "../device/device.js";
 import { type DeviceRecovery, registerWeakly, type SnapshotParticipant } from "../device/recovery.js";
 import { RuntimeScalar, type UniformAttributes } from "../graph/op.js";
+import { inComposite } from "../graph/scope.js";
 import type { Tensor } from "../graph/tensor.js";
 import { onReplay, onUndo, refuseInJit } from "../runtime/capture.js";
 import { zerosLike } from "./creation.js";
@@ -204,9 +205,11 @@ function uniformOf(
  */
 export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
   checkOptions("randn", options, randomOptions);
-  // 1 - u lies in (0, 1], where the logarithm is finite.
-  const radius = sqrt(mul(log(sub(1, uniformOf("randn", shape, options))), -2));
-  return mul(radius, cos(mul(uniformOf("randn", shape, options), 2 * Math.PI)));
+  return inComposite("randn", () => {
+    // 1 - u lies in (0, 1], where the logarithm is finite.
+    const radius = sqrt(mul(log(sub(1, uniformOf("randn", shape, options))), -2));
+    return mul(radius, cos(mul(uniformOf("randn", shape, options), 2 * Math.PI)));
+  });
 }
 
 export interface RandintOptions extends RandomOptions {
@@ -283,6 +286,8 @@ export function dropout(x: Tensor, p = 0.5, options: DropoutOptions = {}): Tenso
   if (!training || p === 0) return x;
   const value = asFloat(x, "dropout");
   if (p === 1) return mul(value, zerosLike(value));
-  const isKept = ge(rand(x.shape, { device: x.device, generator }), p);
-  return where(isKept, mul(value, 1 / (1 - p)), 0);
+  return inComposite("dropout", () => {
+    const isKept = ge(rand(x.shape, { device: x.device, generator }), p);
+    return where(isKept, mul(value, 1 / (1 - p)), 0);
+  });
 }

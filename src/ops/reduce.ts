@@ -6,6 +6,7 @@ import { ArgumentError } from "../core/errors.js";
 import { formatShape, normalizeDim, normalizeDims, sizeOf } from "../core/shape.js";
 import type { ReductionOp } from "../graph/op.js";
 import { requireTensor } from "../graph/require.js";
+import { inComposite } from "../graph/scope.js";
 import { createNode, type Tensor } from "../graph/tensor.js";
 import type { ReduceOp } from "../kernels/kernel.js";
 import { expand, sumAxes } from "./broadcast.js";
@@ -82,8 +83,8 @@ export function sum(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor
 export function mean(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
   const value = asFloat(x, "mean");
   const axes = normalizeDims(dims, x.rank, "mean");
-  const total = sumAxes(value, axes);
-  return applyKeepdim("mean", div(total, countOf(x, axes)), axes, options);
+  const result = inComposite("mean", () => div(sumAxes(value, axes), countOf(x, axes)));
+  return applyKeepdim("mean", result, axes, options);
 }
 
 /** How many elements each result of a reduction over `axes` comes from. */
@@ -227,6 +228,7 @@ const freedom = (x: Tensor, { axes, correction }: VarianceAttributes) =>
   Math.max(0, countOf(x, axes) - correction);
 
 const varianceOver = composite<VarianceAttributes>({
+  name: "variance",
   forward: ([x], attributes) => {
     const { axes } = attributes;
     return div(sumAxes(square(deviationOf(x, axes)), axes), freedom(x, attributes));
@@ -249,6 +251,7 @@ function scaledNorm(x: Tensor, axes: readonly number[]): Tensor {
 const direction = (x: Tensor, norm: Tensor) => div(x, where(eq(norm, 0), 1, norm));
 
 const stdOver = composite<VarianceAttributes>({
+  name: "std",
   forward: ([x], attributes) => {
     const { axes } = attributes;
     return div(scaledNorm(deviationOf(x, axes), axes), Math.sqrt(freedom(x, attributes)));
@@ -259,6 +262,7 @@ const stdOver = composite<VarianceAttributes>({
 });
 
 const norm2Over = composite<AxesAttributes>({
+  name: "norm2",
   forward: ([x], { axes }) => scaledNorm(x, axes),
   gradient: ({ inputs: [x], output, gradient }) => [mul(direction(x, output), gradient)],
 });
@@ -305,6 +309,7 @@ function shiftedTotal(x: Tensor, axes: readonly number[]): { shift: Tensor; tota
 }
 
 const logsumexpOver = composite<AxesAttributes>({
+  name: "logsumexp",
   forward: ([x], { axes }) => {
     const { shift, total } = shiftedTotal(x, axes);
     return add(total, shift);
@@ -329,6 +334,7 @@ export function logsumexp(x: Tensor, dims?: Dims, options: ReduceOptions = {}): 
 }
 
 const softmaxOver = composite<AxesAttributes>({
+  name: "softmax",
   forward: ([x], { axes }) => {
     const powers = exp(sub(x, max(x, axes, { keepdim: true })));
     return div(powers, sumAxes(powers, axes));
@@ -349,6 +355,7 @@ export function softmax(x: Tensor, dim: number): Tensor {
 }
 
 const logSoftmaxOver = composite<AxesAttributes>({
+  name: "logSoftmax",
   forward: ([x], { axes }) => {
     const shifted = sub(x, max(x, axes, { keepdim: true }));
     return sub(shifted, log(sumAxes(exp(shifted), axes)));

@@ -9,7 +9,8 @@ import type { Device } from "../device/device.js";
 import { registerWeakly, type SnapshotParticipant } from "../device/recovery.js";
 import { recorder } from "../graph/observe.js";
 import type { RuntimeScalar } from "../graph/op.js";
-import { currentScope, inScope, noGrad, type Tensor } from "../graph/tensor.js";
+import { inComposite } from "../graph/scope.js";
+import { noGrad, type Tensor } from "../graph/tensor.js";
 import { assign } from "../runtime/assign.js";
 import { onlyWhile, onReplay, onUndo, releaseGradient } from "../runtime/capture.js";
 import { commit, unassign } from "../runtime/commit.js";
@@ -215,7 +216,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
       }
     };
     try {
-      noGrad(() => (currentScope() === undefined ? update() : inScope(this.constructor.name, update)));
+      noGrad(() => inComposite(this.constructor.name, update, this.constructor.name));
     } catch (error) {
       fail();
       throw error;

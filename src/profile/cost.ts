@@ -53,7 +53,11 @@ export async function cost(target: Device | DeviceChoice, fn: () => unknown): Pr
  * positions are tensors: as if all keys existed (`cost` counts it by their values).
  *
  * @example
- * const { flops, bytes } = programCost(device, step.program(x, y)!);
+ * const device = await openDevice("wasm");
+ * const x = ones([3], { device });
+ * const twice = jit((input: Tensor) => input.mul(2));
+ * twice(x);
+ * programCost(device, twice.program(x)!); // { flops: 3, bytes: 24 }
  */
 export function programCost(device: Device, program: Program): Cost {
   const { info } = check("programCost", "the device", device, aDevice);

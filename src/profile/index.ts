@@ -7,6 +7,7 @@ export type { NamedModules } from "./modules.js";
 export {
   type KernelUsage,
   type ModuleUsage,
+  type OpUsage,
   type Profile,
   type ProfiledCall,
   type ProfileOptions,

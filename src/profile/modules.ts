@@ -1,5 +1,5 @@
 /** Tells which module an op belongs to, by standing before every `forward` while a profile is taken. */
-import { inScope, noteNaming } from "../graph/tensor.js";
+import { inModule, noteNaming } from "../graph/scope.js";
 
 /** The part of a model that a profile needs; a Module of wattgrad/nn has it. */
 export interface NamedModules {
@@ -19,7 +19,7 @@ export function nameModules(model: NamedModules): () => void {
       // Not enumerable: fields of modules are their state.
       configurable: true,
       value: (...args: never[]) =>
-        inScope(name === "" ? "(model)" : name, () => Reflect.apply(own, module, args)),
+        inModule(name === "" ? "(model)" : name, () => Reflect.apply(own, module, args)),
     });
     wrapped.push(module);
   }

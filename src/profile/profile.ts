@@ -1,13 +1,15 @@
-/** profile: where the time of a computation goes, by kernel and by module. */
+/** profile: where the time of a computation goes, by kernel, by op and by module. */
 
+import { originOf } from "../compiler/provenance.js";
 import { aNumber, checkOptions, type Kinds } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
 import type { Device } from "../device/device.js";
 import { type DeviceChoice, deviceNamed } from "../device/select.js";
-import { enterScope } from "../graph/tensor.js";
+import { enterScope } from "../graph/scope.js";
 import { bytesOf, flopsOf } from "../kernels/cost.js";
 import { describeCall } from "../kernels/describe.js";
 import type { KernelCall } from "../kernels/kernel.js";
+import { sessionOf } from "../runtime/session.js";
 import { observeRuns } from "./cost.js";
 import { type NamedModules, nameModules, outside } from "./modules.js";
 import { programOf, timeCall } from "./replay.js";
@@ -44,9 +46,18 @@ export interface Usage {
 
 /** Usage of one kernel with one set of shapes. */
 export interface KernelUsage extends Usage {
-  /** Kernel and shapes: calls that do the same work are one row. */
+  /** Ops, kernel and shapes, `linear + gelu: matmul [64, 784] × [784, 256]`: calls that do the same work are one row. */
   readonly name: string;
   readonly kernel: KernelCall["kernel"];
+}
+
+/** Usage of one combination of ops. */
+export interface OpUsage extends Usage {
+  /**
+   * The ops that one kernel computes, in this order: `softmax`, `linear + gelu`, `layerNorm (gradient)`. Composite ops have their
+   * own name, others that of the function (`add`). Of more than four, the composites alone, and `…`.
+   */
+  readonly name: string;
 }
 
 /** Usage of one module. */
@@ -59,6 +70,8 @@ export interface ModuleUsage extends Usage {
 export interface ProfiledCall {
   readonly name: string;
   readonly kernel: KernelCall["kernel"];
+  /** As in `OpUsage`. */
+  readonly op: string;
   readonly module: string;
   readonly seconds: number;
   readonly flops: number;
@@ -71,6 +84,8 @@ export interface Profile {
   readonly total: Usage;
   /** By kernel, slowest first. */
   readonly kernels: readonly KernelUsage[];
+  /** By op, slowest first. */
+  readonly ops: readonly OpUsage[];
   /** By module, slowest first. */
   readonly modules: readonly ModuleUsage[];
   readonly calls: readonly ProfiledCall[];
@@ -78,7 +93,9 @@ export interface Profile {
 
 /**
  * Runs `fn` once, then times every kernel call of it separately, several times, on buffers with made-up values. The times exclude the
- * work between kernels, and caches are warm. Functions made by `jit` are recorded anew.
+ * work between kernels, and caches are warm. Functions made by `jit` are recorded anew. Existing Programs are compiled
+ * again, so that each kernel has the names of the ops that it computes: `softmax` instead of the maximum, difference, exponential, sum
+ * and quotient that it consists of. `composite(name, fn)` names your own functions.
  *
  * @throws Errors of `fn`; OutOfMemoryError if a kernel's operands do not fit in memory in addition to the program's.
  * @example
@@ -100,6 +117,8 @@ export async function profile(
     throw new ArgumentError(`repetitions is a positive integer, got ${repetitions}`, { op: "profile" });
   }
   const release = model && nameModules(model);
+  const session = sessionOf(device);
+  session.compileOptions = { ...session.compileOptions, originOf };
   const leave = enterScope(outside);
   const { runs } = await observeRuns("profile", device, fn).finally(() => {
     leave();
@@ -110,14 +129,17 @@ export async function profile(
   for (const [program, { count, scalars }] of runs) {
     const ofProgram: ProfiledCall[] = [];
     for (const [i, call] of program.calls.entries()) {
+      const { module = outside, op } = program.origins?.[i] ?? {};
+      const described = describeCall(call, { instructions: op === undefined });
       const alone = programOf(call, program);
       const key = JSON.stringify([alone.calls, alone.slots]);
       const seconds = times.get(key) ?? (await timeCall(device, alone, scalars, repetitions));
       times.set(key, seconds);
       ofProgram.push({
-        name: describeCall(call),
+        name: op === undefined ? described : `${op}: ${described}`,
         kernel: call.kernel,
-        module: program.origins?.[i] ?? outside,
+        op: op ?? call.kernel,
+        module,
         seconds,
         flops: flopsOf(call),
         bytes: bytesOf(call, device.info),
@@ -126,7 +148,7 @@ export async function profile(
     for (let i = 0; i < count; i++) calls.push(...ofProgram);
   }
   const seconds = calls.reduce((sum, call) => sum + call.seconds, 0);
-  const grouped = (key: "name" | "module") =>
+  const grouped = (key: "name" | "op" | "module") =>
     [...groupsOf(calls, key)]
       .map(([name, group]) => ({ name, kernel: group[0].kernel, ...usageOf(group, seconds) }))
       .sort((a, b) => b.seconds - a.seconds);
@@ -134,12 +156,16 @@ export async function profile(
     device: device.info.description,
     total: usageOf(calls, seconds),
     kernels: grouped("name"),
+    ops: grouped("op").map(({ kernel: _, ...rest }) => rest),
     modules: grouped("module").map(({ kernel: _, ...rest }) => rest),
     calls,
   };
 }
 
-function groupsOf(calls: readonly ProfiledCall[], key: "name" | "module"): Map<string, ProfiledCall[]> {
+function groupsOf(
+  calls: readonly ProfiledCall[],
+  key: "name" | "op" | "module",
+): Map<string, ProfiledCall[]> {
   const groups = new Map<string, ProfiledCall[]>();
   for (const call of calls) {
     const group = groups.get(call[key]);

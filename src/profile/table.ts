@@ -4,20 +4,22 @@ import type { Profile, Usage } from "./profile.js";
 
 /** Rows beyond these are summed up in one. */
 const shownRows = 20;
-const widestName = 60;
+const widestName = 72;
 
 /** What `profile` returns. */
 export const aProfile: Kind = [
   "a Profile",
   (value) => {
-    const { kernels, modules, calls, total } = (value ?? {}) as Partial<Profile>;
-    const areRows = [kernels, modules, calls].every((rows) => Array.isArray(rows) && rows.every(anObject[1]));
+    const { kernels, ops, modules, calls, total } = (value ?? {}) as Partial<Profile>;
+    const areRows = [kernels, ops, modules, calls].every(
+      (rows) => Array.isArray(rows) && rows.every(anObject[1]),
+    );
     return areRows && typeof total?.seconds === "number";
   },
 ];
 
 /**
- * Two tables, by kernel and by module: time, share, FLOPs, bytes, GFLOP/s and arithmetic intensity (FLOPs per byte).
+ * Three tables, by kernel, by op and by module: time, share, FLOPs, bytes, GFLOP/s and arithmetic intensity (FLOPs per byte).
  *
  * @example
  * const device = await openDevice("wasm");
@@ -26,10 +28,11 @@ export const aProfile: Kind = [
  * formatProfile(report).includes("matmul"); // true
  */
 export function formatProfile(profile: Profile): string {
-  const { device, total, kernels, modules } = check("formatProfile", "the argument", profile, aProfile);
+  const { device, total, kernels, ops, modules } = check("formatProfile", "the argument", profile, aProfile);
   return [
     `${device}: ${milliseconds(total.seconds)} in ${total.calls} kernel calls`,
     tableOf("kernel", kernels, total),
+    tableOf("op", ops, total),
     tableOf("module", modules, total),
   ].join("\n\n");
 }

@@ -48,13 +48,13 @@ export function chromeTrace(profile: Profile): ChromeTrace {
     const { name, start } = running;
     events.push({ name, cat: "module", ph: "X", pid, tid: threads.modules, ts: start, dur: now - start });
   };
-  for (const { name, kernel, module, seconds, flops, bytes } of calls) {
+  for (const { name, kernel, op, module, seconds, flops, bytes } of calls) {
     if (running?.name !== module) {
       endModule();
       running = { name: module, start: now };
     }
     const dur = seconds * 1e6;
-    const args = { module, flops, bytes };
+    const args = { module, op, flops, bytes };
     events.push({ name, cat: kernel, ph: "X", pid, tid: threads.kernels, ts: now, dur, args });
     now += dur;
   }

@@ -80,6 +80,7 @@ function dequantized(
 
 /** Inputs: x, packed weight, scales, and bias and offset if there are any. */
 const straightThrough: CompositeRules<Rounding & { readonly hasBias: boolean }> = {
+  name: "quantizedLinear",
   forward: ([x, packed, scales, ...rest], { input, shape, format, hasBias }) => {
     const weight: PackedWeight = { packed, shape, format };
     const [bias, offsets] = hasBias ? rest : [undefined, rest[0]];

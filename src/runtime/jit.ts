@@ -7,7 +7,8 @@ import { ArgumentError, DeviceError, JitError } from "../core/errors.js";
 import type { Device, WarmupProgress } from "../device/device.js";
 import { recorder } from "../graph/observe.js";
 import type { SourceOp } from "../graph/op.js";
-import { createNode, isGradEnabled, scopeKey, type Tensor } from "../graph/tensor.js";
+import { scopeKey } from "../graph/scope.js";
+import { createNode, isGradEnabled, type Tensor } from "../graph/tensor.js";
 import type { Program } from "../kernels/kernel.js";
 import { type Captured, capture, revertCapture } from "./capture.js";
 import { flush } from "./commit.js";
@@ -40,9 +41,6 @@ export interface JitFunction<A extends readonly unknown[], R extends JitResult> 
   /**
    * The Program recorded for arguments of these shapes and dtypes in the current modes; undefined before the first call.
    * `programCost` of wattgrad/profile tells what it costs.
-   *
-   * @example
-   * const { flops, bytes } = programCost(device, step.program(x, y)!);
    */
   program(...args: Given<A>): Program | undefined;
 }

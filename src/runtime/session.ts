@@ -1,7 +1,6 @@
 /** The runtime's state per device: compiled Programs, pending assignments, losses to realize. */
 
-import { compile } from "../compiler/compile.js";
-import type { FuseOptions } from "../compiler/fuse.js";
+import { type CompileOptions, compile } from "../compiler/compile.js";
 import type { BoundGraph } from "../compiler/graph.js";
 import { OutOfMemoryError } from "../core/errors.js";
 import type { Device, DeviceBuffer, Executable } from "../device/device.js";
@@ -46,7 +45,7 @@ export class Session {
   readonly observers = new Set<
     (program: Program, scalars: readonly number[], buffers: readonly DeviceBuffer[]) => void
   >();
-  fuseOptions: FuseOptions = { enabled: true };
+  compileOptions: CompileOptions = { enabled: true };
   readonly #compiled = new LruCache<CompiledGraph>(maxPrograms, maxProgramBytes, (compiled) => {
     this.device.release(compiled.executable!);
     compiled.executable = undefined;
@@ -80,11 +79,11 @@ export class Session {
 
   /** The Program of this graph structure, from the cache or newly compiled. */
   compile({ graph, key: graphKey }: BoundGraph): CompiledGraph {
-    const key = this.fuseOptions.enabled ? graphKey : `unfused;${graphKey}`;
+    const key = this.compileOptions.enabled ? graphKey : `unfused;${graphKey}`;
     const known = this.#compiled.get(key);
     if (known !== undefined) return known;
     this.compiled++;
-    return this.#prepare(key, compile(graph, this.device.info, this.fuseOptions));
+    return this.#prepare(key, compile(graph, this.device.info, this.compileOptions));
   }
 
   /** The executable, prepared again if it was released: recordings may outlive the cache entry. */

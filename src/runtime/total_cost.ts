@@ -5,6 +5,7 @@ import type { Device } from "../device/device.js";
 import { type Cost, costOf } from "../kernels/cost.js";
 import { sessionOf } from "./session.js";
 
+/** FLOPs, bytes and number of Programs. */
 export interface TotalCost extends Cost {
   /** Programs. */
   readonly runs: number;

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { extractGraph } from "../../src/compiler/graph.js";
 import { RuntimeScalar } from "../../src/graph/op.js";
-import { inScope } from "../../src/graph/tensor.js";
+import { inScope } from "../../src/graph/scope.js";
 import {
   add,
   cast,

@@ -19,11 +19,11 @@ const steps = 3;
 
 async function unfused(one: Recipe, device: Device, mode: Mode): Promise<Trace> {
   const session = sessionOf(device);
-  session.fuseOptions = { enabled: false };
+  session.compileOptions = { enabled: false };
   try {
     return await trace(one, device, mode, steps);
   } finally {
-    session.fuseOptions = { enabled: true };
+    session.compileOptions = { enabled: true };
   }
 }
 

@@ -70,7 +70,7 @@ describe("a training step", () => {
     expect(byName.get("2 (gradient)")!.flops).toBe(2 * 2 * n * second + n * 5 + n * 32);
     expect(byName.get("Adam")!.flops).toBe(13 * model.parameterCount());
     expect([...byName.keys()].filter((name) => name.startsWith("(outside"))).toHaveLength(2);
-    expect(report.kernels.map(({ name }) => name)).toContain("matmul [16, 20] × [20, 32] add relu");
+    expect(report.kernels.map(({ name }) => name)).toContain("linear + relu: matmul [16, 20] × [20, 32]");
   });
 
   test("the step itself is done once, and the model is as it was", async () => {
@@ -92,10 +92,10 @@ describe("a training step", () => {
     const { device, model, step, x, y } = await training();
     const text = formatProfile(await profile(device, () => step(x, y), { model, repetitions: 1 }));
     expect(text).toMatch(/^kernel +calls +ms +share +MFLOP +MB +GFLOP\/s +FLOP\/byte$/m);
-    expect(text).toMatch(/^matmul \[16, 20\] × \[20, 32\] add relu +1 /m);
+    expect(text).toMatch(/^linear \+ relu: matmul \[16, 20\] × \[20, 32\] +1 /m);
     expect(text).toMatch(/^module +calls/m);
     expect(text).toMatch(/^2 \(gradient\) +3 /m);
-    expect(text.match(/^all .* 100\.0 %/gm)).toHaveLength(2);
+    expect(text.match(/^all .* 100\.0 %/gm)).toHaveLength(3);
     expect(text).not.toMatch(/NaN|Infinity|undefined/);
   });
 

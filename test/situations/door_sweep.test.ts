@@ -148,6 +148,7 @@ const table: Readonly<Record<string, Arguments>> = {
   clipGradNorm: () => [[trained()], 1],
   clipGradValue: () => [[trained()], 1],
   compareModels: () => [net(), aQuantizedNet, dataset(), { loss: wg.crossEntropy }],
+  composite: () => ["name", () => vector()],
   concat: () => [[vector(), vector()], 0],
   conv1d: () => [wg.ones([1, 2, 4]), wg.ones([2, 2, 1]), wg.ones([2]), { stride: 1 }],
   Conv2d: () => [2, 2, 1, { stride: 1 }],
