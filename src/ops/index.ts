@@ -99,6 +99,7 @@ export {
 } from "./quantize.js";
 export {
   type QuantizedConvOptions,
+  type QuantizedLinearOptions,
   type QuantizedOptions,
   quantizedConv2d,
   quantizedLinear,

@@ -11,7 +11,8 @@ import type { ConvGeometry, Operand, QuantizedEpilogue, WeightFormat } from "../
 import { panelRows } from "../kernels/packed.js";
 import { sumTo } from "./broadcast.js";
 import { type ConvOptions, convExtents, convOptions, geometryOf } from "./convolution.js";
-import { gt, where } from "./elementwise.js";
+import { add, gt, lt, where } from "./elementwise.js";
+import { type GroupOffsets, offsetTerm, requireOffsets } from "./group_offsets.js";
 import { matmul } from "./linalg.js";
 import { type PackedWeight, requirePacked } from "./packed_weight.js";
 import { requireFloat } from "./promotion.js";
@@ -48,6 +49,15 @@ const quantizedOptions: Kinds<QuantizedOptions> = {
   zeroPoint: aNumber,
   activation: [`"relu"`, (value) => value === "relu"],
 };
+
+/** Options of `quantizedLinear`. */
+export interface QuantizedLinearOptions extends QuantizedOptions, GroupOffsets {}
+
+const quantizedLinearOptions = (): Kinds<QuantizedLinearOptions> => ({
+  ...quantizedOptions,
+  zeroPoints: aTensor,
+  minimums: aTensor,
+});
 
 /** The tensors that a quantized product reads besides input and weight, in this order. */
 const optionalInputs = ["scales", "inputScales", "offsets", "bias"] as const;
@@ -195,7 +205,7 @@ function productAttributes(
  *
  * float32 x is multiplied in float32 (weights of 8 or 7 bits) and is differentiable: ∂/∂x is the arriving gradient times the
  * dequantized weight, ∂/∂bias its sum; weights and scales get no gradient. Weights of 4 bits need int8 x, `inputScales` and
- * `groupScales(…)`.
+ * `groupScales(…)`; their groups may have zero points or minimums, as in GGUF's Q4_1 and ONNX's MatMulNBits.
  *
  * @example
  * const weight = packWeight(tensor([[100, 50]], { dtype: "int8" }));
@@ -204,13 +214,18 @@ function productAttributes(
  *
  * @throws DTypeError, ShapeError or ArgumentError if an operand or option does not fit.
  */
-export function quantizedLinear(x: Tensor, weight: PackedWeight, options: QuantizedOptions = {}): Tensor {
+export function quantizedLinear(
+  x: Tensor,
+  weight: PackedWeight,
+  options: QuantizedLinearOptions = {},
+): Tensor {
   const op = "quantizedLinear";
   requireTensor(op, x);
-  checkOptions(op, options, quantizedOptions);
+  checkOptions(op, options, quantizedLinearOptions());
   requirePacked(weight, 2, op);
   const [n, k] = weight.shape;
   const { format } = weight;
+  if (options.zeroPoints || options.minimums) return linearWithOffsets(x, weight, options);
   if (x.rank === 0 || x.shape[x.rank - 1] !== k) {
     throw new ShapeError(
       `an input of shape ${formatShape(x.shape)} does not fit the weight ${formatShape(weight.shape)}`,
@@ -248,6 +263,23 @@ export function quantizedLinear(x: Tensor, weight: PackedWeight, options: Quanti
     createNode(kernel, [rows, weight.packed, ...tensors], attributes, [m, n], dtype),
   );
   return reshape(result, x.shape.with(-1, n));
+}
+
+/** The product of 4-bit weights, and what the offsets of their groups add. */
+function linearWithOffsets(x: Tensor, weight: PackedWeight, options: QuantizedLinearOptions): Tensor {
+  const op = "quantizedLinear";
+  const { zeroPoints, minimums, activation, ...rest } = options;
+  const { shape, format } = weight;
+  const [n, k] = shape;
+  if (format.bits !== 4 || (zeroPoints && minimums)) {
+    throw new ArgumentError("zero points, or else minimums, belong to weights of 4 bits", { op });
+  }
+  requireOffsets(op, { zeroPoints, minimums }, n, k / format.groupSize);
+  const product = quantizedLinear(x, weight, rest);
+  const rows = reshape(x, [sizeOf(x.shape.slice(0, -1)), k]);
+  const term = offsetTerm(rows, rest.scales!, rest.inputScales!, { zeroPoints, minimums }, n);
+  const result = add(product, reshape(term, product.shape));
+  return activation === "relu" ? where(lt(result, 0), 0, result) : result;
 }
 
 /** Options of `quantizedConv2d`. */

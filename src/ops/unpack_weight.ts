@@ -5,8 +5,9 @@ import type { WeightFormat } from "../kernels/kernel.js";
 import { panelRows, stepLength, storedOffset } from "../kernels/packed.js";
 import { expand } from "./broadcast.js";
 import { add, div, eq, ge, lt, mod, mul, sub, where } from "./elementwise.js";
+import type { GroupOffsets } from "./group_offsets.js";
 import { permute, reshape } from "./reshape.js";
-import { narrow } from "./slice.js";
+import { narrow, pad } from "./slice.js";
 import { constant, iota } from "./source.js";
 
 /** Words [..., 1] with a part of `bits` for each position of the last dimension, the lowest first: float32 0 … 2^bits − 1. */
@@ -26,13 +27,14 @@ function partsOf(words: Tensor, shape: Shape, bits: number): Tensor {
 
 /**
  * The float32 matrix [n, k] that a packed weight of a linear layer stands for: whole numbers times `scales`, float32 [n], or for 4 bits
- * what `groupScales` returns. Not differentiable.
+ * what `groupScales` returns, and of these with the zero points or minimums of the groups. Not differentiable.
  */
 export function dequantizeWeight(
   packed: Tensor,
   [n, k]: readonly [number, number],
   format: WeightFormat,
   scales: Tensor,
+  { zeroPoints, minimums }: GroupOffsets = {},
 ): Tensor {
   const panels = Math.ceil(n / panelRows);
   if (format.bits === 4) {
@@ -41,8 +43,18 @@ export function dequantizeWeight(
     const parts = partsOf(reshape(packed, [panels, steps, panelRows, 1]), [panels, steps, panelRows, 8], 4);
     const inOrder = permute(reshape(parts, [panels, steps, panelRows, stepLength, 2]), [0, 2, 1, 4, 3]);
     const grouped = reshape(inOrder, [panels, panelRows, k / format.groupSize, format.groupSize]);
-    const factors = permute(scales, [0, 2, 1]);
-    const values = mul(sub(grouped, 8), reshape(factors, [...factors.shape, 1]));
+    const factors = reshape(permute(scales, [0, 2, 1]), [panels, panelRows, k / format.groupSize, 1]);
+    const ofPanels = (offsets: Tensor) =>
+      reshape(
+        pad(offsets, [
+          [0, panels * panelRows - n],
+          [0, 0],
+        ]),
+        factors.shape,
+      );
+    const values = minimums
+      ? add(mul(grouped, factors), ofPanels(minimums))
+      : mul(sub(grouped, zeroPoints ? ofPanels(zeroPoints) : 8), factors);
     return narrow(reshape(values, [panels * panelRows, k]), 0, 0, n);
   }
   const steps = sizeOf(packed.shape) / (panels * panelRows);

@@ -271,6 +271,36 @@ const fourBits = (m: number, k: number, n: number, groupSize: number): Case => (
   scale: groupSize * 128 * 7,
 });
 
+const offsetBits = (
+  m: number,
+  k: number,
+  n: number,
+  groupSize: number,
+  offset: "zeroPoints" | "minimums",
+  activation?: "relu",
+): Case => ({
+  ...fourBits(m, k, n, groupSize),
+  name: `quantizedLinear [${m}, ${k}] to ${n}, 4 bits in groups of ${groupSize} with ${offset}${activation ? ", relu" : ""}`,
+  inputs: [
+    integers([m, k], ...full, "int8"),
+    integers([n, k], -8, 8, "int8"),
+    float([m, k / groupSize], { between: [0.1, 1] }),
+    float([n, k / groupSize], { between: [0.1, 1] }),
+    float([n]),
+    offset === "zeroPoints" ? integers([n, k / groupSize], 0, 16, "float32") : float([n, k / groupSize]),
+  ],
+  run: ([x, w, inputScales, scales, bias, offsets]) =>
+    ops.quantizedLinear(x, ops.packWeight(w, { bits: 4, groupSize }), {
+      scales: ops.groupScales(scales),
+      inputScales,
+      bias,
+      [offset]: offsets,
+      activation,
+    }),
+  torch: { none: "test/quantization/group_offsets.test.ts compares with products of what files mean" },
+  scale: groupSize * 128 * 15,
+});
+
 const weightOnly = (m: number, k: number, n: number, bits: 8 | 7): Case => ({
   name: `quantizedLinear [${m}, ${k}] of float32 to ${n}, ${bits} bits`,
   op: "quantizedLinear",
@@ -329,6 +359,10 @@ const linears: readonly Case[] = [
   fourBits(1, 256, 40, 64),
   fourBits(5, 96, 9, 32),
   fourBits(20, 128, 33, 128),
+  offsetBits(1, 64, 19, 32, "zeroPoints"),
+  offsetBits(5, 96, 9, 32, "zeroPoints"),
+  offsetBits(1, 256, 40, 64, "minimums"),
+  offsetBits(9, 128, 33, 32, "minimums", "relu"),
   // One group whose sum may be beyond float's 24 bits.
   {
     ...fourBits(1, 32768, 9, 32768),
