@@ -36,9 +36,12 @@ export interface GgufFile {
  * @throws FileError if the file is missing or cannot be read; FormatError for damaged files, other versions, other types of tensors;
  * the reason of `signal`.
  * @example
- * const file = await openGguf("SmolLM2-135M-Instruct.Q4_1.gguf");
- * file.metadata.get("general.architecture"); // "llama"
- * const { data } = await file.tensor("output_norm.weight");
+ * // A header without tensors and metadata: "GGUF" and version 3.
+ * const bytes = new Uint8Array(24);
+ * bytes.set([71, 71, 85, 70, 3]);
+ * const file = await openGguf(bytes);
+ * file.version; // 3
+ * file.tensors.size; // 0
  * await file.close();
  */
 export async function openGguf(input: SourceInput, options: SourceOptions = {}): Promise<GgufFile> {

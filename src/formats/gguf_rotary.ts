@@ -13,7 +13,13 @@ import type { StoredTensor } from "./host.js";
  *
  * @throws ShapeError if the heads do not divide the rows into pairs.
  * @example
- * const query = undoRotaryPermutation(file.tensors.get("blk.0.attn_q.weight"), 9);
+ * const values = Float32Array.of(0, 1, 2, 3);
+ * async function* pieces() {
+ *   yield values;
+ * }
+ * // One head with two pairs of rows.
+ * const stored = { dtype: "float32", shape: [4], data: async () => values, pieces } as const;
+ * await undoRotaryPermutation(stored, 1).data(); // [0, 2, 1, 3]
  */
 export function undoRotaryPermutation(tensor: StoredTensor, heads: number): StoredTensor {
   const op = "undoRotaryPermutation";

@@ -40,6 +40,7 @@ export interface TorchFile {
   close(): Promise<void>;
 }
 
+/** Options of `openTorch`. */
 export interface TorchOptions extends SourceOptions {
   /** The dict to read, for files with several: `model`, `optimizer.state`. By default all of them. */
   readonly at?: string;
@@ -55,9 +56,8 @@ const torchOptions: Kinds<TorchOptions> = { ...sourceOptions, at: aString };
  * @throws FileError if the file is missing or cannot be read; FormatError for damaged files and those that ask for more than
  * tensors; ArgumentError if there are no tensors at `at`; the reason of `signal`.
  * @example
- * const file = await openTorch("pytorch_model.bin");
- * await model.loadStateDict(file.tensors);
- * await file.close();
+ * // openTorch("pytorch_model.bin") opens a file; its tensors are what model.loadStateDict takes.
+ * await openTorch(Uint8Array.of(1, 2, 3, 4)); // throws FormatError
  */
 export async function openTorch(input: SourceInput, options: TorchOptions = {}): Promise<TorchFile> {
   check(op, "the source", input, aSourceInput);

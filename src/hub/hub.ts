@@ -14,6 +14,7 @@ import { type RemoteOptions, remoteOptions } from "./url.js";
 const op = "hub";
 const publicEndpoint = "https://huggingface.co";
 
+/** Options of `hub`. */
 export interface HubOptions extends RemoteOptions {
   /** A branch, a tag or a commit. Default `main`. */
   readonly revision?: string;
@@ -47,8 +48,8 @@ interface Revision {
  *
  * @throws ArgumentError for what is no name of a repository.
  * @example
- * const source = hub("HuggingFaceTB/SmolLM2-135M", { revision: "main" });
- * const weights = await openSafetensors(await openFileOf(source, "model.safetensors"));
+ * const source = hub("HuggingFaceTB/SmolLM2-135M");
+ * source.label; // "HuggingFaceTB/SmolLM2-135M@main"
  */
 export function hub(repository: string, options: HubOptions = {}): FileSource {
   check(op, "the repository", repository, aString);

@@ -29,6 +29,7 @@ export interface RemoteOptions {
   readonly onProgress?: (event: ProgressEvent) => void;
 }
 
+/** Options of `url`. */
 export interface UrlOptions extends RemoteOptions {
   /** Sent to the server of the URL, and to no other that it redirects to. */
   readonly headers?: Readonly<Record<string, string>>;
@@ -48,8 +49,8 @@ const urlOptions: Kinds<UrlOptions> = { ...remoteOptions, headers: aRecord };
  *
  * @throws ArgumentError for what is no URL.
  * @example
- * const source = url("https://example.org/models/gpt2");
- * const config = JSON.parse(new TextDecoder().decode(await source.read("config.json")));
+ * const source = url("https://example.org/models/gpt2/");
+ * source.label; // "https://example.org/models/gpt2"
  */
 export function url(base: string | URL, options: UrlOptions = {}): FileSource {
   const { cache, onProgress, headers = {} } = checkOptions(op, options, urlOptions);

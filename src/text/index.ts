@@ -2,6 +2,7 @@
 
 export type { ChatOptions, Message } from "./chat.js";
 export { ChatError } from "./errors.js";
+export type { TokenizerParts } from "./parts.js";
 export { StreamingDetokenizer } from "./stream.js";
 export {
   type DecodeOptions,

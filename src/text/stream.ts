@@ -6,6 +6,12 @@ const replacement = "\ufffd";
 /**
  * Decodes ids one by one. A character whose bytes are spread over tokens is held back until it is whole; characters of
  * text are never changed after they were given out. All pieces together are the text of all ids.
+ *
+ * @example
+ * const stream = new StreamingDetokenizer((ids) => new TextDecoder().decode(Uint8Array.from(ids)));
+ * stream.push(0xc3); // ""
+ * stream.push(0xbc); // "ü"
+ * stream.end(); // ""
  */
 export class StreamingDetokenizer {
   readonly #decode: (ids: readonly number[]) => string;

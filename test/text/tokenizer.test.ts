@@ -65,6 +65,12 @@ test("vocab.json and merges.txt make GPT-2's tokenizer; those of other classes a
   );
 });
 
+test("a vocabulary of a few tokens", async () => {
+  const tokenizer = await loadTokenizer(source({ "vocab.json": { h: 0, i: 1, hi: 2 }, "merges.txt": "h i" }));
+  expect(tokenizer.encode("hih")).toEqual(Int32Array.of(2, 0));
+  expect(tokenizer.encode("a")).toHaveLength(0);
+});
+
 test("special tokens, size and length", async () => {
   const tokenizer = await loadTokenizer(folder(join(tiny, "bpe")));
   expect(tokenizer.special).toEqual({
