@@ -30,6 +30,7 @@ export interface GeneratedToken {
 /** Why a sequence ended: a token that says so, a stop text, the number of tokens, a context that is full. */
 export type StopReason = "eos" | "stop" | "length" | "context";
 
+/** A sequence that has ended. */
 export interface GeneratedSequence {
   /** The new tokens; the one that ended the sequence is the last. */
   readonly ids: readonly number[];
@@ -42,6 +43,7 @@ export interface GeneratedSequence {
   readonly scores: readonly Float32Array[];
 }
 
+/** What a generation gives at its end. */
 export interface GenerationResult {
   /** Of each prompt `numReturnSequences`, the best first. */
   readonly sequences: readonly (readonly GeneratedSequence[])[];
@@ -78,9 +80,14 @@ const aCausalModel: Kind = [
  *
  * @throws ArgumentError, ContextFullError; from the iteration also the reason of `signal`.
  * @example
- * const generation = generate(model, { inputIds: [504, 3575], maxNewTokens: 32, generationConfig });
- * for await (const { token } of generation) process.stdout.write(tokenizer.decode([token]));
- * const { sequences } = await generation.finish();
+ * const source = folder("node_modules/wattgrad/test/fixtures/models/smollm2");
+ * const { model, generationConfig } = await fromPretrained<LlamaCausalLm>(source, { device: "wasm" });
+ * const generation = generate(model, { inputIds: [5, 7, 11], maxNewTokens: 4, generationConfig });
+ * const tokens = [];
+ * for await (const { token } of generation) tokens.push(token);
+ * const { sequences, settings } = await generation.finish();
+ * sequences[0][0].reason; // "length"
+ * settings.doSample; // false
  */
 export function generate(model: CausalModel, options: GenerateOptions): Generation {
   check(op, "the model", model, aCausalModel);

@@ -10,6 +10,5 @@ export {
   generate,
   type StopReason,
 } from "./generate.js";
-export { probabilitiesOf, processorsOf } from "./logits.js";
 export type { Context, LogitsProcessor } from "./processor.js";
 export type { GenerateOptions, SettingOptions, Settings, TokenText } from "./settings.js";

@@ -211,6 +211,7 @@ export interface TokenText {
   decode(ids: readonly number[]): string;
 }
 
+/** Options of `generate`: settings by name, prompts and the rest. */
 export interface GenerateOptions extends SettingOptions {
   /** The prompt's ids, or those of several prompts. */
   readonly inputIds: readonly number[] | readonly (readonly number[])[];

@@ -7,25 +7,24 @@ import { Mlp } from "./mlp/mlp.js";
 
 export type { Architecture, CommonConfig, Head } from "./architecture.js";
 export type { EncoderConfig } from "./bert/config.js";
-export {
-  type AnswerLogits,
+export type {
+  AnswerLogits,
   EncoderEmbedding,
   EncoderMaskedLm,
   EncoderQuestion,
   EncoderSequence,
   EncoderTokens,
 } from "./bert/heads.js";
-export { Encoder, type EncoderCall } from "./bert/model.js";
+export type { Encoder, EncoderCall } from "./bert/model.js";
 export { Cnn, CnnLarge, type CnnOptions } from "./cnn/cnn.js";
 export { ConfigError } from "./config_reader.js";
 export type { CausalCall, CausalModel, DecoderSizes } from "./decoder.js";
 export type { EmbeddingConfig } from "./embedding.js";
 export { CharGpt, type DecodingOptions, type GptOptions } from "./gpt/gpt.js";
 export type { Gpt2Config } from "./gpt2/config.js";
-export { Gpt2, Gpt2CausalLm } from "./gpt2/model.js";
-export { gpt2Names } from "./gpt2/names.js";
+export type { Gpt2, Gpt2CausalLm } from "./gpt2/model.js";
 export type { LlamaConfig } from "./llama/config.js";
-export { Llama, LlamaCausalLm } from "./llama/model.js";
+export type { Llama, LlamaCausalLm } from "./llama/model.js";
 export { Mlp, type MlpOptions } from "./mlp/mlp.js";
 export type { NameRules } from "./names.js";
 export {

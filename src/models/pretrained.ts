@@ -103,8 +103,11 @@ export interface PretrainedReport {
  * @throws ConfigError for a value that changes results and is not supported; FileError for missing files; StateDictError listing all
  * tensors that are missing, unexpected or of another shape, before any is read.
  * @example
- * const { model, report } = await fromPretrained(folder("SmolLM2-135M"), { device: "wasm" });
- * if (report.initialised.length > 0) console.log("to be trained:", report.initialised);
+ * const source = folder("node_modules/wattgrad/test/fixtures/models/gpt2");
+ * const { model, head, report } = await fromPretrained(source, { device: "wasm" });
+ * head; // "causalLm"
+ * report.initialised; // []
+ * model.forward(tensor([[5, 6, 7]], { dtype: "int32" })).shape; // [1, 3, 61]
  */
 export async function fromPretrained<M extends Module = Module>(
   source: FileSource,
@@ -181,7 +184,10 @@ const rulesOf = new WeakMap<Module, NameRules>();
  *
  * @throws ArgumentError for a model that `fromPretrained` has not made.
  * @example
- * await saveSafetensors("model.safetensors", fileState(model));
+ * const { model } = await fromPretrained(folder("node_modules/wattgrad/test/fixtures/models/gpt2"), { device: "wasm" });
+ * const tensors = fileState(model);
+ * tensors.get("transformer.h.0.mlp.c_fc.weight")!.shape; // [16, 64]
+ * await saveSafetensors("model.safetensors", tensors);
  */
 export function fileState(model: Module): Map<string, ReadableTensor> {
   const rules = rulesOf.get(model);

@@ -28,7 +28,14 @@ abstract class WithHead<Result> extends Module<[tokens: Tensor, call?: EncoderCa
   }
 }
 
-/** Logits of each token [N, T, vocabulary], by a table that is that of the tokens. */
+/**
+ * Logits of each token [N, T, vocabulary], by a table that is that of the tokens.
+ *
+ * @example
+ * const source = folder("node_modules/wattgrad/test/fixtures/models/bert_maskedLm");
+ * const { model } = await fromPretrained<EncoderMaskedLm>(source, { device: "wasm", head: "maskedLm" });
+ * model.forward(tensor([[5, 6]], { dtype: "int32" })).shape; // [1, 2, 61]
+ */
 export class EncoderMaskedLm extends WithHead<Tensor> {
   readonly dense: Linear;
   readonly norm: LayerNorm;
@@ -58,7 +65,14 @@ export class EncoderMaskedLm extends WithHead<Tensor> {
   }
 }
 
-/** Logits of each sequence [N, numLabels], from its first token. */
+/**
+ * Logits of each sequence [N, numLabels], from its first token.
+ *
+ * @example
+ * const source = folder("node_modules/wattgrad/test/fixtures/models/roberta_sequence");
+ * const { model } = await fromPretrained<EncoderSequence>(source, { device: "wasm", head: "sequence" });
+ * model.forward(tensor([[5, 6]], { dtype: "int32" })).shape; // [1, 3]
+ */
 export class EncoderSequence extends WithHead<Tensor> {
   readonly dense: Linear;
   readonly out: Linear;
@@ -80,7 +94,14 @@ export class EncoderSequence extends WithHead<Tensor> {
   }
 }
 
-/** Logits of each token [N, T, numLabels]. */
+/**
+ * Logits of each token [N, T, numLabels].
+ *
+ * @example
+ * const source = folder("node_modules/wattgrad/test/fixtures/models/distilbert_tokens");
+ * const { model } = await fromPretrained<EncoderTokens>(source, { device: "wasm", head: "tokens" });
+ * model.forward(tensor([[5, 6]], { dtype: "int32" })).shape; // [1, 2, 3]
+ */
 export class EncoderTokens extends WithHead<Tensor> {
   readonly classifier: Linear;
 
@@ -100,7 +121,14 @@ export interface AnswerLogits {
   readonly end: Tensor;
 }
 
-/** Encoder with a head for extractive question answering: logits of the first and the last token of the answer, [N, T] each. */
+/**
+ * Encoder with a head for extractive question answering: logits of the first and the last token of the answer, [N, T] each.
+ *
+ * @example
+ * const source = folder("node_modules/wattgrad/test/fixtures/models/bert_question");
+ * const { model } = await fromPretrained<EncoderQuestion>(source, { device: "wasm", head: "question" });
+ * model.forward(tensor([[5, 6]], { dtype: "int32" })).start.shape; // [1, 2]
+ */
 export class EncoderQuestion extends WithHead<AnswerLogits> {
   readonly qaOutputs: Linear;
 
@@ -116,7 +144,14 @@ export class EncoderQuestion extends WithHead<AnswerLogits> {
   }
 }
 
-/** One vector for each sequence [N, width]: a sentence embedding (Reimers and Gurevych 2019). */
+/**
+ * One vector for each sequence [N, width]: a sentence embedding (Reimers and Gurevych 2019).
+ *
+ * @example
+ * const source = folder("node_modules/wattgrad/test/fixtures/models/minilm");
+ * const { model } = await fromPretrained<EncoderEmbedding>(source, { device: "wasm", head: "embedding" });
+ * model.forward(tensor([[5, 6]], { dtype: "int32" })).shape; // [1, 16]
+ */
 export class EncoderEmbedding extends Module<[tokens: Tensor, call?: EncoderCall], Tensor> {
   readonly base: Encoder;
   readonly #embedding: EmbeddingConfig;

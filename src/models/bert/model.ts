@@ -66,7 +66,14 @@ class Layer extends Module<[x: Tensor, lengths?: Tensor]> {
   }
 }
 
-/** int32 tokens [N, T] → hidden states [N, T, width]; those of padding have no meaning. */
+/**
+ * int32 tokens [N, T] → hidden states [N, T, width]; those of padding have no meaning.
+ *
+ * @example
+ * const source = folder("node_modules/wattgrad/test/fixtures/models/bert_tokens");
+ * const { model } = await fromPretrained<Encoder>(source, { device: "wasm", head: "none" });
+ * model.forward(tensor([[5, 6]], { dtype: "int32" })).shape; // [1, 2, 16]
+ */
 export class Encoder extends Module<[tokens: Tensor, call?: EncoderCall], Tensor> {
   readonly words: Embedding;
   readonly positions: Embedding;

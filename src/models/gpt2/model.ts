@@ -90,7 +90,14 @@ class Block extends Module<[x: Tensor, from?: LayerCache]> {
   }
 }
 
-/** int32 tokens [N, T] → hidden states [N, T, width] after the last norm. */
+/**
+ * int32 tokens [N, T] → hidden states [N, T, width] after the last norm.
+ *
+ * @example
+ * const source = folder("node_modules/wattgrad/test/fixtures/models/gpt2");
+ * const { model } = await fromPretrained<Gpt2>(source, { device: "wasm", head: "none" });
+ * model.forward(tensor([[5, 6]], { dtype: "int32" })).shape; // [1, 2, 16]
+ */
 export class Gpt2 extends Module<[tokens: Tensor, call?: CausalCall], Tensor> {
   readonly wte: Embedding;
   readonly wpe: Embedding;
@@ -117,7 +124,14 @@ export class Gpt2 extends Module<[tokens: Tensor, call?: CausalCall], Tensor> {
   }
 }
 
-/** GPT-2 with the head that predicts the next token. */
+/**
+ * GPT-2 with the head that predicts the next token.
+ *
+ * @example
+ * const source = folder("node_modules/wattgrad/test/fixtures/models/gpt2");
+ * const { model } = await fromPretrained<Gpt2CausalLm>(source, { device: "wasm", head: "causalLm" });
+ * model.forward(tensor([[5, 6]], { dtype: "int32" })).shape; // [1, 2, 61]
+ */
 export class Gpt2CausalLm extends Module<[tokens: Tensor, call?: CausalCall], Tensor> implements CausalModel {
   readonly transformer: Gpt2;
   readonly lmHead: Linear;

@@ -113,7 +113,14 @@ class DecoderLayer extends Module<[x: Tensor, rotation: Rotation, from?: LayerCa
   }
 }
 
-/** int32 tokens [N, T] → hidden states [N, T, width] after the last norm. */
+/**
+ * int32 tokens [N, T] → hidden states [N, T, width] after the last norm.
+ *
+ * @example
+ * const source = folder("node_modules/wattgrad/test/fixtures/models/llama");
+ * const { model } = await fromPretrained<Llama>(source, { device: "wasm", head: "none" });
+ * model.forward(tensor([[5, 6]], { dtype: "int32" })).shape; // [1, 2, 16]
+ */
 export class Llama extends Module<[tokens: Tensor, call?: CausalCall], Tensor> {
   readonly embedTokens: Embedding;
   readonly layers: readonly DecoderLayer[];
@@ -141,7 +148,14 @@ export class Llama extends Module<[tokens: Tensor, call?: CausalCall], Tensor> {
   }
 }
 
-/** Llama with the head that predicts the next token. */
+/**
+ * Llama with the head that predicts the next token.
+ *
+ * @example
+ * const source = folder("node_modules/wattgrad/test/fixtures/models/llama");
+ * const { model } = await fromPretrained<LlamaCausalLm>(source, { device: "wasm" });
+ * model.forward(tensor([[5, 6]], { dtype: "int32" })).shape; // [1, 2, 61]
+ */
 export class LlamaCausalLm
   extends Module<[tokens: Tensor, call?: CausalCall], Tensor>
   implements CausalModel
