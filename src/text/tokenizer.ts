@@ -2,6 +2,7 @@
 import { Tokenizer as Engine } from "@huggingface/tokenizers";
 import { aBoolean, anObject, aString, check, checkOptions, type Kind, type Kinds } from "../core/check.js";
 import { ArgumentError, FormatError } from "../core/errors.js";
+import { quote } from "../formats/excerpt.js";
 import type { FileSource } from "../hub/source.js";
 import { type ChatOptions, type Message, renderChat, type Templates, templatesIn } from "./chat.js";
 import { findTokenizer } from "./files.js";
@@ -92,6 +93,8 @@ export class Tokenizer {
   readonly #engine: Engine;
   readonly #label: string;
   readonly #templates: Templates;
+  /** The id of words that the vocabulary lacks. */
+  readonly #unknown: number | undefined;
 
   /** @throws FormatError for parts that are damaged. */
   constructor({ label, tokenizer, config, template }: TokenizerParts) {
@@ -100,8 +103,10 @@ export class Tokenizer {
       // Without the key the original library (version 5) leaves spaces as they are, the engine would not.
       this.#engine = new Engine(tokenizer, { clean_up_tokenization_spaces: false, ...config });
       this.size = 1 + [...this.#engine.get_vocab().values()].reduce((most, id) => Math.max(most, id), -1);
+      const { unk_token: unknown } = (tokenizer.model ?? {}) as { readonly unk_token?: unknown };
+      this.#unknown = typeof unknown === "string" ? this.#engine.token_to_id(unknown) : undefined;
       // Parts that do not fit show themselves; a small vocabulary may have no "a".
-      const { ids } = this.#engine.encode("a");
+      const ids = this.#engine.encode("a").ids.filter((id) => id !== undefined);
       if (ids.length > 0) this.#engine.decode(ids);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
@@ -148,7 +153,14 @@ export class Tokenizer {
     });
     // A tokenizer that puts nothing around texts has no types.
     const tokenTypes = Int32Array.from(token_type_ids ?? new Int32Array(ids.length));
-    return { ids: Int32Array.from(ids), tokenTypes, tokens };
+    return { ids: Int32Array.from(ids, (id, i) => this.#known(id, tokens[i])), tokenTypes, tokens };
+  }
+
+  /** The engine gives no id for a word that a word-level vocabulary lacks. */
+  #known(id: number | undefined, token: string): number {
+    const known = id ?? this.#unknown;
+    if (known !== undefined) return known;
+    throw new ArgumentError(`${quote(token)} is not in the vocabulary of ${this.#label}`, { op: "encode" });
   }
 
   /** The text of ids. @throws ArgumentError for an id outside the vocabulary. */

@@ -255,3 +255,29 @@ test.skipIf(smollm2.missing)(`SmolLM2's chat from its GGUF header ${smollm2.miss
   expect(ids.slice(-3)).toEqual([520, 9531, 198]);
   expect(tokenizer.decode([504, 3575, 282, 4649, 314, 7042, 30, 2])).toBe("The capital of France is Paris.");
 });
+
+describe("a vocabulary of words", () => {
+  const wordLevel = (unknown: string | undefined) =>
+    loadTokenizer(
+      source({
+        "tokenizer.json": {
+          added_tokens: [],
+          normalizer: null,
+          pre_tokenizer: { type: "Whitespace" },
+          post_processor: null,
+          decoder: null,
+          model: { type: "WordLevel", unk_token: unknown, vocab: { "<unk>": 0, to: 1, be: 2 } },
+        },
+      }),
+    );
+
+  test("gives other words the id of the unknown token", async () => {
+    expect([...(await wordLevel("<unk>")).encode("to be or be")]).toEqual([1, 2, 0, 2]);
+  });
+
+  test("without such a token refuses them", async () => {
+    const tokenizer = await wordLevel(undefined);
+    expect([...tokenizer.encode("be to")]).toEqual([2, 1]);
+    expect(() => tokenizer.encode("to be or")).toThrow(ArgumentError);
+  });
+});
