@@ -23,6 +23,10 @@ import { type CompiledGraph, type Session, sessionOf } from "./session.js";
 
 /** A graph deeper than this realizes itself, so that a loop that never reads anything stays flat. */
 const maxDepth = 4096;
+/** Levels below a node that are realized with it: more than a residual connection spans. */
+const recentLevels = 64;
+/** Elements of those that are realized, 64 MB of float32: a bound for loops over large tensors. */
+const maxRecentSize = 2 ** 24;
 
 /** Set by the debug mode: called for every new node, before anything else sees it. */
 let debugObserver: ((tensor: Tensor) => void) | undefined;
@@ -36,9 +40,28 @@ export function isDebugging(): boolean {
 }
 
 observeNodes((tensor) => {
-  if (tensor.node!.depth > maxDepth && sessionOf(tensor.device).capture === undefined) realize([tensor]);
+  if (tensor.node!.depth > maxDepth && sessionOf(tensor.device).capture === undefined)
+    realize(recent(tensor));
   debugObserver?.(tensor);
 });
+
+/**
+ * A tensor and the lazy ones that it was computed from lately. What the program still holds of them is not known; one that stayed lazy,
+ * as the input of a residual block, would be computed again from its beginning with the next graph that is too deep.
+ */
+function recent(tensor: Tensor): Tensor[] {
+  const found = new Set([tensor]);
+  let size = 0;
+  for (const { node } of found) {
+    for (const value of node!.values) {
+      if (value.storage || !value.node || value.node.depth < maxDepth - recentLevels) continue;
+      if (size + value.size > maxRecentSize) continue;
+      if (!found.has(value)) size += value.size;
+      found.add(value);
+    }
+  }
+  return [...found];
+}
 
 observeGradients((tensor) => {
   sessionOf(tensor.device).differentiated.add(tensor);
