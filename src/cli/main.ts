@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { reasonOf } from "../formats/file.js";
 import { benchCommand } from "./commands/bench.js";
 import { evalCommand } from "./commands/eval.js";
+import { generateCommand } from "./commands/generate.js";
 import { infoCommand } from "./commands/info.js";
 import { planCommand } from "./commands/plan.js";
 import { playgroundCommand } from "./commands/playground.js";
@@ -20,6 +21,7 @@ Examples:
   wattgrad train --data mnist --out cnn.safetensors
   wattgrad eval models/mnist-cnn.safetensors
   wattgrad quantize models/mnist-cnn.safetensors --scheme int8-static --out int8.safetensors
+  wattgrad generate models/smollm2 --chat --prompt "What is the capital of France?"
   wattgrad info
   wattgrad bench --where node,chromium
   wattgrad plan --params 175e9 --tokens 300e9
@@ -40,6 +42,7 @@ function program(): Command {
     trainCommand(),
     evalCommand(),
     quantizeCommand(),
+    generateCommand(),
     infoCommand(),
     benchCommand(),
     planCommand(),

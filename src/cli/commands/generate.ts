@@ -1,0 +1,229 @@
+/** `wattgrad generate`: continues a text, or answers a message, with a language model. */
+import { Command, InvalidArgumentError } from "commander";
+import { printable } from "../../core/errors.js";
+import { type DeviceChoice, openDevice } from "../../device/select.js";
+import { type EnergyFigure, formatJoules, openMeter } from "../../energy/index.js";
+import { type GenerationResult, generate } from "../../generation/index.js";
+import type { CausalModel } from "../../models/index.js";
+import { InterruptedError, UsageError } from "../exit.js";
+import { type Interrupt, listenForInterrupt } from "../interrupt.js";
+import { type LanguageScheme, loadLanguageModel, modelArgument, quantizeOption } from "../language.js";
+import {
+  cpuWattsOption,
+  deviceOption,
+  energyCommandOption,
+  integerFrom,
+  jsonOption,
+  positiveNumber,
+} from "../options.js";
+import { requireJsonTarget, standardOutput, writeJson } from "../output.js";
+import { say } from "../terminal.js";
+
+interface GenerateCommandOptions {
+  readonly prompt: string;
+  readonly chat?: boolean;
+  readonly system?: string;
+  readonly maxNewTokens: number;
+  readonly temperature?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly repetitionPenalty?: number;
+  readonly stop: readonly string[];
+  readonly seed?: number;
+  readonly quantize?: LanguageScheme;
+  readonly device: DeviceChoice;
+  readonly energyCommand?: string;
+  readonly cpuWatts?: number;
+  readonly json?: string;
+  readonly quiet?: boolean;
+}
+
+/** What `--json` writes. */
+interface GenerateReport {
+  readonly model: string;
+  readonly device: string;
+  readonly quantize: LanguageScheme | null;
+  readonly text: string;
+  readonly tokens: readonly number[];
+  readonly promptTokens: number;
+  readonly stoppedBecause: string;
+  readonly prefillTokensPerSecond: number;
+  /** Null for a single token. */
+  readonly tokensPerSecond: number | null;
+  /** Of the device: weights, caches and intermediate values. */
+  readonly peakBytes: number;
+  /** Of the whole generation, the prompt included, per new token. */
+  readonly joulesPerToken: EnergyFigure;
+  readonly settings: GenerationResult["settings"];
+  /** Keys of generation_config.json that would change tokens and have no effect here. */
+  readonly unknownSettings: readonly string[];
+}
+
+const examples = `
+Examples:
+  wattgrad generate models/gpt2 --prompt "The capital of France is"
+  wattgrad generate models/smollm2 --chat --prompt "What is the capital of France?" --quantize int8-dynamic
+  wattgrad generate models/smollm2 --prompt "Once upon a time" --temperature 0.8 --top-p 0.95 --seed 7 --json -`;
+
+function probability(text: string): number {
+  const value = positiveNumber(text);
+  if (value > 1) throw new InvalidArgumentError("It must be a number above 0 and up to 1.");
+  return value;
+}
+
+export function generateCommand(): Command {
+  return new Command("generate")
+    .description("continue a text, or answer a message, with a language model")
+    .argument("<model>", modelArgument)
+    .requiredOption("--prompt <text>", "the text to continue, or the message to answer")
+    .option("--chat", "answer the prompt by the model's chat template")
+    .option("--system <text>", "with --chat: a system message in front")
+    .option("--max-new-tokens <n>", "tokens to generate at most", integerFrom(1), 128)
+    .option(
+      "--temperature <t>",
+      "sample, with logits divided by t (default: the model's own, else greedy)",
+      (text) => (text.trim() === "0" ? 0 : positiveNumber(text)),
+    )
+    .option("--top-k <k>", "sample among the k most probable tokens", integerFrom(0))
+    .option(
+      "--top-p <p>",
+      "sample among the most probable tokens that have probability p together",
+      probability,
+    )
+    .option("--repetition-penalty <x>", "divide the scores of tokens that are there already", positiveNumber)
+    .option(
+      "--stop <text>",
+      "end at this text (may be repeated)",
+      (text, before: readonly string[]) => [...before, text],
+      [],
+    )
+    .option("--seed <n>", "sample with this seed", integerFrom(0))
+    .addOption(quantizeOption())
+    .addOption(deviceOption())
+    .addOption(energyCommandOption())
+    .addOption(cpuWattsOption())
+    .addOption(jsonOption())
+    .option("--quiet", "no progress and no figures")
+    .addHelpText("after", examples)
+    .action(runGenerate);
+}
+
+async function runGenerate(name: string, options: GenerateCommandOptions): Promise<void> {
+  const { json, quiet } = options;
+  if (options.system !== undefined && !options.chat) throw new UsageError("--system needs --chat");
+  await requireJsonTarget(json, [name, "the model"]);
+  const interrupt = listenForInterrupt(() => {});
+  try {
+    const report = await generateText(name, options, interrupt);
+    if (json !== undefined) await writeJson(json, report);
+    if (!quiet) say(figuresOf(report));
+  } catch (error) {
+    if (!interrupt.signal.aborted) throw error;
+    throw new InterruptedError("interrupted");
+  } finally {
+    interrupt.dispose();
+  }
+}
+
+async function generateText(
+  name: string,
+  options: GenerateCommandOptions,
+  { signal }: Interrupt,
+): Promise<GenerateReport> {
+  const { prompt, chat, system, json, quiet, quantize: scheme } = options;
+  const device = await openDevice(options.device);
+  const { model, tokenizer, generationConfig } = await loadLanguageModel<CausalModel>(
+    name,
+    "causalLm",
+    device,
+    {
+      signal,
+      ...(scheme && { scheme }),
+      ...(quiet && { quiet }),
+    },
+  );
+  const messages = [
+    ...(system === undefined ? [] : [{ role: "system", content: system }]),
+    { role: "user", content: prompt },
+  ];
+  const inputIds = [...(chat ? tokenizer.encodeChat(messages) : tokenizer.encode(prompt))];
+  const { energyCommand: command, cpuWatts } = options;
+  const meter = await openMeter({ command, cpuWatts, device });
+  try {
+    const window = await meter.begin();
+    const start = performance.now();
+    let [first, last] = [start, start];
+    const generation = generate(model, {
+      ...settingsOf(options),
+      inputIds,
+      generationConfig,
+      tokenizer,
+      signal,
+    });
+    const stream = tokenizer.stream();
+    const show = (text: string) =>
+      json !== standardOutput && process.stdout.write(textFor(process.stdout, text));
+    for await (const { token } of generation) {
+      last = performance.now();
+      if (first === start) first = last;
+      show(stream.push(token));
+    }
+    show(`${stream.end()}\n`);
+    const { sequences, settings, unknown } = await generation.finish();
+    const [{ ids, text, reason }] = sequences[0];
+    const energy = await window.read();
+    return {
+      model: name,
+      device: device.info.description,
+      quantize: scheme ?? null,
+      text: text!,
+      tokens: ids,
+      promptTokens: inputIds.length,
+      stoppedBecause: reason,
+      prefillTokensPerSecond: (1000 * inputIds.length) / (first - start),
+      tokensPerSecond: ids.length > 1 ? (1000 * (ids.length - 1)) / (last - first) : null,
+      peakBytes: device.memory().peakBytes,
+      joulesPerToken: { ...energy, joules: energy.joules === null ? null : energy.joules / ids.length },
+      settings,
+      unknownSettings: unknown,
+    };
+  } finally {
+    meter.close();
+  }
+}
+
+/** The settings that were given; those that were not are the model's. */
+function settingsOf(options: GenerateCommandOptions) {
+  const { maxNewTokens, temperature, topK, topP, repetitionPenalty, seed, stop } = options;
+  return {
+    maxNewTokens,
+    ...(temperature !== undefined && { temperature }),
+    ...(topK !== undefined && { topK }),
+    ...(topP !== undefined && { topP }),
+    ...(repetitionPenalty !== undefined && { repetitionPenalty }),
+    ...(seed !== undefined && { seed }),
+    ...(stop.length > 0 && { stop }),
+  };
+}
+
+/** A terminal gets no control characters from a model; a pipe gets the text as it is. */
+function textFor(stream: NodeJS.WriteStream, text: string): string {
+  return stream.isTTY ? printable(text) : text;
+}
+
+function figuresOf(report: GenerateReport): string {
+  const { promptTokens, tokens, prefillTokensPerSecond, tokensPerSecond, stoppedBecause, joulesPerToken } =
+    report;
+  const speeds = [
+    `${promptTokens} prompt tokens at ${prefillTokensPerSecond.toFixed(1)}/s`,
+    `${tokens.length} new tokens${tokensPerSecond === null ? "" : ` at ${tokensPerSecond.toFixed(1)}/s`}`,
+  ];
+  const { joules, kind } = joulesPerToken;
+  const energy = joules === null ? "energy unknown" : `${formatJoules(joules)} per token, ${kind}`;
+  const memory = `${(report.peakBytes / 2 ** 20).toFixed(0)} MiB at most`;
+  const unknown =
+    report.unknownSettings.length > 0
+      ? `\nignored in generation_config.json: ${report.unknownSettings.join(", ")}`
+      : "";
+  return `${speeds.join(", ")}; ended by ${stoppedBecause}; ${memory}; ${energy}; ${report.device}${unknown}`;
+}

@@ -1,0 +1,97 @@
+/** Language models for commands: where MODEL names one, and loading it with progress. */
+import { SingleBar } from "cli-progress";
+import { Option } from "commander";
+import type { Device } from "../device/device.js";
+import { type FileSource, folder, hub, url } from "../hub/index.js";
+import { fromPretrained, type Head, type LoadProgress, type Pretrained } from "../models/index.js";
+import type { Module } from "../nn/module.js";
+import { int4WeightOnly, int8Dynamic, int8WeightOnly, quantize, type Scheme } from "../quantization/index.js";
+import { loadTokenizer, type Tokenizer } from "../text/index.js";
+import { columnsOf } from "./terminal.js";
+
+/** Schemes that need no calibration data. */
+const schemes = {
+  "int8-dynamic": () => int8Dynamic(),
+  "int8-weight-only": () => int8WeightOnly(),
+  "int4-weight-only": () => int4WeightOnly(),
+} satisfies Record<string, () => Scheme>;
+
+export type LanguageScheme = keyof typeof schemes;
+
+export function quantizeOption(): Option {
+  return new Option("--quantize <scheme>", "round the weights of linear layers").choices(
+    Object.keys(schemes),
+  );
+}
+
+export const modelArgument =
+  "a folder with config.json, weights and a tokenizer, a URL of such a folder, or hub:organisation/name";
+
+/** Tells a repository of the Hub from a folder of the same name. */
+const hubPrefix = "hub:";
+
+/** The files of a model by what the user calls it. */
+function sourceOf(model: string): FileSource {
+  if (model.startsWith(hubPrefix)) {
+    const { HF_TOKEN: token, HF_ENDPOINT: endpoint } = process.env;
+    return hub(model.slice(hubPrefix.length), { ...(token && { token }), ...(endpoint && { endpoint }) });
+  }
+  return /^https?:\/\//i.test(model) ? url(model) : folder(model);
+}
+
+/** Options of `loadLanguageModel`. */
+interface LoadingOptions {
+  readonly scheme?: LanguageScheme;
+  readonly signal: AbortSignal;
+  readonly quiet?: boolean;
+}
+
+export interface LanguageModel<M extends Module> extends Pretrained<M> {
+  readonly tokenizer: Tokenizer;
+}
+
+/** Loads tokenizer, then weights, with a bar where stderr is a terminal; the first thing that does not fit ends it. */
+export async function loadLanguageModel<M extends Module>(
+  name: string,
+  head: Head,
+  device: Device,
+  { scheme, signal, quiet }: LoadingOptions,
+): Promise<LanguageModel<M>> {
+  const source = sourceOf(name);
+  const tokenizer = await loadTokenizer(source, { signal });
+  const progress = quiet ? undefined : showLoading(process.stderr);
+  try {
+    const loaded = await fromPretrained<M>(source, { head, device, signal, onProgress: progress?.update });
+    if (scheme !== undefined) {
+      progress?.note(`quantizing to ${scheme}`);
+      await quantize(loaded.model, schemes[scheme]());
+    }
+    return { ...loaded, tokenizer };
+  } finally {
+    progress?.end();
+  }
+}
+
+/** Bytes of a megabyte, as downloads are counted. */
+const megabyte = 1e6;
+
+function showLoading(stream: NodeJS.WriteStream) {
+  if (!stream.isTTY) return { update: undefined, note: () => {}, end: () => {} };
+  const bar = new SingleBar({
+    format: "{what} [{bar}] {percentage} % of {megabytes} MB",
+    barsize: Math.min(40, Math.max(10, columnsOf(stream) - 44)),
+    hideCursor: true,
+    clearOnComplete: true,
+    stopOnComplete: false,
+    stream,
+  });
+  bar.start(1, 0, { what: "loading", megabytes: "…" });
+  return {
+    update: ({ loaded, total }: LoadProgress) => {
+      bar.setTotal(total);
+      bar.update(loaded, { megabytes: (total / megabyte).toFixed(1) });
+    },
+    note: (what: string) => bar.update({ what }),
+    end: () => bar.stop(),
+  };
+}
