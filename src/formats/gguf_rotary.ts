@@ -1,9 +1,18 @@
 /** The order of rows that GGUF files of the llama architecture give the projections to queries and keys. */
-import { aCount, check } from "../core/check.js";
+import { aCount, aDType, check, type Kind } from "../core/check.js";
 import { newArray, type TypedArray } from "../core/dtype.js";
 import { ShapeError } from "../core/errors.js";
 import { formatShape } from "../core/shape.js";
 import type { StoredTensor } from "./host.js";
+
+const aStoredTensor: Kind = [
+  "a tensor of a file",
+  (value) => {
+    const { dtype, shape, data, pieces } = (value ?? {}) as Partial<StoredTensor>;
+    const reads = [data, pieces].every((member) => typeof member === "function");
+    return aDType[1](dtype) && Array.isArray(shape) && reads;
+  },
+];
 
 /**
  * The rows of `attn_q` and `attn_k` in the order of Hugging Face files. Rotary embeddings turn pairs of rows of each head: GGUF has
@@ -23,6 +32,7 @@ import type { StoredTensor } from "./host.js";
  */
 export function undoRotaryPermutation(tensor: StoredTensor, heads: number): StoredTensor {
   const op = "undoRotaryPermutation";
+  check(op, "the tensor", tensor, aStoredTensor);
   check(op, "heads", heads, aCount);
   const { dtype, shape } = tensor;
   const pairs = shape[0] / heads / 2;

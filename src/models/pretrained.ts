@@ -62,7 +62,10 @@ export interface PretrainedOptions {
 
 const aSource: Kind = [
   "a FileSource",
-  (value) => typeof (value as FileSource | undefined | null)?.read === "function",
+  (value) => {
+    const { has, size, read } = (value ?? {}) as Partial<FileSource>;
+    return [has, size, read].every((member) => typeof member === "function");
+  },
   (value) =>
     typeof value === "string" ? "folder(path), url(base) or hub(name) of wattgrad/hub make one" : undefined,
 ];

@@ -2,13 +2,15 @@
  * Every public function and constructor with a wrong value of each kind in the place of each argument: it works, or it
  * throws a WattgradError; it never ends in a TypeError of the engine, a trap, a hang, or a result full of NaN.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as data from "../../src/data/index.js";
 import * as energy from "../../src/energy/index.js";
 import * as formats from "../../src/formats/index.js";
+import { folder } from "../../src/hub/index.js";
 import * as wg from "../../src/index.js";
 import * as models from "../../src/models/index.js";
 import * as nn from "../../src/nn/index.js";
@@ -65,6 +67,16 @@ const quantized = async () => {
   await quantization.quantize(model, quantization.int8Dynamic());
   return model;
 };
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const published = () => folder(here("../fixtures/models/smollm2"));
+const stored = () => {
+  const data = Float32Array.of(0, 1, 2, 3);
+  async function* pieces() {
+    yield data;
+  }
+  return { dtype: "float32", shape: [4], data: async () => data, pieces };
+};
+let aLoadedModel: nn.Module;
 let aProfile: profile.Profile;
 let aState: quantization.QuantizedState;
 let aQuantizedNet: nn.Module;
@@ -72,6 +84,7 @@ let aProgram: NonNullable<ReturnType<wg.JitFunction<[wg.Tensor], wg.Tensor>["pro
 beforeAll(async () => {
   aProfile = await profile.profile(device, () => vector().mul(2), { repetitions: 1 });
   aQuantizedNet = await quantized();
+  aLoadedModel = (await models.fromPretrained(published(), { device })).model;
   const doubled = wg.jit((x: wg.Tensor) => x.mul(2));
   doubled(vector());
   aProgram = doubled.program(vector())!;
@@ -166,6 +179,7 @@ const table: Readonly<Record<string, Arguments>> = {
   evaluate: () => [{ model: net(), data: loader(), loss: wg.crossEntropy }],
   expand: () => [vector(), [2, 4]],
   fakeQuantize: () => [vector(), 0.1, { zeroPoint: 1 }],
+  fileState: () => [aLoadedModel],
   fit: () => {
     const model = net();
     const optimizer = new optim.SGD(model.parameters(), { lr: 0.1 });
@@ -175,6 +189,7 @@ const table: Readonly<Record<string, Arguments>> = {
   Flatten: () => [0, 1],
   flip: () => [matrix(), 0],
   formatProfile: () => [aProfile],
+  fromPretrained: () => [published(), { device }],
   full: () => [[2], 1, {}],
   gather: () => [vector(), 0, index()],
   gelu: () => [vector(), { approximate: "tanh" }],
@@ -211,6 +226,7 @@ const table: Readonly<Record<string, Arguments>> = {
   noGrad: () => [() => 1],
   oneHot: () => [index(), 3],
   openDevice: () => ["reference", {}],
+  openGguf: () => [readFileSync(here("../formats/gguf/tiny.gguf")), {}],
   openMeter: () => [{}],
   operationEnergy: () => [{ flops: 1, bytes: 1 }, 1],
   packWeight: () => [int8([8, 32]), { bits: 8 }],
@@ -225,6 +241,7 @@ const table: Readonly<Record<string, Arguments>> = {
   profile: () => [device, () => vector().mul(2), { repetitions: 1 }],
   openSafetensors: () => [file(), {}],
   openSource: () => [file(), {}],
+  openTorch: () => [readFileSync(here("../formats/torch/state.pt")), {}],
   quantize: () => [net(), quantization.int8Dynamic(), {}],
   quantizedConv2d: () => [int8([1, 4, 2, 2]), wg.packWeight(int8([8, 4, 1, 1])), { scales: wg.ones([8]) }],
   quantizedLinear: () => [int8([1, 4]), wg.packWeight(int8([8, 4])), { scales: wg.ones([8]) }],
@@ -241,6 +258,7 @@ const table: Readonly<Record<string, Arguments>> = {
   reshape: () => [vector(), [2, 2]],
   ResNet: () => [models.BasicBlock, [1, 1, 1, 1], { device: quantization.openMeta() }],
   RuntimeScalar: () => [1, "float32"],
+  RMSNorm: () => [2, { eps: 1 }],
   roofline: () => ["no device"],
   scalar: () => [new wg.RuntimeScalar(1), device],
   scaledDotProductAttention: () => [matrix(), matrix(), matrix(), { causal: true }],
@@ -260,6 +278,7 @@ const table: Readonly<Record<string, Arguments>> = {
   TensorDataset: () => [host("float32", [2])],
   TextDataset: () => [new Int32Array(4), 2, { stride: 1 }],
   transpose: () => [matrix(), 0, 1],
+  undoRotaryPermutation: () => [stored(), 1],
   uniformInit: () => [[2], 1, device],
   where: () => [vector().gt(0), vector(), vector()],
   writeFileAtomic: () => [join(directory, "x"), new Uint8Array(1)],
