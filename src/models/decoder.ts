@@ -7,8 +7,9 @@ import { cachedAttention, type KeyValueCache, type KeyValues } from "../nn/key_v
 import type { Module } from "../nn/module.js";
 import { type AttentionOptions, scaledDotProductAttention } from "../ops/attention.js";
 import { expand } from "../ops/broadcast.js";
+import { lt, where } from "../ops/comparison.js";
 import { arange } from "../ops/creation.js";
-import { add, clamp, lt, sub, where } from "../ops/elementwise.js";
+import { add, clamp, sub } from "../ops/elementwise.js";
 import { gather } from "../ops/indexing.js";
 import { reshape, squeeze, unsqueeze } from "../ops/reshape.js";
 import { narrow } from "../ops/slice.js";

@@ -1,7 +1,8 @@
 /** From hidden states to one vector a sequence, as the side files of sentence-transformers say. */
 import type { Tensor } from "../graph/tensor.js";
+import { lt, where } from "../ops/comparison.js";
 import { arange } from "../ops/creation.js";
-import { div, lt, maximum, sqrt, square, where } from "../ops/elementwise.js";
+import { div, maximum, sqrt, square } from "../ops/elementwise.js";
 import { cast } from "../ops/promotion.js";
 import { max, mean, sum } from "../ops/reduce.js";
 import { squeeze, unsqueeze } from "../ops/reshape.js";

@@ -4,8 +4,8 @@ import { anInteger, check, checkAll, checkOptions } from "../core/check.js";
 import type { Tensor } from "../graph/tensor.js";
 import { type GeluOptions, gelu, geluOptions, silu } from "../ops/activation.js";
 import { relu, sigmoid, tanh } from "../ops/elementwise.js";
-import { softmax } from "../ops/reduce.js";
 import { flatten } from "../ops/reshape.js";
+import { softmax } from "../ops/softmax.js";
 import { Module } from "./module.js";
 
 /**

@@ -2,8 +2,9 @@
 import { aNumber, check, checkOptions, type Kinds, oneOf } from "../core/check.js";
 import { inComposite } from "../graph/scope.js";
 import type { Tensor } from "../graph/tensor.js";
+import { gt, where } from "./comparison.js";
 import { composite } from "./composite.js";
-import { abs, add, erf, exp, gt, log1p, mul, neg, relu, sigmoid, sub, tanh, where } from "./elementwise.js";
+import { abs, add, erf, exp, log1p, mul, neg, relu, sigmoid, sub, tanh } from "./elementwise.js";
 import { asFloat } from "./promotion.js";
 
 const normalDensity = (x: Tensor) => mul(exp(mul(mul(x, x), -0.5)), 1 / Math.sqrt(2 * Math.PI));

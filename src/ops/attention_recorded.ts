@@ -2,12 +2,14 @@
 import { broadcastShapes } from "../core/shape.js";
 import type { Tensor } from "../graph/tensor.js";
 import { expand } from "./broadcast.js";
+import { eq, ge, lt, where } from "./comparison.js";
 import { type CompositeRules, compose } from "./composite.js";
-import { add, div, eq, exp, ge, lt, mul, sub, where } from "./elementwise.js";
+import { add, div, exp, mul, sub } from "./elementwise.js";
 import { matmul } from "./linalg.js";
 import { dropout, type Generator } from "./random.js";
-import { max, softmax, sum } from "./reduce.js";
+import { max, sum } from "./reduce.js";
 import { reshape, transpose } from "./reshape.js";
+import { softmax } from "./softmax.js";
 import { iota } from "./source.js";
 
 /** Which keys a query sees, a mask aside. */

@@ -3,6 +3,20 @@ export { type BackwardOptions, backward, grad } from "../autograd/backward.js";
 export { type GeluOptions, gelu, leakyRelu, silu, softplus } from "./activation.js";
 export { type AttentionOptions, scaledDotProductAttention } from "./attention.js";
 export { expand } from "./broadcast.js";
+export {
+  eq,
+  ge,
+  gt,
+  isnan,
+  le,
+  logicalAnd,
+  logicalNot,
+  logicalOr,
+  logicalXor,
+  lt,
+  ne,
+  where,
+} from "./comparison.js";
 export { concat, stack } from "./concat.js";
 export {
   type Conv1dOptions,
@@ -33,27 +47,16 @@ export {
   clamp,
   cos,
   div,
-  eq,
   erf,
   exp,
   expm1,
   floor,
-  ge,
-  gt,
-  isnan,
-  le,
   log,
   log1p,
-  logicalAnd,
-  logicalNot,
-  logicalOr,
-  logicalXor,
-  lt,
   maximum,
   minimum,
   mod,
   mul,
-  ne,
   neg,
   pow,
   reciprocal,
@@ -68,7 +71,6 @@ export {
   sub,
   tanh,
   trunc,
-  where,
 } from "./elementwise.js";
 export { embedding, gather, indexSelect, oneHot, scatterAdd } from "./indexing.js";
 export { linear, matmul } from "./linalg.js";
@@ -123,15 +125,12 @@ export {
   argmax,
   argmin,
   type Dims,
-  logSoftmax,
-  logsumexp,
   max,
   mean,
   min,
   norm2,
   prod,
   type ReduceOptions,
-  softmax,
   std,
   sum,
   type VarianceOptions,
@@ -139,4 +138,5 @@ export {
 } from "./reduce.js";
 export { flatten, permute, reshape, squeeze, transpose, unsqueeze } from "./reshape.js";
 export { flip, narrow, pad, slice, split } from "./slice.js";
+export { logSoftmax, logsumexp, softmax } from "./softmax.js";
 export { sliceScatter } from "./write.js";

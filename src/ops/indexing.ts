@@ -10,7 +10,7 @@ import { inComposite } from "../graph/scope.js";
 import { createNode, type Tensor } from "../graph/tensor.js";
 import type { IndexReport, Operand } from "../kernels/kernel.js";
 import { expand } from "./broadcast.js";
-import { eq } from "./elementwise.js";
+import { eq } from "./comparison.js";
 import { asIndex, cast, requireArithmetic } from "./promotion.js";
 import { flatten, reshape, unsqueeze } from "./reshape.js";
 import { copyCall } from "./slice.js";

@@ -7,28 +7,14 @@ import { aTensor, requireTensor } from "../graph/require.js";
 import { inComposite } from "../graph/scope.js";
 import type { Tensor } from "../graph/tensor.js";
 import { expand } from "./broadcast.js";
+import { eq, ne, where } from "./comparison.js";
 import { type CompositeRules, compose, composite } from "./composite.js";
-import {
-  abs,
-  add,
-  div,
-  eq,
-  exp,
-  log,
-  log1p,
-  mul,
-  ne,
-  neg,
-  relu,
-  sigmoid,
-  square,
-  sub,
-  where,
-} from "./elementwise.js";
+import { abs, add, div, exp, log, log1p, mul, neg, relu, sigmoid, square, sub } from "./elementwise.js";
 import { pick, pickRows } from "./indexing.js";
 import { asFloat, asIndex, cast, requireFloat } from "./promotion.js";
-import { logSoftmax, max, mean, sum } from "./reduce.js";
+import { max, mean, sum } from "./reduce.js";
 import { reshape, unsqueeze } from "./reshape.js";
+import { logSoftmax } from "./softmax.js";
 import { iota } from "./source.js";
 
 /** How a loss combines its elements: their mean, their sum, or not at all. */

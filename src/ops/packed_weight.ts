@@ -16,7 +16,8 @@ import {
   storedOffset,
   wordBytes,
 } from "../kernels/packed.js";
-import { add, lt, mul, where } from "./elementwise.js";
+import { lt, where } from "./comparison.js";
+import { add, mul } from "./elementwise.js";
 import { cast, requireFloat } from "./promotion.js";
 import { permute, reshape } from "./reshape.js";
 import { narrow, pad } from "./slice.js";

@@ -27,8 +27,9 @@ import { RuntimeScalar, type UniformAttributes } from "../graph/op.js";
 import { inComposite } from "../graph/scope.js";
 import type { Tensor } from "../graph/tensor.js";
 import { onReplay, onUndo, refuseInJit } from "../runtime/capture.js";
+import { ge, lt, where } from "./comparison.js";
 import { zerosLike } from "./creation.js";
-import { add, cos, floor, ge, log, lt, minimum, mul, sqrt, sub, where } from "./elementwise.js";
+import { add, cos, floor, log, minimum, mul, sqrt, sub } from "./elementwise.js";
 import { asFloat, cast, requireArithmetic } from "./promotion.js";
 import { uniform } from "./source.js";
 

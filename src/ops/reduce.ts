@@ -10,24 +10,9 @@ import { inComposite } from "../graph/scope.js";
 import { createNode, type Tensor } from "../graph/tensor.js";
 import type { ReduceOp } from "../kernels/kernel.js";
 import { expand, sumAxes } from "./broadcast.js";
+import { eq, gt, logicalAnd, lt, ne, where } from "./comparison.js";
 import { composite } from "./composite.js";
-import {
-  abs,
-  add,
-  div,
-  eq,
-  exp,
-  gt,
-  log,
-  logicalAnd,
-  lt,
-  mul,
-  ne,
-  sqrt,
-  square,
-  sub,
-  where,
-} from "./elementwise.js";
+import { abs, div, mul, sqrt, square, sub } from "./elementwise.js";
 import { asFloat, cast, requireArithmetic } from "./promotion.js";
 import { flatten, permute, reshape } from "./reshape.js";
 import { flip, pad, slice } from "./slice.js";
@@ -43,7 +28,12 @@ export interface ReduceOptions {
 
 const reduceOptions: Kinds<ReduceOptions> = { keepdim: aBoolean };
 
-function applyKeepdim(op: string, reduced: Tensor, axes: readonly number[], options: ReduceOptions): Tensor {
+export function applyKeepdim(
+  op: string,
+  reduced: Tensor,
+  axes: readonly number[],
+  options: ReduceOptions,
+): Tensor {
   return checkOptions(op, options, reduceOptions).keepdim
     ? reduced
     : reshape(reduced, withoutAxes(reduced, axes));
@@ -210,7 +200,7 @@ export const argmax = position("argmax");
  */
 export const argmin = position("argmin");
 
-interface AxesAttributes {
+export interface AxesAttributes {
   readonly axes: readonly number[];
 }
 
@@ -300,80 +290,6 @@ export const variance = spread("variance", varianceOver);
  * std(tensor([1, 2, 3, 4])); // 1.291
  */
 export const std = spread("std", stdOver);
-
-/** The shift m of log Σ e^(x − m) + m: the largest x, or 0 where that is infinite, as ∞ − ∞ has no value. */
-function shiftedTotal(x: Tensor, axes: readonly number[]): { shift: Tensor; total: Tensor } {
-  const largest = max(x, axes, { keepdim: true });
-  const shift = where(eq(abs(largest), Number.POSITIVE_INFINITY), 0, largest);
-  return { shift, total: log(sumAxes(exp(sub(x, shift)), axes)) };
-}
-
-const logsumexpOver = composite<AxesAttributes>({
-  name: "logsumexp",
-  forward: ([x], { axes }) => {
-    const { shift, total } = shiftedTotal(x, axes);
-    return add(total, shift);
-  },
-  // Not of the output, in which a large shift has swallowed the total.
-  gradient: ({ inputs: [x], gradient, attributes: { axes } }) => {
-    const { shift, total } = shiftedTotal(x, axes);
-    return [mul(gradient, exp(sub(sub(x, shift), total)))];
-  },
-});
-
-/**
- * log Σ eˣ over `dims` (default: all), without overflow. float32; int32 is converted.
- *
- * @example
- * logsumexp(tensor([1000, 1000])); // 1000.6932
- */
-export function logsumexp(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tensor {
-  const value = asFloat(x, "logsumexp");
-  const axes = normalizeDims(dims, x.rank, "logsumexp");
-  return applyKeepdim("logsumexp", logsumexpOver([value], { axes }), axes, options);
-}
-
-const softmaxOver = composite<AxesAttributes>({
-  name: "softmax",
-  forward: ([x], { axes }) => {
-    const powers = exp(sub(x, max(x, axes, { keepdim: true })));
-    return div(powers, sumAxes(powers, axes));
-  },
-  gradient: ({ output: y, gradient, attributes: { axes } }) => [
-    mul(y, sub(gradient, sumAxes(mul(gradient, y), axes))),
-  ],
-});
-
-/**
- * eˣ / Σ eˣ along `dim`, without overflow. float32; int32 is converted.
- *
- * @example
- * softmax(tensor([[0, 0], [0, 1]]), 1); // [[0.5, 0.5], [0.2689, 0.7311]]
- */
-export function softmax(x: Tensor, dim: number): Tensor {
-  return softmaxOver([asFloat(x, "softmax")], { axes: [normalizeDim(dim, x.rank, "softmax")] });
-}
-
-const logSoftmaxOver = composite<AxesAttributes>({
-  name: "logSoftmax",
-  forward: ([x], { axes }) => {
-    const shifted = sub(x, max(x, axes, { keepdim: true }));
-    return sub(shifted, log(sumAxes(exp(shifted), axes)));
-  },
-  gradient: ({ output: y, gradient, attributes: { axes } }) => [
-    sub(gradient, mul(exp(y), sumAxes(gradient, axes))),
-  ],
-});
-
-/**
- * log(eˣ / Σ eˣ) along `dim`, as x − logsumexp(x): accurate where the softmax is tiny. float32; int32 is converted.
- *
- * @example
- * logSoftmax(tensor([0, 1000]), 0); // [-1000, 0]
- */
-export function logSoftmax(x: Tensor, dim: number): Tensor {
-  return logSoftmaxOver([asFloat(x, "logSoftmax")], { axes: [normalizeDim(dim, x.rank, "logSoftmax")] });
-}
 
 /**
  * The Euclidean norm √Σx² over `dims` (default: all), float32. Where it is 0 the gradient is 0.

@@ -4,23 +4,11 @@ import { noGrad, type Tensor } from "../graph/tensor.js";
 import type { Conv2d } from "../nn/conv.js";
 import type { Linear } from "../nn/linear.js";
 import { Module } from "../nn/module.js";
+import { gt, where } from "../ops/comparison.js";
 import { concat } from "../ops/concat.js";
 import { type ConvOptions, conv2d } from "../ops/convolution.js";
 import { tensor } from "../ops/creation.js";
-import {
-  abs,
-  add,
-  clamp,
-  div,
-  gt,
-  maximum,
-  minimum,
-  mul,
-  neg,
-  round,
-  sub,
-  where,
-} from "../ops/elementwise.js";
+import { abs, add, clamp, div, maximum, minimum, mul, neg, round, sub } from "../ops/elementwise.js";
 import { linear } from "../ops/linalg.js";
 import { fakeQuantize } from "../ops/quantize.js";
 import { max, min } from "../ops/reduce.js";
