@@ -14,6 +14,7 @@
  * output.d; scale; causal (0 or 1); whether the mask is bool (else float32); window (0: none); batch rank and count; then rank
  * words each of extents and of the strides of q, k, v, mask, output, lengths and positions.
  */
+import { applyCausalMask, maskPanel } from "./attention_mask_f32";
 import { finiteOrZero, maskRow, weighRow } from "./attention_row_f32";
 import { kernelPacked, merge, Mode } from "./gemm_f32";
 import { gemv } from "./gemv_f32";
@@ -27,7 +28,7 @@ const blockRows: i32 = 32;
 /** Terms in one accumulator, of which a panel fits half the first cache. */
 const blockTerms: i32 = 256;
 /** Rows up to which keys and values are read for each. */
-const fewRows: i32 = 3;
+const gemvMaxRows: i32 = 3;
 /** Weights summed in one accumulator. */
 const blockWeights: i32 = 128;
 
@@ -122,7 +123,7 @@ function attend(payload: usize, rank: i32): void {
   const seen = causal ? position + 1 - begin : keys;
   const past = window ? position + 1 - window - begin : -rows - 8;
   const isContiguous = (kE == 4 || kKey == 4) && (vD == 4 || vKey == 4);
-  if (rows <= fewRows && isContiguous) attendFew(payload, q, k, v, mask, output, keys, seen, past);
+  if (rows <= gemvMaxRows && isContiguous) attendFew(payload, q, k, v, mask, output, keys, seen, past);
   else attendBlocks(payload, q, k, v, mask, output, keys, seen, past);
 }
 
@@ -157,9 +158,14 @@ function attendBlocks(
     for (let i = 0; i < count; i += 8) {
       const panel = scores + <usize>(i >> 3) * panelBytes;
       const end = min(seen + i + 7, keys);
-      hide(panel, from, end, seen + i, pastFirst + first + i);
-      if (mask != 0) maskPanel(payload, mask, first + i, min(8, count - i), panel, from, end);
-      weighPanel(panel + (<usize>from << 5), end - from, sums + (<usize>i << 2));
+      applyCausalMask(panel, from, end, seen + i, pastFirst + first + i);
+      if (mask != 0) {
+        const row = load<u32>(payload, At.maskRow);
+        const key = load<u32>(payload, At.maskKey);
+        const isBool = load<i32>(payload, At.isBool);
+        maskPanel(mask, isBool, row, key, first + i, min(8, count - i), panel, from, end);
+      }
+      softmaxNumerators(panel + (<usize>from << 5), end - from, sums + (<usize>i << 2));
     }
     const to = output + <usize>first * outputRow;
     addValues(scores, panelBytes, count, packedV, from, keys, seen, valueWidth, to, outputRow, outputD, tile);
@@ -185,7 +191,7 @@ function attendFew(
   const scores = sums + (blockRows << 2);
   // A vector behind the last key may be written, from any first key on.
   const pitch = <usize>((keys + 7) & ~3) << 2;
-  const rest = scores + fewRows * pitch;
+  const rest = scores + gemvMaxRows * pitch;
   gemv(Stored.float32, Stored.float32, rows, keys, width, q, strideAt(payload, At.qRow), strideAt(payload, At.qE),
     k, strideAt(payload, At.kE), strideAt(payload, At.kKey), scores, pitch, 4, 0, 0, rest);
   for (let i = 0; i < rows; i++) {
@@ -237,64 +243,13 @@ function scorePanels(
   }
 }
 
-/** Row i of the panel sees the keys from past + i up to but not including seen + i. */
-function hide(panel: usize, from: i32, end: i32, seen: i32, past: i32): void {
-  for (let j = from; ; j++) {
-    // All rows see what is between.
-    if (j >= past + 7) j = max(j, seen);
-    if (j >= end) return;
-    for (let i = 0; i < 8; i++) {
-      if (j < past + i || j >= seen + i) store<f32>(panel + (<usize>j << 5) + (<usize>i << 2), -Infinity);
-    }
-  }
-}
-
-function maskPanel(payload: usize, mask: usize, first: i32, rows: i32, panel: usize, begin: i32, end: i32): void {
-  const isBool = load<i32>(payload, At.isBool);
-  const shift = isBool ? 0 : 2;
-  const row = <usize>(load<i32>(payload, At.maskRow) << shift);
-  const key = <usize>(load<i32>(payload, At.maskKey) << shift);
-  const hidden = f32x4.splat(-Infinity);
-  let from = mask + <usize>first * row + <usize>begin * key;
-  panel += <usize>begin << 5;
-  for (let j = begin; j < end; j++) {
-    for (let i = 0; i < rows; i += 4) {
-      const at = panel + (<usize>i << 2);
-      const given = gather(from + <usize>i * row, row, rows - i, isBool);
-      const x = v128.load(at);
-      v128.store(at, isBool ? v128.bitselect(x, hidden, i32x4.ne(given, i32x4.splat(0))) : f32x4.add(x, given));
-    }
-    from += key;
-    panel += 32;
-  }
-}
-
-/** Up to four elements, of float32 or one byte each in the lowest byte of its lane. */
-// @ts-ignore: decorator
-@inline
-function gather(at: usize, step: usize, count: i32, isByte: i32): v128 {
-  let x = i32x4.splat(0);
-  if (isByte) {
-    x = v128.load_lane<u8>(at, x, 0);
-    if (count > 1) x = v128.load_lane<u8>(at + step, x, 4);
-    if (count > 2) x = v128.load_lane<u8>(at + 2 * step, x, 8);
-    if (count > 3) x = v128.load_lane<u8>(at + 3 * step, x, 12);
-    return x;
-  }
-  x = v128.load_lane<f32>(at, x, 0);
-  if (count > 1) x = v128.load_lane<f32>(at + step, x, 1);
-  if (count > 2) x = v128.load_lane<f32>(at + 2 * step, x, 2);
-  if (count > 3) x = v128.load_lane<f32>(at + 3 * step, x, 3);
-  return x;
-}
-
 /**
  * e^(x − the row's largest) in place of each score x, and their sums. The maximum ignores NaN; the sum then becomes NaN. A row
  * without a visible key has the sum 0.
  */
 // @ts-ignore: decorator
 @inline
-function weighPanel(panel: usize, keys: i32, sums: usize): void {
+function softmaxNumerators(panel: usize, keys: i32, sums: usize): void {
   let m0 = f32x4.splat(-Infinity);
   let m1 = m0;
   for (let at = panel, end = panel + (<usize>keys << 5); at < end; at += 32) {

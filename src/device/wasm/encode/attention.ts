@@ -6,7 +6,7 @@ import { collapse } from "./strides.js";
 
 /** Of assembly/attention_f32.ts. */
 const blockRows = 32;
-const fewRows = 3;
+const gemvMaxRows = 3;
 /** The sum of this and of any number of keys is an int32. */
 const widestWindow = 2 ** 30;
 /** One 4 × 8 tile. */
@@ -57,6 +57,6 @@ function scratchBytes(keys: number, width: number, valueWidth: number): number {
   const whole = (n: number, step: number) => Math.ceil(n / step) * step;
   const block = tileBytes + 4 * blockRows * (1 + whole(keys, 4));
   const packed = blockRows * width + whole(keys, 4) * width + whole(valueWidth, 8) * keys;
-  const vectors = fewRows * (keys + 3 + Math.max(width, valueWidth));
+  const vectors = gemvMaxRows * (keys + 3 + Math.max(width, valueWidth));
   return block + 4 * Math.max(packed, vectors);
 }

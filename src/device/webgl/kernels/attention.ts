@@ -9,7 +9,7 @@ import type { AttentionCall, Operand } from "../../../kernels/kernel.js";
 import { isRagged } from "../shader/attention_visibility.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { productsOfAttention } from "./attention_products.js";
-import { fewRows, rowsOfAttention, suitsRows } from "./attention_rows.js";
+import { gemvMaxRows, rowsOfAttention, suitsRows } from "./attention_rows.js";
 import { suitsTileAttention, tilesOfAttention } from "./attention_tiles.js";
 
 /** Widths of queries and values, together, up to which rows are faster than tiles although all keys are visible. */
@@ -30,7 +30,7 @@ export function prepareAttention(call: AttentionCall, builder: PassBuilder): voi
 
 function prefersRows({ q, v, causal }: AttentionCall): boolean {
   const [rows, width] = q.view.shape.slice(-2);
-  return rows <= fewRows || causal || width + v.view.shape.at(-1)! <= narrowHead;
+  return rows <= gemvMaxRows || causal || width + v.view.shape.at(-1)! <= narrowHead;
 }
 
 /** The call itself, or parts of its batch of which each has fewer scores. */

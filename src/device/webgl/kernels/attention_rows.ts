@@ -30,7 +30,7 @@ import { packed } from "./product.js";
 import { isStraight } from "./row_product.js";
 
 /** Rows whose scores, where several fragments need them, are computed before. */
-export const fewRows = 3;
+export const gemvMaxRows = 3;
 /** Widest query that is kept in registers. */
 const widestQuery = 128;
 /** Render targets that are needed: rows of scores, and one of a part's sums besides one of values. */
@@ -48,7 +48,7 @@ export function suitsRows(call: AttentionCall, builder: PassBuilder): boolean {
   const [rows, width] = call.q.view.shape.slice(-2);
   const isReadable = width % lanes === 0 && width <= widestQuery;
   if (!isReadable || builder.target.drawBuffers < fewestTargets) return false;
-  return rows <= fewRows || isRagged(call) || divide(call, builder).chunks === 1;
+  return rows <= gemvMaxRows || isRagged(call) || divide(call, builder).chunks === 1;
 }
 
 /** How the result is divided: by keys into parts, by columns into chunks of so many texels. */
@@ -80,7 +80,7 @@ export function rowsOfAttention(given: AttentionCall, builder: PassBuilder): voi
   const [keys, valueWidth] = v.view.shape.slice(-2);
   const division = divide(call, builder);
   const { parts, chunks, chunkTexels } = division;
-  const scores = chunks > 1 && rows <= fewRows ? storedScores(call, builder) : undefined;
+  const scores = chunks > 1 && rows <= gemvMaxRows ? storedScores(call, builder) : undefined;
   const perPart = sizeOf(batch) * chunks * rows;
   const layers = chunkTexels + (parts > 1 ? 1 : 0);
   const { id, grid } = builder.layeredScratch(parts * perPart, rows, layers);
