@@ -125,7 +125,7 @@ if (typeof browser === "string") {
         (kind) => globalThis.wattgradPage.losses.restoreEveryDtype(kind),
         storage,
       );
-      expect(dtypes.length).toBe(5);
+      expect(dtypes.length).toBe(7);
       expect(differing).toEqual([]);
     });
   }

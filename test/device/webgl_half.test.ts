@@ -68,7 +68,7 @@ function formatsOf(
 }
 
 it("half floats are stored when asked for, never by themselves, and never silently something else", () => {
-  const integers = ["rgba32i", "rgba8i", "rgba8ui"] as const;
+  const integers = ["rgba32i", "rgba16ui", "rgba8i", "rgba8ui"] as const;
   const having = (...floats: FloatStorage[]) =>
     ({ renderer: "a driver", exact: [...floats, ...integers] }) as unknown as Capabilities;
   const all = having("rgba32f", "rgba32ui", "rgba16f");

@@ -297,7 +297,10 @@ async function restoreEveryDtype(storage: FloatStorage) {
   const made = Object.entries(values).map(([dtype, list]) => ({
     dtype,
     list: long(list),
-    made: tensor(long(list), { dtype: dtype as DType, device }),
+    made: tensor(dtype.endsWith("float16") ? Uint16Array.from(long(list)) : long(list), {
+      dtype: dtype as DType,
+      device,
+    }),
   }));
   await device.recovery.snapshot();
   lose();
