@@ -19,7 +19,7 @@ import type { Device } from "../device/device.js";
 import { openMeta } from "../device/meta.js";
 import { type DeviceChoice, deviceNamed, deviceOrName } from "../device/select.js";
 import { FileError } from "../formats/file.js";
-import { openSafetensors, type SafetensorsFile } from "../formats/safetensors_file.js";
+import { openSafetensors } from "../formats/safetensors_file.js";
 import type { ReadableTensor } from "../formats/safetensors_write.js";
 import { type FileSource, openFileOf } from "../hub/source.js";
 import type { Module } from "../nn/module.js";
@@ -29,6 +29,7 @@ import { mul } from "../ops/elementwise.js";
 import { randn } from "../ops/random.js";
 import type { Architecture, CommonConfig, Head } from "./architecture.js";
 import { readEmbedding } from "./embedding.js";
+import { ggufIn, openGgufModel, type SizedTensor } from "./gguf.js";
 import { type FileTensor, inFileLayout, type NameRules, renamed } from "./names.js";
 import { architectureOf, headOf } from "./registry.js";
 
@@ -101,7 +102,8 @@ export interface PretrainedReport {
 
 /**
  * Loads a model from a folder, a server or the Hub. Names, layouts and configurations are those of the original library, before and after
- * its version 5; weights are F32, F16 or BF16 in one file or several.
+ * its version 5; weights are F32, F16 or BF16 in one file or several. A source without config.json may hold a GGUF file of Llama, Qwen2 or
+ * Qwen3 instead, whose weights become float32.
  *
  * @throws ConfigError for a value that changes results and is not supported; FileError for missing files; StateDictError listing all
  * tensors that are missing, unexpected or of another shape, before any is read.
@@ -121,9 +123,11 @@ export async function fromPretrained<M extends Module = Module>(
   const { signal, onProgress } = given;
   signal?.throwIfAborted();
   const readJson = (path: string) => jsonOf(source, path, signal);
-  const configJson = await readJson("config.json");
-  const architecture = architectureOf(configJson);
   const hasFile = (path: string) => source.has(path);
+  const path = (await hasFile("config.json")) ? undefined : await ggufIn(source);
+  const gguf = path === undefined ? undefined : await openGgufModel(source, path, signal);
+  const configJson = gguf?.config ?? (await readJson("config.json"));
+  const architecture = architectureOf(configJson);
   const own = architecture.readConfig(configJson);
   const config: CommonConfig = {
     ...own,
@@ -138,11 +142,13 @@ export async function fromPretrained<M extends Module = Module>(
       hint: `it has ${architecture.heads.join(", ")}`,
     });
   }
-  const generation = (await hasFile("generation_config.json"))
-    ? await readJson("generation_config.json")
-    : legacyGeneration(configJson as object);
+  const generation =
+    gguf?.generation ??
+    ((await hasFile("generation_config.json"))
+      ? await readJson("generation_config.json")
+      : legacyGeneration(configJson as object));
   const device = await deviceNamed(op, given.device ?? "auto");
-  const file = await openWeights(source, signal);
+  const file: WeightFile = gguf ?? (await openWeights(source, signal));
   try {
     const model = architecture.build(config, head, { device: openMeta() });
     const keys = model.stateDict();
@@ -232,8 +238,14 @@ async function isEmbedding(
   return own.includes("embedding") && (await hasFile("modules.json"));
 }
 
+/** Named tensors of one file or several, which are open. */
+interface WeightFile {
+  readonly tensors: ReadonlyMap<string, SizedTensor>;
+  close(): Promise<void>;
+}
+
 /** The weights of a source: several files with an index, or one. @throws FileError */
-async function openWeights(source: FileSource, signal: AbortSignal | undefined): Promise<SafetensorsFile> {
+async function openWeights(source: FileSource, signal: AbortSignal | undefined): Promise<WeightFile> {
   const names = ["model.safetensors.index.json", "model.safetensors"];
   for (const name of names) {
     if (await source.has(name))
@@ -242,13 +254,13 @@ async function openWeights(source: FileSource, signal: AbortSignal | undefined):
   throw new FileError(`${source.label} has neither ${names.join(" nor ")}`, { op });
 }
 
-function totalBytes({ tensors }: SafetensorsFile): number {
+function totalBytes({ tensors }: WeightFile): number {
   return [...tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** The tensors of a file; reading them is told to `onProgress`. */
 function counted(
-  file: SafetensorsFile,
+  file: WeightFile,
   onProgress: ((event: LoadProgress) => void) | undefined,
 ): ReadonlyMap<string, FileTensor> {
   if (onProgress === undefined) return file.tensors;

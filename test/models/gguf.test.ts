@@ -1,0 +1,182 @@
+/** `fromPretrained` of GGUF files: the tiny Llama of the fixtures written as one, and SmolLM2 where it is there. */
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { openSafetensors } from "../../src/formats/index.js";
+import { generate } from "../../src/generation/index.js";
+import { files, folder } from "../../src/hub/index.js";
+import { noGrad, tensor } from "../../src/index.js";
+import { type CausalModel, fromPretrained } from "../../src/models/index.js";
+import { loadTokenizer } from "../../src/text/index.js";
+import { reference } from "../devices.js";
+import { realModel } from "../real_models.js";
+
+const fixture = fileURLToPath(new URL("../fixtures/models/smollm2", import.meta.url));
+const heads = 4;
+const keyHeads = 2;
+
+const uint32 = 4;
+const float32 = 6;
+const text = 8;
+type Value = readonly [type: number, value: number | string];
+
+/** A GGUF file of version 3 with float32 tensors: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md */
+function ggufFile(
+  metadata: Readonly<Record<string, Value>>,
+  tensors: ReadonlyMap<string, { shape: readonly number[]; data: Float32Array }>,
+): Uint8Array {
+  const parts: Buffer[] = [];
+  const u32 = (value: number) => parts.push(Buffer.from(Uint32Array.of(value).buffer));
+  const u64 = (value: number) => parts.push(Buffer.from(BigUint64Array.of(BigInt(value)).buffer));
+  const string = (value: string) => {
+    u64(Buffer.byteLength(value));
+    parts.push(Buffer.from(value));
+  };
+  parts.push(Buffer.from("GGUF"));
+  u32(3);
+  u64(tensors.size);
+  u64(Object.keys(metadata).length);
+  for (const [key, [type, value]] of Object.entries(metadata)) {
+    string(key);
+    u32(type);
+    if (typeof value === "string") string(value);
+    else if (type === float32) parts.push(Buffer.from(Float32Array.of(value).buffer));
+    else u32(value);
+  }
+  let offset = 0;
+  for (const [name, { shape, data }] of tensors) {
+    string(name);
+    u32(shape.length);
+    for (const extent of [...shape].reverse()) u64(extent);
+    u32(0);
+    u64(offset);
+    offset += Math.ceil(data.byteLength / 32) * 32;
+  }
+  const header = Buffer.concat(parts);
+  const start = Math.ceil(header.length / 32) * 32;
+  const file = new Uint8Array(start + offset);
+  file.set(header);
+  let at = start;
+  for (const { data } of tensors.values()) {
+    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
+    at += Math.ceil(data.byteLength / 32) * 32;
+  }
+  return file;
+}
+
+/** Rows of each head from first halves before second halves to pairs, as llama.cpp's converter orders them. */
+function paired(data: Float32Array, rows: number, count: number): Float32Array {
+  const width = data.length / rows;
+  const half = rows / count / 2;
+  const result = new Float32Array(data.length);
+  for (let row = 0; row < rows; row++) {
+    const head = Math.floor(row / (2 * half));
+    const inHead = row % (2 * half);
+    const to = head * 2 * half + 2 * (inHead % half) + Math.floor(inHead / half);
+    result.set(data.subarray(row * width, (row + 1) * width), to * width);
+  }
+  return result;
+}
+
+const names: readonly (readonly [RegExp, string])[] = [
+  [/^model\.embed_tokens/, "token_embd"],
+  [/^model\.norm/, "output_norm"],
+  [/^model\.layers\.(\d+)\.input_layernorm/, "blk.$1.attn_norm"],
+  [/^model\.layers\.(\d+)\.post_attention_layernorm/, "blk.$1.ffn_norm"],
+  [/^model\.layers\.(\d+)\.self_attn\.o_proj/, "blk.$1.attn_output"],
+  [/^model\.layers\.(\d+)\.self_attn\.(\w)_proj/, "blk.$1.attn_$2"],
+  [/^model\.layers\.(\d+)\.mlp\.(\w+)_proj/, "blk.$1.ffn_$2"],
+];
+
+const metadata: Readonly<Record<string, Value>> = {
+  "general.architecture": [text, "llama"],
+  "llama.context_length": [uint32, 64],
+  "llama.embedding_length": [uint32, 16],
+  "llama.block_count": [uint32, 2],
+  "llama.feed_forward_length": [uint32, 24],
+  "llama.attention.head_count": [uint32, heads],
+  "llama.attention.head_count_kv": [uint32, keyHeads],
+  "llama.attention.layer_norm_rms_epsilon": [float32, 1e-5],
+  "llama.rope.freq_base": [float32, 100000],
+  "llama.rope.dimension_count": [uint32, 4],
+  "tokenizer.ggml.eos_token_id": [uint32, 2],
+};
+
+async function tinyGguf(change: Readonly<Record<string, Value>> = {}): Promise<Uint8Array> {
+  const file = await openSafetensors(`${fixture}/model.safetensors`);
+  const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
+  for (const [key, entry] of file.tensors) {
+    const { shape } = entry;
+    const rule = names.find(([pattern]) => pattern.test(key))!;
+    const values = (await entry.data()) as Float32Array;
+    const rotated = /\.(q|k)_proj/.exec(key)?.[1];
+    const ordered = rotated ? paired(values, shape[0], rotated === "q" ? heads : keyHeads) : values;
+    tensors.set(key.replace(...(rule as [RegExp, string])), { shape, data: ordered });
+  }
+  await file.close();
+  return ggufFile({ ...metadata, ...change }, tensors);
+}
+
+const sourceOf = (bytes: Uint8Array) => files(new Map([["tiny.gguf", bytes]]));
+const onReference = { device: reference, head: "causalLm" } as const;
+
+describe("a GGUF file in the place of a folder", () => {
+  it("is the model that the folder holds", async () => {
+    const ids = tensor([[5, 6, 7, 40, 3]], { dtype: "int32", device: reference });
+    const logits = async (source: Parameters<typeof fromPretrained>[0]) => {
+      const { model } = await fromPretrained<CausalModel>(source, onReference);
+      return noGrad(() => model.forward(ids)).data();
+    };
+    const got = await logits(sourceOf(await tinyGguf()));
+    const want = await logits(folder(fixture));
+    got.forEach((value, i) => {
+      expect(Math.abs(value - want[i])).toBeLessThan(1e-6);
+    });
+  });
+
+  it("has the head of its architecture, ties it, and ends where its header says", async () => {
+    const { head, generationConfig, report } = await fromPretrained(sourceOf(await tinyGguf()), {
+      device: reference,
+    });
+    expect(head).toBe("causalLm");
+    expect(generationConfig).toEqual({ eos_token_id: 2 });
+    expect(report).toEqual({ initialised: [], ignored: [] });
+  });
+
+  it.each([
+    [
+      { "general.architecture": [text, "mamba"] },
+      /architecture "mamba" \(llama, qwen2, qwen3 are supported\)/,
+    ],
+    [{ "llama.rope.scaling.type": [text, "yarn"] }, /rotary positions are scaled/],
+    [{ "llama.rope.dimension_count": [uint32, 2] }, /turn a part of each head/],
+    [{ "llama.feed_forward_length": [uint32, 32] }, /does not fit/],
+  ] as [Record<string, Value>, RegExp][])("is refused with %j", async (change, message) => {
+    await expect(fromPretrained(sourceOf(await tinyGguf(change)), onReference)).rejects.toThrow(message);
+  });
+
+  it("is refused beside another", async () => {
+    const bytes = await tinyGguf();
+    const two = files(new Map(["a.gguf", "b.gguf"].map((name) => [name, bytes])));
+    await expect(fromPretrained(two, onReference)).rejects.toThrow(/several GGUF files: "a.gguf", "b.gguf"/);
+  });
+});
+
+const smollm2 = realModel("smollm2");
+
+describe(`SmolLM2-135M-Instruct ${smollm2.missing ?? ""}`, () => {
+  it.skipIf(!existsSync(smollm2.path))("answers with the recorded ids", { timeout: 300_000 }, async () => {
+    const source = folder(smollm2.path);
+    const tokenizer = await loadTokenizer(source);
+    const { model, generationConfig } = await fromPretrained<CausalModel>(source, { device: "wasm" });
+    const messages = [{ role: "user", content: "What is the capital of France?" }];
+    const inputIds = [...tokenizer.encodeChat(messages)];
+    expect(inputIds.length).toBe(37);
+    const options = { inputIds, maxNewTokens: 16, temperature: 0, generationConfig, tokenizer };
+    const [[{ ids, text: answer, reason }]] = (await generate(model, options).finish()).sequences;
+    expect(ids).toEqual([504, 3575, 282, 4649, 314, 7042, 30, 2]);
+    expect(answer).toBe("The capital of France is Paris.");
+    expect(reason).toBe("eos");
+    model.dispose();
+  });
+});
