@@ -40,9 +40,14 @@ export async function generate() {
     `export const hash: i32 = ${hashOfAgreement()};\n`,
     ...Object.entries(constants).map(([name, value]) => `export const ${name}: i32 = ${value};\n`),
     ...Object.entries(namespaces).map(([name, members]) => namespace(name, Object.entries(members), "i32")),
-    ...Object.entries(layouts).map(([name, words]) =>
-      namespace(name, [...words.map((word, i) => [word, 4 * i]), ["bytes", 4 * words.length]], "usize"),
-    ),
+    ...Object.entries(layouts).map(([name, text]) => {
+      const words = text.split(" ");
+      return namespace(
+        name,
+        [...words.map((word, i) => [word, 4 * i]), ["bytes", 4 * words.length]],
+        "usize",
+      );
+    }),
   ];
   write("agreement.ts", head + parts.join("\n"));
 

@@ -29,6 +29,13 @@ export const heapStart: usize = random + <usize>(blockLanes * 4 + 128);
 /** Indices of the block at hand. */
 export const position: usize = memory.data(256, 16);
 
+/** Where element 0 of the walk would lie, seen from the block that holds a part of the elements (`Mode.block`). */
+let blockOrigin: usize = 0;
+
+export function setBlockOrigin(address: usize): void {
+  blockOrigin = address;
+}
+
 let instructionsAt: usize = 0;
 let inputsAt: usize = 0;
 let operandBytes: usize = 0;
@@ -114,6 +121,7 @@ export function open(expression: usize): usize {
 // @ts-ignore: decorator
 @inline
 function direct(operand: usize, mode: i32, start: i32, rank: i32): usize {
+  if (mode == Mode.block) return blockOrigin + (<isize>start << 2);
   const element = mode == Mode.linear ? start : offsetAt(position, operand + OperandAt.strides, rank);
   return <usize>load<u32>(operand, OperandAt.address) + (<isize>element << 2);
 }

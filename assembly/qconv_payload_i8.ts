@@ -9,6 +9,7 @@
  */
 import { Image, Window } from "./conv_image";
 import { RowTable } from "./pack_i8";
+import { Finish, placeRow } from "./quantized_epilogue";
 
 export namespace At {
   export const source: usize = 48;
@@ -52,12 +53,16 @@ export function placePixels(payload: usize, image: i32, source: usize, pixel: i3
   let entry = load<usize>(payload, At.table);
   let h = pixel / outputW;
   let w = pixel % outputW;
+  const finish = payload + At.finish;
+  const columns = load<i32>(finish, Finish.columns);
+  let element = (image * load<i32>(payload, Window.outputH) * outputW + pixel) * columns;
   for (let i = 0; i < rows; i++) {
-    store<usize>(entry, output + h * outputRow + w * outputColumn, RowTable.address);
+    placeRow(finish, entry, i, element, output + h * outputRow + w * outputColumn);
     store<i32>(entry, 0, RowTable.correction);
     store<f32>(entry, scale, RowTable.scale);
     store<usize>(entry, source + h * rowStep + w * columnStep, RowTable.window);
     entry += RowTable.bytes;
+    element += columns;
     if (++w == outputW) {
       w = 0;
       h++;

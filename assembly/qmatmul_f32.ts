@@ -2,24 +2,21 @@
  * float32 rows times packed weights of 8 or 7 bits: a few rows convert the weights on the way, more rows share panels that are
  * converted once and go through the micro-kernel of gemm_f32.ts.
  *
- * Payload, 32-bit words: `Operands`; address and stride of the weights' scales; rows in a block; addresses of working
- * spaces: a tile, table of rows, packed rows, a converted panel; then `Finish`.
+ * Payload, 32-bit words: `Operands`; rows in a block; addresses of working spaces: a tile, table of rows, packed rows, a converted panel; then `Finish`.
  */
 import { kernelDirect } from "./gemm_f32";
 import { RowTable } from "./pack_i8";
 import { Operands } from "./qmatmul_payload";
-import { Finish, finishPanel, prepareColumns } from "./quantized_epilogue";
+import { Finish, finishPanel, placeRow, prepareColumns } from "./quantized_epilogue";
 import { fma, horizontalSum } from "./simd";
 
 namespace At {
-  export const scales: usize = 36;
-  export const scalesN: usize = 40;
-  export const blockRows: usize = 44;
-  export const tile: usize = 48;
-  export const table: usize = 52;
-  export const packed: usize = 56;
-  export const panel: usize = 60;
-  export const finish: usize = 64;
+  export const blockRows: usize = 36;
+  export const tile: usize = 40;
+  export const table: usize = 44;
+  export const packed: usize = 48;
+  export const panel: usize = 52;
+  export const finish: usize = 56;
 }
 
 /** Rows up to which the weights are converted for each. */
@@ -42,14 +39,14 @@ export function qmatmulFloat(payload: usize): void {
   prepareColumns(finish);
   for (let first = 0; first < m; first += blockRows) {
     const rows = min(blockRows, m - first);
-    for (let i = 0; i < rows; i++) copyRow(payload, first + i, packed + <usize>i * rowBytes, table + <usize>i * RowTable.bytes);
+    for (let i = 0; i < rows; i++) copyRow(payload, i, first + i, packed + <usize>i * rowBytes, table + <usize>i * RowTable.bytes);
     let weight = load<usize>(payload, Operands.weight);
     for (let j = 0; j < n; j += 8) {
       const width = min(8, n - j);
       if (m <= fewRows) {
         for (let i = 0; i < rows; i++) {
           row1x8(steps, packed + <usize>i * rowBytes, weight, offset, tile);
-          finishRows(payload, tile, table + <usize>i * RowTable.bytes, 1, j, width);
+          finishPanel(finish, tile, table + <usize>i * RowTable.bytes, 1, j, width);
         }
       } else {
         convertPanel(steps, weight, offset, panel);
@@ -60,7 +57,7 @@ export function qmatmulFloat(payload: usize): void {
           const p2 = height > 2 ? p1 + rowBytes : p0;
           const p3 = height > 3 ? p2 + rowBytes : p0;
           kernelDirect(steps << 2, p0, p1, p2, p3, panel, tile, 32, 0, 0);
-          finishRows(payload, tile, table + <usize>i * RowTable.bytes, height, j, width);
+          finishPanel(finish, tile, table + <usize>i * RowTable.bytes, height, j, width);
         }
       }
       weight += panelBytes;
@@ -68,12 +65,13 @@ export function qmatmulFloat(payload: usize): void {
   }
 }
 
-/** A row, zeros up to a multiple of 4, and its table's entry. */
-function copyRow(payload: usize, row: i32, target: usize, entry: usize): void {
+/** Row i of a block, zeros up to a multiple of 4, and its table's entry. */
+function copyRow(payload: usize, i: i32, row: i32, target: usize, entry: usize): void {
   const k = load<i32>(payload, Operands.k);
   const stride = load<i32>(payload, Operands.inputK) << 2;
   let source = load<usize>(payload, Operands.input) + (<usize>(row * load<i32>(payload, Operands.inputM)) << 2);
-  store<usize>(entry, load<usize>(payload, Operands.output) + row * load<i32>(payload, Operands.outputM), RowTable.address);
+  const output = load<usize>(payload, Operands.output) + row * load<i32>(payload, Operands.outputM);
+  placeRow(payload + At.finish, entry, i, row * load<i32>(payload, Operands.n), output);
   if (stride == 4) {
     memory.copy(target, source, <usize>k << 2);
   } else {
@@ -83,20 +81,6 @@ function copyRow(payload: usize, row: i32, target: usize, entry: usize): void {
     }
   }
   for (let p = k; (p & 3) != 0; p++) store<f32>(target + (<usize>p << 2), 0);
-}
-
-/** Scales the sums of a tile and finishes them. */
-function finishRows(payload: usize, tile: usize, table: usize, height: i32, column: i32, width: i32): void {
-  const scales = load<usize>(payload, At.scales);
-  const stride = load<i32>(payload, At.scalesN);
-  for (let j = 0; j < width; j++) {
-    const scale = load<f32>(scales + (<usize>((column + j) * stride) << 2));
-    for (let i = 0; i < height; i++) {
-      const at = tile + (<usize>(8 * i + j) << 2);
-      store<f32>(at, scale * load<f32>(at));
-    }
-  }
-  finishPanel(payload + At.finish, tile, table, height, column, width);
 }
 
 /** Eight columns of one row. */

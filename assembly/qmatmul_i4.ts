@@ -7,12 +7,12 @@
  *
  * Payload, 32-bit words: `Operands`; address and strides (row, group) of the input's scales; groups, values in a group;
  * address and strides (panel, group, column) of the weights' scales, 1 if those lie one behind the other, else a working
- * space for them; rows in a block; addresses of working spaces: 16 sums, an entry of a table of rows, packed rows; then
+ * space for them; rows in a block; addresses of working spaces: 16 sums, table of rows, packed rows; then
  * `Finish`.
  */
 import { RowTable } from "./pack_i8";
 import { Operands } from "./qmatmul_payload";
-import { finishPanel, prepareColumns } from "./quantized_epilogue";
+import { finishPanel, placeRow, prepareColumns } from "./quantized_epilogue";
 import { addPairs, onesI16, relaxedDot } from "./simd";
 
 namespace At {
@@ -73,7 +73,10 @@ export function qmatmulGroups(payload: usize): void {
   const allScales = load<i32>(payload, At.scalesInPlace) ? load<usize>(payload, At.scales) : orderedScales(payload);
   for (let first = 0; first < m; first += blockRows) {
     const rows = min(blockRows, m - first);
-    for (let i = 0; i < rows; i++) packGroups(payload, first + i, packed + <usize>i * rowBytes, valueBytes);
+    for (let i = 0; i < rows; i++) {
+      packGroups(payload, first + i, packed + <usize>i * rowBytes, valueBytes);
+      placeRow(finish, table + <usize>i * RowTable.bytes, i, (first + i) * n, output + (first + i) * outputM);
+    }
     let weight = load<usize>(payload, Operands.weight);
     let scales = allScales;
     for (let j = 0; j < n; j += 16) {
@@ -88,9 +91,9 @@ export function qmatmulGroups(payload: usize): void {
           exact1x8(groups, groupSize, row, row + valueBytes, weight, scales, sums);
           if (isPair) exact1x8(groups, groupSize, row, row + valueBytes, weight + next, scales + nextScales, sums + 32);
         }
-        store<usize>(table, output + (first + i) * outputM, RowTable.address);
-        finishPanel(finish, sums, table, 1, j, min(8, n - j));
-        if (isPair) finishPanel(finish, sums + 32, table, 1, j + 8, min(8, n - j - 8));
+        const entry = table + <usize>i * RowTable.bytes;
+        finishPanel(finish, sums, entry, 1, j, min(8, n - j));
+        if (isPair) finishPanel(finish, sums + 32, entry, 1, j + 8, min(8, n - j - 8));
       }
       weight += panelBytes << 1;
       scales += panelScales << 1;

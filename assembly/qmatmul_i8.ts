@@ -9,7 +9,7 @@ import { gatherBytes, pack4, packRow, RowTable } from "./pack_i8";
 import { isWide, multiplyBlock } from "./qgemm_i8";
 import { multiplyRows } from "./qgemv_i8";
 import { Operands } from "./qmatmul_payload";
-import { Finish, prepareColumns } from "./quantized_epilogue";
+import { Finish, placeRow, prepareColumns } from "./quantized_epilogue";
 
 namespace At {
   export const inputScales: usize = 36;
@@ -56,11 +56,12 @@ function inputScale(payload: usize, row: i32): f32 {
   return scales == 0 ? 1 : load<f32>(scales + (<usize>(row * load<i32>(payload, At.inputScalesM)) << 2));
 }
 
-/** Fills the entry of row `row` of the input. */
+/** Fills the entry of row i of a block, row `row` of the input. */
 // @ts-ignore: decorator
 @inline
-function placeRow(payload: usize, row: i32, correction: i32, entry: usize): void {
-  store<usize>(entry, load<usize>(payload, Operands.output) + row * load<i32>(payload, Operands.outputM), RowTable.address);
+function fillEntry(payload: usize, i: i32, row: i32, correction: i32, entry: usize): void {
+  const output = load<usize>(payload, Operands.output) + row * load<i32>(payload, Operands.outputM);
+  placeRow(payload + At.finish, entry, i, row * load<i32>(payload, Operands.n), output);
   store<i32>(entry, correction, RowTable.correction);
   store<f32>(entry, inputScale(payload, row), RowTable.scale);
 }
@@ -75,7 +76,7 @@ function packRows(payload: usize, rows: i32, table: usize, packed: usize): void 
   for (let i = 0; i < rows; i++) {
     const source = load<usize>(payload, Operands.input) + i * load<i32>(payload, Operands.inputM);
     const sum = packRow(packed, wide, source, load<i32>(payload, Operands.inputK), k);
-    placeRow(payload, i, storedOffset * sum, table);
+    fillEntry(payload, i, i, storedOffset * sum, table);
     packed += rowBytes;
     table += RowTable.bytes;
   }
@@ -110,7 +111,7 @@ function packBlock(payload: usize, first: i32, rows: i32, table: usize, packed: 
     v128.store(totals, i32x4.splat(0));
     pack4(packed, wide, p0, p1, p2, p3, k, totals);
     for (let r = 0; r < height; r++) {
-      placeRow(payload, first + i + r, storedOffset * load<i32>(totals + (<usize>r << 2)), table);
+      fillEntry(payload, i + r, first + i + r, storedOffset * load<i32>(totals + (<usize>r << 2)), table);
       table += RowTable.bytes;
     }
     packed += panelBytes;

@@ -116,9 +116,7 @@ export function fuse(graph: Graph, inPlace: InPlace, options: FuseOptions = { en
         materialize(id);
         break;
       case "kernel":
-        if (options.enabled && !forced[id] && node.op.fusesRelu && isReluOf(own, id))
-          epilogues.set(own[0].kernel, id);
-        else materialized[id] = true;
+        materialized[id] = true;
         if (own.length === 1) consumer[id] = own[0];
         for (const input of node.inputs) {
           forced[input] = true;
@@ -144,25 +142,20 @@ export function fuse(graph: Graph, inPlace: InPlace, options: FuseOptions = { en
 
   /** If all that reads node `id` is an elementwise kernel of its size, the node's kernel computes that as well. */
   function joinEpilogue(id: number): void {
-    const { op, shape } = nodes[id];
+    const { op, shape, inputs } = nodes[id];
     if (!options.enabled || forced[id] || op?.kind !== "kernel" || op.takesEpilogue === undefined) return;
-    if (consumer[id] === undefined) return;
+    if (consumer[id] === undefined || inputs.some((input) => sizeOf(nodes[input].shape) === 0)) return;
     const { kernel, expanded, reshaped, moved } = consumer[id];
     const reader = nodes[kernel];
     if (expanded || moved || (reshaped && op.takesEpilogue !== "reshaped")) return;
-    // A result of the graph is row-major, and convolutions are faster channels-last: the reader transposes.
-    if (forced[kernel] && op.takesEpilogue !== "reshaped") return;
-    if (reader?.op?.kind !== "elementwise" || reader.dtype !== "float32" || epilogues.has(kernel)) return;
+    // A result of the graph is row-major, and float convolutions are faster channels-last: the reader transposes.
+    if (forced[kernel] && op.takesEpilogue !== "reshaped" && !op.epilogueCasts) return;
+    if (reader?.op?.kind !== "elementwise" || epilogues.has(kernel)) return;
+    if (reader.dtype !== "float32" && !op.epilogueCasts) return;
     // Random numbers belong to logical indices, which kernels do not know.
     if (random[kernel] || sizeOf(reader.shape) !== sizeOf(shape)) return;
     materialized[id] = false;
     epilogues.set(kernel, id);
-  }
-
-  /** Whether the only use of node `id` is a ReLU with memory of its own. */
-  function isReluOf(own: readonly Use[], id: number): boolean {
-    const relu = own.length === 1 && own[0].direct ? nodes[own[0].kernel] : undefined;
-    return relu?.op?.kind === "elementwise" && relu.op.instruction === "relu" && relu.inputs[0] === id;
   }
 
   function mayInline(id: number, own: readonly Use[]): boolean {

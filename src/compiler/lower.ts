@@ -6,7 +6,7 @@
 import { type Shape, sizeOf } from "../core/shape.js";
 import { denseInOrder, isDense, isRowMajor, memoryOrder, rowMajor, type View } from "../core/view.js";
 import type { DeviceInfo } from "../device/device.js";
-import type { KernelOp, Lowering, ReduceAttributes } from "../graph/op.js";
+import type { Lowering, ReduceAttributes } from "../graph/op.js";
 import type { Epilogue } from "../kernels/epilogue.js";
 import { instructionOf } from "../kernels/instructions.js";
 import type { Expression, KernelCall, Operand, Origin, Program } from "../kernels/kernel.js";
@@ -213,8 +213,6 @@ class Lowerer {
       emit: (call) => {
         const product = this.#fusion.epilogues.get(id);
         if (product === undefined) this.#calls.push(call);
-        else if ((node.op as KernelOp).fusesRelu)
-          this.#calls.push({ ...call, activation: "relu" } as KernelCall);
         else this.#calls.push({ ...call, epilogue: this.#epilogue(id, product) } as KernelCall);
       },
     };

@@ -67,13 +67,13 @@ export interface IndexAttributes {
 /** All other ops: `lower` emits their kernel calls. */
 export interface KernelOp<A = unknown> extends OpBase<A> {
   readonly kind: "kernel";
-  /** Its calls accept `activation: "relu"`: a ReLU that is the only consumer is fused into them. */
-  readonly fusesRelu?: boolean;
   /**
    * Its call accepts an `epilogue`: elementwise ops that are its only consumer are fused into it. "reshaped": its output is
    * row-major, and the ops may use it in another shape.
    */
   readonly takesEpilogue?: "same shape" | "reshaped";
+  /** The epilogue may change the dtype: what a quantized layer gives becomes int8 on its way to the next one. */
+  readonly epilogueCasts?: boolean;
   /** Input 1 holds indices into input 0, which its kernel checks while it runs. Attributes: `IndexAttributes`. */
   readonly checksIndex?: boolean;
   /**

@@ -1,7 +1,8 @@
 /** `conv` and its two gradients, `convGradInput` and `convGradWeight`: float32 convolutions. */
 import { sizeOf } from "../core/shape.js";
 import { bytesPassedOver } from "./bytes.js";
-import { epilogueFlops, epilogueOfZero, type WithEpilogue } from "./epilogue.js";
+import { epilogueFlops, type WithEpilogue } from "./epilogue.js";
+import { fill } from "./fill.js";
 import { isEmpty, type Operand } from "./operand.js";
 import type { KernelCost, KernelRecord } from "./record.js";
 
@@ -37,9 +38,7 @@ function record(
     reads,
     writes: [computed],
     overNothing: (call) =>
-      [call.input, call.weight, call.output].some(isEmpty)
-        ? epilogueOfZero(call[computed], call.epilogue)
-        : undefined,
+      [call.input, call.weight, call.output].some(isEmpty) ? fill(call[computed], 0) : undefined,
   };
 }
 

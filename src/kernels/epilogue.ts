@@ -1,13 +1,15 @@
 /** Epilogues: elementwise work on a kernel's result before it is stored. */
+import type { DType } from "../core/dtype.js";
 import { type Shape, sameShape, sizeOf } from "../core/shape.js";
 import { rowMajor, type View } from "../core/view.js";
 import { type Expression, flopsPerElement, type MapCall } from "./expression.js";
-import { fill } from "./fill.js";
 import type { Operand } from "./operand.js";
 
 /**
  * The output is the expression's one result, for every element. `load` 0 of the expression is the element that the kernel
- * itself computed, `load` i the element of `inputs[i − 1]` at the same position. float32. No input shares memory with the output.
+ * itself computed, its value; `load` i the element of `inputs[i − 1]` at the same position. No input shares memory with the output.
+ * Values and results of float kernels are float32; quantized products tell their value's dtype, and the result may have any. Calls
+ * that reduce over nothing have no epilogue.
  */
 export interface Epilogue {
   /**
@@ -24,34 +26,24 @@ export interface WithEpilogue {
   readonly epilogue?: Epilogue;
 }
 
-/** The epilogue as a map over what the kernel has stored, in place: for devices and layouts that apply it in a second pass. */
-export function epilogueMap(output: Operand, { shape, inputs, expression }: Epilogue): MapCall {
-  const own = { ...output, view: seenAs(output.view, shape) };
-  return { kernel: "map", shape, inputs: [own, ...inputs], outputs: [own], expression };
+/** The dtype of the values; the output's unless the expression changes it. */
+export function valueDType(output: Operand, { expression }: Epilogue): DType {
+  const load = expression.instructions.find(({ op, index }) => op === "load" && index === 0);
+  return load?.dtype ?? output.dtype;
+}
+
+/** The epilogue as a map over the kernel's values, which may lie in the output: for devices and layouts that apply it in a second pass. */
+export function epilogueMap(
+  value: Operand,
+  output: Operand,
+  { shape, inputs, expression }: Epilogue,
+): MapCall {
+  const seen = (operand: Operand) => ({ ...operand, view: seenAs(operand.view, shape) });
+  return { kernel: "map", shape, inputs: [seen(value), ...inputs], outputs: [seen(output)], expression };
 }
 
 function seenAs(view: View, shape: Shape): View {
   return sameShape(view.shape, shape) ? view : { ...rowMajor(shape), offset: view.offset };
-}
-
-/** The map that writes the output where the kernel's own result is 0 everywhere, as it is for a sum of nothing. */
-export function epilogueOfZero(output: Operand, epilogue: Epilogue | undefined): MapCall {
-  if (epilogue === undefined) return fill(output, 0);
-  const { inputs, outputs, shape, expression } = epilogueMap(output, epilogue);
-  const instructions = expression.instructions.map((instruction) => {
-    const { op, dtype, index } = instruction;
-    if (op !== "load") return instruction;
-    return index === 0
-      ? ({ op: "constant", dtype, args: [], value: 0 } as const)
-      : { ...instruction, index: index! - 1 };
-  });
-  return {
-    kernel: "map",
-    shape,
-    inputs: inputs.slice(1),
-    outputs,
-    expression: { ...expression, instructions },
-  };
 }
 
 /** Floating-point operations: 1 per element for each arithmetic instruction. */

@@ -41,8 +41,3 @@ export function fill(
   const expression = { instructions, results: [instructions.length - 1] };
   return { kernel: "map", shape: output.view.shape, inputs, outputs: [output], expression };
 }
-
-/** The step that applies an activation; skipped if there is none. */
-export function activationStep(activation: "relu" | undefined): FillStep {
-  return ["relu", activation && null];
-}

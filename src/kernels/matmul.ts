@@ -1,6 +1,7 @@
 /** `matmul`: batched products of float32 matrices. */
 import { sizeOf } from "../core/shape.js";
-import { epilogueFlops, epilogueOfZero, type WithEpilogue } from "./epilogue.js";
+import { epilogueFlops, type WithEpilogue } from "./epilogue.js";
+import { fill } from "./fill.js";
 import { isEmpty, type Operand } from "./operand.js";
 import type { KernelCost, KernelRecord } from "./record.js";
 
@@ -15,7 +16,7 @@ export interface MatmulCall extends WithEpilogue {
 export const matmul: KernelRecord<MatmulCall> = {
   reads: ["a", "b"],
   writes: ["output"],
-  overNothing: ({ a, output, epilogue }) => (isEmpty(a) ? epilogueOfZero(output, epilogue) : undefined),
+  overNothing: ({ a, output }) => (isEmpty(a) ? fill(output, 0) : undefined),
 };
 
 export const matmulCost: KernelCost<MatmulCall> = {

@@ -1,5 +1,6 @@
 /** The operands of kernel calls, for code that looks at calls from outside. */
-import { type Epilogue, epilogueMap, type WithEpilogue } from "./epilogue.js";
+import type { DType } from "../core/dtype.js";
+import { type Epilogue, epilogueMap, valueDType, type WithEpilogue } from "./epilogue.js";
 import type { MapCall } from "./expression.js";
 import type { Operand } from "./operand.js";
 import { type KernelCall, recordOf } from "./table.js";
@@ -49,10 +50,19 @@ export function withSlots(call: KernelCall, rename: (slot: number) => number): K
   return result as unknown as KernelCall;
 }
 
-/** A call with its epilogue apart: the kernel, and the map that follows it. */
-export function epilogueApart(call: KernelCall): readonly [KernelCall, MapCall | undefined] {
+/**
+ * A call with its epilogue apart: the kernel, and the map that follows it.
+ * @param place gives a slot for values whose dtype is not that of the output, as many elements as the output's slot has.
+ */
+export function epilogueApart(
+  call: KernelCall,
+  place: (dtype: DType, output: Operand) => number,
+): readonly [KernelCall, MapCall | undefined] {
   const { epilogue, ...kernel } = call as KernelCall & WithEpilogue;
   if (epilogue === undefined) return [call, undefined];
   const [output] = operandsOf(call).writes;
-  return [kernel as KernelCall, epilogueMap(output, epilogue)];
+  const dtype = valueDType(output, epilogue);
+  if (dtype === output.dtype) return [kernel as KernelCall, epilogueMap(output, output, epilogue)];
+  const value = { slot: place(dtype, output), dtype, view: output.view };
+  return [{ ...kernel, output: value } as KernelCall, epilogueMap(value, output, epilogue)];
 }

@@ -2,15 +2,16 @@
 import { sizeOf } from "../core/shape.js";
 import { bytesPassedOver } from "./bytes.js";
 import type { ConvGeometry } from "./conv.js";
+import { epilogueFlops } from "./epilogue.js";
 import type { Operand } from "./operand.js";
-import { epilogueOfNothing, type QuantizedEpilogue, type WeightFormat } from "./quantized.js";
+import { type QuantizedProduct, valueOfNothing, type WeightFormat } from "./quantized.js";
 import type { KernelCost, KernelRecord } from "./record.js";
 
 /**
  * 2-D cross-correlation of an int8 input [N, C, H, W], any strides, with packed weights [O, C/groups, KH, KW] of 8 or 7 bits
  * → [N, O, OH, OW]. Around the input lie values `inputZeroPoint`.
  */
-export interface QconvCall extends QuantizedEpilogue {
+export interface QconvCall extends QuantizedProduct {
   readonly kernel: "qconv";
   readonly input: Operand;
   readonly weight: Operand;
@@ -24,16 +25,17 @@ export interface QconvCall extends QuantizedEpilogue {
 }
 
 export const qconv: KernelRecord<QconvCall> = {
-  reads: ["input", "weight", "scales", "inputScales", "offsets", "bias"],
+  reads: ["input", "weight", "scales", "inputScales", "offsets"],
   writes: ["output"],
   overNothing: (call) =>
-    sizeOf([call.input.view.shape[1], ...call.kernelSize]) === 0 ? epilogueOfNothing(call) : undefined,
+    sizeOf([call.input.view.shape[1], ...call.kernelSize]) === 0 ? valueOfNothing(call) : undefined,
 };
 
 export const qconvCost: KernelCost<QconvCall> = {
-  flops: ({ input, output, geometry, kernelSize }) => {
+  flops: (call) => {
+    const { input, output, geometry, kernelSize } = call;
     const perGroup = input.view.shape[1] / geometry.groups;
-    return 2 * sizeOf(output.view.shape) * perGroup * sizeOf(kernelSize);
+    return 2 * sizeOf(output.view.shape) * perGroup * sizeOf(kernelSize) + epilogueFlops(call);
   },
   untouched: ({ input, output, geometry, kernelSize }, stored) =>
     bytesPassedOver(input, kernelSize, output.view.shape, geometry, stored),

@@ -1,34 +1,35 @@
 /** `qmatmul`: products with quantized weights. */
 import { sizeOf } from "../core/shape.js";
+import { epilogueFlops } from "./epilogue.js";
 import { isEmpty, type Operand } from "./operand.js";
-import { epilogueOfNothing, type QuantizedEpilogue, type WeightFormat } from "./quantized.js";
+import { type QuantizedProduct, valueOfNothing, type WeightFormat } from "./quantized.js";
 import type { KernelCost, KernelRecord } from "./record.js";
 
 /**
- * [m, k] × weight [n, k]ᵀ → [m, n]. The input is int8; or float32, where only the weights are quantized: then the sum is
- * one of floats, Σ x·w · scale + bias (bits 8 and 7, output float32, no inputScales or offsets).
+ * [m, k] × weight [n, k]ᵀ → [m, n]. The input is int8; or float32, where only the weights are quantized: then the value is
+ * float32 Σ x·w · scale (bits 8 and 7, no inputScales or offsets).
  */
-export interface QmatmulCall extends QuantizedEpilogue {
+export interface QmatmulCall extends QuantizedProduct {
   readonly kernel: "qmatmul";
   readonly input: Operand;
   /** Packed; [n, k] is told by output and input. */
   readonly weight: Operand;
   readonly format: WeightFormat;
   /**
-   * float32 [m]: scales of the input's rows. With 4 bits [m, k/groupSize] and always there: the output is
-   * Σ over groups of float32(the group's accumulator) · inputScale · scale, `scales` are [⌈n/8⌉, k/groupSize, 8], and output is
-   * float32.
+   * float32 [m]: scales of the input's rows. With 4 bits [m, k/groupSize] and always there: the value is
+   * float32 Σ over groups of float32(the group's accumulator) · inputScale · scale, and `scales` are [⌈n/8⌉, k/groupSize, 8].
    */
   readonly inputScales?: Operand;
   readonly output: Operand;
 }
 
 export const qmatmul: KernelRecord<QmatmulCall> = {
-  reads: ["input", "weight", "scales", "inputScales", "offsets", "bias"],
+  reads: ["input", "weight", "scales", "inputScales", "offsets"],
   writes: ["output"],
-  overNothing: (call) => (isEmpty(call.input) ? epilogueOfNothing(call) : undefined),
+  overNothing: (call) => (isEmpty(call.input) ? valueOfNothing(call) : undefined),
 };
 
 export const qmatmulCost: KernelCost<QmatmulCall> = {
-  flops: ({ input, output }) => 2 * sizeOf(output.view.shape) * (input.view.shape.at(-1) ?? 1),
+  flops: (call) =>
+    2 * sizeOf(call.output.view.shape) * (call.input.view.shape.at(-1) ?? 1) + epilogueFlops(call),
 };

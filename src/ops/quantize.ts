@@ -13,7 +13,7 @@ import { createNode, type Tensor } from "../graph/tensor.js";
 import { expand } from "./broadcast.js";
 import { ge, le, logicalAnd, lt, where } from "./comparison.js";
 import { type CompositeRules, compose } from "./composite.js";
-import { abs, add, clamp, mul, round, sub } from "./elementwise.js";
+import { abs, add, clamp, mul, relu, round, sub } from "./elementwise.js";
 import { cast, requireFloat } from "./promotion.js";
 import { max } from "./reduce.js";
 import { constant } from "./source.js";
@@ -128,9 +128,29 @@ export function quantizePerTensor(x: Tensor, quantization: AffineQuantization): 
   const { scale, zeroPoint = 0 } = quantization;
   return inComposite(op, () => {
     const inverse = constant(Math.fround(1 / Math.fround(scale)), [], "float32", x.device);
-    const level = round(roundedMul(x, inverse));
-    return cast(zeroPoint === 0 ? level : add(level, zeroPoint), "int8");
+    return levels(roundedMul(x, inverse), zeroPoint);
   });
+}
+
+/** Numbers of steps as int8. */
+function levels(steps: Tensor, zeroPoint: number): Tensor {
+  const level = round(steps);
+  return cast(zeroPoint === 0 ? level : add(level, zeroPoint), "int8");
+}
+
+/**
+ * Accumulators of a quantized product as int8: float32(accumulator) · scale, one product rounded to float32 and then to the nearest
+ * whole number (halves to even), plus `zeroPoint`, limited to −128..127, or from `zeroPoint` on with a ReLU. NaN becomes 0.
+ * `scales` expand to the accumulators' shape.
+ */
+export function requantize(
+  accumulators: Tensor,
+  scales: Tensor,
+  zeroPoint: number,
+  withRelu: boolean,
+): Tensor {
+  const steps = roundedMul(cast(accumulators, "float32"), scales);
+  return levels(withRelu ? relu(steps) : steps, zeroPoint);
 }
 
 /**

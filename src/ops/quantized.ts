@@ -7,16 +7,15 @@ import type { KernelOp, Lowering } from "../graph/op.js";
 import { aTensor, requireTensor } from "../graph/require.js";
 import { inComposite } from "../graph/scope.js";
 import { createNode, type Tensor } from "../graph/tensor.js";
-import type { ConvGeometry, Operand, QuantizedEpilogue, WeightFormat } from "../kernels/kernel.js";
+import type { ConvGeometry, Operand, WeightFormat } from "../kernels/kernel.js";
 import { panelRows } from "../kernels/packed.js";
-import { sumTo } from "./broadcast.js";
-import { gt, lt, where } from "./comparison.js";
 import { type ConvOptions, convExtents, convOptions, geometryOf } from "./convolution.js";
-import { add } from "./elementwise.js";
+import { add, relu } from "./elementwise.js";
 import { type GroupOffsets, offsetTerm, requireOffsets } from "./group_offsets.js";
 import { matmul } from "./linalg.js";
 import { type PackedWeight, requirePacked } from "./packed_weight.js";
 import { requireFloat } from "./promotion.js";
+import { requantize } from "./quantize.js";
 import { reshape } from "./reshape.js";
 import { dequantizeWeight } from "./unpack_weight.js";
 
@@ -60,15 +59,14 @@ const quantizedLinearOptions = (): Kinds<QuantizedLinearOptions> => ({
   minimums: aTensor,
 });
 
-/** The tensors that a quantized product reads besides input and weight, in this order. */
-const optionalInputs = ["scales", "inputScales", "offsets", "bias"] as const;
-type OptionalInput = (typeof optionalInputs)[number];
+/** The tensors that a quantized product may read besides input and weight, in this order. */
+const dequantizationInputs = ["scales", "inputScales", "offsets"] as const;
+type DequantizationInput = (typeof dequantizationInputs)[number];
+type OptionalInput = DequantizationInput | "bias";
 
 interface ProductAttributes {
   readonly format: WeightFormat;
-  readonly present: readonly OptionalInput[];
-  readonly activation?: "relu";
-  readonly zeroPoint?: number;
+  readonly present: readonly DequantizationInput[];
 }
 
 interface QconvAttributes extends ProductAttributes {
@@ -77,73 +75,61 @@ interface QconvAttributes extends ProductAttributes {
   readonly inputZeroPoint: number;
 }
 
-function epilogueOf({ attributes, input }: Lowering<ProductAttributes>): QuantizedEpilogue {
-  const { present, activation, zeroPoint } = attributes;
-  const operands: Partial<Record<OptionalInput, Operand>> = {};
-  present.forEach((name, i) => {
+function dequantizationOf({ attributes, input }: Lowering<ProductAttributes>) {
+  const operands: Partial<Record<DequantizationInput, Operand>> = {};
+  attributes.present.forEach((name, i) => {
     operands[name] = input(2 + i);
   });
-  return { ...operands, ...(activation && { activation }), ...(zeroPoint !== undefined && { zeroPoint }) };
+  return operands;
 }
 
-function lowerQmatmul(context: Lowering<ProductAttributes>): void {
-  const { format } = context.attributes;
-  const [input, weight] = [context.input(0), context.input(1)];
-  const epilogue = epilogueOf(context);
-  context.emit({ kernel: "qmatmul", input, weight, format, ...epilogue, output: context.output() });
-}
-
-// Without spreads, which bundlers keep where nothing is used.
-const qmatmulOp: KernelOp<ProductAttributes> = { kind: "kernel", name: "qmatmul", lower: lowerQmatmul };
-
-/** With a float32 result, so that a ReLU behind it costs nothing. A float32 input and the bias have gradients. */
-const floatQmatmulOp: KernelOp<ProductAttributes> = {
+/** int8 values: the accumulators, or with scales float32. float32 values have a gradient. */
+const qmatmulOp: KernelOp<ProductAttributes> = {
   kind: "kernel",
-  name: "qmatmulFloat",
-  fusesRelu: true,
-  lower: lowerQmatmul,
-  gradient: ({ inputs, output, gradient, attributes, needs }) => {
-    const { format, present, activation } = attributes;
+  name: "qmatmul",
+  takesEpilogue: "reshaped",
+  epilogueCasts: true,
+  lower: (context) => {
+    const { format } = context.attributes;
+    const [input, weight] = [context.input(0), context.input(1)];
+    const operands = dequantizationOf(context);
+    context.emit({ kernel: "qmatmul", input, weight, format, ...operands, output: context.output() });
+  },
+  gradient: ({ inputs, output, gradient, attributes: { format, present }, needs }) => {
     const [x, packed] = inputs;
-    const arriving = activation === "relu" ? where(gt(output, 0), gradient, 0) : gradient;
-    const gradientOf = (name: OptionalInput) => {
-      const i = 2 + present.indexOf(name);
-      return name === "bias" && needs(i) ? sumTo(arriving, inputs[i].shape) : undefined;
-    };
     const toInput = () => {
       const scales = inputs[2 + present.indexOf("scales")];
-      return matmul(arriving, dequantizeWeight(packed, [output.shape[1], x.shape[1]], format, scales));
+      return matmul(gradient, dequantizeWeight(packed, [output.shape[1], x.shape[1]], format, scales));
     };
-    return [needs(0) ? toInput() : undefined, undefined, ...present.map(gradientOf)];
+    return [needs(0) ? toInput() : undefined, undefined, ...present.map(() => undefined)];
   },
 };
 
-function lowerQconv(context: Lowering<QconvAttributes>): void {
-  const { format, geometry, kernelSize, inputZeroPoint } = context.attributes;
-  const [input, weight] = [context.input(0), context.input(1)];
-  const epilogue = epilogueOf(context);
-  const output = context.output(context.info.convLayout === "channels-last" ? [0, 2, 3, 1] : undefined);
-  context.emit({
-    kernel: "qconv",
-    input,
-    weight,
-    format,
-    geometry,
-    kernelSize,
-    inputZeroPoint,
-    ...epilogue,
-    output,
-  });
-}
-
-const qconvOp: KernelOp<QconvAttributes> = { kind: "kernel", name: "qconv", lower: lowerQconv };
-
-const floatQconvOp: KernelOp<QconvAttributes> = {
+const qconvOp: KernelOp<QconvAttributes> = {
   kind: "kernel",
-  name: "qconvFloat",
-  fusesRelu: true,
-  lower: lowerQconv,
+  name: "qconv",
+  takesEpilogue: "same shape",
+  epilogueCasts: true,
+  lower: (context) => {
+    const { format, geometry, kernelSize, inputZeroPoint } = context.attributes;
+    const [input, weight] = [context.input(0), context.input(1)];
+    const operands = dequantizationOf(context);
+    const output = context.output(context.info.convLayout === "channels-last" ? [0, 2, 3, 1] : undefined);
+    context.emit({
+      kernel: "qconv",
+      input,
+      weight,
+      format,
+      geometry,
+      kernelSize,
+      inputZeroPoint,
+      ...operands,
+      output,
+    });
+  },
 };
+
+type Optionals = { readonly [Name in OptionalInput]: Tensor | undefined };
 
 /** The optional tensors that are there, checked. @throws ShapeError, DTypeError, ArgumentError */
 function optionalsOf(
@@ -151,9 +137,8 @@ function optionalsOf(
   out: number,
   options: QuantizedOptions,
   shapes: { readonly scales: Shape; readonly inputScales: Shape },
-): [present: OptionalInput[], tensors: Tensor[]] {
+): Optionals {
   const { dtype = "float32" } = options;
-  const present = optionalInputs.filter((name) => options[name] !== undefined);
   const need = (condition: boolean, message: string) => {
     if (!condition) throw new ArgumentError(message, { op });
   };
@@ -172,8 +157,9 @@ function optionalsOf(
     "an activation belongs to a float32 or int8 result",
   );
   const expected = { offsets: [out], bias: [out], ...shapes };
-  const tensors = present.map((name) => {
-    const tensor = options[name]!;
+  const given = (name: OptionalInput) => {
+    const tensor = options[name];
+    if (tensor === undefined) return undefined;
     const wanted = name === "offsets" ? "int32" : "float32";
     if (tensor.dtype !== wanted) throw new DTypeError(`${name} are ${wanted}, got ${tensor.dtype}`, { op });
     if (tensor.size !== sizeOf(expected[name])) {
@@ -183,21 +169,41 @@ function optionalsOf(
       );
     }
     return reshape(tensor, expected[name]);
-  });
-  return [present, tensors];
+  };
+  return {
+    scales: given("scales"),
+    inputScales: given("inputScales"),
+    offsets: given("offsets"),
+    bias: given("bias"),
+  };
 }
 
-function productAttributes(
-  { format }: PackedWeight,
-  present: readonly OptionalInput[],
-  { activation, zeroPoint, dtype }: QuantizedOptions,
-): ProductAttributes {
-  return {
-    format,
-    present,
-    ...(activation && { activation }),
-    ...(dtype === "int8" && { zeroPoint: zeroPoint ?? 0 }),
-  };
+/** The product of the kernel, and what the options want to be made of it. `columns`: the shape in which a vector [out] expands to it. */
+function finished<A>(
+  kernel: KernelOp<A & ProductAttributes>,
+  [x, { packed, format }]: readonly [Tensor, PackedWeight],
+  optionals: Optionals,
+  attributes: A,
+  shape: Shape,
+  columns: Shape,
+  { dtype = "float32", activation, zeroPoint = 0 }: QuantizedOptions,
+): Tensor {
+  const withRelu = activation === "relu";
+  const { scales, bias } = optionals;
+  // int8 values come from the accumulators, so that they have the same bits on every device.
+  const read = dtype === "int8" ? { ...optionals, scales: undefined } : optionals;
+  const present = dequantizationInputs.filter((name) => read[name] !== undefined);
+  const value = createNode(
+    kernel,
+    [x, packed, ...present.map((name) => read[name]!)],
+    { ...attributes, format, present },
+    shape,
+    dtype === "float32" ? "float32" : "int32",
+  );
+  if (dtype === "int32") return value;
+  if (dtype === "int8") return requantize(value, reshape(scales!, columns), zeroPoint, withRelu);
+  const sum = bias === undefined ? value : add(value, reshape(bias, columns));
+  return withRelu ? relu(sum) : sum;
 }
 
 /**
@@ -253,15 +259,13 @@ export function quantizedLinear(
       op,
     });
   }
-  const [present, tensors] = optionalsOf(op, n, options, {
+  const optionals = optionalsOf(op, n, options, {
     scales: format.bits === 4 ? [Math.ceil(n / panelRows), groups, panelRows] : [n],
     inputScales: format.bits === 4 ? [m, groups] : [m],
   });
   const rows = reshape(x, [m, k]);
-  const kernel = dtype === "float32" ? floatQmatmulOp : qmatmulOp;
-  const attributes = productAttributes(weight, present, options);
   const result = inComposite(op, () =>
-    createNode(kernel, [rows, weight.packed, ...tensors], attributes, [m, n], dtype),
+    finished(qmatmulOp, [rows, weight], optionals, {}, [m, n], [n], options),
   );
   return reshape(result, x.shape.with(-1, n));
 }
@@ -280,7 +284,7 @@ function linearWithOffsets(x: Tensor, weight: PackedWeight, options: QuantizedLi
   const rows = reshape(x, [sizeOf(x.shape.slice(0, -1)), k]);
   const term = offsetTerm(rows, rest.scales!, rest.inputScales!, { zeroPoints, minimums }, n);
   const result = add(product, reshape(term, product.shape));
-  return activation === "relu" ? where(lt(result, 0), 0, result) : result;
+  return activation === "relu" ? relu(result) : result;
 }
 
 /** Options of `quantizedConv2d`. */
@@ -320,21 +324,21 @@ export function quantizedConv2d(x: Tensor, weight: PackedWeight, options: Quanti
       { op },
     );
   }
-  const { inputZeroPoint = 0, dtype = "float32" } = options;
+  const { inputZeroPoint = 0 } = options;
   if (!Number.isInteger(inputZeroPoint) || inputZeroPoint < -128 || inputZeroPoint > 127) {
     throw new ArgumentError(`a zero point is a whole number from -128 to 127, got ${inputZeroPoint}`, { op });
   }
   const shape = [x.shape[0], weight.shape[0], ...convExtents(op, x, weight.shape, geometry)];
-  const [present, tensors] = optionalsOf(op, weight.shape[0], options, {
+  const optionals = optionalsOf(op, weight.shape[0], options, {
     scales: [weight.shape[0]],
     inputScales: [x.shape[0]],
   });
-  const attributes: QconvAttributes = {
-    ...productAttributes(weight, present, options),
+  const attributes = {
     geometry,
-    kernelSize: [weight.shape[2], weight.shape[3]],
+    kernelSize: [weight.shape[2], weight.shape[3]] as const,
     inputZeroPoint,
   };
-  const kernel = dtype === "float32" ? floatQconvOp : qconvOp;
-  return inComposite(op, () => createNode(kernel, [x, weight.packed, ...tensors], attributes, shape, dtype));
+  return inComposite(op, () =>
+    finished(qconvOp, [x, weight], optionals, attributes, shape, [weight.shape[0], 1, 1], options),
+  );
 }

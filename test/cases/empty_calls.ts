@@ -4,7 +4,8 @@ import { type DType, newArray } from "../../src/core/dtype.js";
 import { sizeOf } from "../../src/core/shape.js";
 import { rowMajor } from "../../src/core/view.js";
 import type { Device } from "../../src/device/device.js";
-import type { KernelCall, Operand, Program } from "../../src/kernels/kernel.js";
+import type { Epilogue } from "../../src/kernels/epilogue.js";
+import type { Instruction, KernelCall, Operand, Program } from "../../src/kernels/kernel.js";
 import { packedBytes, packedConvBytes } from "../../src/kernels/packed.js";
 
 /** Allocates operands of a call. */
@@ -82,6 +83,37 @@ const pools = (["max", "average", "argmax"] as const).flatMap((op) => {
     [`poolGrad ${op}`, backward],
   ] as [string, Template][];
 });
+/** int32 values [n, channels, ...] as int8, by the scales of the channels. */
+function rounding(shape: readonly number[], scales: Operand, zeroPoint: number): Epilogue {
+  const along = { shape, strides: shape.map((_, dim) => (dim === 1 ? 1 : 0)), offset: 0 };
+  const instructions: Instruction[] = [
+    { op: "load", dtype: "int32", args: [], index: 0 },
+    { op: "cast", dtype: "float32", args: [0] },
+    { op: "load", dtype: "float32", args: [], index: 1 },
+    { op: "roundedMul", dtype: "float32", args: [1, 2] },
+    { op: "relu", dtype: "float32", args: [3] },
+    { op: "round", dtype: "float32", args: [4] },
+    { op: "constant", dtype: "float32", args: [], value: zeroPoint },
+    { op: "add", dtype: "float32", args: [5, 6] },
+    { op: "cast", dtype: "int8", args: [7] },
+  ];
+  return { shape, inputs: [{ ...scales, view: along }], expression: { instructions, results: [8] } };
+}
+
+/** What a product with values of `dtype` writes; int8 values come from an epilogue, which calls over nothing do not have. */
+function ending(
+  dtype: "int32" | "int8" | "float32",
+  shape: number[],
+  isOverNothing: boolean,
+  leaves: Leaves,
+) {
+  if (dtype !== "int8" || isOverNothing) {
+    return { output: leaves.of(dtype === "int8" ? "int32" : dtype, ...shape) };
+  }
+  const scales = leaves.of("float32", shape[1]);
+  return { epilogue: rounding(shape, scales, -3), output: leaves.of("int8", ...shape) };
+}
+
 const products = ([8, 4] as const).flatMap((bits) =>
   (bits === 4 ? (["float32"] as const) : (["int32", "int8", "float32"] as const)).map(
     (dtype): [string, Template] => [
@@ -94,17 +126,14 @@ const products = ([8, 4] as const).flatMap((bits) =>
           input: leaves.of("int8", m, k),
           weight: leaves.of("int32", Math.ceil(packedBytes(n, k, format) / 4)),
           format,
-          ...(dtype !== "int32" && {
+          ...(dtype === "float32" && {
             scales: bits === 4 ? leaves.of("float32", Math.ceil(n / 8), groups, 8) : leaves.of("float32", n),
           }),
           ...(bits === 8 && { offsets: leaves.of("int32", n) }),
           ...(dtype === "float32" && {
-            bias: leaves.of("float32", n),
-            activation: "relu",
             inputScales: bits === 4 ? leaves.of("float32", m, groups) : leaves.of("float32", m),
           }),
-          ...(dtype === "int8" && { zeroPoint: 3 }),
-          output: leaves.of(dtype, m, n),
+          ...ending(dtype, [m, n], k === 0, leaves),
         };
       }),
     ],
@@ -122,11 +151,12 @@ const qconvs = (["int32", "int8", "float32"] as const).map((dtype): [string, Tem
       kernelSize: [3, 3],
       geometry: { ...geometry, groups: 1 },
       inputZeroPoint: 2,
-      ...(dtype !== "int32" && { scales: leaves.of("float32", o) }),
+      ...(dtype === "float32" && {
+        scales: leaves.of("float32", o),
+        inputScales: leaves.of("float32", n),
+      }),
       offsets: leaves.of("int32", o),
-      ...(dtype === "float32" && { bias: leaves.of("float32", o), inputScales: leaves.of("float32", n) }),
-      ...(dtype === "int8" && { zeroPoint: -3, activation: "relu" }),
-      output: leaves.of(dtype, n, o, h, w),
+      ...ending(dtype, [n, o, h, w], c === 0, leaves),
     };
   }),
 ]);
@@ -172,8 +202,6 @@ const templates: readonly (readonly [string, Template])[] = [
       kernel: "matmul",
       a: leaves.of("float32", batch, m, k),
       b: leaves.of("float32", batch, k, n),
-      bias: leaves.of("float32", batch, m, n),
-      activation: "relu",
       output: leaves.of("float32", batch, m, n),
     })),
   ],

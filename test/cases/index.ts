@@ -13,6 +13,7 @@ import { loss } from "./loss.js";
 import { normalization } from "./normalization.js";
 import { pooling } from "./pool.js";
 import { quantized } from "./quantized.js";
+import { quantizedEpilogues } from "./quantized_epilogues.js";
 import { random } from "./random.js";
 import { reduce } from "./reduce.js";
 import { selection } from "./selection.js";
@@ -40,7 +41,7 @@ export const themes: Readonly<Record<string, readonly Case[]>> = {
   creation,
   dtypes,
   halves,
-  quantized,
+  quantized: [...quantized, ...quantizedEpilogues],
 };
 
 export const allCases: readonly Case[] = Object.values(themes).flat();

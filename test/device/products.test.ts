@@ -128,7 +128,10 @@ for (const { label, device } of devices) {
             a: expanded(0, [...batch, m, k]),
             b: expanded(1, [...batch, k, n]),
             output: leaves[2].operand,
-            epilogue: epilogueOf(epilogue, [...batch, m, n], batch.length + 1, leaves, values),
+            // Products over nothing have no epilogue.
+            ...(k > 0 && {
+              epilogue: epilogueOf(epilogue, [...batch, m, n], batch.length + 1, leaves, values),
+            }),
           };
           await expectSame(device, call, leaves, epilogueTolerance(epilogue, k));
         });

@@ -65,7 +65,7 @@ test("a disagreement of any kind changes the hash", () => {
     const hashes = [hashOfAgreement()];
     const planted = [
       () => { namespaces.Opcode.matmul = 99; },
-      () => { layouts.Header.reverse(); },
+      () => { layouts.Header = layouts.Header.split(" ").reverse().join(" "); },
       () => { constants.blockLanes = 256; },
       () => { loops.reverse(); },
     ];

@@ -31,7 +31,7 @@ function split({ programs, flops }: CountedCost): { products: number; others: nu
     .flatMap(({ program, runs }) =>
       program.calls
         .filter(({ kernel }) => isProduct(kernel))
-        .map((call) => runs * flopsOf(epilogueApart(call)[0])),
+        .map((call) => runs * flopsOf(epilogueApart(call, () => -1)[0])),
     )
     .reduce((sum, n) => sum + n, 0);
   return { products, others: flops - products };

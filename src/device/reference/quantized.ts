@@ -1,9 +1,8 @@
 /** qmatmul and qconv as plain loops over unpacked weights. */
-import type { Operand, QconvCall, QmatmulCall, QuantizedEpilogue } from "../../kernels/kernel.js";
+import type { Operand, QconvCall, QmatmulCall, QuantizedProduct } from "../../kernels/kernel.js";
 import { panelRows } from "../../kernels/packed.js";
 import { bytesOf, unpackConv, unpackMatrix } from "../../kernels/unpack.js";
 import type { Memory } from "./expression.js";
-import { roundHalfEven } from "./functions.js";
 import { positions } from "./walk.js";
 
 /** A small operand's elements in logical order; undefined if it is not there. */
@@ -13,33 +12,14 @@ function valuesOf(operand: Operand | undefined, memory: Memory): number[] | unde
   return Array.from(positions(operand.view), (position) => data[position]);
 }
 
-/** Turns the accumulator of output column (or channel) j into an element of the output. */
-type Finish = (accumulator: number, j: number, inputScale: number) => number;
+/** The value of output column (or channel) j, given its accumulator. */
+type Dequantize = (accumulator: number, j: number, inputScale: number) => number;
 
-function epilogueOf(call: QuantizedEpilogue & { readonly output: Operand }, memory: Memory): Finish {
+function dequantizationOf(call: QuantizedProduct, memory: Memory): Dequantize {
   const scales = valuesOf(call.scales, memory);
   const offsets = valuesOf(call.offsets, memory);
-  const bias = valuesOf(call.bias, memory);
-  const relu = call.activation === "relu";
-  const zeroPoint = call.zeroPoint ?? 0;
-  switch (call.output.dtype) {
-    case "int32":
-      return (accumulator, j) => (accumulator + (offsets?.[j] ?? 0)) | 0;
-    case "int8": {
-      const least = relu ? zeroPoint : -128;
-      return (accumulator, j) => {
-        const sum = Math.fround((accumulator + (offsets?.[j] ?? 0)) | 0);
-        const level = roundHalfEven(Math.fround(sum * Math.fround(scales![j]))) + zeroPoint;
-        return Number.isNaN(level) ? zeroPoint : Math.max(least, Math.min(127, level));
-      };
-    }
-    default:
-      return (accumulator, j, inputScale) => {
-        const sum = accumulator + (offsets?.[j] ?? 0);
-        const value = sum * scales![j] * inputScale + (bias?.[j] ?? 0);
-        return relu && value < 0 ? 0 : value;
-      };
-  }
+  if (scales === undefined) return (accumulator, j) => (accumulator + (offsets?.[j] ?? 0)) | 0;
+  return (accumulator, j, inputScale) => (accumulator + (offsets?.[j] ?? 0)) * scales[j] * inputScale;
 }
 
 export function qmatmul(call: QmatmulCall, memory: Memory): void {
@@ -52,19 +32,18 @@ export function qmatmul(call: QmatmulCall, memory: Memory): void {
   const at = positions(output.view);
   const w = unpackMatrix(bytesOf(memory(weight.slot), weight.view.offset), n, k, format);
   const inputScales = valuesOf(call.inputScales, memory);
-  const finish = epilogueOf(call, memory);
+  const dequantize = dequantizationOf(call, memory);
   const scales = format.bits === 4 ? valuesOf(call.scales, memory)! : [];
-  const bias = valuesOf(call.bias, memory);
   for (let i = 0; i < m; i++) {
     for (let j = 0; j < n; j++) {
       if (format.bits !== 4) {
         let sum = 0;
         for (let p = 0; p < k; p++) sum += x[rows[i * k + p]] * w[j * k + p];
-        y[at[i * n + j]] = finish(sum, j, inputScales?.[i] ?? 1);
+        y[at[i * n + j]] = dequantize(sum, j, inputScales?.[i] ?? 1);
         continue;
       }
       const groups = k / format.groupSize;
-      let value = bias?.[j] ?? 0;
+      let value = 0;
       for (let g = 0; g < groups; g++) {
         let sum = 0;
         const end = (g + 1) * format.groupSize;
@@ -73,7 +52,7 @@ export function qmatmul(call: QmatmulCall, memory: Memory): void {
         const scale = scales[(panel * groups + g) * panelRows + (j % panelRows)];
         value += sum * inputScales![i * groups + g] * scale;
       }
-      y[at[i * n + j]] = call.activation === "relu" && value < 0 ? 0 : value;
+      y[at[i * n + j]] = value;
     }
   }
 }
@@ -91,7 +70,7 @@ export function qconv(call: QconvCall, memory: Memory): void {
   const y = memory(output.slot);
   const inputAt = positions(input.view);
   const inputScales = valuesOf(call.inputScales, memory);
-  const finish = epilogueOf(call, memory);
+  const dequantize = dequantizationOf(call, memory);
   const element = (b: number, c: number, h: number, v: number): number => {
     if (h < 0 || h >= height || v < 0 || v >= width) return inputZeroPoint;
     return x[inputAt[((b * channels + c) * height + h) * width + v]];
@@ -114,7 +93,7 @@ export function qconv(call: QconvCall, memory: Memory): void {
               }
             }
           }
-          y[outputAt[position++]] = finish(sum, o, inputScales?.[b] ?? 1);
+          y[outputAt[position++]] = dequantize(sum, o, inputScales?.[b] ?? 1);
         }
       }
     }

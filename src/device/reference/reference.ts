@@ -237,15 +237,23 @@ const kernels: KernelTable<[memory: Memory, scalars: readonly number[]], IndexEr
   write,
 };
 
+/** The slot of a kernel's values while its epilogue changes their dtype. */
+const valueSlot = -1;
+
 /** One call over arrays: what the device does for each call of a Program. */
 export function runCall(
   call: KernelCall,
   memory: Memory,
   scalars: readonly number[],
 ): IndexError | undefined {
-  const [kernel, rest] = epilogueApart(call);
-  const failure = entryOf(kernels, kernel)(kernel, memory, scalars) ?? undefined;
-  if (rest !== undefined) map(rest, memory, scalars);
+  let values: TypedArray | undefined;
+  const [kernel, rest] = epilogueApart(call, (dtype, { slot }) => {
+    values = arrayFor(dtype, memory(slot).length);
+    return valueSlot;
+  });
+  const places: Memory = (slot) => (slot === valueSlot ? values! : memory(slot));
+  const failure = entryOf(kernels, kernel)(kernel, places, scalars) ?? undefined;
+  if (rest !== undefined) map(rest, places, scalars);
   return failure;
 }
 

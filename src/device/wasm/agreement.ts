@@ -19,7 +19,7 @@ import { indexingLayout } from "./encode/indexing.js";
 import { drawUniform, loadInput, loopNames } from "./encode/loops.js";
 import { PoolOp, poolLayout } from "./encode/pool.js";
 import { gatherOverrun } from "./encode/qconv.js";
-import { Kind, rowTableLayout, widenedSteps } from "./encode/quantized.js";
+import { finishLayout, Kind, rowTableLayout, widenedSteps } from "./encode/quantized.js";
 import { Fold, reduceLayout } from "./encode/reduce.js";
 import { Access, Stored } from "./encode/strides.js";
 import { writeLayout } from "./encode/write.js";
@@ -27,7 +27,7 @@ import { writeLayout } from "./encode/write.js";
 /** Lists of names for numbers. */
 export const namespaces = { Opcode, Access, Stored, Mode, Fold, PoolOp, Kind };
 
-/** Words one behind the other; a name stands for the word's offset in bytes. */
+/** Names of words one behind the other; each stands for the word's offset in bytes. Strings, which bundles leave out. */
 export const layouts = {
   Header: headerLayout,
   Cell: cellLayout,
@@ -39,6 +39,7 @@ export const layouts = {
   IndexingAt: indexingLayout,
   WriteAt: writeLayout,
   RowTable: rowTableLayout,
+  Finish: finishLayout,
 };
 
 export const constants = {

@@ -35,7 +35,7 @@ export const Opcode = {
 export interface CommandWriter {
   /** Starts a command. */
   begin(opcode: number): void;
-  i32(value: number): void;
+  i32(...values: number[]): void;
   f32(value: number): void;
   /** The byte address of the operand's first element (slot base + view.offset · item size). */
   address(operand: Operand): void;

@@ -179,9 +179,9 @@ export class ProgramEncoder implements CommandWriter {
     this.i32(0);
   }
 
-  i32(value: number): void {
-    if (this.length === this.words.length) this.#reserve(1);
-    this.words[this.length++] = value;
+  i32(...values: number[]): void {
+    this.#reserve(values.length);
+    for (const value of values) this.words[this.length++] = value;
   }
 
   f32(value: number): void {

@@ -43,9 +43,11 @@ export function preparePasses(program: Program, target: ShaderTarget, abilities:
   for (const given of program.calls) {
     const call = withoutEmpty(given);
     if (call === undefined) continue;
-    const [kernel, rest] = epilogueApart(call);
+    const [kernel, rest] = epilogueApart(call, (dtype, { slot }) =>
+      builder.scratch(dtype, builder.sizeOf(slot)),
+    );
     entryOf(kernels, kernel)(kernel, builder);
-    if (rest !== undefined) prepareMap(rest, builder, builder.waitingFor(rest.outputs[0].slot));
+    if (rest !== undefined) prepareMap(rest, builder, builder.waitingFor(rest.inputs[0].slot));
   }
   builder.flush();
   return builder;

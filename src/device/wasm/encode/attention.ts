@@ -28,20 +28,22 @@ export function encodeAttention(call: AttentionCall, writer: CommandWriter): voi
   const { extents, strides } = collapse(batch, order, batchStrides);
 
   writer.begin(Opcode.attention);
-  for (const extent of [rows, keys, width, valueWidth]) writer.i32(extent);
+  writer.i32(rows, keys, width, valueWidth);
   for (const operand of [...operands, ...perMatrix]) {
     if (operand) writer.address(operand);
     else writer.i32(0);
   }
   writer.scratch(scratchBytes(keys, width, valueWidth));
-  for (const operand of operands) for (const stride of matrixStrides(operand, rank)) writer.i32(stride);
+  for (const operand of operands) writer.i32(...matrixStrides(operand, rank));
   writer.f32(scale);
-  writer.i32(causal ? 1 : 0);
-  writer.i32(mask?.dtype === "bool" ? 1 : 0);
-  writer.i32(Math.min(window, widestWindow));
-  writer.i32(extents.length);
-  writer.i32(sizeOf(batch));
-  for (const list of [extents, ...strides]) for (const word of list) writer.i32(word);
+  writer.i32(
+    causal ? 1 : 0,
+    mask?.dtype === "bool" ? 1 : 0,
+    Math.min(window, widestWindow),
+    extents.length,
+    sizeOf(batch),
+    ...[extents, ...strides].flat(),
+  );
   writer.end();
 }
 

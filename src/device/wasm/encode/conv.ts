@@ -57,18 +57,28 @@ function encodeCorrelation(
     : [strideO, strideI, strideH, strideW, resultPerGroup * strideO];
 
   writer.begin(backwards ? Opcode.convGradInput : Opcode.conv);
-  for (const word of [batch, groups, perGroup, resultPerGroup, kernelH, kernelW]) writer.i32(word);
-  for (const word of [...dilation, ...step, resultH, resultW]) writer.i32(word);
+  writer.i32(
+    batch,
+    groups,
+    perGroup,
+    resultPerGroup,
+    kernelH,
+    kernelW,
+    ...dilation,
+    ...step,
+    resultH,
+    resultW,
+  );
   writer.address(source);
   writer.address(first);
   writer.address(result);
   const [resultN, resultC, resultRow, resultColumn] = result.view.strides;
   const channelStride = resultChannels === 1 ? 1 : resultC;
   const strides = [source.view.strides[0], ...weightStrides, resultN, channelStride, resultRow, resultColumn];
-  for (const word of strides) writer.i32(word);
+  writer.i32(...strides);
   const widened = align(segments + kernelH * kernelW * 4);
   writer.scratch(widened + widenedBytes);
-  for (const word of [panels, padded, segments, inPlace ? 1 : 0]) writer.i32(word);
+  writer.i32(panels, padded, segments, inPlace ? 1 : 0);
   const layout = [groups, perGroup, resultPerGroup, kernelH, kernelW, ...weightStrides];
   writer.panels(weight.dtype === "float32" ? first : undefined, layout, panelBytes);
   writeEpilogueWords(plan, writer);
@@ -103,15 +113,24 @@ function encodeGradWeight({ input, weight, output, geometry }: ConvCall, writer:
   const segments = panels + groups * Math.ceil(outputsPerGroup / 4) * outputH * outputW * 16;
 
   writer.begin(Opcode.convGradWeight);
-  for (const word of [batch, groups, perGroup, outputsPerGroup, kernelH, kernelW]) writer.i32(word);
-  for (const word of [...dilation, ...stride, outputH, outputW]) writer.i32(word);
+  writer.i32(
+    batch,
+    groups,
+    perGroup,
+    outputsPerGroup,
+    kernelH,
+    kernelW,
+    ...dilation,
+    ...stride,
+    outputH,
+    outputW,
+  );
   writer.address(input);
   writer.address(output);
   writer.address(weight);
-  for (const word of [input.view.strides[0], ...output.view.strides, ...weight.view.strides])
-    writer.i32(word);
+  writer.i32(input.view.strides[0], ...output.view.strides, ...weight.view.strides);
   writer.scratch(segments + kernelH * kernelW * 4);
-  for (const word of [sums, padded, panels, segments]) writer.i32(word);
+  writer.i32(sums, padded, panels, segments);
   writeImage(image, writer);
   writer.end();
 }

@@ -6,7 +6,8 @@ import { sizeOf } from "../../../core/shape.js";
 import { memoryOrder } from "../../../core/view.js";
 import { type Epilogue, epilogueMap } from "../../../kernels/epilogue.js";
 import { restrict } from "../../../kernels/expression.js";
-import type { MapCall, Operand } from "../../../kernels/kernel.js";
+import type { InstructionName } from "../../../kernels/instructions.js";
+import type { Instruction, MapCall, Operand } from "../../../kernels/kernel.js";
 import type { CommandWriter } from "../command.js";
 import { blockLanes, encodeExpression } from "./expression.js";
 import { encodeMap } from "./map.js";
@@ -33,44 +34,77 @@ export function planEpilogue(
   isBlockwise: boolean,
 ): EpiloguePlan {
   if (epilogue === undefined) return { bias: undefined, relu: false, rest: undefined, isBlockwise };
-  const map = epilogueMap(output, epilogue);
-  const { instructions, results } = map.expression;
-  let value = instructions.findIndex(({ op, index }) => op === "load" && index === 0);
-  /** The only instruction that uses the value. */
-  const onlyUse = () => {
-    if (results[0] === value) return undefined;
-    const uses = instructions.flatMap(({ args }, i) => (args.includes(value) ? [i] : []));
-    return uses.length === 1 ? uses[0] : undefined;
-  };
-  let bias: Operand | undefined;
-  const sum = onlyUse();
-  if (sum !== undefined && instructions[sum].op === "add") {
-    const { args } = instructions[sum];
-    const other = instructions[args[0] === value ? args[1] : args[0]];
-    const operand = other.op === "load" ? map.inputs[other.index!] : undefined;
-    if (operand !== undefined && other.index !== 0 && isAlongColumns(operand, map, columns)) {
-      bias = operand;
-      value = sum;
-    }
-  }
-  const next = onlyUse();
-  const relu = next !== undefined && instructions[next].op === "relu";
-  if (relu) value = next;
-  // What is left loads the value as its input 0.
-  const changed = instructions.with(value, { op: "load", dtype: "float32", args: [], index: 0 });
-  const rest = results[0] === value ? undefined : { ...map, expression: restrict(changed, results) };
+  const map = epilogueMap(output, output, epilogue);
+  const chain = chainOf(map, columns);
+  const [bias, relu] = chain.takeBiasAndRelu();
   // Of one element, the interpreter would read what the kernel has stored when it opens the expression: too early.
-  return { bias, relu, rest, isBlockwise: isBlockwise && sizeOf(map.shape) > 1 };
+  return { bias, relu, rest: chain.rest(), isBlockwise: isBlockwise && sizeOf(map.shape) > 1 };
+}
+
+/**
+ * The instructions that an epilogue begins with, as long as each is all that uses the value before it.
+ * @param columns the innermost extent of the output in the order of the map's walk.
+ */
+export function chainOf(map: MapCall, columns: number) {
+  const { inputs, expression } = map;
+  const { instructions, results } = expression;
+  /** The instruction that is the value so far: at first the kernel's own. */
+  let at = instructions.findIndex(({ op, index }) => op === "load" && index === 0);
+  /** Goes on to the next instruction if it is `op` and its second argument, if it has one, fits; returns that, or the instruction. */
+  const take = (op: InstructionName, fits?: (other: Instruction) => boolean) => {
+    const uses = instructions.flatMap(({ args }, i) => (args.includes(at) ? [i] : []));
+    const next = instructions[uses[0]];
+    if (results[0] === at || uses.length !== 1 || next.op !== op) return undefined;
+    const [first, second = uses[0]] = next.args;
+    const other = instructions[first === at ? second : first];
+    if (fits && !fits(other)) return undefined;
+    at = uses[0];
+    return other;
+  };
+  /** take() with a float32 operand of one element for each column, which it returns as a vector. */
+  const takeColumns = (op: InstructionName): Operand | undefined => {
+    const other = take(
+      op,
+      ({ op, index }) => op === "load" && index !== 0 && isAlongColumns(inputs[index!], map, columns),
+    );
+    if (!other) return undefined;
+    const operand = inputs[other.index!];
+    return { ...operand, view: { shape: [columns], strides: [1], offset: operand.view.offset } };
+  };
+  return {
+    take,
+    takeColumns,
+    takeBiasAndRelu: () => [takeColumns("add"), take("relu") !== undefined] as const,
+    /** What is left, with the value so far as its input 0. */
+    rest(): MapCall | undefined {
+      if (results[0] === at) return undefined;
+      const { dtype } = instructions[at];
+      const changed = instructions.with(at, { op: "load", dtype, args: [], index: 0 });
+      return {
+        ...map,
+        inputs: [{ ...inputs[0], dtype }, ...inputs.slice(1)],
+        expression: restrict(changed, results),
+      };
+    },
+  };
 }
 
 /** Whether the operand is one contiguous row that belongs to each row of the output. */
-function isAlongColumns({ dtype, view }: Operand, { shape, outputs }: MapCall, columns: number): boolean {
+function isAlongColumns({ dtype, view }: Operand, { shape, inputs }: MapCall, columns: number): boolean {
   if (dtype !== "float32" || columns === 1) return false;
-  const { extents, strides } = collapse(shape, memoryOrder(outputs[0].view), [view.strides]);
+  const { extents, strides } = collapse(shape, memoryOrder(inputs[0].view), [view.strides]);
   const [walked] = strides;
   return (
     extents.at(-1) === columns && walked.at(-1) === 1 && walked.slice(0, -1).every((stride) => stride === 0)
   );
+}
+
+/**
+ * Blocks of so many columns begin at multiples of this number of elements: of the powers of two that divide the columns, the largest
+ * one up to a block's.
+ */
+export function rangeOfBlocks(columns: number, blockColumns: number): number {
+  return columns <= blockColumns ? columns : Math.min(blockColumns, columns & -columns);
 }
 
 /** Writes the bias' address, and whether there is a ReLU and an expression for blocks. */
@@ -80,8 +114,7 @@ export function writeEpilogueWords(
 ): void {
   if (bias) writer.address(bias);
   else writer.i32(0);
-  writer.i32(relu ? 1 : 0);
-  writer.i32(rest && isBlockwise ? 1 : 0);
+  writer.i32(relu ? 1 : 0, rest && isBlockwise ? 1 : 0);
 }
 
 /**

@@ -31,9 +31,12 @@ const copiedBlock = 1 << 16;
 
 /**
  * How a block of an operand is reached: element p of the walk is element p of the operand; rows are contiguous, but not each
- * other; or through a block register.
+ * other; through a block register; or as `linear`, in a block of the working space that holds a part of the elements.
  */
-export const Mode = { linear: 0, row: 1, walked: 2 } as const;
+export const Mode = { linear: 0, row: 1, walked: 2, block: 3 } as const;
+
+/** The slot of values that a kernel leaves in a block of the working space: four bytes each, dense in the order of the walk. */
+export const blockSlot = -1;
 
 /**
  * The first words of an expression: elements in all; lanes of a block (a multiple of 4 unless there is only one); 1 if blocks end
@@ -41,21 +44,18 @@ export const Mode = { linear: 0, row: 1, walked: 2 } as const;
  * each there are. Behind the extents follow the cells, the instructions that run once on the cells, those that run once on a
  * whole block, those of every block, the inputs.
  */
-export const headerLayout = [
-  ...["size", "block", "byRows", "located", "rank", "cells", "once", "fills", "instructions", "inputs"],
-  "extents",
-];
+export const headerLayout = "size block byRows located rank cells once fills instructions inputs extents";
 /** An input; one stride for each dimension. */
-export const operandLayout = ["mode", "access", "address", "entry", "strides"];
+export const operandLayout = "mode access address entry strides";
 /**
  * An output of `map`: the entries of the value, of the value that is computed in place (or 0) and of a register that stands in
  * for it.
  */
-export const outputLayout = ["mode", "access", "address", "value", "target", "standIn", "strides"];
+export const outputLayout = "mode access address value target standIn strides";
 /** A cell: its entry, an access or 3 for a constant, address or value. */
-export const cellLayout = ["entry", "access", "source"];
+export const cellLayout = "entry access source";
 /** An instruction; all but the loop's number as byte offsets into the table. */
-export const instructionLayout = ["loop", "destination", "a", "b", "c"];
+export const instructionLayout = "loop destination a b c";
 
 /** A load's operand, or an iota's ramp, which is a view without memory. */
 interface Input {
@@ -173,11 +173,13 @@ export function encodeExpression(
     strides.some((list, k) => !linear[k] && isWord(k) && list[rank - 1] === 1);
   const fragile = overwrittenInputs(expression, numbers, inputs, outputs, sharesMemory);
   const modes = strides.map((list, k) => {
+    if (inputs[k]?.operand?.slot === blockSlot) return Mode.block;
     if (fragile.has(k)) return Mode.walked;
     if (linear[k]) return Mode.linear;
     return byRows && isWord(k) && list[rank - 1] === 1 ? Mode.row : Mode.walked;
   });
   const kinds = inputs.map((_, k): InputKind => {
+    if (modes[k] === Mode.block) return "direct";
     if (strides[k].every((stride) => stride === 0)) return "constant";
     const period = periodOf(extents, strides[k]);
     if (modes[k] === Mode.walked && period <= longestPeriod && range % period === 0 && !byRows)
@@ -208,7 +210,9 @@ export function encodeExpression(
   const used = inputs.map((_, k) => k).filter((k) => kinds[k] !== "constant");
   const located = modes.some(
     (mode, k) =>
-      mode !== Mode.linear && (k >= inputs.length || (used.includes(k) && kinds[k] !== "periodic")),
+      mode !== Mode.linear &&
+      mode !== Mode.block &&
+      (k >= inputs.length || (used.includes(k) && kinds[k] !== "periodic")),
   );
   const position = new Map(used.map((k, i) => [k, i]));
 
@@ -219,13 +223,14 @@ export function encodeExpression(
     return (target === undefined ? registers.of[place.id] : firstOutput + target) * 4;
   };
   const writeStep = (step: Step) => {
-    writer.i32(step.loop);
-    writer.i32(entry(step.target));
+    writer.i32(step.loop, entry(step.target));
     if (step.loop === loadInput) writer.i32(position.get(step.raw!)!);
     else if (step.loop === drawUniform) writer.scalarAddress(step.raw!);
     else writer.i32(step.args.length > 0 ? entry(step.args[0]) : 0);
-    writer.i32(step.args.length > 1 ? entry(step.args[1]) : 0);
-    writer.i32(step.args.length > 2 ? entry(step.args[2]) : 0);
+    writer.i32(
+      step.args.length > 1 ? entry(step.args[1]) : 0,
+      step.args.length > 2 ? entry(step.args[2]) : 0,
+    );
   };
 
   const header = [
@@ -241,7 +246,7 @@ export function encodeExpression(
     used.length,
     ...extents,
   ];
-  for (const word of header) writer.i32(word);
+  writer.i32(...header);
   for (const { cell, source } of selection.cells) {
     writer.i32((registerCount + cell) * 4);
     if (source.kind === "input") {
@@ -260,13 +265,11 @@ export function encodeExpression(
   for (const step of selection.fills) writeStep(step);
   for (const step of selection.steps) writeStep(step);
   for (const k of used) {
-    writer.i32(modes[k]);
-    writer.i32(accesses[k]);
+    writer.i32(modes[k], accesses[k]);
     const { operand } = inputs[k];
-    if (operand) writer.address(operand);
+    if (operand && operand.slot !== blockSlot) writer.address(operand);
     else writer.i32(0);
-    writer.i32((firstInput + k) * 4);
-    for (const stride of strides[k]) writer.i32(stride);
+    writer.i32((firstInput + k) * 4, ...strides[k]);
   }
 
   const results = selection.results.map(entry);
@@ -274,12 +277,13 @@ export function encodeExpression(
   const writeOutputs = () => {
     writer.i32(outputs.length);
     outputs.forEach((output, k) => {
-      writer.i32(outputModes[k]);
-      writer.i32(accesses[inputs.length + k]);
+      writer.i32(outputModes[k], accesses[inputs.length + k]);
       writer.address(output);
-      writer.i32(results[k]);
-      writer.i32(targetOf.has(k) ? (firstOutput + k) * 4 : 0);
-      writer.i32(targetOf.has(k) && isRagged(block) ? registers.standIns.get(k)! * 4 : 0);
+      writer.i32(
+        results[k],
+        targetOf.has(k) ? (firstOutput + k) * 4 : 0,
+        targetOf.has(k) && isRagged(block) ? registers.standIns.get(k)! * 4 : 0,
+      );
       for (const stride of strides[inputs.length + k]) writer.i32(stride);
     });
   };

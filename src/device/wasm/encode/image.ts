@@ -23,7 +23,7 @@ export function writeImage(
   const [, channels, height, width] = operand.view.shape;
   const [, strideC, strideH, strideW] = operand.view.strides;
   const words = [channels, height, width, channels === 1 ? 1 : strideC, strideH, strideW];
-  for (const word of [...words, top, left, stepH, stepW, paddedH, paddedW]) writer.i32(word);
+  writer.i32(...words, top, left, stepH, stepW, paddedH, paddedW);
 }
 
 export function imageBytes({ operand, paddedH, paddedW }: PaddedImage): number {

@@ -8,10 +8,8 @@ import { type CommandWriter, Opcode } from "../command.js";
 import { collapse, loadAccess } from "./strides.js";
 
 /** The words of both payloads. */
-export const indexingLayout = [
-  ...["rank", "axisStride", "axisSize", "itemShift", "isInt", "indexAccess", "source", "index", "output"],
-  ...["ignores", "ignored", "extents"],
-];
+export const indexingLayout =
+  "rank axisStride axisSize itemShift isInt indexAccess source index output ignores ignored extents";
 
 export function encodeIndexing(call: GatherCall | ScatterAddCall, writer: CommandWriter): void {
   if (sizeOf(call.shape) === 0) return;
@@ -31,17 +29,17 @@ export function encodeIndexing(call: GatherCall | ScatterAddCall, writer: Comman
     output.view.strides,
   ]);
   writer.begin(call.kernel === "gather" ? Opcode.gather : Opcode.scatterAdd);
-  writer.i32(extents.length);
-  writer.i32(call.axisStride);
-  writer.i32(call.axisSize);
-  writer.i32(Math.log2(itemSize[output.dtype]));
-  writer.i32(output.dtype === "int32" ? 1 : 0);
-  writer.i32(loadAccess(index.dtype));
+  writer.i32(
+    extents.length,
+    call.axisStride,
+    call.axisSize,
+    Math.log2(itemSize[output.dtype]),
+    output.dtype === "int32" ? 1 : 0,
+    loadAccess(index.dtype),
+  );
   writer.address(source);
   writer.address(index);
   writer.address(output);
-  writer.i32(call.ignored === undefined ? 0 : 1);
-  writer.i32(call.ignored ?? 0);
-  for (const list of [extents, ...strides]) for (const word of list) writer.i32(word);
+  writer.i32(call.ignored === undefined ? 0 : 1, call.ignored ?? 0, ...[extents, ...strides].flat());
   writer.end();
 }

@@ -3,7 +3,7 @@ import { sizeOf } from "../../../core/shape.js";
 import { isDense, memoryOrder } from "../../../core/view.js";
 import type { MatmulCall, Operand } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
-import { endWithEpilogue, planEpilogue, writeEpilogueWords } from "./epilogue.js";
+import { endWithEpilogue, planEpilogue, rangeOfBlocks, writeEpilogueWords } from "./epilogue.js";
 import { collapse, Stored } from "./strides.js";
 
 /** Blocks and limits of assembly/gemm_f32.ts, in elements. */
@@ -40,12 +40,12 @@ export function encodeMatmul(call: MatmulCall, writer: CommandWriter): void {
   const plan = planEpilogue(output, epilogue, n, isDense(output.view) && isOrdered);
 
   writer.begin(Opcode.matmul);
-  for (const extent of [m, n, k]) writer.i32(extent);
+  writer.i32(m, n, k);
   writer.address(a);
   writer.address(b);
   writer.address(output);
   writer.scratch(scratchBytes(m, n, k));
-  for (const stride of [aM, aK, bK, bN, outputM, outputN]) writer.i32(stride);
+  writer.i32(aM, aK, bK, bN, outputM, outputN);
   writeEpilogueWords(plan, writer);
   const isInPlace = m <= gemvMaxRows && (bN === 1 || bK === 1);
   const isShared = strides[1].every((stride) => stride === 0);
@@ -53,11 +53,8 @@ export function encodeMatmul(call: MatmulCall, writer: CommandWriter): void {
   const keepsPanels = !isInPlace && isShared && b.dtype === "float32";
   writer.panels(keepsPanels ? b : undefined, [n, k, bN, bK], Math.ceil(n / 8) * 32 * k);
   for (const { dtype } of [a, b]) writer.i32(Stored[dtype as keyof typeof Stored]);
-  writer.i32(extents.length);
-  writer.i32(sizeOf(batch));
-  for (const list of [extents, ...strides]) for (const word of list) writer.i32(word);
-  // Blocks of columns begin at multiples of a power of two: of those that divide n, the largest one up to it.
-  endWithEpilogue(plan, n <= finishedColumns ? n : Math.min(finishedColumns, n & -n), writer);
+  writer.i32(extents.length, sizeOf(batch), ...[extents, ...strides].flat());
+  endWithEpilogue(plan, rangeOfBlocks(n, finishedColumns), writer);
 }
 
 /** The output's strides; where an extent of 1 leaves one open, such that the rows are contiguous. */

@@ -6,12 +6,10 @@ import { type CommandWriter, Opcode } from "../command.js";
 export const PoolOp = { max: 0, average: 1, argmax: 2 } as const;
 
 /** The words of both payloads; `pool` has none from gradN on. */
-export const poolLayout = [
-  ...["op", "batch", "channels", "height", "width", "outputH", "outputW", "kernelH", "kernelW"],
-  ...["strideH", "strideW", "paddingH", "paddingW", "countPadding"],
-  ...["imageN", "imageC", "imageRow", "imageColumn", "outputN", "outputC", "outputRow", "outputColumn"],
-  ...["image", "output", "gradN", "gradC", "gradRow", "gradColumn", "grad"],
-];
+export const poolLayout =
+  "op batch channels height width outputH outputW kernelH kernelW strideH strideW paddingH paddingW " +
+  "countPadding imageN imageC imageRow imageColumn outputN outputC outputRow outputColumn image " +
+  "output gradN gradC gradRow gradColumn grad";
 
 export function encodePool({ op, input, output, geometry }: PoolCall, writer: CommandWriter): void {
   if (sizeOf(output.view.shape) === 0) return;
@@ -25,7 +23,7 @@ export function encodePoolGrad(call: PoolGradCall, writer: CommandWriter): void 
   if (sizeOf(gradInput.view.shape) === 0) return;
   writer.begin(Opcode.poolGrad);
   writeWindows(PoolOp[op], input ?? gradInput, gradOutput, geometry, writer);
-  for (const stride of stridesOf(gradInput)) writer.i32(stride);
+  writer.i32(...stridesOf(gradInput));
   writer.address(gradInput);
   writer.end();
 }
@@ -39,9 +37,18 @@ function writeWindows(
 ): void {
   const { kernel, stride, padding, countIncludePad } = geometry;
   const [, , outputH, outputW] = output.view.shape;
-  for (const word of [op, ...image.view.shape, outputH, outputW]) writer.i32(word);
-  for (const word of [...kernel, ...stride, ...padding, countIncludePad ? 1 : 0]) writer.i32(word);
-  for (const stride of [...stridesOf(image), ...stridesOf(output)]) writer.i32(stride);
+  writer.i32(
+    op,
+    ...image.view.shape,
+    outputH,
+    outputW,
+    ...kernel,
+    ...stride,
+    ...padding,
+    countIncludePad ? 1 : 0,
+    ...stridesOf(image),
+    ...stridesOf(output),
+  );
   writer.address(image);
   writer.address(output);
 }

@@ -46,14 +46,23 @@ export function encodeQconv(call: QconvCall, writer: CommandWriter): void {
   const spaces = new WorkingSpaces(writer);
 
   writer.begin(Opcode.qconv);
-  for (const word of [batch, groups, channels / groups, outputs / groups, kernelH, kernelW]) writer.i32(word);
-  for (const word of [...dilation, ...stride, outputH, outputW]) writer.i32(word);
+  writer.i32(
+    batch,
+    groups,
+    channels / groups,
+    outputs / groups,
+    kernelH,
+    kernelW,
+    ...dilation,
+    ...stride,
+    outputH,
+    outputW,
+  );
   for (const operand of [input, weight, output]) writer.address(operand);
-  writer.i32(packedConvBytes(extents, format) / groups);
-  writer.i32(input.view.strides[0]);
+  writer.i32(packedConvBytes(extents, format) / groups, input.view.strides[0]);
   for (const bytes of [outputN, outputRow, outputColumn]) writer.i32(bytes * item);
   writeVector(call.inputScales, writer);
-  for (const word of [call.inputZeroPoint, inPlace ? 1 : 0, depthwise ? 1 : 0, pixels]) writer.i32(word);
+  writer.i32(call.inputZeroPoint, inPlace ? 1 : 0, depthwise ? 1 : 0, pixels);
   // Depthwise, 16 channels are two panels.
   spaces.write(panelSumBytes(depthwise ? 2 * pixels : pixels));
   spaces.write(pixels * rowTableBytes);
@@ -65,6 +74,9 @@ export function encodeQconv(call: QconvCall, writer: CommandWriter): void {
   spaces.write(depthwise ? Math.ceil((kernelH * kernelW) / 2) * Math.ceil(channels / 16) * 64 : 0);
   spaces.write(depthwise ? 0 : widenedBytes(length));
   writeImage(image, writer);
-  writeFinish(call, outputs, (outputs === 1 ? 1 : outputC) * item, spaces, writer);
+  const step = (outputs === 1 ? 1 : outputC) * item;
+  // The channels of groups are computed apart, those of one group for all rows before those of the next.
+  const most = depthwise || groups === 1 ? undefined : outputs;
+  writeFinish(call, pixels, [0, 2, 3, 1], step, spaces, writer, undefined, most);
   writer.end();
 }

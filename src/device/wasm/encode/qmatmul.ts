@@ -34,11 +34,13 @@ function blockRows(m: number, rowBytes: number): number {
 /** m, n, k; addresses of input, weight and output; strides. */
 function writeOperands({ input, weight, output }: QmatmulCall, writer: CommandWriter): void {
   const [m, k] = input.view.shape;
-  for (const extent of [m, output.view.shape[1], k]) writer.i32(extent);
+  writer.i32(m, output.view.shape[1], k);
   for (const operand of [input, weight, output]) writer.address(operand);
-  writer.i32(input.view.strides[0]);
-  writer.i32(k === 1 ? 1 : input.view.strides[1]);
-  writer.i32(output.view.strides[0] * itemBytes(output));
+  writer.i32(
+    input.view.strides[0],
+    k === 1 ? 1 : input.view.strides[1],
+    output.view.strides[0] * itemBytes(output),
+  );
 }
 
 /** Bytes from column to column; where there is but one, such that rows are contiguous. */
@@ -49,7 +51,6 @@ function columnStep(output: Operand): number {
 function encodeInt8(call: QmatmulCall, writer: CommandWriter): void {
   const { input, output } = call;
   const [m, k] = input.view.shape;
-  const n = output.view.shape[1];
   const spaces = new WorkingSpaces(writer);
   const rows = rowsOfBlock(m, k);
   writer.begin(Opcode.qmatmul);
@@ -61,7 +62,7 @@ function encodeInt8(call: QmatmulCall, writer: CommandWriter): void {
   spaces.write(packedRowBytes(rows, k));
   spaces.write(4 * k);
   spaces.write(widenedBytes(k));
-  writeFinish(call, n, columnStep(output), spaces, writer);
+  writeFinish(call, rows, [0, 1], columnStep(output), spaces, writer);
   writer.end();
 }
 
@@ -77,8 +78,7 @@ function encodeGroups(call: QmatmulCall, groupSize: number, writer: CommandWrite
   writeOperands(call, writer);
   writer.address(inputScales!);
   for (const stride of inputScales!.view.strides) writer.i32(stride);
-  writer.i32(groups);
-  writer.i32(groupSize);
+  writer.i32(groups, groupSize);
   writer.address(scales!);
   for (const stride of scales!.view.strides) writer.i32(stride);
   const inPlace = isRowMajor(scales!.view);
@@ -86,9 +86,9 @@ function encodeGroups(call: QmatmulCall, groupSize: number, writer: CommandWrite
   spaces.write(inPlace ? 0 : 4 * sizeOf(scales!.view.shape));
   writer.i32(rows);
   spaces.write(64);
-  spaces.write(rowTableBytes);
+  spaces.write(rows * rowTableBytes);
   spaces.write(rows * rowBytes);
-  writeFinish(call, output.view.shape[1], columnStep(output), spaces, writer, "scaled");
+  writeFinish(call, rows, [0, 1], columnStep(output), spaces, writer, "scaled");
   writer.end();
 }
 
@@ -100,12 +100,11 @@ function encodeFloat(call: QmatmulCall, writer: CommandWriter): void {
   const spaces = new WorkingSpaces(writer);
   writer.begin(Opcode.qmatmulFloat);
   writeOperands(call, writer);
-  writeVector(call.scales, writer);
   writer.i32(rows);
   spaces.write(tileBytes);
   spaces.write(rows * rowTableBytes);
   spaces.write(rows * rowBytes);
   spaces.write(8 * rowBytes);
-  writeFinish(call, output.view.shape[1], columnStep(output), spaces, writer, "scaled");
+  writeFinish(call, rows, [0, 1], columnStep(output), spaces, writer, "unscaled");
   writer.end();
 }

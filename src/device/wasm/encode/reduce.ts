@@ -18,9 +18,7 @@ export const Fold: Readonly<Record<ReduceOp, number>> = {
 const directBlock = 1 << 16;
 
 /** The words of the payload behind the expression. */
-export const reduceLayout = [
-  ...["op", "isInt", "length", "columns", "space", "value", "access", "address", "rank", "extents"],
-];
+export const reduceLayout = "op isInt length columns space value access address rank extents";
 
 /** Dimensions in the order [kept, reduced, columns]; see assembly/reduce.ts. */
 interface Order {
@@ -92,19 +90,13 @@ export function encodeReduce(call: ReduceCall, writer: CommandWriter): void {
   const encoded = encodeExpression(call, order, [], preferredBlock, () => false, writer);
   const results = collapse(resultShape, [...kept, ...columns], [output.view.strides]);
   const dtype = call.expression.instructions[call.expression.results[0]].dtype;
-  writer.i32(Fold[call.op]);
-  writer.i32(dtype === "float32" ? 0 : 1);
-  writer.i32(length);
-  writer.i32(width);
+  writer.i32(Fold[call.op], dtype === "float32" ? 0 : 1, length, width);
   // A row of float32 and one of float64, each rounded up to whole vectors and cache lines.
   if (width > 1) writer.scratch(width * 12 + 256);
   else writer.i32(0);
-  writer.i32(encoded.results[0]);
-  writer.i32(storeAccess(output.dtype));
+  writer.i32(encoded.results[0], storeAccess(output.dtype));
   writer.address(output);
-  writer.i32(results.extents.length);
-  for (const extent of results.extents) writer.i32(extent);
-  for (const stride of results.strides[0]) writer.i32(stride);
+  writer.i32(results.extents.length, ...results.extents, ...results.strides[0]);
   writer.end();
 }
 

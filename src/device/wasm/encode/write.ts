@@ -6,10 +6,9 @@ import type { WriteCall } from "../../../kernels/write.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { collapse } from "./strides.js";
 
-export const writeLayout = [
-  ...["rank", "rows", "length", "axisStride", "places", "itemShift", "source", "position", "output"],
-  ...["sourceStride", "outputStride", "extents"],
-];
+export const writeLayout =
+  "rank rows length axisStride places itemShift source position output sourceStride outputStride " +
+  "extents";
 
 export function encodeWrite(call: WriteCall, writer: CommandWriter): void {
   const { source, position, output, axisStride, places } = call;
@@ -22,8 +21,14 @@ export function encodeWrite(call: WriteCall, writer: CommandWriter): void {
     for (const list of strides) list.push(1);
   }
   writer.begin(Opcode.write);
-  for (const word of [extents.length - 1, sizeOf(extents.slice(0, -1)), extents.at(-1)!]) writer.i32(word);
-  for (const word of [axisStride, places, Math.log2(itemSize[output.dtype])]) writer.i32(word);
+  writer.i32(
+    extents.length - 1,
+    sizeOf(extents.slice(0, -1)),
+    extents.at(-1)!,
+    axisStride,
+    places,
+    Math.log2(itemSize[output.dtype]),
+  );
   for (const operand of operands) writer.address(operand);
   for (const list of [strides[0], strides[2]]) writer.i32(list.at(-1)!);
   for (const list of [extents, ...strides]) for (const word of list.slice(0, -1)) writer.i32(word);

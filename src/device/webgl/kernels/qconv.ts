@@ -9,9 +9,9 @@ import { isDepthwise } from "../../../kernels/packed.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { preparePatches } from "../shader/columns.js";
 import { depthwiseQconv } from "./qconv_depthwise.js";
-import { epilogueOf } from "./quantized_epilogue.js";
 import { mergeSums } from "./quantized_merge.js";
 import { quantizedTiles } from "./quantized_product.js";
+import { dequantizationOf } from "./quantized_values.js";
 
 /** Most elements of the matrix of patches: 64 MiB. */
 const largestMatrix = 2 ** 26;
@@ -78,8 +78,8 @@ function product(call: QconvCall, builder: PassBuilder): void {
     row: { strides: [outHeight * outWidth, 0, 0, outWidth, 1], offset: 0 },
     column: { strides: [0, 0, 1, 0, 0], offset: 0 },
   };
-  const epilogue = epilogueOf(call, "integers", [0, n, 1, 0, 0], [1, 0, 0, 0, 0]);
-  mergeSums(sums, { ...output, view }, steps, epilogue, builder);
+  const dequantization = dequantizationOf(call, "integers", [0, n, 1, 0, 0], [1, 0, 0, 0, 0]);
+  mergeSums(sums, { ...output, view }, steps, dequantization, builder);
 }
 
 /** The image itself as [groups, pixels, channels], where each patch is one pixel and pixels follow each other evenly. */

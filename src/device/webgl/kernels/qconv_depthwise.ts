@@ -8,18 +8,36 @@ import type { QconvCall } from "../../../kernels/kernel.js";
 import { depthwiseLanes, storedOffset } from "../../../kernels/packed.js";
 import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
-import { declareImageWalk, declarePixelWalk, planPixelWalk } from "../shader/image.js";
-import { storeInside } from "../shader/store.js";
+import { declareImageWalk, declarePixelWalk, type ImageWalk, planPixelWalk } from "../shader/image.js";
+import type { Emitted } from "../shader/result.js";
+import type { ShaderBuilder } from "../shader/shader.js";
 import { planWalk } from "../shader/walk.js";
-import { epilogueOf, finishSum } from "./quantized_epilogue.js";
+import { dequantizationOf, dequantized } from "./quantized_values.js";
 
 export function depthwiseQconv(call: QconvCall, builder: PassBuilder): void {
+  const { output, kernelSize } = call;
+  const slotSize = builder.sizeOf(output.slot);
+  const dequantization = dequantizationOf(call, "integers", [0, 1, 0, 0], [1, 0, 0, 0]);
+  const planned = planWalk(output.view, slotSize, [
+    ...unitSteps,
+    ...dequantization.operands.map(({ steps }) => steps),
+  ]);
+  const emit = (shader: ShaderBuilder): Emitted => {
+    const { walk, names } = addSum(shader, call, builder);
+    const steps = planned.operands.slice(unitSteps.length);
+    const value = dequantized(shader, walk, names, dequantization, steps, "sum");
+    return { value, quad: walk.quad, inside: names.inside };
+  };
+  const flops = 2 * slotSize * sizeOf(kernelSize);
+  builder.finish({ name: "depthwise qconv", output, whole: planned.full, flops, emit });
+}
+
+/** Adds the statements that compute the ivec4 `sum`. */
+function addSum(shader: ShaderBuilder, call: QconvCall, builder: PassBuilder): ImageWalk {
   const { input, weight, format, output, kernelSize, geometry, inputZeroPoint } = call;
-  const shader = builder.shader();
   const pixels = planPixelWalk(output, builder);
-  const { walk, names, indices } = pixels
-    ? declarePixelWalk(shader, pixels)
-    : declareImageWalk(shader, output, builder);
+  const imageWalk = pixels ? declarePixelWalk(shader, pixels) : declareImageWalk(shader, output, builder);
+  const { names, indices } = imageWalk;
   const { type } = names;
   shader.include(bytesChunk);
   const int = (value: number) => shader.int(value);
@@ -68,19 +86,10 @@ export function depthwiseQconv(call: QconvCall, builder: PassBuilder): void {
     );
   }
   shader.add(`tap += ${int(pitch)};`, "}", "}");
-  const epilogue = epilogueOf(call, "integers", [0, 1, 0, 0], [1, 0, 0, 0]);
-  const slotSize = builder.sizeOf(output.slot);
-  const planned = planWalk(output.view, slotSize, [
-    ...unitSteps,
-    ...epilogue.operands.map(({ steps }) => steps),
-  ]);
-  const value = finishSum(shader, walk, names, epilogue, planned.operands.slice(unitSteps.length), "sum");
-  storeInside(shader, walk.quad, names.inside, output, output.slot, value);
-  const flops = 2 * slotSize * sizeOf(kernelSize);
-  builder.add(shader.build({ name: "depthwise qconv", texels: Math.ceil(slotSize / lanes), flops }));
+  return imageWalk;
 }
 
-/** The steps of planImageWalk, with which the epilogue's operands have to be joined alike. */
+/** The steps of planImageWalk, with which the operands of the dequantization have to be joined alike. */
 const unitSteps = [0, 1, 2, 3].map((d) => ({
   strides: [0, 1, 2, 3].map((k) => Number(k === d)),
   offset: 0,

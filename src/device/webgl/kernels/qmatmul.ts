@@ -1,10 +1,10 @@
-/** qmatmul: tiles of the product (quantized_product.ts), then what the call says is to become of the sums. */
+/** qmatmul: tiles of the product (quantized_product.ts), then the sums are put together and dequantized. */
 import { sizeOf } from "../../../core/shape.js";
 import type { QmatmulCall } from "../../../kernels/kernel.js";
 import type { PassBuilder } from "../shader/builder.js";
-import { epilogueOf, type SumKind } from "./quantized_epilogue.js";
 import { mergeSums } from "./quantized_merge.js";
 import { quantizedTiles } from "./quantized_product.js";
+import { dequantizationOf, type SumKind } from "./quantized_values.js";
 
 export function prepareQmatmul(call: QmatmulCall, builder: PassBuilder): void {
   const { input, weight, format, output, scales, inputScales } = call;
@@ -23,5 +23,5 @@ export function prepareQmatmul(call: QmatmulCall, builder: PassBuilder): void {
     row: { strides: rows, offset: 0 },
     column: { strides: columns, offset: 0 },
   };
-  mergeSums(sums, output, steps, epilogueOf(call, kind, columns, rows), builder);
+  mergeSums(sums, output, steps, dequantizationOf(call, kind, columns, rows), builder);
 }

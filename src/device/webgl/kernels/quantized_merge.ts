@@ -1,11 +1,19 @@
-/** From the sums of a product's tiles to the output: partial sums are added up, put where they belong and finished. */
+/** From the sums of a product's tiles to the output: partial sums are added up, put where they belong and dequantized. */
 import type { Operand } from "../../../kernels/kernel.js";
-import { type Extent, lanes } from "../gl/storage.js";
+import type { Extent } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import type { TextureId } from "../shader/pass.js";
-import { storeInside } from "../shader/store.js";
-import { declareWalk, operandPosition, planWalk, type Steps } from "../shader/walk.js";
-import { type Epilogue, finishSum } from "./quantized_epilogue.js";
+import type { Emitted } from "../shader/result.js";
+import type { ShaderBuilder } from "../shader/shader.js";
+import {
+  declareWalk,
+  operandPosition,
+  planWalk,
+  type Steps,
+  type Walk,
+  type WalkNames,
+} from "../shader/walk.js";
+import { type Dequantization, dequantized } from "./quantized_values.js";
 
 /**
  * Sums in grids: grid (r · halves + h) holds row r of the tiles' half panel h, the tiles in rows of the grid's width, and the
@@ -28,24 +36,38 @@ export interface SumSteps {
   readonly column: Steps;
 }
 
-/** Puts the sums where they belong in `output`, finished. */
+/** Puts the sums where they belong in `output`, dequantized. */
 export function mergeSums(
   sums: TileSums,
   output: Operand,
   { matrix, row, column }: SumSteps,
-  epilogue: Epilogue,
+  dequantization: Dequantization,
   builder: PassBuilder,
 ): void {
-  const { parts, grid, splits, rowTiles, columnTiles, halves, isInteger } = sums;
   const slotSize = builder.sizeOf(output.slot);
-  const steps = [matrix, row, column, ...epilogue.operands.map((operand) => operand.steps)];
+  const steps = [matrix, row, column, ...dequantization.operands.map((operand) => operand.steps)];
   const planned = planWalk(output.view, slotSize, steps);
   // Texels of the output are texels of a grid if they lie along the columns.
-  const whole = planned.quad && planned.operands[2].strides.at(-1) === 1;
-  const walk = { ...planned, quad: whole };
-  const shader = builder.shader();
-  const names = declareWalk(shader, walk);
-  const [matrixAt, rowAt, columnAt, ...rest] = walk.operands;
+  const quad = planned.quad && planned.operands[2].strides.at(-1) === 1;
+  const walk = { ...planned, quad };
+  const emit = (shader: ShaderBuilder): Emitted => {
+    const names = declareWalk(shader, walk);
+    addSum(shader, sums, walk, names);
+    const value = dequantized(shader, walk, names, dequantization, walk.operands.slice(3), "sum");
+    return { value, quad, inside: names.inside };
+  };
+  const flops = slotSize * sums.splits;
+  builder.finish({ name: "quantized merge", output, whole: walk.full, flops, emit });
+}
+
+/** Adds statements that declare `sum`, whose matrix, row and column are the first operands of the walk. */
+function addSum(
+  shader: ShaderBuilder,
+  { parts, grid, splits, rowTiles, columnTiles, halves, isInteger }: TileSums,
+  walk: Walk,
+  names: WalkNames,
+): void {
+  const [matrixAt, rowAt, columnAt] = walk.operands;
   const at = (operand: Steps) => operandPosition(shader, walk, names, operand);
   const { type } = names;
   shader.add(
@@ -73,7 +95,7 @@ export function mergeSums(
   };
   const fetched = (at: string) => (sampler: string) =>
     isInteger ? `texelFetch(${sampler}, ${at}, 0)` : `toFloats(texelFetch(${sampler}, ${at}, 0))`;
-  if (whole) add("sum", "which", fetched("ivec2(across, down)"));
+  if (walk.quad) add("sum", "which", fetched("ivec2(across, down)"));
   else {
     shader.add("for (int j = 0; j < 4; j++) {");
     const lane = fetched("ivec2(across[j], down[j])");
@@ -81,8 +103,4 @@ export function mergeSums(
     shader.add("}");
   }
   shader.add(`down += ${shader.int(grid.height / splits)};`, "}");
-  const value = finishSum(shader, walk, names, epilogue, rest, "sum");
-  storeInside(shader, walk.quad, names.inside, output, output.slot, value);
-  const texels = Math.ceil(slotSize / lanes);
-  builder.add(shader.build({ name: "quantized merge", texels, flops: slotSize * splits }));
 }

@@ -1,5 +1,6 @@
 /** Fused expressions as GLSL: four elements at a time, float32 as vec4, all other dtypes as ivec4 (bool 0 and 1). */
 import castChunk from "../../../../glsl/cast.glsl";
+import nearestFloatChunk from "../../../../glsl/nearest_float.glsl";
 import { type DType, isFloat, isHalf } from "../../../core/dtype.js";
 import type { Expression, Instruction } from "../../../kernels/expression.js";
 import type { FormName, InstructionName } from "../../../kernels/instructions.js";
@@ -119,7 +120,11 @@ function castOf(shader: ShaderBuilder, value: string, from: DType, to: DType): s
     shader.include(castChunk);
     return `toInteger(${value}, ${bounds[to].join(", ")})`;
   }
-  if (to === "float32") return `vec4(${value})`;
+  if (to === "float32") {
+    if (from !== "int32") return `vec4(${value})`;
+    shader.include(nearestFloatChunk);
+    return `nearestFloat(${value})`;
+  }
   if (to === "uint8") return `${value} & 255`;
   if (to === "int8") return `(${value} << 24) >> 24`;
   return value;

@@ -9,10 +9,3 @@ vec4 nearestFloat(ivec4 x) {
   vec4 y = vec4(magnitude >> beyond) * vec4(unit);
   return select(lessThan(x, ivec4(0)), -y, y);
 }
-
-// Accumulators as int8: one product rounded to float32, then to the nearest whole number. NaN gives the zero point.
-ivec4 requantized(ivec4 sum, vec4 scale, int mask, int zeroPoint, int least) {
-  vec4 product = materialized(nearestFloat(sum) * scale, mask);
-  vec4 level = clamp(roundHalfEven(product) + float(zeroPoint), float(least), 127.0);
-  return ivec4(select(isNotNumber(product), vec4(zeroPoint), level));
-}
