@@ -62,16 +62,6 @@ export interface GgufModel {
   close(): Promise<void>;
 }
 
-/** The path of the only GGUF file of a source that can list its files. @throws FormatError if there are several. */
-export async function ggufIn(source: FileSource): Promise<string | undefined> {
-  const paths = ((await source.list?.()) ?? []).filter((path) => /^[^/]+\.gguf$/i.test(path));
-  if (paths.length < 2) return paths[0];
-  throw new FormatError(`${source.label} has several GGUF files: ${paths.map(quote).join(", ")}`, {
-    op,
-    hint: "give a source with one of them",
-  });
-}
-
 /**
  * Opens a GGUF file; only its header is read.
  * @throws FormatError for architectures, kinds of rotary scaling and tensors that are not supported.

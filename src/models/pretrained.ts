@@ -21,6 +21,7 @@ import { type DeviceChoice, deviceNamed, deviceOrName } from "../device/select.j
 import { FileError } from "../formats/file.js";
 import { openSafetensors } from "../formats/safetensors_file.js";
 import type { ReadableTensor } from "../formats/safetensors_write.js";
+import { ggufIn } from "../hub/gguf.js";
 import { type FileSource, openFileOf } from "../hub/source.js";
 import type { Module } from "../nn/module.js";
 import type { StateDict } from "../nn/state_dict.js";
@@ -29,7 +30,7 @@ import { mul } from "../ops/elementwise.js";
 import { randn } from "../ops/random.js";
 import type { Architecture, CommonConfig, Head } from "./architecture.js";
 import { readEmbedding } from "./embedding.js";
-import { ggufIn, openGgufModel, type SizedTensor } from "./gguf.js";
+import { openGgufModel, type SizedTensor } from "./gguf.js";
 import { type FileTensor, inFileLayout, type NameRules, renamed } from "./names.js";
 import { architectureOf, headOf } from "./registry.js";
 
@@ -124,7 +125,7 @@ export async function fromPretrained<M extends Module = Module>(
   signal?.throwIfAborted();
   const readJson = (path: string) => jsonOf(source, path, signal);
   const hasFile = (path: string) => source.has(path);
-  const path = (await hasFile("config.json")) ? undefined : await ggufIn(source);
+  const path = (await hasFile("config.json")) ? undefined : await ggufIn(source, op);
   const gguf = path === undefined ? undefined : await openGgufModel(source, path, signal);
   const configJson = gguf?.config ?? (await readJson("config.json"));
   const architecture = architectureOf(configJson);

@@ -2,6 +2,7 @@
 import { FormatError } from "../core/errors.js";
 import { FileError } from "../formats/file.js";
 import { openGguf } from "../formats/gguf.js";
+import { ggufIn } from "../hub/gguf.js";
 import { type FileSource, openFileOf } from "../hub/source.js";
 import { tokenizerFromGguf } from "./gguf_tokenizer.js";
 import { tokenizerFromMerges } from "./merges.js";
@@ -34,7 +35,7 @@ export async function findTokenizer(
   if (vocabulary !== undefined && merges !== undefined) {
     return { label, tokenizer: tokenizerFromMerges(vocabulary, merges, config, label), config, template };
   }
-  const path = await ggufIn(source);
+  const path = await ggufIn(source, op);
   if (path !== undefined) {
     const file = await openGguf(await openFileOf(source, path, signal), { signal });
     return tokenizerFromGguf(file.metadata, `${label}/${path}`);
@@ -43,12 +44,6 @@ export async function findTokenizer(
     ? "tokenizer.model alone is not read: save the tokenizer as tokenizer.json (save_pretrained of a fast tokenizer)"
     : "a tokenizer.json, a vocab.json with merges.txt, or a GGUF file";
   throw new FileError(`${label} has no tokenizer`, { op, hint });
-}
-
-async function ggufIn(source: FileSource): Promise<string | undefined> {
-  const names = (await source.list?.()) ?? [];
-  const found = names.filter((name) => /^[^/]+\.gguf$/i.test(name));
-  return found[0];
 }
 
 async function optionalText(
