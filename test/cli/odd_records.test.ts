@@ -1,7 +1,7 @@
 /** `wattgrad bench compare` of odd records fails closed; options that are given again, and what they need. */
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { parseBenchFile } from "../../src/cli/bench/file.js";
@@ -112,7 +112,9 @@ test("a browser without puppeteer is told of before any work", async () => {
   mkdirSync(join(packages, "wattgrad"), { recursive: true });
   for (const name of ["dist", "package.json"])
     cpSync(join(root, name), join(packages, "wattgrad", name), { recursive: true });
-  for (const name of ["cli-progress", "cli-table3", "commander", "sirv"]) {
+  const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  for (const name of Object.keys(dependencies)) {
+    mkdirSync(dirname(join(packages, name)), { recursive: true });
     symlinkSync(join(root, "node_modules", name), join(packages, name));
   }
   const program = join(packages, "wattgrad", "dist", "cli.js");
