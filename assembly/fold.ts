@@ -26,11 +26,11 @@ function join(op: i32, isInt: i32, x: v128, y: v128): v128 {
   return f32x4.mul(x, y);
 }
 
-/** Products, minima and integers are rare, and not worth the code of four vectors at a time. */
+/** Integers are rare, and not worth the code of four vectors at a time. */
 // @ts-ignore: decorator
 @inline
 function isRare(op: i32, isInt: i32): bool {
-  return isInt != 0 || op == Fold.prod || op == Fold.min;
+  return isInt != 0;
 }
 
 // @ts-ignore: decorator
