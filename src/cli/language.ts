@@ -87,9 +87,11 @@ function showLoading(stream: NodeJS.WriteStream) {
   });
   bar.start(1, 0, { what: "loading", megabytes: "…" });
   return {
-    update: ({ loaded, total }: LoadProgress) => {
+    update: ({ status, stage, loaded, total }: LoadProgress) => {
+      const what = status === "progress_total" ? "fetching" : stage === "quantize" ? "quantizing" : "loading";
+      if (status !== "progress_total" && status !== "tensor") return;
       bar.setTotal(total);
-      bar.update(loaded, { megabytes: (total / megabyte).toFixed(1) });
+      bar.update(loaded, { what, megabytes: (total / megabyte).toFixed(1) });
     },
     note: (what: string) => bar.update({ what }),
     end: () => bar.stop(),

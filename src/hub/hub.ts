@@ -90,8 +90,8 @@ export function hub(repository: string, options: HubOptions = {}): FileSource {
       return known && { name: `${label}/${path}`, url: address, etag: undefined, ...known };
     },
     keyOf: async (path) => `${folder}/${(await current()).commit}/${path}`,
-    async list() {
-      const { files } = await current();
+    async list(signal) {
+      const { files } = await current(signal);
       if (files === undefined) throw new FileError(`${endpoint} does not list the files of ${label}`, { op });
       return [...files.keys()].sort();
     },

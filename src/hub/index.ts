@@ -6,6 +6,7 @@ export { folder } from "./folder.js";
 export { type HubOptions, hub } from "./hub.js";
 export {
   type ByteRange,
+  type FileProgress,
   type FileSource,
   openFileOf,
   type PrepareOptions,

@@ -5,6 +5,7 @@ import { type Fetch, openUrl } from "../formats/url_source.js";
 import { type FileCache, memoryCache } from "./cache.js";
 import { digestIn } from "./digest.js";
 import { download, type RemoteFile } from "./download.js";
+import { ProgressTally, percent } from "./progress.js";
 import { type FileSource, noSuchFile, type ProgressEvent, rangeOf, requirePath } from "./source.js";
 
 /**
@@ -24,11 +25,12 @@ export interface Place {
   /** Undefined if there is no such file. */
   find(path: string, signal?: AbortSignal): Promise<RemoteFile | undefined>;
   keyOf(path: string, file: RemoteFile): string | Promise<string>;
-  list?(): Promise<readonly string[]>;
+  list?(signal?: AbortSignal): Promise<readonly string[]>;
 }
 
 export function remoteSource(place: Place): FileSource {
   const { label, op, fetch } = place;
+  const tally = place.onProgress && new ProgressTally(label, place.onProgress);
   const memory = memoryCache();
   const found = new Map<string, Promise<RemoteFile | undefined>>();
   const whole = new Map<string, ByteSource>();
@@ -55,14 +57,15 @@ export function remoteSource(place: Place): FileSource {
   async function fetchWhole(
     path: string,
     signal?: AbortSignal,
-    onProgress = place.onProgress,
+    onProgress = tally?.update,
   ): Promise<ByteSource> {
     const file = await need(path, signal);
     const known = whole.get(path);
+    const { size: total } = file;
     let isBegun = false;
+    let reached = -1;
     const tell = (status: ProgressEvent["status"], loaded: number) => {
-      const progress = file.size === 0 ? 100 : (100 * loaded) / file.size;
-      onProgress?.({ status, name: label, file: path, loaded, total: file.size, progress });
+      onProgress?.({ status, name: label, file: path, loaded, total, progress: percent(loaded, total) });
     };
     tell("initiate", 0);
     const source =
@@ -74,11 +77,15 @@ export function remoteSource(place: Place): FileSource {
         signal,
         onBytes(loaded) {
           tell(isBegun ? "progress" : "download", loaded);
+          if (isBegun) reached = loaded;
           isBegun = true;
         },
       }));
     whole.set(path, source);
-    tell("done", file.size);
+    // Out of the cache.
+    if (!isBegun) tell("download", 0);
+    if (reached < total) tell("progress", total);
+    tell("done", total);
     return source;
   }
 
@@ -108,8 +115,8 @@ export function remoteSource(place: Place): FileSource {
 
   return {
     label,
-    has: async (path) => (await find(path)) !== undefined,
-    size: async (path) => (await need(path)).size,
+    has: async (path, signal) => (await find(path, signal)) !== undefined,
+    size: async (path, signal) => (await need(path, signal)).size,
     async read(path, range, signal) {
       signal?.throwIfAborted();
       const { name, size } = await need(path, signal);

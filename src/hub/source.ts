@@ -17,14 +17,14 @@ export interface ByteRange {
 export interface FileSource {
   /** For messages and progress: a folder, a URL, `HuggingFaceTB/SmolLM2-135M@main`. */
   readonly label: string;
-  /** Whether there is such a file. @throws FileError if that cannot be found out. */
-  has(path: string): Promise<boolean>;
-  /** Bytes. @throws FileError if there is no such file. */
-  size(path: string): Promise<number>;
+  /** Whether there is such a file. @throws FileError if that cannot be found out; the reason of `signal`. */
+  has(path: string, signal?: AbortSignal): Promise<boolean>;
+  /** Bytes. @throws FileError if there is no such file; the reason of `signal`. */
+  size(path: string, signal?: AbortSignal): Promise<number>;
   /** @throws FileError if the file or the range does not exist or cannot be read; the reason of `signal` when it is aborted. */
   read(path: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array>;
   /** The paths of all files, sorted; missing where a source cannot list them. */
-  list?(): Promise<readonly string[]>;
+  list?(signal?: AbortSignal): Promise<readonly string[]>;
   /**
    * Makes a file ready for many reads: downloads and checks it where it is not on this machine. Files that are not made ready are
    * read as well, range by range.
@@ -38,22 +38,27 @@ export interface PrepareOptions {
   readonly onProgress?: (event: ProgressEvent) => void;
 }
 
-/** Progress of a file; the names are those of transformers.js. */
-export interface ProgressEvent {
-  /**
-   * `initiate`: the file is asked for; `download`: its transfer begins; `progress`: bytes have arrived; `done`: the file is there,
-   * from the cache too; `ready`: all files of a model are.
-   */
-  readonly status: "initiate" | "download" | "progress" | "done" | "ready";
-  /** The source's label. */
-  readonly name: string;
-  /** The path; empty for `ready`. */
-  readonly file: string;
-  /** Bytes that are there, and of the whole file; 0 before they are known. */
+/** Bytes of a file that are there, and of the whole file. */
+export interface FileProgress {
   readonly loaded: number;
   readonly total: number;
+}
+
+/** Progress of files; names and order are those of transformers.js. */
+export interface ProgressEvent extends FileProgress {
+  /**
+   * `initiate`: the file is asked for; `download`: its transfer begins; `progress`: bytes have arrived; `progress_total`: the sums over
+   * all files after that; `done`: the file is there. Files out of the cache have all events, too. `ready`: the model is loaded.
+   */
+  readonly status: "initiate" | "download" | "progress" | "progress_total" | "done" | "ready";
+  /** The source's label. */
+  readonly name: string;
+  /** The path; empty for `progress_total` and `ready`. */
+  readonly file: string;
   /** Percent. */
   readonly progress: number;
+  /** Of `progress_total`: each file by its path. */
+  readonly files?: Readonly<Record<string, FileProgress>>;
 }
 
 /** No separator, drive, parent directory, control or format character. */
@@ -99,7 +104,7 @@ export async function openFileOf(
   const folder = path.slice(0, path.lastIndexOf("/") + 1);
   return {
     name: `${source.label}/${path}`,
-    size: await source.size(path),
+    size: await source.size(path, signal),
     read: (offset, length, own) => source.read(path, { start: offset, end: offset + length }, own ?? signal),
     beside: (name, own) => openFileOf(source, `${folder}${name}`, own ?? signal),
     async close() {},

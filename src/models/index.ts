@@ -26,11 +26,11 @@ export type { Gpt2, Gpt2CausalLm } from "./gpt2/model.js";
 export type { LlamaConfig } from "./llama/config.js";
 export type { Llama, LlamaCausalLm } from "./llama/model.js";
 export { Mlp, type MlpOptions } from "./mlp/mlp.js";
+export type { LoadProgress } from "./model_files.js";
 export type { NameRules } from "./names.js";
 export {
   fileState,
   fromPretrained,
-  type LoadProgress,
   type Pretrained,
   type PretrainedOptions,
   type PretrainedReport,

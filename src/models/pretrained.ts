@@ -13,8 +13,8 @@ import {
   type Kinds,
   oneOf,
 } from "../core/check.js";
-import { ArgumentError, FormatError } from "../core/errors.js";
-import { sameShape } from "../core/shape.js";
+import { ArgumentError } from "../core/errors.js";
+import { sameShape, sizeOf } from "../core/shape.js";
 import type { Device } from "../device/device.js";
 import { openMeta } from "../device/meta.js";
 import { type DeviceChoice, deviceNamed, deviceOrName } from "../device/select.js";
@@ -31,22 +31,11 @@ import { randn } from "../ops/random.js";
 import type { Architecture, CommonConfig, Head } from "./architecture.js";
 import { readEmbedding } from "./embedding.js";
 import { openGgufModel, type SizedTensor } from "./gguf.js";
+import { type LoadProgress, ModelFiles } from "./model_files.js";
 import { type FileTensor, inFileLayout, type NameRules, renamed } from "./names.js";
 import { architectureOf, headOf } from "./registry.js";
 
 const op = "fromPretrained";
-
-/** How far loading is. */
-export interface LoadProgress {
-  readonly status: "progress" | "ready";
-  /** The tensor that is being read, under its name in the file. */
-  readonly tensor: string | undefined;
-  /** Bytes of tensors read so far, as they are in the file, and all. */
-  readonly loaded: number;
-  readonly total: number;
-  /** The same in percent. */
-  readonly progress: number;
-}
 
 /** Options of `fromPretrained`. */
 export interface PretrainedOptions {
@@ -123,10 +112,11 @@ export async function fromPretrained<M extends Module = Module>(
   const given = checkOptions(op, options, pretrainedOptions());
   const { signal, onProgress } = given;
   signal?.throwIfAborted();
-  const readJson = (path: string) => jsonOf(source, path, signal);
-  const hasFile = (path: string) => source.has(path);
-  const path = (await hasFile("config.json")) ? undefined : await ggufIn(source, op);
-  const gguf = path === undefined ? undefined : await openGgufModel(source, path, signal);
+  const sourceFiles = new ModelFiles(op, source, signal, onProgress);
+  const readJson = (path: string) => sourceFiles.json(path);
+  const hasFile = (path: string) => sourceFiles.has(path);
+  const path = (await hasFile("config.json")) ? undefined : await ggufIn(sourceFiles, op);
+  const gguf = path === undefined ? undefined : await openGgufModel(sourceFiles, path, signal);
   const configJson = gguf?.config ?? (await readJson("config.json"));
   const architecture = architectureOf(configJson);
   const own = architecture.readConfig(configJson);
@@ -149,11 +139,15 @@ export async function fromPretrained<M extends Module = Module>(
       ? await readJson("generation_config.json")
       : legacyGeneration(configJson as object));
   const device = await deviceNamed(op, given.device ?? "auto");
-  const file: WeightFile = gguf ?? (await openWeights(source, signal));
+  const file: WeightFile = gguf ?? (await openWeights(sourceFiles, signal));
   try {
     const model = architecture.build(config, head, { device: openMeta() });
     const keys = model.stateDict();
-    const { tensors, ignored } = renamed(counted(file, onProgress), new Set(keys.keys()), architecture.names);
+    const { tensors, ignored } = renamed(
+      counted(file, sourceFiles),
+      new Set(keys.keys()),
+      architecture.names,
+    );
     const state = new Map<string, StateDict extends ReadonlyMap<string, infer V> ? V : never>(tensors);
     if (given.ignoreMismatched) {
       for (const [name, { shape }] of tensors) {
@@ -169,11 +163,11 @@ export async function fromPretrained<M extends Module = Module>(
       initialised.push(name);
       state.set(name, initialValue(name, tensor.shape, config.initializerRange, device));
     }
+    await sourceFiles.prepareWeights();
     const report = await model.loadStateDict(state, { assign: device, ignore: [architecture.headKeys] });
     model.eval();
     rulesOf.set(model, architecture.names);
-    const total = totalBytes(file);
-    onProgress?.({ status: "ready", tensor: undefined, loaded: total, total, progress: 100 });
+    sourceFiles.finish();
     return {
       model: model as M,
       head,
@@ -218,16 +212,6 @@ function legacyGeneration(configJson: object): object {
   return Object.fromEntries(Object.entries(configJson).filter(([key]) => legacyKeys.test(key)));
 }
 
-/** @throws FileError, FormatError */
-async function jsonOf(source: FileSource, path: string, signal: AbortSignal | undefined): Promise<unknown> {
-  const bytes = await source.read(path, undefined, signal);
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new FormatError(`${source.label}/${path} is no JSON in UTF-8`, { op, cause });
-  }
-}
-
 function labelled(numLabels: number): Pick<CommonConfig, "numLabels" | "labels"> {
   return { numLabels, labels: Array.from({ length: numLabels }, (_, i) => `LABEL_${i}`) };
 }
@@ -255,33 +239,19 @@ async function openWeights(source: FileSource, signal: AbortSignal | undefined):
   throw new FileError(`${source.label} has neither ${names.join(" nor ")}`, { op });
 }
 
-function totalBytes({ tensors }: WeightFile): number {
-  return [...tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
-}
-
-/** The tensors of a file; reading them is told to `onProgress`. */
-function counted(
-  file: WeightFile,
-  onProgress: ((event: LoadProgress) => void) | undefined,
-): ReadonlyMap<string, FileTensor> {
-  if (onProgress === undefined) return file.tensors;
-  const total = totalBytes(file);
-  let loaded = 0;
-  const report = (tensor: string, bytes: number) => {
-    loaded += bytes;
-    onProgress({ status: "progress", tensor, loaded, total, progress: (100 * loaded) / total });
-  };
+/** The tensors of a file; reading them is told to `progress`. */
+function counted(file: WeightFile, progress: ModelFiles): ReadonlyMap<string, FileTensor> {
+  progress.expectTensors([...file.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0));
   const entries = [...file.tensors].map(([name, entry]): [string, FileTensor] => {
     const { dtype, shape, bytes } = entry;
-    const elements = shape.reduce((product, extent) => product * extent, 1);
     const data = async () => {
       const values = await entry.data();
-      report(name, bytes);
+      progress.tensor(name, bytes, "load");
       return values;
     };
     async function* pieces() {
       for await (const piece of entry.pieces()) {
-        report(name, (bytes * piece.length) / elements);
+        progress.tensor(name, (bytes * piece.length) / sizeOf(shape), "load");
         yield piece;
       }
     }

@@ -198,17 +198,27 @@ describe("files", () => {
     await expect(fromPretrained(broken, { device })).rejects.toThrow(/llama\/config.json is no JSON/);
   });
 
-  test("progress reaches 100 percent and never falls", async () => {
+  test("progress: the events of each file, of all, and of tensors, which never fall", async () => {
     const events: LoadProgress[] = [];
     await fromPretrained(fixtureSource("smollm2_bf16"), {
       device,
       onProgress: (event) => events.push(event),
     });
-    expect(events.at(-1)).toMatchObject({ status: "ready", progress: 100 });
-    expect(events.at(-2)!.loaded).toBe(events.at(-1)!.total);
-    expect(events.map(({ loaded }) => loaded)).toEqual(
-      events.map(({ loaded }) => loaded).toSorted((a, b) => a - b),
-    );
+    const files = new Set(events.map(({ file }) => file));
+    files.delete("");
+    expect(files.size).toBeGreaterThan(3);
+    for (const file of files) {
+      const statuses = events.filter((event) => event.file === file).map(({ status }) => status);
+      expect(statuses, file).toEqual(["initiate", "download", "progress", "done"]);
+    }
+    const total = events.filter(({ status }) => status === "progress_total").at(-1)!;
+    expect(total.loaded).toBe(total.total);
+    expect(Object.keys(total.files!).toSorted()).toEqual([...files].toSorted());
+    const tensors = events.filter(({ status }) => status === "tensor");
+    expect(tensors.at(-1)).toMatchObject({ progress: 100, stage: "load" });
+    const loaded = tensors.map((event) => event.loaded);
+    expect(loaded).toEqual(loaded.toSorted((a, b) => a - b));
+    expect(events.at(-1)).toMatchObject({ status: "ready", file: "", progress: 100 });
   });
 
   test("settings of generation: of their own file, or of config.json", async () => {
@@ -222,8 +232,8 @@ describe("files", () => {
   test("an aborted load leaves nothing on the device", async () => {
     const controller = new AbortController();
     const before = device.memory().liveBuffers;
-    const onProgress = ({ loaded }: LoadProgress) => {
-      if (loaded > 5000) controller.abort();
+    const onProgress = ({ status, loaded }: LoadProgress) => {
+      if (status === "tensor" && loaded > 5000) controller.abort();
     };
     await expect(
       fromPretrained(fixtureSource("llama"), { device, signal: controller.signal, onProgress }),
