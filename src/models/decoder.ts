@@ -6,12 +6,11 @@ import type { Tensor } from "../graph/tensor.js";
 import { cachedAttention, type KeyValueCache, type KeyValues } from "../nn/key_value_cache.js";
 import type { Module } from "../nn/module.js";
 import { type AttentionOptions, scaledDotProductAttention } from "../ops/attention.js";
-import { expand } from "../ops/broadcast.js";
-import { lt, where } from "../ops/comparison.js";
+import { eq, lt, where } from "../ops/comparison.js";
 import { arange } from "../ops/creation.js";
 import { add, clamp, sub } from "../ops/elementwise.js";
-import { gather } from "../ops/indexing.js";
-import { reshape, squeeze, unsqueeze } from "../ops/reshape.js";
+import { sum } from "../ops/reduce.js";
+import { squeeze, unsqueeze } from "../ops/reshape.js";
 import { narrow } from "../ops/slice.js";
 
 /** Options of a call of a decoder. */
@@ -78,10 +77,16 @@ export function positionsOf(tokens: Tensor, { cache, counts }: CausalCall): Tens
   return counts ? where(lt(steps, unsqueeze(counts, 1)), positions, 0) : positions;
 }
 
-/** The hidden state of the last token of each sequence: x [N, T, width] → [N, width]. A sequence without tokens gets its first row. */
+/**
+ * The hidden state of the last token of each sequence: x [N, T, width] → [N, width]. A sequence without tokens gets its first row.
+ *
+ * Not a gather: that checks its index, and no update may run before a check. The caches would be copied instead of written in place,
+ * as x depends on them.
+ */
 export function lastRows(x: Tensor, counts: Tensor | undefined): Tensor {
-  const [n, length, width] = x.shape;
-  if (!counts) return squeeze(narrow(x, 1, length - 1, 1), 1);
+  const length = x.shape[1];
+  if (!counts || length === 1) return squeeze(narrow(x, 1, length - 1, 1), 1);
   const last = clamp(sub(counts, 1), { min: 0 });
-  return squeeze(gather(x, 1, expand(reshape(last, [n, 1, 1]), [n, 1, width])), 1);
+  const isLast = eq(arange(length, { device: x.device }), unsqueeze(last, 1));
+  return sum(where(unsqueeze(isLast, 2), x, 0), 1);
 }
