@@ -8,18 +8,20 @@ import type { Device } from "../device/device.js";
 import type { Tensor } from "../graph/tensor.js";
 import { Module } from "../nn/module.js";
 import type { ParameterOptions } from "../nn/parameter.js";
-import { concat } from "../ops/concat.js";
+import { stack } from "../ops/concat.js";
 import { tensor } from "../ops/creation.js";
-import { add, cos, exp, log, maximum, mul, sin, sub } from "../ops/elementwise.js";
+import { add, cos, exp, log, maximum, mul, neg, sin, sub } from "../ops/elementwise.js";
 import { cast } from "../ops/promotion.js";
 import { max } from "../ops/reduce.js";
-import { unsqueeze } from "../ops/reshape.js";
-import { narrow } from "../ops/slice.js";
+import { reshape, unsqueeze } from "../ops/reshape.js";
+import { flip } from "../ops/slice.js";
 import type { RotaryConfig } from "./rotary_config.js";
 
-/** Cosines and sines of the angles: float32 [1 or N, 1, T, headDim / 2]. */
+/** Cosines and sines of the angles. */
 export interface Rotation {
+  /** float32 [1 or N, 1, T, headDim / 2] */
   readonly cos: Tensor;
+  /** float32 [1 or N, 1, T, 2, headDim / 2]: −sin for the first element of a pair, sin for the second. */
   readonly sin: Tensor;
 }
 
@@ -44,7 +46,8 @@ export class Rotary extends Module<[positions: Tensor], Rotation> {
     const angles = mul(unsqueeze(unsqueeze(at, 1), 3), this.#frequenciesAt(at));
     const { scale } = this.#config;
     const scaled = (x: Tensor) => (scale === 1 ? x : mul(x, scale));
-    return { cos: scaled(cos(angles)), sin: scaled(sin(angles)) };
+    const sines = scaled(sin(angles));
+    return { cos: scaled(cos(angles)), sin: stack([neg(sines), sines], 3) };
   }
 
   /**
@@ -64,9 +67,12 @@ export class Rotary extends Module<[positions: Tensor], Rotation> {
   }
 }
 
-/** x [N, heads, T, headDim], rotated. */
+/**
+ * x [N, heads, T, headDim], rotated. As [..., 2, headDim / 2] a row holds both elements of its pairs, and the row with them exchanged is
+ * a view: one kernel computes x · cos + exchanged · [−sin, sin].
+ */
 export function rotate(x: Tensor, { cos, sin }: Rotation): Tensor {
-  const half = x.shape[3] / 2;
-  const [a, b] = [narrow(x, 3, 0, half), narrow(x, 3, half, half)];
-  return concat([sub(mul(a, cos), mul(b, sin)), add(mul(b, cos), mul(a, sin))], 3);
+  const pairs = reshape(x, [...x.shape.slice(0, 3), 2, x.shape[3] / 2]);
+  const along = mul(pairs, unsqueeze(cos, 3));
+  return reshape(add(along, mul(flip(pairs, 3), sin)), x.shape);
 }

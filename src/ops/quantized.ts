@@ -178,7 +178,11 @@ function optionalsOf(
   };
 }
 
-/** The product of the kernel, and what the options want to be made of it. `columns`: the shape in which a vector [out] expands to it. */
+/**
+ * The product of the kernel, and what the options want to be made of it. `columns`: the shape in which a vector [out] expands to it.
+ * `result`: the shape that it takes before the bias is added: a reshape after that would keep the expressions that follow apart from
+ * the kernel.
+ */
 function finished<A>(
   kernel: KernelOp<A & ProductAttributes>,
   [x, { packed, format }]: readonly [Tensor, PackedWeight],
@@ -187,19 +191,21 @@ function finished<A>(
   shape: Shape,
   columns: Shape,
   { dtype = "float32", activation, zeroPoint = 0 }: QuantizedOptions,
+  result = shape,
 ): Tensor {
   const withRelu = activation === "relu";
   const { scales, bias } = optionals;
   // int8 values come from the accumulators, so that they have the same bits on every device.
   const read = dtype === "int8" ? { ...optionals, scales: undefined } : optionals;
   const present = dequantizationInputs.filter((name) => read[name] !== undefined);
-  const value = createNode(
+  const product = createNode(
     kernel,
     [x, packed, ...present.map((name) => read[name]!)],
     { ...attributes, format, present },
     shape,
     dtype === "float32" ? "float32" : "int32",
   );
+  const value = reshape(product, result);
   if (dtype === "int32") return value;
   if (dtype === "int8") return requantize(value, reshape(scales!, columns), zeroPoint, withRelu);
   const sum = bias === undefined ? value : add(value, reshape(bias, columns));
@@ -264,10 +270,10 @@ export function quantizedLinear(
     inputScales: format.bits === 4 ? [m, groups] : [m],
   });
   const rows = reshape(x, [m, k]);
-  const result = inComposite(op, () =>
-    finished(qmatmulOp, [rows, weight], optionals, {}, [m, n], [n], options),
+  const result = x.shape.with(-1, n);
+  return inComposite(op, () =>
+    finished(qmatmulOp, [rows, weight], optionals, {}, [m, n], [n], options, result),
   );
-  return reshape(result, x.shape.with(-1, n));
 }
 
 /** The product of 4-bit weights, and what the offsets of their groups add. */
