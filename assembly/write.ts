@@ -1,6 +1,6 @@
 /**
  * `write`: rows of the source into the output at positions along an axis, which are values. Payload: [dimensions of rows, their
- * number, elements of a row, axis stride, places on the axis, log2 of the item size, addresses of source, position and output, strides
+ * number, elements of a row, axis stride, positions on the axis, log2 of the item size, addresses of source, position and output, strides
  * within a row of source and output, then by dimension of the rows extents and strides of source, position and output].
  */
 import { WriteAt as At } from "./generated/agreement";
@@ -20,7 +20,7 @@ export function write(payload: usize): void {
   for (let row = 0; row < load<i32>(payload, At.rows); row++) {
     locate(place, extents, rank, row);
     const start = load<i32>(load<usize>(payload, At.position) + (offsetAt(place, extents + 2 * step, rank) << 2));
-    if (<u32>start >= load<u32>(payload, At.places)) continue;
+    if (<u32>start >= load<u32>(payload, At.positionCount)) continue;
     let from = load<usize>(payload, At.source) + (offsetAt(place, extents + step, rank) << shift);
     const first = offsetAt(place, extents + 3 * step, rank) + start * load<i32>(payload, At.axisStride);
     let to = load<usize>(payload, At.output) + (first << shift);

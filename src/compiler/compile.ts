@@ -6,18 +6,18 @@ import type { Graph } from "./graph.js";
 import { findInPlace, type InPlace, withoutInPlace } from "./in_place.js";
 import { lower } from "./lower.js";
 import { plan } from "./plan.js";
-import type { OriginOf } from "./provenance.js";
+import type { ProvenanceOf } from "./provenance.js";
 import { schedule } from "./schedule.js";
 import { simplify } from "./simplify.js";
 
 export interface CompileOptions extends FuseOptions {
-  /** Tells where the calls of a step come from. */
-  readonly originOf?: OriginOf;
+  /** Gives each kernel call its provenance, for profiles and summaries. */
+  readonly provenanceOf?: ProvenanceOf;
 }
 
 export function compile(graph: Graph, info: DeviceInfo, options?: CompileOptions): Program {
   const whole = simplify(graph);
-  const { calls, slots, leafCount, alike, origins } =
+  const { calls, slots, leafCount, alike, provenance } =
     lowered(whole, info, options, findInPlace(whole)) ?? lowered(whole, info, options, new Map())!;
   const { offsets, arenaBytes } = plan(calls, slots, leafCount);
   return {
@@ -28,14 +28,14 @@ export function compile(graph: Graph, info: DeviceInfo, options?: CompileOptions
     scalars: graph.scalars,
     arenaBytes,
     alike,
-    ...(origins && { origins }),
+    ...(provenance && { provenance }),
   };
 }
 
-/** undefined if an old value that is written over is needed together with the new one. */
+/** undefined if a step needs both the old value of a leaf and the new one that is written in place. */
 function lowered(whole: Graph, info: DeviceInfo, options: CompileOptions | undefined, inPlace: InPlace) {
   const graph = withoutInPlace(whole, inPlace);
   const fusion = fuse(graph, inPlace, options);
   const steps = schedule(graph, fusion);
-  return steps && lower(graph, fusion, steps, info, options?.originOf);
+  return steps && lower(graph, fusion, steps, info, options?.provenanceOf);
 }

@@ -9,13 +9,13 @@ import type { DeviceInfo } from "../device/device.js";
 import type { Lowering, ReduceAttributes } from "../graph/op.js";
 import type { Epilogue } from "../kernels/epilogue.js";
 import { instructionOf } from "../kernels/instructions.js";
-import type { Expression, KernelCall, Operand, Origin, Program } from "../kernels/kernel.js";
+import type { Expression, KernelCall, Operand, Program, Provenance } from "../kernels/kernel.js";
 import { withSlots } from "../kernels/operands.js";
 import { expressionOf } from "./expression.js";
 import type { Fusion } from "./fuse.js";
 import type { Graph, GraphNode } from "./graph.js";
 import { type Copy, copyCall, type LoweredSlot, NodeMemory } from "./node_memory.js";
-import type { OriginOf } from "./provenance.js";
+import type { ProvenanceOf } from "./provenance.js";
 import type { Step } from "./schedule.js";
 import { StepDescriptions } from "./step_descriptions.js";
 
@@ -25,7 +25,7 @@ export interface Lowered {
   readonly leafCount: number;
   /** Per call, the place of the first one from which it differs in slots only, or its own. */
   readonly alike: readonly number[];
-  readonly origins?: Program["origins"];
+  readonly provenance?: Program["provenance"];
 }
 
 /**
@@ -51,9 +51,9 @@ export function lower(
   fusion: Fusion,
   steps: readonly Step[],
   info: DeviceInfo,
-  originOf?: OriginOf,
+  provenanceOf?: ProvenanceOf,
 ): Lowered {
-  return new Lowerer(graph, fusion, info).run(steps, originOf);
+  return new Lowerer(graph, fusion, info).run(steps, provenanceOf);
 }
 
 class Lowerer {
@@ -75,19 +75,19 @@ class Lowerer {
     this.#memory = new NodeMemory(graph, fusion, this.#steps, this.#calls);
   }
 
-  run(steps: readonly Step[], originOf?: OriginOf): Lowered {
+  run(steps: readonly Step[], provenanceOf?: ProvenanceOf): Lowered {
     const copiesBack: KernelCall[] = [];
-    const origins: (Origin | undefined)[] = [];
+    const provenance: (Provenance | undefined)[] = [];
     for (const step of steps) {
       this.#lowerStep(step, copiesBack);
       while (this.#alike.length < this.#calls.length) this.#alike.push(this.#alike.length);
-      const origin = originOf?.(this.#graph, this.#fusion, step);
-      while (origins.length < this.#calls.length) origins.push(origin);
+      const entry = provenanceOf?.(this.#graph, this.#fusion, step);
+      while (provenance.length < this.#calls.length) provenance.push(entry);
     }
     this.#calls.push(...copiesBack);
     const leafCount = this.#graph.leafCount + this.#graph.outputs.length;
     const lowered = { calls: this.#calls, slots: this.#memory.slots, leafCount, alike: this.#alike };
-    return origins.some(Boolean) ? { ...lowered, origins } : lowered;
+    return provenance.some(Boolean) ? { ...lowered, provenance } : lowered;
   }
 
   #lowerStep(step: Step, copiesBack: KernelCall[]): void {

@@ -1,17 +1,17 @@
 /**
- * Where a kernel call comes from: the module and the ops, composite ones by their own name, that a step of the schedule computes.
- * Given to `compile` by those who show it; no other page loads it.
+ * Provenance of kernel calls: the module and the ops, composite ones by their own name, that a step of the schedule computes.
+ * Profiles and summaries pass it to `compile`; other pages do not load it.
  */
 import { namesIn } from "../graph/scope.js";
-import type { Origin } from "../kernels/program.js";
+import type { Provenance } from "../kernels/program.js";
 import type { Fusion } from "./fuse.js";
 import type { Graph } from "./graph.js";
 import type { Step } from "./schedule.js";
 
-/** The origin of a step's kernel calls; undefined if no scope was set when its nodes were made. */
-export type OriginOf = (graph: Graph, fusion: Fusion, step: Step) => Origin | undefined;
+/** The provenance of a step's kernel calls; undefined if no scope was set when its nodes were made. */
+export type ProvenanceOf = (graph: Graph, fusion: Fusion, step: Step) => Provenance | undefined;
 
-export const originOf: OriginOf = (graph, fusion, step) => {
+export const provenanceOf: ProvenanceOf = (graph, fusion, step) => {
   const { nodes, outputs, assignments } = graph;
   const product = step.kind === "node" ? fusion.epilogues.get(step.node) : undefined;
   const roots =
@@ -39,10 +39,10 @@ export const originOf: OriginOf = (graph, fusion, step) => {
   return { module: namesIn(scope).module, op: listed([...ops]) };
 };
 
-/** Most ops that are listed where some are no composites. */
+/** Maximum number of ops listed; of more, only the composites are. */
 const mostOps = 4;
 
-/** In the order in which they are computed. Of many, the composites; a call that only moves elements is a copy. */
+/** The ops in the order of computation, of many only the composites; "copy" for a call that only moves elements. */
 function listed(ops: readonly (readonly [name: string, isComposite: boolean])[]): string {
   const names = ops.map(([name]) => name);
   if (names.length === 0) return "copy";

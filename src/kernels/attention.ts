@@ -1,6 +1,6 @@
 /** `attention`: softmax(QKᵀ)V without storing the score matrix. */
 import { sizeOf } from "../core/shape.js";
-import { distinctBytes, type Stored } from "./bytes.js";
+import { distinctBytes, type ElementStorage } from "./bytes.js";
 import { fill } from "./fill.js";
 import { isEmpty, type Operand } from "./operand.js";
 import type { KernelCost, KernelRecord } from "./record.js";
@@ -16,7 +16,7 @@ import type { KernelCost, KernelRecord } from "./record.js";
  * - If all scores of a row are masked or -Infinity, the row is 0. If one is NaN or +Infinity, the row is NaN.
  * - Keys and values from index `keyLengths` on are never used. Other masked positions get weight 0: if a value there is not finite,
  *   the result is unspecified (0 · ∞ = NaN).
- * - Work is proportional to the valid keys instead of S on devices that read the lengths.
+ * - On devices that read the lengths (wasm, webgl for some head widths), work is proportional to the valid keys, not to S.
  */
 export interface AttentionCall {
   readonly kernel: "attention";
@@ -35,7 +35,7 @@ export interface AttentionCall {
 export const attention: KernelRecord<AttentionCall> = {
   reads: ["q", "k", "v", "mask", "keyLengths", "queryPositions"],
   writes: ["output"],
-  overNothing: ({ k, output }) => (isEmpty(k) ? fill(output, 0) : undefined),
+  emptyReduction: ({ k, output }) => (isEmpty(k) ? fill(output, 0) : undefined),
 };
 
 export const attentionCost: KernelCost<AttentionCall> = {
@@ -64,8 +64,8 @@ function visiblePairs(rows: number, keys: number): number {
   return (growing * (growing + 1)) / 2 + (rows - growing) * keys;
 }
 
-/** Excludes the keys, values and mask elements that causality masks for all rows. */
-function bytes(call: AttentionCall, stored: Stored): number {
+/** Keys, values and mask elements that causality masks for every row are not counted: the kernels do not read them. */
+function bytes(call: AttentionCall, stored: ElementStorage): number {
   const { q, k, v, mask, output } = call;
   const causal = call.causal && call.queryPositions === undefined;
   const distinct = (operand: Operand | undefined) => (operand ? distinctBytes(operand, stored) : 0);

@@ -3,18 +3,18 @@ import { type DType, itemSize } from "../core/dtype.js";
 import { type Shape, sizeOf } from "../core/shape.js";
 import type { Operand } from "./operand.js";
 
-/** How a device stores elements. */
-export interface Stored {
+/** How a device stores elements; sizes of dtypes that are not listed are those of `itemSize`. */
+export interface ElementStorage {
   /** Bytes of a float32 element; 4 by default, 2 on GPUs that render to half floats only. */
   readonly float32Bytes?: number | undefined;
 }
 
-export function itemBytes(dtype: DType, { float32Bytes }: Stored): number {
+export function itemBytes(dtype: DType, { float32Bytes }: ElementStorage): number {
   return dtype === "float32" ? (float32Bytes ?? itemSize.float32) : itemSize[dtype];
 }
 
 /** Bytes of the distinct elements in the view: dimensions of stride 0 count once. */
-export function distinctBytes({ dtype, view }: Operand, stored: Stored): number {
+export function distinctBytes({ dtype, view }: Operand, stored: ElementStorage): number {
   return view.shape.reduce(
     (n, extent, i) => (view.strides[i] === 0 && extent > 0 ? n : n * extent),
     itemBytes(dtype, stored),
@@ -35,12 +35,12 @@ interface Windows {
  * @param window [height, width]
  * @param output shape [N, O, OH, OW]
  */
-export function bytesPassedOver(
+export function uncoveredBytes(
   image: Operand,
   window: readonly number[],
   output: Shape,
   { stride, padding, dilation }: Windows,
-  stored: Stored,
+  stored: ElementStorage,
 ): number {
   const extents = image.view.shape.slice(2);
   const touched = extents.map((size, axis) => {

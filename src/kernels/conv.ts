@@ -1,6 +1,6 @@
 /** `conv` and its two gradients, `convGradInput` and `convGradWeight`: float32 convolutions. */
 import { sizeOf } from "../core/shape.js";
-import { bytesPassedOver } from "./bytes.js";
+import { uncoveredBytes } from "./bytes.js";
 import { epilogueFlops, type WithEpilogue } from "./epilogue.js";
 import { fill } from "./fill.js";
 import { isEmpty, type Operand } from "./operand.js";
@@ -37,7 +37,7 @@ function record(
   return {
     reads,
     writes: [computed],
-    overNothing: (call) =>
+    emptyReduction: (call) =>
       [call.input, call.weight, call.output].some(isEmpty) ? fill(call[computed], 0) : undefined,
   };
 }
@@ -52,7 +52,7 @@ const flops = (call: ConvCall) =>
 export const convCost: KernelCost<ConvCall> = {
   flops,
   untouched: ({ input, weight, output, geometry }, stored) =>
-    bytesPassedOver(input, weight.view.shape.slice(2), output.view.shape, geometry, stored),
+    uncoveredBytes(input, weight.view.shape.slice(2), output.view.shape, geometry, stored),
 };
 
 /** Every pixel is written, also the uncovered ones. */

@@ -1,6 +1,6 @@
 /** What kernel calls and Programs cost: exact floating-point operations and bytes. */
 import { attentionCost } from "./attention.js";
-import { distinctBytes, type Stored } from "./bytes.js";
+import { distinctBytes, type ElementStorage } from "./bytes.js";
 import { convCost, convGradInputCost } from "./conv.js";
 import { gatherCost } from "./gather.js";
 import { mapCost } from "./map.js";
@@ -54,8 +54,8 @@ export function flopsOf(call: KernelCall): number {
   return costOfKernel(call).flops(call);
 }
 
-/** Bytes that the call reads and writes on a device that stores elements as `stored` says; each element of an operand counts once. */
-export function bytesOf(call: KernelCall, stored: Stored): number {
+/** Bytes that the call reads and writes on a device with this storage of elements; each element of an operand counts once. */
+export function bytesOf(call: KernelCall, stored: ElementStorage): number {
   const { bytes, untouched } = costOfKernel(call);
   if (bytes) return bytes(call, stored);
   const { reads, writes } = operandsOf(call);
@@ -65,20 +65,20 @@ export function bytesOf(call: KernelCall, stored: Stored): number {
   );
 }
 
-/** Of Programs that were counted. A Program is compiled for one device, which stores elements in one way. */
-const known = new WeakMap<Program, Cost>();
+/** Costs already counted. The key is the Program alone, because it is compiled for one device and so for one storage of elements. */
+const counted = new WeakMap<Program, Cost>();
 
 /** What one run of a Program costs on the device that it was compiled for. */
-export function costOf(program: Program, stored: Stored): Cost {
-  let cost = known.get(program);
+export function costOf(program: Program, stored: ElementStorage): Cost {
+  let cost = counted.get(program);
   if (cost === undefined) {
     cost = count(program, stored);
-    known.set(program, cost);
+    counted.set(program, cost);
   }
   return cost;
 }
 
-function count({ calls, alike }: Program, stored: Stored): Cost {
+function count({ calls, alike }: Program, stored: ElementStorage): Cost {
   const costs: Cost[] = [];
   let flops = 0;
   let bytes = 0;

@@ -23,7 +23,7 @@ const details: KernelTable<[], string> = {
   poolGrad: ({ op, gradInput, geometry }) => `${op} ${shapeOf(gradInput)}, ${geometry.kernel.join(" × ")}`,
   gather: ({ shape, axisSize }) => `${formatShape(shape)} of ${axisSize}`,
   scatterAdd: ({ shape, axisSize }) => `${formatShape(shape)} of ${axisSize}`,
-  write: ({ source, places }) => `${shapeOf(source)} at one of ${places}`,
+  write: ({ source, positionCount }) => `${shapeOf(source)} at one of ${positionCount}`,
 };
 
 /** `matmul [64, 784] × [784, 256] relu`, `map [64, 256] mul where`; without instructions `map [64, 256]`. */

@@ -3,8 +3,8 @@ import { isEmpty } from "./operand.js";
 import { operandsOf } from "./operands.js";
 import { type KernelCall, recordOf } from "./table.js";
 
-/** Returns the call; for an empty reduction the map that fills the result; undefined if the result has no elements. */
+/** The call that devices run instead: for an empty reduction the map that fills its result; undefined if the result has no elements. */
 export function withoutEmpty(call: KernelCall): KernelCall | undefined {
   const [result] = operandsOf(call).writes;
-  return isEmpty(result) ? undefined : (recordOf(call).overNothing?.(call) ?? call);
+  return isEmpty(result) ? undefined : (recordOf(call).emptyReduction?.(call) ?? call);
 }

@@ -6,43 +6,47 @@ import { type Expression, flopsPerElement, type MapCall } from "./expression.js"
 import type { Operand } from "./operand.js";
 
 /**
- * The output is the expression's one result, for every element. `load` 0 of the expression is the element that the kernel
- * itself computed, its value; `load` i the element of `inputs[i − 1]` at the same position. No input shares memory with the output.
- * Values and results of float kernels are float32; quantized products tell their value's dtype, and the result may have any. Calls
- * that reduce over nothing have no epilogue.
+ * An expression with one result, which replaces each element of the kernel's output. `load` 0 is the kernel's own value for that
+ * element, `load` i > 0 the element of `inputs[i − 1]` at the same position. No input shares memory with the output.
+ *
+ * For float kernels, value and result are float32. For quantized products, `load` 0 has the dtype of the value (int32 or float32) and
+ * the result may have any dtype. Empty reductions never have an epilogue: the compiler does not attach one.
  */
 export interface Epilogue {
-  /**
-   * The output's shape, or another one with the same elements in the same order where the output is row-major: the views of
-   * the inputs have it.
-   */
+  /** Shape of the inputs' views: the output's, or for a row-major output a reshape of it. */
   readonly shape: Shape;
   readonly inputs: readonly Operand[];
   readonly expression: Expression;
 }
 
-/** The field of kernel calls that may end in one. */
+/** Kernel calls that may have an epilogue. */
 export interface WithEpilogue {
   readonly epilogue?: Epilogue;
 }
 
-/** The dtype of the values; the output's unless the expression changes it. */
+/** The dtype of the kernel's values: that of `load` 0, or the output's if the expression does not use the value. */
 export function valueDType(output: Operand, { expression }: Epilogue): DType {
   const load = expression.instructions.find(({ op, index }) => op === "load" && index === 0);
   return load?.dtype ?? output.dtype;
 }
 
-/** The epilogue as a map over the kernel's values, which may lie in the output: for devices and layouts that apply it in a second pass. */
+/** The epilogue as a separate map from `value` to `output` (which may be the same memory), for devices that apply it in a second pass. */
 export function epilogueMap(
   value: Operand,
   output: Operand,
   { shape, inputs, expression }: Epilogue,
 ): MapCall {
-  const seen = (operand: Operand) => ({ ...operand, view: seenAs(operand.view, shape) });
-  return { kernel: "map", shape, inputs: [seen(value), ...inputs], outputs: [seen(output)], expression };
+  const reshaped = (operand: Operand) => ({ ...operand, view: reshapedView(operand.view, shape) });
+  return {
+    kernel: "map",
+    shape,
+    inputs: [reshaped(value), ...inputs],
+    outputs: [reshaped(output)],
+    expression,
+  };
 }
 
-function seenAs(view: View, shape: Shape): View {
+function reshapedView(view: View, shape: Shape): View {
   return sameShape(view.shape, shape) ? view : { ...rowMajor(shape), offset: view.offset };
 }
 

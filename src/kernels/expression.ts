@@ -41,7 +41,7 @@ export function flopsPerElement({ instructions }: Expression): number {
   return instructions.reduce((sum, { op }) => sum + instructionOf(op).flops, 0);
 }
 
-/** The expression with these results, without instructions that they do not need. */
+/** The expression with these results; instructions that none of them uses are removed (dead-code elimination). */
 export function restrict(instructions: readonly Instruction[], results: readonly number[]): Expression {
   const needed = new Set(results);
   for (let i = instructions.length - 1; i >= 0; i--) {

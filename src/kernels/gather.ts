@@ -6,9 +6,9 @@ import type { Operand } from "./operand.js";
 import type { KernelCost, KernelRecord } from "./record.js";
 
 /**
- * For every position p of `shape`: output[p] = memory of source at offset(p) + index[p] · axisStride. All views have this shape; the
- * view of source has stride 0 along the indexed dimension. An index outside 0..axisSize−1 makes the run fail (see Device.run);
- * for the index `ignored` the output is unspecified.
+ * For every position p of `shape`: output[p] = source.memory[offset(p) + index[p] · axisStride], where offset(p) is the element offset
+ * of p in the view of source. All views have this shape; the view of source has stride 0 along the indexed dimension. An index outside
+ * 0..axisSize−1 makes the run fail (see Device.run); for the index `ignored` the output is unspecified.
  */
 export interface GatherCall {
   readonly kernel: "gather";

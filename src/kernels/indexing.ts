@@ -1,6 +1,6 @@
 /** Shared by the kernels with indices, `gather` and `scatterAdd`. */
 import { type Shape, sizeOf } from "../core/shape.js";
-import { itemBytes, type Stored } from "./bytes.js";
+import { type ElementStorage, itemBytes } from "./bytes.js";
 import type { Operand } from "./operand.js";
 
 /** The words of the error for an index outside its axis: `crossEntropy: label 7 of 3 classes`. */
@@ -16,7 +16,7 @@ export interface IndexReport {
 /** Bytes of the indexed elements; an element that is indexed twice counts twice. */
 export function pickedBytes(
   call: { readonly shape: Shape; readonly output: Operand },
-  stored: Stored,
+  stored: ElementStorage,
 ): number {
   return sizeOf(call.shape) * itemBytes(call.output.dtype, stored);
 }

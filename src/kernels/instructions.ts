@@ -18,21 +18,21 @@ export interface InstructionRecord {
   /** Recomputing it is cheaper than storing and loading its result. */
   readonly isCheap: boolean;
   /** The dtype of the result; undefined: that of the (last) argument. */
-  readonly gives: DType | undefined;
+  readonly resultDType: DType | undefined;
   /** The value depends on the element's logical position, not on the memory layout. */
   readonly isPositional: boolean;
 }
 
-/** All records have the same fields in the same order (one hidden class): the compiler reads them for every node. */
+/** All records have the same fields in the same order, so that engines use one hidden class: the compiler reads them for every node. */
 function record<Arity extends 0 | 1 | 2 | 3, A extends Accepted>(
   arity: Arity,
   accepts: A,
   flops: 0 | 1 = 0,
   isCheap = false,
-  gives?: DType,
+  resultDType?: DType,
   isPositional = false,
 ) {
-  return { arity, accepts, flops, isCheap, gives, isPositional };
+  return { arity, accepts, flops, isCheap, resultDType, isPositional };
 }
 
 const leaf = record(0, "any");
@@ -48,7 +48,7 @@ const comparison = record(2, "any", 1, true, "bool");
 
 /** Signs of zeros follow IEEE 754 on devices that support them. */
 export const instructions = {
-  /* Forms: instructions with `value` or `index`, or with arguments of different dtypes. */
+  /* Forms (FormName): instructions with `value` or `index`, or with arguments of different dtypes. */
 
   /** The element of `inputs[index]` at the current position, in the operand's dtype. */
   load: leaf,
@@ -65,8 +65,8 @@ export const instructions = {
   /** int32, the element's index along dimension `index` of the call's shape. */
   iota: positional,
   /**
-   * To `dtype`. From floats to any integer type truncates towards zero and saturates at that type's bounds, NaN gives 0; from
-   * integers to uint8 and int8 wraps; to bool is `!= 0`, so that NaN gives true.
+   * To `dtype`. From floats to any integer type truncates towards zero and saturates at that type's bounds, NaN resultDType 0; from
+   * integers to uint8 and int8 wraps; to bool is `!= 0`, so that NaN resultDType true.
    */
   cast: record(1, "any", 0, true),
   /** args [condition (bool), a, b]: a where the condition holds, else b. */
@@ -124,7 +124,7 @@ export const instructions = {
   sub: cheapOfNumbers,
   /** int32 wraps. */
   mul: cheapOfNumbers,
-  /** int32 truncates, and gives 0 for a divisor of 0. */
+  /** int32 truncates, and resultDType 0 for a divisor of 0. */
   div: ofNumbers,
   /** 1 for 1^y and x^0 even if the other is NaN, and for (−1)^±∞. int32 wraps; a negative exponent truncates 1/x^|y|. */
   pow: ofNumbers,

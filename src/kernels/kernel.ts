@@ -11,7 +11,7 @@ export type { MatmulCall } from "./matmul.js";
 export type { Operand } from "./operand.js";
 export type { PoolCall, PoolGeometry } from "./pool.js";
 export type { PoolGradCall } from "./pool_grad.js";
-export type { Origin, Program, SlotInfo } from "./program.js";
+export type { Program, Provenance, SlotInfo } from "./program.js";
 export type { QconvCall } from "./qconv.js";
 export type { QmatmulCall } from "./qmatmul.js";
 export type { QuantizedProduct, WeightFormat } from "./quantized.js";

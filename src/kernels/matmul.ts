@@ -16,7 +16,7 @@ export interface MatmulCall extends WithEpilogue {
 export const matmul: KernelRecord<MatmulCall> = {
   reads: ["a", "b"],
   writes: ["output"],
-  overNothing: ({ a, output }) => (isEmpty(a) ? fill(output, 0) : undefined),
+  emptyReduction: ({ a, output }) => (isEmpty(a) ? fill(output, 0) : undefined),
 };
 
 export const matmulCost: KernelCost<MatmulCall> = {

@@ -1,4 +1,4 @@
-/** The operands of kernel calls, for code that looks at calls from outside. */
+/** Generic access to the operands of a kernel call, for code that handles every kernel alike. */
 import type { DType } from "../core/dtype.js";
 import { type Epilogue, epilogueMap, valueDType, type WithEpilogue } from "./epilogue.js";
 import type { MapCall } from "./expression.js";
@@ -33,7 +33,7 @@ function collect(call: Fields, names: readonly string[]): readonly Operand[] {
   return list;
 }
 
-/** The same call over other slots. */
+/** The same call with its slots renumbered. */
 export function withSlots(call: KernelCall, rename: (slot: number) => number): KernelCall {
   const renamed = ({ slot, dtype, view }: Operand): Operand => ({ slot: rename(slot), dtype, view });
   const { reads, writes } = recordOf(call);
@@ -51,18 +51,18 @@ export function withSlots(call: KernelCall, rename: (slot: number) => number): K
 }
 
 /**
- * A call with its epilogue apart: the kernel, and the map that follows it.
- * @param place gives a slot for values whose dtype is not that of the output, as many elements as the output's slot has.
+ * Splits a call into the kernel without its epilogue, and the map that applies the epilogue; undefined if there is none.
+ * @param allocate returns a slot of as many elements as the output's slot, for values whose dtype differs from the output's.
  */
-export function epilogueApart(
+export function splitEpilogue(
   call: KernelCall,
-  place: (dtype: DType, output: Operand) => number,
+  allocate: (dtype: DType, output: Operand) => number,
 ): readonly [KernelCall, MapCall | undefined] {
   const { epilogue, ...kernel } = call as KernelCall & WithEpilogue;
   if (epilogue === undefined) return [call, undefined];
   const [output] = operandsOf(call).writes;
   const dtype = valueDType(output, epilogue);
   if (dtype === output.dtype) return [kernel as KernelCall, epilogueMap(output, output, epilogue)];
-  const value = { slot: place(dtype, output), dtype, view: output.view };
+  const value = { slot: allocate(dtype, output), dtype, view: output.view };
   return [{ ...kernel, output: value } as KernelCall, epilogueMap(value, output, epilogue)];
 }

@@ -1,6 +1,6 @@
 /** `pool`: maximum, average or argmax over sliding windows of an image. */
 import { sizeOf } from "../core/shape.js";
-import { bytesPassedOver } from "./bytes.js";
+import { uncoveredBytes } from "./bytes.js";
 import { fill } from "./fill.js";
 import { isEmpty, type Operand } from "./operand.js";
 import type { KernelCost, KernelRecord } from "./record.js";
@@ -28,12 +28,12 @@ export interface PoolCall {
 export const pool: KernelRecord<PoolCall> = {
   reads: ["input"],
   writes: ["output"],
-  overNothing: ({ op, input, output }) =>
+  emptyReduction: ({ op, input, output }) =>
     isEmpty(input) ? fill(output, op === "max" ? Number.NEGATIVE_INFINITY : 0) : undefined,
 };
 
 export const poolCost: KernelCost<PoolCall> = {
   flops: ({ output, geometry }) => sizeOf(output.view.shape) * sizeOf(geometry.kernel),
   untouched: ({ input, output, geometry }, stored) =>
-    bytesPassedOver(input, geometry.kernel, output.view.shape, geometry, stored),
+    uncoveredBytes(input, geometry.kernel, output.view.shape, geometry, stored),
 };

@@ -1,6 +1,6 @@
 /** `poolGrad`: the gradient of `pool` with respect to its input. */
 import { sizeOf } from "../core/shape.js";
-import { bytesPassedOver } from "./bytes.js";
+import { uncoveredBytes } from "./bytes.js";
 import { fill } from "./fill.js";
 import { isEmpty, type Operand } from "./operand.js";
 import type { PoolGeometry } from "./pool.js";
@@ -19,11 +19,11 @@ export interface PoolGradCall {
 export const poolGrad: KernelRecord<PoolGradCall> = {
   reads: ["input", "gradOutput"],
   writes: ["gradInput"],
-  overNothing: ({ gradOutput, gradInput }) => (isEmpty(gradOutput) ? fill(gradInput, 0) : undefined),
+  emptyReduction: ({ gradOutput, gradInput }) => (isEmpty(gradOutput) ? fill(gradInput, 0) : undefined),
 };
 
 export const poolGradCost: KernelCost<PoolGradCall> = {
   flops: ({ gradOutput, geometry }) => sizeOf(gradOutput.view.shape) * sizeOf(geometry.kernel),
   untouched: ({ input, gradOutput, geometry }, stored) =>
-    input ? bytesPassedOver(input, geometry.kernel, gradOutput.view.shape, geometry, stored) : 0,
+    input ? uncoveredBytes(input, geometry.kernel, gradOutput.view.shape, geometry, stored) : 0,
 };

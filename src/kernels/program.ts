@@ -14,8 +14,8 @@ export interface SlotInfo {
   readonly offset: number;
 }
 
-/** Which part of a model a kernel call computes. */
-export interface Origin {
+/** The part of a model that a kernel call computes. */
+export interface Provenance {
   /** The module's name, with ` (gradient)` for the backward pass. */
   readonly module: string;
   /** The ops, composite ones by their own name: `softmax`, `linear + gelu`, `layerNorm (gradient)`. */
@@ -35,8 +35,14 @@ export interface Program {
   /** Runtime scalars: values that change from run to run without recompiling. */
   readonly scalars: readonly DType[];
   readonly arenaBytes: number;
-  /** Per call, the index of the first call from which it differs only in its slots, as in repeated blocks of a network; or its own. */
+  /**
+   * Per call, the index of the first call that is equal except for its slots, as in the repeated blocks of a network; the call's own
+   * index if it is the first.
+   */
   readonly alike?: readonly number[];
-  /** Per call, where it comes from; only while a profile is recorded. Final copies have none. */
-  readonly origins?: readonly (Origin | undefined)[];
+  /**
+   * Per call, the module and ops that it computes. Present only if the Program was compiled for a profile or summary. Shorter than
+   * `calls` if staged updates end the Program: the copies to their leaves have no entry.
+   */
+  readonly provenance?: readonly (Provenance | undefined)[];
 }

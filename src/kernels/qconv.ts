@@ -1,6 +1,6 @@
 /** `qconv`: convolutions of int8 images with quantized weights. */
 import { sizeOf } from "../core/shape.js";
-import { bytesPassedOver } from "./bytes.js";
+import { uncoveredBytes } from "./bytes.js";
 import type { ConvGeometry } from "./conv.js";
 import { epilogueFlops } from "./epilogue.js";
 import type { Operand } from "./operand.js";
@@ -9,7 +9,7 @@ import type { KernelCost, KernelRecord } from "./record.js";
 
 /**
  * 2-D cross-correlation of an int8 input [N, C, H, W], any strides, with packed weights [O, C/groups, KH, KW] of 8 or 7 bits
- * → [N, O, OH, OW]. Around the input lie values `inputZeroPoint`.
+ * → [N, O, OH, OW]. The input is padded with `inputZeroPoint`.
  */
 export interface QconvCall extends QuantizedProduct {
   readonly kernel: "qconv";
@@ -19,7 +19,7 @@ export interface QconvCall extends QuantizedProduct {
   readonly kernelSize: readonly [number, number];
   readonly geometry: ConvGeometry;
   readonly inputZeroPoint: number;
-  /** float32 [N]: scales of the images. */
+  /** float32 [N]: scale of each image. */
   readonly inputScales?: Operand;
   readonly output: Operand;
 }
@@ -27,7 +27,7 @@ export interface QconvCall extends QuantizedProduct {
 export const qconv: KernelRecord<QconvCall> = {
   reads: ["input", "weight", "scales", "inputScales", "offsets"],
   writes: ["output"],
-  overNothing: (call) =>
+  emptyReduction: (call) =>
     sizeOf([call.input.view.shape[1], ...call.kernelSize]) === 0 ? valueOfNothing(call) : undefined,
 };
 
@@ -38,5 +38,5 @@ export const qconvCost: KernelCost<QconvCall> = {
     return 2 * sizeOf(output.view.shape) * perGroup * sizeOf(kernelSize) + epilogueFlops(call);
   },
   untouched: ({ input, output, geometry, kernelSize }, stored) =>
-    bytesPassedOver(input, kernelSize, output.view.shape, geometry, stored),
+    uncoveredBytes(input, kernelSize, output.view.shape, geometry, stored),
 };

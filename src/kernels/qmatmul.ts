@@ -26,7 +26,7 @@ export interface QmatmulCall extends QuantizedProduct {
 export const qmatmul: KernelRecord<QmatmulCall> = {
   reads: ["input", "weight", "scales", "inputScales", "offsets"],
   writes: ["output"],
-  overNothing: (call) => (isEmpty(call.input) ? valueOfNothing(call) : undefined),
+  emptyReduction: (call) => (isEmpty(call.input) ? valueOfNothing(call) : undefined),
 };
 
 export const qmatmulCost: KernelCost<QmatmulCall> = {

@@ -1,5 +1,5 @@
 /** The type of a kernel's record: everything about a kernel that is independent of the device. */
-import type { Stored } from "./bytes.js";
+import type { ElementStorage } from "./bytes.js";
 import type { MapCall } from "./expression.js";
 import type { Operand } from "./operand.js";
 
@@ -17,9 +17,9 @@ export interface KernelCost<Call> {
   /** 2 per multiply-add of a product, of floats or integers; 1 per element for each arithmetic instruction. */
   flops(call: Call): number;
   /** Bytes read and written; by default all distinct elements of the operands minus `untouched`. */
-  bytes?(call: Call, stored: Stored): number;
+  bytes?(call: Call, stored: ElementStorage): number;
   /** Bytes of the operands that the kernel never accesses. */
-  untouched?(call: Call, stored: Stored): number;
+  untouched?(call: Call, stored: ElementStorage): number;
 }
 
 export interface KernelRecord<Call> {
@@ -28,8 +28,9 @@ export interface KernelRecord<Call> {
   /** Names of the fields with operands that are written, the result first. */
   readonly writes: readonly OperandField<Call>[];
   /**
-   * For an empty reduction, the map that fills the result with the identity (after the epilogue); undefined for other calls. Devices
-   * never get an empty reduction or a call with an empty result.
+   * For a call that reduces over no elements (k = 0), the map that fills the result, with 0 or the reduction's identity; undefined for
+   * other calls. The compiler attaches no epilogue to empty reductions. empty.ts applies this, so that devices never run an empty
+   * reduction or a call with an empty result.
    */
-  overNothing?(call: Call): MapCall | undefined;
+  emptyReduction?(call: Call): MapCall | undefined;
 }

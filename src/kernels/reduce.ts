@@ -9,10 +9,10 @@ import type { KernelCost, KernelRecord } from "./record.js";
 export type ReduceOp = "sum" | "max" | "min" | "prod" | "argmax" | "argmin";
 
 /**
- * Reduces the expression's one result over `axes` of `shape`. The output's view has `shape` with those axes 1.
+ * Reduces the expression's one result over `axes` of `shape`. The output's view has `shape` with extent 1 at these axes (keepdim).
  * Empty reductions give the identity: 0, -Infinity, +Infinity or 1 (int32: its bounds), -1 for argmax/argmin. argmax/argmin have one
- * axis and an int32 result, the first of equal values; NaN counts as the largest (smallest) value. max/min propagate NaN. The
- * error of float32 sums must not grow with their length: use pairwise sums, several accumulators or float64.
+ * axis and an int32 result, the first of equal values; NaN counts as the largest (smallest) value. max/min propagate NaN. Devices must
+ * keep the error of float32 sums independent of their length: by pairwise summation, blocks of accumulators or float64.
  */
 export interface ReduceCall {
   readonly kernel: "reduce";
@@ -35,7 +35,7 @@ export function identityOf(op: ReduceOp, dtype: DType): number {
 export const reduce: KernelRecord<ReduceCall> = {
   reads: ["inputs"],
   writes: ["output"],
-  overNothing: ({ op, shape, output }) =>
+  emptyReduction: ({ op, shape, output }) =>
     sizeOf(shape) > 0 ? undefined : fill(output, identityOf(op, output.dtype)),
 };
 

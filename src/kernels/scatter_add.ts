@@ -6,8 +6,8 @@ import type { Operand } from "./operand.js";
 import type { KernelCost, KernelRecord } from "./record.js";
 
 /**
- * The adjoint of `gather`: memory of output at offset(p) + index[p] · axisStride += source[p], float32 or int32. The output holds
- * initial values. The index `ignored` adds nothing.
+ * The adjoint of `gather`: output.memory[offset(p) + index[p] · axisStride] += source[p], float32 or int32, where offset(p) is the
+ * element offset of p in the view of output. The output holds the initial values. Elements with the index `ignored` are not added.
  */
 export interface ScatterAddCall {
   readonly kernel: "scatterAdd";

@@ -4,9 +4,10 @@ import type { Operand } from "./operand.js";
 import type { KernelCost, KernelRecord } from "./record.js";
 
 /**
- * For every element p of source: memory of output at offset(p) + position[p] · axisStride = source[p]. All views have the source's
- * shape; `position` (int32) is constant along the axis. A position outside 0..places−1 writes nothing. Elements that are not written
- * keep their values. source and output do not share memory.
+ * For every element p of source: output.memory[offset(p) + position[p] · axisStride] = source[p], where offset(p) is the element offset
+ * of p in the view of output. All views have the source's shape; `position` (int32) is constant along the axis. The slice starts at one
+ * of `positionCount` places: a position outside 0..positionCount−1 writes nothing. Elements that are not written keep their values.
+ * source and output do not share memory.
  */
 export interface WriteCall {
   readonly kernel: "write";
@@ -14,7 +15,7 @@ export interface WriteCall {
   readonly position: Operand;
   readonly output: Operand;
   readonly axisStride: number;
-  readonly places: number;
+  readonly positionCount: number;
 }
 
 export const write: KernelRecord<WriteCall> = {

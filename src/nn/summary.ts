@@ -1,7 +1,7 @@
 /** summary: what each layer of a model makes, holds and costs, without computing anything. */
 import { compile } from "../compiler/compile.js";
 import { extractGraph } from "../compiler/graph.js";
-import { originOf } from "../compiler/provenance.js";
+import { provenanceOf } from "../compiler/provenance.js";
 import { aDType, checkOptions, type Kinds } from "../core/check.js";
 import type { DType } from "../core/dtype.js";
 import { withCommas } from "../core/inspect.js";
@@ -105,13 +105,16 @@ export function summary(
   let program: Program;
   try {
     const output = evaluated(model, outputs, args);
-    program = compile(extractGraph(tensorsIn(output), []).graph, device.info, { enabled: true, originOf });
+    program = compile(extractGraph(tensorsIn(output), []).graph, device.info, {
+      enabled: true,
+      provenanceOf,
+    });
   } finally {
     for (const { storage } of inputs) storage!.dispose();
   }
   const flops = new Map<string, number>();
   program.calls.forEach((call, i) => {
-    const name = program.origins?.[i]?.module ?? "";
+    const name = program.provenance?.[i]?.module ?? "";
     flops.set(name, (flops.get(name) ?? 0) + flopsOf(call));
   });
   const seen = new Set<Tensor>();

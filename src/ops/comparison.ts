@@ -13,7 +13,7 @@ import { constant } from "./source.js";
 /** One instruction on inputs of one shape. */
 export function apply(op: ElementwiseOp, inputs: readonly Tensor[]): Tensor {
   const { shape, dtype } = inputs[inputs.length - 1];
-  return createNode(op, inputs, undefined, shape, instructionOf(op.instruction).gives ?? dtype);
+  return createNode(op, inputs, undefined, shape, instructionOf(op.instruction).resultDType ?? dtype);
 }
 
 function comparison(name: string, instruction: BinaryOp) {

@@ -36,7 +36,7 @@ const writeOp: KernelOp<WriteAttributes> = {
       position,
       output: { ...whole, view: { ...whole.view, shape } },
       axisStride: whole.view.strides[dim],
-      places: whole.view.shape[dim] - shape[dim] + 1,
+      positionCount: whole.view.shape[dim] - shape[dim] + 1,
     });
   },
   gradient: ({ inputs: [, source, position], gradient, attributes, needs }) => [

@@ -1,6 +1,6 @@
 /** profile: where the time of a computation goes, by kernel, by op and by module. */
 
-import { originOf } from "../compiler/provenance.js";
+import { provenanceOf } from "../compiler/provenance.js";
 import { aNumber, checkOptions, type Kinds } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
 import type { Device } from "../device/device.js";
@@ -118,7 +118,7 @@ export async function profile(
   }
   const release = model && nameModules(model);
   const session = sessionOf(device);
-  session.compileOptions = { ...session.compileOptions, originOf };
+  session.compileOptions = { ...session.compileOptions, provenanceOf };
   const leave = enterScope(outside);
   const { runs } = await observeRuns("profile", device, fn).finally(() => {
     leave();
@@ -129,7 +129,7 @@ export async function profile(
   for (const [program, { count, scalars }] of runs) {
     const ofProgram: ProfiledCall[] = [];
     for (const [i, call] of program.calls.entries()) {
-      const { module = outside, op } = program.origins?.[i] ?? {};
+      const { module = outside, op } = program.provenance?.[i] ?? {};
       const described = describeCall(call, { instructions: op === undefined });
       const alone = programOf(call, program);
       const key = JSON.stringify([alone.calls, alone.slots]);

@@ -114,8 +114,8 @@ export interface Captured {
   readonly numbers: readonly RuntimeScalar[];
   /** Leaves updated in place. */
   readonly changed: readonly number[];
-  /** Valid for this call only: an argument shares memory with another tensor that the function uses. */
-  readonly shared: boolean;
+  /** An argument shares memory with another tensor that the function uses; the graph is valid for this call only. */
+  readonly isAliased: boolean;
   readonly effects: readonly Effect[];
   readonly rebuild: Rebuild<Call>;
   /** Parts of the result that are not tensors. */
@@ -236,18 +236,18 @@ function complete(one: Unfinished, result: unknown, originals: readonly Tensor[]
   let bound = extractGraph(outputs, assigned, separate);
   const changed = bound.graph.assignments.map(({ leaf }) => leaf);
   const inPlace = new Set(changed.map((leaf) => bound.leaves[leaf]));
-  const shared =
+  const isAliased =
     handles === originals ||
     (new Set(bound.leaves).size < bound.leaves.length &&
       bound.leaves.some((leaf, i) => inPlace.has(leaf) && bound.leaves.indexOf(leaf) !== i));
   // Memory that is read through one tensor and updated through another is one leaf in this call, but not in every call.
-  if (shared) bound = extractGraph(outputs, assigned);
+  if (isAliased) bound = extractGraph(outputs, assigned);
   return {
     ...one,
     bound,
     outputs,
     changed: bound.graph.assignments.map(({ leaf }) => leaf),
-    shared,
+    isAliased,
     effects,
     rebuild,
     fixed,

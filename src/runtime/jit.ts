@@ -1,6 +1,10 @@
 /**
  * jit: records the graph of a function once as a Program and replays the Program with new inputs, without calling the function.
  * For training steps and token-by-token generation.
+ *
+ * A call looks up a recording by the structure of its arguments (`keyOf`) and the recording's guards (guards.ts). If none is valid, the
+ * function is captured (capture.ts): it runs on handles in place of the arguments, which builds a graph and registers side effects, and
+ * the graph is compiled. recording.ts replays a recording. A jit function inside a captured one is part of the outer graph.
  */
 
 import { ArgumentError, DeviceError, JitError } from "../core/errors.js";
@@ -40,7 +44,7 @@ export interface JitFunction<A extends readonly unknown[], R extends JitResult> 
   warmup(args: Given<A>, progress?: WarmupProgress): Promise<void>;
   /**
    * The Program recorded for arguments of these shapes and dtypes in the current modes; undefined before the first call.
-   * `programCost` of wattgrad/profile tells what it costs.
+   * `programCost` of wattgrad/profile counts its FLOPs and bytes.
    */
   program(...args: Given<A>): Program | undefined;
 }
@@ -48,21 +52,21 @@ export interface JitFunction<A extends readonly unknown[], R extends JitResult> 
 /** Options of `jit`. */
 export interface JitOptions {
   /**
-   * The second call with a recording runs `fn` once more and compares the graphs, which finds values that plain JavaScript computes
-   * anew. Default: only in the debug mode (`setDebug`).
+   * The first replay of a recording also runs `fn` once more and compares the graphs. This detects values that plain JavaScript computes
+   * differently in each call. Default: only in the debug mode (`setDebug`).
    */
   readonly check?: boolean;
 }
 
-/** Maximum number of recordings per key, with different guards; the oldest is dropped. */
+/** Maximum number of recordings per key, which differ in their guards; the oldest is dropped. */
 const maxVariants = 8;
 
 interface Entry extends Recording {
-  /** The graph to compare with in the second call; undefined afterwards. */
+  /** For `check`: the recorded graph, to compare with at the first replay; undefined afterwards. */
   checked: CheckedCapture | undefined;
 }
 
-/** The recordings with one key, latest first. */
+/** The recordings of one key, latest first. */
 interface Variants extends CacheEntry {
   readonly entries: readonly Entry[];
 }
@@ -73,10 +77,10 @@ interface Variants extends CacheEntry {
  * calls with equal shapes, dtypes and structure of the arguments, `training` and fields of the modules whose `forward` runs, gradient
  * mode, `requiresGrad`, existing gradients, optimizer settings and profile scope. Results are new tensors without gradient history.
  *
- * Arguments are tensors of one device, numbers, booleans, strings, null, and arrays and records of them. A number is a rank-0 float32
- * tensor inside (`x.mul(t)`), so that other numbers recompile nothing; another boolean or string is recorded anew. Numbers, strings
- * and booleans in a result are those of the recorded call. Values that `fn` computes in plain JavaScript are computed only while
- * recording; `check` detects where that matters.
+ * Arguments are tensors of one device, numbers, booleans, strings, null, and arrays and records of them. `fn` receives a number as a
+ * rank-0 float32 tensor (`x.mul(t)`), so that a new number recompiles nothing; a new boolean or string makes a new recording. Numbers,
+ * strings and booleans in a result are constants of the recording. Values that `fn` computes in plain JavaScript are computed only while
+ * recording; `check` detects recordings that this makes wrong.
  *
  * @example
  * const model = new Linear(1, 1);
@@ -91,8 +95,8 @@ interface Variants extends CacheEntry {
  * for (let i = 0; i < 50; i++) step(x, y);
  * (await step(x, y).item()) < 0.01; // true
  *
- * @throws ArgumentError for other arguments, DeviceError for several devices. JitError for what cannot be replayed: an
- * async function, a result that is not a structure of tensors, module fields set inside, parameters and buffers made inside.
+ * @throws ArgumentError for other arguments, DeviceError for several devices. JitError for a function that cannot be replayed: it is
+ * async, its result is not a structure of tensors, it sets fields of modules, or it makes parameters or buffers.
  */
 export function jit<A extends readonly Tensor[], R extends JitResult>(
   fn: (...args: A) => R,
@@ -159,7 +163,7 @@ class Jitted {
     return this.#find(args, sessionFor(args))?.compiled.program;
   }
 
-  /** Called inside another jit function: becomes a part of its recording. */
+  /** A call inside another jit function: `fn` adds to the outer graph. */
   #inline(args: Arguments, session: Session): JitResult {
     if (session.capture === undefined) {
       throw new JitError(
@@ -179,7 +183,8 @@ class Jitted {
     const variants = this.#recordings.get(keyOf(args));
     if (variants === undefined) return undefined;
     for (const entry of variants.entries) {
-      if (entry.session === session && isOfNow(entry) && guardsHold(entry.guards, args.tensors)) return entry;
+      if (entry.session !== session || !isCurrent(entry)) continue;
+      if (guardsHold(entry.guards, args.tensors)) return entry;
     }
     return undefined;
   }
@@ -189,17 +194,17 @@ class Jitted {
     this.#recordings.set(key, { entries, bytes, used: 0 });
   }
 
-  /** Captures a call and stores its recording, unless it is valid for this call only. */
+  /** Captures a call and compiles it. Stores the recording, unless aliased arguments make it valid for this call only. */
   #record(args: Arguments, session: Session): [Captured, CompiledGraph] {
     const captured = capture(this.#fn, args);
     try {
       const compiled = session.compile(captured.bound);
-      if (!captured.shared) {
+      if (!captured.isAliased) {
         const checked = this.#isChecking() ? new CheckedCapture(captured) : undefined;
         const entry = { ...recordingOf(captured, compiled), checked };
         const key = keyOf(args);
         const others = this.#recordings.get(key)?.entries ?? [];
-        this.#store(key, [entry, ...others.filter(isOfNow)].slice(0, maxVariants));
+        this.#store(key, [entry, ...others.filter(isCurrent)].slice(0, maxVariants));
       }
       return [captured, compiled];
     } catch (error) {
@@ -229,8 +234,8 @@ class Jitted {
   }
 }
 
-/** Whether its device was not lost since. */
-function isOfNow({ session, generation }: Entry): boolean {
+/** Whether the device was not lost since the recording: a loss invalidates the memory that recordings refer to. */
+function isCurrent({ session, generation }: Entry): boolean {
   return session.generation === generation;
 }
 
@@ -250,7 +255,7 @@ function sessionFor({ tensors }: Arguments): Session {
   return sessionOf(device);
 }
 
-/** Realizes the arguments, pending gradients and pending updates, so that a replay starts from values in memory. */
+/** Computes the arguments, gradients and assignments that are still lazy, so that a recording reads values in memory. */
 function prepare({ tensors }: Arguments, { device, pending, roots, differentiated }: Session): void {
   realize(tensors);
   if (pending.size + roots.size + differentiated.size === 0) return;
@@ -259,7 +264,7 @@ function prepare({ tensors }: Arguments, { device, pending, roots, differentiate
   flush(device);
 }
 
-/** The key of a call's recordings. Other conditions are in the guards. */
+/** The key of a call's recordings: argument structure, gradient mode and profile scope. All other conditions are guards. */
 function keyOf({ key }: Arguments): string {
   return `${isGradEnabled() ? "" : "noGrad;"}${scopeKey()}${key}`;
 }

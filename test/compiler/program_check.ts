@@ -163,12 +163,12 @@ function wrongInstruction(
   { op, dtype, args }: Instruction,
   { instructions }: Expression,
 ): string | undefined {
-  const { arity, accepts, gives } = instructionOf(op);
+  const { arity, accepts, resultDType } = instructionOf(op);
   if (args.length !== arity) return `has ${args.length} arguments`;
   const types = args.map((arg) => instructions[arg].dtype);
   if (op === "where" && types.shift() !== "bool") return "has a condition that is not bool";
   if (types.some((type) => type !== types[0] || !accepted[accepts].includes(type))) return `takes ${types}`;
-  if (types.length > 0 && op !== "cast" && dtype !== (gives ?? types[0])) return `gives ${dtype}`;
+  if (types.length > 0 && op !== "cast" && dtype !== (resultDType ?? types[0])) return `gives ${dtype}`;
   return undefined;
 }
 
@@ -188,7 +188,7 @@ function writesInStep(call: KernelCall, read: Operand, write: Operand): boolean 
 
 /** How far gather, scatterAdd and write move from a position of the view of their indexed operand. */
 function extraReach(call: KernelCall, operand: Operand): number {
-  if (call.kernel === "write" && call.output === operand) return call.axisStride * (call.places - 1);
+  if (call.kernel === "write" && call.output === operand) return call.axisStride * (call.positionCount - 1);
   const indexed =
     call.kernel === "gather" ? call.source : call.kernel === "scatterAdd" ? call.output : undefined;
   if (indexed !== operand || (call.kernel !== "gather" && call.kernel !== "scatterAdd")) return 0;

@@ -81,7 +81,7 @@ describe.each(["wasm", "reference"])("%s", (name) => {
     const { model, step, x, y } = gpt();
     const compiled = jit(step);
     await compiled(x, y).data();
-    expect(compiled.program(x, y)!.origins).toBeUndefined();
+    expect(compiled.program(x, y)!.provenance).toBeUndefined();
     const ofModel = await profile(device, () => compiled(x, y), { ...once, model });
     expectOpsOfGpt(ofModel);
     const { calls, modules } = await profile(device, () => compiled(x, y), once);
@@ -91,7 +91,7 @@ describe.each(["wasm", "reference"])("%s", (name) => {
     expect(names).toEqual([outside, `${outside} (gradient)`, "AdamW"]);
     // Calls without a profile run what they ran before.
     await compiled(x, y).data();
-    expect(compiled.program(x, y)!.origins).toBeUndefined();
+    expect(compiled.program(x, y)!.provenance).toBeUndefined();
   });
 
   test("ResNet: a batch norm is one op, and so is what follows in its kernel", async () => {

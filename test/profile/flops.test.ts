@@ -10,7 +10,7 @@ import {
   zeros,
 } from "../../src/index.js";
 import { flopsOf } from "../../src/kernels/cost.js";
-import { epilogueApart } from "../../src/kernels/operands.js";
+import { splitEpilogue } from "../../src/kernels/operands.js";
 import { CharGpt, CnnLarge, Mlp } from "../../src/models/index.js";
 import { crossEntropy, Linear, type Module } from "../../src/nn/index.js";
 import { Adam, AdamW } from "../../src/optim/index.js";
@@ -31,7 +31,7 @@ function split({ programs, flops }: CountedCost): { products: number; others: nu
     .flatMap(({ program, runs }) =>
       program.calls
         .filter(({ kernel }) => isProduct(kernel))
-        .map((call) => runs * flopsOf(epilogueApart(call, () => -1)[0])),
+        .map((call) => runs * flopsOf(splitEpilogue(call, () => -1)[0])),
     )
     .reduce((sum, n) => sum + n, 0);
   return { products, others: flops - products };

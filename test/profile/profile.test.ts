@@ -156,7 +156,7 @@ test("an error in the function leaves no trace of the profile", async () => {
   await expect(profile(device, fail, { model })).rejects.toThrow("no");
   expect(Object.hasOwn(model, "forward")).toBe(false);
   step(x, y);
-  expect(step.program(x, y)!.origins).toBeUndefined();
+  expect(step.program(x, y)!.provenance).toBeUndefined();
 });
 
 test("cost counts what is run, on a device that computes nothing as well", async () => {

@@ -12,7 +12,7 @@ import {
   requireReadable,
   runAround,
 } from "../../kernels/failure.js";
-import { epilogueApart } from "../../kernels/operands.js";
+import { splitEpilogue } from "../../kernels/operands.js";
 import type { Program } from "../../kernels/program.js";
 import { entryOf, type KernelCall, type KernelTable } from "../../kernels/table.js";
 import { describeDevice } from "../describe.js";
@@ -247,7 +247,7 @@ export function runCall(
   scalars: readonly number[],
 ): IndexError | undefined {
   let values: TypedArray | undefined;
-  const [kernel, rest] = epilogueApart(call, (dtype, { slot }) => {
+  const [kernel, rest] = splitEpilogue(call, (dtype, { slot }) => {
     values = arrayFor(dtype, memory(slot).length);
     return valueSlot;
   });

@@ -4,11 +4,11 @@ import type { Memory } from "./expression.js";
 import { positions } from "./walk.js";
 
 export function write(call: WriteCall, memory: Memory): void {
-  const { source, position, output, axisStride, places } = call;
+  const { source, position, output, axisStride, positionCount } = call;
   const [from, at, to] = [source, position, output].map(({ slot }) => memory(slot));
   const [sources, starts, outputs] = [source, position, output].map(({ view }) => positions(view));
   sources.forEach((place, i) => {
     const start = at[starts[i]];
-    if (start >= 0 && start < places) to[outputs[i] + start * axisStride] = from[place];
+    if (start >= 0 && start < positionCount) to[outputs[i] + start * axisStride] = from[place];
   });
 }

@@ -1,6 +1,6 @@
 /** Kernel calls to passes: hands each call to the file of its kernel. */
 import { withoutEmpty } from "../../kernels/empty.js";
-import { epilogueApart } from "../../kernels/operands.js";
+import { splitEpilogue } from "../../kernels/operands.js";
 import type { Program } from "../../kernels/program.js";
 import { entryOf, type KernelTable } from "../../kernels/table.js";
 import { keptInFull } from "./gl/half.js";
@@ -43,7 +43,7 @@ export function preparePasses(program: Program, target: ShaderTarget, abilities:
   for (const given of program.calls) {
     const call = withoutEmpty(given);
     if (call === undefined) continue;
-    const [kernel, rest] = epilogueApart(call, (dtype, { slot }) =>
+    const [kernel, rest] = splitEpilogue(call, (dtype, { slot }) =>
       builder.scratch(dtype, builder.sizeOf(slot)),
     );
     entryOf(kernels, kernel)(kernel, builder);

@@ -7,11 +7,11 @@ import { type CommandWriter, Opcode } from "../command.js";
 import { collapse } from "./strides.js";
 
 export const writeLayout =
-  "rank rows length axisStride places itemShift source position output sourceStride outputStride " +
+  "rank rows length axisStride positionCount itemShift source position output sourceStride outputStride " +
   "extents";
 
 export function encodeWrite(call: WriteCall, writer: CommandWriter): void {
-  const { source, position, output, axisStride, places } = call;
+  const { source, position, output, axisStride, positionCount } = call;
   const operands = [source, position, output];
   const lists = operands.map(({ view }) => view.strides);
   const { extents, strides } = collapse(source.view.shape, memoryOrder(output.view), lists);
@@ -26,7 +26,7 @@ export function encodeWrite(call: WriteCall, writer: CommandWriter): void {
     sizeOf(extents.slice(0, -1)),
     extents.at(-1)!,
     axisStride,
-    places,
+    positionCount,
     Math.log2(itemSize[output.dtype]),
   );
   for (const operand of operands) writer.address(operand);

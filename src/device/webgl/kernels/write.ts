@@ -28,7 +28,7 @@ export function prepareWrite(call: WriteCall, builder: PassBuilder): void {
 }
 
 function drawPoints(
-  { source, position, output, axisStride, places }: WriteCall,
+  { source, position, output, axisStride, positionCount }: WriteCall,
   { extents, size, output: to, operands: [from, at] }: ReturnType<typeof planWalk>,
   channels: number,
   builder: PassBuilder,
@@ -39,7 +39,7 @@ function drawPoints(
   splitIndex(shader, "int", "number", extents, "i");
   const indices = extents.map((_, d) => `i${d}`);
   const of = (steps: typeof to) => positionOf(shader, steps, indices, "int");
-  const limit = shader.int(places);
+  const limit = shader.int(positionCount);
   shader.add(
     `int start = intAt(${shader.texture(position.slot, position.dtype)}, ${of(at)});`,
     `int target = ${of(to)} + start * ${shader.int(axisStride)};`,
