@@ -1,5 +1,6 @@
 /** Where downloaded files are kept: whole and verified, or a part that the next download goes on with. */
 import { type ByteSource, bytesSource } from "../formats/byte_source.js";
+import { FileError } from "../formats/file.js";
 
 /** A store of files by key; keys have `/` between their parts. */
 export interface FileCache {
@@ -27,6 +28,14 @@ export interface PartialFile {
   commit(): Promise<ByteSource>;
   /** Ends writing; what is there waits for the next download. */
   release(): Promise<void>;
+}
+
+/** The browser stores nothing, or no more: its quota is full. Files are then read without a cache. */
+export class NoCacheError extends FileError {}
+
+/** Names that every file system takes. */
+export function storedName(part: string): string {
+  return part.replace(/[^\w.+=@ -]/g, "_").slice(0, 200);
 }
 
 export function isPartial(file: PartialFile | ByteSource): file is PartialFile {

@@ -8,7 +8,7 @@ import { writeFileAtomic } from "../formats/atomic.js";
 import type { ByteSource } from "../formats/byte_source.js";
 import { FileError, makeDirectory, nodeFiles, reasonOf } from "../formats/file.js";
 import { openFile } from "../formats/file_source.js";
-import type { FileCache, PartialFile } from "./cache.js";
+import { type FileCache, type PartialFile, storedName } from "./cache.js";
 import { pause } from "./http.js";
 
 const op = "hub";
@@ -23,7 +23,7 @@ const { platform } = globalThis.process ?? {};
 /** @param directory is made when something is stored. */
 export function nodeCache(directory: string): FileCache {
   const { path: paths } = nodeFiles(op);
-  const placeOf = (key: string) => paths.join(directory, ...key.split("/").map(fileName));
+  const placeOf = (key: string) => paths.join(directory, ...key.split("/").map(storedName));
   const find = async (key: string, size: number) => {
     const file = await existing(placeOf(key));
     return file?.size === size ? file : undefined;
@@ -64,11 +64,6 @@ export function defaultDirectory(): string {
   return paths.join(base, "wattgrad");
 }
 
-/** Names that every file system takes. */
-function fileName(part: string): string {
-  return part.replace(/[^\w.+=@ -]/g, "_").slice(0, 200);
-}
-
 async function existing(place: string): Promise<ByteSource | undefined> {
   const { fs } = nodeFiles(op);
   const found = await fs.promises.stat(place).catch(() => undefined);
@@ -97,7 +92,7 @@ async function claim(place: string): Promise<PartialFile | undefined> {
   const { fs, path: paths } = nodeFiles(op);
   const os = globalThis.process.getBuiltinModule("node:os");
   const random = Math.random().toString(36).slice(2, 10);
-  const host = fileName(os.hostname());
+  const host = storedName(os.hostname());
   const own = `${place}.partial.${host}.${process.pid}.${random}`;
   const parts = await claims(place);
   if ((await Promise.all(parts.map(isAlive))).some(Boolean)) return undefined;
@@ -207,7 +202,7 @@ async function isAlive({ path, host, pid }: Claim): Promise<boolean> {
   const os = globalThis.process.getBuiltinModule("node:os");
   const found = await fs.promises.stat(path).catch(() => undefined);
   if (found === undefined || Date.now() - found.mtimeMs > abandoned) return false;
-  if (host !== fileName(os.hostname())) return true;
+  if (host !== storedName(os.hostname())) return true;
   try {
     process.kill(pid, 0);
     return true;

@@ -2,6 +2,7 @@
 import { ArgumentError } from "../core/errors.js";
 import type { FileCache } from "./cache.js";
 import { defaultDirectory, nodeCache } from "./cache_node.js";
+import { webCache } from "./cache_web.js";
 
 /** @throws ArgumentError for a folder where there is no file system. */
 export function cacheOf(option: boolean | string | undefined): FileCache | undefined {
@@ -15,5 +16,6 @@ export function cacheOf(option: boolean | string | undefined): FileCache | undef
       hint: "true or false in a page",
     });
   }
-  return undefined;
+  // Pages without TLS have none.
+  return globalThis.caches === undefined ? undefined : webCache();
 }

@@ -8,20 +8,38 @@ export interface Digest {
 
 export interface Hasher {
   update(bytes: Uint8Array): void;
-  hex(): string;
+  hex(): string | Promise<string>;
 }
 
 /** Undefined where nothing can compute it. */
 export async function hasherOf({ kind }: Digest, size: number): Promise<Hasher | undefined> {
   const crypto = globalThis.process?.getBuiltinModule?.("node:crypto");
-  if (crypto === undefined) return undefined;
+  const gitStart = `blob ${size}\0`;
+  if (crypto === undefined)
+    return kind === "git" ? gitHasher(gitStart) : new (await import("./sha256.js")).Sha256();
   const hash = crypto.createHash(kind === "git" ? "sha1" : "sha256");
-  if (kind === "git") hash.update(`blob ${size}\0`);
+  if (kind === "git") hash.update(gitStart);
   return {
     update(bytes) {
       hash.update(bytes);
     },
     hex: () => hash.digest("hex"),
+  };
+}
+
+/** The browser's SHA-1, which takes all bytes at once: git's are small files. Pages without TLS do not have it. */
+function gitHasher(start: string): Hasher | undefined {
+  const { subtle } = globalThis.crypto ?? {};
+  if (subtle === undefined) return undefined;
+  const parts: Uint8Array<ArrayBuffer>[] = [new TextEncoder().encode(start)];
+  return {
+    update(bytes) {
+      parts.push(bytes.slice());
+    },
+    async hex() {
+      const digest = await subtle.digest("SHA-1", await new Blob(parts).arrayBuffer());
+      return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    },
   };
 }
 

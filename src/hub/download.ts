@@ -2,7 +2,7 @@
 import type { ByteSource } from "../formats/byte_source.js";
 import { FileError, statusError } from "../formats/file.js";
 import { type Fetch, networkReason } from "../formats/url_source.js";
-import { type FileCache, isPartial, type PartialFile } from "./cache.js";
+import { type FileCache, isPartial, NoCacheError, type PartialFile } from "./cache.js";
 import { type Digest, type Hasher, hasherOf } from "./digest.js";
 import { ChecksumError, DownloadError } from "./errors.js";
 import { NetworkError, pause } from "./http.js";
@@ -59,6 +59,8 @@ export async function download(file: RemoteFile, options: DownloadOptions): Prom
       op,
     });
   } catch (error) {
+    // What cannot become whole only takes the browser's space.
+    if (error instanceof NoCacheError) await begun.restart();
     await begun.release();
     throw error;
   }
@@ -86,7 +88,7 @@ async function transfer(file: RemoteFile, part: PartialFile, options: DownloadOp
     if (empty === maxEmpty) throw ended(file, part, reason);
     await pause(emptyDelay * empty, options.signal);
   }
-  return file.digest === undefined || hasher === undefined || hasher.hex() === file.digest.hex;
+  return file.digest === undefined || hasher === undefined || (await hasher.hex()) === file.digest.hex;
 }
 
 function ended({ name, size }: RemoteFile, { length }: PartialFile, reason: string): DownloadError {

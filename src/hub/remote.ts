@@ -2,7 +2,7 @@
 import type { ByteSource } from "../formats/byte_source.js";
 import { FileError, statusError } from "../formats/file.js";
 import { type Fetch, openUrl } from "../formats/url_source.js";
-import { type FileCache, memoryCache } from "./cache.js";
+import { type FileCache, memoryCache, NoCacheError } from "./cache.js";
 import { digestIn } from "./digest.js";
 import { download, type RemoteFile } from "./download.js";
 import { ProgressTally, percent } from "./progress.js";
@@ -14,6 +14,8 @@ import { type FileSource, noSuchFile, type ProgressEvent, rangeOf, requirePath }
  */
 const wholeBytes = 16 * 2 ** 20;
 
+type PlaceProgress = (event: ProgressEvent) => void;
+
 /** Where the files are and what is known about them. */
 export interface Place {
   readonly label: string;
@@ -21,7 +23,7 @@ export interface Place {
   readonly fetch: Fetch;
   /** Undefined: files are kept in memory if they are small, else read by ranges each time. */
   readonly cache: FileCache | undefined;
-  readonly onProgress: ((event: ProgressEvent) => void) | undefined;
+  readonly onProgress: PlaceProgress | undefined;
   /** Undefined if there is no such file. */
   find(path: string, signal?: AbortSignal): Promise<RemoteFile | undefined>;
   keyOf(path: string, file: RemoteFile): string | Promise<string>;
@@ -32,6 +34,7 @@ export function remoteSource(place: Place): FileSource {
   const { label, op, fetch } = place;
   const tally = place.onProgress && new ProgressTally(label, place.onProgress);
   const memory = memoryCache();
+  let { cache } = place;
   const found = new Map<string, Promise<RemoteFile | undefined>>();
   const whole = new Map<string, ByteSource>();
   const ranged = new Map<string, { readonly source: Promise<ByteSource>; read: number }>();
@@ -72,7 +75,7 @@ export function remoteSource(place: Place): FileSource {
       known ??
       (await download(file, {
         fetch,
-        cache: place.cache ?? memory,
+        cache: cache ?? memory,
         key: await place.keyOf(path, file),
         signal,
         onBytes(loaded) {
@@ -94,9 +97,9 @@ export function remoteSource(place: Place): FileSource {
     const known = whole.get(path);
     if (known !== undefined) return known;
     const file = await need(path, signal);
-    if (file.size <= wholeBytes) return fetchWhole(path, signal);
-    if (place.cache !== undefined) {
-      const cached = await place.cache.find(await place.keyOf(path, file), file.size);
+    if (file.size <= wholeBytes) return fetchAnyhow(path, signal);
+    if (cache !== undefined) {
+      const cached = await cache.find(await place.keyOf(path, file), file.size);
       if (cached !== undefined) {
         whole.set(path, cached);
         return cached;
@@ -109,8 +112,26 @@ export function remoteSource(place: Place): FileSource {
       reading.source.catch(() => ranged.delete(path));
     }
     reading.read += bytes;
-    if (place.cache !== undefined && reading.read > wholeBytes) return fetchWhole(path, signal);
-    return reading.source;
+    if (cache === undefined || reading.read <= wholeBytes) return reading.source;
+    return fetchWhole(path, signal).catch((error: unknown) => {
+      giveUpCache(error);
+      return reading.source;
+    });
+  }
+
+  /** A small file, in memory where the cache takes no more. */
+  function fetchAnyhow(path: string, signal?: AbortSignal, onProgress?: PlaceProgress): Promise<ByteSource> {
+    return fetchWhole(path, signal, onProgress).catch((error: unknown) => {
+      giveUpCache(error);
+      return fetchWhole(path, signal, onProgress);
+    });
+  }
+
+  /** From now on files are read without a cache. @throws other errors. */
+  function giveUpCache(error: unknown): void {
+    if (!(error instanceof NoCacheError)) throw error;
+    if (cache !== undefined) console.warn(`${label} is read without a cache: ${error.message}`);
+    cache = undefined;
   }
 
   return {
@@ -126,8 +147,9 @@ export function remoteSource(place: Place): FileSource {
     },
     async prepare(path, { signal, onProgress } = {}) {
       const { size } = await need(path, signal);
+      if (size <= wholeBytes) await fetchAnyhow(path, signal, onProgress);
       // Without a cache a large file is in no better place than the server.
-      if (place.cache !== undefined || size <= wholeBytes) await fetchWhole(path, signal, onProgress);
+      else if (cache !== undefined) await fetchWhole(path, signal, onProgress).catch(giveUpCache);
     },
     list: place.list,
   };

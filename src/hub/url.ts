@@ -21,8 +21,9 @@ const op = "url";
 /** Options of sources that download. */
 export interface RemoteOptions {
   /**
-   * Whether files are kept, or the folder that keeps them. Default true: `$XDG_CACHE_HOME/wattgrad`, or `~/.cache/wattgrad`. Without a
-   * cache, and in pages, which have none yet, large files are read by ranges, and nothing checks their digest.
+   * Whether files are kept, or the folder that keeps them. Default true: `$XDG_CACHE_HOME/wattgrad`, or `~/.cache/wattgrad`; in
+   * browsers the origin's private file system (in workers) or the Cache API. Without a cache, and where the browser's quota is full,
+   * large files are read by ranges, and nothing checks their digest.
    */
   readonly cache?: boolean | string;
   /** Called while files are downloaded. */

@@ -60,6 +60,14 @@ export class ModelServer {
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
     const { method = "GET", url = "/" } = request;
+    // Pages of other origins may read all of it, as with the Hub.
+    response.setHeader("access-control-allow-origin", "*");
+    response.setHeader("access-control-allow-headers", "*");
+    response.setHeader("access-control-expose-headers", "*");
+    if (method === "OPTIONS") {
+      response.writeHead(204).end();
+      return;
+    }
     this.requests.push({ method, url, authorization: request.headers.authorization });
     const [, kind, path = ""] =
       /^\/(api|plain|store|org\/model\/resolve\/[^/]+)\/?(.*?)(\?.*)?$/.exec(decodeURIComponent(url)) ?? [];

@@ -1,5 +1,6 @@
 /** What the tests in Node call in a page. */
 import { type DeviceName, openDevice } from "../../../src/index.js";
+import { clearStored, fetchThrough } from "./caches.js";
 import { runCases } from "./cases.js";
 import { followCurve } from "./curves.js";
 import { deviceOf } from "./devices.js";
@@ -32,6 +33,11 @@ const face = {
   trainOnPage: async (name: DeviceName) => trainMlp(await openDevice(name)),
   trainOnSimd: async () => trainMlp(await deviceOf("wasm-simd")),
   trainInWorker: (name: DeviceName) => inWorker("mlp", name),
+  fetchThrough,
+  fetchInWorker: (options: Parameters<typeof fetchThrough>[0]) => inWorker("fetchThrough", options),
+  startFetchingWorker,
+  killFetchingWorker,
+  clearStored,
   fitInWorker: (options: LossyOptions) => inWorker("fitThrough", options),
   chooseDevice,
 };
@@ -55,6 +61,18 @@ function inWorker<K extends keyof Trainings>(
     worker.postMessage({ training, input });
   }).finally(() => worker.terminate());
   return result as ReturnType<Trainings[K]>;
+}
+
+let fetching: Worker | undefined;
+
+/** A download in a worker, which `killFetchingWorker` ends. */
+function startFetchingWorker(input: Parameters<typeof fetchThrough>[0]): void {
+  fetching = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+  fetching.postMessage({ training: "fetchThrough", input });
+}
+
+function killFetchingWorker(): void {
+  fetching?.terminate();
 }
 
 /** What `openDevice("auto")` takes here, and why not the others. */

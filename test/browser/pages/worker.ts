@@ -1,11 +1,13 @@
 /** A module worker: does one of these trainings, and sends back what came of it. */
 import { type DeviceName, openDevice } from "../../../src/index.js";
+import { fetchThrough } from "./caches.js";
 import { type LossyOptions, losses } from "./losses.js";
 import { trainMlp } from "./train.js";
 
 const trainings = {
   mlp: async (name: DeviceName) => trainMlp(await openDevice(name)),
   fitThrough: (options: LossyOptions) => losses.fitThrough(options),
+  fetchThrough,
 };
 
 export type Trainings = typeof trainings;
