@@ -7,6 +7,7 @@ import { deviceOf } from "./devices.js";
 import { readByRanges, throughFile } from "./files.js";
 import { half } from "./half.js";
 import { runEmptyCalls, runIndexPrograms } from "./indices.js";
+import { runLanguage } from "./language.js";
 import { lifecycle } from "./lifecycle.js";
 import { type LossyOptions, losses } from "./losses.js";
 import { runQuantized } from "./quantized.js";
@@ -21,6 +22,7 @@ const face = {
   runSweep,
   followCurve,
   runQuantized,
+  runLanguage,
   rangesOn,
   readByRanges,
   throughFile,
