@@ -1,5 +1,6 @@
 /** The public face: tensors and their ops, devices, gradients, jit. Layers, optimizers and data have sub-paths. */
 export { backward, grad } from "./autograd/backward.js";
+export { checkpoint } from "./autograd/checkpoint.js";
 export type { DType, TypedArray } from "./core/dtype.js";
 export * from "./core/errors.js";
 export type { Shape } from "./core/shape.js";

@@ -127,8 +127,8 @@ function seed(root: Tensor, given: Tensor | undefined, op: string): Tensor {
   return given;
 }
 
-/** Gradients of all tensors that the roots depend on through differentiable ops. */
-function propagate(
+/** Gradients of all tensors that the roots depend on through differentiable ops. `caller` is for errors. */
+export function propagate(
   roots: readonly Tensor[],
   seeds: readonly Tensor[],
   createGraph: boolean,
@@ -245,7 +245,7 @@ function requireFresh(root: Tensor, caller: string, fresh: Set<Tensor>): void {
   }
 }
 
-function changed({ shape }: Tensor, op: string): StaleTensorError {
+export function changed({ shape }: Tensor, op: string): StaleTensorError {
   return new StaleTensorError(
     `a tensor of shape ${formatShape(shape)} that the gradient needs was changed in place after the loss was computed`,
     { op, hint: "call backward() before the step, or compute the loss again after it" },

@@ -169,9 +169,10 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
       assign(target, value);
     };
     const update = () => {
-      for (const group of this.groups) {
+      // The order of backward: a gradient is used up before the one of the layer below is computed.
+      for (const group of this.groups.toReversed()) {
         let fresh: StepState<Settings> | undefined;
-        for (const parameter of group.parameters) {
+        for (const parameter of group.parameters.toReversed()) {
           if (parameter.storage?.disposed) throw gone(parameter, name);
           const gradient = parameter.grad ?? this.#shared.ofOthers(parameter);
           if (gradient === undefined) continue;

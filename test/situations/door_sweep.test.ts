@@ -155,6 +155,7 @@ const table: Readonly<Record<string, Arguments>> = {
   cast: () => [vector(), "int32"],
   CharGpt: () => [{ width: 4, numHeads: 2, numLayers: 1, context: 4, vocabulary: 4 }],
   CharTokenizer: () => [["a", "b"]],
+  checkpoint: () => [(x: wg.Tensor) => x.mul(2), parameter()],
   chromeTrace: () => [aProfile],
   CifarResNet: () => [{ depth: 8, device: quantization.openMeta() }],
   clamp: () => [vector(), { min: 0 }],

@@ -23,6 +23,15 @@ abstract class WithHead<Result> extends Module<[tokens: Tensor, call?: EncoderCa
     this.config = config;
   }
 
+  /** As that of the model inside. */
+  get gradientCheckpointing(): boolean {
+    return this.base.gradientCheckpointing;
+  }
+
+  set gradientCheckpointing(isOn: boolean) {
+    this.base.gradientCheckpointing = isOn;
+  }
+
   override stateNames(): Record<string, string> {
     return { base: this.config.spelling.base };
   }

@@ -16,6 +16,7 @@ import { scaledDotProductAttention } from "../../ops/attention.js";
 import { arange, zeros } from "../../ops/creation.js";
 import { add } from "../../ops/elementwise.js";
 import { activate } from "../activations.js";
+import { throughLayer } from "../gradient_checkpointing.js";
 import type { EncoderConfig } from "./config.js";
 
 /** Options of a call of an encoder. */
@@ -80,6 +81,11 @@ export class Encoder extends Module<[tokens: Tensor, call?: EncoderCall], Tensor
   readonly types: Embedding | undefined;
   readonly norm: LayerNorm;
   readonly layers: readonly Layer[];
+  /**
+   * Keeps the inputs of the layers only for the gradient and computes all else again, which saves most of the memory of training for a
+   * third more time. See `checkpoint`. Default false.
+   */
+  gradientCheckpointing = false;
   readonly #config: EncoderConfig;
 
   constructor(config: EncoderConfig, options: ParameterOptions = {}) {
@@ -119,7 +125,9 @@ export class Encoder extends Module<[tokens: Tensor, call?: EncoderCall], Tensor
       x = add(x, this.types.forward(tokenTypes ?? zeros([1, 1], { device, dtype: "int32" })));
     }
     x = this.norm.forward(x);
-    for (const layer of this.layers) x = layer.forward(x, lengths);
+    for (const layer of this.layers) {
+      x = throughLayer(this.gradientCheckpointing, (input) => layer.forward(input, lengths), x);
+    }
     return x;
   }
 }
