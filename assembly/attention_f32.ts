@@ -1,35 +1,37 @@
 /**
- * Attention: softmax(scale · q · kᵀ + mask) · v, a block of rows at a time, of which alone the scores are stored. Keys and
- * values are packed once for all rows; tiles above the diagonal are left out where it is causal. A few rows read keys and
- * values where they lie.
+ * Attention: softmax(scale · q · kᵀ + mask) · v. Processes the queries in blocks of 32 rows; only one block's scores are in memory.
+ * Keys and values are packed once for all blocks; tiles above the causal diagonal are skipped. Up to 3 rows use GEMV kernels, which
+ * read keys and values unpacked.
  *
- * Scores stand in panels of 8 rows, [key][8]: products of 4 keys and 8 queries write them, the softmax of 8 rows goes down
- * the keys without crossing lanes, and a half of the panel is the packed left side of the product with the values.
+ * Scores are stored in panels of 8 rows, [key][8]. Products of 4 keys × 8 queries write a panel; the softmax of 8 rows needs no
+ * operations across lanes; and half a panel, [key][4 of 8], is the packed left operand of the product with the values.
  *
- * Each matrix of the batch has a length (keys that exist) and a position (of its first query). Keys behind the length, and those
- * that neither causality nor the window shows to any row, are not read.
+ * Each matrix of the batch has a length (number of valid keys) and a position (of its first query). Keys beyond the length, and keys
+ * masked for every row by causality or the window, are not read.
  *
  * Payload, 32-bit words: rows, keys, width (of queries and keys), width of the values; addresses of q, k, v, mask, output,
  * lengths, positions (0: none) and scratch; strides in elements q.row, q.e, k.key, k.e, v.key, v.d, mask.row, mask.key, output.row,
  * output.d; scale; causal (0 or 1); whether the mask is bool (else float32); window (0: none); batch rank and count; then rank
  * words each of extents and of the strides of q, k, v, mask, output, lengths and positions.
+ *
+ * Causality and window appear below as two bounds relative to the first key that is read: row i sees keys j with past + i ≤ j < seen + i.
  */
 import { applyCausalMask, maskPanel } from "./attention_mask_f32";
-import { finiteOrZero, maskRow, weighRow } from "./attention_row_f32";
-import { kernelPacked, merge, Mode } from "./gemm_f32";
+import { finiteOrZero, maskRow, rowNumerators } from "./attention_row_f32";
+import { gemm_f32_4x8_packed, storePartialTile, Mode } from "./gemm_f32";
 import { gemv } from "./gemv_f32";
 import { Stored } from "./generated/agreement";
 import { constant, exp, expTable } from "./math";
 import { pack } from "./pack_f32";
-import { locate, offsetAt } from "./walk";
+import { locate, offsetAt } from "./strided";
 
-/** Rows whose scores are stored at a time: four panels, for which each tile of keys stays in the first cache. */
+/** Query rows per block, four panels: each tile of keys stays in the L1 cache for all four. */
 const blockRows: i32 = 32;
-/** Terms in one accumulator, of which a panel fits half the first cache. */
+/** Terms summed per accumulator: a panel of that depth takes half the L1 cache. */
 const blockTerms: i32 = 256;
-/** Rows up to which keys and values are read for each. */
+/** Up to this many rows, GEMV without packing is faster. */
 const gemvMaxRows: i32 = 3;
-/** Weights summed in one accumulator. */
+/** Softmax weights summed per float32 accumulator, which bounds the rounding error. */
 const blockWeights: i32 = 128;
 
 namespace At {
@@ -75,7 +77,7 @@ export function attention(payload: usize): void {
   }
 }
 
-/** The address of an operand's matrix at `place`, 0 for an absent operand; `number` is its place among the lists of strides. */
+/** The address of an operand's matrix at batch index `place`, 0 for an absent operand; `number` is the position of its list of strides. */
 function matrixAt(payload: usize, at: usize, rank: i32, number: i32, shift: i32): usize {
   const base = load<usize>(payload + at);
   if (base == 0) return 0;
@@ -97,7 +99,7 @@ function attend(payload: usize, rank: i32): void {
   const positionAt = matrixAt(payload, At.positions, rank, 7, 2);
   const causal = load<i32>(payload, At.causal);
   const window = load<i32>(payload, At.window);
-  // Positions and lengths beyond all keys have the meaning of the last one, so that no sum overflows.
+  // Clamped so that no sum overflows; positions and lengths beyond all keys have the same effect as the bound.
   const capacity = load<i32>(payload, At.keys);
   const position = positionAt ? max(-rows, min(load<i32>(positionAt), capacity + window)) : 0;
   let keys = lengthAt ? min(load<i32>(lengthAt), capacity) : capacity;
@@ -119,7 +121,7 @@ function attend(payload: usize, rank: i32): void {
   const v = matrixAt(payload, At.v, rank, 3, 2) + <usize>begin * vKey;
   let mask = matrixAt(payload, At.mask, rank, 4, maskShift);
   if (mask != 0) mask += begin * load<i32>(payload, At.maskKey) << maskShift;
-  // Row i sees the keys from past + i up to but not including seen + i.
+  // Row i sees the keys j with past + i <= j < seen + i.
   const seen = causal ? position + 1 - begin : keys;
   const past = window ? position + 1 - window - begin : -rows - 8;
   const isContiguous = (kE == 4 || kKey == 4) && (vD == 4 || vKey == 4);
@@ -150,7 +152,7 @@ function attendBlocks(
   for (let first = 0; first < rows; first += blockRows) {
     const count = min(blockRows, rows - first);
     const seen = causal ? seenFirst + first : keys;
-    // A tile of four keys is the least that is left out.
+    // The first visible key, rounded down to a tile of four keys.
     const from = max(0, pastFirst + first) & ~3;
     pack(packedQ, q + <usize>first * qRow, count, width, qRow, strideAt(payload, At.qE), 8);
     scaleAll(packedQ, ((count + 7) & ~7) * width, scale);
@@ -165,7 +167,7 @@ function attendBlocks(
         const isBool = load<i32>(payload, At.isBool);
         maskPanel(mask, isBool, row, key, first + i, min(8, count - i), panel, from, end);
       }
-      softmaxNumerators(panel + (<usize>from << 5), end - from, sums + (<usize>i << 2));
+      panelNumerators(panel + (<usize>from << 5), end - from, sums + (<usize>i << 2));
     }
     const to = output + <usize>first * outputRow;
     addValues(scores, panelBytes, count, packedV, from, keys, seen, valueWidth, to, outputRow, outputD, tile);
@@ -173,7 +175,7 @@ function attendBlocks(
   }
 }
 
-/** Rows that read keys and values where they lie. */
+/** Up to `gemvMaxRows` rows: both products are GEMVs on the unpacked keys and values. */
 function attendFew(
   payload: usize, q: usize, k: usize, v: usize, mask: usize, output: usize, keys: i32, seenFirst: i32, pastFirst: i32,
 ): void {
@@ -189,7 +191,7 @@ function attendFew(
   const maskStep = load<i32>(payload, At.maskKey) << maskShift;
   const sums = load<usize>(payload, At.scratch);
   const scores = sums + (blockRows << 2);
-  // A vector behind the last key may be written, from any first key on.
+  // rowNumerators writes whole vectors, starting at any key: up to 3 scores beyond the last key.
   const pitch = <usize>((keys + 7) & ~3) << 2;
   const rest = scores + gemvMaxRows * pitch;
   gemv(Stored.float32, Stored.float32, rows, keys, width, q, strideAt(payload, At.qRow), strideAt(payload, At.qE),
@@ -203,7 +205,7 @@ function attendFew(
       const from = mask + (i * load<i32>(payload, At.maskRow) << maskShift) + start * maskStep;
       maskRow(visible, end - start, scale, from, maskStep, isBool);
     }
-    store<f32>(sums + (<usize>i << 2), weighRow(visible, end - start, mask != 0 ? 1 : scale));
+    store<f32>(sums + (<usize>i << 2), rowNumerators(visible, end - start, mask != 0 ? 1 : scale));
     zeroRow(start, row, 4);
     zeroRow(keys - end, row + (<usize>end << 2), 4);
   }
@@ -220,7 +222,7 @@ function scaleAll(at: usize, count: i32, scale: f32): void {
   }
 }
 
-/** Tiles of 4 keys and 8 queries. Row i sees `seen` + i keys: tiles that all their rows do not see are left out. */
+/** Writes the scores in tiles of 4 keys × 8 queries. Row i sees `seen` + i keys; tiles that no row of the panel sees are skipped. */
 // @ts-ignore: decorator
 @inline
 function scorePanels(
@@ -235,7 +237,7 @@ function scorePanels(
       let b = packedQ + (<usize>(p * width) << 5);
       for (let e = 0; e < width; e += blockTerms) {
         const depth = min(blockTerms, width - e);
-        kernelPacked(depth, a, 16, b, to, 32, e > 0 ? Mode.accumulate : 0, 0);
+        gemm_f32_4x8_packed(depth, a, 16, b, to, 32, e > 0 ? Mode.accumulate : 0, 0);
         a += <usize>depth << 4;
         b += <usize>depth << 5;
       }
@@ -244,12 +246,12 @@ function scorePanels(
 }
 
 /**
- * e^(x − the row's largest) in place of each score x, and their sums. The maximum ignores NaN; the sum then becomes NaN. A row
- * without a visible key has the sum 0.
+ * Softmax numerators of the panel's 8 rows, in place: e^(x − maximum of the row); writes their sums to `sums`. The maximum ignores NaN;
+ * the sum then becomes NaN. A row without a visible key has the sum 0.
  */
 // @ts-ignore: decorator
 @inline
-function softmaxNumerators(panel: usize, keys: i32, sums: usize): void {
+function panelNumerators(panel: usize, keys: i32, sums: usize): void {
   let m0 = f32x4.splat(-Infinity);
   let m1 = m0;
   for (let at = panel, end = panel + (<usize>keys << 5); at < end; at += 32) {
@@ -294,7 +296,7 @@ function softmaxNumerators(panel: usize, keys: i32, sums: usize): void {
   v128.store(sums, total1, 16);
 }
 
-/** The sums of values, weighted. As in scorePanels, tiles of 4 rows end where their last row does. */
+/** output = weights · values, unnormalized. As in scorePanels, each tile of 4 rows ends at the last key that its last row sees. */
 // @ts-ignore: decorator
 @inline
 function addValues(
@@ -313,10 +315,10 @@ function addValues(
         const height = min(4, rows - i);
         const a = weights + <usize>(i >> 3) * panelBytes + ((i & 4) << 2) + (<usize>p << 5);
         const to = output + <usize>i * outputRow + <usize>d * outputD;
-        if (height == 4 && width == 8 && outputD == 4) kernelPacked(depth, a, 32, panel, to, outputRow, mode, 0);
+        if (height == 4 && width == 8 && outputD == 4) gemm_f32_4x8_packed(depth, a, 32, panel, to, outputRow, mode, 0);
         else {
-          kernelPacked(depth, a, 32, panel, tile, 32, 0, 0);
-          merge(tile, to, outputRow, outputD, height, width, mode, 0);
+          gemm_f32_4x8_packed(depth, a, 32, panel, tile, 32, 0, 0);
+          storePartialTile(tile, to, outputRow, outputD, height, width, mode, 0);
         }
       }
     }
@@ -334,7 +336,7 @@ function divideRows(rows: i32, width: i32, output: usize, row: usize, step: usiz
   for (let i = 0; i < rows; i++) {
     const sum = load<f32>(sums + (<usize>i << 2));
     let to = output + <usize>i * row;
-    // A row that sees nothing is 0.
+    // No visible key.
     if (sum == 0) {
       zeroRow(width, to, step);
       continue;

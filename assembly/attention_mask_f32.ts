@@ -1,9 +1,9 @@
 /** Masks of attention, applied to a panel of scores: [keys, 8 rows], float32. */
 
-/** Row i of the panel sees the keys from past + i up to but not including seen + i. */
+/** Sets masked scores to −∞: row i of the panel sees the keys j with past + i ≤ j < seen + i. */
 export function applyCausalMask(panel: usize, from: i32, end: i32, seen: i32, past: i32): void {
   for (let j = from; ; j++) {
-    // All rows see what is between.
+    // Keys from past + 7 to seen − 1 are visible to all 8 rows.
     if (j >= past + 7) j = max(j, seen);
     if (j >= end) return;
     for (let i = 0; i < 8; i++) {
@@ -13,8 +13,8 @@ export function applyCausalMask(panel: usize, from: i32, end: i32, seen: i32, pa
 }
 
 /**
- * A mask [rows, keys] on the scores of up to 8 rows at `first`: float32 is added, true of bool hides.
- * @param row Elements between rows of the mask; `key`: between its keys.
+ * Applies a mask [rows, keys] to the scores of up to 8 rows from row `first` on: float32 is added, bool masks scores where it is false.
+ * @param row Stride of the mask between rows, in elements; `key`: between keys.
  */
 export function maskPanel(
   mask: usize,
@@ -45,7 +45,7 @@ export function maskPanel(
   }
 }
 
-/** Up to four elements, of float32 or one byte each in the lowest byte of its lane. */
+/** Loads up to four strided elements into lanes: float32, or bytes into the lowest byte of each lane. Other lanes are 0. */
 // @ts-ignore: decorator
 @inline
 function gather(at: usize, step: usize, count: i32, isByte: i32): v128 {

@@ -1,21 +1,21 @@
 /**
- * The scores of a few rows of attention, each contiguous: scaled, masked, and made weights. Rows by the block are in
- * attention_f32.ts.
+ * Scaling, masking and softmax numerators of one contiguous row of attention scores, for the GEMV path. attention_f32.ts has the
+ * same for panels of 8 rows.
  */
 import { constant, exp, expTable } from "./math";
 import { horizontalSum } from "./simd";
 
-/** Vectors of weights summed in float32. */
-const vectorsBetweenFlushes: i32 = 128;
+/** Vectors of weights summed in float32 before they are added to the float64 total. */
+const vectorsPerPartialSum: i32 = 128;
 
-/** What exponents are relative to: the largest score, or 0 where none is visible, as ∞ - ∞ has no value. */
+/** The maximum that softmax subtracts; 0 for rows without a visible key, whose maximum is −∞: −∞ − (−∞) would be NaN. */
 // @ts-ignore: decorator
 @inline
 export function finiteOrZero(largest: v128): v128 {
   return v128.andnot(largest, f32x4.eq(largest, f32x4.splat(-Infinity)));
 }
 
-/** Scores are scaled and masked; `step` bytes lie between the elements of the mask. */
+/** Scales and masks the scores in place. `step` is the stride of the mask in bytes; bool masks scores where it is false. */
 export function maskRow(row: usize, n: i32, scale: f32, mask: usize, step: i32, isBool: i32): void {
   const scales = f32x4.splat(scale);
   const hidden = f32x4.splat(-Infinity);
@@ -41,11 +41,10 @@ export function maskRow(row: usize, n: i32, scale: f32, mask: usize, step: i32, 
 }
 
 /**
- * e^(scale · x − largest) in place of each score x; returns their sum, 0 without a visible key. The maximum ignores NaN; the sum
- * then becomes NaN.
- * The last vector's lanes behind the row become 0.
+ * Softmax numerators of a row, in place: e^(scale · x − maximum); returns their sum, 0 without a visible key. The maximum ignores NaN;
+ * the sum then becomes NaN. Lanes of the last vector beyond the row become 0.
  */
-export function weighRow(row: usize, n: i32, scale: f32): f32 {
+export function rowNumerators(row: usize, n: i32, scale: f32): f32 {
   const scales = f32x4.splat(scale);
   const whole = n & ~3;
   let largest = f32x4.splat(-Infinity);
@@ -82,7 +81,7 @@ export function weighRow(row: usize, n: i32, scale: f32): f32 {
   let vectors = (n + 3) >> 2;
   while (vectors > 0) {
     let sum = f32x4.splat(0);
-    let count = min(vectors, vectorsBetweenFlushes);
+    let count = min(vectors, vectorsPerPartialSum);
     vectors -= count;
     for (; count > 0; count--) {
       const x = f32x4.sub(v128.load(row), largest);

@@ -1,13 +1,13 @@
 /**
- * Cross-correlation as an implicit matrix product (4 pixels × 8 output channels), and with weights flipped and
- * transposed by their strides, the gradient with respect to the input.
+ * Cross-correlation as an implicit matrix product in tiles of 4 pixels × 8 output channels. The gradient with respect to the input is
+ * the same loop with weights that are flipped and transposed by their strides.
  *
- * Payload of `conv` and `convGradInput`, 32-bit words: `Window`; addresses of source, weight (its first element in
- * walking order), output; strides in elements: source.batch, weight (out, in, h, w, group), output (batch, channel, row,
- * column); address of the working space and in it, in bytes: panels, padded image, segment table; 1 if the source needs no
- * copy; address of panels that the device keeps (0: none) and 1 if they are filled; address of a bias per output channel (0: none);
- * relu (0 or 1); 1 if there is an epilogue; format (`Stored`) of the weight and, in the working space, room to widen it; an `Image`;
- * the epilogue.
+ * Payload of `conv` and `convGradInput`, 32-bit words: `Window`; addresses of source, weight (the element that is multiplied first: for
+ * convGradInput the last kernel element, with negative strides), output; strides in elements: source.batch, weight (out, in, h, w,
+ * group), output (batch, channel, row, column); address of the scratch memory, and byte offsets in it: panels, padded image, segment
+ * table; 1 if the source needs no padded copy; address of weight panels cached by the device (0: none), and 1 if they are filled;
+ * address of a bias per output channel (0: none); relu (0 or 1); 1 if there is an epilogue; format (`Stored`) of the weight, and the
+ * offset of scratch memory to widen it; an `Image`; the epilogue.
  */
 import { Image, Window, padAndCopy, writeSegments } from "./conv_image";
 import { finishRows, openEpilogue } from "./epilogue";
@@ -44,7 +44,7 @@ namespace At {
   export const image: usize = 148;
 }
 
-/** The working space starts with room for one 4 × 8 tile. */
+/** Scratch memory starts with one 4 × 8 tile. */
 export function conv(payload: usize): void {
   const scratch = load<usize>(payload, At.scratch);
   const image = payload + At.image;
@@ -81,7 +81,7 @@ export function conv(payload: usize): void {
   }
 }
 
-/** [group][8 output channels][segment and position][8], missing channels zero. */
+/** Packs the weights as [group][panel of 8 output channels][kernel element][input channel][8], with zeros for missing channels. */
 function packWeights(payload: usize, target: usize): void {
   const groups = load<i32>(payload, Window.groups);
   const inputs = load<i32>(payload, Window.inputs);
@@ -152,9 +152,9 @@ function correlate(
       const p3 = height > 3 ? source + <usize>(oh * rowStep + ow * columnStep) : p0;
       if (++ow == outputW) { ow = 0; oh++; }
       if (flat && height == 4 && width == 8) {
-        tile4x8(table, segments, segmentLength, p0, p1, p2, p3, panel, to + (<usize>(pixel * outputColumn) << 2), <usize>outputColumn << 2, mode, bias);
+        conv_f32_4x8_segments(table, segments, segmentLength, p0, p1, p2, p3, panel, to + (<usize>(pixel * outputColumn) << 2), <usize>outputColumn << 2, mode, bias);
       } else {
-        tile4x8(table, segments, segmentLength, p0, p1, p2, p3, panel, tile, 32, 0, 0);
+        conv_f32_4x8_segments(table, segments, segmentLength, p0, p1, p2, p3, panel, tile, 32, 0, 0);
         let h = startH;
         let w = startW;
         for (let i = 0; i < height; i++) {
@@ -173,8 +173,8 @@ function correlate(
   }
 }
 
-/** Four pixels, eight channels, summed over all segments of the window. */
-function tile4x8(
+/** C[4 pixels, 8 channels], summed over all segments of the window; `p0` to `p3` are the windows' first elements. */
+function conv_f32_4x8_segments(
   table: usize, segments: i32, segmentLength: i32, p0: usize, p1: usize, p2: usize, p3: usize, b: usize, c: usize, row: usize,
   mode: i32, bias: usize,
 ): void {

@@ -115,7 +115,7 @@ function accumulate(payload: usize, padded: usize, panels: usize, sums: usize, t
         const b = window + (<usize>j << 2);
         let a = groupPanels;
         for (let first = 0; first < outputs; first += 4) {
-          tile4x8(outputH, outputW, a, b, columnStep, rowJump, tile);
+          conv_grad_f32_4x8_pixels(outputH, outputW, a, b, columnStep, rowJump, tile);
           const to = sums + <usize>(g * outputs + first) * pitch + (<usize>(segment * segmentLength + j) << 2);
           addTile(tile, to, pitch, min(4, outputs - first), width);
           a += panelBytes;
@@ -125,10 +125,10 @@ function accumulate(payload: usize, padded: usize, panels: usize, sums: usize, t
   }
 }
 
-/** One 4 × 8 tile, summed over all pixels: a is the panel of the output gradient, b the segment's elements in the image. */
+/** C[4 channels, 8 elements], summed over all pixels: a is the panel of the output gradient, b the segment's elements in the image. */
 // @ts-ignore: decorator
 @inline
-function tile4x8(rows: i32, columns: i32, a: usize, b: usize, columnStep: usize, rowJump: usize, tile: usize): void {
+function conv_grad_f32_4x8_pixels(rows: i32, columns: i32, a: usize, b: usize, columnStep: usize, rowJump: usize, tile: usize): void {
   let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
   do {
     let left = columns;

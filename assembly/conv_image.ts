@@ -2,8 +2,8 @@
  * Shared by the convolutions: copies one image at a time, channels-last, into scratch memory with a border of zeros (and zeros
  * between pixels for transposed convolutions), so that every window consists of a few contiguous segments.
  *
- * `Image`, 32-bit words: channels, height, width; strides in elements of channel, row, column; position of row 0 and column 0 in the
- * padded image (may be negative), distance of rows and columns there; height and width of the padded image.
+ * `Image`, 32-bit words: channels, height, width; strides in elements of channel, row, column; row and column of pixel (0, 0) in the
+ * padded image (may be negative), and the steps between rows and columns there; height and width of the padded image.
  */
 import { gatherBytes } from "./pack_i8";
 

@@ -1,5 +1,5 @@
 /**
- * The command loop: walks an encoded Program (see src/device/wasm/command.ts) and calls one kernel per command.
+ * The command loop: reads an encoded Program (see src/device/wasm/command.ts) and calls one kernel per command.
  */
 import { attention } from "./attention_f32";
 import { conv } from "./conv_f32";
@@ -17,7 +17,7 @@ import { qmatmul } from "./qmatmul_i8";
 import { reduce } from "./reduce";
 import { write } from "./write";
 
-/** Runs the commands at `start` until `end` or one fails. Returns 0, or the address of that command. */
+/** Runs the commands from `start` to `end`. Returns 0, or the address of the command that failed, which ends the run. */
 export function execute(start: usize): usize {
   store<i32>(failure, 0);
   let command = start;

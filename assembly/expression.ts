@@ -3,9 +3,8 @@
  * src/device/wasm/encode/expression.ts) is evaluated for blocks of a few hundred elements at a time, so that all
  * intermediate values stay in the L1 cache; each instruction is one called loop over the block.
  *
- * Values are found through a table of pointers: block registers, 16-byte cells (for what is the same for all
- * elements), inputs and outputs that a block can be read from or written to directly.
- * The layout is described beside the encoder.
+ * A table of pointers locates the values: block registers, 16-byte cells (values that are equal for all elements), and inputs and outputs
+ * that a block can read or write directly. The encoder's file describes the layout.
  */
 import {
   blockLanes, cellCount, Cell, drawUniform, Access, Header, InstructionAt, loadInput, Mode, OperandAt, registerCount,
@@ -13,9 +12,9 @@ import {
 import { load1 } from "./half";
 import { loops } from "./generated/loops";
 import { uniform } from "./philox";
-import { locate, offsetAt, walk } from "./walk";
+import { locate, offsetAt, copyStrided } from "./strided";
 
-/** Of a block register: the distance keeps neighbours off the same L1 sets. */
+/** Bytes of a block register, padded so that neighbouring registers do not map to the same L1 sets. */
 const registerBytes: usize = 2112;
 const entryCount: usize = 512;
 
@@ -26,10 +25,10 @@ const random: usize = table + entryCount * 4;
 /** First byte that the host may use. */
 export const heapStart: usize = random + <usize>(blockLanes * 4 + 128);
 
-/** Indices of the block at hand. */
+/** Indices of the current block's first element. */
 export const position: usize = memory.data(256, 16);
 
-/** Where element 0 of the walk would lie, seen from the block that holds a part of the elements (`Mode.block`). */
+/** The address that element 0 would have if the block of values (`Mode.block`) contained all elements. */
 let blockOrigin: usize = 0;
 
 export function setBlockOrigin(address: usize): void {
@@ -73,7 +72,7 @@ function interpret(expression: usize, from: usize, to: usize, start: i32, lanes:
       );
     } else if (loop == loadInput) {
       const operand = inputsAt + <usize>load<u32>(from, InstructionAt.a) * operandBytes;
-      walk(
+      copyStrided(
         load<i32>(operand, OperandAt.access),
         load<u32>(operand, OperandAt.address),
         operand + OperandAt.strides,
@@ -89,7 +88,7 @@ function interpret(expression: usize, from: usize, to: usize, start: i32, lanes:
   }
 }
 
-/** Prepares an expression: cells, and what does not change from block to block. Returns the address behind it. */
+/** Prepares an expression: fills cells and table entries that are equal for all blocks. Returns the address after it. */
 export function open(expression: usize): usize {
   const rank = load<u32>(expression, Header.rank);
   let at = expression + Header.extents + (<usize>rank << 2);
@@ -109,7 +108,7 @@ export function open(expression: usize): usize {
   operandBytes = OperandAt.strides + (<usize>rank << 2);
   interpret(expression, at, once, 0, 4);
   if (once < instructionsAt) {
-    // Also inputs that repeat themselves from block to block.
+    // Includes inputs whose values repeat in every block.
     locate(position, expression + Header.extents, rank, 0);
     const lanes = min(load<i32>(expression, Header.block), load<i32>(expression, Header.size));
     interpret(expression, once, instructionsAt, 0, lanes);
@@ -126,19 +125,19 @@ function direct(operand: usize, mode: i32, start: i32, rank: i32): usize {
   return <usize>load<u32>(operand, OperandAt.address) + (<isize>element << 2);
 }
 
-/** Goes to element `start`: finds its indices and places the inputs that are read directly. */
+/** Sets the current element to `start`: its indices, and the table entries of inputs that are read directly. */
 export function seek(expression: usize, start: i32): void {
   const rank = load<i32>(expression, Header.rank);
   if (load<i32>(expression, Header.located)) locate(position, expression + Header.extents, rank, start);
   let input = inputsAt;
   for (let i = load<i32>(expression, Header.inputs); i > 0; i--) {
     const mode = load<i32>(input, OperandAt.mode);
-    if (mode != Mode.walked) setPointer(load<u32>(input, OperandAt.entry), direct(input, mode, start, rank));
+    if (mode != Mode.strided) setPointer(load<u32>(input, OperandAt.entry), direct(input, mode, start, rank));
     input += operandBytes;
   }
 }
 
-/** Evaluates `count` elements from `start` on, after `seek`; their values stand where the encoder has put them. */
+/** Evaluates `count` elements from `start` on, after `seek`; the encoder has chosen the table entries of the values. */
 export function evaluate(expression: usize, start: i32, count: i32): void {
   interpret(expression, instructionsAt, inputsAt, start, count);
 }

@@ -1,7 +1,6 @@
 /**
- * Where a kernel notes what went wrong in the data (an index outside its axis), and `execute` which command it is at:
- * [opcode, index, axis size, address of the command]. The first failure is kept; the kernel goes on, skipping the
- * offending elements, and the run ends with it.
+ * The failure record: [opcode, index, axis size, address of the current command]. A kernel writes it for an index outside its axis; the
+ * first failure wins. The kernel skips such elements and continues; the run ends after the kernel.
  */
 
 export const failure: usize = memory.data(16, 4);

@@ -1,14 +1,14 @@
 /**
- * f32 matrix product: packed panels, a 4 × 8 micro-kernel (8 accumulators and 6 loads, which is all that 15 vector
- * registers hold), and a path that streams the matrix once when one side is a vector or nearly so.
+ * float32 matrix product: packed panels, a 4 × 8 micro-kernel (8 accumulators and 6 loads use all of 15 vector registers), and GEMV
+ * (gemv_f32.ts) for few rows or columns.
  *
  * Payload of `matmul`, 32-bit words: m, n, k; addresses of a, b, output and scratch; strides in elements a.m, a.k, b.k, b.n,
  * output.m, output.n; address of a bias per column (0: none); relu (0 or 1); 1 if there is an epilogue, for an output of contiguous
- * rows; address of b's panels (0: none) and 1 if they are filled; the formats (`Stored`) of a and b; batch rank and count; then rank words each of extents and of a's,
- * b's and the output's strides; then the epilogue.
+ * rows; address of b's panels (0: none) and 1 if they are filled; the formats (`Stored`) of a and b; batch rank and count; then rank
+ * words each of extents and of a's, b's and the output's strides; then the epilogue.
  *
- * b's panels, where the device keeps them (src/device/wasm/panels.ts), hold for each block of k all columns: [⌈n/8⌉][block][8]. A
- * product computes the same bits without them.
+ * If the device caches packed panels of b (src/device/wasm/panels.ts), they hold all columns for each block of k: [⌈n/8⌉][block][8]. The
+ * result has the same bits with and without them.
  */
 import { finishRows, openEpilogue } from "./epilogue";
 import { gemv } from "./gemv_f32";
@@ -16,17 +16,17 @@ import { Stored } from "./generated/agreement";
 import { pack, packAny, shiftOf, widenedBytes } from "./pack_f32";
 import { fma } from "./simd";
 
-/** A block of A fits half the second-level cache, a panel of B half the first. */
+/** A block of A takes half the L2 cache, a panel of B half the L1 cache. */
 const blockK: i32 = 256;
 const blockM: i32 = 128;
 const blockN: i32 = 2048;
-/** Columns of B packed at a time where all rows of A are one block: they stay in the first-level cache. */
+/** Columns of B packed at a time if all rows of A are one block: they stay in the L1 cache. */
 const fewColumns: i32 = 32;
-/** Columns to which an epilogue is applied at a time: of one block of rows that the second-level cache holds. */
-const finishedColumns: i32 = 512;
+/** Columns per application of the epilogue if A is one block: with all its rows they fit the L2 cache. */
+const epilogueColumns: i32 = 512;
 /** From this many columns on, packing row-major A pays for itself. */
 const packFromN: i32 = 64;
-/** Rows (or columns) up to which the matrix is read where it lies: packed panels gain nothing there, and have to be made. */
+/** Up to this many rows, GEMV reads the matrix unpacked: packing costs more than it saves. */
 const gemvMaxRows: i32 = 16;
 
 namespace At {
@@ -55,7 +55,7 @@ namespace At {
   export const extents: usize = 88;
 }
 
-/** What is done with a tile's sums. */
+/** Flags for storing a tile: add it to the output, add the bias, apply ReLU. */
 export namespace Mode {
   export const accumulate: i32 = 1;
   export const bias: i32 = 2;
@@ -119,14 +119,14 @@ function multiply(payload: usize, a: usize, b: usize, output: usize, epilogue: u
   product(aFormat, bFormat, m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, bias, relu, scratch, panels, epilogue, start);
 }
 
-/** Panels of the rows of B from p on. */
+/** The panels of the block of k that starts at p. */
 // @ts-ignore: decorator
 @inline
 function panelsAt(panels: usize, n: i32, p: i32): usize {
   return panels + (<usize>(((n + 7) & ~7) * p) << 2);
 }
 
-/** Strides in bytes from here on; `panels` are filled, or 0. */
+/** C = A · B in blocks of k, rows and columns. Strides in bytes from here on; `panels` are filled, or 0. */
 function product(
   aFormat: i32, bFormat: i32, m: i32, n: i32, k: i32, a: usize, aM: usize, aK: usize, b: usize, bK: usize, bN: usize,
   output: usize, outputM: usize, outputN: usize, bias: usize, relu: i32, scratch: usize, panels: usize,
@@ -137,10 +137,10 @@ function product(
   const packedA = widened + widenedBytes;
   const packedB = packedA + ((blockM * blockK) << 2);
   const direct = aFormat == Stored.float32 && aK == 4 && n < packFromN;
-  // One block of rows is packed once for each block of k; several take turns at a large block of columns.
+  // One block of rows: k is the outer loop, so that A is packed once. Several: A is packed again for each of the wide blocks of columns.
   const oneBlock = m <= blockM;
   const width = oneBlock ? fewColumns : blockN;
-  const finished = oneBlock ? finishedColumns : blockN;
+  const epilogueWidth = oneBlock ? epilogueColumns : blockN;
   const alongN = (n + width - 1) / width;
   const alongK = (k + blockK - 1) / blockK;
   for (let block = 0; block < alongN * alongK; block++) {
@@ -168,8 +168,8 @@ function product(
         at += <usize>depth << 5;
       }
       const end = j + columns;
-      if (epilogue && p + depth == k && (end == n || end % finished == 0)) {
-        finishRows(epilogue, start + i * n, n, rows, (end - 1) / finished * finished, end);
+      if (epilogue && p + depth == k && (end == n || end % epilogueWidth == 0)) {
+        finishRows(epilogue, start + i * n, n, rows, (end - 1) / epilogueWidth * epilogueWidth, end);
       }
     }
   }
@@ -187,15 +187,15 @@ function rowsPacked(
     const height = min(4, rows - ir);
     const to = output + <usize>ir * outputM;
     const source = packedA + (<usize>(ir * depth) << 2);
-    if (whole && height == 4) kernelPacked(depth, source, 16, panel, to, outputM, mode, bias);
+    if (whole && height == 4) gemm_f32_4x8_packed(depth, source, 16, panel, to, outputM, mode, bias);
     else {
-      kernelPacked(depth, source, 16, panel, tile, 32, 0, 0);
-      merge(tile, to, outputM, outputN, height, width, mode, bias);
+      gemm_f32_4x8_packed(depth, source, 16, panel, tile, 32, 0, 0);
+      storePartialTile(tile, to, outputM, outputN, height, width, mode, bias);
     }
   }
 }
 
-/** The same with A read where it lies, row-major. Missing rows of the last tile repeat the last one. */
+/** The same for unpacked, row-major A. Missing rows of the last tile repeat the last row. */
 // @ts-ignore: decorator
 @inline
 function rowsDirect(
@@ -210,16 +210,16 @@ function rowsDirect(
     const a1 = height > 1 ? a0 + aM : a0;
     const a2 = height > 2 ? a1 + aM : a1;
     const a3 = height > 3 ? a2 + aM : a2;
-    if (whole && height == 4) kernelDirect(depth, a0, a1, a2, a3, panel, to, outputM, mode, bias);
+    if (whole && height == 4) gemm_f32_4x8_unpacked(depth, a0, a1, a2, a3, panel, to, outputM, mode, bias);
     else {
-      kernelDirect(depth, a0, a1, a2, a3, panel, tile, 32, 0, 0);
-      merge(tile, to, outputM, outputN, height, width, mode, bias);
+      gemm_f32_4x8_unpacked(depth, a0, a1, a2, a3, panel, tile, 32, 0, 0);
+      storePartialTile(tile, to, outputM, outputN, height, width, mode, bias);
     }
   }
 }
 
 /** C[4, 8] from panels of A ([k][4], `step` bytes from k to k) and B ([k][8]). */
-export function kernelPacked(k: i32, a: usize, step: usize, b: usize, c: usize, row: usize, mode: i32, bias: usize): void {
+export function gemm_f32_4x8_packed(k: i32, a: usize, step: usize, b: usize, c: usize, row: usize, mode: i32, bias: usize): void {
   let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
   do {
     const b0 = v128.load(b);
@@ -242,8 +242,8 @@ export function kernelPacked(k: i32, a: usize, step: usize, b: usize, c: usize, 
   storeTile(c, row, mode, bias, c00, c01, c10, c11, c20, c21, c30, c31);
 }
 
-/** C[4, 8] from four rows of A where they lie and a panel of B. */
-export function kernelDirect(
+/** C[4, 8] from four contiguous rows of A, unpacked, and a panel of B. */
+export function gemm_f32_4x8_unpacked(
   k: i32, p0: usize, p1: usize, p2: usize, p3: usize, b: usize, c: usize, row: usize, mode: i32, bias: usize,
 ): void {
   let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
@@ -271,7 +271,7 @@ export function kernelDirect(
   storeTile(c, row, mode, bias, c00, c01, c10, c11, c20, c21, c30, c31);
 }
 
-/** The sums of a tile on their way to memory. The tile's loop must see no call before its sums are stored: they would be kept in memory. */
+/** Stores a tile's sums. Inlined: with a call before the store, V8 would spill the accumulators in the loop. */
 // @ts-ignore: decorator
 @inline
 export function storeTile(
@@ -299,11 +299,11 @@ export function storeTile(
   v128.store(c2, c21, 16);
   v128.store(c3, c30);
   v128.store(c3, c31, 16);
-  if (mode > Mode.accumulate) finishTile(c, row, mode, bias);
+  if (mode > Mode.accumulate) biasAndRelu(c, row, mode, bias);
 }
 
-/** Adds the bias to four rows of eight sums, and applies the ReLU, through which NaN passes. */
-function finishTile(c: usize, row: usize, mode: i32, bias: usize): void {
+/** Adds the bias to four rows of eight sums, then applies ReLU, which keeps NaN. */
+function biasAndRelu(c: usize, row: usize, mode: i32, bias: usize): void {
   const zero = i32x4.splat(0);
   for (let i = 0; i < 4; i++) {
     let x = v128.load(c);
@@ -322,8 +322,8 @@ function finishTile(c: usize, row: usize, mode: i32, bias: usize): void {
   }
 }
 
-/** The part of a tile that lies inside the result. */
-export function merge(tile: usize, to: usize, outputM: usize, outputN: usize, height: i32, width: i32, mode: i32, bias: usize): void {
+/** Stores the part of a tile that is inside the output, with any strides. */
+export function storePartialTile(tile: usize, to: usize, outputM: usize, outputN: usize, height: i32, width: i32, mode: i32, bias: usize): void {
   for (let i = 0; i < height; i++) {
     for (let j = 0; j < width; j++) {
       const at = to + <usize>i * outputM + <usize>j * outputN;

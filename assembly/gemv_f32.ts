@@ -1,22 +1,22 @@
 /**
- * Few rows times a matrix, at the speed of memory: the matrix is read once, where it lies. Two forms: dot products of the rows with
- * four of the matrix's columns at a time where those are contiguous (weights [n][k]), and sums of four of its rows at a time
- * otherwise (weights [k][n]). Two rows share what was loaded (8 accumulators or factors and 6 loads fit 15 vector registers). Each
- * row's sums have the same order, and so the same bits, however many rows there are.
+ * GEMV: few rows times a matrix that is read once, unpacked, at memory bandwidth. If the matrix's columns are contiguous (weights
+ * [n][k]), dot products with four columns at a time; otherwise (weights [k][n]) sums of four of its rows at a time. Two rows share the
+ * loads of the matrix (8 accumulators or factors and 6 loads fit 15 vector registers). The order of each row's sums, and so its bits,
+ * does not depend on the number of rows.
  *
- * A matrix of halves gives the bits of its float32 numbers: one row widens them in registers, several rows share four columns
- * that were widened into the scratch.
+ * A matrix of 16-bit floats gives the same bits as its float32 values: one row widens them in registers; for several rows, four columns
+ * are widened into scratch memory.
  */
 import { Stored } from "./generated/agreement";
 import { constant, loadBfloat16, widen, widenBinary16 } from "./half";
 import { fma, horizontalSum } from "./simd";
 
-/** Columns of [k][n] that are summed at a time: four rows of so many fill half the first-level cache. */
+/** Columns of [k][n] summed at a time: four rows of them take half the L1 cache. */
 const sumColumns: i32 = 1024;
 
 /**
- * Strides in bytes; b is contiguous along k, or, of float32, along n. The scratch holds m · (k + n + 3) floats, and behind them 4 · k
- * where b holds halves.
+ * Strides in bytes; b is contiguous along k or, for float32, along n. Scratch memory: m · (k + n + 3) floats, then 4 · k floats if b has
+ * 16-bit elements.
  */
 export function gemv(
   aFormat: i32, bFormat: i32, m: i32, n: i32, k: i32, a: usize, aM: usize, aK: usize, b: usize, bK: usize, bN: usize,
@@ -48,8 +48,8 @@ export function gemv(
       if (isHalf) {
         if (m == 1 && (k & 3) == 0) {
           const to = result + (<usize>j << 2);
-          if (bFormat == Stored.bfloat16) bfloat16Dot1x4(k, a, columns, bN, to);
-          else binary16Dot1x4(k, a, columns, bN, to);
+          if (bFormat == Stored.bfloat16) dot_bf16_1x4(k, a, columns, bN, to);
+          else dot_f16_1x4(k, a, columns, bN, to);
           continue;
         }
         for (let c = 0; c < 4; c++) widen(bFormat, widened + <usize>c * pitch, columns + <usize>c * bN, 2, k);
@@ -59,11 +59,11 @@ export function gemv(
       let to = result + (<usize>j << 2);
       let i = 0;
       for (; i + 2 <= m; i += 2) {
-        dot2x4(k, x, x + aM, columns, pitch, to, resultM);
+        dot_f32_2x4(k, x, x + aM, columns, pitch, to, resultM);
         x += aM << 1;
         to += resultM << 1;
       }
-      if (i < m) dot1x4(k, x, columns, pitch, to);
+      if (i < m) dot_f32_1x4(k, x, columns, pitch, to);
     }
     for (; j < n; j++) {
       let column = b + <usize>j * bN;
@@ -77,7 +77,7 @@ export function gemv(
     }
   } else {
     for (let j = 0; j < n; j += sumColumns) {
-      sums(m, min(n - j, sumColumns), k, a, aM, b + (<usize>j << 2), bK, result + (<usize>j << 2), resultM);
+      axpyRows(m, min(n - j, sumColumns), k, a, aM, b + (<usize>j << 2), bK, result + (<usize>j << 2), resultM);
     }
   }
   if (bias == 0 && !relu && result == output) return;
@@ -93,7 +93,7 @@ export function gemv(
   }
 }
 
-/** Four times the lanes of an accumulator added up, as `horizontalSum` does. */
+/** The sums of the lanes of four accumulators, in the order of `horizontalSum`. */
 // @ts-ignore: decorator
 @inline
 function horizontalSums(s0: v128, s1: v128, s2: v128, s3: v128): v128 {
@@ -102,7 +102,7 @@ function horizontalSums(s0: v128, s1: v128, s2: v128, s3: v128): v128 {
   return f32x4.add(i32x4.shuffle(x, y, 0, 2, 4, 6), i32x4.shuffle(x, y, 1, 3, 5, 7));
 }
 
-/** What is left of four dot products, behind their whole vectors. A call, and so behind the last use of the accumulators. */
+/** Adds the terms beyond the whole vectors to four dot products. Not inlined: called after the last use of the accumulators. */
 function dotRest(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
   if ((k & 3) == 0) return;
   let sum = v128.load(to);
@@ -118,7 +118,7 @@ function dotRest(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
 }
 
 /** One row, four columns. */
-function dot1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
+function dot_f32_1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
   const b1 = b + bN;
   const b2 = b1 + bN;
   const b3 = b2 + bN;
@@ -135,8 +135,8 @@ function dot1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
   dotRest(k, x, b, bN, to);
 }
 
-/** One row, four columns of halves; k is a multiple of 4. */
-function bfloat16Dot1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
+/** One row, four columns of 16-bit floats; k is a multiple of 4. */
+function dot_bf16_1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
   const b1 = b + bN;
   const b2 = b1 + bN;
   const b3 = b2 + bN;
@@ -152,7 +152,7 @@ function bfloat16Dot1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void 
   v128.store(to, horizontalSums(s0, s1, s2, s3));
 }
 
-function binary16Dot1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
+function dot_f16_1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
   const b1 = b + bN;
   const b2 = b1 + bN;
   const b3 = b2 + bN;
@@ -170,7 +170,7 @@ function binary16Dot1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void 
 }
 
 /** Two rows, four columns. */
-function dot2x4(k: i32, x: usize, y: usize, b: usize, bN: usize, to: usize, toM: usize): void {
+function dot_f32_2x4(k: i32, x: usize, y: usize, b: usize, bN: usize, to: usize, toM: usize): void {
   const b1 = b + bN;
   const b2 = b1 + bN;
   const b3 = b2 + bN;
@@ -215,8 +215,8 @@ function dot(k: i32, x: usize, b: usize): f32 {
   return r;
 }
 
-/** All rows' sums over a block of columns. */
-function sums(m: i32, n: i32, k: i32, a: usize, aM: usize, b: usize, bK: usize, result: usize, resultM: usize): void {
+/** The sums of all rows over a block of columns. */
+function axpyRows(m: i32, n: i32, k: i32, a: usize, aM: usize, b: usize, bK: usize, result: usize, resultM: usize): void {
   for (let i = 0; i < m; i++) memory.fill(result + <usize>i * resultM, 0, <usize>n << 2);
   let p = 0;
   for (; p + 4 <= k; p += 4) {
@@ -224,23 +224,23 @@ function sums(m: i32, n: i32, k: i32, a: usize, aM: usize, b: usize, bK: usize, 
     let to = result;
     let i = 0;
     for (; i + 2 <= m; i += 2) {
-      sum2x4(n, x, x + aM, b, bK, to, to + resultM);
+      axpy_f32_2x4(n, x, x + aM, b, bK, to, to + resultM);
       x += aM << 1;
       to += resultM << 1;
     }
-    if (i < m) sum1x4(n, x, b, bK, to);
+    if (i < m) axpy_f32_1x4(n, x, b, bK, to);
     b += bK << 2;
   }
   for (; p < k; p++) {
     for (let i = 0; i < m; i++) {
-      sum1(n, load<f32>(a + <usize>i * aM + (<usize>p << 2)), b, result + <usize>i * resultM);
+      axpy_f32_1x1(n, load<f32>(a + <usize>i * aM + (<usize>p << 2)), b, result + <usize>i * resultM);
     }
     b += bK;
   }
 }
 
 /** to += x₀·b₀ + x₁·b₁ + x₂·b₂ + x₃·b₃ */
-function sum1x4(n: i32, x: usize, b: usize, bK: usize, to: usize): void {
+function axpy_f32_1x4(n: i32, x: usize, b: usize, bK: usize, to: usize): void {
   const b1 = b + bK;
   const b2 = b1 + bK;
   const b3 = b2 + bK;
@@ -253,11 +253,11 @@ function sum1x4(n: i32, x: usize, b: usize, bK: usize, to: usize): void {
     const first = fma(x1, v128.load(b1 + at), fma(x0, v128.load(b + at), v128.load(to + at)));
     v128.store(to + at, fma(x3, v128.load(b3 + at), fma(x2, v128.load(b2 + at), first)));
   }
-  sumRest(n, x, b, bK, to);
+  axpyRest(n, x, b, bK, to);
 }
 
 /** The same of two rows. */
-function sum2x4(n: i32, x: usize, y: usize, b: usize, bK: usize, to: usize, toY: usize): void {
+function axpy_f32_2x4(n: i32, x: usize, y: usize, b: usize, bK: usize, to: usize, toY: usize): void {
   const b1 = b + bK;
   const b2 = b1 + bK;
   const b3 = b2 + bK;
@@ -286,12 +286,12 @@ function sum2x4(n: i32, x: usize, y: usize, b: usize, bK: usize, to: usize, toY:
     v128.store(to + at, fma(x3, c3, s));
     v128.store(toY + at, fma(y3, c3, t));
   }
-  sumRest(n, x, b, bK, to);
-  sumRest(n, y, b, bK, toY);
+  axpyRest(n, x, b, bK, to);
+  axpyRest(n, y, b, bK, toY);
 }
 
-/** The columns behind the whole vectors. */
-function sumRest(n: i32, x: usize, b: usize, bK: usize, to: usize): void {
+/** The columns beyond the whole vectors. */
+function axpyRest(n: i32, x: usize, b: usize, bK: usize, to: usize): void {
   for (let j = n & ~3; j < n; j++) {
     const at = <usize>j << 2;
     const first = load<f32>(to + at) + load<f32>(x) * load<f32>(b + at) + load<f32>(x, 4) * load<f32>(b + bK + at);
@@ -300,7 +300,7 @@ function sumRest(n: i32, x: usize, b: usize, bK: usize, to: usize): void {
   }
 }
 
-function sum1(n: i32, x: f32, b: usize, result: usize): void {
+function axpy_f32_1x1(n: i32, x: f32, b: usize, result: usize): void {
   for (let j = 0; j < n; j++) {
     store<f32>(result, load<f32>(result) + x * load<f32>(b));
     result += 4;

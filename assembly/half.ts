@@ -5,13 +5,13 @@ import { Stored } from "./generated/agreement";
 const smallestNormal: u32 = 0x38800000;
 
 /**
- * What widening of binary16 takes, in memory: loops would build each constant anew. The sign and the other bits once they are shifted;
- * 2^112, the difference of the exponents' biases (127 and 15); 2^16, from which on numbers are those of infinite halves and NaN; the
- * exponent of infinity.
+ * Constants for widening binary16, in memory because V8 would rebuild a v128.const in every iteration: mask of the sign bit and of the
+ * other 15 bits after their shift by 13; 2^112, for the difference of the exponent biases (127 and 15); 2^16, from which on results
+ * belong to infinite and NaN halves; the exponent bits of infinity.
  */
 const constants: usize = memory.data<u32>([0x8fffe000, 0x77800000, 0x47800000, 0x7f800000], 16);
 
-/** A constant of `widenBinary16`, by its place. */
+/** Constant number i of `widenBinary16`. */
 // @ts-ignore: decorator
 @inline
 export function constant(at: usize): v128 {
@@ -25,7 +25,7 @@ export function loadBfloat16(from: usize): v128 {
   return i32x4.shl(v128.load16x4_u(from), 16);
 }
 
-/** Lanes of bits whose sign is extended. A product widens subnormals too; the bits of an infinite exponent are set afterwards. */
+/** Widens sign-extended bits. The multiplication also normalizes subnormals; the exponent of infinities and NaN is set afterwards. */
 // @ts-ignore: decorator
 @inline
 export function widenBinary16(bits: v128, mask: v128, factor: v128, beyond: v128, infinite: v128): v128 {
@@ -47,7 +47,7 @@ export function load1(format: i32, from: usize): f32 {
   return widened(format, load<u16>(from));
 }
 
-/** `count` halves, `step` bytes apart, as floats one behind the other. */
+/** Widens `count` halves, `step` bytes apart, to contiguous floats. */
 export function widen(format: i32, to: usize, from: usize, step: isize, count: i32): void {
   if (step == 2) {
     const mask = constant(0), factor = constant(1), beyond = constant(2), infinite = constant(3);
@@ -67,7 +67,7 @@ export function widen(format: i32, to: usize, from: usize, step: isize, count: i
   }
 }
 
-/** Floats one behind the other, to places `step` bytes apart. */
+/** Narrows contiguous floats to halves that are `step` bytes apart. */
 export function narrow(format: i32, to: usize, step: isize, from: usize, count: i32): void {
   for (; count > 0; count--) {
     store<u16>(to, narrowed(format, load<u32>(from)));
@@ -76,7 +76,7 @@ export function narrow(format: i32, to: usize, step: isize, from: usize, count: 
   }
 }
 
-/** The nearest halves, as floats. */
+/** Rounds floats to the nearest halves, kept as float32. */
 export function roundHalves(format: i32, to: usize, from: usize, count: i32): void {
   for (; count > 0; count--) {
     store<f32>(to, widened(format, narrowed(format, load<u32>(from))));

@@ -1,11 +1,11 @@
-/** What the host sees of the kernels. */
+/** The exports of the binary. */
 import { heapStart, initialize } from "./expression";
 import { failure } from "./failure";
 import { hash } from "./generated/agreement";
 export { execute } from "./execute";
 export { selfTest } from "./selftest";
 
-/** What the binary was built for (src/device/wasm/agreement.ts); compared when it is loaded. */
+/** Hash of the constants shared with TypeScript (src/device/wasm/agreement.ts); compared when the binary is loaded. */
 export const agreement: i32 = hash;
 
 /** Called once, before anything else. Returns the first byte of memory that the host may use. */

@@ -8,7 +8,7 @@
  */
 import { fail } from "./failure";
 import { Access, IndexingAt as At, Opcode } from "./generated/agreement";
-import { copy32 } from "./walk";
+import { copy32 } from "./strided";
 
 /** The current index along each outer dimension. */
 const indices: usize = memory.data(256, 16);

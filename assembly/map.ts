@@ -1,17 +1,17 @@
 /**
- * `map`: every block of an expression, written to its outputs. Behind the expression the payload holds the number of
- * outputs and per output [mode, access, address, entry of the value, entry it is computed into in place (or 0),
- * entry of a register that stands in for it, strides].
+ * `map`: evaluates an expression block by block and stores the outputs. After the expression the payload has the number of outputs and
+ * per output [mode, access, address, table entry of the value, entry through which the value is computed directly in the output (or 0),
+ * entry of the register used instead for ragged blocks, strides].
  */
 import { evaluate, open, pointer, position, seek, setPointer } from "./expression";
 import { Header, Mode, OutputAt } from "./generated/agreement";
-import { copy32, offsetAt, walk } from "./walk";
+import { copy32, offsetAt, copyStrided } from "./strided";
 
 export function map(payload: usize): void {
   mapRange(payload, open(payload), 0, load<i32>(payload, Header.size));
 }
 
-/** The elements from `start` to `stop`, in the order of the walk, of an opened expression; `outputs` is the address behind it. */
+/** Elements `start` to `stop` of an opened expression, in iteration order; `outputs` is the address after the expression. */
 export function mapRange(payload: usize, outputs: usize, start: i32, stop: i32): void {
   const first = outputs + 4;
   const block = load<i32>(payload, Header.block);
@@ -37,13 +37,13 @@ export function mapRange(payload: usize, outputs: usize, start: i32, stop: i32):
     for (let output = first; output < end; output += outputBytes) {
       if (inPlace && load<u32>(output, OutputAt.target) != 0) continue;
       const value = pointer(load<u32>(output, OutputAt.value));
-      if (load<i32>(output, OutputAt.mode) != Mode.walked) {
+      if (load<i32>(output, OutputAt.mode) != Mode.strided) {
         copy32(place(output, start, rank), value, count);
         continue;
       }
       const base = <usize>load<u32>(output, OutputAt.address);
       const access = load<i32>(output, OutputAt.access);
-      walk(access, base, output + OutputAt.strides, extents, rank, position, count, value);
+      copyStrided(access, base, output + OutputAt.strides, extents, rank, position, count, value);
     }
     start += count;
     left -= count;
@@ -51,7 +51,7 @@ export function mapRange(payload: usize, outputs: usize, start: i32, stop: i32):
   }
 }
 
-/** Where element `start` lies in an output that is written directly. */
+/** The address of element `start` in an output that is written directly. */
 // @ts-ignore: decorator
 @inline
 function place(output: usize, start: i32, rank: i32): usize {

@@ -1,6 +1,6 @@
 /**
- * Loops of two and three operands over a block of four-byte lanes. `…Scalar` loops take one number (at `b`) instead
- * of a block of it; comparisons give 0 or 1.
+ * Loops of two and three operands over a block of four-byte lanes. `…Scalar` loops take one value (at `b`) instead of a block;
+ * comparisons give 0 or 1.
  */
 import { fma, fnma } from "./simd";
 
@@ -175,7 +175,7 @@ export function mulSubFromScalar(d: usize, a: usize, b: usize, c: usize, lanes: 
   }
 }
 
-/** One number, 16 bytes of it at a, repeated. */
+/** Fills the block with the 16 bytes at a. */
 export function fill(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
   const x = v128.load(a);
   while (lanes > 0) {

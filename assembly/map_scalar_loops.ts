@@ -11,8 +11,8 @@ export function pow(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
 }
 
 /**
- * x^y as C and IEEE 754 have it: 2^(y · log2|x|) in float64, whose error of some 1e-13 is far below float32's, so that the result
- * is right to the last bit or nearly so.
+ * x^y as in C and IEEE 754: 2^(y · log2|x|) in float64, with an error of about 1e-13, so that the float32 result is correctly rounded or
+ * nearly so.
  */
 function powerOf(x: f32, y: f32): f32 {
   if (x == 1 || y == 0) return 1;
@@ -26,7 +26,7 @@ function powerOf(x: f32, y: f32): f32 {
   return <f32>(isOdd ? copysign<f64>(power, <f64>x) : power);
 }
 
-/** Of a float32 that is not negative. ln m = 2 artanh((m − 1) / (m + 1)) for m in [1/√2, √2), as a series. */
+/** log2 of a float32 that is not negative. ln m = 2 artanh((m − 1) / (m + 1)) for m in [1/√2, √2), as a series. */
 function log2(x: f64): f64 {
   if (x == 0) return -Infinity;
   if (!(x < Infinity)) return x;
@@ -48,7 +48,7 @@ function log2(x: f64): f64 {
   return <f64>exponent + sum * f * (2 / 0.6931471805599453);
 }
 
-/** Beyond ±200 it is 0 or infinite as a float32. The series of e^z for |z| up to ln 2 / 2. */
+/** 2^x; beyond ±200 the float32 result is 0 or infinite. The series of e^z for |z| up to ln 2 / 2. */
 function exp2(t: f64): f64 {
   const limited = min<f64>(max<f64>(t, -200), 200);
   const whole = nearest<f64>(limited);
@@ -68,7 +68,7 @@ function exp2(t: f64): f64 {
   return sum * reinterpret<f64>((<i64>whole + 1023) << 52);
 }
 
-/** By squaring; negative exponents give what is left of 1 / x^|y| in integers. */
+/** int32 power by squaring; a negative exponent truncates 1 / x^|y|. */
 export function powInt(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
   const end = d + (<usize>lanes << 2);
   while (d < end) {

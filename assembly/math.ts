@@ -43,7 +43,7 @@ export function constant(table: usize, index: usize): v128 {
   return v128.load32_splat(table + (index << 2));
 }
 
-/** e^x within 1 ulp; the power of two is applied in two halves, so that both ends of the range come out right. */
+/** e^x within 1 ulp; the power of two is applied as two factors, so that results near overflow and underflow are correct. */
 // @ts-ignore: decorator
 @inline
 export function exp(
@@ -51,11 +51,11 @@ export function exp(
   c0: v128, c1: v128, c2: v128, c3: v128, c4: v128, c5: v128, c6: v128, c7: v128,
   c8: v128, c9: v128, c10: v128, c11: v128, c12: v128,
 ): v128 {
-  // Where the result rounds to 0 (attention's masks are full of it) nothing is computed: the power of two would
-  // make denormals, which cost a hundred cycles each. pmin in this operand order keeps NaN.
+  // x is clamped where the result rounds to 0 (common for masked attention scores): the power of two would make denormals, which cost
+  // about a hundred cycles each. pmin in this operand order keeps NaN.
   const vanishes = f32x4.lt(input, c0);
   const x = v128.andnot(f32x4.pmin(input, c1), vanishes);
-  // Adding 1.5 · 2^23 leaves round(x / ln 2) in the low bits.
+  // The low bits of x / ln 2 + 1.5 · 2^23 are round(x / ln 2).
   const shifted = f32x4.add(f32x4.mul(x, c2), c3);
   const n = f32x4.sub(shifted, c3);
   const r = fnma(n, c5, fnma(n, c4, x));

@@ -1,14 +1,14 @@
 /**
- * Packing for the matrix product: a block of an operand with any strides becomes panels that the micro-kernel reads
- * straight through. A panel holds `width` rows (of A) or columns (of B): [panel][k][width], missing ones zero.
+ * Packing for the matrix product: copies a block of a strided operand into contiguous panels, [panel][k][width]. A panel holds `width`
+ * rows of A or columns of B, here called lines; missing lines are zero.
  */
 
 import { Stored } from "./generated/agreement";
 import { widen } from "./half";
 
-/** Values along k that are widened at a time: 8 lines of them fill a quarter of the first-level cache. */
+/** Values along k widened at a time: 8 lines of them take a quarter of the L1 cache. */
 const widenedK: i32 = 256;
-/** Room that `packAny` needs. */
+/** Bytes of scratch memory that `packAny` needs. */
 export const widenedBytes: usize = 8192;
 
 /** log2 of the bytes of an element. */
@@ -18,7 +18,7 @@ export function shiftOf(format: i32): usize {
   return format == Stored.float32 ? 2 : 1;
 }
 
-/** As `pack`, of floats of any format; halves become float32 in `widened`, a part of a panel at a time. */
+/** As `pack`, for floats of any format; 16-bit floats are widened to float32 in `widened`, a part of a panel at a time. */
 export function packAny(
   format: i32, target: usize, source: usize, lines: i32, k: i32, line: usize, step: usize, width: i32, widened: usize,
 ): void {
@@ -44,7 +44,7 @@ export function packAny(
   }
 }
 
-/** Where strides do not help: one element at a time. `line` goes along the panel's width, `step` along k (bytes). */
+/** For strides without a vector form: one element at a time. `line` is the stride along the panel's width, `step` along k (bytes). */
 function packScalar(target: usize, source: usize, lines: i32, k: i32, line: usize, step: usize, width: i32): void {
   for (let p = 0; p < k; p++) {
     let from = source;
@@ -77,7 +77,7 @@ function packRows4(target: usize, source: usize, k: i32, step: usize): void {
   }
 }
 
-/** 4 lines that are contiguous along k, transposed 4 × 4 into every `pitch` bytes of the target. */
+/** Transposes 4 lines that are contiguous along k in blocks of 4 × 4; rows of the target are `pitch` bytes apart. */
 // @ts-ignore: decorator
 @inline
 function packTransposed4(target: usize, source: usize, k: i32, line: usize, pitch: usize): void {

@@ -1,14 +1,14 @@
 /**
  * Packing of int8 rows for the products: panels of 4 rows, [⌈k/4⌉][4 rows][4 values] of bytes or (wide)
- * [⌈k/4⌉ · 2][4 rows][2 values] of 16 bits. Behind the last value come zeros, which is right whatever the weights there stand for.
+ * [⌈k/4⌉ · 2][4 rows][2 values] of int16. Values beyond k are zero, so that the weights there do not matter.
  */
 
 import { addPairs } from "./simd";
 
-/** What a row needs: where it goes, what is taken off its sums, its input's scale; of convolutions, where its window starts. */
+/** Per row: output address, correction subtracted from the sums, scale of the input; for convolutions the address of the window. */
 export { RowTable } from "./generated/agreement";
 
-/** Four rows' sums of four values each. */
+/** Sums of four neighbouring bytes, one per lane. */
 // @ts-ignore: decorator
 @inline
 function sumQuads(x: v128): v128 {
@@ -16,8 +16,8 @@ function sumQuads(x: v128): v128 {
 }
 
 /**
- * Appends k values of four rows to a panel: of 16 bits if `wide`, else of bytes, and then adds the values to the four `total`s.
- * Only the last run's k may be other than a multiple of 4.
+ * Appends k values of four rows to a panel: as int16 if `wide`; else as bytes, and then adds each row's values to its int32 in `total`.
+ * k must be a multiple of 4, except in the last call for a panel.
  */
 export function pack4(target: usize, wide: bool, p0: usize, p1: usize, p2: usize, p3: usize, k: i32, total: usize): void {
   if (wide) packWide(target, p0, p1, p2, p3, k);
@@ -77,7 +77,7 @@ function packNarrow(target: usize, p0: usize, p1: usize, p2: usize, p3: usize, k
     v128.store(target, y1, 16);
     v128.store(target, y2, 32);
     v128.store(target, y3, 48);
-    // Four sums of two bytes each still fit 16 bits.
+    // Sums of four pairs of bytes fit int16.
     const pairs = i16x8.add(
       i16x8.add(i16x8.extadd_pairwise_i8x16_s(y0), i16x8.extadd_pairwise_i8x16_s(y1)),
       i16x8.add(i16x8.extadd_pairwise_i8x16_s(y2), i16x8.extadd_pairwise_i8x16_s(y3)),
@@ -121,7 +121,7 @@ function word(at: usize, count: i32): i32 {
   return result;
 }
 
-/** Elements of any stride, one after the other. */
+/** Copies strided bytes to contiguous ones. */
 export function gatherBytes(target: usize, source: usize, stride: i32, count: i32): void {
   if (stride == 1) {
     for (; count >= 16; count -= 16) {
@@ -137,7 +137,7 @@ export function gatherBytes(target: usize, source: usize, stride: i32, count: i3
   }
 }
 
-/** A row by itself, zeros up to a multiple of 4, as bytes or (wide) as 16 bits; returns the sum. */
+/** Packs a single row as bytes or (`wide`) int16, with zeros up to a multiple of 4; returns the sum of the values. */
 export function packRow(target: usize, wide: bool, source: usize, stride: i32, k: i32): i32 {
   let sums = i32x4.splat(0);
   let p = 0;

@@ -41,13 +41,13 @@ export function depthwisePixels(payload: usize, image: i32, source: usize, pixel
   const sums = load<usize>(payload, At.sums);
   const other = sums + (<usize>load<i32>(payload, At.blockPixels) << 5);
   let weights = load<usize>(payload, At.prepared);
-  // Corrections are nothing: the offset of the stored weights was taken off them.
+  // No corrections: prepareDepthwise has subtracted the offset from the stored weights.
   placePixels(payload, image, source, pixel, rows);
   for (let c = 0; c < channels; c += 16) {
     for (let i = 0; i < rows; i++) {
       const window = load<usize>(table + <usize>i * RowTable.bytes, RowTable.window) + c;
       const row = <usize>i << 5;
-      depthwise1x16(pairs, window, offsets, weights, sums + row, other + row);
+      conv_i8_1x16c2_depthwise(pairs, window, offsets, weights, sums + row, other + row);
     }
     finishPanel(finish, sums, table, rows, c, min(8, channels - c));
     if (channels - c > 8) finishPanel(finish, other, table, rows, c + 8, min(8, channels - c - 8));
@@ -55,8 +55,8 @@ export function depthwisePixels(payload: usize, image: i32, source: usize, pixel
   }
 }
 
-/** One pixel: the sums of channels 0..7 go to `sums`, those of 8..15 to `other`. */
-function depthwise1x16(pairs: i32, window: usize, offsets: usize, weights: usize, sums: usize, other: usize): void {
+/** One pixel: writes the sums of channels 0..7 to `sums`, of channels 8..15 to `other`. */
+function conv_i8_1x16c2_depthwise(pairs: i32, window: usize, offsets: usize, weights: usize, sums: usize, other: usize): void {
   let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0;
   for (; pairs > 0; pairs--) {
     const x = v128.load(window + load<usize>(offsets));

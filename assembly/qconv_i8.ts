@@ -1,7 +1,7 @@
 /**
- * int8 cross-correlation. An image lies channels-last inside a border of the input's zero point (conv_image.ts); the windows
- * of a block of output pixels are packed as rows of a matrix, and that is multiplied like any other. Depthwise ones are in
- * qconv_depthwise_i8.ts, the payload in qconv_payload_i8.ts.
+ * int8 cross-correlation as a matrix product. Each image is copied channels-last with a border of the input's zero point
+ * (conv_image.ts); the windows of a block of output pixels are packed as rows of a matrix (im2col), which qgemm_i8.ts multiplies.
+ * Depthwise convolutions are in qconv_depthwise_i8.ts, the payload in qconv_payload_i8.ts.
  */
 import { gatherOverrun as overrun } from "./generated/agreement";
 import { Image, Window, padAndCopy, writeSegments } from "./conv_image";
@@ -48,7 +48,7 @@ export function qconv(payload: usize): void {
   }
 }
 
-/** One group's channels of a block of pixels. */
+/** The output channels of one group for a block of pixels. */
 function correlate(
   payload: usize, image: i32, source: usize, group: i32, pixel: i32, rows: i32, segments: i32, segmentLength: i32,
 ): void {

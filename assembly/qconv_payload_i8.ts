@@ -1,5 +1,5 @@
 /**
- * What both int8 cross-correlations read of their command.
+ * The payload of both int8 cross-correlations.
  *
  * Payload of `qconv`, 32-bit words: `Window`; addresses of source, weight, output; the weights' bytes of a group; the
  * source's bytes from image to image, the output's from image to image, row to row and column to column; address (0: none)
@@ -38,7 +38,7 @@ export namespace At {
   export const finish: usize = 184;
 }
 
-/** Fills the table for pixels from `pixel` on: where their windows start and where they go. */
+/** Fills the row table for pixels from `pixel` on: the addresses of their windows and of their outputs. */
 export function placePixels(payload: usize, image: i32, source: usize, pixel: i32, rows: i32): void {
   const layout = payload + At.image;
   const outputW = load<i32>(payload, Window.outputW);

@@ -1,16 +1,17 @@
 /**
- * int8 matrix product: panels of 8 columns times all packed rows (pack_i8.ts) of a block, in tiles of 4 rows with int32 sums.
- * Names tell rows × columns of a tile and how many values of a row stand together (c2, c4).
+ * int8 matrix product: panels of 8 weight columns times all packed rows (pack_i8.ts) of a block, in tiles of 4 rows with int32 sums.
+ * Micro-kernels are named by tile (rows × columns) and by the number of consecutive k values that one instruction multiplies and adds
+ * per output (c2, c4).
  *
- * Exact products: rows are widened to 16 bits when they are packed, panels of weights (src/kernels/packed.ts) once for a block.
- * The relaxed binary has a faster way for weights that are stored as 0..127: there the sum of two products of 8 bits fits 16
- * bits.
+ * - exact: rows are widened to int16 when they are packed, panels of weights (src/kernels/packed.ts) once per block of rows.
+ * - relaxed, in the relaxed binary, for weights stored as 0..127 (`storedOffset` is not 0): multiplies bytes with relaxed_dot_i8x16_i7x16,
+ *   whose sum of two products fits int16.
  */
 import { widenedSteps } from "./generated/agreement";
 import { finishPanel, Finish } from "./quantized_epilogue";
 import { onesI16, relaxedDot } from "./simd";
 
-/** Whether rows are packed as 16 bits, for the exact products. */
+/** Whether rows are packed as int16, for the exact micro-kernel. */
 // @ts-ignore: decorator
 @inline
 export function isWide(finish: usize): bool {
@@ -19,8 +20,8 @@ export function isWide(finish: usize): bool {
 }
 
 /**
- * Packed rows × all panels of weights → finished rows from output column `first` on. `table` has an entry per row, `steps` is
- * ⌈k/4⌉; `sums` is room for [rows rounded up to 4, 8], `widened` for a panel as 16 bits.
+ * Packed rows × all panels of weights, then the epilogue (quantized_epilogue.ts), into output columns from `first` on. `table` has an
+ * entry per row, `steps` is ⌈k/4⌉. Scratch memory: `sums` int32 [rows rounded up to 4, 8], `widened` one panel of weights as int16.
  */
 export function multiplyBlock(
   finish: usize, rows: i32, table: usize, packed: usize, panels: usize, steps: i32, n: i32, first: i32, sums: usize, widened: usize,
@@ -33,18 +34,18 @@ export function multiplyBlock(
       do {
         const depth = min(widenedSteps, steps - p);
         widenPanel(depth, panels + (<usize>p << 5), storedOffset, widened);
-        exact4x8c2(rows, steps, depth, packed + (<usize>p << 5), widened, sums, p > 0);
+        gemm_i8_4x8c2_exact(rows, steps, depth, packed + (<usize>p << 5), widened, sums, p > 0);
         p += widenedSteps;
       } while (p < steps);
     } else {
-      if (ASC_FEATURE_RELAXED_SIMD) relaxed4x8c4(rows, steps, packed, panels, sums);
+      if (ASC_FEATURE_RELAXED_SIMD) gemm_i8_4x8c4_relaxed(rows, steps, packed, panels, sums);
     }
     finishPanel(finish, sums, table, rows, first + j, min(8, n - j));
     panels += <usize>steps << 5;
   }
 }
 
-/** Weights [steps][8 columns][4] less what they are stored above, as 16 bits [steps · 2][8 columns][2]. */
+/** Stored weights [steps][8 columns][4] minus their offset, as int16 [steps · 2][8 columns][2]. */
 function widenPanel(steps: i32, from: usize, storedOffset: i32, to: usize): void {
   const zero = i16x8.splat(<i16>storedOffset);
   for (; steps > 0; steps--) {
@@ -62,12 +63,12 @@ function widenPanel(steps: i32, from: usize, storedOffset: i32, to: usize): void
 }
 
 /**
- * `depth` of the rows' `steps` steps, added to the sums if those are of the steps before. Of 15 vector registers 8 hold sums: with
- * more of them there is none left for what is multiplied.
+ * Multiplies `depth` of the `steps` steps of all rows; `accumulate` adds to the sums of the steps before. 8 of 15 vector registers hold
+ * sums; a larger tile would leave too few for the operands.
  */
 // @ts-ignore: decorator
 @inline
-function exact4x8c2(rows: i32, steps: i32, depth: i32, packed: usize, panel: usize, sums: usize, accumulate: bool): void {
+function gemm_i8_4x8c2_exact(rows: i32, steps: i32, depth: i32, packed: usize, panel: usize, sums: usize, accumulate: bool): void {
   const end = panel + (<usize>depth << 6);
   for (; rows > 0; rows -= 4) {
     let c00 = i32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
@@ -114,7 +115,7 @@ function exact4x8c2(rows: i32, steps: i32, depth: i32, packed: usize, panel: usi
 
 // @ts-ignore: decorator
 @inline
-function relaxed4x8c4(rows: i32, steps: i32, packed: usize, panel: usize, sums: usize): void {
+function gemm_i8_4x8c4_relaxed(rows: i32, steps: i32, packed: usize, panel: usize, sums: usize): void {
   const end = panel + (<usize>steps << 5);
   const ones = v128.load(onesI16);
   for (; rows > 0; rows -= 4) {

@@ -1,17 +1,17 @@
 /**
- * A few int8 rows times a matrix of weights at the speed of memory. Several panels are read at once, as many as there are
- * registers for the sums: memory answers several streams sooner than one.
+ * Few int8 rows times a matrix of weights, at memory bandwidth. As many panels are read at once as there are registers for their sums:
+ * several streams use the memory bandwidth better than one.
  */
 import { RowTable } from "./pack_i8";
 import { finishPanel } from "./quantized_epilogue";
 import { isWide } from "./qgemm_i8";
 import { addPairs, onesI16, relaxedDot } from "./simd";
 
-/** Panels that are read at once. */
+/** Panels read at once. */
 const widePanels: i32 = 3;
 const narrowPanels: i32 = 4;
 
-/** Rows, one after the other (`packRow`), × all panels of weights. `sums` is room for those of a row and `narrowPanels` panels. */
+/** Contiguous packed rows (`packRow`) × all panels of weights. `sums` is scratch memory for one row's sums of `narrowPanels` panels. */
 export function multiplyRows(
   finish: usize, rows: i32, table: usize, packed: usize, panels: usize, steps: i32, n: i32, sums: usize,
 ): void {
@@ -20,7 +20,7 @@ export function multiplyRows(
   const panelBytes = <usize>steps << 5;
   const columns = (wide ? widePanels : narrowPanels) << 3;
   for (let j = 0; j < n; j += columns) {
-    // Panels that are not there are read as the last one, and their sums not used.
+    // Beyond the last panel, the last one is read again and its sums are not used.
     const count = min(columns, n - j);
     const p1 = count > 8 ? panels + panelBytes : panels;
     const p2 = count > 16 ? p1 + panelBytes : p1;

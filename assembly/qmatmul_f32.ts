@@ -4,7 +4,7 @@
  *
  * Payload, 32-bit words: `Operands`; rows in a block; addresses of working spaces: a tile, table of rows, packed rows, a converted panel; then `Finish`.
  */
-import { kernelDirect } from "./gemm_f32";
+import { gemm_f32_4x8_unpacked } from "./gemm_f32";
 import { RowTable } from "./pack_i8";
 import { Operands } from "./qmatmul_payload";
 import { Finish, finishPanel, placeRow, prepareColumns } from "./quantized_epilogue";
@@ -56,7 +56,7 @@ export function qmatmulFloat(payload: usize): void {
           const p1 = height > 1 ? p0 + rowBytes : p0;
           const p2 = height > 2 ? p1 + rowBytes : p0;
           const p3 = height > 3 ? p2 + rowBytes : p0;
-          kernelDirect(steps << 2, p0, p1, p2, p3, panel, tile, 32, 0, 0);
+          gemm_f32_4x8_unpacked(steps << 2, p0, p1, p2, p3, panel, tile, 32, 0, 0);
           finishPanel(finish, tile, table + <usize>i * RowTable.bytes, height, j, width);
         }
       }

@@ -1,6 +1,6 @@
 /**
- * What happens to the sums of a quantized product (`finishLayout` in src/device/wasm/encode/quantized.ts), eight columns of a block
- * of rows at a time; and what is left of its epilogue, for many columns of the block at a time.
+ * The epilogue of quantized products (`finishLayout` in src/device/wasm/encode/quantized.ts): dequantizes, adds the bias, applies ReLU
+ * and requantizes, for eight columns of a block of rows at a time; any other expression is then applied to many columns at a time.
  */
 import { finishValues, openEpilogue } from "./epilogue";
 import { Finish, Kind } from "./generated/agreement";
@@ -10,7 +10,7 @@ export { Finish } from "./generated/agreement";
 
 const one: i32 = 0x3f800000;
 
-/** Lays the columns' offsets, scales and biases out in the working space, so that eight can be loaded from any column on. */
+/** Copies offsets, scales and biases of all columns to contiguous, padded arrays, so that eight can be loaded from any column on. */
 export function prepareColumns(finish: usize): void {
   const columns = load<i32>(finish, Finish.columns);
   const space = load<usize>(finish, Finish.space);
@@ -21,7 +21,7 @@ export function prepareColumns(finish: usize): void {
   openEpilogue(load<i32>(finish, Finish.isBlockwise), finish + Finish.bytes);
 }
 
-/** `missing` stands for each element of an operand that is not there. */
+/** An absent operand (`source` 0) is filled with `missing`. */
 function copyColumns(target: usize, source: usize, stride: i32, columns: i32, missing: i32): void {
   if (source == 0) {
     for (let j = 0; j < columns; j++) store<i32>(target + (<usize>j << 2), missing);
@@ -32,7 +32,7 @@ function copyColumns(target: usize, source: usize, stride: i32, columns: i32, mi
   }
 }
 
-/** Places row i of a block, whose first element has number `element` in the output and lies at `output` there. */
+/** Sets the table entry of row i of a block: its first element has index `element` and address `output` in the output. */
 // @ts-ignore: decorator
 @inline
 export function placeRow(finish: usize, entry: usize, i: i32, element: i32, output: usize): void {
@@ -41,7 +41,7 @@ export function placeRow(finish: usize, entry: usize, i: i32, element: i32, outp
   store<i32>(entry, element, RowTable.element);
 }
 
-/** Finishes rows of sums [rows, 8], of which `width` columns, from output column `column` on, are there. */
+/** Applies the epilogue to sums [rows, 8] and stores them in output columns `column` to `column + width − 1`. */
 export function finishPanel(finish: usize, sums: usize, table: usize, rows: i32, column: i32, width: i32): void {
   const kind = load<i32>(finish, Finish.kind);
   const step = load<i32>(finish, Finish.outputN);
@@ -64,7 +64,7 @@ export function finishPanel(finish: usize, sums: usize, table: usize, rows: i32,
   if (load<i32>(finish, Finish.isBlockwise)) finishBlock(finish, table, rows, column + width);
 }
 
-/** Applies what is left of the epilogue if the columns before `end` complete a block. */
+/** Applies the rest of the epilogue, an expression, if the columns before `end` complete a block. */
 function finishBlock(finish: usize, table: usize, rows: i32, end: i32): void {
   const columns = load<i32>(finish, Finish.columns);
   const blockColumns = load<i32>(finish, Finish.blockColumns);
@@ -73,30 +73,30 @@ function finishBlock(finish: usize, table: usize, rows: i32, end: i32): void {
   const from = (end - 1) / blockColumns * blockColumns;
   const skipped = <usize>from << 2;
   if (columns == blockColumns) {
-    // Rows follow each other in the block as in the output.
+    // The rows are contiguous in the block, as in the output.
     finishValues(expression, load<i32>(table, RowTable.element), rows * columns, load<usize>(table, RowTable.address));
     return;
   }
   for (let i = 0; i < rows; i++) {
     const address = load<usize>(table, RowTable.address);
     finishValues(expression, load<i32>(table, RowTable.element) + from, end - from, address + skipped);
-    // The next columns take the place of these.
+    // The next columns reuse the block.
     store<usize>(table, address - (<usize>blockColumns << 2), RowTable.address);
     table += RowTable.bytes;
   }
 }
 
-/** Eight sums. */
+/** Bytes of eight sums. */
 const rowBytes: usize = 32;
 
-/** Where a finished row goes: if not all its columns are there, first over its sums. */
+/** Where a row's eight results are stored: in the output; for a partial panel over its sums, from which `scatter` copies them. */
 // @ts-ignore: decorator
 @inline
 function targetOf(table: usize, before: usize, sums: usize, whole: bool): usize {
   return whole ? load<usize>(table, RowTable.address) + before : sums;
 }
 
-/** Four sums as numbers; of integers, those of one row and its columns' offsets. */
+/** Four sums as float32; integer sums after subtracting the row's correction and adding the columns' offsets. */
 // @ts-ignore: decorator
 @inline
 function numbers(sums: v128, table: usize, offsets: v128, isFloat: bool): v128 {
@@ -104,7 +104,7 @@ function numbers(sums: v128, table: usize, offsets: v128, isFloat: bool): v128 {
   return f32x4.convert_i32x4_s(i32x4.add(i32x4.sub(sums, v128.load32_splat(table, RowTable.correction)), offsets));
 }
 
-/** Sums · scales + bias, those of integers · the row's scale; then the ReLU, through which NaN passes. */
+/** value · scales + bias, integer sums also · the row's scale; then ReLU, which keeps NaN. */
 // @ts-ignore: decorator
 @inline
 function scaled(value: v128, scales: v128, table: usize, bias: v128, bound: v128, isFloat: bool): v128 {
@@ -114,7 +114,7 @@ function scaled(value: v128, scales: v128, table: usize, bias: v128, bound: v128
   return v128.andnot(result, f32x4.lt(result, bound));
 }
 
-/** Rounded to whole numbers, of 32 bits, which become bytes by saturation. NaN becomes 0. */
+/** Requantizes to int32 levels, which are then saturated to int8. NaN becomes 0. */
 // @ts-ignore: decorator
 @inline
 function toLevel(value: v128, factor: v128, zeroPoint: v128): v128 {
@@ -133,7 +133,7 @@ function finishNumbers(
   const scales1 = v128.load(at + pitch, 16);
   const bias0 = v128.load(at + 2 * pitch);
   const bias1 = v128.load(at + 2 * pitch, 16);
-  // What numbers below become 0: all below 0, or none.
+  // Lower bound of ReLU; −∞ without.
   const bound = f32x4.splat(load<i32>(finish, Finish.relu) ? 0 : -Infinity);
   const factor = rounds ? v128.load32_splat(finish, Finish.factor) : bound;
   const zeroPoint = rounds ? v128.load32_splat(finish, Finish.zeroPoint) : bound;
@@ -167,7 +167,7 @@ function finishIntegers(sums: usize, table: usize, rows: i32, at: usize, before:
   }
 }
 
-/** Elements one after the other, of 4 bytes or 1, to where they go. */
+/** Stores contiguous words, as 4 bytes or (`shift` 0) one byte each, `step` bytes apart. */
 function scatter(to: usize, step: i32, from: usize, shift: i32, width: i32): void {
   for (let j = 0; j < width; j++) {
     if (shift) store<i32>(to, load<i32>(from + (<usize>j << 2)));

@@ -1,24 +1,24 @@
 /**
- * `reduce`: blocks of an expression, folded. The encoder orders the dimensions as [kept, reduced, columns]: with one
- * column every run of `length` elements gives one result, with more `length` rows of `columns` elements are added
- * up into a row. Blocks and rows need not agree.
+ * `reduce`: evaluates an expression block by block and reduces the values. The encoder orders the dimensions as [outer, reduced,
+ * columns]: with one column, each `length` consecutive elements are reduced to one result; otherwise `length` rows of `columns` elements
+ * are accumulated into one row. Blocks may end within a row.
  *
  * Behind the expression: [op, is int32, length, columns, working space, entry of the value,
  * access of the output, its address, rank, extents of the results, strides of the output].
- * float32 sums: 512 elements (64 rows) in float32 vectors, those partial sums in float64.
+ * float32 sums: partial sums of 512 elements (64 rows) in float32 vectors, which are added in float64.
  */
 import { evaluate, open, pointer, seek } from "./expression";
-import { blockLanes, Fold, Header, ReduceAt } from "./generated/agreement";
-import { locate, walk } from "./walk";
-import { find, fold, foldRows, identity, isBetter, joinBits } from "./fold";
+import { blockLanes, Reduction, Header, ReduceAt } from "./generated/agreement";
+import { locate, copyStrided } from "./strided";
+import { find, reduceLanes, accumulateRows, identity, isBetter, combineBits } from "./reduce_lanes";
 
-const rowsBetweenFlushes: i32 = 64;
+const rowsPerPartialSum: i32 = 64;
 const results: usize = memory.data(2048, 16);
 const place: usize = memory.data(256, 16);
 
 export function reduce(payload: usize): void {
   const tail = open(payload);
-  if (load<i32>(tail, ReduceAt.columns) == 1) reduceRuns(payload, tail);
+  if (load<i32>(tail, ReduceAt.columns) == 1) reduceSegments(payload, tail);
   else reduceRows(payload, tail);
 }
 
@@ -28,10 +28,10 @@ function emit(tail: usize, first: i32, count: i32, values: usize): void {
   const extents = tail + ReduceAt.extents;
   locate(place, extents, rank, first);
   const strides = extents + (<usize>rank << 2);
-  walk(load<i32>(tail, ReduceAt.access), load<u32>(tail, ReduceAt.address), strides, extents, rank, place, count, values);
+  copyStrided(load<i32>(tail, ReduceAt.access), load<u32>(tail, ReduceAt.address), strides, extents, rank, place, count, values);
 }
 
-/** Where blocks end: after so many elements, besides their own length. */
+/** Blocks do not cross a multiple of this number of elements. */
 // @ts-ignore: decorator
 @inline
 function rowLengthOf(payload: usize): i32 {
@@ -39,15 +39,15 @@ function rowLengthOf(payload: usize): i32 {
   return load<i32>(payload + Header.extents + (<usize>(load<i32>(payload, Header.rank) - 1) << 2));
 }
 
-function reduceRuns(payload: usize, tail: usize): void {
+function reduceSegments(payload: usize, tail: usize): void {
   const op = load<i32>(tail, ReduceAt.op);
   const isInt = load<i32>(tail, ReduceAt.isInt);
   const length = load<i32>(tail, ReduceAt.length);
   const size = load<i32>(payload, Header.size);
   const block = load<i32>(payload, Header.block);
   const valueEntry = load<u32>(tail, ReduceAt.value);
-  const inDouble = !isInt && (op == Fold.sum || op == Fold.prod);
-  const extreme = op == Fold.argmax ? Fold.max : Fold.min;
+  const inDouble = !isInt && (op == Reduction.sum || op == Reduction.prod);
+  const extreme = op == Reduction.argmax ? Reduction.max : Reduction.min;
   const rowLength = rowLengthOf(payload);
   let left = rowLength;
   let done = 0;
@@ -67,20 +67,20 @@ function reduceRuns(payload: usize, tail: usize): void {
     while (count > 0) {
       const n = min(min(count, length - done), blockLanes);
       if (done == 0) {
-        total = op == Fold.prod ? 1 : 0;
+        total = op == Reduction.prod ? 1 : 0;
         best = identity(op, isInt);
         bestIndex = 0;
       }
-      if (op >= Fold.argmax) {
-        const part = fold(extreme, isInt, at, n);
+      if (op >= Reduction.argmax) {
+        const part = reduceLanes(extreme, isInt, at, n);
         if (done == 0 || isBetter(extreme, isInt, part, best)) {
           best = part;
           bestIndex = done + find(isInt, at, part);
         }
       } else {
-        const part = fold(op, isInt, at, n);
-        if (!inDouble) best = joinBits(op, isInt, best, part);
-        else if (op == Fold.sum) total += <f64>reinterpret<f32>(part);
+        const part = reduceLanes(op, isInt, at, n);
+        if (!inDouble) best = combineBits(op, isInt, best, part);
+        else if (op == Reduction.sum) total += <f64>reinterpret<f32>(part);
         else total *= <f64>reinterpret<f32>(part);
       }
       at += <usize>n << 2;
@@ -89,7 +89,7 @@ function reduceRuns(payload: usize, tail: usize): void {
       if (done < length) continue;
       done = 0;
       const result = results + (<usize>ready << 2);
-      if (op >= Fold.argmax) store<i32>(result, bestIndex);
+      if (op >= Reduction.argmax) store<i32>(result, bestIndex);
       else if (inDouble) store<f32>(result, <f32>total);
       else store<i32>(result, best);
       if (++ready == blockLanes) {
@@ -112,7 +112,7 @@ function reduceRows(payload: usize, tail: usize): void {
   const valueEntry = load<u32>(tail, ReduceAt.value);
   const accumulator = <usize>load<u32>(tail, ReduceAt.space);
   const totals = accumulator + (((<usize>columns << 2) + 63) & ~63);
-  const inDouble = !isInt && op == Fold.sum && length > rowsBetweenFlushes;
+  const inDouble = !isInt && op == Reduction.sum && length > rowsPerPartialSum;
   const rowLength = rowLengthOf(payload);
   let left = rowLength;
   let column = 0;
@@ -135,21 +135,21 @@ function reduceRows(payload: usize, tail: usize): void {
       let n = min(count, columns - column);
       if (column == 0 && n == columns) {
         rows = min(count / columns, length - row);
-        if (inDouble) rows = min(rows, rowsBetweenFlushes - (row & (rowsBetweenFlushes - 1)));
+        if (inDouble) rows = min(rows, rowsPerPartialSum - (row & (rowsPerPartialSum - 1)));
       }
-      foldRows(op, isInt, accumulator + (<usize>column << 2), at, n, rows, columns);
+      accumulateRows(op, isInt, accumulator + (<usize>column << 2), at, n, rows, columns);
       at += <usize>(n * rows) << 2;
       count -= n * rows;
       column += n;
       if (column < columns) continue;
       column = 0;
       row += rows;
-      if (inDouble && ((row & (rowsBetweenFlushes - 1)) == 0 || row == length)) {
-        flush(accumulator, totals, columns);
+      if (inDouble && ((row & (rowsPerPartialSum - 1)) == 0 || row == length)) {
+        addToTotals(accumulator, totals, columns);
       }
       if (row < length) continue;
       row = 0;
-      if (inDouble) settle(accumulator, totals, columns);
+      if (inDouble) roundTotals(accumulator, totals, columns);
       emit(tail, emitted, columns, accumulator);
       emitted += columns;
     }
@@ -164,7 +164,7 @@ function fillWords(at: usize, value: i32, count: i32): void {
 }
 
 /** totals += accumulator; accumulator = 0. */
-function flush(accumulator: usize, totals: usize, columns: i32): void {
+function addToTotals(accumulator: usize, totals: usize, columns: i32): void {
   while (columns > 0) {
     const x = v128.load(accumulator);
     const high = f64x2.promote_low_f32x4(i32x4.shuffle(x, x, 2, 3, 2, 3));
@@ -177,7 +177,8 @@ function flush(accumulator: usize, totals: usize, columns: i32): void {
   }
 }
 
-function settle(accumulator: usize, totals: usize, columns: i32): void {
+/** accumulator = totals, rounded to float32. */
+function roundTotals(accumulator: usize, totals: usize, columns: i32): void {
   for (; columns > 0; columns--) {
     store<f32>(accumulator, <f32>load<f64>(totals));
     accumulator += 4;

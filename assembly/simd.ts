@@ -1,4 +1,4 @@
-/** The few SIMD primitives that differ between the binaries, or that several kernels share. */
+/** SIMD primitives that differ between the two binaries or are shared by several kernels. */
 
 /** a · b + c: one rounding in the relaxed binary (where the engine has FMA), two in the other. */
 // @ts-ignore: decorator
@@ -24,19 +24,19 @@ export function horizontalSum(v: v128): f32 {
   return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
 }
 
-/** Sums of neighbouring int32 lanes, those of x before those of y. */
+/** Sums of neighbouring int32 lanes: of x in lanes 0 and 1, of y in lanes 2 and 3. */
 // @ts-ignore: decorator
 @inline
 export function addPairs(x: v128, y: v128): v128 {
   return i32x4.add(i32x4.shuffle(x, y, 0, 2, 4, 6), i32x4.shuffle(x, y, 1, 3, 5, 7));
 }
 
-/** Eight 1s of 16 bits, in memory: engines build a constant anew at each use, inside loops too. */
+/** Eight int16 ones, in memory because V8 rebuilds a v128.const in every iteration. */
 export const onesI16: usize = memory.data<i16>([1, 1, 1, 1, 1, 1, 1, 1], 16);
 
 /**
- * Sums of two neighbouring products each, of bytes with bytes 0..127; only in the relaxed binary. Engines differ in what
- * they make of a second operand outside those.
+ * Sums of two neighbouring products of signed bytes (a) with bytes 0..127 (b); only in the relaxed binary. For other values of b the
+ * result depends on the engine.
  */
 // @ts-ignore: decorator
 @inline

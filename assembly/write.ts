@@ -4,7 +4,7 @@
  * within a row of source and output, then by dimension of the rows extents and strides of source, position and output].
  */
 import { WriteAt as At } from "./generated/agreement";
-import { locate, offsetAt } from "./walk";
+import { locate, offsetAt } from "./strided";
 
 const place: usize = memory.data(256, 16);
 

@@ -20,12 +20,12 @@ import { drawUniform, loadInput, loopNames } from "./encode/loops.js";
 import { PoolOp, poolLayout } from "./encode/pool.js";
 import { gatherOverrun } from "./encode/qconv.js";
 import { finishLayout, Kind, rowTableLayout, widenedSteps } from "./encode/quantized.js";
-import { Fold, reduceLayout } from "./encode/reduce.js";
+import { Reduction, reduceLayout } from "./encode/reduce.js";
 import { Access, Stored } from "./encode/strides.js";
 import { writeLayout } from "./encode/write.js";
 
 /** Lists of names for numbers. */
-export const namespaces = { Opcode, Access, Stored, Mode, Fold, PoolOp, Kind };
+export const namespaces = { Opcode, Access, Stored, Mode, Reduction, PoolOp, Kind };
 
 /** Names of words one behind the other; each stands for the word's offset in bytes. Strings, which bundles leave out. */
 export const layouts = {

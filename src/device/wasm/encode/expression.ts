@@ -33,7 +33,7 @@ const copiedBlock = 1 << 16;
  * How a block of an operand is reached: element p of the walk is element p of the operand; rows are contiguous, but not each
  * other; through a block register; or as `linear`, in a block of the working space that holds a part of the elements.
  */
-export const Mode = { linear: 0, row: 1, walked: 2, block: 3 } as const;
+export const Mode = { linear: 0, row: 1, strided: 2, block: 3 } as const;
 
 /** The slot of values that a kernel leaves in a block of the working space: four bytes each, dense in the order of the walk. */
 export const blockSlot = -1;
@@ -174,17 +174,17 @@ export function encodeExpression(
   const fragile = overwrittenInputs(expression, numbers, inputs, outputs, sharesMemory);
   const modes = strides.map((list, k) => {
     if (inputs[k]?.operand?.slot === blockSlot) return Mode.block;
-    if (fragile.has(k)) return Mode.walked;
+    if (fragile.has(k)) return Mode.strided;
     if (linear[k]) return Mode.linear;
-    return byRows && isWord(k) && list[rank - 1] === 1 ? Mode.row : Mode.walked;
+    return byRows && isWord(k) && list[rank - 1] === 1 ? Mode.row : Mode.strided;
   });
   const kinds = inputs.map((_, k): InputKind => {
     if (modes[k] === Mode.block) return "direct";
     if (strides[k].every((stride) => stride === 0)) return "constant";
     const period = periodOf(extents, strides[k]);
-    if (modes[k] === Mode.walked && period <= longestPeriod && range % period === 0 && !byRows)
+    if (modes[k] === Mode.strided && period <= longestPeriod && range % period === 0 && !byRows)
       return "periodic";
-    return modes[k] === Mode.walked ? "walked" : "direct";
+    return modes[k] === Mode.strided ? "strided" : "direct";
   });
   const selection = new Selector(expression, numbers, kinds).select();
   const outputModes = modes.slice(inputs.length);
@@ -332,7 +332,7 @@ function allocate(
   const targets = new Map<number, number>();
   outputs.forEach((output, k) => {
     const result = results[k];
-    if (result.kind !== "block" || outputModes[k] === Mode.walked || targets.has(result.id)) return;
+    if (result.kind !== "block" || outputModes[k] === Mode.strided || targets.has(result.id)) return;
     const t = steps.findIndex((step) => step.target.kind === "block" && step.target.id === result.id);
     if (t >= 0 && !readsLater(output.slot, t)) targets.set(result.id, k);
   });

@@ -5,7 +5,7 @@ import { type CommandWriter, Opcode } from "../command.js";
 import { blockLanes, encodeExpression, usesUniform } from "./expression.js";
 import { collapse, storeAccess } from "./strides.js";
 
-export const Fold: Readonly<Record<ReduceOp, number>> = {
+export const Reduction: Readonly<Record<ReduceOp, number>> = {
   sum: 0,
   max: 1,
   min: 2,
@@ -90,7 +90,7 @@ export function encodeReduce(call: ReduceCall, writer: CommandWriter): void {
   const encoded = encodeExpression(call, order, [], preferredBlock, () => false, writer);
   const results = collapse(resultShape, [...kept, ...columns], [output.view.strides]);
   const dtype = call.expression.instructions[call.expression.results[0]].dtype;
-  writer.i32(Fold[call.op], dtype === "float32" ? 0 : 1, length, width);
+  writer.i32(Reduction[call.op], dtype === "float32" ? 0 : 1, length, width);
   // A row of float32 and one of float64, each rounded up to whole vectors and cache lines.
   if (width > 1) writer.scratch(width * 12 + 256);
   else writer.i32(0);

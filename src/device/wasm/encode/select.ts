@@ -39,7 +39,7 @@ export type CellSource =
  * What a load or iota instruction reads: `constant` is the same for all elements, `direct` needs no register,
  * `periodic` is the same for every block.
  */
-export type InputKind = "constant" | "direct" | "periodic" | "walked";
+export type InputKind = "constant" | "direct" | "periodic" | "strided";
 
 export interface Selection {
   readonly cells: readonly { readonly cell: number; readonly source: CellSource }[];

@@ -1,6 +1,6 @@
 /**
- * Moving a run of elements between a strided view and a block register of four-byte lanes. A run starts at a
- * position (one index per dimension), goes on in row-major order and may cross rows.
+ * Copies consecutive elements, in row-major order, between a strided view and a block register of four-byte lanes. They start at a
+ * position (one index per dimension) and may cross rows.
  */
 
 import { Access } from "./generated/agreement";
@@ -14,7 +14,7 @@ function itemShift(access: i32): i32 {
   return access == Access.load32 || access == Access.store32 || access == Access.iota ? 2 : 0;
 }
 
-/** Where the current walk stands: at most 64 dimensions after collapsing. */
+/** The indices of the current element: at most 64 dimensions after coalescing. */
 const indices: usize = memory.data(256, 16);
 
 /** Sets `position` to the indices of row-major element `start`. */
@@ -37,8 +37,8 @@ export function offsetAt(position: usize, strides: usize, rank: i32): i32 {
   return offset;
 }
 
-/** Moves `count` elements from `position` on. */
-export function walk(
+/** Loads or stores `count` elements from `position` on, as `access` says. */
+export function copyStrided(
   access: i32,
   base: usize,
   strides: usize,
@@ -81,6 +81,7 @@ export function walk(
   } while (count > 0);
 }
 
+/** Elements of one row: `length` of them, `stride` elements apart. */
 function segment(
   access: i32,
   base: usize,
@@ -121,7 +122,7 @@ function segment(
   }
 }
 
-/** Exactly `length` words; source and destination may be the same place. */
+/** Copies exactly `length` words; source and destination may be equal. */
 export function copy32(to: usize, from: usize, length: i32): void {
   while (length >= 8) {
     const x = v128.load(from);
