@@ -12,7 +12,7 @@ import { map } from "./map";
 import { pool, poolGrad } from "./pool";
 import { qconv } from "./qconv_i8";
 import { qmatmulFloat } from "./qmatmul_f32";
-import { qmatmulGroups } from "./qmatmul_i4";
+import { qmatmulGroups } from "./qmatmul_groups";
 import { qmatmul } from "./qmatmul_i8";
 import { reduce } from "./reduce";
 import { write } from "./write";

@@ -39,9 +39,7 @@ export function multiplyRows(
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function exact1x24c4(steps: i32, x: usize, p0: usize, p1: usize, p2: usize, sums: usize): void {
+export function exact1x24c4(steps: i32, x: usize, p0: usize, p1: usize, p2: usize, sums: usize): void {
   let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0, c6 = c0, c7 = c0, c8 = c0, c9 = c0, c10 = c0, c11 = c0;
   for (; steps > 0; steps--) {
     const a = v128.load64_splat(x);

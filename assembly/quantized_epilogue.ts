@@ -22,7 +22,7 @@ export function prepareColumns(finish: usize): void {
 }
 
 /** An absent operand (`source` 0) is filled with `missing`. */
-function copyColumns(target: usize, source: usize, stride: i32, columns: i32, missing: i32): void {
+export function copyColumns(target: usize, source: usize, stride: i32, columns: i32, missing: i32): void {
   if (source == 0) {
     for (let j = 0; j < columns; j++) store<i32>(target + (<usize>j << 2), missing);
   } else if (stride == 1) {

@@ -39,22 +39,24 @@ mat4 weightsOf(ivec4 words) {
   );
 }
 
-// The same for the lower and, 16 times as large, for the upper halves of the bytes, which are weights plus 8.
+// The same for the lower and, 16 times as large, for the upper halves of the bytes, which are numbers 0..15.
+const float middle = float(STORED_OFFSET);
+
 mat4 lowOf(ivec4 words) {
   return mat4(
-    vec4(words & 0xf) - 8.0 * ofBytes.x,
-    vec4(words & 0xf00) - 8.0 * ofBytes.y,
-    vec4(words & 0xf0000) - 8.0 * ofBytes.z,
-    vec4(words & 0xf000000) - 8.0 * ofBytes.w
+    vec4(words & 0xf) - middle * ofBytes.x,
+    vec4(words & 0xf00) - middle * ofBytes.y,
+    vec4(words & 0xf0000) - middle * ofBytes.z,
+    vec4(words & 0xf000000) - middle * ofBytes.w
   );
 }
 
 mat4 highOf(ivec4 words) {
   return mat4(
-    vec4(words & 0xf0) - 128.0 * ofBytes.x,
-    vec4(words & 0xf000) - 128.0 * ofBytes.y,
-    vec4(words & 0xf00000) - 128.0 * ofBytes.z,
-    // 8 more changes the sign.
-    vec4((words & -0x10000000) ^ int(0x80000000u))
+    vec4(words & 0xf0) - 16.0 * middle * ofBytes.x,
+    vec4(words & 0xf000) - 16.0 * middle * ofBytes.y,
+    vec4(words & 0xf00000) - 16.0 * middle * ofBytes.z,
+    // A change of the sign takes 8 off.
+    vec4((words & -0x10000000) ^ int(0x80000000u)) + 16.0 * (8.0 - middle) * ofBytes.w
   );
 }

@@ -14,7 +14,7 @@ export type { PoolGradCall } from "./pool_grad.js";
 export type { Program, Provenance, SlotInfo } from "./program.js";
 export type { QconvCall } from "./qconv.js";
 export type { QmatmulCall } from "./qmatmul.js";
-export type { QuantizedProduct, WeightFormat } from "./quantized.js";
+export type { QuantizedFormat, QuantizedProduct } from "./quantized.js";
 export type { ReduceCall, ReduceOp } from "./reduce.js";
 export type { ScatterAddCall } from "./scatter_add.js";
 export type { KernelCall } from "./table.js";

@@ -5,20 +5,23 @@
  * - 8 and 7 bits, a matrix [n, k]: panels of 8 rows, each split into steps of 4 along k. Byte 32·(panel·⌈k/4⌉ + step) + 4·j + i is
  *   weight [8·panel + j, 4·step + i]. Values of 7 bits are stored with an offset of 64, as 1..127, because engines differ in whether
  *   relaxed SIMD's int8 dot product reads its second operand as signed or unsigned.
- * - 4 bits: panels of 8 rows, steps of 8 along k. Byte 32·(panel·k/8 + step) + 4·j + i holds weight [8·panel + j, 8·step + i] + 8
- *   in its low half and [8·panel + j, 8·step + 4 + i] + 8 in its high half.
+ * - 4 bits: panels of 8 rows, steps of 8 along k. Byte 32·(panel·k/8 + step) + 4·j + i holds number 0..15 [8·panel + j, 8·step + i]
+ *   in its low half and [8·panel + j, 8·step + 4 + i] in its high half; without minimums that is 8 above the weight.
+ * - scales and minimums of groups, float32 [⌈n/8⌉ · k/groupSize · 8]: those of a panel's rows are neighbours.
  * - convolutions [O, C/groups, KH, KW]: for each group a matrix [O/groups, KH·KW·C/groups] as above, its columns in the order
  *   (row, column, channel), channel fastest. Depthwise (one input and one output channel per group): [KH·KW, channels rounded up to 16].
  *
  * Padding beyond n, k or the channels represents 0.
  */
-import type { WeightFormat } from "./quantized.js";
+import type { QuantizedFormat } from "./quantized.js";
 
 /** Rows of a panel, and consecutive values of a row in a step. */
 export const panelRows = 8;
 export const stepLength = 4;
 /** Offset of stored 7-bit values. */
 const offsetOf7 = 64;
+/** Offset of stored 4-bit values. */
+const offsetOf4 = 8;
 /** Channels of depthwise weights are padded to a multiple of this. */
 export const depthwiseLanes = 16;
 
@@ -28,8 +31,9 @@ export interface ConvExtents {
   readonly groups: number;
 }
 
-/** The offset between stored bytes and weights of 8 and 7 bits. */
-export function storedOffset({ bits }: WeightFormat): number {
+/** The offset between stored numbers and weights. Of 4-bit weights with minimums it is 0: those are numbers 0..15. */
+export function storedOffset({ bits, offset }: QuantizedFormat): number {
+  if (bits === 4) return offset === "minimum" ? 0 : offsetOf4;
   return bits === 7 ? offsetOf7 : 0;
 }
 
@@ -37,7 +41,7 @@ export function storedOffset({ bits }: WeightFormat): number {
 export const wordBytes = 4;
 
 /** Bytes of a packed matrix [n, k]. */
-export function packedBytes(n: number, k: number, { bits }: WeightFormat): number {
+export function packedBytes(n: number, k: number, { bits }: QuantizedFormat): number {
   const panels = Math.ceil(n / panelRows);
   return bits === 4
     ? (panels * panelRows * k) / 2
@@ -49,7 +53,7 @@ export function isDepthwise({ shape: [out, perGroup], groups }: ConvExtents): bo
   return perGroup === 1 && out === groups && groups > 1;
 }
 
-export function packedConvBytes(extents: ConvExtents, format: WeightFormat): number {
+export function packedConvBytes(extents: ConvExtents, format: QuantizedFormat): number {
   const [out, perGroup, kernelH, kernelW] = extents.shape;
   if (isDepthwise(extents)) return kernelH * kernelW * Math.ceil(out / depthwiseLanes) * depthwiseLanes;
   return extents.groups * packedBytes(out / extents.groups, kernelH * kernelW * perGroup, format);

@@ -4,7 +4,7 @@ import { uncoveredBytes } from "./bytes.js";
 import type { ConvGeometry } from "./conv.js";
 import { epilogueFlops } from "./epilogue.js";
 import type { Operand } from "./operand.js";
-import { type QuantizedProduct, valueOfNothing, type WeightFormat } from "./quantized.js";
+import { type QuantizedFormat, type QuantizedProduct, valueOfNothing } from "./quantized.js";
 import type { KernelCost, KernelRecord } from "./record.js";
 
 /**
@@ -15,7 +15,7 @@ export interface QconvCall extends QuantizedProduct {
   readonly kernel: "qconv";
   readonly input: Operand;
   readonly weight: Operand;
-  readonly format: WeightFormat;
+  readonly format: QuantizedFormat;
   readonly kernelSize: readonly [number, number];
   readonly geometry: ConvGeometry;
   readonly inputZeroPoint: number;

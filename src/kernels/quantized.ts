@@ -1,17 +1,13 @@
 /** What the products of quantized weights, `qmatmul` and `qconv`, have in common: storage formats and dequantization. */
 
+import type { QuantizedFormat } from "../core/weight_format.js";
 import type { WithEpilogue } from "./epilogue.js";
 import type { MapCall } from "./expression.js";
 import { type FillStep, fill } from "./fill.js";
 import type { Operand } from "./operand.js";
 
-/**
- * How weights lie in an int32 buffer of one dimension, four bytes to an element; the layouts are in packed.ts. Values of 8 bits are −128..127, of 7
- * bits −63..63, of 4 bits −7..7 with a scale for every `groupSize` of them along k.
- */
-export type WeightFormat =
-  | { readonly bits: 8 | 7; readonly groupSize?: undefined }
-  | { readonly bits: 4; readonly groupSize: number };
+/** Weights are in an int32 buffer of one dimension, four bytes to an element; the layouts are in packed.ts. */
+export type { QuantizedFormat };
 
 /**
  * A quantized product's accumulators are int32 and exact: every device has the same bits. Its value, on which the epilogue works, is
@@ -34,7 +30,7 @@ const columnDim = 1;
 /** The map that writes the value of accumulators that are all 0: the sums are over nothing. */
 export function valueOfNothing(
   call: QuantizedProduct & {
-    readonly format: WeightFormat;
+    readonly format: QuantizedFormat;
     readonly inputScales?: Operand;
     readonly output: Operand;
   },
@@ -43,8 +39,9 @@ export function valueOfNothing(
   const along = (operand: Operand | undefined, dim: number) => operand && spread(operand, output, dim);
   const steps: FillStep[] = [["add", along(offsets, columnDim)]];
   if (output.dtype === "float32") steps.push(["cast", null, "float32"]);
-  // With groups of 4 bits there are no sums at all.
-  if (call.format.bits !== 4) steps.push(["mul", along(scales, columnDim)], ["mul", along(inputScales, 0)]);
+  // Of groups there are no sums at all.
+  if (call.format.groupSize === undefined)
+    steps.push(["mul", along(scales, columnDim)], ["mul", along(inputScales, 0)]);
   return fill(output, 0, steps, "int32");
 }
 

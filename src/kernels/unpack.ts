@@ -10,10 +10,7 @@ import {
   storedOffset,
   wordBytes,
 } from "./packed.js";
-import type { WeightFormat } from "./quantized.js";
-
-/** Offset of stored 4-bit values. */
-const offsetOf4 = 8;
+import type { QuantizedFormat } from "./quantized.js";
 
 /** The bytes of packed weights from int32 element `start` on. */
 export function bytesOf(packed: TypedArray, start = 0): Int8Array {
@@ -25,7 +22,7 @@ export function unpackMatrix(
   packed: ArrayLike<number>,
   n: number,
   k: number,
-  format: WeightFormat,
+  format: QuantizedFormat,
   start = 0,
 ): Int8Array {
   const result = new Int8Array(n * k);
@@ -34,7 +31,7 @@ export function unpackMatrix(
     for (let p = 0; p < k; p++) {
       if (format.bits === 4) {
         const { at, shift } = placeOf4(row, p, k);
-        result[row * k + p] = ((packed[start + at] >> shift) & 0xf) - offsetOf4;
+        result[row * k + p] = ((packed[start + at] >> shift) & 0xf) - offset;
       } else {
         result[row * k + p] = packed[start + placeOf8(row, p, k)] - offset;
       }
@@ -55,7 +52,11 @@ function placeOf4(row: number, p: number, k: number): { readonly at: number; rea
 }
 
 /** The integers [O, C/groups, KH, KW], row-major, of packed convolution weights. */
-export function unpackConv(packed: ArrayLike<number>, extents: ConvExtents, format: WeightFormat): Int8Array {
+export function unpackConv(
+  packed: ArrayLike<number>,
+  extents: ConvExtents,
+  format: QuantizedFormat,
+): Int8Array {
   const [out, perGroup, kernelH, kernelW] = extents.shape;
   const kernelSize = kernelH * kernelW;
   const result = new Int8Array(out * perGroup * kernelSize);

@@ -72,6 +72,7 @@ export {
   tanh,
   trunc,
 } from "./elementwise.js";
+export { groupScales } from "./group_scales.js";
 export { embedding, gather, indexSelect, oneHot, scatterAdd } from "./indexing.js";
 export { linear, matmul } from "./linalg.js";
 export {
@@ -86,7 +87,7 @@ export {
   type Reduction,
 } from "./loss.js";
 export { type BatchNormOptions, batchNorm, layerNorm } from "./normalization.js";
-export { groupScales, type PackedWeight, type PackOptions, packWeight } from "./packed_weight.js";
+export { type PackedWeight, type PackOptions, packWeight } from "./packed_weight.js";
 export { type AvgPoolOptions, adaptiveAvgPool2d, avgPool2d, maxPool2d, type PoolOptions } from "./pooling.js";
 export { cast, type TensorLike } from "./promotion.js";
 export {

@@ -5,7 +5,7 @@ import { ArgumentError, DTypeError, ShapeError } from "../core/errors.js";
 import { formatShape, type Shape, sizeOf } from "../core/shape.js";
 import { requireTensor } from "../graph/require.js";
 import { Tensor } from "../graph/tensor.js";
-import type { WeightFormat } from "../kernels/kernel.js";
+import type { QuantizedFormat } from "../kernels/kernel.js";
 import {
   depthwiseLanes,
   isDepthwise,
@@ -18,7 +18,7 @@ import {
 } from "../kernels/packed.js";
 import { lt, where } from "./comparison.js";
 import { add, mul } from "./elementwise.js";
-import { cast, requireFloat } from "./promotion.js";
+import { cast } from "./promotion.js";
 import { permute, reshape } from "./reshape.js";
 import { narrow, pad } from "./slice.js";
 
@@ -28,8 +28,12 @@ export interface PackedWeight {
   readonly packed: Tensor;
   /** Shape before packing: [out, in], or [O, C/groups, KH, KW]. */
   readonly shape: Shape;
-  /** Bits and group size. */
-  readonly format: WeightFormat;
+  /** Bits, group size, and whether `minimums` are those of zero points. */
+  readonly format: QuantizedFormat;
+  /**
+   * Of formats with an offset: float32, as `groupScales` arranges it. Minimums, or for zero points (8 − zero point) · scale.
+   */
+  readonly minimums?: Tensor;
   /** Groups of a convolution. Default 1. */
   readonly groups?: number;
 }
@@ -38,7 +42,10 @@ export interface PackedWeight {
 export interface PackOptions {
   /** 8: values −128..127; 7: −63..63, faster where the engine has relaxed SIMD; 4: −7..7. Default 8. */
   readonly bits?: 8 | 7 | 4;
-  /** For 4 bits: the number of consecutive values along `in` that share a scale, a multiple of 32. Default 32. */
+  /**
+   * The number of consecutive values along `in` that share a scale, a multiple of 32. Default: for 4 bits 32, else a whole row. 7 bits
+   * have no groups.
+   */
   readonly groupSize?: number;
   /** Groups of a convolution. Default 1. */
   readonly groups?: number;
@@ -61,7 +68,7 @@ const groupMultiple = 32;
  * quantizedLinear(tensor([[1, 1]], { dtype: "int8" }), weight, { dtype: "int32" }); // [[3, 7]]
  *
  * @throws DTypeError unless the values are int8; ShapeError; ArgumentError for a group size that is not a multiple of 32 or does not
- * divide `in`, and for 4 bits with a convolution.
+ * divide `in`, and for groups with 7 bits or with a convolution.
  */
 export function packWeight(values: Tensor, options: PackOptions = {}): PackedWeight {
   const op = "packWeight";
@@ -97,12 +104,15 @@ export function packWeight(values: Tensor, options: PackOptions = {}): PackedWei
 /** @throws ArgumentError */
 export function weightFormat(
   shape: Shape,
-  { bits = 8, groupSize = groupMultiple }: PackOptions,
-): WeightFormat {
+  { bits = 8, groupSize = bits === 4 ? groupMultiple : undefined }: PackOptions,
+): QuantizedFormat {
   const op = "packWeight";
-  if (bits !== 4) return { bits };
-  if (shape.length !== 2) throw new ArgumentError("convolutions take weights of 8 or 7 bits", { op });
+  if (bits !== 4 && groupSize === undefined) return { bits };
+  if (shape.length !== 2)
+    throw new ArgumentError("convolutions take weights of 8 or 7 bits without groups", { op });
+  if (bits === 7) throw new ArgumentError("weights of 7 bits have no groups", { op });
   if (
+    groupSize === undefined ||
     !Number.isInteger(groupSize) ||
     groupSize < 1 ||
     groupSize % groupMultiple !== 0 ||
@@ -121,13 +131,13 @@ function missing(extent: number, multiple: number): number {
   return (multiple - (extent % multiple)) % multiple;
 }
 
-function stored(values: Tensor, format: WeightFormat): Tensor {
+function stored(values: Tensor, format: QuantizedFormat): Tensor {
   const offset = storedOffset(format);
   return offset === 0 ? values : cast(add(cast(values, "int32"), offset), "int8");
 }
 
 /** [..., n, k] to panels; see packed.ts. */
-function packRows(values: Tensor, format: WeightFormat): Tensor {
+function packRows(values: Tensor, format: QuantizedFormat): Tensor {
   const lead = values.shape.slice(0, -2);
   const [n, k] = values.shape.slice(-2);
   const none = lead.map(() => [0, 0] as const);
@@ -138,7 +148,7 @@ function packRows(values: Tensor, format: WeightFormat): Tensor {
   const panels = permute(reshape(padded, [count, ...parts]), [0, 1, 3, 2, 4]);
   if (format.bits !== 4) return wordsOf(stored(panels, format));
   const pairs = reshape(panels, [count * parts[0] * (parts[2] / 2), 2, panelRows, stepLength]);
-  const half = (i: number) => add(cast(narrow(pairs, 1, i, 1), "int32"), 8);
+  const half = (i: number) => add(cast(narrow(pairs, 1, i, 1), "int32"), storedOffset(format));
   return wordsOf(cast(add(half(0), mul(half(1), 16)), "int8"));
 }
 
@@ -150,38 +160,18 @@ function wordsOf(bytes: Tensor): Tensor {
   return reshape(add(half(0, unsigned(1)), mul(half(2, byte(3)), 65536)), [-1]);
 }
 
-/**
- * Scales of 4-bit weights in the order in which `quantizedLinear` reads them: float32 [out, in/groupSize] →
- * [⌈out/8⌉, in/groupSize, 8]. Realize the result once.
- *
- * @example
- * groupScales(ones([10, 4])).shape; // [2, 4, 8]
- */
-export function groupScales(scales: Tensor): Tensor {
-  requireFloat(scales, "groupScales");
-  if (scales.rank !== 2) {
-    throw new ShapeError(`scales are [out, in/groupSize], got ${formatShape(scales.shape)}`, {
-      op: "groupScales",
-    });
-  }
-  const [n, groups] = scales.shape;
-  const padded = pad(scales, [
-    [0, missing(n, panelRows)],
-    [0, 0],
-  ]);
-  return permute(reshape(padded, [-1, panelRows, groups]), [0, 2, 1]);
-}
-
-function aFormat(format: WeightFormat | undefined | null): boolean {
-  if (format?.bits === 4) return Number.isSafeInteger(format.groupSize) && format.groupSize > 0;
-  return format?.bits === 8 || format?.bits === 7;
+function aFormat(format: QuantizedFormat | undefined | null): boolean {
+  const { bits, groupSize } = format ?? {};
+  const isGrouped = Number.isSafeInteger(groupSize) && groupSize! > 0;
+  return bits === 4 || (bits === 8 && groupSize !== undefined) ? isGrouped : bits === 8 || bits === 7;
 }
 
 const aPackedWeight: Kind = [
   "what packWeight returns",
   (value) => {
-    const { packed, shape, format } = (value ?? {}) as Partial<PackedWeight>;
-    return packed instanceof Tensor && Array.isArray(shape) && aFormat(format);
+    const { packed, shape, format, minimums } = (value ?? {}) as Partial<PackedWeight>;
+    const isWhole = (format?.offset === undefined) === (minimums === undefined);
+    return packed instanceof Tensor && Array.isArray(shape) && aFormat(format) && isWhole;
   },
 ];
 

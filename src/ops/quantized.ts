@@ -7,11 +7,11 @@ import type { KernelOp, Lowering } from "../graph/op.js";
 import { aTensor, requireTensor } from "../graph/require.js";
 import { inComposite } from "../graph/scope.js";
 import { createNode, type Tensor } from "../graph/tensor.js";
-import type { ConvGeometry, Operand, WeightFormat } from "../kernels/kernel.js";
+import type { ConvGeometry, Operand, QuantizedFormat } from "../kernels/kernel.js";
 import { panelRows } from "../kernels/packed.js";
 import { type ConvOptions, convExtents, convOptions, geometryOf } from "./convolution.js";
 import { add, relu } from "./elementwise.js";
-import { type GroupOffsets, offsetTerm, requireOffsets } from "./group_offsets.js";
+import { type GroupOffsets, kernelOffsets, requireOffsets } from "./group_offsets.js";
 import { matmul } from "./linalg.js";
 import { type PackedWeight, requirePacked } from "./packed_weight.js";
 import { requireFloat } from "./promotion.js";
@@ -21,9 +21,9 @@ import { dequantizeWeight } from "./unpack_weight.js";
 
 /** Options of `quantizedLinear`: how the int32 accumulators become the result. */
 export interface QuantizedOptions {
-  /** float32 [out]: scales of the weights, times the input's scale if it has only one. For 4 bits see `groupScales`. */
+  /** float32 [out]: scales of the weights, times the input's scale if it has only one. Of groups see `groupScales`. */
   readonly scales?: Tensor;
-  /** float32 scales of the input's rows, [..., 1]; for 4-bit weights of its groups, [..., in/groupSize]; for images [N, 1, 1, 1]. */
+  /** float32 scales of the input's rows, [..., 1]; for weights in groups those of its groups, [..., in/groupSize]; for images [N, 1, 1, 1]. */
   readonly inputScales?: Tensor;
   /** int32 [out], added to the accumulators. */
   readonly offsets?: Tensor;
@@ -60,12 +60,12 @@ const quantizedLinearOptions = (): Kinds<QuantizedLinearOptions> => ({
 });
 
 /** The tensors that a quantized product may read besides input and weight, in this order. */
-const dequantizationInputs = ["scales", "inputScales", "offsets"] as const;
+const dequantizationInputs = ["scales", "inputScales", "offsets", "minimums"] as const;
 type DequantizationInput = (typeof dequantizationInputs)[number];
-type OptionalInput = DequantizationInput | "bias";
+type OptionalInput = Exclude<DequantizationInput, "minimums"> | "bias";
 
 interface ProductAttributes {
-  readonly format: WeightFormat;
+  readonly format: QuantizedFormat;
   readonly present: readonly DequantizationInput[];
 }
 
@@ -129,7 +129,7 @@ const qconvOp: KernelOp<QconvAttributes> = {
   },
 };
 
-type Optionals = { readonly [Name in OptionalInput]: Tensor | undefined };
+type Optionals = { readonly [Name in OptionalInput]: Tensor | undefined } & { readonly minimums?: Tensor };
 
 /** The optional tensors that are there, checked. @throws ShapeError, DTypeError, ArgumentError */
 function optionalsOf(
@@ -217,8 +217,9 @@ function finished<A>(
  * them to the result.
  *
  * float32 x is multiplied in float32 (weights of 8 or 7 bits) and is differentiable: ∂/∂x is the arriving gradient times the
- * dequantized weight, ∂/∂bias its sum; weights and scales get no gradient. Weights of 4 bits need int8 x, `inputScales` and
- * `groupScales(…)`; their groups may have zero points or minimums, as in GGUF's Q4_1 and ONNX's MatMulNBits.
+ * dequantized weight, ∂/∂bias its sum; weights and scales get no gradient. Weights in groups (of 4 bits; of 8 as in GGUF's Q8_0) need
+ * int8 x, `inputScales` and `groupScales(…)`. Groups of 4 bits may have zero points or minimums, as in GGUF's Q4_1 and ONNX's
+ * MatMulNBits.
  *
  * @example
  * const weight = packWeight(tensor([[100, 50]], { dtype: "int8" }));
@@ -238,7 +239,9 @@ export function quantizedLinear(
   requirePacked(weight, 2, op);
   const [n, k] = weight.shape;
   const { format } = weight;
-  if (options.zeroPoints || options.minimums) return linearWithOffsets(x, weight, options);
+  const { groupSize } = format;
+  const { zeroPoints, minimums } = options;
+  if (zeroPoints || minimums) requireOffsets(op, options, weight);
   if (x.rank === 0 || x.shape[x.rank - 1] !== k) {
     throw new ShapeError(
       `an input of shape ${formatShape(x.shape)} does not fit the weight ${formatShape(weight.shape)}`,
@@ -248,9 +251,9 @@ export function quantizedLinear(
   const { dtype = "float32" } = options;
   if (x.dtype !== "int8") {
     requireFloat(x, op);
-    if (format.bits === 4 || dtype !== "float32" || options.offsets || options.inputScales) {
+    if (groupSize !== undefined || dtype !== "float32" || options.offsets || options.inputScales) {
       throw new ArgumentError(
-        "a float32 input goes with weights of 8 or 7 bits, scales, bias and a float32 result",
+        "a float32 input goes with weights of 8 or 7 bits without groups, scales, bias and a float32 result",
         {
           op,
           hint: "quantizeDynamic gives int8",
@@ -259,38 +262,24 @@ export function quantizedLinear(
     }
   }
   const m = sizeOf(x.shape.slice(0, -1));
-  const groups = format.bits === 4 ? k / format.groupSize : 1;
-  if (format.bits === 4 && (dtype !== "float32" || !options.inputScales || options.offsets)) {
-    throw new ArgumentError("weights of 4 bits need scales of the input, and give float32 without offsets", {
+  if (groupSize !== undefined && (dtype !== "float32" || !options.inputScales || options.offsets)) {
+    throw new ArgumentError("weights in groups need scales of the input, and give float32 without offsets", {
       op,
     });
   }
+  const groups = groupSize === undefined ? 1 : k / groupSize;
+  const arranged = Math.ceil(n / panelRows) * panelRows * groups;
   const optionals = optionalsOf(op, n, options, {
-    scales: format.bits === 4 ? [Math.ceil(n / panelRows), groups, panelRows] : [n],
-    inputScales: format.bits === 4 ? [m, groups] : [m],
+    scales: [groupSize === undefined ? n : arranged],
+    inputScales: groupSize === undefined ? [m] : [m, groups],
   });
   const rows = reshape(x, [m, k]);
-  const result = x.shape.with(-1, n);
-  return inComposite(op, () =>
-    finished(qmatmulOp, [rows, weight], optionals, {}, [m, n], [n], options, result),
-  );
-}
-
-/** The product of 4-bit weights, and what the offsets of their groups add. */
-function linearWithOffsets(x: Tensor, weight: PackedWeight, options: QuantizedLinearOptions): Tensor {
-  const op = "quantizedLinear";
-  const { zeroPoints, minimums, activation, ...rest } = options;
-  const { shape, format } = weight;
-  const [n, k] = shape;
-  if (format.bits !== 4 || (zeroPoints && minimums)) {
-    throw new ArgumentError("zero points, or else minimums, belong to weights of 4 bits", { op });
-  }
-  requireOffsets(op, { zeroPoints, minimums }, n, k / format.groupSize);
-  const product = quantizedLinear(x, weight, rest);
-  const rows = reshape(x, [sizeOf(x.shape.slice(0, -1)), k]);
-  const term = offsetTerm(rows, rest.scales!, rest.inputScales!, { zeroPoints, minimums }, n);
-  const result = add(product, reshape(term, product.shape));
-  return activation === "relu" ? relu(result) : result;
+  return inComposite(op, () => {
+    const offsets = zeroPoints || minimums ? kernelOffsets(options, format, optionals.scales!) : weight;
+    const all = { ...optionals, minimums: offsets.minimums && reshape(offsets.minimums, [arranged]) };
+    const result = x.shape.with(-1, n);
+    return finished(qmatmulOp, [rows, { ...weight, ...offsets }], all, {}, [m, n], [n], options, result);
+  });
 }
 
 /** Options of `quantizedConv2d`. */

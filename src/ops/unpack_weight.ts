@@ -1,14 +1,13 @@
 /** Packed weights as float32 again, computed on the device: for gradients of what was multiplied with them. */
 import { type Shape, sizeOf } from "../core/shape.js";
 import type { Tensor } from "../graph/tensor.js";
-import type { WeightFormat } from "../kernels/kernel.js";
+import type { QuantizedFormat } from "../kernels/kernel.js";
 import { panelRows, stepLength, storedOffset } from "../kernels/packed.js";
 import { expand } from "./broadcast.js";
 import { eq, ge, lt, where } from "./comparison.js";
-import { add, div, mod, mul, sub } from "./elementwise.js";
-import type { GroupOffsets } from "./group_offsets.js";
-import { permute, reshape } from "./reshape.js";
-import { narrow, pad } from "./slice.js";
+import { add, div, mod, mul, round, sub } from "./elementwise.js";
+import { permute, reshape, transpose } from "./reshape.js";
+import { narrow } from "./slice.js";
 import { constant, iota } from "./source.js";
 
 /** Words [..., 1] with a part of `bits` for each position of the last dimension, the lowest first: float32 0 … 2^bits − 1. */
@@ -26,42 +25,59 @@ function partsOf(words: Tensor, shape: Shape, bits: number): Tensor {
   return where(lt(part, 0), add(part, 2 ** bits), part);
 }
 
+/** Packed words [..., steps, rows, 1] as the numbers stored in them, less the format's offset: float32 [..., steps, rows, values]. */
+export function unpackWords(words: Tensor, format: QuantizedFormat): Tensor {
+  const lead = words.shape.slice(0, -1);
+  if (format.bits === 4) {
+    // A word has eight values: those of 4 to 7 in the high halves of its bytes.
+    const parts = partsOf(words, [...lead, 2 * stepLength], 4);
+    const pairs = reshape(parts, [...lead, stepLength, 2]);
+    const inOrder = reshape(transpose(pairs, -1, -2), parts.shape);
+    return sub(inOrder, storedOffset(format));
+  }
+  const parts = partsOf(words, [...lead, stepLength], 8);
+  return sub(where(ge(parts, 128), sub(parts, 256), parts), storedOffset(format));
+}
+
+/** Stored numbers [..., groups, groupSize] as weights; scales and minimums [..., groups, 1]. */
+export function scaledGroups(
+  values: Tensor,
+  format: QuantizedFormat,
+  scales: Tensor,
+  minimums: Tensor | undefined,
+): Tensor {
+  if (minimums === undefined) return mul(values, scales);
+  if (format.offset === "minimum") return add(mul(values, scales), minimums);
+  // The minimums are (8 − zero point) · scale: the zero points are whole again, so that weights have the bits that files mean.
+  const shifts = where(eq(scales, 0), 0, round(div(minimums, scales)));
+  return mul(add(values, shifts), scales);
+}
+
 /**
- * The float32 matrix [n, k] that a packed weight of a linear layer stands for: whole numbers times `scales`, float32 [n], or for 4 bits
- * what `groupScales` returns, and of these with the zero points or minimums of the groups. Not differentiable.
+ * The float32 matrix [n, k] that a packed weight of a linear layer stands for: whole numbers times `scales`, float32 [n], or of groups
+ * what `groupScales` returns, as are the `minimums`. Not differentiable.
  */
 export function dequantizeWeight(
   packed: Tensor,
   [n, k]: readonly [number, number],
-  format: WeightFormat,
+  format: QuantizedFormat,
   scales: Tensor,
-  { zeroPoints, minimums }: GroupOffsets = {},
+  minimums?: Tensor,
 ): Tensor {
   const panels = Math.ceil(n / panelRows);
-  if (format.bits === 4) {
-    // A word has eight values: those of 4 to 7 in the high halves of its bytes.
-    const steps = k / (2 * stepLength);
-    const parts = partsOf(reshape(packed, [panels, steps, panelRows, 1]), [panels, steps, panelRows, 8], 4);
-    const inOrder = permute(reshape(parts, [panels, steps, panelRows, stepLength, 2]), [0, 2, 1, 4, 3]);
-    const grouped = reshape(inOrder, [panels, panelRows, k / format.groupSize, format.groupSize]);
-    const factors = reshape(permute(scales, [0, 2, 1]), [panels, panelRows, k / format.groupSize, 1]);
-    const ofPanels = (offsets: Tensor) =>
-      reshape(
-        pad(offsets, [
-          [0, panels * panelRows - n],
-          [0, 0],
-        ]),
-        factors.shape,
-      );
-    const values = minimums
-      ? add(mul(grouped, factors), ofPanels(minimums))
-      : mul(sub(grouped, zeroPoints ? ofPanels(zeroPoints) : 8), factors);
-    return narrow(reshape(values, [panels * panelRows, k]), 0, 0, n);
-  }
-  const steps = sizeOf(packed.shape) / (panels * panelRows);
-  const parts = partsOf(reshape(packed, [panels, steps, panelRows, 1]), [panels, steps, panelRows, 4], 8);
-  const signed = where(ge(parts, 128), sub(parts, 256), parts);
-  const rows = reshape(permute(signed, [0, 2, 1, 3]), [panels * panelRows, steps * stepLength]);
-  const values = sub(narrow(narrow(rows, 0, 0, n), 1, 0, k), storedOffset(format));
-  return mul(values, reshape(scales, [n, 1]));
+  const rows = panels * panelRows;
+  const steps = sizeOf(packed.shape) / rows;
+  const values = unpackWords(reshape(packed, [panels, steps, panelRows, 1]), format);
+  const matrix = reshape(permute(values, [0, 2, 1, 3]), [rows, steps * values.shape[3]]);
+  const { groupSize } = format;
+  if (groupSize === undefined) return mul(narrow(narrow(matrix, 0, 0, n), 1, 0, k), reshape(scales, [n, 1]));
+  const ofGroups = (factors: Tensor) =>
+    reshape(permute(reshape(factors, [panels, k / groupSize, panelRows]), [0, 2, 1]), [
+      rows,
+      k / groupSize,
+      1,
+    ]);
+  const grouped = reshape(matrix, [rows, k / groupSize, groupSize]);
+  const weights = scaledGroups(grouped, format, ofGroups(scales), minimums && ofGroups(minimums));
+  return narrow(reshape(weights, [rows, k]), 0, 0, n);
 }

@@ -4,7 +4,8 @@ import { noGrad, type Tensor } from "../graph/tensor.js";
 import { Module } from "../nn/module.js";
 import { copied } from "../ops/composite.js";
 import { mul, neg } from "../ops/elementwise.js";
-import { groupScales, type PackedWeight, packWeight } from "../ops/packed_weight.js";
+import { groupScales } from "../ops/group_scales.js";
+import { type PackedWeight, packWeight } from "../ops/packed_weight.js";
 import { cast } from "../ops/promotion.js";
 import { sum } from "../ops/reduce.js";
 import { realize } from "../runtime/realize.js";
@@ -52,7 +53,7 @@ export abstract class QuantizedLayer extends Module {
     this.description = description;
     const parts = noGrad(() => ({
       weight: packed,
-      scale: quantization.bits === 4 ? groupScales(scale) : scale,
+      scale: description.format.groupSize === undefined ? scale : groupScales(scale),
       ...(bias && { bias }),
       ...(offset && { offset }),
     }));

@@ -2,7 +2,7 @@
 
 import type { Shape } from "../core/shape.js";
 import type { Tensor } from "../graph/tensor.js";
-import type { WeightFormat } from "../kernels/kernel.js";
+import type { QuantizedFormat } from "../kernels/kernel.js";
 import type { Linear } from "../nn/linear.js";
 import { ge, le, logicalAnd, where } from "../ops/comparison.js";
 import { type CompositeRules, compose } from "../ops/composite.js";
@@ -66,7 +66,7 @@ export class QuantizedLinear extends QuantizedLayer {
 interface Rounding {
   readonly input: InputQuantization;
   readonly shape: Shape;
-  readonly format: WeightFormat;
+  readonly format: QuantizedFormat;
 }
 
 function dequantized(

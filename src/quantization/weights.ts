@@ -1,17 +1,17 @@
 /** Rounds a layer's weights to whole numbers. */
 
 import { noGrad, type Tensor } from "../graph/tensor.js";
-import type { WeightFormat } from "../kernels/kernel.js";
+import type { QuantizedFormat } from "../kernels/kernel.js";
 import { weightFormat } from "../ops/packed_weight.js";
 import { quantizeDynamic } from "../ops/quantize.js";
 import { reshape } from "../ops/reshape.js";
 import { pad } from "../ops/slice.js";
 
 /** Largest magnitude of weights by their bits. */
-export const weightLevels: Readonly<Record<WeightFormat["bits"], number>> = { 8: 127, 7: 63, 4: 7 };
+export const weightLevels: Readonly<Record<QuantizedFormat["bits"], number>> = { 8: 127, 7: 63, 4: 7 };
 
 export interface WeightQuantization {
-  readonly bits: WeightFormat["bits"];
+  readonly bits: QuantizedFormat["bits"];
   /** Of 4 bits. */
   readonly groupSize?: number;
 }

@@ -271,6 +271,19 @@ const fourBits = (m: number, k: number, n: number, groupSize: number): Case => (
   scale: groupSize * 128 * 7,
 });
 
+const eightBitGroups = (m: number, k: number, n: number, groupSize: number): Case => ({
+  ...fourBits(m, k, n, groupSize),
+  name: `quantizedLinear [${m}, ${k}] to ${n}, 8 bits in groups of ${groupSize}`,
+  inputs: fourBits(m, k, n, groupSize).inputs.with(1, integers([n, k], ...full, "int8")),
+  run: ([x, w, inputScales, scales, bias]) =>
+    ops.quantizedLinear(x, ops.packWeight(w, { bits: 8, groupSize }), {
+      scales: ops.groupScales(scales),
+      inputScales,
+      bias,
+    }),
+  scale: groupSize * 128 * 128,
+});
+
 const offsetBits = (
   m: number,
   k: number,
@@ -359,6 +372,14 @@ const linears: readonly Case[] = [
   fourBits(1, 256, 40, 64),
   fourBits(5, 96, 9, 32),
   fourBits(20, 128, 33, 128),
+  eightBitGroups(1, 64, 19, 32),
+  eightBitGroups(1, 256, 60, 64),
+  eightBitGroups(5, 96, 9, 32),
+  eightBitGroups(20, 128, 33, 128),
+  {
+    ...eightBitGroups(1, 32768, 9, 32768),
+    torch: { none: "smaller groups are compared with PyTorch, this one with the reference" },
+  },
   offsetBits(1, 64, 19, 32, "zeroPoints"),
   offsetBits(5, 96, 9, 32, "zeroPoints"),
   offsetBits(1, 256, 40, 64, "minimums"),

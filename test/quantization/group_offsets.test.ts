@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { decodeFloat16, encodeFloat16 } from "../../src/core/half.js";
 import { type HostWeight, unpackWeight } from "../../src/core/weight_format.js";
+import { kernelOffsets } from "../../src/ops/group_offsets.js";
 import * as ops from "../../src/ops/index.js";
 import { dequantizeWeight } from "../../src/ops/unpack_weight.js";
 import { leaf, readTensor } from "../../src/runtime/host_data.js";
@@ -38,7 +39,11 @@ describe.each(devices.filter(({ device }) => device !== reference))("$label", ({
     };
     const factors = ops.groupScales(ofGroups(scales!));
     const wanted = unpackWeight(weight);
-    const found = dequantizeWeight(packed.packed, [n, k], packed.format, factors, offsets);
+    const read =
+      zeroPoints || minimums
+        ? kernelOffsets(offsets, packed.format, factors)
+        : { format: packed.format, minimums: undefined };
+    const found = dequantizeWeight(packed.packed, [n, k], read.format, factors, read.minimums);
     expect(await readTensor(found), format).toEqual(wanted);
 
     const x = leaf(device, "int8", [3, k], generate("group x", [3, k], "int8", { integers: [-127, 128] }));

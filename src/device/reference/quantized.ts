@@ -33,24 +33,31 @@ export function qmatmul(call: QmatmulCall, memory: Memory): void {
   const w = unpackMatrix(bytesOf(memory(weight.slot), weight.view.offset), n, k, format);
   const inputScales = valuesOf(call.inputScales, memory);
   const dequantize = dequantizationOf(call, memory);
-  const scales = format.bits === 4 ? valuesOf(call.scales, memory)! : [];
+  const { groupSize } = format;
+  const scales = groupSize === undefined ? [] : valuesOf(call.scales, memory)!;
+  const minimums = valuesOf(call.minimums, memory);
   for (let i = 0; i < m; i++) {
     for (let j = 0; j < n; j++) {
-      if (format.bits !== 4) {
+      if (groupSize === undefined) {
         let sum = 0;
         for (let p = 0; p < k; p++) sum += x[rows[i * k + p]] * w[j * k + p];
         y[at[i * n + j]] = dequantize(sum, j, inputScales?.[i] ?? 1);
         continue;
       }
-      const groups = k / format.groupSize;
+      const groups = k / groupSize;
       let value = 0;
       for (let g = 0; g < groups; g++) {
         let sum = 0;
-        const end = (g + 1) * format.groupSize;
-        for (let p = g * format.groupSize; p < end; p++) sum += x[rows[i * k + p]] * w[j * k + p];
-        const panel = Math.floor(j / panelRows);
-        const scale = scales[(panel * groups + g) * panelRows + (j % panelRows)];
-        value += sum * inputScales![i * groups + g] * scale;
+        let total = 0;
+        const end = (g + 1) * groupSize;
+        for (let p = g * groupSize; p < end; p++) {
+          const value = x[rows[i * k + p]];
+          sum += value * w[j * k + p];
+          total += value;
+        }
+        const at = (Math.floor(j / panelRows) * groups + g) * panelRows + (j % panelRows);
+        const inputScale = inputScales![i * groups + g];
+        value += sum * inputScale * scales[at] + total * inputScale * (minimums?.[at] ?? 0);
       }
       y[at[i * n + j]] = value;
     }

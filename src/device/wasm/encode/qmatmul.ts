@@ -1,6 +1,5 @@
-/** Encodes `qmatmul`; layouts in assembly/qmatmul_i8.ts, qmatmul_i4.ts and qmatmul_f32.ts. */
+/** Encodes `qmatmul`; layouts in assembly/qmatmul_i8.ts, qmatmul_groups.ts and qmatmul_f32.ts. */
 import { sizeOf } from "../../../core/shape.js";
-import { isRowMajor } from "../../../core/view.js";
 import type { Operand, QmatmulCall } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import {
@@ -16,12 +15,14 @@ import {
   writeVector,
 } from "./quantized.js";
 
-/** Bytes of rows that are packed at a time for weights of 4 bits and for float32 rows: a quarter of the second-level cache. */
+/** Bytes of rows that are packed at a time for weights in groups and for float32 rows: a quarter of the second-level cache. */
 const blockBytes = 131_072;
+/** Of weights in groups: float32 sums of 24 columns, and int32 sums of one group. */
+const groupSumBytes = 2 * 24 * 4;
 
 export function encodeQmatmul(call: QmatmulCall, writer: CommandWriter): void {
   if (sizeOf(call.output.view.shape) === 0) return;
-  if (call.format.bits === 4) encodeGroups(call, call.format.groupSize, writer);
+  if (call.format.groupSize !== undefined) encodeGroups(call, call.format.groupSize, writer);
   else if (call.input.dtype === "float32") encodeFloat(call, writer);
   else encodeInt8(call, writer);
 }
@@ -67,25 +68,25 @@ function encodeInt8(call: QmatmulCall, writer: CommandWriter): void {
 }
 
 function encodeGroups(call: QmatmulCall, groupSize: number, writer: CommandWriter): void {
-  const { input, output, inputScales, scales } = call;
+  const { input, output, inputScales, scales, minimums, format } = call;
   const [m, k] = input.view.shape;
   const groups = k / groupSize;
   // Values of 16 bits at most, and what each group needs.
-  const rowBytes = 2 * k + 8 * groups;
+  const rowBytes = 2 * k + 12 * groups;
   const rows = blockRows(m, rowBytes);
+  const count = scales!.view.shape[0];
   const spaces = new WorkingSpaces(writer);
   writer.begin(Opcode.qmatmulGroups);
   writeOperands(call, writer);
   writer.address(inputScales!);
   for (const stride of inputScales!.view.strides) writer.i32(stride);
   writer.i32(groups, groupSize);
-  writer.address(scales!);
-  for (const stride of scales!.view.strides) writer.i32(stride);
-  const inPlace = isRowMajor(scales!.view);
-  writer.i32(inPlace ? 1 : 0);
-  spaces.write(inPlace ? 0 : 4 * sizeOf(scales!.view.shape));
-  writer.i32(rows);
-  spaces.write(64);
+  for (const factors of [scales, minimums]) {
+    writeVector(factors, writer);
+    spaces.write(factors?.view.strides[0] === 1 ? 0 : 4 * count);
+  }
+  writer.i32(count, format.bits === 8 ? 1 : 0, rows);
+  spaces.write(groupSumBytes);
   spaces.write(rows * rowTableBytes);
   spaces.write(rows * rowBytes);
   writeFinish(call, rows, [0, 1], columnStep(output), spaces, writer, "scaled");

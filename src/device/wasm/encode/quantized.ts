@@ -2,7 +2,7 @@
 import { itemSize } from "../../../core/dtype.js";
 import { denseInOrder } from "../../../core/view.js";
 import { epilogueMap } from "../../../kernels/epilogue.js";
-import type { MapCall, Operand, QuantizedProduct, WeightFormat } from "../../../kernels/kernel.js";
+import type { MapCall, Operand, QuantizedFormat, QuantizedProduct } from "../../../kernels/kernel.js";
 import { storedOffset } from "../../../kernels/packed.js";
 import type { CommandWriter } from "../command.js";
 import { chainOf, rangeOfBlocks } from "./epilogue.js";
@@ -78,7 +78,7 @@ export function itemBytes({ dtype }: Operand): number {
   return itemSize[dtype];
 }
 
-type Product = QuantizedProduct & { readonly output: Operand; readonly format: WeightFormat };
+type Product = QuantizedProduct & { readonly output: Operand; readonly format: QuantizedFormat };
 
 /**
  * `Finish` of assembly/quantized_epilogue.ts, at the end of a payload.

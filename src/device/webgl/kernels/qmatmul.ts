@@ -7,13 +7,15 @@ import { quantizedTiles } from "./quantized_product.js";
 import { dequantizationOf, type SumKind } from "./quantized_values.js";
 
 export function prepareQmatmul(call: QmatmulCall, builder: PassBuilder): void {
-  const { input, weight, format, output, scales, inputScales } = call;
+  const { input, weight, format, output, scales, inputScales, minimums } = call;
   if (sizeOf(output.view.shape) === 0) return;
   const { shape, strides, offset } = input.view;
   const matrix = { ...input, view: { shape: [1, ...shape], strides: [0, ...strides], offset } };
   const n = output.view.shape[1];
-  const sums = quantizedTiles({ input: matrix, weight, format, n, scales, inputScales }, builder);
-  const kind: SumKind = format.bits === 4 ? "groups" : input.dtype === "int8" ? "integers" : "floats";
+  const factors = { input: matrix, weight, format, n, scales, inputScales, minimums };
+  const sums = quantizedTiles(factors, builder);
+  const isGrouped = format.groupSize !== undefined;
+  const kind: SumKind = isGrouped ? "groups" : input.dtype === "int8" ? "integers" : "floats";
   const [rows, columns] = [
     [1, 0],
     [0, 1],

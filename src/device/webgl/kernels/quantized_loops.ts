@@ -1,14 +1,13 @@
 /** The loops over k of products with packed weights, as GLSL: integers in blocks that floats add up exactly. */
 
-import { stepLength } from "../../../kernels/packed.js";
 import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import { denseScales, type QuantizedFactors, stepTexels } from "./quantized_operands.js";
+import { denseScales, type QuantizedFactors, stepTexels, valuesOfTexel } from "./quantized_operands.js";
 
-/** Steps whose products of integers add up to no more than 2^24, exact in floats: four of 2^14, or eight of 2^10 with 4 bits. */
+/** Steps whose products of integers add up to no more than 2^24, exact in floats: four of 2^14, or eight of 2^11 with 4 bits. */
 const exactSteps = 256;
-const exactStepsOf4 = 2048;
+const exactStepsOf4 = 1024;
 
 /** What the loops over k read, and how much they add up. */
 export interface Terms {
@@ -103,7 +102,41 @@ export function multiplySteps(shader: ShaderBuilder, terms: Terms, steps: number
   });
 }
 
-/** 4 bits: the sum of each group is scaled. */
+/** Statements of a turn of the loop over a group: the products of a texel, and the input's numbers for sums of them. */
+function groupTurn(terms: Terms, bits: number, isSummed: boolean): string[] {
+  const input = (name: string, k: string, unit: string) =>
+    eachRow(
+      terms,
+      (r) => `vec4 ${name}${r} = inputTexel(${terms.x}, shiftX, line${r}, row${r}, ${k}, sizeX) * ${unit};`,
+    );
+  const sums = (name: string, unit: string) =>
+    isSummed ? eachRow(terms, (r) => `inputs${r} += dot(${name}${r}, ofBytes * ${unit});`) : [];
+  if (bits === 8) {
+    return [
+      ...input("x", "k", "perByte"),
+      ...sums("x", "1.0"),
+      ...eachHalf(terms, (h) => [
+        `mat4 w = weightsOf(${wordsOf(terms, h)});`,
+        ...eachRow(terms, (r) => `part${r}${h} += w * x${r};`),
+      ]),
+      "k++;",
+    ];
+  }
+  return [
+    ...input("x", "k", "perByte"),
+    ...input("y", "k + 1", "(perByte / 16.0)"),
+    ...sums("x", "1.0"),
+    ...sums("y", "16.0"),
+    ...eachHalf(terms, (h) => [
+      `ivec4 words = ${wordsOf(terms, h)};`,
+      "mat4 low = lowOf(words), high = highOf(words);",
+      ...eachRow(terms, (r) => `part${r}${h} += low * x${r} + high * y${r};`),
+    ]),
+    "k += 2;",
+  ];
+}
+
+/** Weights in groups: the sum of each is scaled. */
 export function multiplyGroups(
   shader: ShaderBuilder,
   factors: QuantizedFactors,
@@ -111,45 +144,40 @@ export function multiplyGroups(
   terms: Terms,
   builder: PassBuilder,
 ): void {
-  const { x, halves } = terms;
+  const { halves } = terms;
+  const { bits } = factors.format;
+  const minimums = factors.minimums && denseScales(factors.minimums, builder);
   const scales = denseScales(factors.scales!, builder);
   const inputScales = factors.inputScales!;
   const [scaleRow, scaleGroup] = inputScales.view.strides.map((stride) => shader.int(stride));
   const s = shader.texture(scales.slot, "float32");
   const v = shader.texture(inputScales.slot, "float32");
-  const steps = groupSize / (2 * stepLength);
+  const least = minimums && shader.texture(minimums.slot, "float32");
+  const groups = inputScales.view.shape[1];
+  const steps = groupSize / valuesOfTexel(factors.format);
   shader.add(
     ...eachSum(terms, (r, h) => `vec4 sum${r}${h} = vec4(0.0);`),
     `int length = ${shader.int(steps)};`,
     `at += from * length * ${stepTexels};`,
-    "int k = from * length * 2;",
-    `int groups2 = ${shader.int(2 * scales.view.shape[1])};`,
+    `int k = from * length * ${groupSize / steps / lanes};`,
+    `int groups2 = ${shader.int(2 * groups)};`,
     `int scaleAt = ${shader.int(scales.view.offset / lanes)} + panel * groups2 + from * 2 + half0;`,
+    ...(minimums
+      ? [`int minimumAt = ${shader.int(minimums.view.offset / lanes)} + panel * groups2 + from * 2 + half0;`]
+      : []),
     "for (int group = from; group < to; group++) {",
     "int i = 0;",
+    ...(minimums ? eachRow(terms, (r) => `float inputs${r} = 0.0;`) : []),
   );
   addTurns(shader, terms, "total", {
     to: "length",
     stride: 1,
     statements: [
       ...panelLines(terms),
-      ...eachRow(
-        terms,
-        (r) => `vec4 x${r} = inputTexel(${x}, shiftX, line${r}, row${r}, k, sizeX) * perByte;`,
-      ),
-      ...eachRow(
-        terms,
-        (r) => `vec4 y${r} = inputTexel(${x}, shiftX, line${r}, row${r}, k + 1, sizeX) * (perByte / 16.0);`,
-      ),
-      ...eachHalf(terms, (h) => [
-        `ivec4 words = ${wordsOf(terms, h)};`,
-        "mat4 low = lowOf(words), high = highOf(words);",
-        ...eachRow(terms, (r) => `part${r}${h} += low * x${r} + high * y${r};`),
-      ]),
+      ...groupTurn(terms, bits, minimums !== undefined),
       `at += ${stepTexels};`,
-      "k += 2;",
     ],
-    integers: { steps, exact: exactStepsOf4 },
+    integers: { steps, exact: bits === 4 ? exactStepsOf4 : exactSteps },
   });
   shader.add(
     `int inputScale = ${shader.int(inputScales.view.offset)} + row * ${scaleRow} + group * ${scaleGroup};`,
@@ -160,6 +188,16 @@ export function multiplyGroups(
     "scaleAt += 2;",
     ...eachRow(terms, (r) => `float scaleOf${r} = floatAt(${v}, inputScale + ${r} * ${scaleRow});`),
     ...eachSum(terms, (r, h) => `sum${r}${h} += vec4(total${r}${h}) * scaleOf${r} * scale${h};`),
+    ...(least
+      ? [
+          ...Array.from(
+            { length: halves },
+            (_, h) => `vec4 least${h} = floatTexel(${least}, minimumAt + ${h & 1} + ${h >> 1} * groups2);`,
+          ),
+          "minimumAt += 2;",
+          ...eachSum(terms, (r, h) => `sum${r}${h} += inputs${r} * scaleOf${r} * least${h};`),
+        ]
+      : []),
     "}",
   );
 }

@@ -1,8 +1,8 @@
 /** Operands of products with packed weights as their shaders read them: in place where texels allow it, else copied. */
 import { sizeOf } from "../../../core/shape.js";
 import { rowMajor } from "../../../core/view.js";
-import type { Expression, Operand, WeightFormat } from "../../../kernels/kernel.js";
-import { panelRows } from "../../../kernels/packed.js";
+import type { Expression, Operand, QuantizedFormat } from "../../../kernels/kernel.js";
+import { panelRows, stepLength } from "../../../kernels/packed.js";
 import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { prepareMap } from "./map.js";
@@ -13,16 +13,22 @@ export const unrolled = 2;
 /** Texels of a step of a panel: each holds the words of four rows. */
 export const stepTexels = panelRows / lanes;
 
+/** Weights of a row in a texel. */
+export function valuesOfTexel({ bits }: QuantizedFormat): number {
+  return bits === 4 ? 2 * stepLength : stepLength;
+}
+
 export interface QuantizedFactors {
   /** [matrices, m, k], int8 or float32. */
   readonly input: Operand;
   /** Packed, one matrix [n, k] after the other. */
   readonly weight: Operand;
-  readonly format: WeightFormat;
+  readonly format: QuantizedFormat;
   readonly n: number;
-  /** Of 4-bit weights: the scales of the input's groups [m, k / groupSize], and those of the weights' as they are packed. */
+  /** Of weights in groups: the scales of the input's groups [m, k / groupSize], and those of the weights' as they are packed. */
   readonly inputScales?: Operand;
   readonly scales?: Operand;
+  readonly minimums?: Operand;
 }
 
 /** The input with rows of whole texels, and whether no row crosses lines of the texture: as it lies if possible, else a copy. */

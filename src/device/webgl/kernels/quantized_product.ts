@@ -4,7 +4,7 @@
  * the partial sums lie behind each other in the targets, and the second pass adds them up.
  */
 import texelsChunk from "../../../../glsl/int8_texels.glsl";
-import { panelRows, stepLength, storedOffset } from "../../../kernels/packed.js";
+import { panelRows, storedOffset } from "../../../kernels/packed.js";
 import { type Extent, lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { eachSum, multiplyGroups, multiplySteps, type Terms } from "./quantized_loops.js";
@@ -15,6 +15,7 @@ import {
   type QuantizedFactors,
   stepTexels,
   unrolled,
+  valuesOfTexel,
 } from "./quantized_operands.js";
 
 /** Rows of a tile, at most. */
@@ -36,17 +37,18 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
   const halves = widthOf(n, Math.floor(builder.target.drawBuffers / rows));
   const [rowTiles, columnTiles] = [Math.ceil(m / tile), Math.ceil(n / (lanes * halves))];
   const tiles = matrices * rowTiles * columnTiles;
-  const isInteger = input.dtype === "int8" && format.bits !== 4;
+  const { groupSize } = format;
+  const isInteger = input.dtype === "int8" && groupSize === undefined;
   // What is split: texels of the weights, or groups.
-  const steps = Math.ceil(k / (format.bits === 4 ? 2 * stepLength : stepLength));
-  const units = format.bits === 4 ? k / format.groupSize : steps;
+  const steps = Math.ceil(k / valuesOfTexel(format));
+  const units = groupSize === undefined ? steps : k / groupSize;
   const wanted = Math.min(
     Math.ceil(Math.max(wantedTiles, builder.target.fragments) / tiles),
     Math.floor(k / shortestSplit),
     units,
   );
   const least = Math.max(1, wanted, isInteger ? 1 : Math.ceil(k / longestSum));
-  const stride = format.bits !== 4 && steps % unrolled === 0 ? unrolled : 1;
+  const stride = groupSize === undefined && steps % unrolled === 0 ? unrolled : 1;
   const length = Math.ceil(units / stride / least) * stride;
   const splits = Math.max(1, Math.ceil(units / Math.max(1, length)));
   const grid = splitGrid(splits, tiles, columnTiles, builder);
@@ -92,7 +94,7 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
     );
   }
   const terms: Terms = { x, w, rows, halves, stride };
-  if (format.bits === 4) multiplyGroups(shader, factors, format.groupSize, terms, builder);
+  if (groupSize !== undefined) multiplyGroups(shader, factors, groupSize, terms, builder);
   else multiplySteps(shader, terms, length, isInteger);
   eachSum(terms, (r, h) => shader.store(parts[r * halves + h], dtype, `sum${r}${h}`));
   const flops = 2 * rows * halves * lanes * tiles * k;

@@ -1,18 +1,21 @@
 /**
- * int8 rows times packed weights of 4 bits (src/kernels/packed.ts), with scales for groups along k of both: for each group the
- * exact int32 sum, as float32, times both scales; the groups' products are added up as float32.
+ * int8 rows times packed weights of 4 or 8 bits (src/kernels/packed.ts), with scales for groups along k of both: for each group the
+ * exact int32 sum, as float32, times both scales; the groups' products are added up as float32. Groups may have minimums: then each
+ * adds the exact sum of its inputs times the input's scale and the minimum.
  *
- * Weights stand as 0..15, 8 above what they are. In the relaxed binary 8 products of such with int8, summed in pairs, fit 16 bits
- * together (32 · 15 · 128 / 2 < 2^15), so that 32 values of k cost one widening.
+ * Weights of 4 bits are stored as 0..15. In the relaxed binary 8 products of such with int8, summed in pairs, fit 16 bits together
+ * (32 · 15 · 128 / 2 < 2^15), so that 32 values of k cost one widening. Weights of 8 bits share the exact loop of qgemv_i8.ts, a group
+ * at a time.
  *
  * Payload, 32-bit words: `Operands`; address and strides (row, group) of the input's scales; groups, values in a group;
- * address and strides (panel, group, column) of the weights' scales, 1 if those lie one behind the other, else a working
- * space for them; rows in a block; addresses of working spaces: 16 sums, table of rows, packed rows; then
- * `Finish`.
+ * address and stride of the weights' scales and a working space for them; the same of the minimums (address 0: none); how many each are;
+ * 1 if weights have 8 bits; rows in a block; addresses of working spaces:
+ * 48 sums, table of rows, packed rows; then `Finish`.
  */
-import { RowTable } from "./pack_i8";
+import { packRow, RowTable } from "./pack_i8";
+import { exact1x24c4 } from "./qgemv_i8";
 import { Operands } from "./qmatmul_payload";
-import { finishPanel, placeRow, prepareColumns } from "./quantized_epilogue";
+import { copyColumns, Finish, finishPanel, placeRow, prepareColumns } from "./quantized_epilogue";
 import { addPairs, onesI16, relaxedDot } from "./simd";
 
 namespace At {
@@ -22,34 +25,31 @@ namespace At {
   export const groups: usize = 48;
   export const groupSize: usize = 52;
   export const scales: usize = 56;
-  export const scalesP: usize = 60;
-  export const scalesG: usize = 64;
-  export const scalesJ: usize = 68;
-  export const scalesInPlace: usize = 72;
-  export const scalesSpace: usize = 76;
-  export const blockRows: usize = 80;
-  export const sums: usize = 84;
-  export const table: usize = 88;
-  export const packed: usize = 92;
-  export const finish: usize = 96;
+  export const minimums: usize = 68;
+  export const factors: usize = 80;
+  export const isByte: usize = 84;
+  export const blockRows: usize = 88;
+  export const sums: usize = 92;
+  export const table: usize = 96;
+  export const packed: usize = 100;
+  export const finish: usize = 104;
 }
 
-/** What stored weights are above the weights. */
-const storedOffset: i32 = 8;
-/** A packed row's groups, behind its values: what is taken off the sum (int32), the input's scale (float32). */
+/** A packed row's groups, behind its values: what is taken off the sum (int32), the input's scale, the sum of inputs times it (float32). */
 namespace Group {
   export const correction: usize = 0;
   export const scale: usize = 4;
-  export const bytes: usize = 8;
+  export const total: usize = 8;
+  export const bytes: usize = 12;
 }
 
 const halves: usize = memory.data<u8>([15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15], 16);
 
-/** Bytes of a packed value. */
+/** Whether rows are packed as 16 bits. */
 // @ts-ignore: decorator
 @inline
-function valueShift(): usize {
-  return ASC_FEATURE_RELAXED_SIMD ? 0 : 1;
+function isWide(isByte: i32): bool {
+  return ASC_FEATURE_RELAXED_SIMD ? isByte != 0 : true;
 }
 
 export function qmatmulGroups(payload: usize): void {
@@ -64,13 +64,18 @@ export function qmatmulGroups(payload: usize): void {
   const table = load<usize>(payload, At.table);
   const output = load<usize>(payload, Operands.output);
   const outputM = load<i32>(payload, Operands.outputM);
+  const isByte = load<i32>(payload, At.isByte);
   const finish = payload + At.finish;
-  const valueBytes = <usize>k << valueShift();
+  const valueBytes = <usize>k << (isWide(isByte) ? 1 : 0);
   const rowBytes = valueBytes + <usize>groups * Group.bytes;
-  const panelBytes = <usize>k << 2;
+  const panelBytes = <usize>k << (isByte ? 3 : 2);
   const panelScales = <usize>groups << 5;
+  // Panels that are read at once.
+  const columns = isByte ? 24 : 16;
   prepareColumns(finish);
-  const allScales = load<i32>(payload, At.scalesInPlace) ? load<usize>(payload, At.scales) : orderedScales(payload);
+  let scales = contiguous(payload, At.scales);
+  let minimums = contiguous(payload, At.minimums);
+  const allScales = scales, allMinimums = minimums;
   for (let first = 0; first < m; first += blockRows) {
     const rows = min(blockRows, m - first);
     for (let i = 0; i < rows; i++) {
@@ -78,71 +83,87 @@ export function qmatmulGroups(payload: usize): void {
       placeRow(finish, table + <usize>i * RowTable.bytes, i, (first + i) * n, output + (first + i) * outputM);
     }
     let weight = load<usize>(payload, Operands.weight);
-    let scales = allScales;
-    for (let j = 0; j < n; j += 16) {
-      const isPair = j + 8 < n;
-      const next: usize = isPair ? panelBytes : 0;
-      const nextScales: usize = isPair ? panelScales : 0;
+    scales = allScales;
+    minimums = allMinimums;
+    for (let j = 0; j < n; j += columns) {
+      // Panels that are not there are read as the first one, and their sums not used.
+      const count = min(columns, n - j);
+      const next: usize = count > 8 ? panelBytes : 0;
+      const nextScales: usize = count > 8 ? panelScales : 0;
       for (let i = 0; i < rows; i++) {
         const row = packed + <usize>i * rowBytes;
-        if (ASC_FEATURE_RELAXED_SIMD) {
-          relaxed1x16(groups, groupSize, row, row + valueBytes, weight, weight + next, scales, scales + nextScales, sums);
+        const group = row + valueBytes;
+        if (isByte) {
+          const last: usize = count > 16 ? 2 : 0;
+          bytes1x24(groups, groupSize, row, group, weight, weight + next, weight + last * panelBytes, scales, scales + nextScales, scales + last * panelScales, sums);
+        } else if (ASC_FEATURE_RELAXED_SIMD) {
+          relaxed1x16(groups, groupSize, row, group, weight, weight + next, scales, scales + nextScales, sums);
         } else {
-          exact1x8(groups, groupSize, row, row + valueBytes, weight, scales, sums);
-          if (isPair) exact1x8(groups, groupSize, row, row + valueBytes, weight + next, scales + nextScales, sums + 32);
+          exact1x8(groups, groupSize, row, group, weight, scales, sums);
+          if (next) exact1x8(groups, groupSize, row, group, weight + next, scales + nextScales, sums + 32);
         }
-        const entry = table + <usize>i * RowTable.bytes;
-        finishPanel(finish, sums, entry, 1, j, min(8, n - j));
-        if (isPair) finishPanel(finish, sums + 32, entry, 1, j + 8, min(8, n - j - 8));
+        for (let c = 0; c < count; c += 8) {
+          const at = sums + (<usize>c << 2);
+          if (minimums) addMinimums(groups, group, minimums + <usize>(c >> 3) * panelScales, at);
+          finishPanel(finish, at, table + <usize>i * RowTable.bytes, 1, j + c, min(8, count - c));
+        }
       }
-      weight += panelBytes << 1;
-      scales += panelScales << 1;
+      const panels = <usize>columns >> 3;
+      weight += panels * panelBytes;
+      scales += panels * panelScales;
+      if (minimums) minimums += panels * panelScales;
     }
   }
 }
 
-/** The weights' scales as [panel][group][8 columns]. */
-function orderedScales(payload: usize): usize {
-  const groups = load<i32>(payload, At.groups);
-  const panels = (load<i32>(payload, Operands.n) + 7) >> 3;
-  const space = load<usize>(payload, At.scalesSpace);
-  let to = space;
-  for (let p = 0; p < panels; p++) {
-    for (let g = 0; g < groups; g++) {
-      for (let j = 0; j < 8; j++) {
-        const at = p * load<i32>(payload, At.scalesP) + g * load<i32>(payload, At.scalesG) + j * load<i32>(payload, At.scalesJ);
-        store<f32>(to, load<f32>(load<usize>(payload, At.scales) + (<usize>at << 2)));
-        to += 4;
-      }
-    }
-  }
+/** Scales or minimums, whose part of the payload begins at `at`, one behind the other; 0 if there are none. */
+function contiguous(payload: usize, at: usize): usize {
+  const factors = payload + at;
+  const from = load<usize>(factors);
+  const stride = load<i32>(factors, 4);
+  if (from == 0 || stride == 1) return from;
+  const space = load<usize>(factors, 8);
+  copyColumns(space, from, stride, load<i32>(payload, At.factors), 0);
   return space;
 }
 
-/** Values as bytes (or 16 bits), then each group's correction and scale. */
+/** Values as bytes or 16 bits, then what each group needs. */
 function packGroups(payload: usize, row: i32, target: usize, valueBytes: usize): void {
   const groups = load<i32>(payload, At.groups);
   const groupSize = load<i32>(payload, At.groupSize);
   const stride = load<i32>(payload, Operands.inputK);
   const scalesG = load<i32>(payload, At.inputScalesG) << 2;
+  const storedOffset = load<i32>(payload + At.finish, Finish.storedOffset);
+  const wide = isWide(load<i32>(payload, At.isByte));
   let source = load<usize>(payload, Operands.input) + row * load<i32>(payload, Operands.inputM);
-  let scale = load<usize>(payload, At.inputScales) + (<usize>(row * load<i32>(payload, At.inputScalesM)) << 2);
+  let scales = load<usize>(payload, At.inputScales) + (<usize>(row * load<i32>(payload, At.inputScalesM)) << 2);
   let group = target + valueBytes;
   for (let g = 0; g < groups; g++) {
-    let sum = 0;
-    for (let p = 0; p < groupSize; p++) {
-      const value = load<i8>(source);
-      source += stride;
-      sum += value;
-      if (ASC_FEATURE_RELAXED_SIMD) store<i8>(target, value);
-      else store<i16>(target, value);
-      target += <usize>1 << valueShift();
-    }
+    const sum = packRow(target, wide, source, stride, groupSize);
+    source += groupSize * stride;
+    target += <usize>groupSize << (wide ? 1 : 0);
+    const scale = load<f32>(scales);
     store<i32>(group, storedOffset * sum, Group.correction);
-    store<f32>(group, load<f32>(scale), Group.scale);
-    scale += scalesG;
+    store<f32>(group, scale, Group.scale);
+    store<f32>(group, <f32>sum * scale, Group.total);
+    scales += scalesG;
     group += Group.bytes;
   }
+}
+
+/** Adds what the minimums of eight columns add. */
+function addMinimums(groups: i32, group: usize, minimums: usize, sums: usize): void {
+  let f0 = v128.load(sums);
+  let f1 = v128.load(sums, 16);
+  for (; groups > 0; groups--) {
+    const total = v128.load32_splat(group, Group.total);
+    f0 = f32x4.add(f0, f32x4.mul(total, v128.load(minimums)));
+    f1 = f32x4.add(f1, f32x4.mul(total, v128.load(minimums, 16)));
+    group += Group.bytes;
+    minimums += 32;
+  }
+  v128.store(sums, f0);
+  v128.store(sums, f1, 16);
 }
 
 /** Adds a group's sums of four columns, scaled. */
@@ -234,4 +255,33 @@ function exact1x8(groups: i32, groupSize: i32, x: usize, group: usize, b: usize,
   }
   v128.store(sums, f0);
   v128.store(sums, f1, 16);
+}
+
+/** Eight columns of weights of 8 bits: adds the exact sums of a group, scaled. */
+function addScaled(sums: usize, exact: usize, group: usize, scales: usize): void {
+  v128.store(sums, scaled(v128.load(sums), v128.load(exact), group, scales, 0));
+  v128.store(sums, scaled(v128.load(sums, 16), v128.load(exact, 16), group, scales, 16), 16);
+}
+
+/** `sums` is room for 24 sums and those of a group. */
+function bytes1x24(
+  groups: i32, groupSize: i32, x: usize, group: usize, p0: usize, p1: usize, p2: usize, s0: usize, s1: usize, s2: usize, sums: usize,
+): void {
+  const exact = sums + 96;
+  memory.fill(sums, 0, 96);
+  for (; groups > 0; groups--) {
+    exact1x24c4(groupSize >> 2, x, p0, p1, p2, exact);
+    addScaled(sums, exact, group, s0);
+    addScaled(sums + 32, exact + 32, group, s1);
+    addScaled(sums + 64, exact + 64, group, s2);
+    x += <usize>groupSize << 1;
+    const panel = <usize>groupSize << 3;
+    p0 += panel;
+    p1 += panel;
+    p2 += panel;
+    s0 += 32;
+    s1 += 32;
+    s2 += 32;
+    group += Group.bytes;
+  }
 }
