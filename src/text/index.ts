@@ -2,9 +2,11 @@
 
 export type { ChatOptions, Message } from "./chat.js";
 export { ChatError } from "./errors.js";
+export type { TokenSpan } from "./offsets.js";
 export type { TokenizerParts } from "./parts.js";
 export { StreamingDetokenizer } from "./stream.js";
 export {
+  type Assembled,
   type DecodeOptions,
   type EncodeOptions,
   type Encoding,

@@ -7,6 +7,7 @@ import type { FileSource } from "../hub/source.js";
 import { type ChatOptions, type Message, renderChat, type Templates, templatesIn } from "./chat.js";
 import { findTokenizer } from "./files.js";
 import { tokenText } from "./merges.js";
+import { asByteSymbols, hasType, placedTokens, type TokenSpan } from "./offsets.js";
 import type { TokenizerParts } from "./parts.js";
 import { StreamingDetokenizer } from "./stream.js";
 
@@ -30,6 +31,15 @@ export interface Encoding {
   /** For each id 0, or 1 in the second text; models that know no difference ignore them. */
   readonly tokenTypes: Int32Array;
   readonly tokens: readonly string[];
+}
+
+/** Ids of one text or two with the model's own tokens around them. */
+export interface Assembled {
+  readonly ids: Int32Array;
+  /** For each id 0, or 1 in the second text; models that know no difference ignore them. */
+  readonly tokenTypes: Int32Array;
+  /** For each id the text that it belongs to, 0 or 1; −1 for the model's own tokens. */
+  readonly parts: Int8Array;
 }
 
 /** A token with a task, and its id. */
@@ -90,7 +100,10 @@ export class Tokenizer {
   readonly maxLength: number | undefined;
   /** The names of the chat templates; empty where the model is not made for chats. */
   readonly chatTemplates: readonly string[];
+  /** What tokens that go on with a word begin with, as `##`; undefined where tokens do not say it. */
+  readonly subwordPrefix: string | undefined;
   readonly #engine: Engine;
+  readonly #json: TokenizerParts["tokenizer"];
   readonly #label: string;
   readonly #templates: Templates;
   /** The id of words that the vocabulary lacks. */
@@ -99,11 +112,16 @@ export class Tokenizer {
   /** @throws FormatError for parts that are damaged. */
   constructor({ label, tokenizer, config, template }: TokenizerParts) {
     this.#label = label;
+    this.#json = tokenizer;
     try {
       // Without the key the original library (version 5) leaves spaces as they are, the engine would not.
       this.#engine = new Engine(tokenizer, { clean_up_tokenization_spaces: false, ...config });
       this.size = 1 + [...this.#engine.get_vocab().values()].reduce((most, id) => Math.max(most, id), -1);
-      const { unk_token: unknown } = (tokenizer.model ?? {}) as { readonly unk_token?: unknown };
+      const { unk_token: unknown, continuing_subword_prefix: prefix } = (tokenizer.model ?? {}) as {
+        readonly unk_token?: unknown;
+        readonly continuing_subword_prefix?: unknown;
+      };
+      this.subwordPrefix = typeof prefix === "string" && prefix !== "" ? prefix : undefined;
       this.#unknown = typeof unknown === "string" ? this.#engine.token_to_id(unknown) : undefined;
       // Parts that do not fit show themselves; a small vocabulary may have no "a".
       const ids = this.#engine.encode("a").ids.filter((id) => id !== undefined);
@@ -154,6 +172,64 @@ export class Tokenizer {
     // A tokenizer that puts nothing around texts has no types.
     const tokenTypes = Int32Array.from(token_type_ids ?? new Int32Array(ids.length));
     return { ids: Int32Array.from(ids, (id, i) => this.#known(id, tokens[i])), tokenTypes, tokens };
+  }
+
+  /**
+   * The tokens of a text with their places in it; the model's own tokens are not among them.
+   * @throws ArgumentError for tokenizers whose encoding cannot be followed.
+   * @example
+   * tokenizer.spans("Hi there").map(({ token, start, end }) => [token, start, end]);
+   */
+  spans(text: string): TokenSpan[] {
+    check("spans", "the text", text, aString);
+    return placedTokens(this.#engine, this.#json, text).map((span) => ({
+      id: this.#known(this.#engine.token_to_id(span.token), span.token),
+      ...span,
+    }));
+  }
+
+  /**
+   * Puts the model's own tokens around the ids of one text or two, as `encode` does.
+   * @example
+   * tokenizer.assemble(tokenizer.encode("Hi", { addSpecialTokens: false }));
+   */
+  assemble(first: ArrayLike<number>, second?: ArrayLike<number>): Assembled {
+    check("assemble", "the ids", first, idList);
+    if (second !== undefined) check("assemble", "the second ids", second, idList);
+    const lists = [first, ...(second === undefined ? [] : [second])];
+    const places = lists.map((_, i) => `\0${i}`);
+    const { tokens, token_type_ids: types } = this.#engine.post_processor?.post_process(
+      [places[0]],
+      second === undefined ? null : [places[1]],
+      true,
+    ) ?? { tokens: [] };
+    // Where nothing is put around texts, the engine forgets the second.
+    const missing = places.filter((place) => !tokens.includes(place));
+    const ids: number[] = [];
+    const tokenTypes: number[] = [];
+    const parts: number[] = [];
+    for (const [i, token] of [...tokens, ...missing].entries()) {
+      const part = places.indexOf(token);
+      const own = part >= 0 ? Array.from(lists[part]) : [this.#known(this.#engine.token_to_id(token), token)];
+      for (const id of own) {
+        ids.push(id);
+        tokenTypes.push(types?.[i] ?? 0);
+        parts.push(part);
+      }
+    }
+    return {
+      ids: Int32Array.from(ids),
+      tokenTypes: Int32Array.from(tokenTypes),
+      parts: Int8Array.from(parts),
+    };
+  }
+
+  /** The text of tokens as they are written in the vocabulary; texts may be among them. */
+  join(tokens: readonly string[]): string {
+    if (tokens.length === 0) return "";
+    const isBytes = hasType(this.#json.decoder, "ByteLevel");
+    const written = tokens.map((token) => (isBytes ? asByteSymbols(token) : token));
+    return this.#engine.decoder?.decode(written) ?? tokens.join(" ");
   }
 
   /** The engine gives no id for a word that a word-level vocabulary lacks. */
