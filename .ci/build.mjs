@@ -55,6 +55,7 @@ async function buildBundles() {
     "train",
     "models",
     "generation",
+    "pipeline",
     "formats",
     "hub",
     "text",

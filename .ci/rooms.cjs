@@ -21,6 +21,7 @@ const layers = [
   ["energy", "profile", "data"],
   ["models", "train", "quantization"],
   ["adapters", "generation"],
+  ["pipeline"],
   ["index.ts"],
   ["bench", "inference", "playground"],
   ["tour"],

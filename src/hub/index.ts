@@ -4,6 +4,7 @@ export { ChecksumError, DownloadError } from "./errors.js";
 export { type FilesInput, files } from "./files.js";
 export { folder } from "./folder.js";
 export { type HubOptions, hub } from "./hub.js";
+export { modelSource } from "./named.js";
 export {
   type ByteRange,
   type FileProgress,

@@ -17,6 +17,8 @@ export interface CommonConfig {
   readonly numLabels: number;
   /** Their names, by number. */
   readonly labels: readonly string[];
+  /** `problem_type` of a classifier: `regression`, `single_label_classification` or `multi_label_classification`. */
+  readonly problemType: string | undefined;
   /** Standard deviation of a head's initial weights, where the file has none. */
   readonly initializerRange: number;
   /** For the head `embedding`: what the side files say. */

@@ -17,6 +17,7 @@ export function readCommon(reader: ConfigReader): CommonConfig {
     architecture: reader.strings("architectures")?.[0],
     numLabels,
     labels: labels.length > 0 ? labels : Array.from({ length: numLabels }, (_, i) => `LABEL_${i}`),
+    problemType: reader.has("problem_type") ? String(reader.get("problem_type")) : undefined,
     initializerRange: reader.number("initializer_range", 0.02),
     embedding: plainEmbedding,
   };

@@ -21,6 +21,7 @@ import { type DeviceChoice, deviceNamed, deviceOrName } from "../device/select.j
 import { FileError } from "../formats/file.js";
 import { openSafetensors } from "../formats/safetensors_file.js";
 import type { ReadableTensor } from "../formats/safetensors_write.js";
+import type { Tensor } from "../graph/tensor.js";
 import { ggufIn } from "../hub/gguf.js";
 import { type FileSource, openFileOf } from "../hub/source.js";
 import type { Module } from "../nn/module.js";
@@ -28,6 +29,7 @@ import type { StateDict } from "../nn/state_dict.js";
 import { ones, zeros } from "../ops/creation.js";
 import { mul } from "../ops/elementwise.js";
 import { randn } from "../ops/random.js";
+import { dispose } from "../runtime/dispose.js";
 import type { Architecture, CommonConfig, Head } from "./architecture.js";
 import { readEmbedding } from "./embedding.js";
 import { openGgufModel, type SizedTensor } from "./gguf.js";
@@ -165,6 +167,7 @@ export async function fromPretrained<M extends Module = Module>(
     }
     await sourceFiles.prepareWeights();
     const report = await model.loadStateDict(state, { assign: device, ignore: [architecture.headKeys] });
+    for (const name of initialised) dispose(state.get(name) as Tensor);
     model.eval();
     rulesOf.set(model, architecture.names);
     sourceFiles.finish();

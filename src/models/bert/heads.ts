@@ -4,18 +4,20 @@ import { Linear } from "../../nn/linear.js";
 import { Module } from "../../nn/module.js";
 import { LayerNorm } from "../../nn/normalization.js";
 import type { ParameterOptions } from "../../nn/parameter.js";
+import { expand } from "../../ops/broadcast.js";
 import { relu, tanh } from "../../ops/elementwise.js";
-import { squeeze } from "../../ops/reshape.js";
+import { gather } from "../../ops/indexing.js";
+import { squeeze, unsqueeze } from "../../ops/reshape.js";
 import { narrow } from "../../ops/slice.js";
 import { activate } from "../activations.js";
-import { type EmbeddingConfig, pooled } from "../embedding.js";
+import { pooled } from "../embedding.js";
 import type { EncoderConfig } from "./config.js";
 import { Encoder, type EncoderCall } from "./model.js";
 
 /** An encoder under its own name, and a head whose parts have names beside it. */
 abstract class WithHead<Result> extends Module<[tokens: Tensor, call?: EncoderCall], Result> {
   readonly base: Encoder;
-  protected readonly config: EncoderConfig;
+  readonly config: EncoderConfig;
 
   constructor(config: EncoderConfig, options: ParameterOptions) {
     super();
@@ -38,7 +40,7 @@ abstract class WithHead<Result> extends Module<[tokens: Tensor, call?: EncoderCa
 }
 
 /**
- * Logits of each token [N, T, vocabulary], by a table that is that of the tokens.
+ * Logits of each token [N, T, vocabulary], or of M positions [N, M, vocabulary], by a table that is that of the tokens.
  *
  * @example
  * const source = folder("node_modules/wattgrad/test/fixtures/models/bert_maskedLm");
@@ -67,7 +69,12 @@ export class EncoderMaskedLm extends WithHead<Tensor> {
   }
 
   forward(tokens: Tensor, call: EncoderCall = {}): Tensor {
-    const hidden = this.dense.forward(this.base.forward(tokens, call));
+    const all = this.base.forward(tokens, call);
+    const { positions } = call;
+    const rows = positions
+      ? gather(all, 1, expand(unsqueeze(positions, 2), [...positions.shape, all.shape[2]]))
+      : all;
+    const hidden = this.dense.forward(rows);
     // RoBERTa has this function whatever its layers have.
     const activation = this.config.spelling.base === "roberta" ? "gelu" : this.config.activation;
     return this.decoder.forward(this.norm.forward(activate(activation, hidden)));
@@ -163,12 +170,12 @@ export class EncoderQuestion extends WithHead<AnswerLogits> {
  */
 export class EncoderEmbedding extends Module<[tokens: Tensor, call?: EncoderCall], Tensor> {
   readonly base: Encoder;
-  readonly #embedding: EmbeddingConfig;
+  readonly config: EncoderConfig;
 
   constructor(config: EncoderConfig, options: ParameterOptions = {}) {
     super();
     this.base = new Encoder(config, options);
-    this.#embedding = config.embedding;
+    this.config = config;
   }
 
   override stateNames() {
@@ -176,6 +183,6 @@ export class EncoderEmbedding extends Module<[tokens: Tensor, call?: EncoderCall
   }
 
   forward(tokens: Tensor, call: EncoderCall = {}): Tensor {
-    return pooled(this.base.forward(tokens, call), call.lengths, this.#embedding);
+    return pooled(this.base.forward(tokens, call), call.lengths, this.config.embedding);
   }
 }

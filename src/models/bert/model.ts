@@ -25,6 +25,8 @@ export interface EncoderCall {
   readonly lengths?: Tensor | undefined;
   /** int32 [N, T]: to which part of the input a token belongs. Default 0. For models without token types, no argument. */
   readonly tokenTypes?: Tensor | undefined;
+  /** int32 [N, M]: the positions whose logits the head for masked tokens computes. Default all. */
+  readonly positions?: Tensor | undefined;
 }
 
 /** norm(x + attention(x)), then norm(x + mlp(x)). */
