@@ -55,3 +55,20 @@ export function copyCache(from: KeyValueCache, to: KeyValueCache, rows: readonly
     dispose(index);
   }
 }
+
+type Lengths = JitFunction<[lengths: Tensor, given: Tensor], undefined>;
+let assignLengths: Lengths | undefined;
+
+/** Sets how many positions of each sequence are filled; later ones are not read, and written again. */
+export function setLengths({ lengths }: KeyValueCache, values: readonly number[]): void {
+  assignLengths ??= jit((filled: Tensor, given: Tensor) => {
+    filled.assign(given);
+    return undefined;
+  }) as Lengths;
+  const given = tensor(Int32Array.from(values), { shape: [values.length], device: lengths.device });
+  try {
+    assignLengths(lengths, given);
+  } finally {
+    dispose(given);
+  }
+}

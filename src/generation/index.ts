@@ -2,13 +2,8 @@
 import "../ops/methods.js";
 
 export { ContextFullError } from "./errors.js";
-export {
-  type GeneratedSequence,
-  type GeneratedToken,
-  type Generation,
-  type GenerationResult,
-  generate,
-  type StopReason,
-} from "./generate.js";
+export { type Generation, generate } from "./generate.js";
 export type { Context, LogitsProcessor } from "./processor.js";
-export type { GenerateOptions, SettingOptions, Settings, TokenText } from "./settings.js";
+export type { GeneratedSequence, GeneratedToken, GenerationResult, StopReason } from "./result.js";
+export type { TokenText } from "./sequence_text.js";
+export type { GenerateOptions, SettingOptions, Settings } from "./settings.js";

@@ -10,26 +10,33 @@ import { tensor } from "../ops/creation.js";
 import { argmax } from "../ops/reduce.js";
 import { dispose } from "../runtime/dispose.js";
 import { type JitFunction, jit } from "../runtime/jit.js";
-import { copyCache, disposeCache, emptyCache } from "./cache.js";
+import { copyCache, disposeCache, emptyCache, setLengths } from "./cache.js";
 
 /** Lengths of chunks: shorter ones are padded to the next. */
 export const chunkLengths = [1, 8, 32, 128] as const;
 
 type Step = JitFunction<[tokens: Tensor, counts: Tensor, cache: KeyValueCache], Tensor>;
 
+/** What a step computes: the best token of each sequence or its scores, after its last token or after all. */
+type StepKind = "best" | "scores" | "allBest" | "allScores";
+
 /** The jit functions of each model: their recordings are found again by later generations. */
-const steps = new WeakMap<CausalModel, { readonly best: Step; readonly scores: Step }>();
+const steps = new WeakMap<CausalModel, Readonly<Record<StepKind, Step>>>();
 
 function stepsOf(model: CausalModel) {
   let made = steps.get(model);
   if (made === undefined) {
-    const logits = (tokens: Tensor, counts: Tensor, cache: KeyValueCache) =>
-      noGrad(() => model.forward(tokens, { cache, counts, last: true }));
+    const scores = (last: boolean) => (tokens: Tensor, counts: Tensor, cache: KeyValueCache) =>
+      noGrad(() => model.forward(tokens, { cache, counts, last }));
+    const best = (last: boolean) => {
+      const logits = scores(last);
+      return (...given: Parameters<typeof logits>) => argmax(logits(...given), -1);
+    };
     made = {
-      best: jit((tokens: Tensor, counts: Tensor, cache: KeyValueCache) =>
-        argmax(logits(tokens, counts, cache), -1),
-      ) as Step,
-      scores: jit(logits) as Step,
+      best: jit(best(true)) as Step,
+      scores: jit(scores(true)) as Step,
+      allBest: jit(best(false)) as Step,
+      allScores: jit(scores(false)) as Step,
     };
     steps.set(model, made);
   }
@@ -91,6 +98,22 @@ export class DecodeSession {
    * @returns int32 [N] or float32 [N, vocabulary] for the last of them; without meaning for rows of which nothing was read.
    */
   async step(tokens: Int32Array, counts: readonly number[], kind: "best" | "scores"): Promise<StepResult> {
+    return this.#run(tokens, counts, kind);
+  }
+
+  /**
+   * Reads tokens of a single sequence, at most a chunk.
+   * @returns int32 [T] or float32 [T, vocabulary]: a row for each of them.
+   */
+  async stepAll(tokens: Int32Array, kind: "best" | "scores"): Promise<StepResult> {
+    const { length } = chunkFor([tokens.length]);
+    const padded = new Int32Array(length);
+    padded.set(tokens);
+    const values = await this.#run(padded, [tokens.length], kind === "best" ? "allBest" : "allScores");
+    return values.subarray(0, (values.length / length) * tokens.length);
+  }
+
+  async #run(tokens: Int32Array, counts: readonly number[], kind: StepKind): Promise<StepResult> {
     const batch = counts.length;
     const length = tokens.length / batch;
     while (Math.max(...this.#lengths) + length > this.#capacity) this.#grow();
@@ -104,6 +127,12 @@ export class DecodeSession {
     } finally {
       for (const used of [given, read, result]) if (used) dispose(used);
     }
+  }
+
+  /** Forgets what a single sequence has from position `length` on. */
+  crop(length: number): void {
+    this.#lengths = [length];
+    setLengths(this.#cache, this.#lengths);
   }
 
   /** Row i goes on as row `rows[i]` did; there may be another number of rows. */

@@ -14,6 +14,7 @@ import {
 } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
 import type { LogitsProcessor } from "./processor.js";
+import type { TokenText } from "./sequence_text.js";
 
 /** The settings in effect. Names are those of the original library in camelCase. */
 export interface Settings {
@@ -48,6 +49,13 @@ export interface Settings {
   readonly earlyStopping: boolean | "never";
   readonly eosTokenId: readonly number[];
   readonly seed: number;
+  /**
+   * Most tokens of a draft that is taken from the text so far and checked in one step; the tokens are the same as without. 0 for none. For a
+   * single sequence. 7 fill the shortest chunk.
+   */
+  readonly promptLookupNumTokens: number;
+  /** How many of the last tokens are looked for, at most. */
+  readonly maxMatchingNgramSize: number;
 }
 
 type OrList<T> = T | readonly number[];
@@ -84,6 +92,8 @@ const defaults: Omit<Settings, "doSample" | "seed"> = {
   lengthPenalty: 1,
   earlyStopping: false,
   eosTokenId: [],
+  promptLookupNumTokens: 0,
+  maxMatchingNgramSize: 2,
 };
 
 const idOrIds = either(aCount, anArray);
@@ -126,6 +136,8 @@ export const settingKinds: Kinds<SettingOptions> = {
   earlyStopping: either(aBoolean, oneOf("never")),
   eosTokenId: idOrIds,
   seed: aCount,
+  promptLookupNumTokens: aCount,
+  maxMatchingNgramSize: atLeastOne,
 };
 
 /** Keys of generation_config.json that change no token here: special ids that only texts need, caches, what is returned. */
@@ -203,12 +215,6 @@ export function resolveSettings(
     throw new ArgumentError("beam search does not sample", { op, hint: "doSample: false, or numBeams: 1" });
   }
   return { settings, unknown };
-}
-
-/** What the loop takes beside the settings. */
-export interface TokenText {
-  /** The text of ids, special tokens left out. */
-  decode(ids: readonly number[]): string;
 }
 
 /** Options of `generate`: settings by name, prompts and the rest. */

@@ -23,6 +23,9 @@ const prompts = (name: string) => {
   return tokens.map((row, n) => row.slice(0, lengths[n]));
 };
 
+/** Usage without drafts. */
+const none = { draftTokens: 0, acceptedTokens: 0 };
+
 /** Options of the original in ours. */
 function optionsOf({ options }: Generated): object {
   const camel = (key: string) => key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
@@ -150,9 +153,9 @@ describe.each(devices)("$label", ({ device }) => {
       maxNewTokens: 40,
     };
     const whole = await generate(model, options).finish();
-    expect(whole.usage).toEqual({ promptTokens: 6, tokens: 80, cacheCapacity: 64, cacheGrowths: 0 });
+    expect(whole.usage).toEqual({ promptTokens: 6, tokens: 80, cacheCapacity: 64, cacheGrowths: 0, ...none });
     const grown = await generate(model, { ...options, cacheCapacity: 8 }).finish();
-    expect(grown.usage).toEqual({ promptTokens: 6, tokens: 80, cacheCapacity: 64, cacheGrowths: 3 });
+    expect(grown.usage).toEqual({ promptTokens: 6, tokens: 80, cacheCapacity: 64, cacheGrowths: 3, ...none });
     expect(grown.sequences).toEqual(whole.sequences);
     const beams = { ...options, maxNewTokens: 20, numBeams: 3 };
     const searched = await generate(model, { ...beams, cacheCapacity: 8 }).finish();
