@@ -3,7 +3,7 @@
  * columns]: with one column, each `length` consecutive elements are reduced to one result; otherwise `length` rows of `columns` elements
  * are accumulated into one row. Blocks may end within a row.
  *
- * Behind the expression: [op, is int32, length, columns, working space, entry of the value,
+ * Behind the expression: [op, is int32, length, columns, scratch memory, entry of the value,
  * access of the output, its address, rank, extents of the results, strides of the output].
  * float32 sums: partial sums of 512 elements (64 rows) in float32 vectors, which are added in float64.
  */

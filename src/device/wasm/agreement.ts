@@ -1,6 +1,6 @@
 /**
- * What this folder and assembly/ must agree on: numbers, layouts of payloads, the order of the block loops. `npm run wasm`
- * (.ci/agreement.mjs) writes it to assembly/generated/ and compiles its hash into the binaries; loading compares the hashes.
+ * Constants shared with assembly/: opcodes and other numbers, payload layouts, the order of the block loops. `npm run wasm`
+ * (.ci/agreement.mjs) writes them to assembly/generated/ and compiles their hash into the binaries; loading compares the hashes.
  */
 import { depthwiseLanes, panelRows, stepLength } from "../../kernels/packed.js";
 import { Opcode } from "./command.js";
@@ -24,10 +24,10 @@ import { Reduction, reduceLayout } from "./encode/reduce.js";
 import { Access, Stored } from "./encode/strides.js";
 import { writeLayout } from "./encode/write.js";
 
-/** Lists of names for numbers. */
+/** Enumerations: names to numbers. */
 export const namespaces = { Opcode, Access, Stored, Mode, Reduction, PoolOp, Kind };
 
-/** Names of words one behind the other; each stands for the word's offset in bytes. Strings, which bundles leave out. */
+/** Payload layouts: the names of consecutive 32-bit words, from which byte offsets are generated. Not part of bundles. */
 export const layouts = {
   Header: headerLayout,
   Cell: cellLayout,
@@ -55,10 +55,10 @@ export const constants = {
   depthwiseLanes,
 };
 
-/** Block loops in the order of their numbers. */
+/** Block loops; the index is the loop's number. */
 export const loops = loopNames;
 
-/** 32 bits of FNV-1a over all of it. */
+/** 32-bit FNV-1a hash of all shared constants. */
 export function hashOfAgreement(): number {
   const text = JSON.stringify([namespaces, layouts, constants, loops]);
   let hash = 0x811c9dc5;

@@ -1,4 +1,4 @@
-/** Finds, checks and compiles the kernels' binaries. */
+/** Loads, checks and compiles the binaries of the kernels. */
 import { DeviceError } from "../../core/errors.js";
 import { hashOfAgreement } from "./agreement.js";
 
@@ -15,7 +15,7 @@ export interface Kernels {
   execute(commands: number): number;
   failureAddress(): number;
   selfTest(): number;
-  /** What the binary was built for. */
+  /** Hash of the shared constants that the binary was built with. */
   readonly agreement: WebAssembly.Global;
 }
 
@@ -23,7 +23,7 @@ export interface LoadedKernels {
   readonly name: BinaryName;
   readonly memory: WebAssembly.Memory;
   readonly kernels: Kernels;
-  /** Why the relaxed binary was not taken; empty if it was. */
+  /** Why the relaxed binary was rejected; empty if it was loaded. */
   readonly reason: string;
 }
 
@@ -40,8 +40,8 @@ const locations: Readonly<Record<BinaryName, URL>> =
       };
 
 /**
- * The smallest module with a relaxed instruction (f32x4.relaxed_madd of three zeros): whether the engine takes it tells which of the
- * binaries to load, before any is.
+ * The smallest module with a relaxed instruction (f32x4.relaxed_madd of three zeros). Validating it tells which binary the engine can
+ * run, before one is fetched.
  */
 const relaxedProbe = Uint8Array.of(
   // Magic and version; a type () → v128; a function of it.
@@ -62,7 +62,7 @@ async function fetchBytes(url: URL): Promise<BufferSource> {
     const response = await fetch(url);
     if (!response.ok) throw new Error(`HTTP status ${response.status}`);
     const bytes = await response.arrayBuffer();
-    // Servers of single-page applications answer whatever they do not have with their page.
+    // Servers of single-page applications answer requests for missing files with their page.
     const start = new TextDecoder().decode(bytes.slice(0, 64)).trimStart();
     if (start.startsWith("<")) throw new Error("it is HTML, the server has no such file");
     return bytes;
@@ -75,7 +75,7 @@ async function fetchBytes(url: URL): Promise<BufferSource> {
   }
 }
 
-/** @throws DeviceError if the binary was built from other sources than this file. */
+/** @throws DeviceError if the binary was built with other shared constants than this code. */
 async function instantiate(
   name: BinaryName,
   bytes: BufferSource,
@@ -95,9 +95,9 @@ async function instantiate(
 }
 
 /**
- * Loads the relaxed binary where the engine has those instructions and they compute what they should, else the
- * plain one. `binary` insists on one; `bytes` are used instead of the file that belongs to `binary`.
- * @throws DeviceError if the engine cannot run what is asked for.
+ * Loads the relaxed binary if the engine has relaxed SIMD and passes the self-test, else the plain one. `binary` requires one of them;
+ * `bytes` replace its file.
+ * @throws DeviceError if the engine cannot run the required binary.
  */
 export async function loadKernels(binary?: BinaryName, bytes?: BufferSource): Promise<LoadedKernels> {
   const wanted = binary ?? (bytes ? "simd" : undefined);

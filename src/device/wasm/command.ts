@@ -4,13 +4,12 @@
  *
  *     [opcode, words in this command, payload …]
  *
- * and every kernel is one assembly function `kernel(payload: usize): void` that finds *absolute addresses*,
- * sizes and strides (in elements unless its layout says otherwise) in its payload. Addresses of slots that
- * change between runs are patched by the device before it rings the bell, so kernels never see slots.
+ * and every kernel is one assembly function `kernel(payload: usize): void`. Its payload has *absolute addresses*, sizes and strides (in
+ * elements unless its layout says otherwise). Before a run the device patches the addresses that have changed, so kernels never see slots.
  */
 import type { Operand } from "../../kernels/kernel.js";
 
-/** Numbers of the commands. */
+/** Numbers of the kernels. */
 export const Opcode = {
   end: 0,
   map: 1,
@@ -31,7 +30,7 @@ export const Opcode = {
   write: 16,
 } as const;
 
-/** What an encoder (src/device/wasm/encode/*.ts) writes one command's payload with. */
+/** Writes one command; the encoders (src/device/wasm/encode/*.ts) use it. */
 export interface CommandWriter {
   /** Starts a command. */
   begin(opcode: number): void;
@@ -42,13 +41,13 @@ export interface CommandWriter {
   /** The byte address of runtime scalar `index` (a 32-bit word). */
   scalarAddress(index: number): void;
   /**
-   * The 64-byte-aligned address of a working space of at least `bytes`, shared by all commands of all Programs; or the
-   * address `at` bytes into it, of a part of at least `bytes`.
+   * The 64-byte-aligned address of scratch memory of at least `bytes`, which all commands of all Programs share; with `at`, the address
+   * `at` bytes into it, of a part of at least `bytes`.
    */
   scratch(bytes: number, at?: number): void;
   /**
-   * Two words: the address of the operand's panels of `bytes`, 0 for none, and 1 if they are filled; the kernel fills them and the word.
-   * `layout` tells, with the operand's place, what they hold. Undefined: never any.
+   * Two words: the address of cached panels of the operand, of size `bytes` (0: none), and 1 if they are filled; otherwise the kernel
+   * fills them and sets the word. `layout` and the operand's view identify the contents. Without operand: never any.
    */
   panels(operand: Operand | undefined, layout: readonly number[], bytes: number): void;
   /** Ends the command: fills in its length. */

@@ -1,10 +1,10 @@
-/** An encoded Program in the device's memory: the command list, behind it the runtime scalars. */
+/** An encoded Program in the device's memory: the command list, followed by the runtime scalars. */
 
 import { operandsOf } from "../../kernels/operands.js";
 import type { Executable, Program } from "../device.js";
 import type { PanelWords, ProgramEncoder } from "./program.js";
 
-/** Shared by all executables; `generation` changes whenever one of the addresses does. */
+/** Memory shared by all executables; `generation` changes with the addresses. */
 export interface SharedSpaces {
   arena: number;
   scratch: number;
@@ -22,12 +22,12 @@ export class WasmExecutable implements Executable {
   readonly written: readonly number[];
   /** Of the leaves that it only reads. */
   readonly panelWords: readonly PanelWords[];
-  /** Words that hold addresses, and the bytes to add to a base there: [word, bytes, …]; by leaf, the arena's behind them. */
+  /** Words with addresses, and the byte offset to add to the base address: [word, offset, …], by leaf, then those of the arena. */
   readonly #patches: Int32Array;
-  /** Where the patches of each leaf start, and at the end those of the arena. */
+  /** Index of the first patch of each leaf, then of the arena. */
   readonly #starts: Int32Array;
   readonly #scratchPatches: Int32Array;
-  /** Where each leaf was at the last run; 0 is never an address of a leaf. */
+  /** Address of each leaf at the last run; 0 (never a leaf's address) before the first. */
   readonly #leafAddresses: number[];
   #generation = -1;
 

@@ -1,13 +1,13 @@
 /**
- * The allocator of the device's linear memory. Blocks are multiples of 64 bytes. A freed block first waits in a bin of
- * its exact size, so that a loop that repeats its requests never searches; only when a request finds no such block
- * are the bins merged with their neighbours and searched for the best fit, and only then does the memory grow.
+ * The allocator of the device's linear memory. Blocks are multiples of 64 bytes. Freed blocks go to a bin of their exact size, so that
+ * repeated requests need no search. If the bin of a request is empty, all free blocks are merged with their neighbours and the best fit
+ * is used; if there is none, the memory grows.
  */
 import { OutOfMemoryError } from "../../core/errors.js";
 
 export const alignment = 64;
 const pageBytes = 65536;
-/** Growing is slow (views are rebuilt, some engines copy), so memory grows by at least this share of itself. */
+/** Minimum growth as a share of the memory, because growing is slow (views are rebuilt, some engines copy). */
 const growthShare = 0.25;
 const largestGrowth = 64 * 1024 * 1024;
 
@@ -43,7 +43,7 @@ export class Allocator {
     return this.#peak;
   }
 
-  /** @throws OutOfMemoryError; nothing has changed then. */
+  /** @throws OutOfMemoryError; the state is then unchanged. */
   allocate(bytes: number): number {
     const size = roundUp(Math.max(bytes, 1));
     const address = this.#bins.get(size)?.pop() ?? this.#fit(size) ?? this.#grow(size);
@@ -63,7 +63,7 @@ export class Allocator {
     else this.#bins.set(size, [address]);
   }
 
-  /** The smallest merged free block that is large enough, cut to size. */
+  /** Best fit: the smallest merged free block that is large enough, split. */
   #fit(size: number): number | undefined {
     const found = this.#search(size);
     if (found !== undefined) return found;
@@ -88,7 +88,7 @@ export class Allocator {
     return address;
   }
 
-  /** Empties the bins into the list of free blocks and joins neighbours. */
+  /** Moves the bins' blocks to the list of free blocks and merges neighbours. */
   #merge(): void {
     for (const [bytes, addresses] of this.#bins) {
       for (const address of addresses) this.#free.push({ address, bytes });
@@ -108,7 +108,7 @@ export class Allocator {
     const last = this.#free[this.#free.length - 1];
     const tail = last && last.address + last.bytes === this.#end ? last.bytes : 0;
     const total = this.#memory.buffer.byteLength;
-    // One line at the end stays free: kernels may read up to a vector behind an operand.
+    // 64 bytes at the end stay free: kernels may read up to a vector beyond an operand.
     const needed = Math.ceil((this.#end + size - tail + alignment - total) / pageBytes);
     const wanted = Math.ceil(Math.min(total * growthShare, largestGrowth) / pageBytes);
     const left = Math.floor((this.#maximumBytes - total) / pageBytes);

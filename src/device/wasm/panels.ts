@@ -1,23 +1,26 @@
 /**
- * Packed copies of leaves: what a product makes of a weight before it multiplies, kept as long as the weight stays as it is. They are
- * dropped when the leaf is written or freed and when memory runs short, and never change a result.
+ * Cache of packed weights: the panels that products and convolutions pack a leaf into are reused until the leaf changes. They are dropped
+ * when the leaf is written or freed and when memory is short, and never change a result.
  */
 import type { PanelWords } from "./program.js";
 
-/** Uses of a leaf before a copy is made: a weight that a training step changes after its one use never gets one. */
+/** Uses of a leaf before its panels are cached: a weight that each training step uses once and changes is never cached. */
 const usesBefore = 1;
-/** Runs without a use after which a copy makes room, and uses after which a leaf without room asks again: a model's round is shorter. */
+/**
+ * Runs without a use after which panels may be evicted, and uses after which a leaf for which there was no memory is tried again. Larger
+ * than the number of runs of one pass through a model.
+ */
 export const patience = 1000;
 
 export interface Panels {
-  /** 0: not kept. */
+  /** 0: not cached. */
   address: number;
   uses: number;
   run: number;
   readonly bytes: number;
 }
 
-/** Where leaves keep their copies, by layout. */
+/** The panels of a leaf, by layout. */
 export interface HasPanels {
   panels?: Map<string, Panels>;
 }
@@ -29,11 +32,11 @@ export interface PanelMemory {
 }
 
 export class PanelCache {
-  /** Of all copies. */
+  /** Bytes of all cached panels. */
   bytes = 0;
   readonly #budget: number;
   readonly #memory: PanelMemory;
-  readonly #kept = new Set<Panels>();
+  readonly #cached = new Set<Panels>();
   #run = 0;
 
   constructor(budget: number, memory: PanelMemory) {
@@ -41,7 +44,7 @@ export class PanelCache {
     this.#memory = memory;
   }
 
-  /** Before a run: by word, the address of each copy that it reads (0: none), and 1 if the copy is there already. */
+  /** Before a run: for each use of panels the word to patch, the address (0: none), and 1 if they are filled already. */
   prepare(
     list: readonly PanelWords[],
     leaves: readonly HasPanels[],
@@ -65,7 +68,7 @@ export class PanelCache {
   #make(panels: Panels): void {
     const { bytes } = panels;
     if (this.bytes + bytes > this.#budget) {
-      for (const old of this.#kept) if (old.run < this.#run - patience) this.#release(old);
+      for (const old of this.#cached) if (old.run < this.#run - patience) this.#release(old);
     }
     const address = this.bytes + bytes > this.#budget ? undefined : this.#memory.take(bytes);
     if (address === undefined) {
@@ -74,26 +77,26 @@ export class PanelCache {
     }
     panels.address = address;
     this.bytes += bytes;
-    this.#kept.add(panels);
+    this.#cached.add(panels);
   }
 
   #release(panels: Panels): void {
-    if (!this.#kept.delete(panels)) return;
+    if (!this.#cached.delete(panels)) return;
     this.#memory.release(panels.address);
     this.bytes -= panels.bytes;
     panels.address = 0;
   }
 
-  /** The leaf changed or is gone. */
+  /** Drops the panels of a leaf that has changed or was freed. */
   drop(leaf: HasPanels): void {
     if (leaf.panels === undefined) return;
     for (const panels of leaf.panels.values()) this.#release(panels);
     leaf.panels = undefined;
   }
 
-  /** Memory is short, or a run failed that should have filled some. `uses`: what their leaves count from. */
+  /** Drops all panels, if memory is short or a failed run may not have filled some. Their leaves count uses from `uses` again. */
   dropAll(uses: number): void {
-    for (const panels of this.#kept) {
+    for (const panels of this.#cached) {
       this.#release(panels);
       panels.uses = uses;
     }

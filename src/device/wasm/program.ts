@@ -1,6 +1,6 @@
 /**
- * Programs as wasm sees them: encoded once into 32-bit words, with lists of the words that hold addresses of leaves,
- * of the arena and of the working space, so that a run patches only what has moved.
+ * Encodes Programs: 32-bit words, with lists of the words that contain addresses of leaves, of the arena and of scratch memory, so that a
+ * run patches only addresses that have changed.
  */
 import { itemSize } from "../../core/dtype.js";
 import { withoutEmpty } from "../../kernels/empty.js";
@@ -40,16 +40,16 @@ const encoders: KernelTable<[writer: CommandWriter, sharesMemory: SharesMemory],
   write: encodeWrite,
 };
 
-/** What one call was encoded to: ranges of the encoder's lists. */
+/** The encoded form of one call, as ranges of the encoder's lists. */
 interface Encoded {
-  /** Of the call's operands, in order. */
+  /** The slots of the call's operands, in order. */
   readonly slots: readonly number[];
   readonly sharing: number;
   readonly from: Marks;
   readonly to: Marks;
 }
 
-/** A command's two words for panels of a slot. */
+/** The two words of a command for cached panels of a slot. */
 export interface PanelWords {
   readonly word: number;
   readonly slot: number;
@@ -65,16 +65,16 @@ interface Marks {
   readonly scalars: number;
 }
 
-/** More pairs of operands than this do not fit the bits of a number. */
+/** Maximum number of (output, input) pairs, which are bits of a number. */
 const mostPairs = 50;
 
 export class ProgramEncoder implements CommandWriter {
-  /** Only the first `length` count. */
+  /** Only the first `length` are valid. */
   words = new Int32Array(1024);
   length = 0;
-  /** [word, slot, bytes behind the slot's address, …] */
+  /** [word, slot, byte offset from the slot's address, …] */
   readonly addresses: number[] = [];
-  /** [word, bytes behind the working space's address, …] */
+  /** [word, byte offset from the address of scratch memory, …] */
   readonly scratchPatches: number[] = [];
   /** [word, scalar index, …] */
   readonly scalarPatches: number[] = [];
@@ -88,7 +88,7 @@ export class ProgramEncoder implements CommandWriter {
 
   constructor(program: Program) {
     this.#program = program;
-    /** By the call that is like others. */
+    /** Encoded calls, by the first of the calls that are alike. */
     const known: Encoded[][] = [];
     program.calls.forEach((call, i) => {
       this.starts.push(this.length);
@@ -119,7 +119,7 @@ export class ProgramEncoder implements CommandWriter {
     };
   }
 
-  /** Which outputs share memory with which inputs, as bits; NaN if there are too many. */
+  /** Bits for all pairs: whether the output shares memory with the input. NaN if there are too many pairs. */
   #sharingOf({ inputs, outputs }: MapCall): number {
     if (inputs.length * outputs.length > mostPairs) return Number.NaN;
     let bits = 0;
@@ -129,7 +129,7 @@ export class ProgramEncoder implements CommandWriter {
     return bits;
   }
 
-  /** The words of a call that differs in slots only. */
+  /** Copies the words of an earlier call that differs only in its slots. */
   #repeat({ slots: before, from, to }: Encoded, now: readonly number[]): void {
     const moved = this.length - from.words;
     this.#reserve(to.words - from.words);

@@ -46,7 +46,7 @@ export interface WasmOptions {
 }
 
 const fourGiB = 65536 * 65536;
-/** Of all memory, what panels may take: of 4 GiB 512 MiB, more than the weights of a BERT-base (340 MB). */
+/** Default share of the memory limit for cached panels: 512 MiB of 4 GiB, more than the weights of BERT-base (340 MB). */
 const panelShare = 1 / 8;
 
 export class WasmBuffer implements DeviceBuffer, Readable, HasPanels {
@@ -75,7 +75,7 @@ export async function openWasm(options: WasmOptions = {}): Promise<WasmDevice> {
 export class WasmDevice implements Device {
   readonly name = "wasm";
   readonly info: DeviceInfo;
-  /** wasm in the same thread does not get lost. */
+  /** Never resolves: memory of the same process cannot be lost. */
   readonly lost = new Promise<LossReason>(() => {});
 
   readonly #allocator: Allocator;
@@ -89,7 +89,7 @@ export class WasmDevice implements Device {
   #liveBytes = 0;
   #allocations = 0;
   readonly #executables = new Set<WasmExecutable>();
-  /** Of the shared spaces. */
+  /** Sizes of the memory shared by all executables. */
   readonly #bytes = { arena: 0, scratch: 0 };
   readonly #forgetCapacity: () => void;
   readonly #spaces: SharedSpaces = { arena: 0, scratch: 0, generation: 0 };
@@ -271,7 +271,7 @@ export class WasmDevice implements Device {
     }
   }
 
-  /** Memory from the allocator, if need be that of panels; growing it detaches all views. */
+  /** Allocates; drops cached panels if memory is short. May grow the memory, which detaches all views. */
   #take(bytes: number): number {
     const address = this.#takeIfFree(bytes);
     if (address !== undefined) return address;
@@ -293,7 +293,7 @@ export class WasmDevice implements Device {
     }
   }
 
-  /** Makes the spaces that all executables share large enough. */
+  /** Grows the arena and scratch memory, which all executables share, to at least these sizes. */
   #reserve(arenaBytes: number, scratchBytes: number): void {
     if (arenaBytes > this.#bytes.arena) {
       this.#spaces.arena = this.#replace(this.#spaces.arena, this.#bytes.arena, arenaBytes);
@@ -307,7 +307,7 @@ export class WasmDevice implements Device {
     }
   }
 
-  /** Gives most of a shared space back when no executable needs half of it any more. */
+  /** Reallocates arena or scratch memory if every executable needs less than half of it. */
   #shrink(space: "arena" | "scratch"): void {
     let needed = 0;
     for (const executable of this.#executables) needed = Math.max(needed, executable[`${space}Bytes`]);
@@ -318,7 +318,7 @@ export class WasmDevice implements Device {
     this.#spaces.generation++;
   }
 
-  /** Contents need not survive, so the old space goes first and may become part of the new one. */
+  /** Frees the old memory before allocating the new one, which may overlap it: contents are not preserved. */
   #replace(address: number, bytes: number, wanted: number): number {
     if (bytes > 0) this.#allocator.release(address);
     try {
@@ -334,7 +334,7 @@ export class WasmDevice implements Device {
     }
   }
 
-  /** Places leaves and scalars and runs the commands, until one fails. */
+  /** Writes addresses of leaves and values of scalars, then runs the commands until one fails. */
   #execute(
     executable: WasmExecutable,
     leaves: readonly WasmBuffer[],
@@ -350,7 +350,7 @@ export class WasmDevice implements Device {
       if (isFloatScalar[i]) floats[scalarBase + i] = scalars[i];
       else ints[scalarBase + i] = scalars[i];
     }
-    // A stack that is full at the entry leaves this word alone.
+    // For a stack overflow at entry, in which case the kernels do not write this word.
     ints[failure + 3] = address;
     let trap: unknown;
     try {
@@ -360,9 +360,9 @@ export class WasmDevice implements Device {
     } finally {
       for (const slot of executable.written) this.#panels.drop(leaves[slot]);
     }
-    // Some may not have been filled.
+    // The failed run may not have filled all panels.
     this.#panels.dropAll(0);
-    // Rare, so that nothing is kept for it: which call it was.
+    // Encodes again to find the failed call, because failures are rare and the start words need not be stored.
     const word = ((ints[failure + 3] >>> 0) - address) >>> 2;
     const at = new ProgramEncoder(program).starts.findLastIndex((start) => start <= word);
     const call = program.calls[at];

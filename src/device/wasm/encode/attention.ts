@@ -2,14 +2,14 @@
 import { sizeOf } from "../../../core/shape.js";
 import type { AttentionCall, Operand } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
-import { collapse } from "./strides.js";
+import { coalesce } from "./strides.js";
 
-/** Of assembly/attention_f32.ts. */
+/** `blockRows` of assembly/attention_f32.ts. */
 const blockRows = 32;
 const gemvMaxRows = 3;
-/** The sum of this and of any number of keys is an int32. */
+/** Upper bound of windows: its sum with any number of keys is an int32. */
 const widestWindow = 2 ** 30;
-/** One 4 × 8 tile. */
+/** Bytes of one 4 × 8 tile. */
 const tileBytes = 128;
 
 export function encodeAttention(call: AttentionCall, writer: CommandWriter): void {
@@ -25,7 +25,7 @@ export function encodeAttention(call: AttentionCall, writer: CommandWriter): voi
     (operand) => operand?.view.strides.slice(0, rank) ?? batch.map(() => 0),
   );
   const order = batch.map((_, d) => d);
-  const { extents, strides } = collapse(batch, order, batchStrides);
+  const { extents, strides } = coalesce(batch, order, batchStrides);
 
   writer.begin(Opcode.attention);
   writer.i32(rows, keys, width, valueWidth);
@@ -47,14 +47,14 @@ export function encodeAttention(call: AttentionCall, writer: CommandWriter): voi
   writer.end();
 }
 
-/** Strides of the last two dimensions; along an extent of 1 elements count as contiguous. */
+/** Strides of the last two dimensions; 1 along an extent of 1. */
 function matrixStrides(operand: Operand | undefined, rank: number): number[] {
   if (operand === undefined) return [0, 0];
   const { shape, strides } = operand.view;
   return strides.slice(rank).map((stride, d) => (shape[rank + d] === 1 ? 1 : stride));
 }
 
-/** Sums, a tile and scores of a block of rows; the block's queries and all keys and values, packed, or two vectors. */
+/** Row sums, a tile, scores of a block of rows, and the packed queries, keys and values; or the vectors of the GEMV path. */
 function scratchBytes(keys: number, width: number, valueWidth: number): number {
   const whole = (n: number, step: number) => Math.ceil(n / step) * step;
   const block = tileBytes + 4 * blockRows * (1 + whole(keys, 4));

@@ -6,7 +6,7 @@ import { endWithEpilogue, planEpilogue, writeEpilogueWords } from "./epilogue.js
 import { align, imageBytes, isInPlace, type PaddedImage, writeImage } from "./image.js";
 import { Stored } from "./strides.js";
 
-/** One 4 × 8 tile, at the start of the working space, and halves as they are packed. */
+/** Bytes of one 4 × 8 tile at the start of scratch memory, and of 16-bit weights widened while packing. */
 const tileBytes = 128;
 const widenedBytes = 8192;
 
@@ -20,24 +20,24 @@ function encodeCorrelation(
   writer: CommandWriter,
 ): void {
   const { stride, padding, dilation, groups } = geometry;
-  const backwards = kernel === "convGradInput";
-  const [source, result] = backwards ? [output, input] : [input, output];
+  const isGradInput = kernel === "convGradInput";
+  const [source, result] = isGradInput ? [output, input] : [input, output];
   const [, , kernelH, kernelW] = weight.view.shape;
   const [batch, resultChannels, resultH, resultW] = result.view.shape;
   const perGroup = source.view.shape[1] / groups;
   const resultPerGroup = resultChannels / groups;
-  const reachH = dilation[0] * (kernelH - 1);
-  const reachW = dilation[1] * (kernelW - 1);
-  // Backwards the source stands `stride` apart, and the window slides by one over all of the input.
-  const step = backwards ? [1, 1] : stride;
+  const extentH = dilation[0] * (kernelH - 1);
+  const extentW = dilation[1] * (kernelW - 1);
+  // convGradInput is a transposed convolution: source pixels are `stride` apart in the padded image, and the window moves by 1.
+  const step = isGradInput ? [1, 1] : stride;
   const image: PaddedImage = {
     operand: source,
-    top: backwards ? reachH - padding[0] : padding[0],
-    left: backwards ? reachW - padding[1] : padding[1],
-    stepH: backwards ? stride[0] : 1,
-    stepW: backwards ? stride[1] : 1,
-    paddedH: (resultH - 1) * step[0] + reachH + 1,
-    paddedW: (resultW - 1) * step[1] + reachW + 1,
+    top: isGradInput ? extentH - padding[0] : padding[0],
+    left: isGradInput ? extentW - padding[1] : padding[1],
+    stepH: isGradInput ? stride[0] : 1,
+    stepW: isGradInput ? stride[1] : 1,
+    paddedH: (resultH - 1) * step[0] + extentH + 1,
+    paddedW: (resultW - 1) * step[1] + extentW + 1,
   };
   const inPlace = isInPlace(image);
   const plan = planEpilogue(result, epilogue, resultChannels, isImageByImage(result));
@@ -47,16 +47,16 @@ function encodeCorrelation(
   const segments = padded + (inPlace ? 0 : imageBytes(image));
 
   const [strideO, strideI, strideH, strideW] = weight.view.strides;
-  // Backwards the kernel is walked from its last tap, and inputs and outputs change places.
+  // convGradInput flips the kernel (it starts at the last element, with negative strides) and swaps input and output channels.
   const lastElement = (kernelH - 1) * strideH + (kernelW - 1) * strideW;
-  const first: Operand = backwards
+  const first: Operand = isGradInput
     ? { ...weight, view: { ...weight.view, offset: weight.view.offset + lastElement } }
     : weight;
-  const weightStrides = backwards
+  const weightStrides = isGradInput
     ? [strideI, strideO, -strideH, -strideW, perGroup * strideO]
     : [strideO, strideI, strideH, strideW, resultPerGroup * strideO];
 
-  writer.begin(backwards ? Opcode.convGradInput : Opcode.conv);
+  writer.begin(isGradInput ? Opcode.convGradInput : Opcode.conv);
   writer.i32(
     batch,
     groups,
@@ -88,7 +88,7 @@ function encodeCorrelation(
   endWithEpilogue(plan, resultChannels * resultH * resultW, writer);
 }
 
-/** Whether the images are contiguous, one after the other. */
+/** Whether the images of the batch are contiguous in memory, in order. */
 function isImageByImage({ view }: Operand): boolean {
   return isDense(view) && (view.shape[0] === 1 || memoryOrder(view)[0] === 0);
 }

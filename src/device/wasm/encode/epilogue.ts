@@ -1,6 +1,6 @@
 /**
- * Encodes epilogues: a bias along the columns and a ReLU are added while a tile is in registers, all else is an expression over
- * blocks of the output (assembly/epilogue.ts).
+ * Encodes epilogues: a bias along the columns and a ReLU are applied to tiles in registers; everything else is an expression over blocks
+ * of the output (assembly/epilogue.ts).
  */
 import { sizeOf } from "../../../core/shape.js";
 import { memoryOrder } from "../../../core/view.js";
@@ -11,13 +11,13 @@ import type { Instruction, MapCall, Operand } from "../../../kernels/kernel.js";
 import type { CommandWriter } from "../command.js";
 import { blockLanes, encodeExpression } from "./expression.js";
 import { encodeMap } from "./map.js";
-import { collapse } from "./strides.js";
+import { coalesce } from "./strides.js";
 
 export interface EpiloguePlan {
   /** float32, one element per column, contiguous. */
   readonly bias: Operand | undefined;
   readonly relu: boolean;
-  /** What is left, over the output in place. */
+  /** The rest of the epilogue, an in-place map over the output. */
   readonly rest: MapCall | undefined;
   /** Whether the kernel can apply it block by block. */
   readonly isBlockwise: boolean;
@@ -37,20 +37,23 @@ export function planEpilogue(
   const map = epilogueMap(output, output, epilogue);
   const chain = chainOf(map, columns);
   const [bias, relu] = chain.takeBiasAndRelu();
-  // Of one element, the interpreter would read what the kernel has stored when it opens the expression: too early.
+  // Not for an output of one element: the interpreter reads constants when it opens the expression, before the kernel has stored it.
   return { bias, relu, rest: chain.rest(), isBlockwise: isBlockwise && sizeOf(map.shape) > 1 };
 }
 
 /**
- * The instructions that an epilogue begins with, as long as each is all that uses the value before it.
- * @param columns the innermost extent of the output in the order of the map's walk.
+ * Matches the chain of instructions that an epilogue begins with, in which each value has one use.
+ * @param columns innermost extent of the output in iteration order.
  */
 export function chainOf(map: MapCall, columns: number) {
   const { inputs, expression } = map;
   const { instructions, results } = expression;
-  /** The instruction that is the value so far: at first the kernel's own. */
+  /** The last matched instruction; at first the load of the kernel's value. */
   let at = instructions.findIndex(({ op, index }) => op === "load" && index === 0);
-  /** Goes on to the next instruction if it is `op` and its second argument, if it has one, fits; returns that, or the instruction. */
+  /**
+   * Matches the next instruction if it is `op` and its other argument satisfies `fits`. Returns the other argument, for a unary
+   * instruction the instruction itself; undefined without a match.
+   */
   const take = (op: InstructionName, fits?: (other: Instruction) => boolean) => {
     const uses = instructions.flatMap(({ args }, i) => (args.includes(at) ? [i] : []));
     const next = instructions[uses[0]];
@@ -61,7 +64,7 @@ export function chainOf(map: MapCall, columns: number) {
     at = uses[0];
     return other;
   };
-  /** take() with a float32 operand of one element for each column, which it returns as a vector. */
+  /** As `take`, for a float32 operand with one element per column, which is returned as a vector. */
   const takeColumns = (op: InstructionName): Operand | undefined => {
     const other = take(
       op,
@@ -75,7 +78,7 @@ export function chainOf(map: MapCall, columns: number) {
     take,
     takeColumns,
     takeBiasAndRelu: () => [takeColumns("add"), take("relu") !== undefined] as const,
-    /** What is left, with the value so far as its input 0. */
+    /** The instructions after the matched ones, as a map whose input 0 is the last matched value; undefined if there are none. */
     rest(): MapCall | undefined {
       if (results[0] === at) return undefined;
       const { dtype } = instructions[at];
@@ -89,19 +92,17 @@ export function chainOf(map: MapCall, columns: number) {
   };
 }
 
-/** Whether the operand is one contiguous row that belongs to each row of the output. */
+/** Whether the operand is one contiguous row that is broadcast over the rows of the output. */
 function isAlongColumns({ dtype, view }: Operand, { shape, inputs }: MapCall, columns: number): boolean {
   if (dtype !== "float32" || columns === 1) return false;
-  const { extents, strides } = collapse(shape, memoryOrder(inputs[0].view), [view.strides]);
-  const [walked] = strides;
-  return (
-    extents.at(-1) === columns && walked.at(-1) === 1 && walked.slice(0, -1).every((stride) => stride === 0)
-  );
+  const { extents, strides } = coalesce(shape, memoryOrder(inputs[0].view), [view.strides]);
+  const [list] = strides;
+  return extents.at(-1) === columns && list.at(-1) === 1 && list.slice(0, -1).every((stride) => stride === 0);
 }
 
 /**
- * Blocks of so many columns begin at multiples of this number of elements: of the powers of two that divide the columns, the largest
- * one up to a block's.
+ * Blocks of `blockColumns` columns begin at multiples of this number of elements: the number of columns if they are one block, else the
+ * largest power of two, at most `blockColumns`, that divides it.
  */
 export function rangeOfBlocks(columns: number, blockColumns: number): number {
   return columns <= blockColumns ? columns : Math.min(blockColumns, columns & -columns);
@@ -118,15 +119,15 @@ export function writeEpilogueWords(
 }
 
 /**
- * Ends the kernel's command: with the expression for blocks, or without, and a command of its own for what is left.
- * @param range blocks begin at multiples of so many elements.
+ * Ends the kernel's command. The rest of the epilogue is part of it if the kernel applies it block by block, else a `map` command.
+ * @param range blocks begin at multiples of this number of elements.
  */
 export function endWithEpilogue(
   { rest, isBlockwise }: EpiloguePlan,
   range: number,
   writer: CommandWriter,
 ): void {
-  // Slots share memory if they are the same: an epilogue's inputs outlive the call.
+  // Only equal slots share memory: inputs of an epilogue are alive during the call.
   if (rest && isBlockwise) {
     const order = memoryOrder(rest.outputs[0].view);
     encodeExpression(rest, order, rest.outputs, () => blockLanes, Object.is, writer, range).writeOutputs();

@@ -1,6 +1,6 @@
 /**
- * Encodes an expression for the block interpreter (layout in assembly/expression.ts): chooses how operands are read
- * and how long blocks are, gives block values their registers and writes the words.
+ * Encodes an expression for the block interpreter (assembly/expression.ts): chooses the access mode of each operand and the length of
+ * blocks, allocates registers to block values and writes the words.
  */
 import { ArgumentError } from "../../../core/errors.js";
 import type { Shape } from "../../../core/shape.js";
@@ -8,7 +8,7 @@ import type { Expression, Operand } from "../../../kernels/kernel.js";
 import type { CommandWriter } from "../command.js";
 import { drawUniform, loadInput } from "./loops.js";
 import { type InputKind, type Place, type Selection, Selector, type Step } from "./select.js";
-import { Access, collapse, isLinear, loadAccess, storeAccess } from "./strides.js";
+import { Access, coalesce, isLinear, loadAccess, storeAccess } from "./strides.js";
 
 /** Block registers and cells of the interpreter. Its table of pointers has an entry for each, then inputs and outputs. */
 export const registerCount = 128;
@@ -23,33 +23,33 @@ const wideBlockValues = 12;
 /** Rows shorter than this are copied together into one block; longer ones are read in place. */
 const shortestRow = 128;
 
-/** Inputs that repeat themselves after so few elements (a bias along channels) are read once per call. */
+/** Inputs that repeat with at most this period (a bias along channels) are read once per call. */
 const longestPeriod = 256;
 
-/** Plain copies need no register. */
+/** Lanes of a block for plain copies, which need no register. */
 const copiedBlock = 1 << 16;
 
 /**
- * How a block of an operand is reached: element p of the walk is element p of the operand; rows are contiguous, but not each
- * other; through a block register; or as `linear`, in a block of the working space that holds a part of the elements.
+ * Access modes of an operand. `linear`: element p in iteration order is element p in memory. `row`: each row is contiguous. `strided`:
+ * copied to or from a block register. `block`: as `linear`, in scratch memory that contains a part of the elements.
  */
 export const Mode = { linear: 0, row: 1, strided: 2, block: 3 } as const;
 
-/** The slot of values that a kernel leaves in a block of the working space: four bytes each, dense in the order of the walk. */
+/** Slot of values that a kernel leaves in a block of scratch memory: four bytes each, dense in iteration order. */
 export const blockSlot = -1;
 
 /**
- * The first words of an expression: elements in all; lanes of a block (a multiple of 4 unless there is only one); 1 if blocks end
- * at the ends of rows, so that inputs can be read in place; 1 if some operand needs the indices of the block; then how many of
- * each there are. Behind the extents follow the cells, the instructions that run once on the cells, those that run once on a
- * whole block, those of every block, the inputs.
+ * The first words of an expression: number of elements; lanes of a block (a multiple of 4 unless there is only one block); 1 if blocks
+ * end at row ends, so that inputs can be read in place; 1 if some operand needs the indices of the block; then the counts of what follows
+ * the extents: cells, instructions that run once on the cells, instructions that run once on a whole block, instructions of every block,
+ * inputs.
  */
 export const headerLayout = "size block byRows located rank cells once fills instructions inputs extents";
 /** An input; one stride for each dimension. */
 export const operandLayout = "mode access address entry strides";
 /**
- * An output of `map`: the entries of the value, of the value that is computed in place (or 0) and of a register that stands in
- * for it.
+ * An output of `map`: the table entries of the value, of the value if it is computed in place (or 0), and of the register used instead
+ * for ragged blocks.
  */
 export const outputLayout = "mode access address value target standIn strides";
 /** A cell: its entry, an access or 3 for a constant, address or value. */
@@ -57,7 +57,7 @@ export const cellLayout = "entry access source";
 /** An instruction; all but the loop's number as byte offsets into the table. */
 export const instructionLayout = "loop destination a b c";
 
-/** A load's operand, or an iota's ramp, which is a view without memory. */
+/** The operand of a load, or of an iota, which is a view without memory. */
 interface Input {
   readonly operand?: Operand;
   readonly access: number;
@@ -106,8 +106,7 @@ function collectInputs(
 }
 
 /**
- * Inputs that leave the expression unchanged although another output may be written over them first. They are read
- * through a register.
+ * Inputs that are stored unchanged in one output although another output may overwrite them first. They are read into a register.
  */
 function overwrittenInputs(
   expression: Expression,
@@ -126,7 +125,7 @@ function overwrittenInputs(
   return found;
 }
 
-/** The instruction below casts and other steps that may turn out to change nothing. */
+/** The argument below casts and other instructions that may leave the value unchanged. */
 function underCasts(expression: Expression, i: number): number {
   const { op, args } = expression.instructions[i];
   return args.length === 1 || op === "pow" ? underCasts(expression, args[0]) : i;
@@ -136,9 +135,10 @@ function underCasts(expression: Expression, i: number): number {
 export type SharesMemory = (slot: number, other: number) => boolean;
 
 /**
- * Encodes the expression over `shape`, walked in `order`; all but the outputs is written at once. Without outputs
- * (reductions) `preferredBlock` gives the lanes of a block, given whether values are read without any register. With `range` it is evaluated in
- * parts that begin at multiples of so many elements.
+ * Encodes the expression over `shape`, with dimensions iterated in `order`. Writes all words except those of the outputs.
+ *
+ * @param preferredBlock without outputs (reductions), the lanes of a block; `isDirect` if values are read without a register.
+ * @param range the expression is evaluated in parts that begin at multiples of this number of elements.
  */
 export function encodeExpression(
   call: { shape: Shape; inputs: readonly Operand[]; expression: Expression },
@@ -154,7 +154,7 @@ export function encodeExpression(
   if (inputs.length > 128 || outputs.length > maxOutputs) {
     throw new ArgumentError("too many operands for one expression", { op: "map" });
   }
-  const { extents, strides } = collapse(shape, order, [
+  const { extents, strides } = coalesce(shape, order, [
     ...inputs.map((input) => input.strides),
     ...outputs.map((output) => output.view.strides),
   ]);
@@ -196,7 +196,7 @@ export function encodeExpression(
   let block = alive > wideBlockValues ? blockLanes / 2 : blockLanes;
   if (outputs.length === 0) block = preferredBlock(isDirect);
   else if (isDirect) block = copiedBlock;
-  // Periods are products of the last extents, so the longest is a multiple of the others.
+  // Periods are products of the innermost extents, so the longest is a multiple of the others.
   const period = Math.max(
     0,
     ...inputs.map((_, k) => (kinds[k] === "periodic" ? periodOf(extents, strides[k]) : 0)),
@@ -206,7 +206,7 @@ export function encodeExpression(
     block = Math.ceil(rowLength / Math.ceil(rowLength / block) / 16) * 16;
   }
 
-  // Walked constants have no strides left to walk, so they are not inputs of the block loop.
+  // Constants have stride 0 in every dimension and are read into cells: they are not inputs of the block loop.
   const used = inputs.map((_, k) => k).filter((k) => kinds[k] !== "constant");
   const located = modes.some(
     (mode, k) =>
@@ -290,13 +290,13 @@ export function encodeExpression(
   return { size, results, writeOutputs };
 }
 
-/** After how many elements of the walk an input starts again. */
+/** The number of elements, in iteration order, after which an input repeats. */
 function periodOf(extents: readonly number[], strides: readonly number[]): number {
   const first = strides.findIndex((stride) => stride !== 0);
   return extents.slice(first).reduce((product, extent) => product * extent, 1);
 }
 
-/** The longest block of whole periods within `block`, of whole vectors where that is possible. */
+/** The longest multiple of the period within `block`, if possible a multiple of 4. */
 function wholePeriods(block: number, period: number): number {
   const vectors = period % 4 === 0 ? period : period % 2 === 0 ? period * 2 : period * 4;
   const unit = vectors <= block ? vectors : period;
@@ -307,13 +307,13 @@ interface Registers {
   /** The register of each block value. */
   readonly of: readonly number[];
   readonly count: number;
-  /** Block values that are computed straight into an output: value → output. */
+  /** Block values computed directly in an output: value → output. */
   readonly targets: ReadonlyMap<number, number>;
   /** The register used instead for blocks that are not whole vectors: output → register. */
   readonly standIns: ReadonlyMap<number, number>;
 }
 
-/** Linear scan over the steps; a value gives its register up at its last use. */
+/** Linear-scan register allocation; a register is free again after the last use of its value. */
 function allocate(
   selection: Selection,
   inputs: readonly Input[],
@@ -337,7 +337,7 @@ function allocate(
     if (t >= 0 && !readsLater(output.slot, t)) targets.set(result.id, k);
   });
   function readsLater(slot: number, t: number): boolean {
-    // An output may take over the memory of an input, whose elements of this block must not be needed any more.
+    // The output may share memory with an input: the input's elements of this block must not be needed any more.
     return steps.slice(t + 1).some((step) => {
       const reads = (input: number) => {
         const operand = inputs[input].operand;

@@ -1,9 +1,9 @@
-/** How the convolutions lay an image out in the working space; `Image` in assembly/conv_image.ts. */
+/** The padded copy of an image in scratch memory, for the convolutions; `Image` in assembly/conv_image.ts. */
 import { itemSize } from "../../../core/dtype.js";
 import type { Operand } from "../../../kernels/kernel.js";
 import type { CommandWriter } from "../command.js";
 
-/** Bytes behind the last window that a kernel may read; what it reads there is not used. */
+/** Bytes beyond the last window that a kernel may read but does not use. */
 const overrun = 64;
 
 export interface PaddedImage {
@@ -34,7 +34,7 @@ export function align(bytes: number): number {
   return Math.ceil(bytes / 64) * 64;
 }
 
-/** Whether the image in memory is the padded image already. */
+/** Whether the image in memory already has the layout of the padded image. */
 export function isInPlace({ operand, top, left, stepH, stepW, paddedH, paddedW }: PaddedImage): boolean {
   const [, channels, height, width] = operand.view.shape;
   const [, strideC, strideH, strideW] = operand.view.strides;

@@ -5,7 +5,7 @@ import { sizeOf } from "../../../core/shape.js";
 import { memoryOrder } from "../../../core/view.js";
 import type { GatherCall, ScatterAddCall } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
-import { collapse, loadAccess } from "./strides.js";
+import { coalesce, loadAccess } from "./strides.js";
 
 /** The words of both payloads. */
 export const indexingLayout =
@@ -21,9 +21,9 @@ export function encodeIndexing(call: GatherCall | ScatterAddCall, writer: Comman
   if (source.dtype !== output.dtype || (call.kernel === "scatterAdd" && !isWord)) {
     throw new DTypeError(`no kernel for ${source.dtype} into ${output.dtype}`, { op: call.kernel });
   }
-  // Rows along the side that moves through memory densely: the output of gather, the source of scatterAdd.
+  // Iterates in the memory order of the dense operand: the output of gather, the source of scatterAdd.
   const order = memoryOrder((call.kernel === "gather" ? output : source).view);
-  const { extents, strides } = collapse(call.shape, order, [
+  const { extents, strides } = coalesce(call.shape, order, [
     source.view.strides,
     index.view.strides,
     output.view.strides,

@@ -1,6 +1,6 @@
 /**
- * The block loops of the interpreter, each the exported function of its name in assembly/map_*.ts: one for every function of the
- * instruction table that has no other, and some that join instructions. Their numbers are their places in this list.
+ * The block loops of the interpreter, each an exported function in assembly/map_*.ts: one for every function of the instruction table
+ * that no other loop computes, and some for combinations of instructions. A loop's number is its index in this list.
  */
 import {
   type FloatFunction,
@@ -10,13 +10,13 @@ import {
   instructions,
 } from "../../../kernels/instructions.js";
 
-/** On floats these are exact already. */
+/** On floats in wasm, mul and div are correctly rounded already. */
 const floatAliases = { roundedMul: "mul", roundedDiv: "div" } as const;
 
-/** On integers these change nothing (and no integer is NaN), so that they need no loop. */
+/** Functions that need no loop on integers: they are the identity, and no integer is NaN. */
 const integerIdentities = ["floor", "ceil", "round", "trunc", "isnan"] as const;
 
-/** Loops with a number as second operand in place of a block. */
+/** Loops that also exist with a single value as second operand. */
 const withScalar = [
   ...(["add", "sub", "mul", "div", "max", "min", "eq", "ne", "lt", "le", "gt", "ge"] as const),
   ...(["subFrom", "divInto", "addInt", "mulInt", "mulAdd", "mulSubFrom"] as const),
@@ -59,7 +59,7 @@ export function integerLoop(op: FunctionName): LoopName | undefined {
   return integerLoops[op];
 }
 
-/** The functions, which are the instructions that compute or compare. */
+/** The functions: all instructions except forms (see instructions.ts). */
 const functions = (Object.keys(instructions) as FunctionName[]).filter(
   (name) => instructionOf(name).flops || instructionOf(name).accepts === "bits",
 );
@@ -70,12 +70,12 @@ const integerLoops: { readonly [Name in FunctionName]?: LoopName } = Object.from
     .map((op) => [op, instructionOf(op).accepts === "bits" ? op : `${op}Int`]),
 );
 
-/** The loops with a number as second operand, by the loop for blocks. */
+/** The loops with a single value as second operand, by the loop for blocks. */
 export const scalarLoops = Object.fromEntries(withScalar.map((name) => [name, `${name}Scalar`])) as {
   readonly [Name in LoopName]?: LoopName;
 };
 
-/** Each once. */
+/** All loops, without duplicates. */
 export const loopNames = [
   ...new Set([
     ...functions.map(floatLoop),

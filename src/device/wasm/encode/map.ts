@@ -7,7 +7,7 @@ import { blockLanes, encodeExpression, type SharesMemory, usesUniform } from "./
 
 export function encodeMap(call: MapCall, writer: CommandWriter, sharesMemory: SharesMemory): void {
   if (sizeOf(call.shape) === 0 || call.outputs.length === 0) return;
-  // Random numbers belong to logical indices; everything else is walked as the first output lies in memory.
+  // Random numbers depend on logical indices; everything else iterates in the memory order of the first output.
   const logical = call.shape.map((_, d) => d);
   const order = usesUniform(call.expression) ? logical : memoryOrder(call.outputs[0].view);
   writer.begin(Opcode.map);

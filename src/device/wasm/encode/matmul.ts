@@ -4,7 +4,7 @@ import { isDense, memoryOrder } from "../../../core/view.js";
 import type { MatmulCall, Operand } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { endWithEpilogue, planEpilogue, rangeOfBlocks, writeEpilogueWords } from "./epilogue.js";
-import { collapse, Stored } from "./strides.js";
+import { coalesce, Stored } from "./strides.js";
 
 /** Blocks and limits of assembly/gemm_f32.ts, in elements. */
 const blockM = 128;
@@ -13,7 +13,7 @@ const blockN = 2048;
 const fewColumns = 32;
 const finishedColumns = 512;
 const gemvMaxRows = 16;
-/** One 4 × 8 tile, and halves as they are packed. */
+/** Bytes of one 4 × 8 tile, and of 16-bit floats widened while packing. */
 const tileBytes = 128;
 const widenedBytes = 8192;
 
@@ -35,7 +35,7 @@ export function encodeMatmul(call: MatmulCall, writer: CommandWriter): void {
   const batch = output.view.shape.slice(0, rank);
   const order = batch.map((_, d) => d);
   const batchStrides = [a, b, output].map((operand) => operand.view.strides.slice(0, rank));
-  const { extents, strides } = collapse(batch, order, batchStrides);
+  const { extents, strides } = coalesce(batch, order, batchStrides);
   const isOrdered = memoryOrder(output.view).every((d, i) => i >= rank || d === i);
   const plan = planEpilogue(output, epilogue, n, isDense(output.view) && isOrdered);
 
@@ -49,7 +49,7 @@ export function encodeMatmul(call: MatmulCall, writer: CommandWriter): void {
   writeEpilogueWords(plan, writer);
   const isInPlace = m <= gemvMaxRows && (bN === 1 || bK === 1);
   const isShared = strides[1].every((stride) => stride === 0);
-  // Panels of halves would be the float32 weights that they replace.
+  // No cached panels for 16-bit weights: panels are float32 and would need the memory that the format saves.
   const keepsPanels = !isInPlace && isShared && b.dtype === "float32";
   writer.panels(keepsPanels ? b : undefined, [n, k, bN, bK], Math.ceil(n / 8) * 32 * k);
   for (const { dtype } of [a, b]) writer.i32(Stored[dtype as keyof typeof Stored]);
@@ -57,14 +57,14 @@ export function encodeMatmul(call: MatmulCall, writer: CommandWriter): void {
   endWithEpilogue(plan, rangeOfBlocks(n, finishedColumns), writer);
 }
 
-/** The output's strides; where an extent of 1 leaves one open, such that the rows are contiguous. */
+/** The output's strides; the stride along an extent of 1 is chosen so that rows are contiguous. */
 function unitStrides({ view }: Operand, rank: number): [number, number] {
   const [m, n] = view.shape.slice(rank);
   const [strideM, strideN] = view.strides.slice(rank);
   return [m === 1 ? n : strideM, n === 1 ? 1 : strideN];
 }
 
-/** The larger of the packed blocks and of what few rows need. */
+/** Scratch memory for packed blocks or for GEMV, whichever is larger. */
 function scratchBytes(m: number, n: number, k: number): number {
   const panels = Math.ceil(Math.min(m <= blockM ? fewColumns : blockN, n) / 8) * 8 * Math.min(blockK, k);
   const blocks = tileBytes + widenedBytes + 4 * (blockM * blockK + panels);

@@ -16,7 +16,7 @@ import {
   writeVector,
 } from "./quantized.js";
 
-/** Bytes behind a gathered row that may be written over. */
+/** Bytes beyond a gathered row that may be overwritten. */
 export const gatherOverrun = 16;
 
 export function encodeQconv(call: QconvCall, writer: CommandWriter): void {
@@ -37,7 +37,7 @@ export function encodeQconv(call: QconvCall, writer: CommandWriter): void {
     paddedH: (outputH - 1) * stride[0] + dilation[0] * (kernelH - 1) + 1,
     paddedW: (outputW - 1) * stride[1] + dilation[1] * (kernelW - 1) + 1,
   };
-  // The depthwise kernel reads 16 channels at a time: in place that would go beyond the buffer.
+  // The depthwise kernel reads 16 channels at a time, which would read beyond the buffer of an image in place.
   const inPlace = isInPlace(image) && (!depthwise || channels % depthwiseLanes === 0);
   const length = (kernelH * kernelW * channels) / groups;
   const pixels = rowsOfBlock(outputH * outputW, length);
@@ -63,19 +63,19 @@ export function encodeQconv(call: QconvCall, writer: CommandWriter): void {
   for (const bytes of [outputN, outputRow, outputColumn]) writer.i32(bytes * item);
   writeVector(call.inputScales, writer);
   writer.i32(call.inputZeroPoint, inPlace ? 1 : 0, depthwise ? 1 : 0, pixels);
-  // Depthwise, 16 channels are two panels.
+  // 16 channels of a depthwise convolution are two panels.
   spaces.write(panelSumBytes(depthwise ? 2 * pixels : pixels));
   spaces.write(pixels * rowTableBytes);
   spaces.write(depthwise ? 0 : packedRowBytes(pixels, length));
   spaces.write(4 * (length + gatherOverrun));
   spaces.write(inPlace ? 0 : imageBytes(image));
-  // One more where depthwise taps are odd in number.
+  // One more for depthwise kernels with an odd number of elements.
   spaces.write((kernelH * kernelW + 1) * 4);
   spaces.write(depthwise ? Math.ceil((kernelH * kernelW) / 2) * Math.ceil(channels / 16) * 64 : 0);
   spaces.write(depthwise ? 0 : widenedBytes(length));
   writeImage(image, writer);
   const step = (outputs === 1 ? 1 : outputC) * item;
-  // The channels of groups are computed apart, those of one group for all rows before those of the next.
+  // Groups are computed one after the other, each for all rows of the block.
   const most = depthwise || groups === 1 ? undefined : outputs;
   writeFinish(call, pixels, [0, 2, 3, 1], step, spaces, writer, undefined, most);
   writer.end();

@@ -3,7 +3,7 @@ import { ArgumentError } from "../../../core/errors.js";
 import type { ReduceCall, ReduceOp } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { blockLanes, encodeExpression, usesUniform } from "./expression.js";
-import { collapse, storeAccess } from "./strides.js";
+import { coalesce, storeAccess } from "./strides.js";
 
 export const Reduction: Readonly<Record<ReduceOp, number>> = {
   sum: 0,
@@ -14,15 +14,15 @@ export const Reduction: Readonly<Record<ReduceOp, number>> = {
   argmin: 5,
 };
 
-/** Lanes folded at once when they are read in place, without block registers. */
+/** Lanes of a block that is reduced in place, without block registers. */
 const directBlock = 1 << 16;
 
-/** The words of the payload behind the expression. */
+/** The words of the payload after the expression. */
 export const reduceLayout = "op isInt length columns space value access address rank extents";
 
-/** Dimensions in the order [kept, reduced, columns]; see assembly/reduce.ts. */
+/** Dimensions in the order [outer, reduced, columns]; see assembly/reduce.ts. */
 interface Order {
-  readonly kept: number[];
+  readonly outer: number[];
   readonly reduced: number[];
   readonly columns: number[];
 }
@@ -31,7 +31,7 @@ function chooseOrder(call: ReduceCall): Order {
   const dims = call.shape.map((_, d) => d).filter((d) => call.shape[d] !== 1);
   const isReduced = (d: number) => call.axes.includes(d);
   if (usesUniform(call.expression)) return logicalOrder(call.op, dims, isReduced);
-  // The operand that moves along most dimensions decides: its memory is read in order.
+  // Iterates in the memory order of the operand that is broadcast along the fewest dimensions.
   let strides: readonly number[] = call.shape.map(() => 0);
   let most = 0;
   for (const { view } of call.inputs) {
@@ -49,16 +49,16 @@ function chooseOrder(call: ReduceCall): Order {
     }
   }
   return {
-    kept: sorted.filter((d) => !isReduced(d)),
+    outer: sorted.filter((d) => !isReduced(d)),
     reduced: sorted.filter(isReduced),
     columns,
   };
 }
 
-/** Random numbers belong to logical indices, so nothing may be moved. */
+/** Random numbers depend on logical indices, so dimensions stay in order. */
 function logicalOrder(op: ReduceOp, dims: number[], isReduced: (d: number) => boolean): Order {
   const first = dims.findIndex(isReduced);
-  if (first < 0) return { kept: dims, reduced: [], columns: [] };
+  if (first < 0) return { outer: dims, reduced: [], columns: [] };
   let end = first;
   while (end < dims.length && isReduced(dims[end])) end++;
   const columns = dims.slice(end);
@@ -69,13 +69,13 @@ function logicalOrder(op: ReduceOp, dims: number[], isReduced: (d: number) => bo
       hint: "let a map write them first",
     });
   }
-  return { kept: dims.slice(0, first), reduced: dims.slice(first, end), columns };
+  return { outer: dims.slice(0, first), reduced: dims.slice(first, end), columns };
 }
 
 export function encodeReduce(call: ReduceCall, writer: CommandWriter): void {
   const { shape, output } = call;
   const resultShape = shape.map((extent, d) => (call.axes.includes(d) ? 1 : extent));
-  const { kept, reduced, columns } = chooseOrder(call);
+  const { outer, reduced, columns } = chooseOrder(call);
   const extentOf = (dims: readonly number[]) => dims.reduce((product, d) => product * shape[d], 1);
   const length = extentOf(reduced);
   const width = extentOf(columns);
@@ -86,12 +86,12 @@ export function encodeReduce(call: ReduceCall, writer: CommandWriter): void {
   };
 
   writer.begin(Opcode.reduce);
-  const order = [...kept, ...reduced, ...columns];
+  const order = [...outer, ...reduced, ...columns];
   const encoded = encodeExpression(call, order, [], preferredBlock, () => false, writer);
-  const results = collapse(resultShape, [...kept, ...columns], [output.view.strides]);
+  const results = coalesce(resultShape, [...outer, ...columns], [output.view.strides]);
   const dtype = call.expression.instructions[call.expression.results[0]].dtype;
   writer.i32(Reduction[call.op], dtype === "float32" ? 0 : 1, length, width);
-  // A row of float32 and one of float64, each rounded up to whole vectors and cache lines.
+  // A row of float32 and one of float64, each rounded up to whole vectors and to 64 bytes.
   if (width > 1) writer.scratch(width * 12 + 256);
   else writer.i32(0);
   writer.i32(encoded.results[0], storeAccess(output.dtype));
@@ -100,4 +100,4 @@ export function encodeReduce(call: ReduceCall, writer: CommandWriter): void {
   writer.end();
 }
 
-/** Nothing to reduce: the results are the neutral element. */
+/** An empty reduction: the results are the identity. */

@@ -1,6 +1,6 @@
 /**
- * Instruction selection: turns an expression into block loops. What is the same for all elements is computed once, in
- * cells of four lanes; numbers become operands of `…Scalar` loops; products that are only added become one loop.
+ * Instruction selection: turns an expression into block loops. Values that are equal for all elements are computed once, in cells of four
+ * lanes, and are operands of `…Scalar` loops; a product with one use in a sum or difference becomes a multiply-add.
  */
 import { isFloat } from "../../../core/dtype.js";
 import { ArgumentError } from "../../../core/errors.js";
@@ -16,13 +16,13 @@ import {
   scalarLoops,
 } from "./loops.js";
 
-/** Where a value stands: a block value (to be given a register) or a fixed entry of the pointer table. */
+/** The location of a value: a block value, which gets a register later, or a fixed entry of the pointer table. */
 export type Place =
   | { readonly kind: "block"; readonly id: number }
   | { readonly kind: "input"; readonly input: number }
   | { readonly kind: "cell"; readonly cell: number };
 
-/** One loop over a block. `raw` is an operand that is not a place: an input's number or a scalar's. */
+/** One loop over a block. `raw` is an operand that is a number: of an input or a scalar. */
 export interface Step {
   readonly loop: number;
   readonly target: Place;
@@ -36,8 +36,8 @@ export type CellSource =
   | { readonly kind: "input"; readonly input: number };
 
 /**
- * What a load or iota instruction reads: `constant` is the same for all elements, `direct` needs no register,
- * `periodic` is the same for every block.
+ * How a load or iota reads its operand: `constant` is equal for all elements, `direct` needs no register, `periodic` has the same values
+ * in every block, `strided` is copied into a register.
  */
 export type InputKind = "constant" | "direct" | "periodic" | "strided";
 
@@ -45,7 +45,7 @@ export interface Selection {
   readonly cells: readonly { readonly cell: number; readonly source: CellSource }[];
   /** Steps on cells, once per call. */
   readonly once: readonly Step[];
-  /** Steps on a whole block, once per call; their targets stay. */
+  /** Steps on a whole block, once per call; their registers are not reused. */
   readonly fills: readonly Step[];
   readonly steps: readonly Step[];
   /** The place of each result; never a cell. */
@@ -54,10 +54,10 @@ export interface Selection {
   readonly cellCount: number;
 }
 
-/** Lanes of halves are floats that a half can be. */
+/** 16-bit floats are computed as float32 lanes that are rounded to the format. */
 const roundings = { float16: "floatToF16", bfloat16: "floatToBf16" } as const;
 
-/** The loops for a number as first operand, where that is not the one for a number as second operand. */
+/** The loops for a single value as first operand, if the function is not commutative. */
 const scalarFirst: Partial<Record<LoopName, LoopName>> = {
   sub: "subFromScalar",
   div: "divIntoScalar",
@@ -99,18 +99,18 @@ export class Selector {
     this.#expression.instructions.forEach((instruction, i) => {
       if (this.#uses[i] > 0) this.#places[i] = this.#lower(instruction, i);
     });
-    const results = this.#expression.results.map((result) => this.#leave(this.#resolve(result)));
+    const results = this.#expression.results.map((result) => this.#resultOf(this.#resolve(result)));
     const [cells, once, fills, steps] = [this.#cells, this.#once, this.#fills, this.#steps];
     const [blockCount, cellCount] = [this.#blockCount, this.#cellCount];
     return { cells, once, fills, steps, results, blockCount, cellCount };
   }
 
-  /** A result that is the same for all elements is repeated into a block of its own, which may be an output. */
-  #leave(place: Place): Place {
+  /** A result that is equal for all elements fills a block of its own, which may be an output. */
+  #resultOf(place: Place): Place {
     return place.kind === "cell" ? this.#step("fill", [place]) : place;
   }
 
-  /** The value of instruction i; products that were put off are computed now. */
+  /** The value of instruction i; a deferred product is computed now. */
   #resolve(i: number): Place {
     const place = this.#places[i];
     if (place) return place;
@@ -138,7 +138,7 @@ export class Selector {
     return target;
   }
 
-  /** The place as a whole block, for loops that take no numbers. */
+  /** The value as a whole block, for loops without a scalar form. */
   #block(place: Place): Place {
     if (place.kind !== "cell") return place;
     const known = this.#filled.get(place.cell);
@@ -204,7 +204,7 @@ export class Selector {
       ),
   };
 
-  /** What load or iota instruction i reads; `source` gives its cell if it is the same for all elements. */
+  /** The operand of load or iota i; `source` gives its cell if it is equal for all elements. */
   #read(i: number, source: (input: number) => CellSource): Place {
     const input = this.#inputs.get(i)!;
     const kind = this.#kinds[input];
@@ -275,7 +275,7 @@ export class Selector {
     return this.#places[left]?.kind === "cell" && this.#places[right]?.kind === "cell";
   }
 
-  /** A product put off until its only use is known. */
+  /** A product deferred until its only use is known, for a multiply-add. */
   #isPending(i: number): boolean {
     return this.#places[i] === undefined;
   }
@@ -290,7 +290,7 @@ export class Selector {
     return this.#step(loop, [x, y, addend]);
   }
 
-  /** Small constant exponents have cheaper and exact forms. */
+  /** Small constant exponents become multiplications or a reciprocal, which are cheaper and exact. */
   #power(left: number, right: number): Place {
     const exponent = this.#expression.instructions[right];
     const x = this.#resolve(left);

@@ -1,22 +1,22 @@
-/** Dimensions as the kernels walk them: reordered, and joined where one stride per operand can walk both. */
+/** Iteration spaces of the kernels: dimensions reordered and coalesced. */
 import { type DType, isHalf } from "../../../core/dtype.js";
 import type { Shape } from "../../../core/shape.js";
 
-export interface Walk {
+export interface IterationSpace {
   readonly extents: number[];
   /** Per operand, one stride per extent. */
   readonly strides: number[][];
 }
 
 /**
- * Takes the dimensions of `shape` in `order` (outermost first), drops extents of 1 and joins neighbours that every
- * operand can walk with one stride. At least one dimension is left.
+ * Coalesces the dimensions of `shape` in `order` (outermost first): drops extents of 1 and joins neighbours that one stride covers in
+ * every operand. At least one dimension is left.
  */
-export function collapse(
+export function coalesce(
   shape: Shape,
   order: readonly number[],
   operands: readonly (readonly number[])[],
-): Walk {
+): IterationSpace {
   const extents: number[] = [];
   const strides: number[][] = operands.map(() => []);
   for (const d of order) {
@@ -42,7 +42,7 @@ export function collapse(
   return { extents, strides };
 }
 
-/** True if element p of the walk is element p behind the operand's address. */
+/** True if element p in iteration order is element p in memory. */
 export function isLinear(extents: readonly number[], strides: readonly number[]): boolean {
   let step = 1;
   for (let d = extents.length - 1; d >= 0; d--) {
@@ -52,12 +52,12 @@ export function isLinear(extents: readonly number[], strides: readonly number[])
   return true;
 }
 
-/** How kernels tell floats of different widths apart. */
+/** Numbers of the float formats in payloads. */
 export const Stored = { float16: 0, bfloat16: 1, float32: 2 } as const;
 
 /**
- * How the elements of a view become four-byte lanes. `iota` lanes are the offsets themselves, without memory behind. Halves are
- * widened and narrowed: the number of their format comes on top of `loadHalf` and `storeHalf`.
+ * Conversions between elements of a view and four-byte lanes. `iota` lanes are the element offsets; no memory is read. 16-bit floats are
+ * widened and narrowed: `loadHalf` and `storeHalf` plus the number of the format.
  */
 export const Access = {
   ...{ load32: 0, loadU8: 1, loadI8: 2, iota: 3, store32: 4, store8: 5 },

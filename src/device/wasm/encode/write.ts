@@ -4,7 +4,7 @@ import { sizeOf } from "../../../core/shape.js";
 import { memoryOrder } from "../../../core/view.js";
 import type { WriteCall } from "../../../kernels/write.js";
 import { type CommandWriter, Opcode } from "../command.js";
-import { collapse } from "./strides.js";
+import { coalesce } from "./strides.js";
 
 export const writeLayout =
   "rank rows length axisStride positionCount itemShift source position output sourceStride outputStride " +
@@ -14,7 +14,7 @@ export function encodeWrite(call: WriteCall, writer: CommandWriter): void {
   const { source, position, output, axisStride, positionCount } = call;
   const operands = [source, position, output];
   const lists = operands.map(({ view }) => view.strides);
-  const { extents, strides } = collapse(source.view.shape, memoryOrder(output.view), lists);
+  const { extents, strides } = coalesce(source.view.shape, memoryOrder(output.view), lists);
   // A row has one position.
   if (strides[1].at(-1) !== 0) {
     extents.push(1);
