@@ -1,4 +1,4 @@
-/** The device on which tensors, layers and loaders are made when none is given. */
+/** The default device of tensors, layers and loaders. */
 import { aDevice, check } from "../core/check.js";
 import { DeviceError } from "../core/errors.js";
 import type { Device } from "./device.js";
@@ -6,7 +6,7 @@ import type { Device } from "./device.js";
 let standard: Device | undefined;
 
 /**
- * Sets the device of tensors, layers and loaders that are made without one; undefined sets none.
+ * Sets the device for tensors, layers and loaders that are created without `device`; undefined removes it.
  *
  * @example
  * const device = await openDevice("wasm");

@@ -13,7 +13,7 @@ export interface DeviceBuffer {
   readonly dtype: DType;
   /** Elements. */
   readonly size: number;
-  /** How often a restore replaced its values by older ones. Default 0. */
+  /** How often a restore has replaced its values by those of a snapshot. Default 0. */
   readonly rewinds?: number;
 }
 
@@ -21,7 +21,7 @@ export interface DeviceBuffer {
 export interface BufferRange {
   /** The first element. */
   readonly offset: number;
-  /** Elements; by default as many as are written, or all behind `offset`. */
+  /** Number of elements; by default the length of the written data, or all elements from `offset` on. */
   readonly length?: number;
 }
 
@@ -40,7 +40,7 @@ export interface DeviceInfo {
   readonly convLayout: "channels-first" | "channels-last";
   /** Bytes of a float32 element in device memory. Default 4; 2 for half floats. */
   readonly float32Bytes?: number;
-  /** Facts for programs: simd level, threads, renderer, limits. */
+  /** Machine-readable properties: SIMD level, threads, renderer, limits. */
   readonly details: Readonly<Record<string, string | number | boolean>>;
 }
 
@@ -85,47 +85,51 @@ export interface Device {
   /** Returns the memory for reuse once everything enqueued before is done. Idempotent. */
   free(buffer: DeviceBuffer): void;
   /**
-   * Keeps all of a float32 buffer from now on, on devices that may store it with fewer bits: what is updated by small steps.
-   * `run` does so with leaves that a Program updates from their own values. Undefined for devices that always do.
-   * @throws DeviceError if the device cannot.
+   * Stores a float32 buffer as float32 from now on, on devices that otherwise store half floats: for values that are updated in small
+   * steps, such as parameters. `run` does this for leaves that a Program updates from their own values. Undefined for devices that always
+   * store float32.
+   * @throws DeviceError if the device cannot store float32.
    */
-  keepInFull?(buffer: DeviceBuffer): void;
+  useFloat32Storage?(buffer: DeviceBuffer): void;
   /**
-   * Enqueues a copy from host memory into the buffer, or into the elements of `range`; `data` may be reused by the caller at
-   * once. A buffer that a failed run should have written (see `run`) has values again when all of it is written at once.
+   * Enqueues a copy from host memory into the buffer, or into the elements of `range`; the caller may reuse `data` at once. Writing a
+   * whole buffer clears the error of a failed run (see `run`).
    * @throws ArgumentError for a range outside the buffer, or if the lengths differ.
    */
   write(buffer: DeviceBuffer, data: TypedArray, range?: BufferRange): void;
   /**
-   * The buffer's contents, or the elements of `range`, after everything enqueued before, as a fresh array. The reference
-   * device returns Float64Array for float32 buffers.
+   * The buffer's contents, or the elements of `range`, after everything enqueued before, as a new array. The reference device returns
+   * Float64Array for float32 buffers.
    * @throws ArgumentError for a range outside the buffer; the error of the run that should have computed the values (see `run`).
    */
   read(buffer: DeviceBuffer, range?: BufferRange): Promise<TypedArray>;
 
-  /** The buffer's memory itself, to be read at once and not kept, where all that was enqueued is done; for showing values. */
+  /**
+   * The buffer's memory itself, for printing values; undefined if enqueued work is not finished. Valid only until the next call of the
+   * device.
+   */
   peek?(buffer: DeviceBuffer): TypedArray | undefined;
 
-  /** Encodes or compiles. A device that has to wait (shader compilation) returns a promise from `warmup`, not here. */
+  /** Encodes or compiles a Program, without waiting: shader compilation is awaited by `warmup` or the first run. */
   prepare(program: Program): Executable;
   /**
-   * Waits, without blocking the thread, until all that `run` needs of an executable is compiled; without it the first
-   * run waits. Undefined for devices that have nothing to wait for.
+   * Resolves when everything that `run` needs of an executable is compiled, without blocking the thread; otherwise the first run blocks.
+   * Undefined for devices without asynchronous compilation.
    */
   warmup?(executable: Executable, progress?: WarmupProgress): Promise<void>;
   release(executable: Executable): void;
   /**
-   * Enqueues one execution and returns. `leaves[i]` stands for slot i (i < program.leafCount), `scalars[i]` for
-   * runtime scalar i (int32 scalars are taken modulo 2^32).
+   * Enqueues one execution and returns. `leaves[i]` is the buffer of slot i (i < program.leafCount), `scalars[i]` the value of runtime
+   * scalar i (int32 scalars are taken modulo 2^32).
    *
-   * A run fails if an index is outside its axis (IndexError), a kernel traps (DeviceError), or it reads a buffer that a failed run
-   * should have written. Then
-   * - `read` of a result that was computed from that throws the error, every time, until the buffer is written; after a trap
-   *   that holds for all results. Other results are as ever;
-   * - no input is updated, each keeps its bits (after a trap in the midst of updates those behind it). Where no result tells of
-   *   the failure, the inputs that should have got a value throw it at their next `read`, once.
+   * A run fails if an index is outside its axis (IndexError), a kernel traps (DeviceError), or it reads a buffer that a failed run did not
+   * write. Then
+   * - every `read` of a result that depends on the failure throws the error, until the buffer is written; after a trap this holds for
+   *   all results. Other results are computed as usual;
+   * - no input is updated: each keeps its bits (after a trap during the updates, those updated before it have new values). If no result
+   *   reports the failure, the first `read` of an input that was to be updated throws it, once.
    *
-   * @returns the error, on devices that know at once; others return undefined whether or not the run will fail.
+   * @returns the error, on devices that detect it at once; others return undefined even if the run fails later.
    */
   run(
     executable: Executable,
@@ -134,9 +138,9 @@ export interface Device {
   ): WattgradError | undefined;
 
   memory(): MemoryReport;
-  /** Resolves if the device is lost (a WebGL context, a crashed worker), the first time or the next; never rejects. */
+  /** Resolves at the next loss of the device (a WebGL context, a crashed worker); never rejects. */
   readonly lost: Promise<LossReason>;
-  /** How it comes back from that; undefined for devices that are not lost or stay so. */
+  /** Recovery after a loss; undefined for devices that cannot be lost or not be restored. */
   readonly recovery?: DeviceRecovery;
   /** Whether `close` was called; undefined for devices that cannot say. */
   readonly closed?: boolean;

@@ -4,6 +4,6 @@ export type DeviceName = "webgl" | "wasm" | "reference";
 
 export interface Rejection {
   readonly name: DeviceName;
-  /** Why it was not taken, in words. */
+  /** Why the device was not chosen. */
   readonly reason: string;
 }

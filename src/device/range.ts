@@ -1,11 +1,11 @@
-/** Which elements of a buffer `Device.write` and `Device.read` concern, checked. */
+/** Checks the element ranges of `Device.write` and `Device.read`. */
 import { ArgumentError } from "../core/errors.js";
 import type { BufferRange } from "./device.js";
 
 /**
- * The first element of a range and the one behind its last; the whole buffer without a range.
+ * Begin and end (exclusive) of a range; of the whole buffer without a range.
  *
- * @param given how many elements the caller has for it, for `write`.
+ * @param given number of elements that `write` is given.
  * @throws ArgumentError naming `op` for a range outside the buffer, or one of another length than `given`.
  */
 export function rangeOf(

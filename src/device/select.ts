@@ -1,4 +1,4 @@
-/** Which device: opens the one asked for, or the fastest there is, and says why the others were not taken. */
+/** Device selection: opens a device by name, or the fastest one, and reports why others were rejected. */
 import {
   aDevice,
   aFunction,
@@ -42,7 +42,7 @@ export interface Choice {
   readonly rejected: readonly Rejection[];
 }
 
-/** Every device; code of those that are not opened is not loaded. */
+/** The devices; code is loaded when a device is opened. */
 const openers: Readonly<Record<DeviceName, (options: OpenOptions) => Promise<Device>>> = {
   webgl: async ({ webgl }) => (await import("./webgl/webgl.js")).openWebgl(webgl),
   wasm: async ({ wasm }) => (await import("./wasm/wasm.js")).openWasm(wasm),
@@ -88,15 +88,15 @@ const aChoice: Kind = [
   (value) => typeof value === "string" || (Array.isArray(value) && value.length > 0),
 ];
 
-/** What functions that are awaited take for a device. */
+/** Argument check of asynchronous functions that accept a device or a name. */
 export const deviceOrName: Kind = either(aDevice, oneOf<DeviceChoice>("auto", ...deviceNames));
 
-/** Devices that were opened because somebody named them. */
+/** Devices opened by name, shared by all callers. */
 const shared = new Map<DeviceChoice, Promise<Device>>();
 
 /**
- * The device itself, or the one that a name stands for: the default device if it has that name, else one that is opened the
- * first time and that all who name it share.
+ * The device itself, or the device of a name: the default device if it has that name, else one that is opened once and shared by all
+ * callers.
  *
  * @throws ArgumentError for anything else; what `openDevice` throws.
  */
@@ -109,7 +109,7 @@ export async function deviceNamed(op: string, target: Device | DeviceChoice): Pr
   if (device === undefined || (await device).closed) {
     device = openDevice(target);
     shared.set(target, device);
-    // A failure is not kept: the next who names it tries again.
+    // A failure is not cached: the next call tries again.
     device.catch(() => shared.delete(target));
   }
   return device;
@@ -127,7 +127,7 @@ async function openFirst(names: readonly DeviceName[], options: OpenOptions): Pr
   });
 }
 
-/** Opens a device, or notes why it cannot be opened. */
+/** Opens a device, or records the reason why it cannot be opened. */
 async function attempt(
   name: DeviceName,
   options: OpenOptions,
@@ -142,13 +142,13 @@ async function attempt(
 }
 
 async function openFastest(options: OpenOptions): Promise<Choice> {
-  // A page that names its device does not load the race.
+  // Loaded here, so that pages that name their device do not load the benchmark.
   const { race } = await import("./speed.js");
   const { device, rejected } = await race(
     (name) => openers[name](options),
     (name, rejected) => attempt(name, options, rejected),
   );
-  // Right, and slow: what is left if none of the others works.
+  // The slow fallback if no other device works.
   return { device: device ?? (await openFirst(["reference"], options)).device, rejected };
 }
 

@@ -1,4 +1,4 @@
-/** A small race between devices: square products of random matrices, the work that decides in every network. */
+/** The benchmark behind "auto": square products of random matrices, the dominant work of networks. */
 
 import type { Operand, Program } from "../kernels/kernel.js";
 import type { Device } from "./device.js";
@@ -6,27 +6,27 @@ import type { DeviceName, Rejection } from "./names.js";
 
 interface Ranked {
   readonly device: Device;
-  /** Whether it can compute a product at all: a driver may give a context and compile nothing. */
+  /** Whether it can compute a product: some drivers create a context but compile no shader. */
   readonly works: boolean;
-  /** Why it does not work or is not the first, in words; empty for the first if that works. */
+  /** Why it does not work or is slower; empty for the fastest. */
   readonly reason: string;
 }
 
-/** Tells a software renderer from a device worth a closer look, within a few milliseconds. */
+/** Size of the first round: distinguishes a software renderer from a GPU within a few milliseconds. */
 const firstSize = 256;
-/** Large enough that a GPU's latency does not hide its speed. */
+/** Size of the second round: large enough that a GPU's latency does not dominate. */
 const finalSize = 512;
-/** Slower than the best by more than this in the first heat: no second one. */
+/** Devices slower than the best by more than this factor in the first round are not in the second. */
 const hopeless = 6;
 const repetitions = 3;
 
-/** Those that `auto` lets compete. */
+/** The candidates of "auto". */
 const contestants: readonly DeviceName[] = ["webgl", "wasm"];
 
-/** What the race found out, for the rest of the process: hardware does not change. */
+/** The result, cached for the rest of the process: hardware does not change. */
 let remembered: { readonly name: DeviceName; readonly rejected: readonly Rejection[] } | undefined;
 
-/** The fastest device, undefined if none works; the others closed, and why they were not taken. */
+/** Returns the fastest device, undefined if none works, and the reasons against the others, which are closed. */
 export async function race(
   open: (name: DeviceName) => Promise<Device>,
   attempt: (name: DeviceName, rejected: Rejection[]) => Promise<Device | undefined>,
@@ -55,7 +55,7 @@ export async function race(
   return { device: best, rejected };
 }
 
-/** The devices, fastest first; one that fails comes last. */
+/** Sorts the devices by speed, fastest first; devices that fail are last. */
 async function compareSpeed(devices: readonly Device[]): Promise<readonly Ranked[]> {
   const heat = await measureAll(devices, firstSize);
   const limit = Math.min(...heat.map(({ milliseconds }) => milliseconds)) * hopeless;
@@ -86,7 +86,7 @@ async function compareSpeed(devices: readonly Device[]): Promise<readonly Ranked
 interface Measured {
   readonly device: Device;
   readonly size: number;
-  /** Best of a few; Infinity after a failure. */
+  /** Best of several runs; Infinity after a failure. */
   readonly milliseconds: number;
   readonly failure?: string;
 }
@@ -124,7 +124,7 @@ async function timeProduct(device: Device, size: number): Promise<number> {
   const program: Program = {
     calls: [
       { kernel: "matmul", a: matrix(0), b: matrix(1), output: matrix(2) },
-      // Waiting for one element is waiting for all of the product, without the time of reading it.
+      // Reading one element waits for the whole product, but transfers little.
       {
         kernel: "map",
         shape: [1],
@@ -150,7 +150,7 @@ async function timeProduct(device: Device, size: number): Promise<number> {
       const start = performance.now();
       device.run(executable, leaves, []);
       await device.read(leaves[3]);
-      // The first run is the first time for everything.
+      // The first run includes compilation and allocation.
       if (i > 0) best = Math.min(best, performance.now() - start);
     }
     return best;

@@ -1,7 +1,7 @@
 /** attention, row by row. */
 import type { AttentionCall, Operand } from "../../kernels/kernel.js";
 import type { Memory } from "./expression.js";
-import { positions } from "./walk.js";
+import { positions } from "./strided.js";
 
 export function attention(call: AttentionCall, memory: Memory): void {
   const { q, k, v, mask, output, scale, causal, window = Number.POSITIVE_INFINITY } = call;
@@ -29,7 +29,7 @@ export function attention(call: AttentionCall, memory: Memory): void {
         if (isPast(j)) scores[j] = Number.NEGATIVE_INFINITY;
         else scores[j] = visibility ? visibility(sum, batch, i, j) : sum;
       }
-      // Math.max gives NaN where one score is.
+      // Math.max returns NaN if a score is NaN.
       const largest = scores.reduce((most, score) => Math.max(most, score), Number.NEGATIVE_INFINITY);
       const isHidden = largest === Number.NEGATIVE_INFINITY;
       const weights = scores.map((score) => (isHidden ? 0 : Math.exp(score - largest)));
@@ -48,7 +48,7 @@ function batchesOf({ view: { shape, strides, offset } }: Operand): Int32Array {
   return positions({ shape: shape.slice(0, -2), strides: strides.slice(0, -2), offset });
 }
 
-/** A number of each matrix of the batch. */
+/** One number per matrix of the batch. */
 function perMatrix(
   operand: Operand | undefined,
   memory: Memory,
@@ -60,7 +60,7 @@ function perMatrix(
   return (batch) => data[at[batch]];
 }
 
-/** What a mask makes of a score. */
+/** Applies a mask to a score. */
 function visibilityOf(mask: Operand, memory: Memory) {
   const data = memory(mask.slot);
   const batches = batchesOf(mask);

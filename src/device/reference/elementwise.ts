@@ -5,7 +5,7 @@ import type { MapCall } from "../../kernels/expression.js";
 import { identityOf, type ReduceCall, type ReduceOp } from "../../kernels/reduce.js";
 import { blockSize, evaluate, type Memory } from "./expression.js";
 import { stored } from "./halves.js";
-import { indexOf, positions } from "./walk.js";
+import { indexOf, positions } from "./strided.js";
 
 export function map(call: MapCall, memory: Memory, scalars: readonly number[]): void {
   const { shape, inputs, outputs, expression } = call;

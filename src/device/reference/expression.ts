@@ -8,12 +8,12 @@ import type { FormName, InstructionName } from "../../kernels/instructions.js";
 import type { Operand } from "../../kernels/operand.js";
 import { functionOf } from "./functions.js";
 import { reader } from "./halves.js";
-import { indexOf, positions } from "./walk.js";
+import { indexOf, positions } from "./strided.js";
 
 /** Elements per block. */
 export const blockSize = 1024;
 
-/** Gives the array that a slot stands for in this run. */
+/** The array of a slot in this run. */
 export type Memory = (slot: number) => TypedArray;
 
 /** A block of elements on which an expression is evaluated. */

@@ -1,10 +1,10 @@
-/** The instructions' functions in float64: the definition that the other devices are tested against. */
+/** The functions of the instructions in float64: the reference that other devices are tested against. */
 import type { FunctionName } from "../../kernels/instructions.js";
 import { erf } from "./erf.js";
 
 type Rule = (a: number, b: number) => number;
 
-/** For float32 (and what else the instruction accepts), and for int32 where that differs: wrapping, truncating division. */
+/** One rule for all dtypes that the instruction accepts, or two: for float32, and for int32 (wrapping, truncating division). */
 const functions: Readonly<Record<FunctionName, Rule | readonly [Rule, Rule]>> = {
   neg: [(a) => -a, (a) => -a | 0],
   abs: [Math.abs, (a) => Math.abs(a) | 0],
@@ -32,7 +32,7 @@ const functions: Readonly<Record<FunctionName, Rule | readonly [Rule, Rule]>> = 
   sub: [(a, b) => a - b, (a, b) => (a - b) | 0],
   mul: [(a, b) => a * b, Math.imul],
   div: [(a, b) => a / b, (a, b) => (b === 0 ? 0 : (a / b) | 0)],
-  // ECMAScript gives NaN for 1^NaN and (±1)^±∞ where C and IEEE 754 give 1.
+  // 1^NaN and (±1)^±∞ are 1 in C and IEEE 754, NaN in ECMAScript.
   pow: [
     (a, b) => (a === 1 || (a === -1 && Math.abs(b) === Number.POSITIVE_INFINITY) ? 1 : a ** b),
     integerPower,
@@ -60,7 +60,7 @@ export function functionOf(name: FunctionName, isInt32: boolean): Rule {
   return typeof rules === "function" ? rules : rules[isInt32 ? 1 : 0];
 }
 
-/** Rounds to the nearest whole number, halves to even. */
+/** Rounds to the nearest integer, halves to even. */
 export function roundHalfEven(value: number): number {
   const floor = Math.floor(value);
   const rest = value - floor;

@@ -1,11 +1,11 @@
-/** Elements of operands as numbers: buffers of halves hold bits. */
+/** Reads and writes elements of operands as numbers: buffers of 16-bit floats contain bits. */
 import { type HalfDType, isHalf, type TypedArray } from "../../core/dtype.js";
 import { decodeHalves, encodeHalves } from "../../core/half.js";
 import type { Operand } from "../../kernels/operand.js";
 
 const tables = new Map<HalfDType, Float32Array>();
 
-/** The values of all halves, by their bits. */
+/** The values of all 65536 bit patterns of a 16-bit float. */
 function tableOf(dtype: HalfDType): Float32Array {
   let table = tables.get(dtype);
   if (table === undefined) {
@@ -18,7 +18,7 @@ function tableOf(dtype: HalfDType): Float32Array {
   return table;
 }
 
-/** Gives an operand's elements by their places in its buffer. */
+/** A function from buffer position to element of the operand. */
 export function reader(
   { slot, dtype }: Operand,
   memory: (slot: number) => TypedArray,
@@ -29,7 +29,7 @@ export function reader(
   return (place) => table[data[place]];
 }
 
-/** What a buffer holds for a number that its dtype can be. */
+/** The stored form of values that the operand's dtype represents exactly: bits for 16-bit floats. */
 export function stored({ dtype }: Operand, values: Float64Array): ArrayLike<number> {
   return isHalf(dtype) ? encodeHalves(dtype, Float32Array.from(values)) : values;
 }

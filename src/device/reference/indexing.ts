@@ -3,9 +3,9 @@ import type { IndexError } from "../../core/errors.js";
 import { indexError, reportOf } from "../../kernels/failure.js";
 import type { GatherCall, ScatterAddCall } from "../../kernels/kernel.js";
 import type { Memory } from "./expression.js";
-import { positions } from "./walk.js";
+import { positions } from "./strided.js";
 
-/** @returns the error for the first index outside the axis, if there is one; such elements are left out. */
+/** @returns the error for the first index outside the axis, if there is one; elements with such an index are skipped. */
 export function gatherScatter(call: GatherCall | ScatterAddCall, memory: Memory): IndexError | undefined {
   const { kernel, source, index, output, axisStride, axisSize } = call;
   const [from, at, to] = [memory(source.slot), memory(index.slot), memory(output.slot)];

@@ -3,9 +3,9 @@
 import type { View } from "../../core/view.js";
 import type { PoolCall, PoolGeometry, PoolGradCall } from "../../kernels/kernel.js";
 import type { Memory } from "./expression.js";
-import { positions } from "./walk.js";
+import { positions } from "./strided.js";
 
-/** The elements of one window that lie inside the image, as rows h and columns w in scan order. */
+/** The elements of one window that are inside the image, as [h, w] in scan order. */
 function* windowOf(
   geometry: PoolGeometry,
   oh: number,
@@ -30,7 +30,7 @@ type Visit = (
   at: (hw: readonly [number, number]) => number,
 ) => void;
 
-/** Calls `visit` for every window with its output's buffer position and where its elements lie in the image. */
+/** Calls `visit` for every window with the buffer position of its output and the image positions of its elements. */
 function forEachWindow(image: View, output: View, geometry: PoolGeometry, visit: Visit): void {
   const [, , height, width] = image.shape;
   const [, channels, outHeight, outWidth] = output.shape;

@@ -3,7 +3,7 @@ import { sizeOf } from "../../core/shape.js";
 import type { ConvCall, MatmulCall } from "../../kernels/kernel.js";
 import type { Memory } from "./expression.js";
 import { reader } from "./halves.js";
-import { positions } from "./walk.js";
+import { positions } from "./strided.js";
 
 export function matmul({ a, b, output }: MatmulCall, memory: Memory): void {
   const rank = output.view.shape.length;
@@ -32,8 +32,8 @@ export function matmul({ a, b, output }: MatmulCall, memory: Memory): void {
 }
 
 /**
- * Visits every product of an input element and a weight that contributes to an output element, and adds what
- * it contributes to whichever of the three is computed.
+ * Visits every (input element, weight, output element) triple of the convolution, and adds the product of the two operands that are read
+ * to the one that is computed.
  */
 export function conv(call: ConvCall, memory: Memory): void {
   const { input, weight, output, geometry, kernel } = call;

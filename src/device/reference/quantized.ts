@@ -3,16 +3,16 @@ import type { Operand, QconvCall, QmatmulCall, QuantizedProduct } from "../../ke
 import { panelRows } from "../../kernels/packed.js";
 import { bytesOf, unpackConv, unpackMatrix } from "../../kernels/unpack.js";
 import type { Memory } from "./expression.js";
-import { positions } from "./walk.js";
+import { positions } from "./strided.js";
 
-/** A small operand's elements in logical order; undefined if it is not there. */
+/** The elements of a small operand in logical order; undefined for an absent operand. */
 function valuesOf(operand: Operand | undefined, memory: Memory): number[] | undefined {
   if (operand === undefined) return undefined;
   const data = memory(operand.slot);
   return Array.from(positions(operand.view), (position) => data[position]);
 }
 
-/** The value of output column (or channel) j, given its accumulator. */
+/** Maps the accumulator of output column (or channel) j to its value. */
 type Dequantize = (accumulator: number, j: number, inputScale: number) => number;
 
 function dequantizationOf(call: QuantizedProduct, memory: Memory): Dequantize {

@@ -1,6 +1,6 @@
 /**
- * The reference device: every kernel in plain TypeScript, float32 tensors held and computed in float64. It is the
- * oracle of the tests, the device for gradient checks, and the last resort where nothing faster runs.
+ * The reference device: every kernel in plain TypeScript; float32 tensors are stored and computed in float64. It is the oracle of the
+ * tests, the device for gradient checks, and the fallback where no other device works.
  */
 import type { DType, TypedArray } from "../../core/dtype.js";
 import { DeviceError, type IndexError, type WattgradError } from "../../core/errors.js";
@@ -218,7 +218,7 @@ function bytesOf(arrays: readonly TypedArray[]): number {
   return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
-/** What each kernel does to arrays; the error is for the first index outside its axis. */
+/** Runs each kernel on arrays; returns the error for the first index outside its axis. */
 // biome-ignore lint/suspicious/noConfusingVoidType: only kernels that take indices can fail.
 const kernels: KernelTable<[memory: Memory, scalars: readonly number[]], IndexError | undefined | void> = {
   map,
@@ -237,10 +237,10 @@ const kernels: KernelTable<[memory: Memory, scalars: readonly number[]], IndexEr
   write,
 };
 
-/** The slot of a kernel's values while its epilogue changes their dtype. */
+/** Slot of a kernel's values if its epilogue changes their dtype. */
 const valueSlot = -1;
 
-/** One call over arrays: what the device does for each call of a Program. */
+/** Runs one call of a Program on arrays. */
 export function runCall(
   call: KernelCall,
   memory: Memory,
@@ -257,7 +257,7 @@ export function runCall(
   return failure;
 }
 
-/** Opens a reference device; each has memory of its own. */
+/** Opens a reference device with its own memory. */
 export function openReference(): Device {
   return new ReferenceDevice();
 }

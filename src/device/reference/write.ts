@@ -1,7 +1,7 @@
 /** write. */
 import type { WriteCall } from "../../kernels/write.js";
 import type { Memory } from "./expression.js";
-import { positions } from "./walk.js";
+import { positions } from "./strided.js";
 
 export function write(call: WriteCall, memory: Memory): void {
   const { source, position, output, axisStride, positionCount } = call;

@@ -1,4 +1,4 @@
-/** Where the elements of a view lie: the one place in which the reference device does index arithmetic. */
+/** Strided iteration: all index arithmetic of the reference device. */
 import { sizeOf } from "../../core/shape.js";
 import { isRowMajor, type View } from "../../core/view.js";
 
@@ -25,7 +25,7 @@ export function positions(view: View, start = 0, count = sizeOf(view.shape)): In
   return result;
 }
 
-/** The index tuple of the element with this row-major number. */
+/** The index tuple of a row-major element number. */
 export function indexOf(linear: number, shape: readonly number[]): number[] {
   const index = new Array<number>(shape.length).fill(0);
   let rest = linear;
