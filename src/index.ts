@@ -34,7 +34,7 @@ export * from "./ops/index.js";
 export { Tensor } from "./ops/methods.js";
 export { assign } from "./runtime/assign.js";
 export { onlyWhile, onReplay, onUndo } from "./runtime/capture.js";
-export { flush } from "./runtime/commit.js";
+export { commit } from "./runtime/commit.js";
 export { compileCount, memory } from "./runtime/counters.js";
 export { type DebugOptions, setDebug } from "./runtime/debug.js";
 export { leaf, readExact } from "./runtime/host_data.js";

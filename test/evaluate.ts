@@ -4,7 +4,7 @@ import type { DType, TypedArray } from "../src/core/dtype.js";
 import type { Shape } from "../src/core/shape.js";
 import type { Device } from "../src/device/device.js";
 import type { Tensor } from "../src/graph/tensor.js";
-import { flush } from "../src/runtime/commit.js";
+import { commit } from "../src/runtime/commit.js";
 import { leaf, readExact } from "../src/runtime/host_data.js";
 import { realize } from "../src/runtime/realize.js";
 import { applyView, type Case, isDifferentiated, leafShape } from "./cases/case.js";
@@ -73,7 +73,7 @@ export async function evaluate(
     gradients.push(gradient && { shape: gradient.shape, values: await readExact(gradient) });
   }
   // Assignments that the case made are written before the leaves go.
-  flush(device);
+  commit(device);
   for (const tensor of [...leaves, output, ...found]) tensor.storage?.dispose();
   return { inputs, shape: output.shape, dtype: output.dtype, output: values, gradients };
 }

@@ -19,7 +19,7 @@ import type { Module } from "../nn/module.js";
 import { setTrainable, wasMadeParameter } from "../nn/parameter.js";
 import { byTensor, modulesOf, stateOf } from "../nn/state.js";
 import { replaceModule } from "../quantization/replace.js";
-import { flush } from "../runtime/commit.js";
+import { commit } from "../runtime/commit.js";
 import { type Adaptable, isAdaptable, type LoraInit, LoraLinear } from "./lora_linear.js";
 
 /** Names of modules: a pattern found in the whole name, or last parts of names (`q_proj` is each layer's `….q_proj`). */
@@ -278,7 +278,7 @@ export class LoraAdapter extends Inspectable {
   #setMerged(merged: boolean): void {
     const layers = [...this.layers.values()];
     for (const layer of layers) layer.setMerged(merged);
-    for (const device of new Set(layers.map(({ base }) => base.weight.device))) flush(device);
+    for (const device of new Set(layers.map(({ base }) => base.weight.device))) commit(device);
   }
 
   /**

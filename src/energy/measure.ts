@@ -4,7 +4,7 @@ import { aFunction, check, checkOptions, type Kinds } from "../core/check.js";
 import type { Cost } from "../kernels/kernel.js";
 import { totalCost } from "../runtime/total_cost.js";
 import type { EnergyFigure } from "./figure.js";
-import { EnergyMeter, type MeterOptions, meterOptions, openMeter, settleDevice } from "./meter.js";
+import { EnergyMeter, type MeterOptions, meterOptions, openMeter, waitForDevice } from "./meter.js";
 
 /** The result of `measure`. */
 export interface Measured<T> {
@@ -45,11 +45,11 @@ export async function measure<T>(
   const { device } = forMeter;
   const meter = given ?? (await openMeter(forMeter));
   try {
-    if (device !== undefined) await settleDevice(device);
+    if (device !== undefined) await waitForDevice(device);
     const before = device && totalCost(device);
     const window = await meter.begin();
     const value = await fn();
-    if (device !== undefined) await settleDevice(device);
+    if (device !== undefined) await waitForDevice(device);
     const energy = await window.read();
     const after = device && totalCost(device);
     const cost = before && after && { flops: after.flops - before.flops, bytes: after.bytes - before.bytes };

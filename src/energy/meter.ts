@@ -274,7 +274,7 @@ export class EnergyWindow {
 }
 
 /** Waits until everything that was enqueued on a device is done. */
-export async function settleDevice(device: Device): Promise<void> {
+export async function waitForDevice(device: Device): Promise<void> {
   let buffer: DeviceBuffer | undefined;
   try {
     buffer = device.allocate("float32", 1);

@@ -8,7 +8,7 @@ import type { Tensor } from "../graph/tensor.js";
 import { mul, sub } from "../ops/elementwise.js";
 import { rand, randn } from "../ops/random.js";
 import { assign } from "../runtime/assign.js";
-import { flush } from "../runtime/commit.js";
+import { commit } from "../runtime/commit.js";
 
 /**
  * Uniform random numbers in [−bound, bound), float32.
@@ -105,5 +105,5 @@ export function kaimingNormal(shape: Shape, device?: Device, options: KaimingOpt
 export function initialize(parameter: Tensor, value: Tensor): void {
   requireTensor("initialize", parameter);
   assign(parameter, requireTensor("initialize", value, "the value"));
-  flush(parameter.device);
+  commit(parameter.device);
 }

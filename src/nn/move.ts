@@ -54,7 +54,7 @@ export async function copyTo(
     return derived;
   }
   const values = await valuesOf(value);
-  const copy = leaf(device, dtype, shape, undefined, { inFull: buffer !== undefined });
+  const copy = leaf(device, dtype, shape, undefined, { float32Storage: buffer !== undefined });
   try {
     await fill(copy, values);
     return copy;

@@ -8,7 +8,7 @@ import { ones, zeros } from "../ops/creation.js";
 import { add } from "../ops/elementwise.js";
 import { batchNorm, layerNorm } from "../ops/normalization.js";
 import { assign } from "../runtime/assign.js";
-import { keepInFull } from "../runtime/host_data.js";
+import { useFloat32Storage } from "../runtime/host_data.js";
 import { realize } from "../runtime/realize.js";
 import { Module } from "./module.js";
 import { type ParameterOptions, parameter, parameterOptions, requireCounts } from "./parameter.js";
@@ -67,7 +67,7 @@ export class BatchNorm2d extends Module {
     });
     realize([this.runningMean, this.runningVar, this.numBatchesTracked]);
     // A variance leaves the range of half floats long before its channel does.
-    for (const statistic of [this.runningMean, this.runningVar]) keepInFull(statistic);
+    for (const statistic of [this.runningMean, this.runningVar]) useFloat32Storage(statistic);
     this.eps = eps;
     this.#momentum = momentum;
   }

@@ -13,7 +13,7 @@ import { inComposite } from "../graph/scope.js";
 import { noGrad, type Tensor } from "../graph/tensor.js";
 import { assign } from "../runtime/assign.js";
 import { onlyWhile, onReplay, onUndo, releaseGradient } from "../runtime/capture.js";
-import { commit, unassign } from "../runtime/commit.js";
+import { commitAll, unassign } from "../runtime/commit.js";
 import { sessionOf } from "../runtime/session.js";
 import {
   formatGroups,
@@ -72,7 +72,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
     this.#shared = new SharedGradients(all);
     // Half floats would lose small updates.
     for (const { device, storage } of all)
-      if (storage?.disposed === false) device.keepInFull?.(storage.buffer);
+      if (storage?.disposed === false) device.useFloat32Storage?.(storage.buffer);
     for (const { recovery } of new Set(all.map(({ device }) => device))) {
       if (recovery !== undefined) registerWeakly(recovery, this);
     }
@@ -223,7 +223,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
       throw error;
     }
     noteFailure(stepStates, devices);
-    commit(devices, name, fail);
+    commitAll(devices, name, fail);
     for (const [parameter, gradient] of consumed)
       if (this.#shared.has(parameter)) this.#shared.leave(parameter, gradient);
       else releaseGradient(gradient);

@@ -65,7 +65,7 @@ export function createState<Settings>(
     realize(zeros);
     return zeros;
   });
-  for (const { device, storage } of moments) device.keepInFull?.(storage!.buffer);
+  for (const { device, storage } of moments) device.useFloat32Storage?.(storage!.buffer);
   const state = { stepState, moments };
   states.set(parameter, state);
   return state;

@@ -5,7 +5,7 @@ import type { Device, DeviceBuffer } from "../device/device.js";
 import { type DeviceChoice, deviceNamed } from "../device/select.js";
 import { costOf } from "../kernels/cost.js";
 import type { Cost, Program } from "../kernels/kernel.js";
-import { flush } from "../runtime/commit.js";
+import { commit } from "../runtime/commit.js";
 import { realize } from "../runtime/realize.js";
 import { sessionOf } from "../runtime/session.js";
 import { tensorsIn } from "../runtime/structure.js";
@@ -100,7 +100,7 @@ export async function observeRuns(
   try {
     const result = await fn();
     realize(tensorsIn(result));
-    flush(device);
+    commit(device);
   } finally {
     session.observers.delete(observe);
   }

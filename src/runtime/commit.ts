@@ -18,12 +18,12 @@ import { type Session, sessionOf } from "./session.js";
  * @example
  * const x = tensor([1, 2]);
  * x.assign(mul(x, 10));
- * flush(x.device);
+ * commit(x.device);
  * x; // [10, 20]
  */
-export function flush(device: Device): void {
-  check("flush", "the device", device, aDevice);
-  commit([device]);
+export function commit(device: Device): void {
+  check("commit", "the device", device, aDevice);
+  commitAll([device]);
 }
 
 /**
@@ -33,7 +33,7 @@ export function flush(device: Device): void {
  *
  * @throws StaleTensorError, OutOfMemoryError, DeviceLostError
  */
-export function commit(devices: Iterable<Device>, op = "backward", undo?: () => void): void {
+export function commitAll(devices: Iterable<Device>, op = "backward", undo?: () => void): void {
   const sessions = [...devices].map(sessionOf).filter(({ capture }) => capture === undefined);
   const plans: Plan[] = [];
   let isWritten = false;

@@ -9,7 +9,7 @@ import { isRecorded, recorder } from "../graph/observe.js";
 import { requireTensor } from "../graph/require.js";
 import { Storage } from "../graph/storage.js";
 import { Tensor } from "../graph/tensor.js";
-import { flush } from "./commit.js";
+import { commit } from "./commit.js";
 import { realize } from "./realize.js";
 import { sessionOf } from "./session.js";
 
@@ -20,7 +20,7 @@ const aTypedArray: Kind = [
 
 /**
  * Uploads host data into a new leaf tensor. `data` has `sizeOf(shape)` elements and is copied; undefined leaves the memory
- * uninitialized, for `overwrite`. `inFull` stores float32 in full on devices that would otherwise store half floats, if they can. Most
+ * uninitialized, for `overwrite`. `float32Storage` stores float32 in full on devices that would otherwise store half floats, if they can. Most
  * programs use `tensor`.
  *
  * @example
@@ -33,7 +33,7 @@ export function leaf(
   dtype: DType,
   shape: Shape,
   data: TypedArray | undefined,
-  { inFull = false }: { readonly inFull?: boolean } = {},
+  { float32Storage = false }: { readonly float32Storage?: boolean } = {},
 ): Tensor {
   check("leaf", "the device", device, aDevice);
   check("leaf", "the dtype", dtype, aDType);
@@ -44,7 +44,7 @@ export function leaf(
   }
   const buffer = sessionOf(device).withMemory(() => device.allocate(dtype, size));
   const tensor = new Tensor(shape, dtype, device, { storage: new Storage(device, buffer) });
-  if (inFull) keepInFull(tensor);
+  if (float32Storage) useFloat32Storage(tensor);
   if (data) {
     device.write(buffer, data);
     recorder?.upload(tensor, data);
@@ -53,10 +53,10 @@ export function leaf(
 }
 
 /** All bits of a float32 tensor with memory from now on, if the device can. */
-export function keepInFull({ device, dtype, storage }: Tensor): void {
+export function useFloat32Storage({ device, dtype, storage }: Tensor): void {
   if (dtype !== "float32") return;
   try {
-    device.keepInFull?.(storage!.buffer);
+    device.useFloat32Storage?.(storage!.buffer);
   } catch (error) {
     if (!(error instanceof DeviceError)) throw error;
   }
@@ -72,7 +72,7 @@ export function overwrite(tensor: Tensor, data: TypedArray, range?: BufferRange)
       hint: "use assign()",
     });
   }
-  flush(tensor.device);
+  commit(tensor.device);
   const { storage, size, shape } = tensor;
   if (storage === undefined || (!range && data.length !== size)) {
     throw new ShapeError(`${data.length} elements given for shape ${formatShape(shape)}`, {
@@ -112,7 +112,7 @@ export async function readPart(tensor: Tensor, range?: BufferRange): Promise<Typ
       hint: "return the tensor and read it outside",
     });
   }
-  if (tensor.pending !== undefined) flush(device);
+  if (tensor.pending !== undefined) commit(device);
   try {
     realize([tensor]);
   } catch (error) {

@@ -15,7 +15,7 @@ import { scopeKey } from "../graph/scope.js";
 import { createNode, isGradEnabled, type Tensor } from "../graph/tensor.js";
 import type { Program } from "../kernels/kernel.js";
 import { type Captured, capture, revertCapture } from "./capture.js";
-import { flush } from "./commit.js";
+import { commit } from "./commit.js";
 import { guardsHold } from "./guards.js";
 import { CheckedCapture } from "./jit_check.js";
 import { type CacheEntry, LruCache } from "./lru_cache.js";
@@ -261,7 +261,7 @@ function prepare({ tensors }: Arguments, { device, pending, roots, differentiate
   if (pending.size + roots.size + differentiated.size === 0) return;
   const gradients = [...differentiated].flatMap(({ grad }) => grad ?? []);
   if (gradients.some(({ storage }) => storage === undefined)) realize([...gradients, ...roots]);
-  flush(device);
+  commit(device);
 }
 
 /** The key of a call's recordings: argument structure, gradient mode and profile scope. All other conditions are guards. */

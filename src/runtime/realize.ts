@@ -140,7 +140,7 @@ export function run({ session, bound, compiled, outputs, results }: Plan): void 
     discard(results);
     throw error;
   }
-  settle(session, bound, outputs, results);
+  commitResults(session, bound, outputs, results);
 }
 
 export function discard(results: readonly Storage[]): void {
@@ -163,7 +163,7 @@ export function allocateResults(device: Device, like: readonly { dtype: DType; s
 }
 
 /** Hands the results to their tensors and marks what was changed in place. */
-export function settle(
+export function commitResults(
   session: Session,
   bound: BoundGraph,
   outputs: readonly Tensor[],

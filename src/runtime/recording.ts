@@ -6,7 +6,7 @@ import type { Storage } from "../graph/storage.js";
 import { Tensor } from "../graph/tensor.js";
 import { applyEffects, type Call, type Captured, type Effect, type Hook, revertCapture } from "./capture.js";
 import { type Guards, locate, sourceOf, type TensorSource } from "./guards.js";
-import { allocateResults, realize, settle } from "./realize.js";
+import { allocateResults, commitResults, realize } from "./realize.js";
 import { type CompiledGraph, type Session, sessionOf } from "./session.js";
 import type { Arguments, JitResult, Rebuild } from "./structure.js";
 
@@ -78,7 +78,7 @@ export function run(captured: Captured, compiled: CompiledGraph, tensors: readon
   try {
     const results = allocateResults(session.device, outputs);
     session.run(compiled, bound.leaves, results, bound.scalars);
-    settle(session, bound, outputs, results);
+    commitResults(session, bound, outputs, results);
   } catch (error) {
     revertCapture(captured);
     throw error;

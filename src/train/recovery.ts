@@ -6,7 +6,7 @@ import type { HostTensor } from "../formats/index.js";
 import type { Module } from "../nn/index.js";
 import type { Generator } from "../ops/index.js";
 import type { LRScheduler, Optimizer } from "../optim/index.js";
-import { flush } from "../runtime/commit.js";
+import { commit } from "../runtime/commit.js";
 import type { ResumableBatches } from "./batches.js";
 import { type Checkpoint, listCheckpoints, readNewestCheckpoint, writeCheckpoint } from "./checkpoint.js";
 import { type Progress, parseState, type TrainingState } from "./checkpoint_state.js";
@@ -64,7 +64,7 @@ export class Recovery {
   /** Writes a checkpoint of everything as it is now; returns its path. */
   async save(progress: Progress): Promise<string> {
     const { model, optimizer, scheduler, loader, generators } = this.#parts;
-    flush(this.#device());
+    commit(this.#device());
     const { tensors: moments, numbers } = optimizer.stateDict();
     const tensors = await hostTensors([
       ...prefixed(modelPrefix, model.stateDict()),

@@ -10,7 +10,7 @@ import "../../src/ops/methods.js";
 import { add, manualSeed, randn, square, sum, tensor } from "../../src/ops/index.js";
 import { AdamW, clipGradNorm } from "../../src/optim/index.js";
 import { assign } from "../../src/runtime/assign.js";
-import { flush } from "../../src/runtime/commit.js";
+import { commit } from "../../src/runtime/commit.js";
 import { jit } from "../../src/runtime/jit.js";
 import { devices } from "../devices.js";
 
@@ -157,7 +157,7 @@ describe("checkpoint", () => {
     const factor = tensor([3], { device });
     const y = checkpoint((x) => x.mul(weight).mul(factor), tensor([1], { device }));
     assign(factor, tensor([4], { device }));
-    flush(device);
+    commit(device);
     expect(() => backward(sum(y))).toThrow(StaleTensorError);
     expect(() => checkpoint((async (x: Tensor) => x) as never, factor)).toThrow("async");
     expect(() => checkpoint("fn" as never, factor)).toThrow("a function");

@@ -3,7 +3,7 @@
 import type { Device } from "../../src/device/device.js";
 import * as ops from "../../src/ops/index.js";
 import { assign } from "../../src/runtime/assign.js";
-import { flush, markBackward } from "../../src/runtime/commit.js";
+import { commit, markBackward } from "../../src/runtime/commit.js";
 import { leaf, readExact } from "../../src/runtime/host_data.js";
 import { jit } from "../../src/runtime/jit.js";
 import { realize, setDebugObserver } from "../../src/runtime/realize.js";
@@ -236,7 +236,7 @@ export async function trace(recipe: Recipe, device: Device, mode: Mode, steps: n
     }
     if (mode === "joint") for (const output of outputs) markBackward(output);
     if (mode === "apart") realize(outputs);
-    flush(device);
+    commit(device);
     const read: TypedArray[] = [];
     for (const tensor of [...outputs, ...variables.map((variable) => variable.read())]) {
       read.push(await readExact(tensor));

@@ -8,7 +8,7 @@ import { openWasm } from "../../src/device/wasm/wasm.js";
 import { Mlp } from "../../src/models/index.js";
 import { BatchNorm2d, crossEntropy } from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
-import { flush } from "../../src/runtime/commit.js";
+import { commit } from "../../src/runtime/commit.js";
 import { compileCount, memory } from "../../src/runtime/counters.js";
 import { jit } from "../../src/runtime/jit.js";
 import { sessionOf } from "../../src/runtime/session.js";
@@ -161,7 +161,7 @@ for (const [name, open] of Object.entries(kinds)) {
       loss.backward();
       loss.dispose();
       w.assign(w.sub(w.grad!));
-      flush(device);
+      commit(device);
       expect(await w.tolist()).toEqual([-2, -1]);
       device.close();
     });

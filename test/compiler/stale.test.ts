@@ -1,7 +1,7 @@
 /** Values, not surprises: what is built on a value that has been overwritten since is an error, never a wrong number. */
 import { describe, expect, it } from "vitest";
 import * as ops from "../../src/ops/index.js";
-import { flush } from "../../src/runtime/commit.js";
+import { commit } from "../../src/runtime/commit.js";
 import { overwrite } from "../../src/runtime/host_data.js";
 import { jit } from "../../src/runtime/jit.js";
 import "../../src/ops/methods.js";
@@ -124,7 +124,7 @@ for (const { label, device } of devices) {
       await expectStale(lazy);
       expect(await done.tolist()).toEqual([3, 4]);
       expect(() => x.assign(done)).toThrow(StaleTensorError);
-      expect(() => flush(device)).not.toThrow();
+      expect(() => commit(device)).not.toThrow();
     });
   });
 }

@@ -16,7 +16,7 @@ import {
 import { Linear, ReLU, Sequential } from "../../src/nn/index.js";
 import { AdamW } from "../../src/optim/index.js";
 import { assign } from "../../src/runtime/assign.js";
-import { flush } from "../../src/runtime/commit.js";
+import { commit } from "../../src/runtime/commit.js";
 import { uniform } from "../cases/generate.js";
 
 const numbers = (size: number, seed: number) =>
@@ -164,7 +164,7 @@ describe("wasm panels", () => {
       (w) => device.write(w.storage!.buffer, numbers(40, 8), { offset: 80 }),
       (w) => {
         assign(w, add(w, 1));
-        flush(device);
+        commit(device);
       },
     ];
     for (const change of changes) {

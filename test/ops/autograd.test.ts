@@ -4,7 +4,7 @@ import { grad } from "../../src/autograd/backward.js";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import * as ops from "../../src/ops/index.js";
-import { flush } from "../../src/runtime/commit.js";
+import { commit } from "../../src/runtime/commit.js";
 import { jit } from "../../src/runtime/jit.js";
 import "../../src/ops/methods.js";
 import { noGrad, type Tensor } from "../../src/graph/tensor.js";
@@ -89,7 +89,7 @@ describe("backward", () => {
     const x = parameter([1]);
     const loss = x.square().sum();
     loss.backward();
-    flush(device);
+    commit(device);
     expect(loss.node).toBeUndefined();
   });
 });

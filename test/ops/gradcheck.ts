@@ -9,7 +9,7 @@ import { type Shape, sizeOf } from "../../src/core/shape.js";
 import type { Device } from "../../src/device/device.js";
 import type { Tensor } from "../../src/graph/tensor.js";
 import { add, mul, square, sum, tensor, zerosLike } from "../../src/ops/index.js";
-import { flush } from "../../src/runtime/commit.js";
+import { commit } from "../../src/runtime/commit.js";
 import { leaf, readExact } from "../../src/runtime/host_data.js";
 
 const eps = 1e-6;
@@ -81,7 +81,7 @@ export async function checkGradients(
     const value = loss(inputs);
     const [result] = await readExact(value);
     // Assignments that the function made are written before the leaves go.
-    flush(device);
+    commit(device);
     for (const used of [...inputs, value]) used.storage?.dispose();
     return result;
   };
@@ -95,7 +95,7 @@ export async function checkGradients(
     const { data, shape } = leaves[at];
     expect(gradient.shape).toEqual(shape);
     const analytic = await readExact(gradient);
-    flush(device);
+    commit(device);
     for (const [number, direction] of directions(data.length).entries()) {
       const shifted = (step: number) =>
         leaves.map((given, i) =>

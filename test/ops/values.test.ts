@@ -6,7 +6,7 @@ import { openReference } from "../../src/device/reference/reference.js";
 import { RuntimeScalar } from "../../src/graph/op.js";
 import * as ops from "../../src/ops/index.js";
 import { type NestedValues, Tensor } from "../../src/ops/methods.js";
-import { flush } from "../../src/runtime/commit.js";
+import { commit } from "../../src/runtime/commit.js";
 
 let device: Device;
 beforeAll(async () => {
@@ -356,7 +356,7 @@ describe("methods", () => {
     await near(copy, [1, 2]);
     x.assign(t([7, 8]));
     x.dispose();
-    flush(device);
+    commit(device);
     await expect(x.data()).rejects.toThrow(StaleTensorError);
     await near(copy, [1, 2]);
     expect(x.toString()).toContain("[2]");

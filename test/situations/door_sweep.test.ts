@@ -130,7 +130,7 @@ const table: Readonly<Record<string, Arguments>> = {
   ...names("encodeFloat16 encodeBfloat16", () => [new Float32Array(2)]),
   ...names("fanIn fanOut", () => [[2, 3]]),
   ...names("kaimingUniform xavierUniform", () => [[2, 3], device]),
-  ...names("flush memory compileCount totalCost setDefaultDevice", () => [device]),
+  ...names("commit memory compileCount totalCost setDefaultDevice", () => [device]),
   ...names("realize warmup", () => [[vector().add(1)]]),
   ...names("Adam AdamW SGD", () => [[parameter()], { lr: 0.1 }]),
   ...names("int8Dynamic int8WeightOnly", () => [{ weightBits: 7 }]),
@@ -321,14 +321,14 @@ for (const exported of Object.values(subpaths)) {
 async function outcome(fn: Call, args: readonly unknown[]): Promise<unknown> {
   const isClass = /^class\b/.test(Function.prototype.toString.call(fn));
   const result = await (isClass ? Reflect.construct(fn, args) : Reflect.apply(fn, undefined, args));
-  await settle(result);
+  await awaitAll(result);
   // Files that were opened.
   const { close, size, tensors } = (result ?? {}) as Partial<formats.ByteSource & formats.SafetensorsFile>;
   if (typeof close === "function" && (size ?? tensors) !== undefined) await close.call(result);
   return result;
 }
 
-async function settle(value: unknown, depth = 0): Promise<void> {
+async function awaitAll(value: unknown, depth = 0): Promise<void> {
   if (typeof value === "number" && Number.isNaN(value)) throw new Error("the result is NaN");
   if (value instanceof wg.Tensor) {
     for (const extent of value.shape) {
@@ -336,12 +336,12 @@ async function settle(value: unknown, depth = 0): Promise<void> {
     }
     if (value.device.name !== "meta") await value.data();
   } else if (value instanceof nn.Module) {
-    for (const tensor of value.stateDict().values()) await settle(tensor);
+    for (const tensor of value.stateDict().values()) await awaitAll(tensor);
     String(value);
   } else if (value instanceof wg.RuntimeScalar || isDevice(value)) {
     // Holds what it was given.
   } else if (depth < 3 && typeof value === "object" && value !== null) {
-    for (const part of Array.isArray(value) ? value : Object.values(value)) await settle(part, depth + 1);
+    for (const part of Array.isArray(value) ? value : Object.values(value)) await awaitAll(part, depth + 1);
   }
 }
 

@@ -10,7 +10,7 @@ import { BatchNorm2d, Conv2d, crossEntropy, Dropout, Linear, Module } from "../.
 import { manualSeed } from "../../src/ops/index.js";
 import { Tensor } from "../../src/ops/methods.js";
 import { AdamW, LRScheduler, type Optimizer, SGD } from "../../src/optim/index.js";
-import { flush } from "../../src/runtime/commit.js";
+import { commit } from "../../src/runtime/commit.js";
 import { leaf, readExact } from "../../src/runtime/host_data.js";
 import { jit } from "../../src/runtime/jit.js";
 import { generate } from "../cases/generate.js";
@@ -174,7 +174,7 @@ const actions: readonly Run[] = [
   },
   // What waits for a step is forgotten by a loss, assigned running statistics too: none waits.
   async (world) => {
-    flush(world.device);
+    commit(world.device);
     world.body.zeroGrad();
     world.head.zeroGrad();
     world.held = undefined;

@@ -4,7 +4,7 @@ import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";
 import { BatchNorm2d, Linear, mseLoss, setDefaultDevice } from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
-import { flush } from "../../src/runtime/commit.js";
+import { commit } from "../../src/runtime/commit.js";
 import { overwrite } from "../../src/runtime/host_data.js";
 import { sessionOf } from "../../src/runtime/session.js";
 import "../../src/ops/methods.js";
@@ -164,7 +164,7 @@ for (const { label, device } of devices) {
       const { p: q, step: stepOther } = training();
       stepOther();
       await close(q, 0.9);
-      flush(device);
+      commit(device);
     });
 
     it("by a gradient that cannot be computed: the optimizer and the shape are named", async () => {

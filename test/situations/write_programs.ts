@@ -8,7 +8,7 @@ import type { Program } from "../../src/kernels/kernel.js";
 import * as ops from "../../src/ops/index.js";
 import type { Tensor } from "../../src/ops/methods.js";
 import { cost } from "../../src/profile/index.js";
-import { flush } from "../../src/runtime/commit.js";
+import { commit } from "../../src/runtime/commit.js";
 import { memory } from "../../src/runtime/counters.js";
 import { jit } from "../../src/runtime/jit.js";
 
@@ -211,7 +211,7 @@ export const writePrograms: Readonly<Record<string, (device: Device) => Promise<
       for (let t = 0; t < count; t++) {
         cache.assign(ops.sliceScatter(cache, one, 1, s.starts(t % capacity, (t + 1) % capacity)));
       }
-      flush(device);
+      commit(device);
     };
     loop(20);
     const before = memory(device).executables;

@@ -21,7 +21,7 @@ export interface PlannedStep {
 const bytesPerShader = 32 * 1024;
 
 /** Where a failure ends: results that depend on it, and inputs that are not updated for it. */
-export interface Reach {
+export interface Affected {
   readonly results: readonly number[];
   readonly missed: readonly number[];
 }
@@ -40,12 +40,12 @@ export class WebglExecutable implements Executable {
   readonly readLeaves: readonly number[];
   readonly writtenLeaves: readonly number[];
   /** Leaves of float32 that must not be rounded to halves. */
-  readonly leavesInFull: readonly number[];
+  readonly float32Leaves: readonly number[];
   /** By texel of the run's flag. */
-  readonly checks: readonly Reach[];
+  readonly checks: readonly Affected[];
   /** Set, until it was told, by runs that failed and have no result which tells. */
   missed: RunFlag | undefined;
-  private readonly leafReach = new Map<number, Reach>();
+  private readonly affectedByLeaves = new Map<number, Affected>();
   private shaders: readonly (ShaderProgram | undefined)[] = [];
   private cache: ProgramCache | undefined;
 
@@ -58,7 +58,7 @@ export class WebglExecutable implements Executable {
     this.formats = slots.map((_, id) => builder.formatOf(id));
     this.texels = slots.map(({ size }) => Math.ceil(size / lanes));
     this.grids = [...program.slots.map(() => undefined), ...builder.scratches.map(({ grid }) => grid)];
-    this.leavesInFull = [...builder.inFull].filter((id) => id < program.leafCount);
+    this.float32Leaves = [...builder.float32Slots].filter((id) => id < program.leafCount);
     this.temporaries = new Array(slots.length).fill(undefined);
     this.steps = planned(builder.steps, program.leafCount);
     const texts = new Set<string>();
@@ -77,20 +77,22 @@ export class WebglExecutable implements Executable {
     }
     this.readLeaves = [...read].filter((id) => id < this.leafCount);
     this.writtenLeaves = [...written].filter((id) => id < this.leafCount);
-    this.checks = builder.checks.map((calls) => this.reachOf(new Map(calls.map((call) => [call, true])), -1));
+    this.checks = builder.checks.map((calls) =>
+      this.affectedBy(new Map(calls.map((call) => [call, true])), -1),
+    );
   }
 
   /** Where leaf `leaf` ends, if it is not known whether it could be computed. */
-  reachOfLeaf(leaf: number): Reach {
-    let reach = this.leafReach.get(leaf);
-    if (reach === undefined) {
-      reach = this.reachOf(new Map(), leaf);
-      this.leafReach.set(leaf, reach);
+  affectedByLeaf(leaf: number): Affected {
+    let affected = this.affectedByLeaves.get(leaf);
+    if (affected === undefined) {
+      affected = this.affectedBy(new Map(), leaf);
+      this.affectedByLeaves.set(leaf, affected);
     }
-    return reach;
+    return affected;
   }
 
-  private reachOf(failed: ReadonlyMap<KernelCall, true>, leaf: number): Reach {
+  private affectedBy(failed: ReadonlyMap<KernelCall, true>, leaf: number): Affected {
     const { errors, missed } = propagateFailures(this.program, failed, (slot) => slot === leaf || undefined);
     return {
       results: [...errors.keys()].filter((slot) => slot < this.leafCount),

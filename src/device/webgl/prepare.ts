@@ -3,7 +3,7 @@ import { withoutEmpty } from "../../kernels/empty.js";
 import { splitEpilogue } from "../../kernels/operands.js";
 import type { Program } from "../../kernels/program.js";
 import { entryOf, type KernelTable } from "../../kernels/table.js";
-import { keptInFull } from "./gl/half.js";
+import { float32Slots } from "./gl/half.js";
 import { prepareAttention } from "./kernels/attention.js";
 import { prepareConv } from "./kernels/conv.js";
 import { prepareGather, prepareScatterAdd } from "./kernels/indexing.js";
@@ -15,12 +15,12 @@ import { prepareQmatmul } from "./kernels/qmatmul.js";
 import { prepareReduce } from "./kernels/reduce.js";
 import { prepareWrite } from "./kernels/write.js";
 import { type Abilities, PassBuilder } from "./shader/builder.js";
-import { passedOn } from "./shader/result.js";
+import { singleConsumerSlots } from "./shader/result.js";
 import type { ShaderTarget } from "./shader/shader.js";
 
 /** How each kernel's calls become passes. */
 const kernels: KernelTable<[builder: PassBuilder], void> = {
-  map: (call, builder) => prepareMap(call, builder, builder.handedOver),
+  map: (call, builder) => prepareMap(call, builder, builder.fusable),
   reduce: prepareReduce,
   matmul: prepareMatmul,
   attention: prepareAttention,
@@ -38,8 +38,8 @@ const kernels: KernelTable<[builder: PassBuilder], void> = {
 
 export function preparePasses(program: Program, target: ShaderTarget, abilities: Abilities): PassBuilder {
   const { slots, inputCount } = program;
-  const inFull = keptInFull(program);
-  const builder = new PassBuilder(slots, target, abilities, passedOn(program), inFull, inputCount);
+  const stored = float32Slots(program);
+  const builder = new PassBuilder(slots, target, abilities, singleConsumerSlots(program), stored, inputCount);
   for (const given of program.calls) {
     const call = withoutEmpty(given);
     if (call === undefined) continue;
@@ -47,8 +47,8 @@ export function preparePasses(program: Program, target: ShaderTarget, abilities:
       builder.scratch(dtype, builder.sizeOf(slot)),
     );
     entryOf(kernels, kernel)(kernel, builder);
-    if (rest !== undefined) prepareMap(rest, builder, builder.waitingFor(rest.inputs[0].slot));
+    if (rest !== undefined) prepareMap(rest, builder, builder.pendingOf(rest.inputs[0].slot));
   }
-  builder.flush();
+  builder.emitPending();
   return builder;
 }

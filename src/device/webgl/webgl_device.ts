@@ -203,7 +203,7 @@ export class WebglDevice implements Device {
     }
     cleanState(this.gl);
     this.resources.programs.forgetCurrent();
-    for (const i of executable.leavesInFull) this.storeInFull(own[i]);
+    for (const i of executable.float32Leaves) this.setFloat32Storage(own[i]);
     this.runFlagged(executable, own, scalars);
     this.recovery.noteRun();
   }
@@ -228,7 +228,7 @@ export class WebglDevice implements Device {
       runner.run(executable, own, scalars, flag);
       for (const leaf of writtenLeaves) if (leaf >= inputCount) own[leaf].clearFlag();
       if (flag === undefined) return;
-      [...checks, ...doubtful.map((leaf) => executable.reachOfLeaf(leaf))].forEach(
+      [...checks, ...doubtful.map((leaf) => executable.affectedByLeaf(leaf))].forEach(
         ({ results, missed }, texel) => {
           for (const leaf of results) own[leaf].addTexel(flag, texel);
           if (results.length > 0 || missed.length === 0) return;
@@ -255,7 +255,7 @@ export class WebglDevice implements Device {
     return executable.missed;
   }
 
-  keepInFull(buffer: DeviceBuffer): void {
+  useFloat32Storage(buffer: DeviceBuffer): void {
     const own = this.own(buffer);
     if (this.floats === "rgba16f" && this.fullFloats === "rgba16f") {
       throw new DeviceError(
@@ -268,7 +268,7 @@ export class WebglDevice implements Device {
     }
     cleanState(this.gl);
     this.resources.programs.forgetCurrent();
-    this.storeInFull(own);
+    this.setFloat32Storage(own);
   }
 
   memory(): MemoryReport {
@@ -341,7 +341,7 @@ export class WebglDevice implements Device {
   }
 
   /** Gives the buffer a texture that does not round, with what the old one holds. */
-  private storeInFull(buffer: WebglBuffer): void {
+  private setFloat32Storage(buffer: WebglBuffer): void {
     const { dtype, size, texture, version } = buffer;
     const format = formatOf(dtype, this.fullFloats);
     if (texture.format === format) return;

@@ -17,8 +17,8 @@ export function halfChunk(infinity: number): string {
  * reductions and what is computed of nothing else: sums of squares, and the means and variances made of them, leave the range of
  * halves where the numbers themselves do not.
  */
-export function keptInFull({ calls, leafCount, slots }: Program): ReadonlySet<number> {
-  const kept = new Set<number>();
+export function float32Slots({ calls, leafCount, slots }: Program): ReadonlySet<number> {
+  const result = new Set<number>();
   const reduced = new Set<number>();
   const [read, written] = [new Set<number>(), new Set<number>()];
   for (const call of calls) {
@@ -32,10 +32,10 @@ export function keptInFull({ calls, leafCount, slots }: Program): ReadonlySet<nu
     for (const { slot } of writes) {
       const isReduced = call.kernel === "reduce" || (isOfReduced && slots[slot].size <= size);
       if (isReduced && slot >= leafCount) reduced.add(slot);
-      if (call.kernel === "scatterAdd" || (slot < leafCount && read.has(slot))) kept.add(slot);
+      if (call.kernel === "scatterAdd" || (slot < leafCount && read.has(slot))) result.add(slot);
       written.add(slot);
     }
   }
-  for (const slot of reduced) kept.add(slot);
-  return kept;
+  for (const slot of reduced) result.add(slot);
+  return result;
 }

@@ -18,7 +18,7 @@ interface Waiting {
 export class ContextLoss {
   /** Resolves at the next loss. */
   lost: Promise<LossReason>;
-  private tell!: (reason: LossReason) => void;
+  private resolveLost!: (reason: LossReason) => void;
   private isDown = false;
   private readonly waiting = new Set<Waiting>();
   private readonly listeners = new AbortController();
@@ -34,7 +34,7 @@ export class ContextLoss {
         // Without this the browser does not restore it.
         event.preventDefault();
         this.isDown = true;
-        this.tell(reason);
+        this.resolveLost(reason);
       },
       { signal },
     );
@@ -70,7 +70,7 @@ export class ContextLoss {
   }
 
   /** Everything is as it should be again. */
-  settle(): void {
+  restored(): void {
     this.isDown = false;
     this.lost = this.nextLoss();
   }
@@ -83,7 +83,7 @@ export class ContextLoss {
 
   private nextLoss(): Promise<LossReason> {
     return new Promise((resolve) => {
-      this.tell = resolve;
+      this.resolveLost = resolve;
     });
   }
 }

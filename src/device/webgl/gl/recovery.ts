@@ -163,7 +163,7 @@ export class WebglRecovery implements DeviceRecovery {
       }
     } while (gl.isContextLost());
     this.generation++;
-    loss.settle();
+    loss.restored();
     for (const participant of this.participants) participant.reset?.();
     for (const putBack of states) putBack();
   }

@@ -14,24 +14,24 @@ import { lanes } from "../gl/storage.js";
 import { maskStatement } from "../shader/attention_mask.js";
 import { declareSeen, isRagged } from "../shader/attention_visibility.js";
 import type { PassBuilder } from "../shader/builder.js";
+import {
+  declareIteration,
+  operandPosition,
+  planIteration,
+  positionOf,
+  type Steps,
+  splitIndex,
+} from "../shader/iteration.js";
 import type { TextureId } from "../shader/pass.js";
 import { declareTexels, type Source } from "../shader/product_texels.js";
 import type { Emitted } from "../shader/result.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import {
-  declareWalk,
-  operandPosition,
-  planWalk,
-  positionOf,
-  type Steps,
-  splitIndex,
-} from "../shader/walk.js";
+import { isStraight } from "./gemv.js";
 import { packed } from "./product.js";
-import { isStraight } from "./row_product.js";
 
 /** Rows whose scores, where several fragments need them, are computed before. */
 export const gemvMaxRows = 3;
-/** Widest query that is kept in registers. */
+/** Widest query held in registers. */
 const widestQuery = 128;
 /** Render targets that are needed: rows of scores, and one of a part's sums besides one of values. */
 const fewestTargets = 4;
@@ -135,12 +135,12 @@ export function rowsOfAttention(given: AttentionCall, builder: PassBuilder): voi
     "largest = max(largest, max(pair.x, pair.y));",
     "float reference = visibleReference(largest);",
     "vec4 weight = exponential(score - reference);",
-    "float kept = exponential(vec4(before - reference)).x;",
-    "total = total * kept + dot(weight, vec4(1.0));",
+    "float decay = exponential(vec4(before - reference)).x;",
+    "total = total * decay + dot(weight, vec4(1.0));",
     ...times(lanes, (i) => `vec2 value${i} = lineB(firstValue + at[${i}] * valueStep);`),
     ...times(chunkTexels, (d) => {
       const texels = times(lanes, (i) => `texelB(${values}, value${i}, ${d}.0 * scaleB.x)`);
-      return `s${d} = s${d} * kept + mat4(${texels.join(", ")}) * weight;`;
+      return `s${d} = s${d} * decay + mat4(${texels.join(", ")}) * weight;`;
     }),
     "}",
   );
@@ -295,13 +295,13 @@ function collect(
   const slotSize = builder.sizeOf(output.slot);
   const along = (dim: number): Steps => ({ strides: shape.map((_, d) => Number(d === dim)), offset: 0 });
   const matrix: Steps = { strides: [...rowMajorStrides(shape.slice(0, -2)), 0, 0], offset: 0 };
-  const planned = planWalk(output.view, slotSize, [matrix, along(rank - 2), along(rank - 1)]);
+  const planned = planIteration(output.view, slotSize, [matrix, along(rank - 2), along(rank - 1)]);
   // Texels of the output are texels of a target if they lie along the columns.
-  const walk = { ...planned, quad: planned.quad && planned.operands[2].strides.at(-1) === 1 };
+  const iteration = { ...planned, quad: planned.quad && planned.operands[2].strides.at(-1) === 1 };
   const emit = (shader: ShaderBuilder): Emitted => {
-    const names = declareWalk(shader, walk);
-    const [matrixAt, rowAt, columnAt] = walk.operands.map((steps) =>
-      operandPosition(shader, walk, names, steps),
+    const names = declareIteration(shader, iteration);
+    const [matrixAt, rowAt, columnAt] = iteration.operands.map((steps) =>
+      operandPosition(shader, iteration, names, steps),
     );
     const { type } = names;
     const perPart = sizeOf(shape.slice(0, -2)) * chunks * rows;
@@ -319,7 +319,7 @@ function collect(
       parts === 1
         ? `gridTexel(${sampler}, ${at}, ${layer}, gridWidth)`
         : `joinedParts(${sampler}, ${at}, ${joined}, ${layer}, ${chunkTexels}, gridWidth)`;
-    if (walk.quad) shader.add(`vec4 result = ${texel("place", "layer")};`);
+    if (iteration.quad) shader.add(`vec4 result = ${texel("place", "layer")};`);
     else {
       shader.add(
         "vec4 result;",
@@ -328,7 +328,7 @@ function collect(
         "}",
       );
     }
-    return { value: "result", quad: walk.quad, inside: names.inside };
+    return { value: "result", quad: iteration.quad, inside: names.inside };
   };
-  builder.finish({ name: "attention merge", output, whole: walk.full, flops: slotSize * parts, emit });
+  builder.defer({ name: "attention merge", output, whole: iteration.full, flops: slotSize * parts, emit });
 }

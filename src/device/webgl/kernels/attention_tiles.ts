@@ -10,8 +10,8 @@ import type { AttentionCall, MatmulCall, Operand } from "../../../kernels/kernel
 import { lanes } from "../gl/storage.js";
 import { maskStatement } from "../shader/attention_mask.js";
 import type { PassBuilder } from "../shader/builder.js";
+import { positionOf, splitIndex } from "../shader/iteration.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import { positionOf, splitIndex } from "../shader/walk.js";
 import {
   longestSum,
   pitchFor,

@@ -5,14 +5,14 @@
 import { sizeOf } from "../../../core/shape.js";
 import type { ConvCall, Operand } from "../../../kernels/kernel.js";
 import type { PassBuilder } from "../shader/builder.js";
-import { finishImage } from "../shader/image.js";
+import { deferImage } from "../shader/image.js";
 import { fetched, type ShaderBuilder } from "../shader/shader.js";
 
 export function generalConv(call: ConvCall, builder: PassBuilder): void {
   const computed = { conv: call.output, convGradInput: call.input, convGradWeight: call.weight }[call.kernel];
   if (sizeOf(computed.view.shape) === 0) return;
   const rule = { conv: outputSum, convGradInput: inputSum, convGradWeight: weightSum }[call.kernel];
-  finishImage(
+  deferImage(
     {
       name: call.kernel,
       output: computed,

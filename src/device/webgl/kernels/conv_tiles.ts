@@ -7,7 +7,7 @@ import { sizeOf } from "../../../core/shape.js";
 import type { ConvCall, Operand } from "../../../kernels/kernel.js";
 import { type Grid, lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
-import { finishImage, type ImageIndices } from "../shader/image.js";
+import { deferImage, type ImageIndices } from "../shader/image.js";
 import type { TextureId } from "../shader/pass.js";
 import { declareTexels } from "../shader/product_texels.js";
 import type { ShaderBuilder } from "../shader/shader.js";
@@ -126,7 +126,7 @@ function mergeColumns(
   const layer = (shader: ShaderBuilder, [, o, , ow]: ImageIndices) =>
     `(${o} & ${shader.int(layers - lanes)}) + (${ow} & 3)`;
   const width = (shader: ShaderBuilder) => shader.shared("gridWidth", gridWidth);
-  finishImage(
+  deferImage(
     {
       name: "conv merge",
       output,

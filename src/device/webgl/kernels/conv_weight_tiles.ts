@@ -5,7 +5,7 @@
 import type { ConvCall, Operand } from "../../../kernels/kernel.js";
 import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
-import { finishImage } from "../shader/image.js";
+import { deferImage } from "../shader/image.js";
 import type { TextureId } from "../shader/pass.js";
 import { declareTexels } from "../shader/product_texels.js";
 import { packGradient, packImage } from "./conv_pack.js";
@@ -113,7 +113,7 @@ function mergeChunks(
   builder: PassBuilder,
 ): void {
   const pitch = tiles.kernel[0] * tiles.kernel[1] * tiles.channels * tiles.outputs;
-  finishImage(
+  deferImage(
     {
       name: "convGradWeight merge",
       output: weight,

@@ -9,18 +9,18 @@ import type { GatherCall, Operand, ScatterAddCall } from "../../../kernels/kerne
 import { reportNumber } from "../gl/flag.js";
 import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
-import type { Emitted } from "../shader/result.js";
-import { fetched, type ShaderBuilder } from "../shader/shader.js";
-import { storeInside } from "../shader/store.js";
 import {
   accessOf,
-  declareWalk,
+  declareIteration,
   operandPosition,
-  planWalk,
+  planIteration,
   positionOf,
   type Steps,
   splitIndex,
-} from "../shader/walk.js";
+} from "../shader/iteration.js";
+import type { Emitted } from "../shader/result.js";
+import { fetched, type ShaderBuilder } from "../shader/shader.js";
+import { storeInside } from "../shader/store.js";
 import { loadAt } from "./map.js";
 
 export function prepareGather(call: GatherCall, builder: PassBuilder): void {
@@ -28,29 +28,29 @@ export function prepareGather(call: GatherCall, builder: PassBuilder): void {
   if (sizeOf(shape) === 0) return;
   checkPass(call, builder);
   const slotSize = builder.sizeOf(output.slot);
-  const walk = planWalk(output.view, slotSize, [source.view, index.view]);
+  const iteration = planIteration(output.view, slotSize, [source.view, index.view]);
   const emit = (shader: ShaderBuilder): Emitted => {
-    const names = declareWalk(shader, walk);
-    const [from, at] = walk.operands;
-    const position = (steps: Steps) => operandPosition(shader, walk, names, steps);
+    const names = declareIteration(shader, iteration);
+    const [from, at] = iteration.operands;
+    const position = (steps: Steps) => operandPosition(shader, iteration, names, steps);
     shader.add(
-      `ivec4 at = ${loadAt(shader, walk, index, at, () => position(at))};`,
+      `ivec4 at = ${loadAt(shader, iteration, index, at, () => position(at))};`,
       `at = clamp(at, ivec4(0), ivec4(${shader.int(Math.max(axisSize - 1, 0))}));`,
     );
     const sampler = shader.texture(source.slot, source.dtype);
     const step = shader.int(axisStride);
     const last = from.strides.length - 1;
     const value = fetched(shader, source.dtype, (kind) => {
-      if (!walk.quad) return `${kind}sAt(${sampler}, ${position(from)} + at * ${step})`;
+      if (!iteration.quad) return `${kind}sAt(${sampler}, ${position(from)} + at * ${step})`;
       if (accessOf(at) === "scalar" && accessOf(from) === "texel" && axisStride % lanes === 0) {
         return `${kind}Texel(${sampler}, (${position(from)} + at.x * ${step}) >> 2)`;
       }
       const along = `${shader.int(from.strides[last])} * ivec4(0, 1, 2, 3)`;
       return `${kind}sAt(${sampler}, ${position(from)} + ${along} + at * ${step})`;
     });
-    return { value, quad: walk.quad, inside: names.inside };
+    return { value, quad: iteration.quad, inside: names.inside };
   };
-  builder.finish({ name: "gather", output, whole: walk.full, flops: slotSize, emit });
+  builder.defer({ name: "gather", output, whole: iteration.full, flops: slotSize, emit });
 }
 
 export function prepareScatterAdd(call: ScatterAddCall, builder: PassBuilder): void {
@@ -97,19 +97,19 @@ function checkPass(call: GatherCall | ScatterAddCall, builder: PassBuilder): voi
 function scatterByBlending(call: ScatterAddCall, builder: PassBuilder): void {
   const { shape, source, index, output, axisStride, axisSize } = call;
   const shader = builder.shader();
-  const walk = planWalk(rowMajor(shape), sizeOf(shape), [source.view, index.view, output.view]);
-  const [from, at, to] = walk.operands;
-  const last = walk.extents.length - 1;
+  const iteration = planIteration(rowMajor(shape), sizeOf(shape), [source.view, index.view, output.view]);
+  const [from, at, to] = iteration.operands;
+  const last = iteration.extents.length - 1;
   // A point adds to a whole texel where its four elements come from four neighbours under one index.
   const byTexels =
-    walk.extents[last] % lanes === 0 &&
+    iteration.extents[last] % lanes === 0 &&
     at.strides[last] === 0 &&
     accessOf(to) === "texel" &&
     axisStride % lanes === 0;
-  const count = byTexels ? walk.size / lanes : walk.size;
+  const count = byTexels ? iteration.size / lanes : iteration.size;
   shader.add(`int number = gl_VertexID${byTexels ? " << 2" : ""};`);
-  splitIndex(shader, "int", "number", walk.extents, "i");
-  const indices = walk.extents.map((_, d) => `i${d}`);
+  splitIndex(shader, "int", "number", iteration.extents, "i");
+  const indices = iteration.extents.map((_, d) => `i${d}`);
   const indexSampler = shader.texture(index.slot, index.dtype);
   const size = shader.int(axisSize);
   shader.add(
@@ -128,7 +128,7 @@ function scatterByBlending(call: ScatterAddCall, builder: PassBuilder): void {
     `gl_Position = vec4(at < 0 || at >= ${size} ? vec2(2.0) : place, 0.0, 1.0);`,
   );
   builder.add(
-    shader.buildPoints({ name: "scatterAdd", texels, flops: walk.size }, count, "vec4", [output.slot]),
+    shader.buildPoints({ name: "scatterAdd", texels, flops: iteration.size }, count, "vec4", [output.slot]),
   );
 }
 
@@ -136,32 +136,32 @@ function scatterByBlending(call: ScatterAddCall, builder: PassBuilder): void {
 function scatterBySearching(call: ScatterAddCall, builder: PassBuilder): void {
   const { shape, source, index, output, axisStride, axisSize } = call;
   const dims = shape.map((_, d) => d);
-  const kept = dims.filter((d) => output.view.strides[d] !== 0);
+  const others = dims.filter((d) => output.view.strides[d] !== 0);
   const searched = dims.filter((d) => output.view.strides[d] === 0);
   // The output with the indexed axis as its last dimension; along it source and index do not move.
   const target: Operand = {
     ...output,
     view: {
-      shape: [...kept.map((d) => shape[d]), axisSize],
-      strides: [...kept.map((d) => output.view.strides[d]), axisStride],
+      shape: [...others.map((d) => shape[d]), axisSize],
+      strides: [...others.map((d) => output.view.strides[d]), axisStride],
       offset: output.view.offset,
     },
   };
   if (sizeOf(target.view.shape) === 0) return;
   const along = ({ view }: Operand) => ({
-    strides: [...kept.map((d) => view.strides[d]), 0],
+    strides: [...others.map((d) => view.strides[d]), 0],
     offset: view.offset,
   });
-  const axis = { strides: [...kept.map(() => 0), 1], offset: 0 };
+  const axis = { strides: [...others.map(() => 0), 1], offset: 0 };
   const shader = builder.shader();
   const slotSize = builder.sizeOf(output.slot);
-  const walk = planWalk(target.view, slotSize, [along(source), along(index), axis]);
-  const names = declareWalk(shader, walk);
-  const [from, at, own] = walk.operands;
+  const iteration = planIteration(target.view, slotSize, [along(source), along(index), axis]);
+  const names = declareIteration(shader, iteration);
+  const [from, at, own] = iteration.operands;
   const vector = output.dtype === "float32" ? "vec4" : "ivec4";
-  const position = (steps: Steps) => operandPosition(shader, walk, names, steps);
+  const position = (steps: Steps) => operandPosition(shader, iteration, names, steps);
   const lanesAlong = (steps: Steps) =>
-    walk.quad ? ` + ${shader.int(steps.strides[steps.strides.length - 1])} * ivec4(0, 1, 2, 3)` : "";
+    iteration.quad ? ` + ${shader.int(steps.strides[steps.strides.length - 1])} * ivec4(0, 1, 2, 3)` : "";
   shader.add(
     `ivec4 own = ivec4(${position(own)})${lanesAlong(own)};`,
     `ivec4 sourceBase = ivec4(${position(from)})${lanesAlong(from)};`,
@@ -192,7 +192,7 @@ function scatterBySearching(call: ScatterAddCall, builder: PassBuilder): void {
     `if (any(hit)) sum += select(hit, ${kind}sAt(${sourceSampler}, sourceBase + (${steps(source)})), ${vector}(0));`,
     "}",
   );
-  storeInside(shader, walk.quad, names.inside, output, output.slot, "sum");
+  storeInside(shader, iteration.quad, names.inside, output, output.slot, "sum");
   const texels = Math.ceil(slotSize / lanes);
   builder.add(shader.build({ name: "scatterAdd", texels, flops: slotSize * sizeOf(extents) }));
 }

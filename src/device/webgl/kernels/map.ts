@@ -8,20 +8,20 @@ import type { Expression, MapCall, Operand } from "../../../kernels/kernel.js";
 import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { emitExpression, type Sources } from "../shader/expression.js";
+import {
+  accessOf,
+  declareIteration,
+  type Iteration,
+  type IterationNames,
+  isDenseRowMajor,
+  operandPosition,
+  planIteration,
+  type Steps,
+} from "../shader/iteration.js";
 import type { TextureId } from "../shader/pass.js";
 import type { Result } from "../shader/result.js";
 import { fetched, type ShaderBuilder, texelHere, vectorOf } from "../shader/shader.js";
 import { storeInside } from "../shader/store.js";
-import {
-  accessOf,
-  declareWalk,
-  isDenseRowMajor,
-  operandPosition,
-  planWalk,
-  type Steps,
-  type Walk,
-  type WalkNames,
-} from "../shader/walk.js";
 
 /** Texture units that every device has. */
 const mostTextures = 16;
@@ -109,21 +109,22 @@ function mapPass(
   const shader = builder.shader();
   const [{ operand: first }] = outputs;
   const slotSize = builder.sizeOf(first.slot);
-  const walk = planWalk(first.view, slotSize, sourceSteps(expression, inputs, shape));
-  const names = declareWalk(shader, walk);
-  const isWithin = computed !== undefined && isAtTexels(computed.output.slot, call, walk, slotSize, builder);
+  const iteration = planIteration(first.view, slotSize, sourceSteps(expression, inputs, shape));
+  const names = declareIteration(shader, iteration);
+  const isWithin =
+    computed !== undefined && isAtTexels(computed.output.slot, call, iteration, slotSize, builder);
   const within = isWithin ? withinPass(shader, computed) : undefined;
   const line = shader.shift(first.slot);
-  const sources = walkSources(shader, walk, names, inputs, shape, within, line);
+  const sources = iterationSources(shader, iteration, names, inputs, shape, within, line);
   const results = emitExpression(shader, expression, sources);
   const unread = outputs.every(
     ({ operand, target }) => operand.slot === target && !shader.samples(target) && !builder.isUpdate(operand),
   );
-  const range = unread ? discardOutside(shader, walk, names) : undefined;
+  const range = unread ? discardOutside(shader, iteration, names) : undefined;
   const stored = range ? { ...names, inside: undefined } : names;
   outputs.forEach(({ operand, target }, k) => {
     const value = builder.isUpdate(operand) ? unlessFailed(shader, operand, results[k], k) : results[k];
-    storeInside(shader, walk.quad, stored.inside, operand, target, value);
+    storeInside(shader, iteration.quad, stored.inside, operand, target, value);
   });
   const texels = Math.ceil(slotSize / lanes);
   const flops = texels * lanes * expression.instructions.length;
@@ -136,7 +137,7 @@ function mapPass(
     return;
   }
   const name = `${computed.name} and map`;
-  builder.addWithin(shader.build({ name, texels, flops: flops + computed.flops, range }));
+  builder.addFused(shader.build({ name, texels, flops: flops + computed.flops, range }));
 }
 
 /** The value, or what an update finds there if its run has failed. */
@@ -153,19 +154,19 @@ function unlessFailed(shader: ShaderBuilder, { slot, dtype }: Operand, value: st
 function isAtTexels(
   slot: TextureId,
   { inputs }: MapCall,
-  walk: Walk,
+  iteration: Iteration,
   slotSize: number,
   builder: PassBuilder,
 ): boolean {
   return (
     builder.sizeOf(slot) === slotSize &&
     inputs.some((input) => input.slot === slot) &&
-    inputs.every((input, k) => input.slot !== slot || isHere(walk, walk.operands[k]))
+    inputs.every((input, k) => input.slot !== slot || isHere(iteration, iteration.operands[k]))
   );
 }
 
-/** Whether each texel of a walk's output needs of an operand just the texel of the same number. */
-function isHere({ quad, full, extents }: Walk, { strides, offset }: Steps): boolean {
+/** Whether each texel of a iteration's output needs of an operand just the texel of the same number. */
+function isHere({ quad, full, extents }: Iteration, { strides, offset }: Steps): boolean {
   return quad && full && offset === 0 && isDenseRowMajor(extents, strides);
 }
 
@@ -202,20 +203,20 @@ export function sourceSteps({ instructions }: Expression, inputs: readonly Opera
   );
 }
 
-/** Sources at the current texel of a walk over sourceSteps. */
-function walkSources(
+/** Sources at the current texel of a iteration over sourceSteps. */
+function iterationSources(
   shader: ShaderBuilder,
-  walk: Walk,
-  names: WalkNames,
+  iteration: Iteration,
+  names: IterationNames,
   inputs: readonly Operand[],
   shape: Shape,
   within: Within | undefined,
   line: number,
 ): Sources {
-  const position = (k: number) => operandPosition(shader, walk, names, walk.operands[k]);
+  const position = (k: number) => operandPosition(shader, iteration, names, iteration.operands[k]);
   const vectorAt = (k: number) => {
-    const steps = walk.operands[k];
-    if (!walk.quad) return position(k);
+    const steps = iteration.operands[k];
+    if (!iteration.quad) return position(k);
     const last = steps.strides.length - 1;
     if (steps.strides[last] === 0) return `ivec4(${position(k)})`;
     const step = steps.strides[last] === 1 ? "" : `${shader.int(steps.strides[last])} * `;
@@ -225,11 +226,11 @@ function walkSources(
     load(index) {
       const { slot, dtype } = inputs[index];
       if (slot === within?.slot) return within.value();
-      const steps = walk.operands[index];
-      if (isHere(walk, steps) && shader.shift(slot) === line) return texelHere(shader, slot, dtype);
+      const steps = iteration.operands[index];
+      if (isHere(iteration, steps) && shader.shift(slot) === line) return texelHere(shader, slot, dtype);
       const isStrided = accessOf(steps) === "strided";
-      return loadAt(shader, walk, inputs[index], steps, () =>
-        operandPosition(shader, walk, names, steps, isStrided),
+      return loadAt(shader, iteration, inputs[index], steps, () =>
+        operandPosition(shader, iteration, names, steps, isStrided),
       );
     },
     iota: (dim) => vectorAt(inputs.length + 1 + dim),
@@ -237,7 +238,7 @@ function walkSources(
       shader.include(multiplyHighChunk);
       shader.include(philoxChunk);
       const number = inputs.length;
-      const blocks = walk.quad && accessOf(walk.operands[number]) === "texel" && shape.length > 0;
+      const blocks = iteration.quad && accessOf(iteration.operands[number]) === "texel" && shape.length > 0;
       return blocks
         ? `unitInterval(philox(uint(${position(number)}) >> 2, ${seeds}))`
         : `uniforms(${vectorAt(number)}, ${seeds})`;
@@ -245,10 +246,10 @@ function walkSources(
   };
 }
 
-/** The four elements of an operand at `position`, an int in a quad walk and an ivec4 otherwise. */
+/** The four elements of an operand at `position`, an int in a quad iteration and an ivec4 otherwise. */
 export function loadAt(
   shader: ShaderBuilder,
-  { quad }: Pick<Walk, "quad">,
+  { quad }: Pick<Iteration, "quad">,
   { slot, dtype }: Operand,
   steps: Steps,
   position: () => string,
@@ -274,8 +275,8 @@ export function loadAt(
  */
 function discardOutside(
   shader: ShaderBuilder,
-  { quad, extents, output, dense, full }: Walk,
-  { inside }: WalkNames,
+  { quad, extents, output, dense, full }: Iteration,
+  { inside }: IterationNames,
 ): readonly [number, number] | undefined {
   if (!quad || full || inside === undefined) return undefined;
   shader.add(`if (!(${inside})) discard;`);

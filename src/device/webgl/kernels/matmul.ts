@@ -1,19 +1,19 @@
-/** matmul: large products by tiles (product.ts), of few rows by row_product.ts, the others one fragment per texel of the output, with any strides. */
+/** matmul: large products by tiles (product.ts), of few rows by gemv.ts, the others one fragment per texel of the output, with any strides. */
 import { sizeOf } from "../../../core/shape.js";
 import type { MatmulCall, Operand } from "../../../kernels/kernel.js";
 import type { PassBuilder } from "../shader/builder.js";
+import { declareIteration, operandPosition, planIteration, type Steps } from "../shader/iteration.js";
 import type { Emitted } from "../shader/result.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import { declareWalk, operandPosition, planWalk, type Steps } from "../shader/walk.js";
+import { asGemv, gemv } from "./gemv.js";
 import { loadAt } from "./map.js";
 import { suitsTiles, tiledProduct } from "./product.js";
-import { asRowProduct, rowProduct } from "./row_product.js";
 
 export function prepareMatmul(call: MatmulCall, builder: PassBuilder): void {
   if (sizeOf(call.output.view.shape) === 0) return;
   const joined = joinBatch(call);
-  const rows = asRowProduct(joined, builder);
-  if (rows !== undefined) rowProduct(rows, builder);
+  const rows = asGemv(joined, builder);
+  if (rows !== undefined) gemv(rows, builder);
   else if (suitsTiles(joined, builder)) tiledProduct(joined, builder);
   else generalProduct(joined, builder);
 }
@@ -57,11 +57,11 @@ function generalProduct({ a, b, output }: MatmulCall, builder: PassBuilder): voi
   const slotSize = builder.sizeOf(output.slot);
   const rows: Steps = { strides: a.view.strides.with(column, 0), offset: a.view.offset };
   const columns: Steps = { strides: b.view.strides.with(row, 0), offset: b.view.offset };
-  const walk = planWalk(output.view, slotSize, [rows, columns]);
+  const iteration = planIteration(output.view, slotSize, [rows, columns]);
   const emit = (shader: ShaderBuilder): Emitted => {
-    const names = declareWalk(shader, walk);
-    const [from, by] = walk.operands;
-    const position = (steps: Steps) => operandPosition(shader, walk, names, steps);
+    const names = declareIteration(shader, iteration);
+    const [from, by] = iteration.operands;
+    const position = (steps: Steps) => operandPosition(shader, iteration, names, steps);
     shader.add(
       `${names.type} fromA = ${position(from)};`,
       `${names.type} fromB = ${position(by)};`,
@@ -74,10 +74,10 @@ function generalProduct({ a, b, output }: MatmulCall, builder: PassBuilder): voi
       strides: [stride, ...steps.strides],
     });
     const [stepA, stepB] = [a.view.strides[column], b.view.strides[row]];
-    const x = loadAt(shader, walk, a, along(from, stepA), () => `fromA + i * ${shader.int(stepA)}`);
-    const y = loadAt(shader, walk, b, along(by, stepB), () => `fromB + i * ${shader.int(stepB)}`);
+    const x = loadAt(shader, iteration, a, along(from, stepA), () => `fromA + i * ${shader.int(stepA)}`);
+    const y = loadAt(shader, iteration, b, along(by, stepB), () => `fromB + i * ${shader.int(stepB)}`);
     shader.add(`sum += ${x} * ${y};`, "}");
-    return { value: "sum", quad: walk.quad, inside: names.inside };
+    return { value: "sum", quad: iteration.quad, inside: names.inside };
   };
-  builder.finish({ name: "matmul", output, whole: walk.full, flops: 2 * k * walk.size, emit });
+  builder.defer({ name: "matmul", output, whole: iteration.full, flops: 2 * k * iteration.size, emit });
 }

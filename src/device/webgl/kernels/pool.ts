@@ -6,22 +6,22 @@ import { sizeOf } from "../../../core/shape.js";
 import type { Operand, PoolCall, PoolGeometry, PoolGradCall } from "../../../kernels/kernel.js";
 import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
-import { declareImageWalk, planPixelWalk } from "../shader/image.js";
+import { declareImageIteration, planPixelIteration } from "../shader/image.js";
+import type { Iteration, IterationNames } from "../shader/iteration.js";
 import type { ShaderBuilder } from "../shader/shader.js";
 import { storeInside } from "../shader/store.js";
-import type { Walk, WalkNames } from "../shader/walk.js";
 import { poolChannels, poolGradChannels } from "./pool_channels.js";
 
 export function preparePool(call: PoolCall, builder: PassBuilder): void {
   const { op, input, output, geometry } = call;
   if (sizeOf(output.view.shape) === 0) return;
-  const pixels = planPixelWalk(output, builder);
+  const pixels = planPixelIteration(output, builder);
   if (pixels) {
     poolChannels(call, pixels, builder);
     return;
   }
   const shader = builder.shader();
-  const { walk, names, indices } = declareImageWalk(shader, output, builder);
+  const { iteration, names, indices } = declareImageIteration(shader, output, builder);
   const sampler = shader.texture(input.slot, input.dtype);
   const [, , height, width] = input.view.shape;
   const [batch, channel, down, right] = strideNames(shader, input);
@@ -42,11 +42,11 @@ export function preparePool(call: PoolCall, builder: PassBuilder): void {
     const divisor = geometry.countIncludePad
       ? `vec4(${shader.int(geometry.kernel[0] * geometry.kernel[1])})`
       : "count";
-    storeImage(shader, walk, names, output, `sum / ${divisor}`, builder, geometry);
+    storeImage(shader, iteration, names, output, `sum / ${divisor}`, builder, geometry);
     return;
   }
   shader.add(...takeLargest, "}", "}");
-  storeImage(shader, walk, names, output, op === "max" ? "best" : "chosen", builder, geometry);
+  storeImage(shader, iteration, names, output, op === "max" ? "best" : "chosen", builder, geometry);
 }
 
 /** The first largest element of a window; NaN counts as the largest. */
@@ -61,14 +61,14 @@ export function preparePoolGrad(call: PoolGradCall, builder: PassBuilder): void 
   const { op, gradInput } = call;
   if (sizeOf(gradInput.view.shape) === 0) return;
   const winners = op === "max" ? argmaxScratch(call, builder) : undefined;
-  const pixels = planPixelWalk(gradInput, builder);
+  const pixels = planPixelIteration(gradInput, builder);
   if (pixels) {
     poolGradChannels(call, winners, pixels, builder);
     return;
   }
   const { gradOutput, geometry } = call;
   const shader = builder.shader();
-  const { walk, names, indices } = declareImageWalk(shader, gradInput, builder);
+  const { iteration, names, indices } = declareImageIteration(shader, gradInput, builder);
   const [, , height, width] = gradInput.view.shape;
   const [, , outHeight, outWidth] = gradOutput.view.shape;
   const sampler = shader.texture(gradOutput.slot, gradOutput.dtype);
@@ -106,7 +106,7 @@ export function preparePoolGrad(call: PoolGradCall, builder: PassBuilder): void 
     "}",
     "}",
   );
-  storeImage(shader, walk, names, gradInput, "sum", builder, geometry);
+  storeImage(shader, iteration, names, gradInput, "sum", builder, geometry);
 }
 
 /** What the window of output (oh, ow) divides by: all of it, or what lies inside the image. */
@@ -155,14 +155,14 @@ function insideImage(h: string, w: string): string {
 
 function storeImage(
   shader: ShaderBuilder,
-  walk: Walk,
-  names: WalkNames,
+  iteration: Iteration,
+  names: IterationNames,
   output: Operand,
   value: string,
   builder: PassBuilder,
   { kernel }: PoolGeometry,
 ): void {
-  storeInside(shader, walk.quad, names.inside, output, output.slot, value);
+  storeInside(shader, iteration.quad, names.inside, output, output.slot, value);
   const texels = Math.ceil(builder.sizeOf(output.slot) / lanes);
   builder.add(shader.build({ name: "pool", texels, flops: texels * lanes * kernel[0] * kernel[1] }));
 }

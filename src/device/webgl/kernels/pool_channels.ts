@@ -7,10 +7,10 @@ import extremesChunk from "../../../../glsl/extremes.glsl";
 import type { Operand, PoolCall, PoolGeometry, PoolGradCall } from "../../../kernels/kernel.js";
 import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
-import { declarePixelWalk } from "../shader/image.js";
+import { declarePixelIteration } from "../shader/image.js";
+import { accessOf, type Iteration } from "../shader/iteration.js";
 import type { Emitted } from "../shader/result.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import { accessOf, type Walk } from "../shader/walk.js";
 
 /** Windows of up to so many elements without padding are written out instead of looped over. */
 const mostWrittenOut = 9;
@@ -21,11 +21,11 @@ type Plane = (h: string, w: string) => string;
 /** The pass of a pool whose output is walked by pixels. */
 export function poolChannels(
   { op, input, output, geometry }: PoolCall,
-  walk: Walk,
+  iteration: Iteration,
   builder: PassBuilder,
 ): void {
   const emit = (shader: ShaderBuilder): Emitted => {
-    const { names, indices } = declarePixelWalk(shader, walk);
+    const { names, indices } = declarePixelIteration(shader, iteration);
     const plane = declarePlane(shader, input, "image", indices);
     const [, , height, width] = input.view.shape;
     const { kernel, stride, padding } = geometry;
@@ -71,9 +71,9 @@ export function poolChannels(
       const all = isPadded && !geometry.countIncludePad ? "(bottom - top) * (right - left)" : undefined;
       result = `sum / float(${all ?? shader.int(kernel[0] * kernel[1])})`;
     }
-    return { value: result, quad: walk.quad, inside: names.inside };
+    return { value: result, quad: iteration.quad, inside: names.inside };
   };
-  finish(output, walk, emit, geometry.kernel[0] * geometry.kernel[1], builder);
+  deferResult(output, iteration, emit, geometry.kernel[0] * geometry.kernel[1], builder);
 }
 
 /** max and argmax begin with -Infinity at the window's first position; NaN counts as the largest. */
@@ -97,12 +97,12 @@ function takeElement(shader: ShaderBuilder, op: PoolCall["op"]): string[] {
 export function poolGradChannels(
   { gradOutput, gradInput, geometry }: PoolGradCall,
   winners: Operand | undefined,
-  walk: Walk,
+  iteration: Iteration,
   builder: PassBuilder,
 ): void {
   const { kernel, stride, padding } = geometry;
   const emit = (shader: ShaderBuilder): Emitted => {
-    const { names, indices } = declarePixelWalk(shader, walk);
+    const { names, indices } = declarePixelIteration(shader, iteration);
     const plane = declarePlane(shader, gradOutput, "gradient", indices);
     const chosen = winners && declarePlane(shader, winners, "winner", indices);
     const [, , height, width] = gradInput.view.shape;
@@ -125,10 +125,10 @@ export function poolGradChannels(
       value = `${value} / float(${covered("oh", height, 0)} * ${covered("ow", width, 1)})`;
     }
     shader.add(`sum += ${value};`, "}", "}");
-    return { value: "sum", quad: walk.quad, inside: names.inside };
+    return { value: "sum", quad: iteration.quad, inside: names.inside };
   };
   const held = Math.ceil(kernel[0] / stride[0]) * Math.ceil(kernel[1] / stride[1]);
-  finish(gradInput, walk, emit, held, builder);
+  deferResult(gradInput, iteration, emit, held, builder);
 }
 
 /** The head of a loop (an `if` where there is one at most) over the windows that hold row or column `index`. */
@@ -176,13 +176,13 @@ function declarePlane(
   };
 }
 
-function finish(
+function deferResult(
   output: Operand,
-  { full }: Walk,
+  { full }: Iteration,
   emit: (shader: ShaderBuilder) => Emitted,
   taps: number,
   builder: PassBuilder,
 ): void {
   const flops = builder.sizeOf(output.slot) * taps;
-  builder.finish({ name: "pool channels", output, whole: full, flops, emit });
+  builder.defer({ name: "pool channels", output, whole: full, flops, emit });
 }

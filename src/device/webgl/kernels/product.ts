@@ -9,18 +9,18 @@ import { rowMajor, rowMajorStrides, type View } from "../../../core/view.js";
 import type { MatmulCall, Operand } from "../../../kernels/kernel.js";
 import { type Grid, lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
+import {
+  declareIteration,
+  operandPosition,
+  planIteration,
+  positionOf,
+  type Steps,
+  splitIndex,
+} from "../shader/iteration.js";
 import type { TextureId } from "../shader/pass.js";
 import { addTileSums, type Order, type Side } from "../shader/product_loop.js";
 import type { Emitted } from "../shader/result.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import {
-  declareWalk,
-  operandPosition,
-  planWalk,
-  positionOf,
-  type Steps,
-  splitIndex,
-} from "../shader/walk.js";
 import { prepareMap } from "./map.js";
 
 /** Fewest rows of a tile; it has as many layers of the grid, which are render targets. */
@@ -223,14 +223,14 @@ function mergeTiles(
   const column: Steps = { strides: shape.map((_, d) => Number(d === rank - 1)), offset: 0 };
   const slotSize = builder.sizeOf(output.slot);
   const operands = [matrix, row, column];
-  const planned = planWalk(output.view, slotSize, operands);
+  const planned = planIteration(output.view, slotSize, operands);
   // Texels of the output are texels of a target if they lie along the columns.
   const whole = planned.quad && planned.operands[2].strides.at(-1) === 1;
-  const walk = { ...planned, quad: whole };
+  const iteration = { ...planned, quad: whole };
   const emit = (shader: ShaderBuilder): Emitted => {
-    const names = declareWalk(shader, walk);
-    const [matrixAt, rowAt, columnAt] = walk.operands;
-    const at = (steps: Steps) => operandPosition(shader, walk, names, steps);
+    const names = declareIteration(shader, iteration);
+    const [matrixAt, rowAt, columnAt] = iteration.operands;
+    const at = (steps: Steps) => operandPosition(shader, iteration, names, steps);
     const tiles = sizeOf(shape.slice(0, -2)) * mTiles * nTiles;
     const { type } = names;
     shader.add(
@@ -259,7 +259,7 @@ function mergeTiles(
         "}",
       );
     }
-    return { value: "sum", quad: walk.quad, inside: names.inside };
+    return { value: "sum", quad: iteration.quad, inside: names.inside };
   };
-  builder.finish({ name: "matmul merge", output, whole: walk.full, flops: slotSize * splits, emit });
+  builder.defer({ name: "matmul merge", output, whole: iteration.full, flops: slotSize * splits, emit });
 }

@@ -8,36 +8,43 @@ import type { QconvCall } from "../../../kernels/kernel.js";
 import { depthwiseLanes, storedOffset } from "../../../kernels/packed.js";
 import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
-import { declareImageWalk, declarePixelWalk, type ImageWalk, planPixelWalk } from "../shader/image.js";
+import {
+  declareImageIteration,
+  declarePixelIteration,
+  type ImageIteration,
+  planPixelIteration,
+} from "../shader/image.js";
+import { planIteration } from "../shader/iteration.js";
 import type { Emitted } from "../shader/result.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import { planWalk } from "../shader/walk.js";
 import { dequantizationOf, dequantized } from "./quantized_values.js";
 
 export function depthwiseQconv(call: QconvCall, builder: PassBuilder): void {
   const { output, kernelSize } = call;
   const slotSize = builder.sizeOf(output.slot);
   const dequantization = dequantizationOf(call, "integers", [0, 1, 0, 0], [1, 0, 0, 0]);
-  const planned = planWalk(output.view, slotSize, [
+  const planned = planIteration(output.view, slotSize, [
     ...unitSteps,
     ...dequantization.operands.map(({ steps }) => steps),
   ]);
   const emit = (shader: ShaderBuilder): Emitted => {
-    const { walk, names } = addSum(shader, call, builder);
+    const { iteration, names } = addSum(shader, call, builder);
     const steps = planned.operands.slice(unitSteps.length);
-    const value = dequantized(shader, walk, names, dequantization, steps, "sum");
-    return { value, quad: walk.quad, inside: names.inside };
+    const value = dequantized(shader, iteration, names, dequantization, steps, "sum");
+    return { value, quad: iteration.quad, inside: names.inside };
   };
   const flops = 2 * slotSize * sizeOf(kernelSize);
-  builder.finish({ name: "depthwise qconv", output, whole: planned.full, flops, emit });
+  builder.defer({ name: "depthwise qconv", output, whole: planned.full, flops, emit });
 }
 
 /** Adds the statements that compute the ivec4 `sum`. */
-function addSum(shader: ShaderBuilder, call: QconvCall, builder: PassBuilder): ImageWalk {
+function addSum(shader: ShaderBuilder, call: QconvCall, builder: PassBuilder): ImageIteration {
   const { input, weight, format, output, kernelSize, geometry, inputZeroPoint } = call;
-  const pixels = planPixelWalk(output, builder);
-  const imageWalk = pixels ? declarePixelWalk(shader, pixels) : declareImageWalk(shader, output, builder);
-  const { names, indices } = imageWalk;
+  const pixels = planPixelIteration(output, builder);
+  const imageIteration = pixels
+    ? declarePixelIteration(shader, pixels)
+    : declareImageIteration(shader, output, builder);
+  const { names, indices } = imageIteration;
   const { type } = names;
   shader.include(bytesChunk);
   const int = (value: number) => shader.int(value);
@@ -86,10 +93,10 @@ function addSum(shader: ShaderBuilder, call: QconvCall, builder: PassBuilder): I
     );
   }
   shader.add(`tap += ${int(pitch)};`, "}", "}");
-  return imageWalk;
+  return imageIteration;
 }
 
-/** The steps of planImageWalk, with which the operands of the dequantization have to be joined alike. */
+/** The steps of planImageIteration, with which the operands of the dequantization have to be joined alike. */
 const unitSteps = [0, 1, 2, 3].map((d) => ({
   strides: [0, 1, 2, 3].map((k) => Number(k === d)),
   offset: 0,

@@ -2,17 +2,17 @@
 import type { Operand } from "../../../kernels/kernel.js";
 import type { Extent } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
+import {
+  declareIteration,
+  type Iteration,
+  type IterationNames,
+  operandPosition,
+  planIteration,
+  type Steps,
+} from "../shader/iteration.js";
 import type { TextureId } from "../shader/pass.js";
 import type { Emitted } from "../shader/result.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import {
-  declareWalk,
-  operandPosition,
-  planWalk,
-  type Steps,
-  type Walk,
-  type WalkNames,
-} from "../shader/walk.js";
 import { type Dequantization, dequantized } from "./quantized_values.js";
 
 /**
@@ -46,29 +46,29 @@ export function mergeSums(
 ): void {
   const slotSize = builder.sizeOf(output.slot);
   const steps = [matrix, row, column, ...dequantization.operands.map((operand) => operand.steps)];
-  const planned = planWalk(output.view, slotSize, steps);
+  const planned = planIteration(output.view, slotSize, steps);
   // Texels of the output are texels of a grid if they lie along the columns.
   const quad = planned.quad && planned.operands[2].strides.at(-1) === 1;
-  const walk = { ...planned, quad };
+  const iteration = { ...planned, quad };
   const emit = (shader: ShaderBuilder): Emitted => {
-    const names = declareWalk(shader, walk);
-    addSum(shader, sums, walk, names);
-    const value = dequantized(shader, walk, names, dequantization, walk.operands.slice(3), "sum");
+    const names = declareIteration(shader, iteration);
+    addSum(shader, sums, iteration, names);
+    const value = dequantized(shader, iteration, names, dequantization, iteration.operands.slice(3), "sum");
     return { value, quad, inside: names.inside };
   };
   const flops = slotSize * sums.splits;
-  builder.finish({ name: "quantized merge", output, whole: walk.full, flops, emit });
+  builder.defer({ name: "quantized merge", output, whole: iteration.full, flops, emit });
 }
 
-/** Adds statements that declare `sum`, whose matrix, row and column are the first operands of the walk. */
+/** Adds statements that declare `sum`, whose matrix, row and column are the first operands of the iteration. */
 function addSum(
   shader: ShaderBuilder,
   { parts, grid, splits, rowTiles, columnTiles, halves, isInteger }: TileSums,
-  walk: Walk,
-  names: WalkNames,
+  iteration: Iteration,
+  names: IterationNames,
 ): void {
-  const [matrixAt, rowAt, columnAt] = walk.operands;
-  const at = (operand: Steps) => operandPosition(shader, walk, names, operand);
+  const [matrixAt, rowAt, columnAt] = iteration.operands;
+  const at = (operand: Steps) => operandPosition(shader, iteration, names, operand);
   const { type } = names;
   shader.add(
     `${type} row = ${at(rowAt)};`,
@@ -95,7 +95,7 @@ function addSum(
   };
   const fetched = (at: string) => (sampler: string) =>
     isInteger ? `texelFetch(${sampler}, ${at}, 0)` : `toFloats(texelFetch(${sampler}, ${at}, 0))`;
-  if (walk.quad) add("sum", "which", fetched("ivec2(across, down)"));
+  if (iteration.quad) add("sum", "which", fetched("ivec2(across, down)"));
   else {
     shader.add("for (int j = 0; j < 4; j++) {");
     const lane = fetched("ivec2(across[j], down[j])");

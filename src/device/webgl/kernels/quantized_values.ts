@@ -1,7 +1,7 @@
 /** From the sums of quantized products to their values: offsets and scales. */
 import type { Operand, QuantizedProduct } from "../../../kernels/kernel.js";
+import { type Iteration, type IterationNames, operandPosition, type Steps } from "../shader/iteration.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import { operandPosition, type Steps, type Walk, type WalkNames } from "../shader/walk.js";
 import { loadAt } from "./map.js";
 
 /** What a sum is: of integers, of floats times weights, or of groups that have been scaled. */
@@ -46,12 +46,12 @@ export function dequantizationOf(
 
 /**
  * Adds statements that dequantize `sum`, an ivec4 of integers and a vec4 otherwise, and returns the vector of values. `planned` are
- * the steps of the operands in the walk.
+ * the steps of the operands in the iteration.
  */
 export function dequantized(
   shader: ShaderBuilder,
-  walk: Walk,
-  names: WalkNames,
+  iteration: Iteration,
+  names: IterationNames,
   { kind, operands, call }: Dequantization,
   planned: readonly Steps[],
   sum: string,
@@ -60,7 +60,7 @@ export function dequantized(
     const at = operands.findIndex((entry) => entry.operand === operand);
     if (operand === undefined || at < 0) return undefined;
     const steps = planned[at];
-    return loadAt(shader, walk, operand, steps, () => operandPosition(shader, walk, names, steps));
+    return loadAt(shader, iteration, operand, steps, () => operandPosition(shader, iteration, names, steps));
   };
   const [scale, offset, inputScale] = [call.scales, call.offsets, call.inputScales].map(loaded);
   if (offset !== undefined) shader.add(`${sum} += ${offset};`);

@@ -11,9 +11,15 @@ import type { Expression, Operand, ReduceCall, ReduceOp } from "../../../kernels
 import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { emitExpression, type Sources } from "../shader/expression.js";
+import {
+  declareIteration,
+  operandPosition,
+  planIteration,
+  type Steps,
+  splitIndex,
+} from "../shader/iteration.js";
 import type { Emitted } from "../shader/result.js";
 import { type ShaderBuilder, vectorOf } from "../shader/shader.js";
-import { declareWalk, operandPosition, planWalk, type Steps, splitIndex } from "../shader/walk.js";
 import { loadAt, sourceSteps } from "./map.js";
 
 /** Fewest and most terms that one lane folds. */
@@ -28,7 +34,7 @@ interface Level {
   readonly inputs: readonly Operand[];
   readonly expression: Expression;
   /** Over the dimensions of the output's view. */
-  readonly kept: readonly Steps[];
+  readonly outer: readonly Steps[];
   /** The reduced dimensions, joined where possible. */
   readonly extents: Shape;
   readonly along: readonly (readonly number[])[];
@@ -45,7 +51,7 @@ export function prepareReduce(call: ReduceCall, builder: PassBuilder): void {
   const extents = order.map((d) => shape[d]);
   const along = operands.map(({ strides }) => order.map((d) => strides[d]));
   joinDimensions(extents, along);
-  reduceLevel({ op, inputs, expression, kept: operands, extents, along, shape }, output, builder);
+  reduceLevel({ op, inputs, expression, outer: operands, extents, along, shape }, output, builder);
 }
 
 function strideAt(inputs: readonly Operand[], d: number): number {
@@ -73,7 +79,7 @@ function reduceLevel(level: Level, output: Operand, builder: PassBuilder): void 
   const { extents, op, expression } = level;
   const length = sizeOf(extents);
   const count = sizeOf(output.view.shape);
-  const whole = planWalk(output.view, builder.sizeOf(output.slot), []).full;
+  const whole = planIteration(output.view, builder.sizeOf(output.slot), []).full;
   const byRows = !isArg(level) && folds(level);
   const width = byRows ? lanes : 1;
   const rowTexels = byRows ? count / lanes : Math.ceil(count / lanes);
@@ -100,7 +106,7 @@ function reduceLevel(level: Level, output: Operand, builder: PassBuilder): void 
       op,
       inputs,
       expression: { instructions: [{ op: "load", dtype: valueType, args: [], index: 0 }], results: [0] },
-      kept: inputs.map(() => view),
+      outer: inputs.map(() => view),
       extents: [chunks],
       along: inputs.map(() => [pitch]),
       indices: numbers ? 1 : undefined,
@@ -151,10 +157,10 @@ function levelPass(
 }
 
 function lastLevel(level: Level, output: Operand, byRows: boolean, builder: PassBuilder): void {
-  builder.finish({
+  builder.defer({
     name: `reduce ${level.op}`,
     output,
-    whole: planWalk(output.view, builder.sizeOf(output.slot), []).full,
+    whole: planIteration(output.view, builder.sizeOf(output.slot), []).full,
     flops: flopsOf(level, output),
     emit(shader) {
       const { chosen, value, ...where } = emitLevel(shader, level, output, undefined, byRows, builder);
@@ -184,10 +190,10 @@ function emitLevel(
   byRows: boolean,
   builder: PassBuilder,
 ): LevelEmitted {
-  const { op, expression, extents, kept } = level;
+  const { op, expression, extents, outer } = level;
   const length = sizeOf(extents);
   const size = sizeOf(output.view.shape);
-  const planned = planWalk(output.view, chunked ? size : builder.sizeOf(output.slot), kept);
+  const planned = planIteration(output.view, chunked ? size : builder.sizeOf(output.slot), outer);
   const valueType = expression.instructions[expression.results[0]].dtype;
   const vector = vectorOf(valueType);
   shader.add(`int length = ${shader.int(length)};`, "int from = 0;", "int to = length;");
@@ -196,17 +202,17 @@ function emitLevel(
     const scalar = vector === "vec4" ? "float" : "int";
     shader.add(`${vector} result;`, "for (int j = 0; j < 4; j++) {", "int element = e + j;");
     if (chunked) startChunk(shader, "element", shader.int(size), chunked);
-    const walk = { ...planned, quad: true };
-    const names = declareWalk(shader, walk, "element");
+    const iteration = { ...planned, quad: true };
+    const names = declareIteration(shader, iteration, "element");
     shader.add(`${vector} best = ${vector}(${identityOf(shader, op, valueType)});`);
     const bases = declareBases(
       shader,
       level,
-      (k) => operandPosition(shader, walk, names, walk.operands[k]),
+      (k) => operandPosition(shader, iteration, names, iteration.operands[k]),
       "int",
     );
     shader.add("for (int r = from; r < to; r += 4) {");
-    const value = emitTerm(shader, level, bases, walk.operands, true);
+    const value = emitTerm(shader, level, bases, iteration.operands, true);
     const isWhole = length % lanes === 0 && (chunked === undefined || chunked.length % lanes === 0);
     const rest = isWhole
       ? value
@@ -226,7 +232,7 @@ function emitLevel(
     shader.add("int first = element << 2;");
   }
   const { quad, operands } = planned;
-  const names = declareWalk(shader, planned, parts ? "first" : "e");
+  const names = declareIteration(shader, planned, parts ? "first" : "e");
   shader.add(`${vector} best = ${vector}(${identityOf(shader, op, valueType)});`);
   if (isArg(level)) shader.add("ivec4 chosen = ivec4(-1);");
   const bases = declareBases(
@@ -293,7 +299,7 @@ function emitTerm(
   shader: ShaderBuilder,
   level: Level,
   bases: Bases,
-  kept: readonly Steps[],
+  outer: readonly Steps[],
   byRows: boolean,
   quad = true,
 ): string {
@@ -302,8 +308,8 @@ function emitTerm(
   const positionOf = (k: number) => reducedPosition(shader, bases[k]!, along[k]);
   const stepsOf = (k: number): Steps =>
     byRows
-      ? { strides: [...kept[k].strides, ...along[k]], offset: kept[k].offset }
-      : { strides: [...along[k], ...kept[k].strides], offset: kept[k].offset };
+      ? { strides: [...outer[k].strides, ...along[k]], offset: outer[k].offset }
+      : { strides: [...along[k], ...outer[k].strides], offset: outer[k].offset };
   const vectorAt = (k: number) => {
     if (!quad) return positionOf(k);
     const { strides } = stepsOf(k);
@@ -353,7 +359,7 @@ function emitChoice(
   { op, inputs, indices, along, expression }: Level,
   value: string,
   bases: Bases,
-  kept: readonly Steps[],
+  outer: readonly Steps[],
   quad: boolean,
 ): void {
   const isFloat = expression.instructions[expression.results[0]].dtype === "float32";
@@ -365,7 +371,7 @@ function emitChoice(
   }
   let index = "ivec4(r)";
   if (indices !== undefined) {
-    const steps = { strides: [...along[indices], ...kept[indices].strides], offset: kept[indices].offset };
+    const steps = { strides: [...along[indices], ...outer[indices].strides], offset: outer[indices].offset };
     index = loadAt(shader, { quad }, inputs[indices], steps, () =>
       reducedPosition(shader, bases[indices]!, along[indices]),
     );

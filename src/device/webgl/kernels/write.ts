@@ -7,8 +7,8 @@ import type { WriteCall } from "../../../kernels/write.js";
 import { halfChunk } from "../gl/half.js";
 import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
+import { accessOf, planIteration, positionOf, splitIndex } from "../shader/iteration.js";
 import { vectorOf } from "../shader/shader.js";
-import { accessOf, planWalk, positionOf, splitIndex } from "../shader/walk.js";
 import { loadAt } from "./map.js";
 
 const allChannels = 0b1111;
@@ -16,20 +16,20 @@ const allChannels = 0b1111;
 export function prepareWrite(call: WriteCall, builder: PassBuilder): void {
   const { source, position, output, axisStride } = call;
   // Over the source, with the output's and the position's steps; the extents are those of the output's memory order.
-  const walk = planWalk(output.view, builder.sizeOf(output.slot), [source.view, position.view]);
-  const last = walk.extents.length - 1;
+  const iteration = planIteration(output.view, builder.sizeOf(output.slot), [source.view, position.view]);
+  const last = iteration.extents.length - 1;
   const isWhole =
-    walk.extents[last] % lanes === 0 &&
-    accessOf(walk.output) === "texel" &&
-    walk.operands[1].strides[last] === 0 &&
+    iteration.extents[last] % lanes === 0 &&
+    accessOf(iteration.output) === "texel" &&
+    iteration.operands[1].strides[last] === 0 &&
     axisStride % lanes === 0;
-  if (isWhole) drawPoints(call, walk, allChannels, builder);
-  else for (let channel = 0; channel < lanes; channel++) drawPoints(call, walk, 1 << channel, builder);
+  if (isWhole) drawPoints(call, iteration, allChannels, builder);
+  else for (let channel = 0; channel < lanes; channel++) drawPoints(call, iteration, 1 << channel, builder);
 }
 
 function drawPoints(
   { source, position, output, axisStride, positionCount }: WriteCall,
-  { extents, size, output: to, operands: [from, at] }: ReturnType<typeof planWalk>,
+  { extents, size, output: to, operands: [from, at] }: ReturnType<typeof planIteration>,
   channels: number,
   builder: PassBuilder,
 ): void {

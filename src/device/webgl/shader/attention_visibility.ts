@@ -1,7 +1,7 @@
 /** Which keys a query of attention sees by lengths and positions that are values, as the shaders of its rows find out. */
 import type { AttentionCall, Operand } from "../../../kernels/kernel.js";
+import { positionOf } from "./iteration.js";
 import type { ShaderBuilder } from "./shader.js";
-import { positionOf } from "./walk.js";
 
 /** Whether the keys that a query sees depend on more than its row and their number. */
 export function isRagged({ keyLengths, queryPositions, window }: AttentionCall): boolean {

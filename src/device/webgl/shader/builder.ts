@@ -35,19 +35,19 @@ export class PassBuilder {
   /** By texel of the run's flag, the kernels whose indices it tells of. */
   readonly checks: (GatherCall | ScatterAddCall)[][] = [];
   private readonly checked = new Map<string, number>();
-  private waiting: Result | undefined;
+  private pending: Result | undefined;
 
   /**
-   * @param passedOn temporaries that one call writes and one other reads.
-   * @param inFull slots of float32 that are not rounded where others are.
+   * @param singleConsumerSlots temporaries that one call writes and one other reads.
+   * @param float32Slots slots of float32 that are not rounded where others are.
    * @param inputCount slots that a Program updates in place if it writes them.
    */
   constructor(
     readonly slots: readonly SlotInfo[],
     readonly target: ShaderTarget,
     readonly abilities: Abilities,
-    private readonly passedOn: ReadonlySet<TextureId>,
-    readonly inFull: ReadonlySet<TextureId>,
+    private readonly singleConsumerSlots: ReadonlySet<TextureId>,
+    readonly float32Slots: ReadonlySet<TextureId>,
     private readonly inputCount = 0,
   ) {}
 
@@ -76,7 +76,7 @@ export class PassBuilder {
     const { floats, fullFloats } = this.target;
     const scratch = id < this.slots.length ? undefined : this.scratches[id - this.slots.length];
     const { dtype } = scratch ?? this.slots[id];
-    return formatOf(dtype, this.inFull.has(id) || scratch?.isSum ? fullFloats : floats);
+    return formatOf(dtype, this.float32Slots.has(id) || scratch?.isSum ? fullFloats : floats);
   }
 
   /** The grid for `texels` texels in rows of `width`, or of what a texture can have. */
@@ -118,7 +118,7 @@ export class PassBuilder {
   /** A texture that takes the slot's place later on (`replace`). */
   standFor(slot: TextureId): TextureId {
     const { dtype, size } = this.slots[slot];
-    return this.scratch(dtype, size, this.inFull.has(slot));
+    return this.scratch(dtype, size, this.float32Slots.has(slot));
   }
 
   /** scratch(), as a dense operand of one dimension. */
@@ -128,43 +128,43 @@ export class PassBuilder {
   }
 
   add(pass: Pass): void {
-    this.flush();
+    this.emitPending();
     this.steps.push({ kind: "pass", pass });
   }
 
   /** The pass of a call's output, which is added before the next one unless that takes it over. */
-  finish(result: Result): void {
-    this.flush();
-    this.waiting = result;
+  defer(result: Result): void {
+    this.emitPending();
+    this.pending = result;
   }
 
   /** The result that waits, if the call that comes now is all that reads its output. */
-  get handedOver(): Result | undefined {
-    const { waiting } = this;
-    return waiting?.whole && this.passedOn.has(waiting.output.slot) ? waiting : undefined;
+  get fusable(): Result | undefined {
+    const { pending } = this;
+    return pending?.whole && this.singleConsumerSlots.has(pending.output.slot) ? pending : undefined;
   }
 
   /** The result that waits, if it is that of this slot: its own epilogue takes it over. */
-  waitingFor(slot: TextureId): Result | undefined {
-    const { waiting } = this;
-    return waiting?.whole && waiting.output.slot === slot ? waiting : undefined;
+  pendingOf(slot: TextureId): Result | undefined {
+    const { pending } = this;
+    return pending?.whole && pending.output.slot === slot ? pending : undefined;
   }
 
   /** A pass that computes the result that waits, too. */
-  addWithin(pass: Pass): void {
-    this.waiting = undefined;
+  addFused(pass: Pass): void {
+    this.pending = undefined;
     this.add(pass);
   }
 
   /** Adds the result that waits. */
-  flush(): void {
-    const { waiting } = this;
-    this.waiting = undefined;
-    if (waiting) this.steps.push({ kind: "pass", pass: passOf(waiting, this) });
+  emitPending(): void {
+    const { pending } = this;
+    this.pending = undefined;
+    if (pending) this.steps.push({ kind: "pass", pass: passOf(pending, this) });
   }
 
   replace(slot: TextureId, by: TextureId): void {
-    this.flush();
+    this.emitPending();
     this.steps.push({ kind: "replace", slot, by });
   }
 

@@ -1,39 +1,49 @@
-/** The walk of kernels over images: the four indices [n, c, h, w] of each of a texel's four elements. */
+/** The iteration of kernels over images: the four indices [n, c, h, w] of each of a texel's four elements. */
 import type { Operand } from "../../../kernels/kernel.js";
 import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "./builder.js";
+import {
+  declareIteration,
+  type Iteration,
+  type IterationNames,
+  planIteration,
+  positionOf,
+} from "./iteration.js";
 import type { ShaderBuilder } from "./shader.js";
-import { declareWalk, planWalk, positionOf, type Walk, type WalkNames } from "./walk.js";
 
 /** Names of four int or ivec4, in the logical order of the operand's dimensions. */
 export type ImageIndices = readonly string[];
 
-export interface ImageWalk {
-  readonly walk: Walk;
-  readonly names: WalkNames;
+export interface ImageIteration {
+  readonly iteration: Iteration;
+  readonly names: IterationNames;
   readonly indices: ImageIndices;
 }
 
 /**
- * The walk by pixels: each texel holds four channels of one. Undefined for outputs that do not lie channels-last, or not
+ * The iteration by pixels: each texel holds four channels of one. Undefined for outputs that do not lie channels-last, or not
  * in whole texels.
  */
-export function planPixelWalk(output: Operand, builder: PassBuilder): Walk | undefined {
-  const walk = planImageWalk(output, builder);
+export function planPixelIteration(output: Operand, builder: PassBuilder): Iteration | undefined {
+  const iteration = planImageIteration(output, builder);
   const [, channels] = output.view.shape;
-  const isInnermost = walk.operands[1].strides[walk.extents.length - 1] === 1;
-  return walk.quad && isInnermost && channels % lanes === 0 ? walk : undefined;
+  const isInnermost = iteration.operands[1].strides[iteration.extents.length - 1] === 1;
+  return iteration.quad && isInnermost && channels % lanes === 0 ? iteration : undefined;
 }
 
-/** Declares the ints `index0` … `index3` of a walk by pixels; `index1` is the first of the four channels. */
-export function declarePixelWalk(shader: ShaderBuilder, walk: Walk): ImageWalk {
-  return declareIndices(shader, walk, "int");
+/** Declares the ints `index0` … `index3` of a iteration by pixels; `index1` is the first of the four channels. */
+export function declarePixelIteration(shader: ShaderBuilder, iteration: Iteration): ImageIteration {
+  return declareIndices(shader, iteration, "int");
 }
 
 /** Declares `index0` … `index3` for the elements of `output`, which has four dimensions. */
-export function declareImageWalk(shader: ShaderBuilder, output: Operand, builder: PassBuilder): ImageWalk {
+export function declareImageIteration(
+  shader: ShaderBuilder,
+  output: Operand,
+  builder: PassBuilder,
+): ImageIteration {
   // Every lane has indices of its own.
-  return declareIndices(shader, { ...planImageWalk(output, builder), quad: false }, "ivec4");
+  return declareIndices(shader, { ...planImageIteration(output, builder), quad: false }, "ivec4");
 }
 
 /** What a kernel over images computes, whatever the layout of its output. */
@@ -48,35 +58,35 @@ export interface ImageResult {
 }
 
 /** The result's pass. */
-export function finishImage(result: ImageResult, builder: PassBuilder): void {
+export function deferImage(result: ImageResult, builder: PassBuilder): void {
   const { name, output, flops } = result;
-  const pixels = result.pixelValue && planPixelWalk(output, builder);
-  builder.finish({
+  const pixels = result.pixelValue && planPixelIteration(output, builder);
+  builder.defer({
     name,
     output,
     flops,
-    whole: planImageWalk(output, builder).full,
+    whole: planImageIteration(output, builder).full,
     emit(shader) {
-      const { walk, names, indices } = pixels
-        ? declarePixelWalk(shader, pixels)
-        : declareImageWalk(shader, output, builder);
+      const { iteration, names, indices } = pixels
+        ? declarePixelIteration(shader, pixels)
+        : declareImageIteration(shader, output, builder);
       const value = pixels ? result.pixelValue!(shader, indices) : result.value(shader, indices);
-      return { value, quad: walk.quad, inside: names.inside };
+      return { value, quad: iteration.quad, inside: names.inside };
     },
   });
 }
 
-function planImageWalk(output: Operand, builder: PassBuilder): Walk {
+function planImageIteration(output: Operand, builder: PassBuilder): Iteration {
   const dims = output.view.shape.map((_, d) => d);
   const unit = dims.map((d) => ({ strides: dims.map((k) => Number(k === d)), offset: 0 }));
-  return planWalk(output.view, builder.sizeOf(output.slot), unit);
+  return planIteration(output.view, builder.sizeOf(output.slot), unit);
 }
 
-function declareIndices(shader: ShaderBuilder, walk: Walk, type: "int" | "ivec4"): ImageWalk {
-  const names = declareWalk(shader, walk);
-  const indices = walk.operands.map((steps, d) => {
+function declareIndices(shader: ShaderBuilder, iteration: Iteration, type: "int" | "ivec4"): ImageIteration {
+  const names = declareIteration(shader, iteration);
+  const indices = iteration.operands.map((steps, d) => {
     shader.add(`${type} index${d} = ${positionOf(shader, steps, names.indices, type)};`);
     return `index${d}`;
   });
-  return { walk, names, indices };
+  return { iteration, names, indices };
 }

@@ -5,17 +5,17 @@
 import type { Operand, Program } from "../../../kernels/kernel.js";
 import { operandsOf } from "../../../kernels/operands.js";
 import { lanes } from "../gl/storage.js";
+import type { Iteration, IterationNames } from "./iteration.js";
 import type { Pass, TextureId } from "./pass.js";
 import type { ShaderBuilder } from "./shader.js";
 import { storeInside } from "./store.js";
-import type { Walk, WalkNames } from "./walk.js";
 
 /** What the statements of a result leave behind. */
 export interface Emitted {
   /** The four elements of texel `t`. */
   readonly value: string;
-  readonly quad: Walk["quad"];
-  readonly inside: WalkNames["inside"];
+  readonly quad: Iteration["quad"];
+  readonly inside: IterationNames["inside"];
 }
 
 export interface Result {
@@ -45,7 +45,7 @@ export function passOf({ name, output, flops, emit }: Result, builder: Slots): P
 }
 
 /** Temporaries that one call writes and one other reads. */
-export function passedOn({ calls, slots, leafCount }: Program): ReadonlySet<TextureId> {
+export function singleConsumerSlots({ calls, slots, leafCount }: Program): ReadonlySet<TextureId> {
   const uses = slots.map(() => 0);
   for (const call of calls) {
     const { reads, writes } = operandsOf(call);

@@ -1,14 +1,14 @@
 /** How shaders store the texels of outputs, of which some may be outside of what is computed. */
 import type { Operand } from "../../../kernels/kernel.js";
+import type { Iteration, IterationNames } from "./iteration.js";
 import type { TextureId } from "./pass.js";
 import { type ShaderBuilder, texelHere, vectorOf } from "./shader.js";
-import type { Walk, WalkNames } from "./walk.js";
 
-/** Stores `value` where the walk is inside the output, and what is there already elsewhere. */
+/** Stores `value` where the iteration is inside the output, and what is there already elsewhere. */
 export function storeInside(
   shader: ShaderBuilder,
-  quad: Walk["quad"],
-  inside: WalkNames["inside"],
+  quad: Iteration["quad"],
+  inside: IterationNames["inside"],
   { slot, dtype }: Operand,
   target: TextureId,
   value: string,
@@ -18,7 +18,7 @@ export function storeInside(
     return;
   }
   const old = texelHere(shader, slot, dtype);
-  const result = `kept${shader.outputCount}`;
+  const result = `stored${shader.outputCount}`;
   shader.add(`${vectorOf(dtype)} ${result} = ${value};`);
   shader.add(
     quad ? `if (!${inside}) ${result} = ${old};` : `${result} = select(${inside}, ${result}, ${old});`,

@@ -3,26 +3,26 @@
  * the transposed product): all the work is reading the matrix, so that each of its texels is fetched once, for all rows.
  * A fragment computes four columns over a part of k, and a second pass adds up the parts.
  */
-import axpyLoop from "../../../../glsl/row_product_axpy.glsl";
-import dotLoop from "../../../../glsl/row_product_dot.glsl";
+import axpyLoop from "../../../../glsl/gemv_axpy.glsl";
+import dotLoop from "../../../../glsl/gemv_dot.glsl";
 import { sizeOf } from "../../../core/shape.js";
 import { rowMajorStrides, type View } from "../../../core/view.js";
 import type { MatmulCall, Operand } from "../../../kernels/kernel.js";
 import { lanes } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
+import {
+  declareIteration,
+  operandPosition,
+  planIteration,
+  positionOf,
+  type Steps,
+  splitIndex,
+} from "../shader/iteration.js";
 import type { TextureId } from "../shader/pass.js";
 import type { Order } from "../shader/product_loop.js";
 import { includeTexels, texelOf } from "../shader/product_texels.js";
 import type { Emitted } from "../shader/result.js";
 import type { ShaderBuilder } from "../shader/shader.js";
-import {
-  declareWalk,
-  operandPosition,
-  planWalk,
-  positionOf,
-  type Steps,
-  splitIndex,
-} from "../shader/walk.js";
 import { type Factor, packed, transposed } from "./product.js";
 
 /** More rows are tiles (product.ts). */
@@ -48,7 +48,7 @@ function formOf({ shape, strides, offset }: View): "dot" | "axpy" | undefined {
 }
 
 /** The call as a product of few rows, if it is one of enough work and its matrix can be read by texels. */
-export function asRowProduct(call: MatmulCall, { target }: PassBuilder): MatmulCall | undefined {
+export function asGemv(call: MatmulCall, { target }: PassBuilder): MatmulCall | undefined {
   const [m, n] = call.output.view.shape.slice(-2);
   const rows = m <= mostRows ? call : n <= mostRows ? exchanged(call) : undefined;
   if (rows === undefined) return undefined;
@@ -80,7 +80,7 @@ interface Parts {
   readonly steps: { readonly matrix: number; readonly column: number; readonly part: number };
 }
 
-export function rowProduct(call: MatmulCall, builder: PassBuilder): void {
+export function gemv(call: MatmulCall, builder: PassBuilder): void {
   const { b, output } = call;
   const rank = output.view.shape.length;
   const [m, n] = output.view.shape.slice(-2);
@@ -199,13 +199,13 @@ function addParts({ output }: MatmulCall, parts: Parts, builder: PassBuilder): v
   const matrix: Steps = { strides: [...rowMajorStrides(shape.slice(0, -2)), 0, 0], offset: 0 };
   const slotSize = builder.sizeOf(output.slot);
   const operands = [matrix, along(rank - 2), along(rank - 1)];
-  const planned = planWalk(output.view, slotSize, operands);
+  const planned = planIteration(output.view, slotSize, operands);
   // Texels of the output are texels of a target if they lie along the columns.
-  const walk = { ...planned, quad: planned.quad && planned.operands[2].strides.at(-1) === 1 };
+  const iteration = { ...planned, quad: planned.quad && planned.operands[2].strides.at(-1) === 1 };
   const emit = (shader: ShaderBuilder): Emitted => {
-    const names = declareWalk(shader, walk);
-    const [matrixAt, rowAt, columnAt] = walk.operands;
-    const at = (steps: Steps) => operandPosition(shader, walk, names, steps);
+    const names = declareIteration(shader, iteration);
+    const [matrixAt, rowAt, columnAt] = iteration.operands;
+    const at = (steps: Steps) => operandPosition(shader, iteration, names, steps);
     const { type } = names;
     const { targets, width, count, steps } = parts;
     shader.add(
@@ -220,7 +220,7 @@ function addParts({ output }: MatmulCall, parts: Parts, builder: PassBuilder): v
     const samplers = targets.map((target) => shader.sampler(target, "float32"));
     const choose = (row: string, [first, ...others]: readonly string[]) =>
       others.reduce((chosen, other, i) => `(${row} == ${i + 1} ? ${other} : ${chosen})`, first);
-    if (walk.quad) {
+    if (iteration.quad) {
       const fetched = samplers.map((name) => `gridTexel(${name}, place, gridWidth)`);
       shader.add(`sum += ${choose("row", fetched)};`);
     } else {
@@ -228,7 +228,7 @@ function addParts({ output }: MatmulCall, parts: Parts, builder: PassBuilder): v
       shader.add("for (int j = 0; j < 4; j++) {", `sum[j] += ${choose("row[j]", fetched)};`, "}");
     }
     shader.add(`place += ${shader.int(steps.part)};`, "}");
-    return { value: "sum", quad: walk.quad, inside: names.inside };
+    return { value: "sum", quad: iteration.quad, inside: names.inside };
   };
-  builder.finish({ name: "matmul parts", output, whole: walk.full, flops: slotSize * parts.count, emit });
+  builder.defer({ name: "matmul parts", output, whole: iteration.full, flops: slotSize * parts.count, emit });
 }

@@ -12,13 +12,13 @@ import { memoryOrder, type View } from "../../../core/view.js";
 import { lanes } from "../gl/storage.js";
 import type { ShaderBuilder } from "./shader.js";
 
-/** Strides and offset over the dimensions of a walk. */
+/** Strides and offset over the dimensions of a iteration. */
 export interface Steps {
   readonly strides: readonly number[];
   readonly offset: number;
 }
 
-export interface Walk {
+export interface Iteration {
   readonly extents: Shape;
   readonly output: Steps;
   readonly operands: readonly Steps[];
@@ -30,8 +30,8 @@ export interface Walk {
   readonly size: number;
 }
 
-/** Plans the walk over `output`; `operands` have its shape. `slotSize` is that of the output's slot. */
-export function planWalk(output: View, slotSize: number, operands: readonly Steps[]): Walk {
+/** Plans the iteration over `output`; `operands` have its shape. `slotSize` is that of the output's slot. */
+export function planIteration(output: View, slotSize: number, operands: readonly Steps[]): Iteration {
   const order = memoryOrder(output).filter((d) => output.shape[d] !== 1);
   const flipped = order.map((d) => output.strides[d] < 0);
   const along = ({ strides, offset }: Steps): { strides: number[]; offset: number } => ({
@@ -80,7 +80,7 @@ function isQuad(extents: Shape, { strides, offset }: Steps, full: boolean): bool
   return extents[last] % lanes === 0 && strides.every((stride, d) => d === last || stride % lanes === 0);
 }
 
-/** How the four elements of an operand at one texel of a quad walk are fetched. */
+/** How the four elements of an operand at one texel of a quad iteration are fetched. */
 export type Access = "texel" | "scalar" | "strided";
 
 export function accessOf({ strides, offset }: Steps): Access {
@@ -91,11 +91,11 @@ export function accessOf({ strides, offset }: Steps): Access {
   return strides[last] === 1 && aligned ? "texel" : "strided";
 }
 
-/** The names that `declareWalk` gives to what it computes. */
-export interface WalkNames {
-  /** int for a quad walk, ivec4 otherwise. */
+/** The names that `declareIteration` gives to what it computes. */
+export interface IterationNames {
+  /** int for a quad iteration, ivec4 otherwise. */
   readonly type: "int" | "ivec4";
-  /** The index along each dimension of the walk. */
+  /** The index along each dimension of the iteration. */
   readonly indices: readonly string[];
   /** The position within a dense output. */
   readonly linear: string | undefined;
@@ -104,8 +104,8 @@ export interface WalkNames {
 }
 
 /** Declares the indices of the texel's elements; `element` is the number of the first. */
-export function declareWalk(shader: ShaderBuilder, walk: Walk, element = "e"): WalkNames {
-  const { extents, output, dense, full, quad, size } = walk;
+export function declareIteration(shader: ShaderBuilder, iteration: Iteration, element = "e"): IterationNames {
+  const { extents, output, dense, full, quad, size } = iteration;
   const type = quad ? "int" : "ivec4";
   const own = quad ? element : `(${element} + ivec4(0, 1, 2, 3))`;
   const from = full ? own : `${own} - ${shader.int(output.offset)}`;
@@ -185,15 +185,15 @@ export function positionOf(
   return terms.join(" + ");
 }
 
-/** positionOf for an operand of a walk, which may be the walk's own position. */
+/** positionOf for an operand of a iteration, which may be the iteration's own position. */
 export function operandPosition(
   shader: ShaderBuilder,
-  walk: Walk,
-  names: WalkNames,
+  iteration: Iteration,
+  names: IterationNames,
   operand: Steps,
   general = false,
 ): string {
-  if (names.linear !== undefined && isDenseRowMajor(walk.extents, operand.strides)) {
+  if (names.linear !== undefined && isDenseRowMajor(iteration.extents, operand.strides)) {
     return operand.offset === 0 ? names.linear : `${names.linear} + ${shader.int(operand.offset)}`;
   }
   return positionOf(shader, operand, names.indices, names.type, general);
