@@ -3,9 +3,11 @@ import { check, checkOptions, type Kind } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
 import type { CausalModel } from "../models/decoder.js";
 import { isModule } from "../nn/state.js";
+import type { TokenBytes } from "./constrain/vocabulary.js";
 import { ContextFullError } from "./errors.js";
 import type { GeneratedToken, GenerationResult } from "./result.js";
 import { Run } from "./run.js";
+import type { TokenText } from "./sequence_text.js";
 import { type GenerateOptions, generateKinds, resolveSettings, type SettingOptions } from "./settings.js";
 
 const op = "generate";
@@ -54,7 +56,7 @@ export function generate(model: CausalModel, options: GenerateOptions): Generati
     generationConfig = {},
     ...given
   } = checkOptions(op, options, generateKinds()) as GenerateOptions;
-  const { processors, tokenizer, stop, outputScores, cacheCapacity, signal, ...asked } = given;
+  const { processors, tokenizer, stop, constraint, outputScores, cacheCapacity, signal, ...asked } = given;
   const prompts = promptsOf(inputIds);
   const longest = Math.max(...prompts.map(({ length }) => length));
   const { maxPositions } = model.sizes;
@@ -68,6 +70,12 @@ export function generate(model: CausalModel, options: GenerateOptions): Generati
   const isSingle = prompts.length === 1 && numReturnSequences === 1;
   if (promptLookupNumTokens > 0 && !(isSingle && numBeams === 1)) {
     throw new ArgumentError("drafts from the prompt are for a single sequence without beams", { op });
+  }
+  if (constraint !== undefined && (numBeams > 1 || !knowsBytes(tokenizer))) {
+    throw new ArgumentError("a constraint needs a tokenizer that knows its tokens' bytes, and no beams", {
+      op,
+      hint: "the tokenizer of loadTokenizer has bytes(id) and size",
+    });
   }
   const run = new Run(model, prompts, resolved, { ...given, stops });
   const tokens = run.tokens();
@@ -86,6 +94,10 @@ export function generate(model: CausalModel, options: GenerateOptions): Generati
       return run.result();
     },
   };
+}
+
+function knowsBytes(tokenizer: GenerateOptions["tokenizer"]): tokenizer is TokenText & TokenBytes {
+  return typeof tokenizer?.bytes === "function" && typeof tokenizer.size === "number";
 }
 
 async function* textOf(tokens: AsyncIterable<GeneratedToken>): AsyncGenerator<string, undefined> {

@@ -13,7 +13,7 @@ export interface GeneratedToken {
   readonly text: string | undefined;
 }
 
-/** Why a sequence ended: a token that says so, a stop text, the number of tokens, a context that is full. */
+/** Why a sequence ended: a token that says so, a stop text or a complete constraint, the number of tokens, a context that is full. */
 export type StopReason = "eos" | "stop" | "length" | "context";
 
 /** A sequence that has ended. */

@@ -2,6 +2,8 @@
 import { ArgumentError } from "../core/errors.js";
 import type { CausalModel } from "../models/decoder.js";
 import { BeamSearch } from "./beam.js";
+import { type Constrained, constrained } from "./constrain/constraint.js";
+import type { TokenBytes } from "./constrain/vocabulary.js";
 import { processorsOf, renormalize } from "./logits.js";
 import type { LogitsProcessor } from "./processor.js";
 import { lookUp } from "./prompt_lookup.js";
@@ -14,7 +16,10 @@ import type { GenerateOptions, Resolved, Settings } from "./settings.js";
 const op = "generate";
 
 interface Extras
-  extends Pick<GenerateOptions, "processors" | "tokenizer" | "outputScores" | "cacheCapacity" | "signal"> {
+  extends Pick<
+    GenerateOptions,
+    "processors" | "tokenizer" | "constraint" | "outputScores" | "cacheCapacity" | "signal"
+  > {
   readonly stops: readonly string[];
 }
 
@@ -40,6 +45,7 @@ export class Run {
   readonly #unknown: readonly string[];
   readonly #extras: Extras;
   readonly #processors: readonly LogitsProcessor[];
+  readonly #constrained: Constrained | undefined;
   #sequences: readonly (readonly GeneratedSequence[])[] | undefined;
   #usage: GenerationResult["usage"] | undefined;
   #draftTokens = 0;
@@ -56,7 +62,10 @@ export class Run {
     this.#settings = settings;
     this.#unknown = unknown;
     this.#extras = extras;
-    this.#processors = processorsOf(settings, extras.processors);
+    const { processors = [], constraint, tokenizer } = extras;
+    this.#constrained = constraint && constrained(constraint, tokenizer as TokenBytes, settings);
+    const custom = this.#constrained ? [...processors, this.#constrained.process] : processors;
+    this.#processors = processorsOf(settings, custom);
   }
 
   /** @throws ArgumentError if the iteration was left before its end. */
@@ -242,7 +251,7 @@ export class Run {
     const { ids, prompt, text } = sequence;
     const isStopped = text?.push(token);
     if (eosTokenId.includes(token)) sequence.reason = "eos";
-    else if (isStopped) sequence.reason = "stop";
+    else if (isStopped || this.#constrained?.isComplete(ids)) sequence.reason = "stop";
     if (sequence.reason !== undefined) return;
     if (ids.length >= maxNewTokens) sequence.reason = "length";
     else if (prompt.length + ids.length >= this.#model.sizes.maxPositions) sequence.reason = "context";

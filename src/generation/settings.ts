@@ -13,6 +13,8 @@ import {
   oneOf,
 } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
+import { Constraint } from "./constrain/constraint.js";
+import type { TokenBytes } from "./constrain/vocabulary.js";
 import type { LogitsProcessor } from "./processor.js";
 import type { TokenText } from "./sequence_text.js";
 
@@ -226,9 +228,14 @@ export interface GenerateOptions extends SettingOptions {
   /** Functions that change scores, after the original library's own and before those of sampling. */
   readonly processors?: readonly LogitsProcessor[];
   /** For `stop` and for texts in parts and results. */
-  readonly tokenizer?: TokenText;
+  readonly tokenizer?: TokenText & Partial<TokenBytes>;
   /** Texts at which a sequence ends. They need a tokenizer. */
   readonly stop?: string | readonly string[];
+  /**
+   * The form of each sequence's text, of `regex` or `jsonSchema`; a sequence ends where nothing can follow. Needs a tokenizer that knows the
+   * bytes of its tokens, as that of `loadTokenizer` does. Not with beams.
+   */
+  readonly constraint?: Constraint;
   /** Returns the processed scores of every token. Default false. Not with beams. */
   readonly outputScores?: boolean;
   /**
@@ -250,6 +257,7 @@ export const generateKinds = (): Kinds<GenerateOptions> => ({
     (value) => aFunction[1]((value as TokenText | undefined)?.decode),
   ],
   stop: either(["a string", (value) => typeof value === "string"], anArray),
+  constraint: ["a constraint, of regex() or jsonSchema()", (value) => value instanceof Constraint],
   outputScores: aBoolean,
   cacheCapacity: aCount,
   signal: anObject,

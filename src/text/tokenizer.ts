@@ -10,6 +10,7 @@ import { tokenText } from "./merges.js";
 import { asByteSymbols, hasType, placedTokens, type TokenSpan } from "./offsets.js";
 import type { TokenizerParts } from "./parts.js";
 import { StreamingDetokenizer } from "./stream.js";
+import { addedTokens, tokenBytesOf } from "./token_bytes.js";
 
 /** Options of `Tokenizer.encode`. */
 export interface EncodeOptions {
@@ -104,6 +105,10 @@ export class Tokenizer {
   readonly subwordPrefix: string | undefined;
   readonly #engine: Engine;
   readonly #json: TokenizerParts["tokenizer"];
+  /** Made when a token's bytes are asked for. */
+  #bytes:
+    | { readonly of: (token: string) => Uint8Array; readonly added: Map<number, string | undefined> }
+    | undefined;
   readonly #label: string;
   readonly #templates: Templates;
   /** The id of words that the vocabulary lacks. */
@@ -255,6 +260,16 @@ export class Tokenizer {
   /** The id of a token as it is written in the vocabulary; undefined if it is not there. */
   id(token: string): number | undefined {
     return this.#engine.token_to_id(check("id", "the token", token, aString));
+  }
+
+  /** The bytes that a token stands for in a text; undefined for special tokens and ids without a token. */
+  bytes(id: number): Uint8Array | undefined {
+    this.#bytes ??= { of: tokenBytesOf(this.#json), added: addedTokens(this.#json) };
+    const { of, added } = this.#bytes;
+    const text = added.get(id);
+    if (added.has(id)) return text === undefined ? undefined : new TextEncoder().encode(text);
+    const token = this.#engine.id_to_token(id);
+    return token === undefined ? undefined : of(token);
   }
 
   /** The token of an id as it is written in the vocabulary; undefined if there is none. */
