@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import { generate, hashOfAgreement } from "./agreement.mjs";
 
@@ -39,7 +39,27 @@ async function buildBinaries() {
   await generate();
   for (const target of ["simd", "relaxed"]) {
     runNode(command("assemblyscript", "asc.js"), "--config", "asconfig.json", "--target", target);
+    await optimizeAgain(target);
   }
+}
+
+/** The compiler's optimizer inlines what its first run made small: 0.25 kB less of a page's 80 after gzip. */
+async function optimizeAgain(target) {
+  const file = join(dist, `${target}.wasm`);
+  const path = createRequire(require.resolve("assemblyscript/package.json")).resolve("binaryen");
+  const { default: binaryen } = await import(pathToFileURL(path));
+  const module = binaryen.readBinary(readFileSync(file));
+  // What asc enables by default, and what it is asked for.
+  const { MutableGlobals, SignExt, NontrappingFPToInt, BulkMemory, BulkMemoryOpt, SIMD128, RelaxedSIMD } =
+    binaryen.Features;
+  const features = MutableGlobals | SignExt | NontrappingFPToInt | BulkMemory | BulkMemoryOpt | SIMD128;
+  module.setFeatures(target === "relaxed" ? features | RelaxedSIMD : features);
+  binaryen.setOptimizeLevel(3);
+  binaryen.setShrinkLevel(1);
+  module.optimize();
+  module.optimize();
+  writeFileSync(file, module.emitBinary());
+  module.dispose();
 }
 
 /** Tells src/device/wasm/binaries.ts that the binaries lie beside the bundle, and for what they were built. */
