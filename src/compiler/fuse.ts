@@ -12,6 +12,7 @@ import { maxExpressionInputs, maxExpressionInstructions } from "../kernels/expre
 import { instructionOf } from "../kernels/instructions.js";
 import type { Graph, GraphNode } from "./graph.js";
 import type { InPlace } from "./in_place.js";
+import { Lists } from "./lists.js";
 
 /** Assignments whose values share work and shape: one kernel with several outputs. */
 export interface UpdateGroup {
@@ -63,7 +64,7 @@ export interface FuseOptions {
 export function fuse(graph: Graph, inPlace: InPlace, options: FuseOptions = { enabled: true }): Fusion {
   const { nodes } = graph;
   const materialized = new Array<boolean>(nodes.length).fill(false);
-  const uses: Use[][] = nodes.map(() => []);
+  const uses = new Lists<Use>(nodes.length);
   const forced = new Array<boolean>(nodes.length).fill(false);
   const updates = options.enabled
     ? groupUpdates(graph)
@@ -80,24 +81,24 @@ export function fuse(graph: Graph, inPlace: InPlace, options: FuseOptions = { en
   for (const id of [...graph.outputs, ...inPlace.keys()]) forced[id] = true;
   updates.forEach(({ assignments }, g) => {
     const use = directUse(nodes.length + g);
-    for (const i of assignments) uses[graph.assignments[i].value].push(use);
+    for (const i of assignments) uses.append(graph.assignments[i].value, use);
     loads[use.kernel] = assignments.length;
   });
 
   for (let id = nodes.length - 1; id >= 0; id--) {
     const node = nodes[id];
-    const own = distinct(uses[id], id);
+    const own = distinct(uses.of(id), id);
     if (node.op === undefined || (own.length === 0 && !forced[id])) continue;
     switch (node.op.kind) {
       case "view":
-        for (const use of own) uses[node.inputs[0]].push(throughView(use, node.op.name));
+        for (const use of own) uses.append(node.inputs[0], throughView(use, node.op.name));
         if (forced[id]) forceBase(nodes, forced, id);
         break;
       case "elementwise":
         if (options.enabled && !forced[id] && mayInline(id, own)) {
           for (const use of own) {
             grow(use.kernel, node);
-            for (const input of node.inputs) uses[input].push(use);
+            for (const input of node.inputs) uses.append(input, use);
           }
         } else {
           materialize(id);
@@ -132,7 +133,7 @@ export function fuse(graph: Graph, inPlace: InPlace, options: FuseOptions = { en
     materialized[id] = true;
     grow(id, nodes[id]);
     const use = directUse(id);
-    for (const input of nodes[id].inputs) uses[input].push(use);
+    for (const input of nodes[id].inputs) uses.append(input, use);
   }
 
   function grow(kernel: number, node: GraphNode): void {

@@ -5,8 +5,8 @@
 
 import { itemSize } from "../core/dtype.js";
 import { sameView } from "../core/view.js";
-import type { KernelCall, MapCall } from "../kernels/kernel.js";
-import { operandsOf } from "../kernels/operands.js";
+import type { KernelCall, MapCall, Operand } from "../kernels/kernel.js";
+import { eachOperand } from "../kernels/operands.js";
 import type { LoweredSlot } from "./node_memory.js";
 
 /** Alignment of every slot: a cache line. */
@@ -18,31 +18,27 @@ export interface ArenaPlan {
   readonly arenaBytes: number;
 }
 
-/** First and last call in which a slot is touched. */
-interface Lifetime {
-  first: number;
-  last: number;
+/** The slots that each call touches, each once: those of call i are `slots[starts[i]]` to `slots[starts[i + 1] - 1]`. */
+interface Touched {
+  readonly slots: readonly number[];
+  readonly starts: readonly number[];
 }
 
-function lifetimesOf(touched: readonly (readonly number[])[], slotCount: number): Lifetime[] {
-  const result: Lifetime[] = Array.from({ length: slotCount }, () => ({ first: -1, last: -1 }));
-  touched.forEach((slots, i) => {
-    for (const slot of slots) {
-      const life = result[slot];
-      if (life.first < 0) life.first = i;
-      life.last = i;
-    }
-  });
-  return result;
-}
-
-/** What the call writes and reads, each once. */
-function touchedSlots(call: KernelCall): number[] {
-  const { reads, writes } = operandsOf(call);
+function touchedSlots(calls: readonly KernelCall[], slotCount: number): Touched {
   const slots: number[] = [];
-  for (const { slot } of writes) if (!slots.includes(slot)) slots.push(slot);
-  for (const { slot } of reads) if (!slots.includes(slot)) slots.push(slot);
-  return slots;
+  const starts = [0];
+  const seen = new Int32Array(slotCount).fill(-1);
+  let i = 0;
+  const visit = ({ slot }: Operand) => {
+    if (seen[slot] === i) return;
+    seen[slot] = i;
+    slots.push(slot);
+  };
+  for (; i < calls.length; i++) {
+    eachOperand(calls[i], visit);
+    starts.push(slots.length);
+  }
+  return { slots, starts };
 }
 
 export function plan(
@@ -50,18 +46,31 @@ export function plan(
   slots: readonly LoweredSlot[],
   leafCount: number,
 ): ArenaPlan {
-  const touchedBy = calls.map(touchedSlots);
-  const lives = lifetimesOf(touchedBy, slots.length);
+  const touched = touchedSlots(calls, slots.length);
+  /** Of each slot, the first and the last call that touches it. */
+  const first = new Int32Array(slots.length).fill(-1);
+  const last = new Int32Array(slots.length).fill(-1);
+  for (let i = 0; i < calls.length; i++) {
+    for (let at = touched.starts[i]; at < touched.starts[i + 1]; at++) {
+      const slot = touched.slots[at];
+      if (first[slot] < 0) first[slot] = i;
+      last[slot] = i;
+    }
+  }
   const bytes = slots.map(({ dtype, size }) => Math.ceil((size * itemSize[dtype]) / alignment) * alignment);
   const offsets = new Array<number>(slots.length).fill(-1);
   const arena = new Arena();
 
-  calls.forEach((call, i) => {
-    const touched = touchedBy[i];
-    const takenOver: number[] = [];
-    for (const slot of touched) {
-      if (slot < leafCount || lives[slot].first !== i) continue;
-      const reused = call.kernel === "map" ? inPlaceInput(call, slot, i, takenOver) : undefined;
+  /** Inputs of the current call whose memory an output takes over. */
+  const takenOver: number[] = [];
+  for (let i = 0; i < calls.length; i++) {
+    const call = calls[i];
+    const [from, to] = [touched.starts[i], touched.starts[i + 1]];
+    takenOver.length = 0;
+    for (let at = from; at < to; at++) {
+      const slot = touched.slots[at];
+      if (slot < leafCount || first[slot] !== i) continue;
+      const reused = call.kernel === "map" ? inPlaceInput(call, slot, i) : undefined;
       if (reused === undefined) {
         offsets[slot] = arena.allocate(bytes[slot]);
       } else {
@@ -69,29 +78,25 @@ export function plan(
         takenOver.push(reused);
       }
     }
-    for (const slot of touched) {
-      if (slot >= leafCount && lives[slot].last === i && !takenOver.includes(slot))
+    for (let at = from; at < to; at++) {
+      const slot = touched.slots[at];
+      if (slot >= leafCount && last[slot] === i && !takenOver.includes(slot))
         arena.free(offsets[slot], bytes[slot]);
     }
-  });
+  }
   return { offsets, arenaBytes: arena.size };
 
   /** A temporary that `call` reads for the last time, at the very positions where it writes `slot`. */
-  function inPlaceInput(
-    call: MapCall,
-    slot: number,
-    i: number,
-    taken: readonly number[],
-  ): number | undefined {
+  function inPlaceInput(call: MapCall, slot: number, i: number): number | undefined {
     const written = call.outputs.filter((operand) => operand.slot === slot);
     if (written.length !== 1) return undefined;
     const [output] = written;
     return call.inputs.find(
       (input) =>
         input.slot >= leafCount &&
-        lives[input.slot].last === i &&
-        lives[input.slot].first < i &&
-        !taken.includes(input.slot) &&
+        last[input.slot] === i &&
+        first[input.slot] < i &&
+        !takenOver.includes(input.slot) &&
         bytes[input.slot] === bytes[slot] &&
         itemSize[input.dtype] === itemSize[output.dtype] &&
         call.inputs.every((other) => other.slot !== input.slot || sameView(other.view, output.view)),

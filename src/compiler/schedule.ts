@@ -7,6 +7,7 @@
 import type { IndexAttributes } from "../graph/op.js";
 import { type Fusion, isDirect } from "./fuse.js";
 import type { Graph } from "./graph.js";
+import { Lists } from "./lists.js";
 
 /** One unit of work: a materialized node, an update of leaves in place, or a copy into a result. */
 export type Step =
@@ -19,12 +20,12 @@ export type Step =
     }
   | { readonly kind: "store"; readonly output: number };
 
-/** What a kernel reads: materialized nodes and leaves, found through inline nodes and views; some of them twice. */
+/** What a kernel reads, found through inline nodes and views: a range of each of the two lists, with some entries twice. */
 interface Reads {
-  readonly nodes: readonly number[];
-  readonly leaves: readonly number[];
-  /** Leaves read through a view, not element by element at the same position. */
-  readonly viewed: readonly number[];
+  readonly nodes: number;
+  readonly nodesEnd: number;
+  readonly leaves: number;
+  readonly leavesEnd: number;
 }
 
 /** @returns undefined if a write in place would have to wait for a kernel that waits for it. */
@@ -37,20 +38,25 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] | undefined {
   const visited = new Int32Array(nodes.length).fill(-1);
   const visitedViewed = new Int32Array(nodes.length).fill(-1);
   let visits = 0;
+  /** Materialized nodes and leaves that are read, step by step. */
+  const readNodes: number[] = [];
+  const readLeaves: number[] = [];
+  /** Leaves that the last step reads through a view, not element by element at the same position. */
+  const viewedLeaves: number[] = [];
   /** The first kernel that checks an index against an axis of some size; later ones cannot fail. */
   const checks = new Map<string, number>();
 
   for (let id = 0; id < nodes.length; id++) {
     if (!fusion.materialized[id]) continue;
     const leaf = fusion.inPlace.get(id);
-    const writes = leaf === undefined ? [] : [leaf];
+    const writes = leaf === undefined ? none : [leaf];
     steps.push({ step: { kind: "node", node: id }, reads: readsOf(nodes[id].inputs), writes, order: id });
   }
   for (const { assignments } of fusion.updates) {
     const values = assignments.map((i) => graph.assignments[i].value);
     const writes = assignments.map((i) => graph.assignments[i].leaf);
     const reads = readsOf(values);
-    const staged = writes.some((leaf) => reads.viewed.includes(leaf));
+    const staged = writes.some((leaf) => viewedLeaves.includes(leaf));
     steps.push({ step: { kind: "update", assignments, staged }, reads, writes, order: Math.max(...values) });
   }
   // A node that is one output only, and is computed by a kernel of its own, is written to the result directly.
@@ -58,7 +64,12 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] | undefined {
   graph.outputs.forEach((id, output) => {
     if (isDirect(id, fusion) && !direct.has(id)) direct.add(id);
     else
-      steps.push({ step: { kind: "store", output }, reads: readsOf([id]), writes: [], order: nodes.length });
+      steps.push({
+        step: { kind: "store", output },
+        reads: readsOf([id]),
+        writes: none,
+        order: nodes.length,
+      });
   });
 
   steps.sort((a, b) => a.order - b.order);
@@ -73,54 +84,64 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] | undefined {
     }
   });
 
-  const readers: number[][] = Array.from({ length: graph.leafCount }, () => []);
-  steps.forEach(({ reads }, s) => {
-    for (const leaf of reads.leaves) readers[leaf].push(s);
-  });
+  /** The steps that read each leaf. */
+  const readers = new Lists(graph.leafCount);
   /** Of each value that a write in place replaces, the steps that read it. */
   const readersOfWritten = new Map([...fusion.inPlace.keys()].map((id) => [id, [] as number[]]));
   steps.forEach(({ reads }, s) => {
-    for (const id of reads.nodes) readersOfWritten.get(id)?.push(s);
+    for (let i = reads.leaves; i < reads.leavesEnd; i++) readers.append(readLeaves[i], s);
+    for (let i = reads.nodes; i < reads.nodesEnd; i++) readersOfWritten.get(readNodes[i])?.push(s);
   });
   /** For a write in place that follows another one. */
   const readersOfOld = (step: Step) =>
     step.kind === "node" ? readersOfWritten.get(nodes[step.node].inputs[0]) : undefined;
   const waitsFor = new Int32Array(steps.length).fill(-1);
-  const waiting = steps.map(({ step, reads, writes }, s) => {
-    const before: number[] = [];
+  /** How many steps each step waits for, and the steps that wait for it. */
+  const blocked = new Int32Array(steps.length);
+  const unlocks = new Lists(steps.length);
+  steps.forEach(({ step, reads, writes }, s) => {
     const wait = (other: number) => {
       if (other === s || waitsFor[other] === s) return;
       waitsFor[other] = s;
-      before.push(other);
+      blocked[s]++;
+      unlocks.append(other, s);
     };
-    for (const id of reads.nodes) wait(producer[id]);
+    for (let i = reads.nodes; i < reads.nodesEnd; i++) wait(producer[readNodes[i]]);
     if (writes.length > 0) for (const check of checks.values()) wait(check);
-    for (const leaf of writes) for (const reader of readersOfOld(step) ?? readers[leaf]) wait(reader);
-    return before;
+    for (const leaf of writes) for (const reader of readersOfOld(step) ?? readers.of(leaf)) wait(reader);
   });
-  return order(steps, waiting);
+  return order(steps, blocked, unlocks);
 
   function readsOf(roots: readonly number[]): Reads {
-    const reads = { nodes: [] as number[], leaves: [] as number[], viewed: [] as number[] };
-    const visit = visits++;
-    const follow = (id: number, viewed: boolean): void => {
-      const stamps = viewed ? visitedViewed : visited;
-      if (stamps[id] === visit) return;
-      stamps[id] = visit;
-      const { op, leaf, inputs } = nodes[id];
-      if (leaf >= 0) {
-        reads.leaves.push(leaf);
-        if (viewed) reads.viewed.push(leaf);
-      } else if (fusion.materialized[id]) {
-        reads.nodes.push(id);
-      } else {
-        for (const input of inputs) follow(input, viewed || op?.kind === "view");
-      }
-    };
+    visits++;
+    viewedLeaves.length = 0;
+    const [firstNode, firstLeaf] = [readNodes.length, readLeaves.length];
     for (const id of roots) follow(id, false);
-    return reads;
+    return {
+      nodes: firstNode,
+      nodesEnd: readNodes.length,
+      leaves: firstLeaf,
+      leavesEnd: readLeaves.length,
+    };
+  }
+
+  function follow(id: number, viewed: boolean): void {
+    const stamps = viewed ? visitedViewed : visited;
+    if (stamps[id] === visits) return;
+    stamps[id] = visits;
+    const { op, leaf, inputs } = nodes[id];
+    if (leaf >= 0) {
+      readLeaves.push(leaf);
+      if (viewed) viewedLeaves.push(leaf);
+    } else if (fusion.materialized[id]) {
+      readNodes.push(id);
+    } else {
+      for (const input of inputs) follow(input, viewed || op?.kind === "view");
+    }
   }
 }
+
+const none: readonly number[] = [];
 
 /**
  * Kahn's algorithm, the first that is ready; updates that wait for each other in a circle are staged. undefined if a write
@@ -128,13 +149,9 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] | undefined {
  */
 function order(
   steps: readonly { step: Step; writes: readonly number[] }[],
-  waiting: readonly (readonly number[])[],
+  blocked: Int32Array,
+  unlocks: Lists,
 ): Step[] | undefined {
-  const blocked = waiting.map((before) => before.length);
-  const unlocks: number[][] = steps.map(() => []);
-  waiting.forEach((before, s) => {
-    for (const b of before) unlocks[b].push(s);
-  });
   const result: Step[] = [];
   const done = new Uint8Array(steps.length);
   // No step before it is ready.
@@ -152,7 +169,7 @@ function order(
     }
     done[s] = 1;
     result.push(step);
-    for (const later of unlocks[s]) if (--blocked[later] === 0 && later < next) next = later;
+    for (const later of unlocks.of(s)) if (--blocked[later] === 0 && later < next) next = later;
   }
   return result;
 }

@@ -229,6 +229,9 @@ export function observingReads<T>(callback: ReadObserver | undefined, fn: () => 
   }
 }
 
+/** Versions of values that were never written, which most are: shared, because graphs are large. */
+const unchanged: readonly (readonly number[])[] = [[], [0], [0, 0], [0, 0, 0]];
+
 /** Adds a node to the lazy graph. Shapes and dtypes have been checked by the op. */
 export function createNode(
   op: Node["op"],
@@ -238,7 +241,8 @@ export function createNode(
   dtype: DType,
   device: Device = inputs[0].device,
 ): Tensor {
-  return createNodeOf(op, inputs, inputs.map(currentValue), attributes, shape, dtype, device);
+  const values = inputs.some((input) => input.pending) ? inputs.map(currentValue) : inputs;
+  return createNodeOf(op, inputs, values, attributes, shape, dtype, device);
 }
 
 /** As `createNode`, with explicit values to read. */
@@ -268,7 +272,10 @@ export function createNodeOf(
     if (value.storage === undefined) depth = Math.max(depth, node.depth);
     since = Math.min(since, node.since);
   }
-  const versions = values.map((value) => value.storage?.version ?? 0);
+  let versions = unchanged[values.length];
+  if (versions === undefined || values.some((value) => value.storage?.version)) {
+    versions = values.map((value) => value.storage?.version ?? 0);
+  }
   const node: Node = {
     op,
     inputs,

@@ -14,23 +14,26 @@ export interface CallOperands {
 type Fields = Record<string, Operand | readonly Operand[] | undefined>;
 
 export function operandsOf(call: KernelCall): CallOperands {
-  const { reads, writes } = recordOf(call);
-  const fields = call as unknown as Fields;
-  const read = collect(fields, reads);
-  const { epilogue } = call as WithEpilogue;
-  return { reads: epilogue ? [...read, ...epilogue.inputs] : read, writes: collect(fields, writes) };
+  const reads: Operand[] = [];
+  const writes: Operand[] = [];
+  eachOperand(call, (operand, isWritten) => (isWritten ? writes : reads).push(operand));
+  return { reads, writes };
 }
 
-function collect(call: Fields, names: readonly string[]): readonly Operand[] {
-  const list: Operand[] = [];
-  for (const name of names) {
-    const value = call[name];
-    if (value === undefined) continue;
-    if ("slot" in value) list.push(value);
-    else if (names.length === 1) return value;
-    else list.push(...value);
+/** Calls `visit` with each operand, those that are read first, without making lists. */
+export function eachOperand(call: KernelCall, visit: (operand: Operand, isWritten: boolean) => void): void {
+  const { reads, writes } = recordOf(call);
+  const fields = call as unknown as Fields;
+  for (const names of [reads, writes]) {
+    for (const name of names) {
+      const value = fields[name];
+      if (value === undefined) continue;
+      if ("slot" in value) visit(value, names === writes);
+      else for (const operand of value) visit(operand, names === writes);
+    }
+    if (names === reads)
+      for (const operand of (call as WithEpilogue).epilogue?.inputs ?? []) visit(operand, false);
   }
-  return list;
 }
 
 /** The same call with its slots renumbered. */

@@ -80,8 +80,8 @@ export class Session {
   /** The Program of this graph structure, from the cache or newly compiled. */
   compile({ graph, key: graphKey }: BoundGraph): CompiledGraph {
     const key = this.compileOptions.enabled ? graphKey : `unfused;${graphKey}`;
-    const known = this.#compiled.get(key);
-    if (known !== undefined) return known;
+    const known = this.#compiled.get(placeOf(key));
+    if (known?.key === key) return known;
     this.compiled++;
     return this.#prepare(key, compile(graph, this.device.info, this.compileOptions));
   }
@@ -93,7 +93,8 @@ export class Session {
       return compiled.executable;
     }
     const { key, program } = compiled;
-    return (this.#compiled.get(key) ?? this.#prepare(key, program, compiled)).executable!;
+    const known = this.#compiled.get(placeOf(key));
+    return (known?.key === key ? known : this.#prepare(key, program, compiled)).executable!;
   }
 
   #prepare(key: string, program: Program, again?: CompiledGraph): CompiledGraph {
@@ -101,7 +102,7 @@ export class Session {
     const bytes = program.calls.length * bytesPerCall + executable.bytes;
     const compiled = again ?? { key, program, executable, bytes, used: 0 };
     compiled.executable = executable;
-    this.#compiled.set(key, compiled);
+    this.#compiled.set(placeOf(key), compiled);
     return compiled;
   }
 
@@ -130,6 +131,17 @@ export class Session {
     const failure = this.device.run(executable, buffers, values);
     if (this.ifFails.length > 0) for (const undo of this.ifFails.splice(0)) if (failure) undo();
   }
+}
+
+/** V8 hashes longer strings by their length alone: Programs of one structure at many lengths would share a bucket. */
+const hashedByLength = 16_383;
+
+/** The cache's key for a graph's key. Those of two graphs may be equal. */
+function placeOf(key: string): string {
+  if (key.length <= hashedByLength) return key;
+  let hash = key.length;
+  for (let i = 0; i < key.length; i++) hash = (Math.imul(hash, 31) + key.charCodeAt(i)) | 0;
+  return `${hash}`;
 }
 
 const sessions = new WeakMap<Device, Session>();

@@ -1,6 +1,7 @@
 /** An encoded Program in the device's memory: the command list, followed by the runtime scalars. */
 
-import { operandsOf } from "../../kernels/operands.js";
+import type { Operand } from "../../kernels/operand.js";
+import { eachOperand } from "../../kernels/operands.js";
 import type { Executable, Program } from "../device.js";
 import type { PanelWords, ProgramEncoder } from "./program.js";
 
@@ -44,8 +45,11 @@ export class WasmExecutable implements Executable {
     const { addresses, scalarPatches } = encoder;
     this.isFloatScalar = scalars.map((dtype) => dtype === "float32");
     this.#scratchPatches = new Int32Array(encoder.scratchPatches);
-    const writes = program.calls.flatMap((call) => operandsOf(call).writes.map(({ slot }) => slot));
-    const written = new Set(writes.filter((slot) => slot < leafCount));
+    const written = new Set<number>();
+    const note = ({ slot }: Operand, isWritten: boolean) => {
+      if (isWritten && slot < leafCount) written.add(slot);
+    };
+    for (const call of program.calls) eachOperand(call, note);
     this.written = [...written];
     this.panelWords = encoder.panelWords.filter(({ slot }) => slot < leafCount && !written.has(slot));
     this.#leafAddresses = new Array<number>(leafCount).fill(0);

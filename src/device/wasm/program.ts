@@ -6,7 +6,7 @@ import { itemSize } from "../../core/dtype.js";
 import { withoutEmpty } from "../../kernels/empty.js";
 import type { MapCall } from "../../kernels/expression.js";
 import type { Operand } from "../../kernels/operand.js";
-import { operandsOf } from "../../kernels/operands.js";
+import { eachOperand } from "../../kernels/operands.js";
 import type { Program } from "../../kernels/program.js";
 import { entryOf, type KernelCall, type KernelTable } from "../../kernels/table.js";
 import { type CommandWriter, Opcode } from "./command.js";
@@ -89,11 +89,11 @@ export class ProgramEncoder implements CommandWriter {
   constructor(program: Program) {
     this.#program = program;
     /** Encoded calls, by the first of the calls that are alike. */
-    const known: Encoded[][] = [];
+    const known = new Map<number, readonly Encoded[]>();
     program.calls.forEach((call, i) => {
       this.starts.push(this.length);
-      known.push([]);
-      const list = known[program.alike?.[i] ?? i];
+      const first = program.alike?.[i] ?? i;
+      const list = known.get(first) ?? [];
       const sharing = call.kernel === "map" ? this.#sharingOf(call) : 0;
       const same = list.find((other) => other.sharing === sharing);
       if (same !== undefined) {
@@ -102,7 +102,8 @@ export class ProgramEncoder implements CommandWriter {
       }
       const from = this.#marks();
       this.#encode(call);
-      if (sharing >= 0) list.push({ slots: slotsOf(call), sharing, from, to: this.#marks() });
+      if (sharing >= 0)
+        known.set(first, [...list, { slots: slotsOf(call), sharing, from, to: this.#marks() }]);
     });
     this.i32(Opcode.end);
     this.i32(2);
@@ -223,6 +224,7 @@ const float = new Float32Array(1);
 const floatBits = new Int32Array(float.buffer);
 
 function slotsOf(call: KernelCall): number[] {
-  const { reads, writes } = operandsOf(call);
-  return [...reads, ...writes].map(({ slot }) => slot);
+  const slots: number[] = [];
+  eachOperand(call, ({ slot }) => slots.push(slot));
+  return slots;
 }
