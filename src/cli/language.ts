@@ -5,7 +5,7 @@ import type { Device } from "../device/device.js";
 import { type FileSource, folder, hub, url } from "../hub/index.js";
 import { fromPretrained, type Head, type LoadProgress, type Pretrained } from "../models/index.js";
 import type { Module } from "../nn/module.js";
-import { int4WeightOnly, int8Dynamic, int8WeightOnly, quantize, type Scheme } from "../quantization/index.js";
+import { int4WeightOnly, int8Dynamic, int8WeightOnly, type Scheme } from "../quantization/index.js";
 import { loadTokenizer, type Tokenizer } from "../text/index.js";
 import { columnsOf } from "./terminal.js";
 
@@ -61,11 +61,10 @@ export async function loadLanguageModel<M extends Module>(
   const tokenizer = await loadTokenizer(source, { signal });
   const progress = quiet ? undefined : showLoading(process.stderr);
   try {
-    const loaded = await fromPretrained<M>(source, { head, device, signal, onProgress: progress?.update });
-    if (scheme !== undefined) {
-      progress?.note(`quantizing to ${scheme}`);
-      await quantize(loaded.model, schemes[scheme]());
-    }
+    const loaded = await fromPretrained<M>(source, {
+      ...{ head, device, signal, onProgress: progress?.update },
+      ...(scheme && { quantization: schemes[scheme]() }),
+    });
     return { ...loaded, tokenizer };
   } finally {
     progress?.end();
@@ -76,7 +75,7 @@ export async function loadLanguageModel<M extends Module>(
 const megabyte = 1e6;
 
 function showLoading(stream: NodeJS.WriteStream) {
-  if (!stream.isTTY) return { update: undefined, note: () => {}, end: () => {} };
+  if (!stream.isTTY) return { update: undefined, end: () => {} };
   const bar = new SingleBar({
     format: "{what} [{bar}] {percentage} % of {megabytes} MB",
     barsize: Math.min(40, Math.max(10, columnsOf(stream) - 44)),
@@ -93,7 +92,6 @@ function showLoading(stream: NodeJS.WriteStream) {
       bar.setTotal(total);
       bar.update(loaded, { what, megabytes: (total / megabyte).toFixed(1) });
     },
-    note: (what: string) => bar.update({ what }),
     end: () => bar.stop(),
   };
 }

@@ -1,6 +1,6 @@
 /** A tensor in a file, read and decoded in pieces: what is in memory does not grow with the file. */
 import { aString, check, nearestName } from "../core/check.js";
-import { type DType, newArray, type TypedArray } from "../core/dtype.js";
+import { type DType, itemSize as elementBytes, newArray, type TypedArray } from "../core/dtype.js";
 import { ArgumentError } from "../core/errors.js";
 import type { ByteSource } from "./byte_source.js";
 import { quote } from "./excerpt.js";
@@ -58,8 +58,10 @@ export class StoredEntry implements StoredTensor {
   }
 
   async *pieces(): AsyncGenerator<TypedArray> {
-    const { itemSize, isView, decode } = this.#type;
-    const whole = pieceBytes - (pieceBytes % itemSize);
+    const { itemSize, isView, decode, blockSize = 1, dtype } = this.#type;
+    // Decoded, blocks of few bits have many times their bytes.
+    const decoded = Math.max(itemSize, blockSize * elementBytes[dtype]);
+    const whole = Math.floor(pieceBytes / decoded) * itemSize;
     const memory = new Uint8Array(Math.min(this.bytes, whole));
     const values = isView ? undefined : newArray(this.dtype, this.#elements(memory.length));
     for (let at = 0; at < this.bytes; at += memory.length) {

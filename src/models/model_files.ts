@@ -31,6 +31,8 @@ export class ModelFiles implements FileSource {
   readonly #streamed = new Map<string, number>();
   #tensorBytes = 0;
   #loaded = 0;
+  /** What happens to the tensors that are read. */
+  stage: "load" | "quantize" = "load";
 
   constructor(
     op: string,
@@ -103,7 +105,8 @@ export class ModelFiles implements FileSource {
   }
 
   /** Bytes of a tensor that are on the device now. */
-  tensor(tensor: string, bytes: number, stage: "load" | "quantize"): void {
+  tensor(tensor: string, bytes: number): void {
+    const { stage } = this;
     this.#loaded += bytes;
     const [loaded, total] = [this.#loaded, this.#tensorBytes];
     const progress = percent(loaded, total);
