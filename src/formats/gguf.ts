@@ -1,5 +1,5 @@
 /** GGUF, the files of llama.cpp: metadata, vocabulary included, and tensors in floats or in blocks of quantized values. */
-import { check, checkOptions } from "../core/check.js";
+import { check, checkOptions, type Kinds } from "../core/check.js";
 import { type GgufValue, readGgufHeader } from "./gguf_header.js";
 import type { HostTensor, StoredTensor } from "./host.js";
 import { aSourceInput, openSource, type SourceInput, type SourceOptions, sourceOptions } from "./source.js";
@@ -29,6 +29,17 @@ export interface GgufFile {
   close(): Promise<void>;
 }
 
+/** Options of `openGguf`. */
+export interface GgufOptions extends SourceOptions {
+  /** Keys of metadata whose arrays are left out, such as a vocabulary of which tens of thousands of strings would be made. */
+  readonly leaveOut?: RegExp;
+}
+
+const ggufOptions: Kinds<GgufOptions> = {
+  ...sourceOptions,
+  leaveOut: ["a RegExp", (value) => value instanceof RegExp],
+};
+
 /**
  * Opens a GGUF file (version 2 or 3) and reads its header only. F32, F16, BF16, F64, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and
  * Q6_K become float32, bit for bit as in the Python package gguf; I8 stays, I16, I32 and I64 become int32.
@@ -44,16 +55,17 @@ export interface GgufFile {
  * file.tensors.size; // 0
  * await file.close();
  */
-export async function openGguf(input: SourceInput, options: SourceOptions = {}): Promise<GgufFile> {
+export async function openGguf(input: SourceInput, options: GgufOptions = {}): Promise<GgufFile> {
   check(op, "the source", input, aSourceInput);
-  const { signal } = checkOptions(op, options, sourceOptions);
-  const source = await openSource(input, options);
+  const { leaveOut, ...rest } = checkOptions(op, options, ggufOptions);
+  const { signal } = rest;
+  const source = await openSource(input, rest);
   // A source of the caller stays open.
   const close = async () => {
     if (source !== input) await source.close();
   };
   try {
-    const { version, metadata, tensors: infos } = await readGgufHeader(source, op, signal);
+    const { version, metadata, tensors: infos } = await readGgufHeader(source, op, signal, leaveOut);
     const tensors = new Map<string, GgufEntry>();
     for (const [name, { type, shape, offset, bytes }] of infos) {
       tensors.set(name, new StoredEntry(type.name, type, shape, { op, name, source, offset, bytes, signal }));

@@ -57,12 +57,14 @@ class MoreBytes extends Error {}
 
 /**
  * Reads the header in pieces that double.
+ * @param leaveOut Keys whose arrays are passed over.
  * @throws FormatError for what is no GGUF file of these versions, or damaged.
  */
 export async function readGgufHeader(
   source: ByteSource,
   op: string,
   signal: AbortSignal | undefined,
+  leaveOut: RegExp | undefined,
 ): Promise<GgufHeader> {
   const { name, size } = source;
   const fail = (reason: string): never => {
@@ -71,7 +73,7 @@ export async function readGgufHeader(
   for (let length = Math.min(size, firstRead); ; length = Math.min(size, 4 * length)) {
     const bytes = await source.read(0, length, signal);
     try {
-      return parse(new Cursor(bytes, size, fail));
+      return parse(new Cursor(bytes, size, fail), leaveOut);
     } catch (error) {
       if (!(error instanceof MoreBytes)) throw error;
       if (length > maxHeaderBytes) return fail(`a header of more than ${maxHeaderBytes} bytes`);
@@ -79,7 +81,7 @@ export async function readGgufHeader(
   }
 }
 
-function parse(cursor: Cursor): GgufHeader {
+function parse(cursor: Cursor, leaveOut: RegExp | undefined): GgufHeader {
   if (cursor.size < 24) cursor.fail(`${cursor.size} bytes are too few for a header`);
   if (cursor.ascii(4) !== "GGUF") cursor.fail('not a GGUF file: it does not begin with "GGUF"');
   const version = cursor.u32();
@@ -92,7 +94,9 @@ function parse(cursor: Cursor): GgufHeader {
   for (let i = 0; i < pairCount; i++) {
     const key = cursor.string();
     if (metadata.has(key)) cursor.fail(`the key ${quote(key)} appears twice`);
-    metadata.set(key, readValue(cursor, cursor.u32(), 0));
+    const type = cursor.u32();
+    if (type !== array || !leaveOut?.test(key)) metadata.set(key, readValue(cursor, type, 0));
+    else skipArray(cursor, 0);
   }
   const alignment = metadata.get("general.alignment") ?? defaultAlignment;
   if (typeof alignment !== "number" || !Number.isInteger(Math.log2(alignment)) || alignment > 2 ** 30) {
@@ -195,6 +199,19 @@ function readValue(cursor: Cursor, type: number, depth: number): GgufValue {
   return values;
 }
 
+/** Passes over an array of a key that is left out. */
+function skipArray(cursor: Cursor, depth: number): void {
+  if (depth === maxNesting) cursor.fail("arrays are nested too deeply");
+  const element = cursor.u32();
+  const least = leastBytes(element);
+  if (least === undefined) cursor.fail(`an array of type ${element}`);
+  const count = cursor.count(least!);
+  if (element !== string && element !== array) cursor.skip(count * least!);
+  else
+    for (let i = 0; i < count; i++)
+      element === string ? cursor.skip(cursor.count(1)) : skipArray(cursor, depth + 1);
+}
+
 /** Reads values one after another from the first bytes of a file of `size`. */
 class Cursor {
   at = 0;
@@ -218,6 +235,10 @@ class Cursor {
     if (at + length > this.#bytes.length) throw new MoreBytes();
     this.at += length;
     return at;
+  }
+
+  skip(length: number): void {
+    this.#take(length);
   }
 
   ascii(length: number): string {

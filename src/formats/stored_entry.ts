@@ -6,6 +6,7 @@ import type { ByteSource } from "./byte_source.js";
 import { quote } from "./excerpt.js";
 import type { HostTensor, StoredTensor } from "./host.js";
 import type { StoredType } from "./safetensors_types.js";
+import { giveScratch, takeScratch } from "./scratch.js";
 
 /** Bytes that are read and decoded at once. */
 const pieceBytes = 4 * 2 ** 20;
@@ -62,11 +63,19 @@ export class StoredEntry implements StoredTensor {
     // Decoded, blocks of few bits have many times their bytes.
     const decoded = Math.max(itemSize, blockSize * elementBytes[dtype]);
     const whole = Math.floor(pieceBytes / decoded) * itemSize;
-    const memory = new Uint8Array(Math.min(this.bytes, whole));
-    const values = isView ? undefined : newArray(this.dtype, this.#elements(memory.length));
-    for (let at = 0; at < this.bytes; at += memory.length) {
-      const part = await this.#read(at, memory.subarray(0, Math.min(memory.length, this.bytes - at)));
-      yield decode(part, this.#decoding(this.#elements(at)), values);
+    const memory = takeScratch(Math.min(this.bytes, whole));
+    const length = Math.min(this.bytes, whole);
+    const decodedBytes = isView ? 0 : this.#elements(length) * elementBytes[dtype];
+    const valueMemory = takeScratch(decodedBytes);
+    const values = isView ? undefined : arrayOver(dtype, valueMemory, this.#elements(length));
+    try {
+      for (let at = 0; at < this.bytes; at += length) {
+        const into = new Uint8Array(memory, 0, Math.min(length, this.bytes - at));
+        yield decode(await this.#read(at, into), this.#decoding(this.#elements(at)), values);
+      }
+    } finally {
+      giveScratch(memory);
+      giveScratch(valueMemory);
     }
   }
 
@@ -85,6 +94,10 @@ export class StoredEntry implements StoredTensor {
     if (got.buffer !== into.buffer || got.byteOffset !== into.byteOffset) into.set(got);
     return into;
   }
+}
+
+function arrayOver(dtype: DType, memory: ArrayBuffer, length: number): TypedArray {
+  return Reflect.construct(newArray(dtype, 0).constructor, [memory, 0, length]);
 }
 
 /** Reads the tensor of that name. @throws ArgumentError if there is none; FileError, FormatError. */

@@ -67,10 +67,10 @@ export function folder(path: string): FileSource {
       if (found === undefined) throw noSuchFile(path, name, op);
       return found.size;
     },
-    read(name, range, signal) {
+    read(name, range, signal, into) {
       return using(name, (file) => {
         const { start, end } = rangeOf(file.name, file.size, range, op);
-        return file.read(start, end - start, signal);
+        return file.read(start, end - start, signal, into);
       });
     },
     async list() {

@@ -138,12 +138,12 @@ export function remoteSource(place: Place): FileSource {
     label,
     has: async (path, signal) => (await find(path, signal)) !== undefined,
     size: async (path, signal) => (await need(path, signal)).size,
-    async read(path, range, signal) {
+    async read(path, range, signal, into) {
       signal?.throwIfAborted();
       const { name, size } = await need(path, signal);
       const { start, end } = rangeOf(name, size, range, op);
       const source = await sourceFor(path, end - start, signal);
-      return source.read(start, end - start, signal);
+      return source.read(start, end - start, signal, into);
     },
     async prepare(path, { signal, onProgress } = {}) {
       const { size } = await need(path, signal);

@@ -21,8 +21,11 @@ export interface FileSource {
   has(path: string, signal?: AbortSignal): Promise<boolean>;
   /** Bytes. @throws FileError if there is no such file; the reason of `signal`. */
   size(path: string, signal?: AbortSignal): Promise<number>;
-  /** @throws FileError if the file or the range does not exist or cannot be read; the reason of `signal` when it is aborted. */
-  read(path: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array>;
+  /**
+   * `into`, of the range's length, is memory that the source may fill and return instead of new memory.
+   * @throws FileError if the file or the range does not exist or cannot be read; the reason of `signal` when it is aborted.
+   */
+  read(path: string, range?: ByteRange, signal?: AbortSignal, into?: Uint8Array): Promise<Uint8Array>;
   /** The paths of all files, sorted; missing where a source cannot list them. */
   list?(signal?: AbortSignal): Promise<readonly string[]>;
   /**
@@ -105,7 +108,8 @@ export async function openFileOf(
   return {
     name: `${source.label}/${path}`,
     size: await source.size(path, signal),
-    read: (offset, length, own) => source.read(path, { start: offset, end: offset + length }, own ?? signal),
+    read: (offset, length, own, into) =>
+      source.read(path, { start: offset, end: offset + length }, own ?? signal, into),
     beside: (name, own) => openFileOf(source, `${folder}${name}`, own ?? signal),
     async close() {},
   };

@@ -71,7 +71,10 @@ export async function openGgufModel(
   path: string,
   signal: AbortSignal | undefined,
 ): Promise<GgufModel> {
-  const file = await openGguf(await openFileOf(source, path, signal), signal ? { signal } : {});
+  const file = await openGguf(await openFileOf(source, path, signal), {
+    ...(signal && { signal }),
+    leaveOut: /^tokenizer\./,
+  });
   try {
     const config = configOf(file, `${source.label}/${path}`);
     const eos = file.metadata.get("tokenizer.ggml.eos_token_id");

@@ -62,8 +62,8 @@ export class ModelFiles implements FileSource {
     return size;
   }
 
-  async read(path: string, range?: ByteRange, signal = this.#signal): Promise<Uint8Array> {
-    const bytes = await this.#source.read(path, range, signal);
+  async read(path: string, range?: ByteRange, signal = this.#signal, into?: Uint8Array): Promise<Uint8Array> {
+    const bytes = await this.#source.read(path, range, signal, into);
     const read = this.#streamed.get(path);
     if (read !== undefined) {
       this.#streamed.set(path, read + bytes.length);

@@ -1,6 +1,7 @@
 /** Weights that are rounded while they are read from a file: of the float32 matrix, a slab of rows is in memory. */
 import type { TypedArray } from "../core/dtype.js";
 import type { StoredTensor } from "../formats/host.js";
+import { giveScratch, takeScratch } from "../formats/scratch.js";
 import { panelRows } from "../kernels/packed.js";
 import { packedSizes, roundRows } from "./round_rows.js";
 import type { WeightQuantization } from "./weights.js";
@@ -25,8 +26,11 @@ export function streamedWeight(stored: StoredTensor, quantization: WeightQuantiz
   async function* slabs(): AsyncGenerator<Int32Array> {
     const found = new Float32Array(sizes.scales.reduce((product, extent) => product * extent, 1));
     const perSlab = Math.max(1, Math.floor(slabBytes / (4 * k * panelRows))) * panelRows;
-    const rows = new Float32Array(Math.min(n, perSlab) * k);
-    const packed = new Int32Array(packedSizes(Math.min(n, perSlab), k, quantization).words);
+    const rowMemory = takeScratch(4 * Math.min(n, perSlab) * k);
+    const rows = new Float32Array(rowMemory, 0, Math.min(n, perSlab) * k);
+    const { words: slabWords } = packedSizes(Math.min(n, perSlab), k, quantization);
+    const packedMemory = takeScratch(4 * slabWords);
+    const packed = new Int32Array(packedMemory, 0, slabWords);
     const perRow = found.length / (Math.ceil(n / panelRows) * panelRows);
     let filled = 0;
     let done = 0;
@@ -41,16 +45,21 @@ export function streamedWeight(stored: StoredTensor, quantization: WeightQuantiz
       filled = 0;
       return words;
     };
-    for await (const piece of stored.pieces()) {
-      for (let at = 0; at < piece.length; ) {
-        const some = piece.subarray(at, at + rows.length - filled) as Float32Array;
-        rows.set(some, filled);
-        filled += some.length;
-        at += some.length;
-        if (filled === rows.length) yield round();
+    try {
+      for await (const piece of stored.pieces()) {
+        for (let at = 0; at < piece.length; ) {
+          const some = piece.subarray(at, at + rows.length - filled) as Float32Array;
+          rows.set(some, filled);
+          filled += some.length;
+          at += some.length;
+          if (filled === rows.length) yield round();
+        }
       }
+      if (filled > 0) yield round();
+    } finally {
+      giveScratch(rowMemory);
+      giveScratch(packedMemory);
     }
-    if (filled > 0) yield round();
     scales = found;
   }
 
