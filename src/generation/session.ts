@@ -4,16 +4,13 @@
  */
 import type { Device } from "../device/device.js";
 import { noGrad, type Tensor } from "../graph/tensor.js";
-import type { CausalModel } from "../models/decoder.js";
+import { type CausalModel, chunkLengths } from "../models/decoder.js";
 import type { KeyValueCache } from "../nn/key_value_cache.js";
 import { tensor } from "../ops/creation.js";
 import { argmax } from "../ops/reduce.js";
 import { dispose } from "../runtime/dispose.js";
 import { type JitFunction, jit } from "../runtime/jit.js";
 import { copyCache, disposeCache, emptyCache, setLengths } from "./cache.js";
-
-/** Lengths of chunks: shorter ones are padded to the next. */
-export const chunkLengths = [1, 8, 32, 128] as const;
 
 type Step = JitFunction<[tokens: Tensor, counts: Tensor, cache: KeyValueCache], Tensor>;
 

@@ -29,6 +29,9 @@ export interface CausalCall {
   readonly last?: boolean | undefined;
 }
 
+/** Lengths of the chunks in which a prompt is read: shorter ones are padded to the next. */
+export const chunkLengths = [1, 8, 32, 128] as const;
+
 /** Sizes of a decoder that a cache and a generator need. */
 export interface DecoderSizes {
   readonly layers: number;

@@ -25,6 +25,7 @@ export type { Gpt2Config } from "./gpt2/config.js";
 export type { Gpt2, Gpt2CausalLm } from "./gpt2/model.js";
 export type { LlamaConfig } from "./llama/config.js";
 export type { Llama, LlamaCausalLm } from "./llama/model.js";
+export { type MemoryPlan, type MemoryPlanOptions, memoryPlan } from "./memory_plan.js";
 export { Mlp, type MlpOptions } from "./mlp/mlp.js";
 export type { LoadProgress } from "./model_files.js";
 export type { NameRules } from "./names.js";

@@ -83,9 +83,10 @@ export class ModelFiles implements FileSource {
     }
   }
 
-  /** Bytes of the weight files that have been opened. */
-  get weightBytes(): number {
-    return [...this.#weights.values()].reduce((sum, size) => sum + size, 0);
+  /** Bytes of all files that have been asked for, weights as wholes. */
+  get bytes(): number {
+    const others = this.#tally.sums.total;
+    return [...this.#weights.values()].reduce((sum, size) => sum + size, others);
   }
 
   /** Downloads the weights that have been opened. */

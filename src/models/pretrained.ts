@@ -75,7 +75,8 @@ export interface PretrainedReport {
  * its version 5; weights are F32, F16 or BF16 in one file or several. A source without config.json may hold a GGUF file of Llama, Qwen2 or
  * Qwen3 instead, whose weights become float32.
  *
- * @throws ConfigError for a value that changes results and is not supported; FileError for missing files; StateDictError listing all
+ * @throws ConfigError for a value that changes results and is not supported; FileError for missing files; OutOfMemoryError with the
+ * figures where the device has no room, before weights are downloaded; StateDictError listing all
  * tensors that are missing, unexpected or of another shape, before any is read.
  * @example
  * const source = folder("node_modules/wattgrad/test/fixtures/models/gpt2");

@@ -1,9 +1,11 @@
 /** Whether a device has room for a model, found out before anything is downloaded. */
 import { itemSize } from "../core/dtype.js";
 import { OutOfMemoryError } from "../core/errors.js";
+import { sizeOf } from "../core/shape.js";
 import type { Device } from "../device/device.js";
 import type { Module } from "../nn/module.js";
 import { byTensor, stateOf } from "../nn/state.js";
+import type { NameRules } from "./names.js";
 
 /** Bytes of the parameters and buffers on a device, a tied tensor once; those that are computed, too. */
 export function weightsOf(model: Module, { info: { float32Bytes = 4 } }: Device): number {
@@ -14,6 +16,25 @@ export function weightsOf(model: Module, { info: { float32Bytes = 4 } }: Device)
     bytes += size * perElement;
   }
   return bytes;
+}
+
+/** Bytes of a tensor that are read and decoded at once, and of rows that are rounded at once: formats/stored_entry.ts, quantization/streamed.ts. */
+const [pieceBytes, slabBytes] = [4 * 2 ** 20, 1.25 * 2 ** 20];
+
+/** Bytes in host memory at most while tensors are read. Matrices that files have transposed are there as a whole, twice. */
+export function transientBytes(
+  state: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+  { transpose = [] }: NameRules,
+  isQuantized: boolean,
+): number {
+  let most = 0;
+  for (const [name, { shape }] of state) {
+    const bytes = 4 * sizeOf(shape);
+    const isTransposed = transpose.some((pattern) => pattern.test(name));
+    const rounded = isQuantized && shape.length === 2 ? Math.min(slabBytes, bytes) : 0;
+    most = Math.max(most, (isTransposed ? 2 * bytes : 2 * Math.min(pieceBytes, bytes)) + rounded);
+  }
+  return most;
 }
 
 /** Bytes that the device may have in use; undefined where it does not know. */

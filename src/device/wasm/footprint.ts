@@ -1,0 +1,23 @@
+/** What the wasm device allocates for a Program, found out without doing so. */
+import type { Program } from "../device.js";
+import { WasmExecutable } from "./executable.js";
+import { type PanelWords, ProgramEncoder } from "./program.js";
+
+/** Memory of a Program besides its leaves. */
+export interface Footprint {
+  /** Of temporaries and working space, which all executables of a device share. */
+  readonly workspaceBytes: number;
+  /** Of the executable. */
+  readonly commandBytes: number;
+  /** Packed copies of leaves, by slot; two with one key are one. */
+  readonly panels: readonly Pick<PanelWords, "slot" | "key" | "bytes">[];
+}
+
+export function wasmFootprint(program: Program): Footprint {
+  const encoder = new ProgramEncoder(program);
+  return {
+    workspaceBytes: program.arenaBytes + encoder.scratchBytes,
+    commandBytes: WasmExecutable.bytesFor(program, encoder),
+    panels: encoder.panelWords.filter(({ slot }) => slot < program.leafCount),
+  };
+}
