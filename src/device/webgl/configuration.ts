@@ -1,4 +1,4 @@
-/** What a device does with a context of these capabilities: limits, how shaders are made, and what it says of itself. */
+/** Derives the device's configuration from the capabilities of its context: limits, shader variants and `info`. */
 import type { DeviceInfo } from "../device.js";
 import type { Capabilities } from "./gl/context.js";
 import { type FloatStorage, TextureLayout } from "./gl/storage.js";
@@ -12,18 +12,18 @@ const defaultMaximumBytes = 4 * 1024 * 1024 * 1024;
 const defaultFlopsPerDraw = 200e6;
 /** Render targets that shaders use: four is what WebGL2 guarantees. */
 const usedDrawBuffers = 8;
-/** Rasterisers on the processor, which has few threads: sums that are split cost it more than they give. */
+/** Software rasterizers, which have few threads: splitting sums over more fragments makes them slower. */
 const software = /swiftshader|llvmpipe|softpipe|software|basic render/i;
 const fragmentsOfSoftware = 256;
-/** A few per lane of a small GPU. */
+/** Fragments that occupy a GPU: a few per lane of a small one. */
 const fragmentsOfGpu = 8192;
-/** What tests may force grids down to: all cases fit into 2^20 texels. */
+/** Minimum of the texture limit that tests may force: all cases fit into 2^20 texels. */
 const smallestGridLimit = 1024;
 
 export interface Configuration {
   readonly layout: TextureLayout;
   readonly limits: ResourceLimits;
-  /** How float32 is stored that is not rounded where other values are. */
+  /** Storage of float32 values that must not be rounded to half floats. */
   readonly fullFloats: FloatStorage;
   readonly target: ShaderTarget;
   readonly info: DeviceInfo;
@@ -36,7 +36,7 @@ export function configurationOf(
 ): Configuration {
   const isSoftware = software.test(renderer);
   const layout = new TextureLayout(maxTextureSize, options.textureLimit);
-  // Where only half floats render, sums are of those, too.
+  // If only half floats can be rendered to, partial sums are half floats as well.
   const fullFloats = floats === "rgba16f" && exact.includes("rgba32f") ? "rgba32f" : floats;
   return {
     layout,

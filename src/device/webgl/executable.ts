@@ -1,4 +1,4 @@
-/** A Program as a list of draws, with the last use of every temporary texture known. */
+/** A Program as a list of draws, with the lifetimes of temporary textures. */
 
 import { propagateFailures } from "../../kernels/failure.js";
 import type { KernelCall } from "../../kernels/kernel.js";
@@ -13,14 +13,14 @@ import type { TextureId } from "./shader/pass.js";
 
 export interface PlannedStep {
   readonly step: Step;
-  /** Temporaries that nothing uses afterwards. */
+  /** Temporaries whose last use this step is. */
   readonly dies: readonly TextureId[];
 }
 
-/** Of a driver's compiled shader, a guess. */
+/** Estimated memory of a compiled shader. */
 const bytesPerShader = 32 * 1024;
 
-/** Where a failure ends: results that depend on it, and inputs that are not updated for it. */
+/** The leaves that a failure affects: results that depend on it, and inputs that are not updated. */
 export interface Affected {
   readonly results: readonly number[];
   readonly missed: readonly number[];
@@ -31,19 +31,19 @@ export class WebglExecutable implements Executable {
   readonly bytes: number;
   readonly steps: readonly PlannedStep[];
   readonly leafCount: number;
-  /** Texture of each temporary while a run lasts; leaves are not in here. */
+  /** Texture of each temporary during a run; without leaves. */
   readonly temporaries: (Texture | undefined)[];
   readonly formats: readonly Format[];
   readonly texels: readonly number[];
   readonly grids: readonly (Extent | Grid | undefined)[];
-  /** Leaves whose values are used, and leaves that are changed. */
+  /** Leaves that are read, and leaves that are written. */
   readonly readLeaves: readonly number[];
   readonly writtenLeaves: readonly number[];
   /** Leaves of float32 that must not be rounded to halves. */
   readonly float32Leaves: readonly number[];
-  /** By texel of the run's flag. */
+  /** The leaves affected by each texel of the run's flag. */
   readonly checks: readonly Affected[];
-  /** Set, until it was told, by runs that failed and have no result which tells. */
+  /** The flag of runs that failed without a result that reports it; undefined once reported. */
   missed: RunFlag | undefined;
   private readonly affectedByLeaves = new Map<number, Affected>();
   private shaders: readonly (ShaderProgram | undefined)[] = [];
@@ -82,7 +82,7 @@ export class WebglExecutable implements Executable {
     );
   }
 
-  /** Where leaf `leaf` ends, if it is not known whether it could be computed. */
+  /** The leaves affected if leaf `leaf`, whose run may have failed, is invalid. */
   affectedByLeaf(leaf: number): Affected {
     let affected = this.affectedByLeaves.get(leaf);
     if (affected === undefined) {
@@ -111,7 +111,7 @@ export class WebglExecutable implements Executable {
     return this.shaders;
   }
 
-  /** @param cache that of the device now; an older one went with its context. */
+  /** @param cache the device's current cache; an older one was lost with its context. */
   release(cache: ProgramCache): void {
     this.released = true;
     this.missed?.release();

@@ -4,36 +4,34 @@ import type { FloatStorage } from "./gl/storage.js";
 /** Options of the webgl device. */
 export interface WebglOptions {
   /**
-   * A context to compute on, e.g. of a canvas that is drawn on as well. By default the device makes one of its own.
-   * The device takes the context's state as it comes and leaves its own behind (bindings, viewport, blending, pixel
-   * storage, masks): who draws on it as well sets what the drawing needs before. `close` deletes what the device made
-   * and leaves the context alone. After a loss the device asks the browser for the context's restoration.
+   * A context to compute on, e.g. of a canvas that is drawn on as well. By default the device creates its own. The device sets the state
+   * that it needs (bindings, viewport, blending, pixel storage, masks) and does not restore it: set yours before you draw. `close`
+   * deletes the device's resources, not the context. After a loss the device asks the browser to restore the context.
    */
   readonly gl?: WebGL2RenderingContext;
   /**
-   * How float32 is stored; by default as float textures ("rgba32f") where a test at the start finds them exact, else as bits in
-   * integer textures ("rgba32ui").
+   * Storage of float32. Default: float textures ("rgba32f") if a test when the device opens finds them exact, else bits in integer
+   * textures ("rgba32ui").
    *
-   * "rgba16f" is never chosen unasked: half floats (float16), for inference in half of the memory. Shaders compute in
-   * float32, and each value that a kernel stores is rounded once to the nearest of 11 bits (weights and inputs when they
-   * are uploaded), an error of 2^-11 of the value at most. From 65520 on values become infinite; below 2^-14 the error is
-   * 2^-25, or they become 0. Partial sums stay in float32, and so does what is updated in place: parameters under an
-   * optimizer and its moments, running statistics, what `scatterAdd` adds to. A gradient below 2^-25 is lost (scale the
-   * loss up if there are such), and a random number of [0, 1) may become 1. Integers are exact as ever. A driver that
-   * renders halves, but not float32, has sums of halves as well and trains nothing.
+   * "rgba16f" is opt-in: half floats (float16), for inference in half the memory. Shaders compute in float32; each stored value (and each
+   * uploaded one) is rounded once to 11 bits, with a relative error of at most 2^-11. Values from 65520 become infinite; below 2^-14 the
+   * absolute error is at most 2^-25, so that tiny values become 0. Partial sums stay float32, and so do values that are updated in place:
+   * parameters and moments of an optimizer, running statistics, outputs of `scatterAdd`. Gradients below 2^-25 become 0 (use loss
+   * scaling), and a random number in [0, 1) may become 1. Integers stay exact. On drivers that render to half floats only, partial sums
+   * are half floats as well, and training is not supported.
    */
   readonly storage?: FloatStorage | "auto";
-  /** Folds rows of textures at this width instead of the device's, and splits sums as on a GPU. For tests. */
+  /** Texture width to use instead of the device's limit; also splits sums as on a GPU. For tests. */
   readonly textureLimit?: number;
-  /** Most bytes of free textures that are kept for reuse; 256 MiB by default. */
+  /** Maximum bytes of free textures kept for reuse; 256 MiB by default. */
   readonly poolBytes?: number;
-  /** Most bytes of textures; 4 GiB by default, as WebGL does not tell how much there is. */
+  /** Maximum bytes of textures; 4 GiB by default. WebGL does not report the GPU's memory. */
   readonly maximumBytes?: number;
-  /** Floating-point operations per draw; longer ones are split, so that the driver does not take them for hung. */
+  /** Maximum floating-point operations per draw; larger draws are split, so that the driver's watchdog does not reset the GPU. */
   readonly flopsPerDraw?: number;
   /**
-   * Milliseconds between snapshots that the device takes by itself, from which it comes back after its context was
-   * lost (`device.recovery`). Each reads what has changed. By default only those that are asked for: `fit` does.
+   * Milliseconds between automatic snapshots for `device.recovery`, each of which reads the buffers changed since the last one. By default
+   * there are only explicit snapshots, such as those of `fit`.
    */
   readonly snapshotInterval?: number;
 }

@@ -1,4 +1,4 @@
-/** Kernel calls to passes: hands each call to the file of its kernel. */
+/** Turns kernel calls into passes; each kernel has its own file. */
 import { withoutEmpty } from "../../kernels/empty.js";
 import { splitEpilogue } from "../../kernels/operands.js";
 import type { Program } from "../../kernels/program.js";

@@ -1,4 +1,4 @@
-/** Everything that lives in a context and goes with it; a restored context gets new ones. */
+/** All resources of a context, which are lost with it; a restored context gets new ones. */
 
 import { ProgramCache } from "./gl/programs.js";
 import { Readback } from "./gl/readback.js";
@@ -30,7 +30,7 @@ export class Resources {
     this.runner = new Runner(gl, layout, this.pool, this.programs, limits.flopsPerDraw);
   }
 
-  /** The textures of leaf buffers have to be released before. */
+  /** Release the textures of leaf buffers first. */
   close(): void {
     this.runner.close();
     this.readback.close();

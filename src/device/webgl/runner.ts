@@ -9,7 +9,7 @@ import type { Texture, TexturePool } from "./gl/texture_pool.js";
 import { flagTexture, type Pass, type TextureId } from "./shader/pass.js";
 import { ShaderBuilder, type ShaderTarget, texelHere } from "./shader/shader.js";
 
-/** What a run works on. */
+/** The executable and buffers of a run. */
 interface Run {
   readonly executable: WebglExecutable;
   readonly leaves: readonly WebglBuffer[];
@@ -18,7 +18,7 @@ interface Run {
 }
 
 export class Runner {
-  /** The flag of runs that cannot fail: never set. */
+  /** The flag of runs that cannot fail, which is never set. */
   private noFlag: RunFlag | undefined;
   private scalarWords = new Int32Array(64);
   private scalarFloats = new Float32Array(this.scalarWords.buffer);
@@ -47,10 +47,10 @@ export class Runner {
         else this.replace(step.slot, step.by, run);
         for (const id of dies) this.drop(id, temporaries);
       });
-      // Without it commands may wait for the end of the caller's task.
+      // Otherwise the browser may delay the commands until the caller's task ends.
       this.gl.flush();
     } finally {
-      // Only after an error there is something left.
+      // Temporaries remain only after an error.
       for (let id = executable.leafCount; id < temporaries.length; id++) this.drop(id, temporaries);
     }
   }
@@ -62,7 +62,7 @@ export class Runner {
     temporaries[id] = undefined;
   }
 
-  /** Renders the texels of a buffer's texture to another one's. */
+  /** Copies texels of one buffer's texture to another by rendering. */
   copy(from: Texture, to: Texture, texels: number, target: ShaderTarget): void {
     const { gl, programs } = this;
     const shader = new ShaderBuilder(target, { formatOf: () => to.format, sizeOf: () => texels * lanes });
@@ -80,7 +80,7 @@ export class Runner {
     programs.release(program);
   }
 
-  /** A flag of so many texels, none of which is set; held once. */
+  /** A flag with `size` texels, none set; the caller holds it once. */
   makeFlag(size: number): RunFlag {
     const row = { width: 2 ** Math.ceil(Math.log2(size)), height: 1 };
     const flag = new RunFlag(this.pool.acquire(formats.rgba32i, size, row), size, this.pool);
@@ -94,7 +94,7 @@ export class Runner {
     gl.clearBufferiv(gl.COLOR, 0, [0, 0, 0, 0]);
   }
 
-  /** Sets a texel of a flag if that of another one is set. */
+  /** Sets a texel of a flag if a texel of another flag is set. */
   mergeFlag(from: RunFlag, texel: number, to: RunFlag, at: number, target: ShaderTarget): void {
     const { gl, programs } = this;
     const shader = new ShaderBuilder(target, { formatOf: () => formats.rgba32i, sizeOf: () => lanes });
@@ -131,7 +131,7 @@ export class Runner {
     return this.pool.acquire(format, texels[id], grids[id]);
   }
 
-  /** Puts another texture in the place of a slot's and frees the old one. */
+  /** Replaces the texture of a slot and frees the old one. */
   private exchange(id: TextureId, texture: Texture, { executable, leaves }: Run): void {
     if (id < executable.leafCount) {
       this.pool.release(leaves[id].texture);
@@ -154,7 +154,7 @@ export class Runner {
     const { executable } = run;
     programs.use(shader, pass.textures.length);
     const inputs = pass.textures.map((id) => this.textureOf(id, run));
-    // What is sampled cannot be rendered to: such an output gets another texture.
+    // A texture cannot be sampled and rendered to in one draw: such an output gets a new texture.
     const fresh: [TextureId, Texture][] = [];
     const isFlag = pass.flag !== undefined;
     const targets = isFlag
@@ -197,7 +197,7 @@ export class Runner {
     if (adds) gl.disable(gl.BLEND);
   }
 
-  /** Draws the pass's texels in so many bands that none takes long. */
+  /** Draws the pass's texels in bands of at most `flopsPerDraw` operations. */
   private drawBands({ flops, range }: Pass, width: number, height: number): void {
     const { gl } = this;
     const isFolded = height > 1;

@@ -208,7 +208,7 @@ export class WebglDevice implements Device {
     this.recovery.noteRun();
   }
 
-  /** Runs it with a flag, if it may fail, of which those of its results know that depend on it. */
+  /** Runs an executable that may fail, with a flag that is attached to the results that depend on it. */
   private runFlagged(
     executable: WebglExecutable,
     own: readonly WebglBuffer[],
@@ -242,7 +242,7 @@ export class WebglDevice implements Device {
     }
   }
 
-  /** Of executables, which a closed device does not release. */
+  /** Flags held by executables: `close` releases them, because executables of a closed device are not released. */
   private readonly missedFlags = new Set<RunFlag>();
 
   private missedOf(executable: WebglExecutable): RunFlag {
@@ -307,7 +307,7 @@ export class WebglDevice implements Device {
     if (this.ownsContext) loseContext(this.gl);
   }
 
-  /** The context is there again, empty. @throws DeviceLostError if it can do less than before. */
+  /** Recreates all resources in the restored, empty context. @throws DeviceLostError if its capabilities are lower than before. */
   private rebuild(copyOf: (buffer: WebglBuffer) => { raw: ArrayBuffer; version: number } | undefined): void {
     const { gl, layout, capabilities: before } = this;
     const now = probeLive(gl, this.floats);
@@ -340,7 +340,7 @@ export class WebglDevice implements Device {
     }
   }
 
-  /** Gives the buffer a texture that does not round, with what the old one holds. */
+  /** Moves the buffer's values to a float32 texture. */
   private setFloat32Storage(buffer: WebglBuffer): void {
     const { dtype, size, texture, version } = buffer;
     const format = formatOf(dtype, this.fullFloats);
@@ -368,7 +368,7 @@ export class WebglDevice implements Device {
   }
 }
 
-/** @throws StaleTensorError if they were lost with the context. */
+/** @throws StaleTensorError if the buffer's values were lost with the context. */
 function requireContents({ isLost, device }: WebglBuffer): void {
   if (!isLost) return;
   throw new StaleTensorError("the tensor's value was lost with the WebGL context, after the last snapshot", {

@@ -1,4 +1,4 @@
-/** A leaf buffer of the device, and its way into a texture. */
+/** A leaf buffer of the device: its texture, and whether its values are valid. */
 import type { DType } from "../../../core/dtype.js";
 import type { Device, DeviceBuffer } from "../../device.js";
 import type { RunFlag } from "./flag.js";
@@ -7,22 +7,22 @@ import type { Texture } from "./texture_pool.js";
 
 export class WebglBuffer implements DeviceBuffer {
   freed = false;
-  /** What it held went with a lost context, and no snapshot has it; writing it makes it whole again. */
+  /** The values were lost with the context and are in no snapshot; writing the buffer makes it valid again. */
   isLost = false;
-  /** Counts changes, so that snapshots copy only what is new; 0 for memory that was never written. */
+  /** Counts changes, so that snapshots copy only changed buffers; 0 if never written. */
   version = 0;
   rewinds = 0;
-  /** That of the run which wrote it, if it may have failed, and the texels on which the value depends. */
+  /** Flag of the run that wrote the buffer, if it may have failed; `texels` are those on which the value depends. */
   flag: RunFlag | undefined;
   texels: readonly number[] = [];
-  /** Set if an update that no result tells of was not made. */
+  /** Set if a failed run skipped an update and no result reports it. */
   missed: RunFlag | undefined;
 
   constructor(
     readonly device: Device,
     readonly dtype: DType,
     readonly size: number,
-    /** Replaced when a kernel updates the buffer that it reads, and when a lost context was restored. */
+    /** Replaced if a kernel reads and updates the buffer, and after a restored context. */
     public texture: Texture,
   ) {}
 
@@ -31,13 +31,13 @@ export class WebglBuffer implements DeviceBuffer {
     return (this.size * this.texture.format.bytesPerTexel) / lanes;
   }
 
-  /** The value depends on another texel of the flag of the run that writes it. */
+  /** Adds a texel of the run's flag on which the value depends. */
   addTexel(flag: RunFlag, texel: number): void {
     this.flag ??= flag.hold();
     this.texels = [...this.texels, texel];
   }
 
-  /** Whether it is not known, or known to have failed. */
+  /** Whether the run may have failed or has failed. */
   get isDoubtful(): boolean {
     const { flag, texels } = this;
     return flag !== undefined && (!flag.isKnown || flag.errorAt(texels) !== undefined);
@@ -55,7 +55,7 @@ export class WebglBuffer implements DeviceBuffer {
     this.missed = flag?.hold();
   }
 
-  /** What is read with the value to know whether it is one. */
+  /** Flags that must be read with the value to know whether it is valid. */
   get openFlags(): readonly RunFlag[] {
     return [...(this.flag?.isKnown === false ? [this.flag] : []), ...(this.missed ? [this.missed] : [])];
   }

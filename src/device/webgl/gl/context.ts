@@ -1,4 +1,4 @@
-/** The WebGL2 context and what it can really do, found out by rendering. */
+/** The WebGL2 context and its capabilities, which are probed by rendering: drivers misreport some. */
 import { createProgramFromSources } from "twgl.js";
 import cover from "../../../../glsl/cover.vert.glsl";
 import select from "../../../../glsl/select.glsl";
@@ -21,18 +21,18 @@ export interface Capabilities {
   readonly maxTextureSize: number;
   readonly drawBuffers: number;
   readonly textureUnits: number;
-  /** Formats that hold exactly what is rendered to them; rgba16f if it was asked for and holds rounded halves. */
+  /** Formats that store rendered values exactly; rgba16f if it was requested and stores correctly rounded halves. */
   readonly exact: readonly FormatName[];
   /** Bits of the float32 that becomes infinite in rgba16f (half.ts). */
   readonly halfInfinity: number | undefined;
-  /** Float textures add up exactly by blending. */
+  /** Blending into float textures adds exactly. */
   readonly blend: boolean;
   readonly parallelCompile: { readonly COMPLETION_STATUS_KHR: number } | null;
 }
 
 /**
- * A context of our own, without anything that is drawn on a screen.
- * @throws DeviceError if there is none to be had.
+ * Creates a context without a visible canvas.
+ * @throws DeviceError if that is not possible.
  */
 export function createContext(): WebGL2RenderingContext {
   const attributes: WebGLContextAttributes = {
@@ -70,9 +70,9 @@ export function createContext(): WebGL2RenderingContext {
 /** A context holds one error of each kind at most. */
 const maxPendingErrors = 8;
 
-/** Switches the extensions on (again, after a loss) and tries every storage format; half floats if they are the wish. */
+/** Enables the extensions (again after a loss) and probes the storage formats; half floats only if `wish` is "rgba16f". */
 export function probe(gl: WebGL2RenderingContext, wish: FloatStorage | "auto"): Capabilities {
-  // What others left behind, or a loss, is none of our formats' failures.
+  // Discards errors of earlier commands, which are not failures of the probes.
   for (let i = 0; i < maxPendingErrors && gl.getError() !== gl.NO_ERROR; i++);
   cleanState(gl);
   gl.bindSampler(0, null);
@@ -95,7 +95,7 @@ export function probe(gl: WebGL2RenderingContext, wish: FloatStorage | "auto"): 
   };
 }
 
-/** @throws DeviceError if the wish cannot be met. */
+/** @throws DeviceError if the requested storage is not available. */
 export function chooseStorage({ exact, renderer }: Capabilities, wish: FloatStorage | "auto"): FloatStorage {
   if (wish === "rgba16f" && !exact.includes(wish)) {
     throw new DeviceError(`${renderer} renders no half-float textures (RGBA16F)`, {
@@ -118,7 +118,7 @@ export function chooseStorage({ exact, renderer }: Capabilities, wish: FloatStor
 
 type SampledName = Exclude<FormatName, "rgba16f">;
 
-/** Values that a texture of each kind must hold to the last bit: small, large, odd mantissas, both signs. */
+/** Values that a texture of each kind must store exactly: small, large, odd mantissas, both signs. */
 const samples: Readonly<Record<SampledName, Texels>> = {
   rgba32f: Float32Array.of(1 / 3, -1e30, 1.17549435e-38, 16777215),
   rgba32ui: Uint32Array.of(0xffffffff, 1, 0x7fc00001, 0x80000000),
@@ -128,7 +128,7 @@ const samples: Readonly<Record<SampledName, Texels>> = {
   rgba8ui: Uint8Array.of(255, 0, 128, 7),
 };
 
-/** Uploads, renders a copy and reads it: whether the bits are the same. */
+/** Uploads values, copies them by rendering and reads the copy: whether the bits are equal. */
 function holdsBits(gl: WebGL2RenderingContext, name: SampledName): boolean {
   const data = samples[name];
   const result = renderTexel(gl, formats[name], data, "", "texel");
@@ -136,12 +136,12 @@ function holdsBits(gl: WebGL2RenderingContext, name: SampledName): boolean {
 }
 
 /**
- * Bits of float32 that may become an infinite half: infinity, or 2^16, which SwiftShader rounds up to it while it makes NaN of
- * infinity and of all that is larger.
+ * Bits of the float32 to render for an infinite half: infinity, or 2^16 on SwiftShader, which rounds 2^16 to infinity but stores NaN for
+ * infinity and larger values.
  */
 const infinities = [0x7f800000, 0x47800000] as const;
 
-/** What is rendered, and the halves that it has to become. */
+/** Rendered values, and the halves that must be stored for them. */
 const roundings: readonly (readonly [rendered: readonly string[], stored: readonly number[]])[] = [
   [
     ["1.00146484375", "-1.00048828125", "65519.0", "-65520.0"],
@@ -157,12 +157,12 @@ const roundings: readonly (readonly [rendered: readonly string[], stored: readon
   ],
 ];
 
-/** The bits of float32 that the driver stores as an infinite half; undefined if it does not hold rounded halves. */
+/** The bits of the float32 that the driver stores as an infinite half; undefined if it does not round halves correctly. */
 function probeHalf(gl: WebGL2RenderingContext): number | undefined {
   const held = encodeFloat16(Float32Array.from(roundings[2][1]));
   return infinities.find((infinity) =>
     roundings.every(([rendered, stored]) => {
-      // Times 1 in a form that no compiler knows.
+      // Multiplied by 1 in a form that compilers do not fold.
       const value = `roundToHalf(2.0 * gl_FragCoord.x * vec4(${rendered.join(", ")}))`;
       const functions = [select, halfChunk(infinity)].join("\n");
       const result = renderTexel(gl, formats.rgba16f, held, functions, value);
@@ -171,7 +171,7 @@ function probeHalf(gl: WebGL2RenderingContext): number | undefined {
   );
 }
 
-/** Uploads a texel, renders the value of a GLSL expression in `texel`, and reads it; undefined if that is refused. */
+/** Uploads a texel, renders a GLSL expression of `texel`, and reads the result; undefined if the driver reports an error. */
 function renderTexel(
   gl: WebGL2RenderingContext,
   format: Format,
@@ -220,14 +220,14 @@ void main() {
   return result;
 }
 
-/** With its shaders, which twgl leaves to the garbage collector. */
+/** Deletes a program and its shaders, which twgl does not delete. */
 function deleteProgram(gl: WebGL2RenderingContext, program: WebGLProgram | null): void {
   if (program === null) return;
   for (const shader of gl.getAttachedShaders(program) ?? []) gl.deleteShader(shader);
   gl.deleteProgram(program);
 }
 
-/** Draws three points over each other: whether a third, 1e-7 and 1 add up as float32 additions in order do. */
+/** Blends three points, 1/3, 1e-7 and 1: whether the sum equals float32 additions in order. */
 function addsUp(gl: WebGL2RenderingContext): boolean {
   const target = oneTexel(gl, formats.rgba32f, new Float32Array(4));
   const framebuffer = framebufferOf(gl, [{ handle: target }]);
@@ -271,7 +271,7 @@ function oneTexel(gl: WebGL2RenderingContext, format: Format, data: ArrayBufferV
   return texture;
 }
 
-/** Puts all state that our draws depend on where they expect it, on a context that others may use as well. */
+/** Sets all state that the device's draws depend on, because other code may use the context as well. */
 export function cleanState(gl: WebGL2RenderingContext): void {
   gl.disable(gl.BLEND);
   gl.disable(gl.DEPTH_TEST);

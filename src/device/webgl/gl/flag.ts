@@ -1,8 +1,8 @@
 /**
- * How runs on the GPU fail (see Device.run). Every run with kernels that check indices, or with leaves of which it is not known
- * whether they could be computed, has a flag of its own: a texture with a texel for each of these, to which a point is drawn
- * where an index is out of range. Updates look at it and keep the old value if any texel is set; results remember the texels
- * that they depend on, which are read together with their values. Nothing waits for it in between.
+ * Failures of runs on the GPU (see Device.run). Every run that checks indices, or reads leaves whose run may have failed, has a flag: a
+ * texture with one texel per check and per such leaf. An index out of range draws a point to its texel. Updates sample the flag and keep
+ * the old value if any texel is set. Results refer to the texels on which they depend, which are read together with their values; nothing
+ * waits for the flag before.
  */
 import type { IndexError } from "../../../core/errors.js";
 import { indexError } from "../../../kernels/failure.js";
@@ -14,7 +14,7 @@ import type { Texture, TexturePool } from "./texture_pool.js";
 const reports: IndexReport[] = [];
 const reportNumbers = new Map<string, number>();
 
-/** What a texel calls a report: positive, the same for equal ones. */
+/** The number of a report in texels: positive, equal for equal reports. */
 export function reportNumber(report: IndexReport): number {
   const key = JSON.stringify(report);
   let number = reportNumbers.get(key);
@@ -25,9 +25,9 @@ export function reportNumber(report: IndexReport): number {
   return number;
 }
 
-/** Texels [number of the report or 0, index, size of the axis, 0], and what is known of them. */
+/** Texels [number of the report or 0, index, size of the axis, 0], and the errors read from them. */
 export class RunFlag {
-  /** By texel; undefined until they were read. */
+  /** The error of each texel; undefined until the texels were read. */
   private errors: readonly (IndexError | undefined)[] | undefined;
   private holders = 1;
 
@@ -59,7 +59,7 @@ export class RunFlag {
     return this.errors?.[texels.find((texel) => this.errors![texel]) ?? -1];
   }
 
-  /** To be read with the values of a buffer, for `take`. */
+  /** The part to read with the values of a buffer, for `take`. */
   get part(): ReadPart {
     return { texture: this.texture, size: this.size * lanes };
   }
@@ -69,7 +69,7 @@ export class RunFlag {
   }
 }
 
-/** What a texel tells. */
+/** The error that a texel reports. */
 export function errorOf([number, index, axisSize]: Int32Array): IndexError | undefined {
   return number === 0 ? undefined : indexError(reports[number - 1], index, axisSize, "webgl");
 }

@@ -1,6 +1,6 @@
 /**
- * Half floats as the storage of float32: which tensors keep float32 nevertheless, and how a driver is brought to store the
- * nearest half. Shaders compute in float32 either way; a value is rounded when a kernel stores it.
+ * Half floats as storage of float32: which tensors stay float32 nevertheless, and the rounding to the nearest half, which drivers do not
+ * guarantee. Shaders compute in float32; a value is rounded when a kernel stores it.
  */
 import half from "../../../../glsl/half.glsl";
 import type { Program } from "../../../kernels/kernel.js";
@@ -12,10 +12,9 @@ export function halfChunk(infinity: number): string {
 }
 
 /**
- * Slots that keep float32: what sums are collected in element by element; leaves that are updated from their own old value
- * (parameters, moments of an optimizer, running statistics), whose small changes would round away; and, between kernels, results of
- * reductions and what is computed of nothing else: sums of squares, and the means and variances made of them, leave the range of
- * halves where the numbers themselves do not.
+ * Slots with float32 storage: outputs of `scatterAdd`; leaves that are updated from their own old value (parameters, moments of an
+ * optimizer, running statistics), because small changes would be rounded away; and temporaries with results of reductions or values
+ * computed only from these, because sums of squares, means and variances overflow halves even if the elements do not.
  */
 export function float32Slots({ calls, leafCount, slots }: Program): ReadonlySet<number> {
   const result = new Set<number>();
@@ -23,7 +22,7 @@ export function float32Slots({ calls, leafCount, slots }: Program): ReadonlySet<
   const [read, written] = [new Set<number>(), new Set<number>()];
   for (const call of calls) {
     const { reads, writes } = operandsOf(call);
-    // What it does not write stays as it is.
+    // A partial write changes nothing else in the leaf, so the leaf is not updated from its old value.
     if (call.kernel === "write") continue;
     for (const { slot } of reads) if (!written.has(slot)) read.add(slot);
     const floats = reads.filter(({ dtype }) => dtype === "float32");

@@ -1,11 +1,11 @@
 /**
- * Losing the context and getting it back, as the canvas's events tell. A loss is sticky: also when the browser has
- * restored the context at once, the device counts as lost until it was restored too.
+ * Loss and restoration of the context, from the canvas's events. A loss is sticky: even if the browser has restored the context, the
+ * device counts as lost until the device is restored.
  */
 import { DeviceError, DeviceLostError } from "../../../core/errors.js";
 import type { LossReason } from "../../device.js";
 
-/** Milliseconds after which a context that the browser does not restore is given up. */
+/** Timeout in ms for the browser to restore the context. */
 const longestWait = 60_000;
 
 const reason: LossReason = { message: "the browser or the driver took the WebGL context away" };
@@ -26,12 +26,12 @@ export class ContextLoss {
   constructor(private readonly gl: WebGL2RenderingContext) {
     this.lost = this.nextLoss();
     const { signal } = this.listeners;
-    // Contexts outside of browsers may have no canvas, and are not lost.
+    // Contexts outside browsers may have no canvas; they are never lost.
     const canvas: EventTarget | undefined = gl.canvas;
     canvas?.addEventListener?.(
       "webglcontextlost",
       (event) => {
-        // Without this the browser does not restore it.
+        // Required: otherwise the browser does not restore the context.
         event.preventDefault();
         this.isDown = true;
         this.resolveLost(reason);
@@ -51,7 +51,7 @@ export class ContextLoss {
     return this.isDown || this.gl.isContextLost();
   }
 
-  /** Resolves when the context is there again, empty. @throws DeviceLostError if that takes too long. */
+  /** Resolves when the browser has restored the context, which is then empty. @throws DeviceLostError after the timeout. */
   async contextBack(): Promise<void> {
     while (this.gl.isContextLost()) {
       let timer: ReturnType<typeof setTimeout> | undefined;
@@ -69,7 +69,7 @@ export class ContextLoss {
     }
   }
 
-  /** Everything is as it should be again. */
+  /** Ends the loss: the device's buffers are restored. */
   restored(): void {
     this.isDown = false;
     this.lost = this.nextLoss();

@@ -1,7 +1,7 @@
 /**
- * Shader programs, one per text. Compiling and linking are submitted at once and asked about as late as possible, so
- * that drivers compile many in parallel (twgl's functions wait for each). Executables hold the programs they use; of
- * those that none holds, the latest are kept, as captures that are made anew want the same again.
+ * Shader programs, one per source text. Compilation and linking are submitted at once and queried as late as possible, so that drivers
+ * compile many in parallel (twgl waits for each). Executables hold the programs they use; the most recent unused ones are kept, because
+ * new recordings of a function often need them again.
  */
 import { DeviceError } from "../../../core/errors.js";
 import type { WarmupProgress } from "../../device.js";
@@ -11,14 +11,14 @@ export interface Program {
   readonly fragment: WebGLShader;
   readonly vertex: VertexShader;
   readonly text: string;
-  /** Executables that hold it. */
+  /** Number of executables that hold it. */
   holders: number;
   deleted: boolean;
-  /** Set when the program was first used: linked, locations known. */
+  /** Set at the first use: the program is linked and its locations are known. */
   linked: boolean;
   parameters: WebGLUniformLocation | null;
   scalars: WebGLUniformLocation | null;
-  /** Whose parameters the uniform array holds. */
+  /** The pass whose parameters are in the uniform array. */
   holds: unknown;
 }
 
@@ -29,18 +29,18 @@ interface VertexShader {
   programs: number;
 }
 
-/** Programs that are kept though no executable holds them: about those of two training steps. */
+/** Maximum number of unused programs kept: about those of two training steps. */
 const keptIdle = 64;
 
-/** How often a waiting warm-up looks whether the driver is done, in milliseconds. */
+/** Poll interval of a warm-up in ms. */
 const pollInterval = 5;
-/** How long it asks at most, before the page has its turn: half a frame. */
+/** Maximum time in ms of one poll before it yields to the page: half a frame. */
 const turnMilliseconds = 8;
 
 export class ProgramCache {
   private readonly programs = new Map<string, Program>();
   private readonly vertexShaders = new Map<string, VertexShader>();
-  /** Those that nobody holds, the one let go last at the end. */
+  /** Unused programs, the most recently released last. */
   private readonly idle = new Set<Program>();
   private current: Program | undefined;
 
@@ -49,7 +49,7 @@ export class ProgramCache {
     private readonly parallel: { readonly COMPLETION_STATUS_KHR: number } | null,
   ) {}
 
-  /** Programs that exist now. */
+  /** Number of programs. */
   get count(): number {
     return this.programs.size;
   }
@@ -67,7 +67,7 @@ export class ProgramCache {
     return program;
   }
 
-  /** Takes back one `acquire`. */
+  /** Ends one `acquire`. */
   release(program: Program): void {
     program.holders--;
     if (program.holders > 0) return;
@@ -79,7 +79,7 @@ export class ProgramCache {
     }
   }
 
-  /** Makes the program current. @throws DeviceError with the driver's words if it does not compile. */
+  /** Makes the program current. @throws DeviceError with the driver's log if it does not compile. */
   use(program: Program, textures: number): void {
     if (!program.linked) this.finish(program, textures);
     if (this.current === program) return;
@@ -87,16 +87,16 @@ export class ProgramCache {
     this.current = program;
   }
 
-  /** Somebody else may have used the context. */
+  /** Forgets the current program, because other code may have used the context. */
   forgetCurrent(): void {
     this.current = undefined;
   }
 
   /**
-   * Resolves when the driver has compiled all and they are ready for use, or there is nothing to wait for any more: the
-   * context lost, the program deleted. `programs` come with the number of their textures. Later uses ask the driver
-   * nothing: the answer would wait for the draws before, in which some drivers go on compiling.
-   * @throws DeviceError with the driver's words if one does not compile.
+   * Resolves when the driver has compiled all programs and they are linked, or when the context is lost or the programs are deleted. The
+   * map's values are numbers of textures. Later uses do not query the driver, because the answer would wait for earlier draws, during
+   * which some drivers continue compiling.
+   * @throws DeviceError with the driver's log if one does not compile.
    */
   async warmup(programs: ReadonlyMap<Program, number>, progress?: WarmupProgress): Promise<void> {
     const waiting = new Set([...programs.keys()].filter(({ linked }) => !linked));
@@ -111,7 +111,7 @@ export class ProgramCache {
       const end = performance.now() + turnMilliseconds;
       for (const program of waiting) {
         const isGone = program.deleted || gl.isContextLost();
-        // Without the extension finish() itself waits for the program.
+        // Without KHR_parallel_shader_compile, finish() waits for the program.
         const isReady =
           isGone ||
           parallel === null ||

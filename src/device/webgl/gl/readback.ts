@@ -1,6 +1,6 @@
 /**
- * Reading textures without stopping the page: the pixels are copied into a pixel-pack buffer behind everything that was
- * enqueued, a fence tells when they are there, and only then they are copied out.
+ * Reads textures without blocking the page: enqueues a copy to a pixel-pack buffer and a fence, and copies the values to the host once
+ * the fence is signalled.
  */
 import { type DType, newArray, type TypedArray } from "../../../core/dtype.js";
 import { DeviceError } from "../../../core/errors.js";
@@ -9,39 +9,39 @@ import { contextLost } from "./loss.js";
 import { lanes, readType } from "./storage.js";
 import type { Texture, TexturePool } from "./texture_pool.js";
 
-/** Turns of the event loop without a pause before the pauses begin: what is done already is told at the next turn. */
+/** Polls without a pause in between, so that a copy that is already complete resolves in the next turn of the event loop. */
 const eagerPolls = 2;
 
-/** Of each texel of any format, as it is read. */
+/** Bytes of a texel as it is read, in any format. */
 const texelBytes = lanes * 4;
 
-/** Bytes copied out in one turn of the event loop: a few milliseconds. */
+/** Bytes copied to the host per turn of the event loop, which takes a few ms. */
 const bytesPerTurn = 8 * 1024 * 1024;
 
 /** `size` elements of a texture. */
 export interface ReadPart {
   readonly texture: Texture;
   readonly size: number;
-  /** The first element, 0 by default; what is read begins with its texel. */
+  /** The first element, 0 by default; reading begins at its texel. */
   readonly begin?: number;
 }
 
-/** The first texel and the number of texels that hold a part. */
+/** The first texel and the number of texels of a part. */
 function texelsOf({ begin = 0, size }: ReadPart): readonly [first: number, count: number] {
   const first = Math.floor(begin / lanes);
   return [first, size === 0 ? 0 : Math.ceil((begin + size) / lanes) - first];
 }
 
-/** A copy that is under way. */
+/** An enqueued copy. */
 export interface PendingRead {
-  /** The raw values of each part, in the order of its texture's texels, part behind part. */
+  /** The raw values of all parts, concatenated, in texel order. */
   finish(): Promise<ArrayBuffer>;
 }
 
 export class Readback {
-  /** Pack buffers of reads under way, with their fences. */
+  /** Pack buffers of pending reads, with their fences. */
   private readonly pending = new Map<WebGLBuffer, WebGLSync | null>();
-  /** Why reads under way fail. */
+  /** The error of pending reads after a loss or `close`. */
   private end: (() => Error) | undefined;
 
   constructor(
@@ -49,7 +49,7 @@ export class Readback {
     private readonly pool: TexturePool,
   ) {}
 
-  /** Enqueues a copy, one for all parts: each would have to be waited for. */
+  /** Enqueues one copy of all parts, so that there is one fence to wait for. */
   start(...parts: readonly ReadPart[]): PendingRead {
     const { gl } = this;
     const bytes = parts.reduce((sum, part) => sum + texelsOf(part)[1] * texelBytes, 0);
@@ -68,7 +68,7 @@ export class Readback {
     return { finish: () => this.finish(pack, bytes, fence) };
   }
 
-  /** Copies texels of a texture to the pack buffer that is bound, from byte `at` on: rest of a row, whole rows, last row. */
+  /** Copies texels of a texture to the bound pack buffer from byte `at` on, in up to three rectangles: rest of a row, whole rows, last row. */
   private copy(texture: Texture, first: number, count: number, at: number): void {
     const { gl } = this;
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.pool.framebuffer([texture]));
@@ -85,7 +85,7 @@ export class Readback {
     }
   }
 
-  /** The context was lost: reads under way fail, and there is nothing to delete. */
+  /** Fails pending reads after a loss of the context; their buffers are gone. */
   abandon(): void {
     this.end = contextLost;
     this.pending.clear();
@@ -100,13 +100,13 @@ export class Readback {
     this.pending.clear();
   }
 
-  /** @throws if what was enqueued is gone: the context lost, also if restored since, or the device closed. */
+  /** @throws if the enqueued copy is gone: the context was lost (even if restored since), or the device closed. */
   private check(): void {
     if (this.end !== undefined) throw this.end();
     if (this.gl.isContextLost()) throw contextLost();
   }
 
-  /** A new one for each read: Chromium warns of a lost shadow copy when a buffer is written a second time. */
+  /** A new buffer for each read: Chromium warns about a discarded shadow copy if a buffer is written twice. */
   private packBuffer(bytes: number): WebGLBuffer {
     const { gl } = this;
     const handle = gl.createBuffer()!;
@@ -137,7 +137,7 @@ export class Readback {
       const part = new Uint8Array(result, from, Math.min(bytesPerTurn, bytes - from));
       gl.getBufferSubData(gl.PIXEL_PACK_BUFFER, from, part);
       gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
-      // A lost context leaves the array as it was and raises nothing.
+      // In a lost context this leaves the array unchanged and reports no error.
       this.check();
     }
     this.pending.delete(pack);
@@ -156,7 +156,7 @@ export function fromRaw(raw: ArrayBuffer, dtype: DType, size: number, first = 0)
   return result;
 }
 
-/** Of browsers that have it: https://wicg.github.io/scheduling-apis/. */
+/** In some browsers: https://wicg.github.io/scheduling-apis/. */
 declare const scheduler:
   | { postTask(callback: () => void, options: { delay: number }): Promise<void> }
   | undefined;
@@ -167,7 +167,7 @@ async function pause(): Promise<void> {
     await scheduler.postTask(() => {}, { delay: 1 });
     return;
   }
-  // Not from within a timer: browsers make the sixth of timers that set each other wait for 4 ms.
+  // Not a nested timer: browsers clamp nested timers to 4 ms from the sixth on.
   await nextTurn();
   await new Promise((resolve) => setTimeout(resolve, 1));
 }

@@ -1,11 +1,10 @@
 /**
- * Host copies of leaf buffers, from which a device comes back after its context was lost. All copies of a snapshot are
- * enqueued at one point of the command stream, between Programs, so that parameters and optimizer state fit together,
- * and arrive later, behind fences; the snapshot counts when all of it has arrived. Buffers that have not changed since
- * the one before are not copied again.
+ * Snapshots: host copies of leaf buffers, from which a device is restored after a loss of its context. All copies of a snapshot are
+ * enqueued at one point of the command stream, between Programs, so that parameters and optimizer state are consistent. They complete
+ * asynchronously; the snapshot is valid when all are complete. Buffers unchanged since the previous snapshot are not copied again.
  *
- * Snapshots that the device takes by itself, every so many milliseconds, begin when the running task has ended: what a
- * program does between two awaits (update the weights, advance the schedule, count the step) is never split.
+ * Automatic snapshots start when the running task has ended, so that they never split the code between two awaits of a program (update
+ * the weights, advance the schedule, count the step).
  */
 import { DeviceLostError } from "../../../core/errors.js";
 import type { DeviceRecovery, SnapshotParticipant } from "../../recovery.js";
@@ -17,7 +16,7 @@ import type { PendingRead, Readback } from "./readback.js";
 
 interface Copy {
   readonly raw: ArrayBuffer;
-  /** Of the buffer, when it was copied. */
+  /** Version of the buffer when it was copied. */
   readonly version: number;
 }
 
@@ -25,41 +24,41 @@ interface Reading {
   readonly buffer: WebglBuffer;
   readonly version: number;
   readonly flags: readonly RunFlag[];
-  /** Once the flags are known. */
+  /** Valid once the flags are known. */
   readonly isFailed: () => boolean;
   readonly read: PendingRead;
 }
 
 interface Snapshot {
-  /** Of the buffers that held anything. */
+  /** Copies of the buffers that had values. */
   readonly copies: ReadonlyMap<WebglBuffer, Copy>;
-  /** Put the participants' state back. */
+  /** Restore the states of the participants. */
   readonly states: readonly (() => void)[];
 }
 
-/** What the device does for its recovery. */
+/** The device's part in its recovery. */
 export interface Recoverable {
   readonly gl: WebGL2RenderingContext;
   readonly loss: ContextLoss;
   readonly buffers: Iterable<WebglBuffer>;
   readonly readback: Readback;
-  /** New resources in the restored context, and every buffer with its copy; those without one are lost. */
+  /** Creates new resources in the restored context and writes every buffer's copy; buffers without one are lost. */
   rebuild(copyOf: (buffer: WebglBuffer) => Copy | undefined): void;
 }
 
 export class WebglRecovery implements DeviceRecovery {
   generation = 0;
-  /** Snapshots completed. */
+  /** Number of completed snapshots. */
   count = 0;
   private readonly participants = new Set<SnapshotParticipant>();
   private last: Snapshot | undefined;
-  /** The snapshot under way. */
+  /** The snapshot in progress. */
   private running: Promise<void> | undefined;
   private restoring: Promise<void> | undefined;
   private lastStart = Number.NEGATIVE_INFINITY;
   private isPlanned = false;
 
-  /** @param interval milliseconds between snapshots that are taken unasked; undefined for none. */
+  /** @param interval ms between automatic snapshots; undefined for none. */
   constructor(
     private readonly device: Recoverable,
     private readonly interval: number | undefined,
@@ -112,7 +111,7 @@ export class WebglRecovery implements DeviceRecovery {
     return this.restoring;
   }
 
-  /** To be called after each Program: plans a snapshot if one is due. */
+  /** Called after each Program: schedules a snapshot if one is due. */
   noteRun(): void {
     const { interval } = this;
     if (interval === undefined || this.isPlanned || this.running !== undefined) return;
@@ -120,12 +119,12 @@ export class WebglRecovery implements DeviceRecovery {
     this.isPlanned = true;
     queueMicrotask(() => {
       this.isPlanned = false;
-      // Whoever uses the device next learns of a loss; nobody waits for this snapshot.
+      // Nothing awaits this snapshot; a loss is reported by the next use of the device.
       this.snapshot().catch(() => {});
     });
   }
 
-  /** Snapshots end in the order in which they were begun. */
+  /** Snapshots complete in the order in which they were started. */
   private async complete(
     reads: readonly Reading[],
     copies: Map<WebglBuffer, Copy>,
@@ -153,7 +152,7 @@ export class WebglRecovery implements DeviceRecovery {
       });
     }
     const { copies, states } = this.last;
-    // It may be lost again at any moment.
+    // The context may be lost again at any moment.
     do {
       await loss.contextBack();
       try {

@@ -1,13 +1,13 @@
 /**
- * How tensors lie in textures. Element i of a buffer is channel i & 3 of texel i >> 2, and texel t lies at column
- * t & (width − 1) of row t >> log2(width), where the width is a power of two that follows from the buffer's size: index
- * arithmetic in shaders is shifts by constants and masks, and strided views are plain integers.
+ * Layout of tensors in textures. Element i of a buffer is channel i & 3 of texel i >> 2; texel t is at column t & (width − 1) of row
+ * t >> log2(width). The width is a power of two that depends on the buffer's size, so that index arithmetic in shaders needs only shifts
+ * and masks, and offsets of strided views are plain integers.
  */
 import { type DType, isHalf, type TypedArray } from "../../../core/dtype.js";
 import { OutOfMemoryError } from "../../../core/errors.js";
 import { encodeFloat16 } from "../../../core/half.js";
 
-/** How float32 is stored: as such, as its bits where float textures cannot be rendered to, or rounded to half floats. */
+/** Storage of float32: as float32, as bits in integer textures if float textures cannot be rendered to, or rounded to half floats. */
 export type FloatStorage = "rgba32f" | "rgba32ui" | "rgba16f";
 
 export type FormatName = FloatStorage | "rgba32i" | "rgba16ui" | "rgba8i" | "rgba8ui";
@@ -62,7 +62,7 @@ export function formatOf(dtype: DType, floats: FloatStorage): Format {
       return formats[floats];
     case "int32":
       return formats.rgba32i;
-    // Their bits: bfloat16 has no format, and drivers treat subnormal numbers and infinities of RGBA16F in their own ways.
+    // Stored as bits: there is no format for bfloat16, and drivers differ in subnormal numbers and infinities of RGBA16F.
     case "float16":
     case "bfloat16":
       return formats.rgba16ui;
@@ -73,7 +73,7 @@ export function formatOf(dtype: DType, floats: FloatStorage): Format {
   }
 }
 
-/** The type in which a texture's values are read: 32 bits each, which every driver converts the others to. */
+/** The type in which a texture's values are read: 32 bits per channel, to which every driver converts. */
 export function readType({ output }: Format): number {
   return output === "vec4" ? FLOAT : output === "ivec4" ? INT : UNSIGNED_INT;
 }
@@ -84,15 +84,15 @@ export const lanes = 4;
 /** Columns of large textures; a power of two. 4096 × 4096 texels are 2^26 elements on the smallest phone. */
 const preferredWidth = 4096;
 /**
- * Columns of the others. GPUs draw two rows at a time and lose half of a single one, and SwiftShader shares a draw among its threads
- * by pairs of rows: buffers of a few thousand texels should have many. Large ones have them anyway, and long lines hold whole
- * rows of images.
+ * Columns of small textures. GPUs draw two rows at a time and waste half of a single row, and SwiftShader distributes pairs of rows to
+ * its threads: buffers of a few thousand texels should have several rows. Large textures have many rows anyway, and in wide rows whole
+ * rows of images fit.
  */
 const narrowWidth = 256;
-/** Where large textures are forced to be narrow: how many times narrower the others still are, and what is narrow enough. */
+/** For large textures with a forced width: small textures are narrower by this factor, but not narrower than the minimum. */
 const narrowing = 4;
 const narrowest = 4;
-/** Heights of folded textures are rounded up to one of this many steps per octave, so that the pool finds matches. */
+/** Heights of textures with several rows are rounded up to one of this many steps per octave, so that the pool can reuse textures. */
 const stepsPerOctave = 4;
 
 export interface Extent {
@@ -111,7 +111,7 @@ export class TextureLayout {
   private readonly narrowShift: number;
   readonly maxHeight: number;
 
-  /** @param limit the device's largest texture extent. @param forced a smaller width, so that tests fold early. */
+  /** @param limit the device's largest texture extent. @param forced a smaller width, for tests. */
   constructor(limit: number, forced?: number) {
     const wide = Math.min(limit, forced ?? preferredWidth);
     const narrow = Math.min(narrowWidth, wide, Math.max(narrowest, wide / narrowing));
@@ -124,12 +124,12 @@ export class TextureLayout {
     return Math.ceil(size / lanes);
   }
 
-  /** log2 of the width of the texture for so many texels: those that are narrow are at most as high as they are wide. */
+  /** log2 of the width of a texture for `texels`: the narrow width while the height is at most the width. */
   shiftFor(texels: number): number {
     return texels <= 4 ** this.narrowShift ? this.narrowShift : this.wideShift;
   }
 
-  /** The width of the texture for so many texels if it has several rows. */
+  /** The width of a texture for `texels`, if it has several rows. */
   lineFor(texels: number): number {
     return 2 ** this.shiftFor(texels);
   }
@@ -147,7 +147,7 @@ export class TextureLayout {
   }
 
   /**
-   * The texture for so many texels, rounded up so that similar sizes share textures.
+   * The extent of a texture for `texels`, rounded up so that similar sizes share textures.
    * @throws OutOfMemoryError if it is larger than the device's textures can be.
    */
   extent(texels: number): Extent {
@@ -177,7 +177,7 @@ export class TextureLayout {
   }
 }
 
-/** The bytes of `data` as the texture's format wants them: float32 as bits or rounded to halves where it is stored so. */
+/** Converts `data` to the texture's format: float32 as is, as bits, or rounded to halves. */
 export function asTexels(
   data: TypedArray,
   dtype: DType,
@@ -194,5 +194,5 @@ export function asTexels(
   return data instanceof Uint8Array ? data : Uint8Array.from(data);
 }
 
-/** What texSubImage2D takes. */
+/** The arrays that texSubImage2D accepts. */
 export type Texels = Float32Array | Uint32Array | Uint16Array | Int32Array | Uint8Array | Int8Array;

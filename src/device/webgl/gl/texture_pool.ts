@@ -1,6 +1,6 @@
 /**
- * Textures, kept for reuse by format and extent: making one costs up to a millisecond. Free textures beyond the byte
- * budget are deleted, those unused for longest first. Framebuffers live as long as the textures they are made of.
+ * Pool of textures by format and extent, because creating one costs up to a millisecond. Free textures beyond the byte budget are deleted,
+ * least recently used first. A framebuffer is deleted with any of its textures.
  */
 import { createTexture } from "twgl.js";
 import { OutOfMemoryError } from "../../../core/errors.js";
@@ -12,17 +12,17 @@ export interface Texture {
   readonly format: Format;
   readonly width: number;
   readonly height: number;
-  /** Of a texture array; undefined for a plain texture. */
+  /** Number of layers of a texture array; undefined for a plain texture. */
   readonly layers: number | undefined;
   readonly bytes: number;
   /** Keys of the framebuffers that it is attached to. */
   readonly framebuffers: Set<string>;
 }
 
-/** A texture this large asks the driver at once whether there was memory for it: the answer costs a round trip. */
+/** From this size on, allocation errors are queried at once, which costs a round trip. */
 const checkedBytes = 16 * 1024 * 1024;
 
-/** Framebuffers that are kept: textures come together in ever new ways when reads end in another order. */
+/** Maximum number of cached framebuffers: when reads complete in another order, textures are combined differently. */
 const maxFramebuffers = 256;
 
 interface Framebuffer {
@@ -34,18 +34,18 @@ export class TexturePool {
   usedBytes = 0;
   reservedBytes = 0;
   peakBytes = 0;
-  /** Textures that exist. */
+  /** Number of textures. */
   count = 0;
   private nextId = 1;
   private freeBytes = 0;
-  /** Free textures, the longest unused first. */
+  /** Free textures, least recently used first. */
   private readonly free = new Set<Texture>();
   private readonly bins = new Map<string, Texture[]>();
   /** The oldest first. */
   private readonly framebuffers = new Map<string, Framebuffer>();
 
   /**
-   * @param freeBudget most bytes kept in free textures. @param maximumBytes most bytes in all.
+   * @param freeBudget maximum bytes of free textures. @param maximumBytes maximum bytes of all textures.
    */
   constructor(
     private readonly gl: WebGL2RenderingContext,
@@ -54,7 +54,7 @@ export class TexturePool {
     private readonly maximumBytes: number,
   ) {}
 
-  /** A texture for at least so many texels, or of exactly the grid's shape; what it holds is arbitrary. @throws OutOfMemoryError. */
+  /** A texture for at least `texels`, or of exactly the grid's shape; its contents are arbitrary. @throws OutOfMemoryError */
   acquire(format: Format, texels: number, grid?: Extent | Grid): Texture {
     const extent = grid ? this.layout.fitting(grid) : this.layout.extent(texels);
     const layers = grid && "layers" in grid ? grid.layers : undefined;
@@ -96,7 +96,7 @@ export class TexturePool {
     return handle;
   }
 
-  /** Deletes everything that exists. */
+  /** Deletes all textures and framebuffers. */
   close(): void {
     this.trim(0);
   }
@@ -109,7 +109,7 @@ export class TexturePool {
       const key = keyOf(texture.format, texture, texture.layers);
       const bin = this.bins.get(key)!;
       bin.splice(bin.indexOf(texture), 1);
-      // Loops over ever new lengths have ever new extents.
+      // For loops whose lengths, and so extents, are always new.
       if (bin.length === 0) this.bins.delete(key);
       this.freeBytes -= texture.bytes;
       this.destroy(texture);
@@ -136,7 +136,7 @@ export class TexturePool {
     if (this.reservedBytes + bytes > this.maximumBytes)
       this.trim(Math.max(0, this.maximumBytes - this.usedBytes - bytes));
     if (this.usedBytes + bytes > this.maximumBytes) throw this.outOfMemory(bytes);
-    // With a buffer of somebody else bound, a texture without data is an error.
+    // Creating a texture without data is an error while an unpack buffer is bound.
     gl.bindBuffer(gl.PIXEL_UNPACK_BUFFER, null);
     const handle = blankTexture(gl, format, width, height, layers);
     if (bytes >= checkedBytes && gl.getError() === gl.OUT_OF_MEMORY) {
@@ -156,15 +156,15 @@ export class TexturePool {
   }
 }
 
-/** What a framebuffer is made of; each layer of a texture array is an attachment of its own. */
+/** An attachment of a framebuffer; each layer of a texture array is a separate attachment. */
 export interface Attachable {
   readonly handle: WebGLTexture;
   readonly layers?: number;
 }
 
-/** A framebuffer with these textures, or all their layers, as colour attachments, in this order. It is bound then. */
+/** Creates and binds a framebuffer with these textures, or all their layers, as colour attachments, in this order. */
 export function framebufferOf(gl: WebGL2RenderingContext, textures: readonly Attachable[]): WebGLFramebuffer {
-  // Not by twgl: it asks whether they are of the global class WebGLTexture, which Node does not have.
+  // Not by twgl, which checks for the global class WebGLTexture, missing in Node.
   const framebuffer = gl.createFramebuffer();
   gl.bindFramebuffer(gl.FRAMEBUFFER, framebuffer);
   const points: number[] = [];
@@ -183,7 +183,7 @@ export function framebufferOf(gl: WebGL2RenderingContext, textures: readonly Att
   return framebuffer;
 }
 
-/** A texture whose contents are arbitrary, read texel by texel. No PIXEL_UNPACK_BUFFER may be bound. */
+/** Creates an uninitialized texture with nearest-texel sampling. No PIXEL_UNPACK_BUFFER may be bound. */
 export function blankTexture(
   gl: WebGL2RenderingContext,
   { internalFormat, format, type }: Format,

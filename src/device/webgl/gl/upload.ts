@@ -1,4 +1,4 @@
-/** Host values into textures: parts of rows, whole rows, and single channels of a texel. */
+/** Uploads host values to textures: parts of rows, whole rows, and single channels of a texel. */
 import { decodeFloat16 } from "../../../core/half.js";
 import { cleanState } from "./context.js";
 import { lanes, type Texels } from "./storage.js";
@@ -43,9 +43,9 @@ function wholeTexels(data: Texels): Texels {
 }
 
 /**
- * Copies values into a texture from any element on and leaves all others as they are.
+ * Copies values into a texture from any element on; other elements keep their values.
  *
- * @param size elements of the texture; those behind are padding.
+ * @param size elements of the buffer; later channels of the texture are padding.
  * @param halfInfinity bits of the float32 that a driver stores as an infinite half (context.ts).
  */
 export function uploadRange(
@@ -65,7 +65,7 @@ export function uploadRange(
   if (last < end) writeChannels(gl, pool, texture, data.subarray(last - begin), last, halfInfinity);
 }
 
-/** Some channels of one texel, by a clear: nothing else writes channels without a shader or a read. */
+/** Writes some channels of one texel by a masked clear, the only way without a shader or a read. */
 function writeChannels(
   gl: WebGL2RenderingContext,
   pool: TexturePool,

@@ -1,8 +1,8 @@
 /**
- * attention: row by row (attention_rows.ts) for few rows and for heads that are small, or small and causal; by tiles
- * (attention_tiles.ts) for others; else as calls of other kernels. Each is the fastest of the three at what it is for, on both
- * software rasterisers. Where lengths or positions are values it is rows, whose loops end at the last key that exists; as calls of
- * other kernels, for widths that rows cannot have, it takes the time of all keys.
+ * attention: by rows (attention_rows.ts) for few rows and small heads; by tiles (attention_tiles.ts) for others; else decomposed into
+ * calls of other kernels. Each is the fastest of the three in its range, on both software rasterizers. With lengths or positions it is by
+ * rows, whose loops end at the last valid key; for head widths that rows do not support it is decomposed, and its time depends on the
+ * capacity instead of the lengths.
  */
 import { sizeOf } from "../../../core/shape.js";
 import type { AttentionCall, Operand } from "../../../kernels/kernel.js";

@@ -75,7 +75,7 @@ function load(index: number, dtype: Instruction["dtype"] = "float32"): Instructi
 }
 
 const loaded: Expression = { instructions: [load(0)], results: [0] };
-/** Sums of weighted values over sums of weights; 0 without a visible key. */
+/** Weighted sums of values divided by the sums of weights; 0 without a visible key. */
 const quotient: Expression = {
   instructions: [
     load(0),
@@ -93,7 +93,7 @@ interface Source {
   readonly expression: Expression;
 }
 
-/** The scores scaled and masked. */
+/** Scales and masks the scores. */
 function visibleScores(call: AttentionCall, scores: Operand): Source {
   const { mask, scale, causal, window, keyLengths, queryPositions } = call;
   const inputs = [scores];
@@ -126,7 +126,7 @@ function visibleScores(call: AttentionCall, scores: Operand): Source {
   return { inputs, expression: { instructions, results: [score] } };
 }
 
-/** e^(score − the row's largest), 0 where none is visible. */
+/** Softmax numerators e^(score − maximum of the row); 0 in rows without a visible key. */
 function shiftedPowers({ inputs, expression }: Source, largest: Operand): Source {
   const { instructions, results } = expression;
   const n = instructions.length;

@@ -1,8 +1,8 @@
 /**
- * Attention without a matrix of scores: a fragment goes through the keys of one row, four at a time, and keeps the largest score
- * so far and the sums relative to it (Milakov and Gimelshein 2018; Dao et al. 2022). What it has of the result's columns are its
- * render targets, in layers of a grid. Where there are few rows the keys are split, and the last pass joins the parts; where
- * their columns take several fragments, a pass before computes the scores for all of these.
+ * Attention with an online softmax (Milakov and Gimelshein 2018; Dao et al. 2022), without a matrix of scores: a fragment loops over the
+ * keys of one row, four at a time, with the running maximum and sums relative to it. Its columns of the result are render targets, in
+ * layers of a grid. For few rows the keys are split into parts, which the last pass combines; if the columns of such a row need several
+ * fragments, an earlier pass computes the scores once for all of them.
  */
 import partsChunk from "../../../../glsl/attention_parts.glsl";
 import weightsChunk from "../../../../glsl/attention_weights.glsl";
@@ -29,20 +29,20 @@ import type { ShaderBuilder } from "../shader/shader.js";
 import { isStraight } from "./gemv.js";
 import { packed } from "./product.js";
 
-/** Rows whose scores, where several fragments need them, are computed before. */
+/** Up to this many rows, scores that several fragments need are computed in an earlier pass. */
 export const gemvMaxRows = 3;
 /** Widest query held in registers. */
 const widestQuery = 128;
-/** Render targets that are needed: rows of scores, and one of a part's sums besides one of values. */
+/** Minimum number of render targets: for rows of scores, and for a part's statistics besides its values. */
 const fewestTargets = 4;
-/** Keys of a part, at least. */
+/** Minimum number of keys of a part. */
 const shortestPart = 64;
 /** Columns of the grid of scores. */
 const scoresWidth = 64;
 
 /**
- * Whether no scores are computed twice, as by several fragments of a row that each hold a part of its columns, or may be as lengths
- * are values; and whether the device has the render targets.
+ * Whether attention by rows is used: the device has the render targets, and no score is computed by several fragments of a row (or
+ * lengths are values, so that it is worth it).
  */
 export function suitsRows(call: AttentionCall, builder: PassBuilder): boolean {
   const [rows, width] = call.q.view.shape.slice(-2);
@@ -51,7 +51,7 @@ export function suitsRows(call: AttentionCall, builder: PassBuilder): boolean {
   return rows <= gemvMaxRows || isRagged(call) || divide(call, builder).chunks === 1;
 }
 
-/** How the result is divided: by keys into parts, by columns into chunks of so many texels. */
+/** Division of the work: keys into parts, columns into chunks of texels. */
 interface Division {
   readonly parts: number;
   readonly chunks: number;
@@ -123,7 +123,7 @@ export function rowsOfAttention(given: AttentionCall, builder: PassBuilder): voi
     "float total = 0.0;",
     ...times(chunkTexels, (i) => `vec4 s${i} = vec4(0.0);`),
     "for (int j = from; j < to; j += 4) {",
-    // Behind the last key it is repeated, with the weight 0.
+    // Beyond the last key, the last key is read again, with weight 0.
     "ivec4 at = min(j + ivec4(0, 1, 2, 3), ivec4(to - 1));",
     ...score,
     "score = select(lessThan(j + ivec4(0, 1, 2, 3), ivec4(to)), score, -infinity());",
@@ -159,7 +159,7 @@ export function rowsOfAttention(given: AttentionCall, builder: PassBuilder): voi
   collect(call, id, grid.width, division, builder);
 }
 
-/** Statements that declare `score`, of the row's query with the keys `at`, masked. */
+/** Statements that declare `score`: the masked scores of the row's query and the keys `at`. */
 function ownScores(
   { q, k, mask, scale }: AttentionCall,
   shader: ShaderBuilder,
@@ -188,7 +188,7 @@ function ownScores(
   return [...statements, maskStatement(mask, shader)];
 }
 
-/** The scores of a few rows, in a layer each: texels of four keys. */
+/** A pass for the scores of few rows, one layer per row, in texels of four keys. */
 function storedScores(
   call: AttentionCall,
   builder: PassBuilder,
@@ -204,7 +204,7 @@ function storedScores(
   shader.add(`int matrix = quotient(t, ${quads});`, `int j = (t - matrix * ${quads}) << 2;`);
   const { start, names } = declareBatch(shader, batch);
   if (isRagged(call)) {
-    // The last row sees most, the first one begins first; texels that no row sees take no work.
+    // From the first key of the first row to the last key of the last row; texels that no row sees are skipped.
     declareSeen(call, shader, names, shader.int(rows - 1));
     shader.add(
       `int width = j < seen && j + ${shader.int(rows + 2)} >= firstSeen ? ${shader.int(width / lanes)} : 0;`,
@@ -246,7 +246,7 @@ function storedScores(
   return { id, width: grid.width };
 }
 
-/** Splits `matrix` into the indices of the batch; returns their names, and what gives an operand's first element there. */
+/** Splits `matrix` into the indices of the batch; returns their names, and a function for an operand's first element there. */
 function declareBatch(shader: ShaderBuilder, batch: Shape) {
   splitIndex(shader, "int", "matrix", batch.length > 0 ? batch : [1], "b");
   const names = batch.map((_, d) => `b${d}`);
@@ -255,7 +255,7 @@ function declareBatch(shader: ShaderBuilder, batch: Shape) {
   return { start, names };
 }
 
-/** Rows of an operand, which may lie on one line of its texture each. */
+/** The rows of an operand, each of which may be within one row of its texture. */
 function sourceOf(operand: Operand, builder: PassBuilder): Source {
   const isOnLine = isStraight({ operand, order: "rows" }, "columns", builder);
   return { slot: operand.slot, span: isOnLine ? operand.view.strides.at(-2)! / lanes : undefined };
@@ -274,14 +274,14 @@ function times<T>(count: number, make: (i: number) => T): T[] {
   return Array.from({ length: count }, (_, i) => make(i));
 }
 
-/** Rows of whole texels, which begin with one. */
+/** Whether rows consist of whole texels. */
 function isReadable({ shape, strides, offset }: View): boolean {
   const last = shape.length - 1;
   const isAligned = strides.every((stride, d) => d === last || shape[d] === 1 || stride % lanes === 0);
   return strides[last] === 1 && offset % lanes === 0 && isAligned;
 }
 
-/** Puts the columns where they belong, joining the parts of rows. */
+/** Writes the columns to the output, combining the parts of each row. */
 function collect(
   { output, q }: AttentionCall,
   sums: TextureId,

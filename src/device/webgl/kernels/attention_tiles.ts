@@ -1,6 +1,6 @@
 /**
- * Attention of many rows as products of tiles: the softmax reads the scores where the tiles of the first product lie, and
- * writes weights as the second product reads them. Where it is causal the tiles above the diagonal are left out.
+ * Attention of many rows as two tiled products: the softmax reads the scores in the tile layout of the first product and writes weights
+ * in the layout that the second product reads. Tiles above the causal diagonal are skipped.
  */
 import weightsChunk from "../../../../glsl/attention_weights.glsl";
 import expChunk from "../../../../glsl/exp.glsl";
@@ -24,7 +24,7 @@ import {
 
 /** Columns of the grid of the rows' statistics. */
 const statisticsWidth = 64;
-/** About what an exponential takes, for the splitting of long draws. */
+/** Approximate operations per score, including the exponential, for the splitting of long draws. */
 const operationsPerScore = 40;
 
 function scoresOf({ q, k, output }: AttentionCall): MatmulCall {
@@ -37,7 +37,7 @@ function scoresOf({ q, k, output }: AttentionCall): MatmulCall {
   return { kernel: "matmul", a: q, b: transposed(k), output: scores };
 }
 
-/** Whether both products are ones of tiles, and sums of scores need not be split. */
+/** Whether both products are tiled, and the sums of scores are not split. */
 export function suitsTileAttention(call: AttentionCall, builder: PassBuilder): boolean {
   const scores = scoresOf(call);
   const values: MatmulCall = { kernel: "matmul", a: scores.output, b: call.v, output: call.output };
@@ -53,7 +53,7 @@ export function tilesOfAttention(call: AttentionCall, builder: PassBuilder): voi
   const batch = shape.slice(0, -2);
   const scores = tileSums(product, builder, { triangle: causal ? "columns" : undefined, whole: true });
 
-  // The largest score of each row and 1 / the sum of its weights, relative to that.
+  // Per row: the maximum score, and the reciprocal of the sum of weights relative to it.
   const lines = sizeOf(batch) * rows;
   const { id: statistics, grid } = builder.layeredScratch(lines, statisticsWidth, 1);
   const folding = builder.shader();
@@ -103,7 +103,7 @@ export function tilesOfAttention(call: AttentionCall, builder: PassBuilder): voi
   tiledProduct({ kernel: "matmul", a: weights, b: v, output }, builder, { triangle });
 }
 
-/** Declares what belongs to row `line` of all: how many keys it sees, where its scores and its part of the mask begin. */
+/** Declares for row `line` of all batches: the range of visible keys, and the positions of its scores and its mask. */
 function declareRow(
   { k, q, mask, output, causal }: AttentionCall,
   { grid }: TileSums,

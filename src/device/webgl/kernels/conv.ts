@@ -1,7 +1,7 @@
 /**
- * conv and its two gradients, in the first form that suits: tiles over packed operands (conv_tiles.ts); for groups and
- * for input gradients of strided convolutions a product with the matrix of patches (columns.ts), a part of the batch at
- * a time where that matrix is large; each output's sum of its terms (conv_general.ts).
+ * conv and its two gradients, by the first applicable method: tiles over packed operands (conv_tiles.ts); for groups and for input
+ * gradients of strided convolutions a product with the im2col matrix (columns.ts), for a part of the batch at a time if that matrix is
+ * large; one sum per output element (conv_general.ts).
  */
 import { sizeOf } from "../../../core/shape.js";
 import type { View } from "../../../core/view.js";
@@ -16,9 +16,9 @@ import { prepareMap } from "./map.js";
 import { prepareMatmul } from "./matmul.js";
 import { suitsTiles } from "./product.js";
 
-/** Most elements of the matrix of patches: 128 MiB. */
+/** Maximum elements of the im2col matrix: 128 MiB. */
 const largestMatrix = 2 ** 25;
-/** Most parts of a batch whose weight gradients one map adds up. */
+/** Maximum number of parts of a batch, whose weight gradients one map adds. */
 const mostParts = 16;
 
 export function prepareConv(call: ConvCall, builder: PassBuilder): void {
@@ -61,24 +61,24 @@ function piece(call: ConvCall, from: number, count: number): ConvCall {
 }
 
 function patchesOf({ kernel, input, weight, output, geometry }: ConvCall): Patches {
-  const taps = weight.view.shape.slice(2) as [number, number];
+  const kernelSize = weight.view.shape.slice(2) as [number, number];
   const isBackward = kernel === "convGradInput";
   const pixels = (isBackward ? input : output).view.shape.slice(2) as [number, number];
   return {
     image: isBackward ? output : input,
     pixels,
-    kernel: taps,
+    kernel: kernelSize,
     geometry,
     direction: isBackward ? "backward" : "forward",
   };
 }
 
-/** Filters of a group on the side that is not summed over. */
+/** Channels per group of the weight, on the side that is not summed over. */
 function groupWidth({ kernel, weight, geometry }: ConvCall): number {
   return kernel === "convGradInput" ? weight.view.shape[1] : weight.view.shape[0] / geometry.groups;
 }
 
-/** The product of one group, for the question whether tiles suit it. */
+/** The product of one group, to decide whether it is tiled. */
 function productShape(call: ConvCall, patches: Patches, part: number): MatmulCall {
   const pixels = part * patches.pixels[0] * patches.pixels[1];
   const length = patchLength(patches);
@@ -92,7 +92,7 @@ function productShape(call: ConvCall, patches: Patches, part: number): MatmulCal
   return { kernel: "matmul", a: operand([m, k]), b: operand([k, n]), output: operand([m, n]) };
 }
 
-/** float32 [groups, patchLength, width of a group]: filters as columns, rows behind the last tap zero. */
+/** float32 [groups, patchLength, width of a group]: filters as columns, rows after the last kernel element zero. */
 function packWeights(call: ConvCall, builder: PassBuilder): Operand {
   const { weight, geometry, kernel } = call;
   const patches = patchesOf(call);
@@ -102,7 +102,7 @@ function packWeights(call: ConvCall, builder: PassBuilder): Operand {
   const shape = [geometry.groups, length, width];
   const slot = builder.scratch("float32", geometry.groups * length * pitch);
   const channels = patches.image.view.shape[1] / geometry.groups;
-  const [, , , taps] = weight.view.shape;
+  const [, , , kernelW] = weight.view.shape;
   const used = channels * patches.kernel[0] * patches.kernel[1];
   const [strideO, strideC, strideH, strideW] = weight.view.strides;
   // Along the summed and along the other channels, and from group to group.
@@ -116,10 +116,10 @@ function packWeights(call: ConvCall, builder: PassBuilder): Operand {
     `ivec4 column = e - line * ${int(pitch)} + ivec4(0, 1, 2, 3);`,
     `int group = quotient(line, ${int(length)});`,
     `int k = line - group * ${int(length)};`,
-    `int tap = quotient(k, ${int(channels)});`,
-    `int c = k - tap * ${int(channels)};`,
-    `int kh = quotient(tap, ${int(taps)});`,
-    `int kw = tap - kh * ${int(taps)};`,
+    `int element = quotient(k, ${int(channels)});`,
+    `int c = k - element * ${int(channels)};`,
+    `int kh = quotient(element, ${int(kernelW)});`,
+    `int kw = element - kh * ${int(kernelW)};`,
     `int at = ${int(weight.view.offset)} + group * ${int(perGroup)} + c * ${int(summed)};`,
     `at += kh * ${int(strideH)} + kw * ${int(strideW)};`,
     "vec4 value = vec4(0.0);",
@@ -140,7 +140,7 @@ function imageProduct(call: ConvCall, weights: Operand, builder: PassBuilder): v
   const width = groupWidth(call);
   const [n, , height, columns] = computed.view.shape;
   const [strideN, strideC, strideH, strideW] = computed.view.strides;
-  // One stride from pixel to pixel, through rows and images, is what a product can write.
+  // The product writes the output directly if one stride covers all pixels of rows and images.
   const isMatrix = strideH === columns * strideW && (n === 1 || strideN === height * strideH);
   if (isMatrix) {
     const view: View = {
@@ -192,12 +192,12 @@ function weightProduct(call: ConvCall, builder: PassBuilder): Operand {
   return { ...result, view };
 }
 
-/** Adds the parts up and puts taps and channels in the weights' order. */
+/** Adds the parts, and permutes kernel elements and channels to the order of the weights. */
 function sumWeights({ weight }: ConvCall, parts: readonly Operand[], builder: PassBuilder): void {
-  const [, channels, , taps] = weight.view.shape;
+  const [, channels, , kernelW] = weight.view.shape;
   const [groups, , width] = parts[0].view.shape;
   const [strideG, strideK] = parts[0].view.strides;
-  // Weights are [groups · width, channels, KH, KW]; groups have a dimension of their own here.
+  // Weights are [groups · width, channels, KH, KW]; here groups are a separate dimension.
   const { shape, strides, offset } = weight.view;
   const target: Operand = {
     ...weight,
@@ -207,7 +207,7 @@ function sumWeights({ weight }: ConvCall, parts: readonly Operand[], builder: Pa
       offset,
     },
   };
-  const from = [strideG, 1, strideK, taps * channels * strideK, channels * strideK];
+  const from = [strideG, 1, strideK, kernelW * channels * strideK, channels * strideK];
   copy(
     parts.map((part) => ({ ...part, view: { shape: target.view.shape, strides: from, offset: 0 } })),
     target,

@@ -1,6 +1,6 @@
 /**
- * conv and its two gradients as gathers, for any strides and geometry: every element of the one operand that is
- * computed sums the products of the other two that belong to it.
+ * conv and its two gradients as gathers, for any strides and geometry: each fragment sums all products of the other two operands that
+ * contribute to its element.
  */
 import { sizeOf } from "../../../core/shape.js";
 import type { ConvCall, Operand } from "../../../kernels/kernel.js";
@@ -27,7 +27,7 @@ export function generalConv(call: ConvCall, builder: PassBuilder): void {
   );
 }
 
-/** How an operand is computed: how many terms its sums have, and the statements that add them to `sum`. */
+/** The sums of one of the three kernels: number of terms, and the statements that add them to `sum`. */
 interface Sum {
   terms(call: ConvCall): number;
   add(shader: ShaderBuilder, call: ConvCall, indices: readonly string[]): void;
@@ -111,7 +111,7 @@ function addOutputTerms(shader: ShaderBuilder, call: ConvCall, [n, o, oh, ow]: r
   shader.add("sum += select(valid, part, vec4(0.0));", "}", "}");
 }
 
-/** x[n, c, h, w] = Σ y[n, o, oh, ow] · w[o, c, kh, kw] over the windows that hold (h, w). */
+/** x[n, c, h, w] = Σ y[n, o, oh, ow] · w[o, c, kh, kw] over the windows that contain (h, w). */
 const inputSum: Sum = {
   terms: ({ weight, geometry }) => sizeOf(weight.view.shape.with(1, 1)) / geometry.groups,
   add: addInputTerms,
@@ -149,7 +149,7 @@ function addInputTerms(shader: ShaderBuilder, call: ConvCall, [n, c, h, v]: read
   );
 }
 
-/** w[o, c, kh, kw] = Σ x[n, c, h, w] · y[n, o, oh, ow]; rows are summed before they are added up. */
+/** w[o, c, kh, kw] = Σ x[n, c, h, w] · y[n, o, oh, ow]; each row is summed separately first, for accuracy. */
 const weightSum: Sum = {
   terms: ({ input, output }) => sizeOf(output.view.shape.slice(2)) * input.view.shape[0],
   add: addWeightTerms,

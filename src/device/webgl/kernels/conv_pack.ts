@@ -1,6 +1,6 @@
 /**
- * Packing for tiled convolutions: images channels-last with their padding around them, so that inner loops ask no
- * questions, filters as [kh, kw, c, o], and rows that do not cross lines of the texture where pitches allow.
+ * Packing for tiled convolutions: padded channels-last images, so that inner loops need no bounds checks; filters as [kh, kw, c, o]; and
+ * rows that do not cross rows of the texture if the pitch allows it.
  */
 import { sizeOf } from "../../../core/shape.js";
 import type { View } from "../../../core/view.js";
@@ -11,7 +11,7 @@ import type { TextureId } from "../shader/pass.js";
 import { type Problem, permuted, type Tiles } from "./conv_problem.js";
 import { prepareMap } from "./map.js";
 
-/** Σ factor · index along dim lies in from..to − 1. */
+/** Conditions: Σ factor · index along dim is in from..to − 1. */
 type Checks = readonly {
   readonly terms: readonly (readonly [dim: number, factor: number])[];
   readonly from: number;
@@ -66,8 +66,8 @@ export interface PackedImage {
 }
 
 /**
- * [N, height, width, channels] with zeros around the image and behind its channels; the image itself where it lies like
- * that. A copy gets rows that do not cross lines of the texture, where their lengths can be powers of two.
+ * [N, height, width, channels] with zeros around the image and after its channels; the image itself if it already has this layout. A copy
+ * has rows that do not cross rows of the texture, if their lengths can be powers of two.
  */
 export function packImage(problem: Problem, tiles: Tiles, builder: PassBuilder): PackedImage {
   const [view, checks] = paddedView(problem, tiles);
@@ -82,7 +82,7 @@ export function packImage(problem: Problem, tiles: Tiles, builder: PassBuilder):
   return { id: packed(problem.image, paddedTo, questions, builder), tiles: wider };
 }
 
-/** The view of the packed image's shape, and where it leaves the image. */
+/** A view of the image with the packed shape, and the conditions under which it is inside the image. */
 function paddedView(
   { image, filter, stride, dilation, padding, foldedColumns }: Problem,
   tiles: Tiles,
@@ -154,12 +154,12 @@ export function packGradient(
   const isLine = isLineOf(power);
   if (isUsable && !isLine) return { id: output.slot, width };
   const pitch = isLine ? power : width;
-  // What lies behind the last column is never read.
+  // Elements after the last column are never read.
   const wide: View = { ...view, shape: [n, height, pitch, rounded] };
   return { id: packed(output, wide, within(3, outputs, rounded), builder), width: pitch };
 }
 
-/** Whether a view is its slot's memory, in order. */
+/** Whether a view is its whole slot, in order. */
 function isWhole({ shape, strides, offset }: View, size: number): boolean {
   return (
     offset === 0 &&

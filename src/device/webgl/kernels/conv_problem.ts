@@ -1,9 +1,9 @@
-/** The sizes of tiled convolutions: an image, a filter that runs over it, and what of them is packed how. */
+/** Sizes of tiled convolutions and of their packed operands. */
 import type { View } from "../../../core/view.js";
 import type { ConvCall, Operand } from "../../../kernels/kernel.js";
 import { lanes } from "../gl/storage.js";
 
-/** An image [N, H, W, C] in memory and the filter [kh, kw, c, o] that runs over it. */
+/** A convolution of an image [N, H, W, C] with a filter [kh, kw, c, o]. */
 export interface Problem {
   readonly image: Operand;
   readonly filter: Operand;
@@ -12,14 +12,14 @@ export interface Problem {
   readonly stride: readonly [number, number];
   readonly dilation: readonly [number, number];
   readonly padding: readonly [number, number];
-  /** The filter's columns are channels of the image: channel q lies q · dilation[1] columns further right. */
+  /** The filter's columns are treated as channels: channel q is the image shifted by q · dilation[1] columns. */
   readonly foldedColumns: boolean;
 }
 
 /** A packed convolution: output row oh reads packed rows oh · stride[0] + kh · dilation[0], columns likewise. */
 export interface Tiles {
   readonly batch: number;
-  /** Of the packed image. */
+  /** Height of the packed image. */
   readonly height: number;
   readonly width: number;
   /** Texels of packed channels. */
@@ -37,7 +37,7 @@ export function permuted({ slot, dtype, view }: Operand, dims: readonly number[]
   return { slot, dtype, view: { shape: pick(view.shape), strides: pick(view.strides), offset: view.offset } };
 }
 
-/** The call as it stands; a single channel would waste three lanes of four, so the filter's columns become channels. */
+/** The forward problem. A single channel would waste three lanes of four, so then the filter's columns are treated as channels. */
 export function columnsOf({ input, weight, output, geometry }: ConvCall): Problem {
   const [, , outHeight, outWidth] = output.view.shape;
   const { stride, dilation, padding } = geometry;
@@ -53,7 +53,7 @@ export function columnsOf({ input, weight, output, geometry }: ConvCall): Proble
   return { ...problem, filter: { ...filter, view: columns }, foldedColumns: true };
 }
 
-/** The gradient by the input, for stride 1: the turned filter over the output's gradient. */
+/** The gradient with respect to the input, for stride 1: the flipped filter over the output's gradient. */
 export function mirrored({ input, weight, output, geometry }: ConvCall): Problem {
   const { view } = weight;
   const [, , kernelHeight, kernelWidth] = view.shape;
@@ -80,7 +80,7 @@ export function texelsOf(elements: number): number {
   return Math.ceil(elements / lanes);
 }
 
-/** Sizes of the packed problem; `columns` output columns are computed, the last ones for nothing. */
+/** Sizes of the packed problem; `columns` output columns are computed, of which the last may be unused. */
 export function tilesOf(
   { image, filter, outHeight, outWidth, stride, dilation, foldedColumns }: Problem,
   columns: number,

@@ -1,7 +1,7 @@
 /**
- * Convolutions in tiles: a fragment computes four columns × eight output channels into eight layers of a grid, 128 products
- * for 12 fetches, or four channels into four layers where channels or render targets are fewer, over packed operands
- * (conv_pack.ts); a second pass puts the columns where they belong.
+ * Tiled convolutions over packed operands (conv_pack.ts): a fragment computes four columns × eight output channels into eight layers of
+ * a grid, 128 products for 12 fetches; with fewer channels or render targets four channels into four layers. A second pass writes the
+ * columns to the output.
  */
 import { sizeOf } from "../../../core/shape.js";
 import type { ConvCall, Operand } from "../../../kernels/kernel.js";
@@ -15,13 +15,13 @@ import { packFilter, packImage } from "./conv_pack.js";
 import { columnsOf, mirrored, type Problem, type Tiles, texelsOf, tilesOf } from "./conv_problem.js";
 import { weightGradient } from "./conv_weight_tiles.js";
 
-/** Below so many multiply-adds the draws that pack and merge cost more than they save. */
+/** Minimum multiply-adds: below, the draws that pack and merge cost more than they save. */
 const leastWork = 4096;
 
-/** Texels of output channels in a tile where a device has the targets. */
+/** Maximum texels of output channels in a tile, given enough render targets. */
 const mostTexels = 2;
 
-/** The passes of a call, unless its geometry, its size or the device is for the general form: then false. */
+/** Adds the passes of a call; returns false, without passes, if its geometry, its size or the device requires the general form. */
 export function prepareConvTiles(call: ConvCall, builder: PassBuilder): boolean {
   const { geometry, kernel } = call;
   const work = sizeOf(call.output.view.shape) * sizeOf(call.weight.view.shape.slice(1));
@@ -80,7 +80,7 @@ function forward(problem: Problem, output: Operand, builder: PassBuilder): void 
     "vec2 line = lineA(row0);",
     `for (int kw = 0; kw < ${int(tiles.kernel[1])}; kw++) {`,
     `int from = (left + kw * ${int(tiles.dilation[1])}) * channels;`,
-    // Two texels of channels a turn where they are even: SwiftShader copies all sums from turn to turn (product_loop.ts).
+    // Two texels of channels per iteration if their number is even: SwiftShader copies all sums between iterations.
     `for (int c = 0; c < channels; c += ${turns}) {`,
   );
   for (let turn = 0; turn < turns; turn++) {

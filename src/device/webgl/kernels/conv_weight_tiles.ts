@@ -1,6 +1,6 @@
 /**
- * The gradient of a convolution by its weight in tiles: a fragment sums four input channels × four output channels of one
- * tap of the filter over a chunk of the pixels; a second pass adds up the chunks.
+ * The gradient of a convolution with respect to its weight, in tiles: a fragment sums four input channels × four output channels of one
+ * kernel element over a chunk of the pixels; a second pass adds the chunks.
  */
 import type { ConvCall, Operand } from "../../../kernels/kernel.js";
 import { lanes } from "../gl/storage.js";
@@ -60,11 +60,11 @@ export function weightGradient(call: ConvCall, builder: PassBuilder): void {
     "vec2 lineX = lineA(rowX), lineY = lineB(rowY);",
     "int fromX = right * channels + c;",
     "int fromY = o;",
-    // A row is summed on its own first: fewer roundings along the long sum.
+    // Each row is summed separately first: fewer roundings in the long sum.
     "vec4 r0 = vec4(0.0), r1 = vec4(0.0), r2 = vec4(0.0), r3 = vec4(0.0);",
     `int width = ${int(tiles.outWidth)};`,
     "int i = 0;",
-    // Four pixels at a time, as one alone is hardly more than its loop.
+    // Four pixels per iteration, to reduce loop overhead.
     "for (; i + 4 <= width; i += 4) {",
     "vec4 alongX = float(fromX) * scaleA.x + stepsX, alongY = float(fromY) * scaleB.x + stepsY;",
     "mat4 a = transpose(mat4(",
@@ -122,8 +122,8 @@ function mergeChunks(
         const [channel, column] = foldedColumns ? [kw, "0"] : [first, kw];
         shader.add(
           `int gridWidth = ${shader.int(gridWidth)};`,
-          `ivec4 tap = ${kh} * ${shader.int(tiles.kernel[1])} + ${column};`,
-          `ivec4 from = (tap * ${shader.int(tiles.channels)} + (${channel} >> 2)) * ${shader.int(tiles.outputs)} + (${o} >> 2);`,
+          `ivec4 element = ${kh} * ${shader.int(tiles.kernel[1])} + ${column};`,
+          `ivec4 from = (element * ${shader.int(tiles.channels)} + (${channel} >> 2)) * ${shader.int(tiles.outputs)} + (${o} >> 2);`,
           `ivec4 layer = ${channel} & 3;`,
           `ivec4 lane = ${o} & 3;`,
           "vec4 sum = vec4(0.0);",

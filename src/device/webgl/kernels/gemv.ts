@@ -1,7 +1,7 @@
 /**
- * Products of one to three rows with a large matrix (a token on its way through a network; a single column is a row of
- * the transposed product): all the work is reading the matrix, so that each of its texels is fetched once, for all rows.
- * A fragment computes four columns over a part of k, and a second pass adds up the parts.
+ * GEMV: products of one to three rows with a large matrix, as in decoding (a single column is a row of the transposed product). The time
+ * is that of reading the matrix, so each texel is fetched once, for all rows. A fragment computes four columns over a part of k, and a
+ * second pass adds the parts.
  */
 import axpyLoop from "../../../../glsl/gemv_axpy.glsl";
 import dotLoop from "../../../../glsl/gemv_dot.glsl";
@@ -25,19 +25,19 @@ import type { Emitted } from "../shader/result.js";
 import type { ShaderBuilder } from "../shader/shader.js";
 import { type Factor, packed, transposed } from "./product.js";
 
-/** More rows are tiles (product.ts). */
+/** Maximum number of rows; more are tiled (product.ts). */
 const mostRows = 3;
-/** Multiplications below which its two passes cost more than one that fetches element by element. */
+/** Minimum multiplications: below, two passes cost more than one that fetches element by element. */
 const leastWork = 16384;
-/** Fragments below which k is split, as long as the parts are worth it: measured on software rasterisers. */
+/** With fewer fragments than this, k is split if the parts are long enough; measured on software rasterizers. */
 const wantedFragments = 4096;
 const shortestPart = 64;
-/** Of the targets: neighbours above each other, too, read texels that are near to each other. */
+/** Width of the render targets, so that vertical neighbours also read nearby texels. */
 const gridWidth = 128;
 /** Longest sum in one accumulator. */
 const longestSum = 4096;
 
-/** How the matrix lies: as [n, k] (`dot`: its texels hold four k), as [k, n] (`axpy`), or in no usable way. */
+/** Form by the matrix's layout: [n, k] is `dot` (texels have four k), [k, n] is `axpy`; undefined for others. */
 function formOf({ shape, strides, offset }: View): "dot" | "axpy" | undefined {
   const rank = shape.length;
   const isAligned = (contiguous: number) =>
@@ -47,7 +47,7 @@ function formOf({ shape, strides, offset }: View): "dot" | "axpy" | undefined {
   return isAligned(rank - 1) ? "axpy" : undefined;
 }
 
-/** The call as a product of few rows, if it is one of enough work and its matrix can be read by texels. */
+/** The call as a GEMV, if it has few rows and enough work and its matrix can be read by texels. */
 export function asGemv(call: MatmulCall, { target }: PassBuilder): MatmulCall | undefined {
   const [m, n] = call.output.view.shape.slice(-2);
   const rows = m <= mostRows ? call : n <= mostRows ? exchanged(call) : undefined;
@@ -55,7 +55,7 @@ export function asGemv(call: MatmulCall, { target }: PassBuilder): MatmulCall | 
   const k = rows.b.view.shape.at(-2)!;
   const isLarge = sizeOf(rows.output.view.shape) * k >= leastWork;
   const form = formOf(rows.b.view);
-  // Rows of texels that hold four k end with a whole one.
+  // Rows of texels with four k must be whole texels.
   const isWhole = form === "axpy" || k % lanes === 0;
   return isLarge && target.drawBuffers >= mostRows && form && isWhole ? rows : undefined;
 }
@@ -70,10 +70,10 @@ function exchanged({ a, b, output, ...rest }: MatmulCall): MatmulCall {
   };
 }
 
-/** Where the sums of the parts lie in the targets, one for each row. */
+/** Layout of the partial sums in the render targets, one target per row. */
 interface Parts {
   readonly targets: readonly TextureId[];
-  /** Of the targets. */
+  /** Width of the targets. */
   readonly width: number;
   readonly count: number;
   /** From one matrix, from four columns to the next four, and from part to part, in texels. */
@@ -90,7 +90,7 @@ export function gemv(call: MatmulCall, builder: PassBuilder): void {
   const batch = output.view.shape.slice(0, -2);
   const nTexels = Math.ceil(n / lanes);
   const count = partCount(k, sizeOf(batch) * nTexels);
-  // Neighbouring fragments read neighbouring texels: along k, where the texels of the matrix lie so, else along n.
+  // Neighbouring fragments read neighbouring texels: along k for `dot`, along n for `axpy`.
   const steps =
     form === "dot"
       ? { matrix: nTexels * count, column: count, part: 1 }
@@ -141,7 +141,7 @@ export function gemv(call: MatmulCall, builder: PassBuilder): void {
   const [textureA, textureB] = [a, b].map(({ slot, dtype }) => shader.texture(slot, dtype));
   shader.add(`multiply(${textureA}, rows, ${textureB}, columns, stepB, from, to, by, s0, s1, s2);`);
   if (k % lanes > 0) {
-    // What is left of k belongs to the last part.
+    // The last part includes the rest of k.
     shader.add(
       `if (part == ${shader.int(count - 1)}) {`,
       `for (int k = 4 * all; k < ${shader.int(k)}; k++) {`,
@@ -160,8 +160,8 @@ export function gemv(call: MatmulCall, builder: PassBuilder): void {
 }
 
 /**
- * Whether the texels that a fragment reads together lie on one line of the texture: a whole row along k (`across` is the other
- * order), or four rows of which each holds a k. Lengths of lines are powers of two, so pitches have to be.
+ * Whether the texels that a fragment reads together are in one row of the texture: a whole row along k, or, if the operand has the
+ * order `across`, four rows with one k each. Widths of textures are powers of two, so pitches must be as well.
  */
 export function isStraight({ operand, order }: Factor, across: Order, builder: PassBuilder): boolean {
   const { shape, strides, offset } = operand.view;
@@ -178,20 +178,20 @@ export function isStraight({ operand, order }: Factor, across: Order, builder: P
   );
 }
 
-/** Its texels hold four k of one row each. */
+/** Whether each texel has four k of one row. */
 function isReadable({ shape, strides, offset }: View): boolean {
   const last = shape.length - 1;
   if (strides[last] !== 1 || offset % lanes !== 0) return false;
   return strides.every((stride, d) => d === last || shape[d] === 1 || stride % lanes === 0);
 }
 
-/** Parts of k: enough for every core of a GPU, and none too short to be worth its sum. */
+/** Number of parts of k: enough to occupy a GPU, but none shorter than the cost of its partial sum. */
 function partCount(k: number, fragments: number): number {
   const wanted = Math.min(Math.ceil(wantedFragments / fragments), Math.floor(k / shortestPart));
   return Math.max(1, wanted, Math.ceil(k / longestSum));
 }
 
-/** Adds up the parts. */
+/** Defers the pass that adds the parts. */
 function addParts({ output }: MatmulCall, parts: Parts, builder: PassBuilder): void {
   const { shape } = output.view;
   const rank = shape.length;

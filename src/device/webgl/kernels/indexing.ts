@@ -1,6 +1,6 @@
 /**
- * gather and scatterAdd. Gathering is a map with one more fetch. Scattering draws points that are blended onto the
- * output, which adds in the order of the source; where textures cannot be blended, every output looks for its sources.
+ * gather and scatterAdd. Gathering is a map with one more fetch. Scattering draws points that are blended into the output, which adds in
+ * the order of the source; without exact blending, each output element searches all indices for its sources.
  */
 import { sizeOf } from "../../../core/shape.js";
 import { rowMajor } from "../../../core/view.js";
@@ -100,7 +100,7 @@ function scatterByBlending(call: ScatterAddCall, builder: PassBuilder): void {
   const iteration = planIteration(rowMajor(shape), sizeOf(shape), [source.view, index.view, output.view]);
   const [from, at, to] = iteration.operands;
   const last = iteration.extents.length - 1;
-  // A point adds to a whole texel where its four elements come from four neighbours under one index.
+  // A point adds to a whole texel if its four elements are neighbours in the source and have one index.
   const byTexels =
     iteration.extents[last] % lanes === 0 &&
     at.strides[last] === 0 &&
@@ -132,13 +132,13 @@ function scatterByBlending(call: ScatterAddCall, builder: PassBuilder): void {
   );
 }
 
-/** For outputs that cannot be blended: each walks through all indices that could name it. */
+/** Scattering without blending: each output element loops over all indices that could refer to it. */
 function scatterBySearching(call: ScatterAddCall, builder: PassBuilder): void {
   const { shape, source, index, output, axisStride, axisSize } = call;
   const dims = shape.map((_, d) => d);
   const others = dims.filter((d) => output.view.strides[d] !== 0);
   const searched = dims.filter((d) => output.view.strides[d] === 0);
-  // The output with the indexed axis as its last dimension; along it source and index do not move.
+  // The output with the indexed axis as its last dimension, along which source and index have stride 0.
   const target: Operand = {
     ...output,
     view: {

@@ -26,7 +26,7 @@ import { storeInside } from "../shader/store.js";
 /** Texture units that every device has. */
 const mostTextures = 16;
 
-/** A slot whose texel is computed by the pass that needs it. */
+/** A deferred result whose texel is computed by the pass of its consumer. */
 interface Within {
   readonly slot: TextureId;
   value(): string;
@@ -39,7 +39,7 @@ interface Output {
   readonly target: TextureId;
 }
 
-/** @param computed the result that this map alone reads: computed by the map's pass where that is possible. */
+/** @param computed the deferred result whose only consumer is this map: the map's pass computes it if possible. */
 export function prepareMap(call: MapCall, builder: PassBuilder, computed?: Result): void {
   if (sizeOf(call.shape) === 0) return;
   const updates = call.outputs.filter((output) => builder.isUpdate(output));
@@ -49,7 +49,7 @@ export function prepareMap(call: MapCall, builder: PassBuilder, computed?: Resul
     return;
   }
   const groups = groupOutputs(call, builder);
-  // With several draws the later ones still need what the earlier ones replace.
+  // With several draws, later ones may read inputs that earlier ones replace.
   const read = new Set(call.inputs.map(({ slot }) => slot));
   const replaced =
     groups.length > 1 ? call.outputs.map(({ slot }) => slot).filter((slot) => read.has(slot)) : [];
@@ -64,7 +64,7 @@ export function prepareMap(call: MapCall, builder: PassBuilder, computed?: Resul
   for (const [slot, scratch] of stand) builder.replace(slot, scratch);
 }
 
-/** Updates that would sample too much: computed first, and then moved to their places unless the run has failed. */
+/** Updates with too many textures for one draw: computed into temporaries, then copied to the inputs unless the run has failed. */
 function prepareApart(call: MapCall, builder: PassBuilder): void {
   const { shape, outputs } = call;
   const values = outputs.map((output) => ({ ...output, slot: builder.standFor(output.slot) }));
@@ -140,7 +140,7 @@ function mapPass(
   builder.addFused(shader.build({ name, texels, flops: flops + computed.flops, range }));
 }
 
-/** The value, or what an update finds there if its run has failed. */
+/** The value; for an update of a failed run, the old value. */
 function unlessFailed(shader: ShaderBuilder, { slot, dtype }: Operand, value: string, k: number): string {
   const name = `updated${k}`;
   shader.add(
@@ -150,7 +150,7 @@ function unlessFailed(shader: ShaderBuilder, { slot, dtype }: Operand, value: st
   return name;
 }
 
-/** Whether the map reads the slot, and needs of it at each texel just that texel. */
+/** Whether the map reads the slot, and each output texel depends only on the same texel of the slot. */
 function isAtTexels(
   slot: TextureId,
   { inputs }: MapCall,
@@ -165,12 +165,12 @@ function isAtTexels(
   );
 }
 
-/** Whether each texel of a iteration's output needs of an operand just the texel of the same number. */
+/** Whether each output texel of an iteration depends only on the operand's texel of the same number. */
 function isHere({ quad, full, extents }: Iteration, { strides, offset }: Steps): boolean {
   return quad && full && offset === 0 && isDenseRowMajor(extents, strides);
 }
 
-/** What loads of the result's slot read instead: a vector that is computed when the first of them asks. */
+/** The vector that replaces loads of the result's slot; its statements are added at the first load. */
 function withinPass(shader: ShaderBuilder, { output, emit }: Result): Within {
   let name: string | undefined;
   return {
@@ -183,9 +183,8 @@ function withinPass(shader: ShaderBuilder, { output, emit }: Result): Within {
 }
 
 /**
- * The steps of all that an expression may take its elements from: the inputs, then the row-major number of an element
- * and its index along each dimension. What it does not use stands still, so that it does not keep dimensions from
- * being joined: fewer divisions, and calls on other shapes share the program.
+ * The strides of all leaves of an expression: the inputs, then the row-major number of an element and its index along each dimension.
+ * Unused leaves have stride 0, so that they do not prevent coalescing: fewer divisions, and calls on other shapes share the program.
  */
 export function sourceSteps({ instructions }: Expression, inputs: readonly Operand[], shape: Shape): Steps[] {
   const number = inputs.length;
@@ -203,7 +202,7 @@ export function sourceSteps({ instructions }: Expression, inputs: readonly Opera
   );
 }
 
-/** Sources at the current texel of a iteration over sourceSteps. */
+/** The leaves at the current texel of an iteration over sourceSteps. */
 function iterationSources(
   shader: ShaderBuilder,
   iteration: Iteration,
@@ -270,7 +269,7 @@ export function loadAt(
 }
 
 /**
- * Leaves the texels outside of a partial output as they are, if none is partly inside; returns the texels to render.
+ * Restricts rendering to the texels of a partial output, if none is partly inside; returns the range of texels.
  * The pass must not sample its outputs.
  */
 function discardOutside(

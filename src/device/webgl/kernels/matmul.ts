@@ -1,4 +1,4 @@
-/** matmul: large products by tiles (product.ts), of few rows by gemv.ts, the others one fragment per texel of the output, with any strides. */
+/** matmul: large products by tiles (product.ts), few rows by GEMV (gemv.ts), all others with one fragment per output texel. */
 import { sizeOf } from "../../../core/shape.js";
 import type { MatmulCall, Operand } from "../../../kernels/kernel.js";
 import type { PassBuilder } from "../shader/builder.js";
@@ -18,7 +18,7 @@ export function prepareMatmul(call: MatmulCall, builder: PassBuilder): void {
   else generalProduct(joined, builder);
 }
 
-/** Rows of all batches as rows of one matrix, where they share B: [..., b, m, k] × [k, n] is [..., b·m, k] × [k, n]. */
+/** Merges the batch into the rows if all matrices share B: [..., b, m, k] × [k, n] is [..., b·m, k] × [k, n]. */
 function joinBatch(call: MatmulCall): MatmulCall {
   const { a, b, output } = call;
   const rank = output.view.shape.length;
@@ -49,7 +49,7 @@ function joinBatch(call: MatmulCall): MatmulCall {
   });
 }
 
-/** Walks along k for each output, whatever the strides. */
+/** One dot product per output element, for any strides. */
 function generalProduct({ a, b, output }: MatmulCall, builder: PassBuilder): void {
   const rank = output.view.shape.length;
   const [row, column] = [rank - 2, rank - 1];

@@ -1,6 +1,6 @@
 /**
- * pool and poolGrad, both as gathers: each input element asks the windows that hold it. Here for any layout, and
- * in pool_channels.ts for outputs that lie channels-last in whole texels.
+ * pool and poolGrad as gathers: in the gradient, each input element reads the windows that contain it. Here for any layout; pool_channels.ts
+ * is for channels-last outputs in whole texels.
  */
 import { sizeOf } from "../../../core/shape.js";
 import type { Operand, PoolCall, PoolGeometry, PoolGradCall } from "../../../kernels/kernel.js";
@@ -109,7 +109,7 @@ export function preparePoolGrad(call: PoolGradCall, builder: PassBuilder): void 
   storeImage(shader, iteration, names, gradInput, "sum", builder, geometry);
 }
 
-/** What the window of output (oh, ow) divides by: all of it, or what lies inside the image. */
+/** The divisor of the window of output (oh, ow): its size, or the number of its elements inside the image. */
 function divisorOf(
   shader: ShaderBuilder,
   { countIncludePad, kernel, stride, padding }: PoolGeometry,

@@ -1,7 +1,6 @@
 /**
- * pool and poolGrad where each texel of the output holds four channels of one pixel: index arithmetic is that of one
- * pixel, and operands that lie channels-last as well are fetched by texels. The gradient is a gather over the windows
- * that hold the pixel.
+ * pool and poolGrad for outputs whose texels have four channels of one pixel: index arithmetic is per pixel, and channels-last operands
+ * are fetched by texels. The gradient is a gather over the windows that contain the pixel.
  */
 import extremesChunk from "../../../../glsl/extremes.glsl";
 import type { Operand, PoolCall, PoolGeometry, PoolGradCall } from "../../../kernels/kernel.js";
@@ -12,13 +11,13 @@ import { accessOf, type Iteration } from "../shader/iteration.js";
 import type { Emitted } from "../shader/result.js";
 import type { ShaderBuilder } from "../shader/shader.js";
 
-/** Windows of up to so many elements without padding are written out instead of looped over. */
+/** Windows of at most this many elements without padding are unrolled. */
 const mostWrittenOut = 9;
 
 /** GLSL for the four channels at row `h` and column `w`. */
 type Plane = (h: string, w: string) => string;
 
-/** The pass of a pool whose output is walked by pixels. */
+/** The pass of a pool, with iteration by pixels. */
 export function poolChannels(
   { op, input, output, geometry }: PoolCall,
   iteration: Iteration,
@@ -76,7 +75,7 @@ export function poolChannels(
   deferResult(output, iteration, emit, geometry.kernel[0] * geometry.kernel[1], builder);
 }
 
-/** max and argmax begin with -Infinity at the window's first position; NaN counts as the largest. */
+/** max and argmax start with -Infinity at the window's first position; NaN counts as the largest. */
 function takeElement(shader: ShaderBuilder, op: PoolCall["op"]): string[] {
   if (op === "average") return ["sum += x;"];
   if (op === "max") {
@@ -91,7 +90,7 @@ function takeElement(shader: ShaderBuilder, op: PoolCall["op"]): string[] {
 }
 
 /**
- * The pass of a poolGrad whose gradInput is walked by pixels.
+ * The pass of a poolGrad, with iteration by pixels of gradInput.
  * @param winners for max: the positions of the windows' first maxima.
  */
 export function poolGradChannels(
@@ -131,7 +130,7 @@ export function poolGradChannels(
   deferResult(gradInput, iteration, emit, held, builder);
 }
 
-/** The head of a loop (an `if` where there is one at most) over the windows that hold row or column `index`. */
+/** The head of a loop (an `if` if there is at most one) over the windows that contain row or column `index`. */
 function windows(
   shader: ShaderBuilder,
   [name, distance]: readonly [string, string],
@@ -154,7 +153,7 @@ function windows(
   return `for (int ${name} = ${first}; ${name} <= last${name}; ${name}++) {`;
 }
 
-/** Declares what an operand's positions of this batch and these four channels have in common. */
+/** Declares the common part of an operand's positions for this image and these four channels. */
 function declarePlane(
   shader: ShaderBuilder,
   { slot, dtype, view: { strides, offset } }: Operand,

@@ -1,7 +1,7 @@
 /**
- * Large matrix products: a fragment computes a tile of 8 × 4 outputs (4 × 4 on devices with fewer render targets) into as
- * many layers of a grid, the texels of row i of all tiles in layer i, and a second pass puts the rows together and adds the epilogue. Where few tiles have long sums, k is
- * split: the partial products lie behind each other in the layers, and the second pass adds them up.
+ * Large matrix products: a fragment computes a tile of 8 × 4 outputs (4 × 4 with fewer render targets) into as many layers of a grid:
+ * layer i has row i of all tiles. A second pass assembles the rows and applies the epilogue. If there are few tiles with long sums, k is
+ * split: partial products are consecutive in the layers, and the second pass adds them.
  */
 
 import { sizeOf } from "../../../core/shape.js";
@@ -23,16 +23,16 @@ import type { Emitted } from "../shader/result.js";
 import type { ShaderBuilder } from "../shader/shader.js";
 import { prepareMap } from "./map.js";
 
-/** Fewest rows of a tile; it has as many layers of the grid, which are render targets. */
+/** Minimum rows of a tile, each a layer of the grid and so a render target. */
 const fewestRows = 4;
-/** Rows of a tile where a device has the targets: 12 fetches for 128 products instead of 8 for 64. */
+/** Rows of a tile with enough render targets: 12 fetches for 128 products instead of 8 for 64. */
 const mostRows = 8;
-/** Sums that are not split even where few tiles have longer ones. */
+/** Minimum length of a part of a split sum. */
 const shortestSplit = 128;
 /** Longest sum in one accumulator. */
 export const longestSum = 4096;
 
-/** A product as the tiles see it: matrices [m, k] and [k, n] for each of the batch's indices. */
+/** An operand of a tiled product: matrices [m, k] or [k, n] for each batch index. */
 export interface Factor {
   readonly operand: Operand;
   readonly order: Order;
@@ -47,18 +47,18 @@ export function suitsTiles({ a, b }: MatmulCall, builder: PassBuilder): boolean 
 }
 
 export interface TileOptions {
-  /** Where one matrix is triangular, what need not be computed: columns of the result behind the row, or terms behind it. */
+  /** For a triangular matrix, the part that is skipped: columns of the result after the row's number, or terms after it. */
   readonly triangle?: "columns" | "terms";
   /** k is not split. */
   readonly whole?: boolean;
 }
 
-/** The sums of all tiles, before they are put together. */
+/** The sums of all tiles, before the second pass. */
 export interface TileSums {
   readonly parts: TextureId;
-  /** Texel (matrix · mTiles + row / layers) · nTiles + column / 4 of layer row % layers holds four columns of a row. */
+  /** Texel (matrix · mTiles + row / layers) · nTiles + column / 4 of layer row % layers has four columns of a row. */
   readonly grid: Grid;
-  /** Partial products that lie behind each other. */
+  /** Number of partial products. */
   readonly splits: number;
 }
 
@@ -101,13 +101,13 @@ export function tileSums(
     `int to = min(from + ${shader.int(length)}, ${shader.int(quads)});`,
   );
   if (triangle === "columns") shader.add(`if (column >= row + ${tile}) to = from;`);
-  // Pairs of quads end with a whole one.
+  // Unrolling by pairs of quads needs whole quads.
   if (triangle === "terms") shader.add(`to = min(to, ((row + ${tile} + 7) >> 3) << 1);`);
   splitIndex(shader, "int", "matrix", batch.length > 0 ? batch : [1], "b");
   const names = batch.map((_, d) => `b${d}`);
   const start = ({ view }: Operand) =>
     positionOf(shader, { strides: view.strides.slice(0, -2), offset: view.offset }, names, "int");
-  // Four rows of A, or columns of B, are in one texel where its texels lie across k.
+  // If the texels are across k, one texel has four rows of A, or four columns of B.
   const sideOf = ({ operand, order }: Factor, across: Order, line: string): Side => {
     const { strides } = operand.view;
     const stride = strides[order === "rows" ? rank - 2 : rank - 1];
@@ -146,7 +146,7 @@ function splitCount(k: number, tiles: number, { target }: PassBuilder): number {
   return Math.max(1, wanted, Math.ceil(k / longestSum));
 }
 
-/** The operand as it lies, if its texels can be used, else a copy whose texels lie in `order`. */
+/** The operand itself if its texels can be used, else a copy with texels in `order`. */
 function factorOf(operand: Operand, k: number, builder: PassBuilder, order: Order): Factor {
   const { view } = operand;
   const rank = view.shape.length;
@@ -154,14 +154,14 @@ function factorOf(operand: Operand, k: number, builder: PassBuilder, order: Orde
     view.strides[contiguous] === 1 &&
     view.offset % lanes === 0 &&
     view.strides.every((stride, d) => d === contiguous || stride % lanes === 0);
-  // Texels along k must not reach beyond it.
+  // Texels along k must not extend beyond k.
   const isA = order === "columns";
   if (isAligned(rank - 1) && (!isA || k % lanes === 0)) return { operand, order: "rows" };
   if (isAligned(rank - 2) && (isA || k % lanes === 0)) return { operand, order: "columns" };
   return { operand: packed(operand, builder, order), order };
 }
 
-/** A copy with rows (or columns) of whole texels; what lies behind the end of a row is never used. */
+/** A copy with rows (or columns) of whole texels; elements after the end of a row are never used. */
 export function packed(operand: Operand, builder: PassBuilder, order: Order): Operand {
   const { view } = operand;
   const rank = view.shape.length;
@@ -169,7 +169,7 @@ export function packed(operand: Operand, builder: PassBuilder, order: Order): Op
   const others = view.shape.map((_, d) => d).filter((d) => d !== contiguous);
   const pitch = pitchFor(view.shape[contiguous], builder);
   const extents = view.shape.with(contiguous, pitch);
-  // Broadcast batches are not repeated.
+  // Broadcast batch dimensions are copied once.
   const dims = [...others.filter((d) => view.strides[d] !== 0 || d >= rank - 2), contiguous];
   const shape = dims.map((d) => extents[d]);
   const { dtype } = operand;
@@ -192,21 +192,21 @@ export function packed(operand: Operand, builder: PassBuilder, order: Order): Op
   return { slot, dtype, view: { shape: view.shape, strides, offset: 0 } };
 }
 
-/** The matrices of an operand with rows and columns exchanged. */
+/** The operand with transposed matrices. */
 export function transposed(operand: Operand): Operand {
   const swap = <T>(list: readonly T[]) => [...list.slice(0, -2), list.at(-1)!, list.at(-2)!];
   const { shape, strides, offset } = operand.view;
   return { ...operand, view: { shape: swap(shape), strides: swap(strides), offset } };
 }
 
-/** Elements from row to row of a packed operand: whole texels, a power of two if lines of the texture hold that. */
+/** Row pitch of a packed operand in elements: whole texels, a power of two if that fits into a row of the texture. */
 export function pitchFor(length: number, { target }: PassBuilder): number {
   const texels = Math.ceil(length / lanes);
   const rounded = 2 ** Math.ceil(Math.log2(texels));
   return (rounded * lanes <= target.layout.widest ? rounded : texels) * lanes;
 }
 
-/** Puts the rows of the tiles where they belong, adding up the parts of split sums. */
+/** The second pass: writes the rows of the tiles to the output, adding the parts of split sums. */
 function mergeTiles(
   { output }: MatmulCall,
   parts: TextureId,

@@ -1,6 +1,6 @@
 /**
- * qconv: for depthwise convolutions each output's sum over its taps (qconv_depthwise.ts), for all others a product of the
- * matrix of patches (columns.ts) with the weights, a part of the batch or of an image at a time where that matrix is large.
+ * qconv: for depthwise convolutions one sum over the kernel elements per output (qconv_depthwise.ts); for all others a product of the
+ * im2col matrix (columns.ts) with the weights, for a part of the batch or of an image at a time if that matrix is large.
  */
 import { sizeOf } from "../../../core/shape.js";
 import type { View } from "../../../core/view.js";
@@ -13,7 +13,7 @@ import { mergeSums } from "./quantized_merge.js";
 import { quantizedTiles } from "./quantized_product.js";
 import { dequantizationOf } from "./quantized_values.js";
 
-/** Most elements of the matrix of patches: 64 MiB. */
+/** Maximum elements of the im2col matrix: 64 MiB. */
 const largestMatrix = 2 ** 26;
 
 export function prepareQconv(call: QconvCall, builder: PassBuilder): void {
@@ -82,7 +82,7 @@ function product(call: QconvCall, builder: PassBuilder): void {
   mergeSums(sums, { ...output, view }, steps, dequantization, builder);
 }
 
-/** The image itself as [groups, pixels, channels], where each patch is one pixel and pixels follow each other evenly. */
+/** The image itself as [groups, pixels, channels], if each patch is one pixel and one stride covers all pixels. */
 function pixelRows({ input, output, kernelSize, geometry }: QconvCall): Operand | undefined {
   const { shape, strides, offset } = input.view;
   const [batch, channels, height, width] = shape;

@@ -1,6 +1,6 @@
 /**
- * Depthwise int8 convolutions: each element of the output adds up its taps, four channels of a pixel at a time where the output
- * lies channels-last in whole texels, and lane by lane for all other layouts.
+ * Depthwise int8 convolutions: one sum over the kernel elements per output element, for four channels of a pixel at a time if the output
+ * is channels-last in whole texels, and lane by lane for all other layouts.
  */
 import bytesChunk from "../../../../glsl/bytes.glsl";
 import { sizeOf } from "../../../core/shape.js";
@@ -51,7 +51,7 @@ function addSum(shader: ShaderBuilder, call: QconvCall, builder: PassBuilder): I
   const [, channels, height, width] = input.view.shape;
   const [strideN, strideC, strideH, strideW] = input.view.strides;
   const [n, c, oh, ow] = indices;
-  // Of the words, each of four channels.
+  // Pitch in words of four channels.
   const pitch = (Math.ceil(channels / depthwiseLanes) * depthwiseLanes) / lanes;
   const x = shader.texture(input.slot, "int8");
   const w = shader.texture(weight.slot, weight.dtype);
@@ -65,7 +65,7 @@ function addSum(shader: ShaderBuilder, call: QconvCall, builder: PassBuilder): I
     `${type} top = ${oh} * ${int(geometry.stride[0])} - ${int(geometry.padding[0])};`,
     `${type} left = ${ow} * ${int(geometry.stride[1])} - ${int(geometry.padding[1])};`,
     `${type} plane = ${int(input.view.offset)} + ${n} * ${int(strideN)} + ${c} * ${int(strideC)};`,
-    `${type} tap = ${int(weight.view.offset)} + (${c} >> 2);`,
+    `${type} element = ${int(weight.view.offset)} + (${c} >> 2);`,
     "ivec4 sum = ivec4(0);",
     `for (int kh = 0; kh < ${int(kernelSize[0])}; kh++) {`,
     `${type} h = top + kh * ${int(geometry.dilation[0])};`,
@@ -84,19 +84,19 @@ function addSum(shader: ShaderBuilder, call: QconvCall, builder: PassBuilder): I
       : `intsAt(${x}, from + ${int(strideC)} * ivec4(0, 1, 2, 3))`;
     shader.add(
       `if (${isInside("h", "height")} && ${isInside("v", "width")}) value = ${fetched};`,
-      `sum += value * (bytesOf(intAt(${w}, tap)) - ${int(storedOffset(format))});`,
+      `sum += value * (bytesOf(intAt(${w}, element)) - ${int(storedOffset(format))});`,
     );
   } else {
     shader.add(
       `value = select(both(${isInside("h", "height")}, ${isInside("v", "width")}), intsAt(${x}, from), value);`,
-      `sum += value * (byteOf(intsAt(${w}, tap), ${c} & 3) - ${int(storedOffset(format))});`,
+      `sum += value * (byteOf(intsAt(${w}, element), ${c} & 3) - ${int(storedOffset(format))});`,
     );
   }
-  shader.add(`tap += ${int(pitch)};`, "}", "}");
+  shader.add(`element += ${int(pitch)};`, "}", "}");
   return imageIteration;
 }
 
-/** The steps of planImageIteration, with which the operands of the dequantization have to be joined alike. */
+/** The operands of planImageIteration, so that the dequantization's operands are coalesced in the same way. */
 const unitSteps = [0, 1, 2, 3].map((d) => ({
   strides: [0, 1, 2, 3].map((k) => Number(k === d)),
   offset: 0,

@@ -1,4 +1,4 @@
-/** From the sums of a product's tiles to the output: partial sums are added up, put where they belong and dequantized. */
+/** The second pass of quantized products: adds the partial sums of the tiles, dequantizes and writes them to the output. */
 import type { Operand } from "../../../kernels/kernel.js";
 import type { Extent } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
@@ -16,8 +16,8 @@ import type { ShaderBuilder } from "../shader/shader.js";
 import { type Dequantization, dequantized } from "./quantized_values.js";
 
 /**
- * Sums in grids: grid (r · halves + h) holds row r of the tiles' half panel h, the tiles in rows of the grid's width, and the
- * splits below each other, each in as many rows.
+ * Sums in grids: grid (r · halves + h) has row r of half panel h of all tiles, in rows of the grid's width; the splits are below each
+ * other, with equal numbers of rows.
  */
 export interface TileSums {
   readonly parts: readonly TextureId[];
@@ -29,14 +29,14 @@ export interface TileSums {
   readonly isInteger: boolean;
 }
 
-/** Where an element of the output lies among the sums: the steps of its matrix, row and column along the output's dimensions. */
+/** Position of an output element among the sums: strides of its matrix, row and column along the output's dimensions. */
 export interface SumSteps {
   readonly matrix: Steps;
   readonly row: Steps;
   readonly column: Steps;
 }
 
-/** Puts the sums where they belong in `output`, dequantized. */
+/** Dequantizes the sums and writes them to `output`. */
 export function mergeSums(
   sums: TileSums,
   output: Operand,
@@ -84,7 +84,7 @@ function addSum(
     "for (int i = 0; i < splits; i++) {",
   );
   const samplers = parts.map((part) => shader.sampler(part, isInteger ? "int32" : "float32"));
-  // Written out as branches, of which one fetches.
+  // As branches, so that only one sampler is fetched.
   const add = (sum: string, which: string, from: (sampler: string) => string) => {
     samplers.forEach((sampler, part) => {
       const last = part === samplers.length - 1;

@@ -1,10 +1,10 @@
-/** From the sums of quantized products to their values: offsets and scales. */
+/** Dequantization: applies offsets and scales to the sums of quantized products. */
 import type { Operand, QuantizedProduct } from "../../../kernels/kernel.js";
 import { type Iteration, type IterationNames, operandPosition, type Steps } from "../shader/iteration.js";
 import type { ShaderBuilder } from "../shader/shader.js";
 import { loadAt } from "./map.js";
 
-/** What a sum is: of integers, of floats times weights, or of groups that have been scaled. */
+/** Kind of a sum: of integers, of float32 inputs times weights, or of scaled groups. */
 export type SumKind = "integers" | "floats" | "groups";
 
 /** An operand of the dequantization and its steps along the dimensions of the output. */

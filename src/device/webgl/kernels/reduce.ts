@@ -1,7 +1,7 @@
 /**
- * reduce: a tree of passes. Each fragment folds a chunk of the reduced elements, the first pass fused with the
- * expression; chunks are short, so that float32 sums stay accurate. Either its four lanes are four outputs, or, where the
- * reduced elements follow each other in memory, they fold every fourth element of one output and are joined at the end.
+ * reduce: a tree of passes. Each fragment reduces a chunk of elements; the first pass also evaluates the expression. Chunks are short, so
+ * that float32 sums stay accurate. The four lanes are four outputs, or, if the reduced elements are contiguous in memory, each lane
+ * reduces every fourth element of one output, and the lanes are combined at the end.
  */
 import extremesChunk from "../../../../glsl/extremes.glsl";
 import type { DType } from "../../../core/dtype.js";
@@ -22,10 +22,10 @@ import type { Emitted } from "../shader/result.js";
 import { type ShaderBuilder, vectorOf } from "../shader/shader.js";
 import { loadAt, sourceSteps } from "./map.js";
 
-/** Fewest and most terms that one lane folds. */
+/** Minimum and maximum number of elements that one lane reduces. */
 const shortestChunk = 64;
 const longestChunk = 512;
-/** Rows from this length on are folded by all four lanes. */
+/** From this length on, all four lanes reduce one row. */
 const shortestRow = 8;
 
 /** One level of the tree. Steps and strides are per operand: those of sourceSteps. */
@@ -58,7 +58,7 @@ function strideAt(inputs: readonly Operand[], d: number): number {
   return inputs.length > 0 ? Math.abs(inputs[0].view.strides[d]) : 0;
 }
 
-/** Drops extents of 1 and joins dimensions that one stride walks for every operand. At least one stays. */
+/** Coalesces dimensions: drops extents of 1 and joins those that one stride covers in every operand. At least one is left. */
 function joinDimensions(extents: number[], along: number[][]): void {
   for (let d = extents.length - 1; d >= 0; d--) {
     const inner = d + 1;
@@ -80,7 +80,7 @@ function reduceLevel(level: Level, output: Operand, builder: PassBuilder): void 
   const length = sizeOf(extents);
   const count = sizeOf(output.view.shape);
   const whole = planIteration(output.view, builder.sizeOf(output.slot), []).full;
-  const byRows = !isArg(level) && folds(level);
+  const byRows = !isArg(level) && isContiguous(level);
   const width = byRows ? lanes : 1;
   const rowTexels = byRows ? count / lanes : Math.ceil(count / lanes);
   // Partial arg-reductions have two results.
@@ -90,7 +90,7 @@ function reduceLevel(level: Level, output: Operand, builder: PassBuilder): void 
     lastLevel(level, output, byRows, builder);
     return;
   }
-  // Partial results lie chunk by chunk, the outputs in their memory order.
+  // Partial results are ordered by chunk, then by the memory order of the outputs.
   const pitch = byRows ? count : Math.ceil(count / lanes) * lanes;
   const view = denseInOrder(output.view.shape, memoryOrder(output.view));
   const valueType = expression.instructions[expression.results[0]].dtype;
@@ -117,8 +117,8 @@ function reduceLevel(level: Level, output: Operand, builder: PassBuilder): void 
   );
 }
 
-/** Whether the innermost reduced dimension is that along which the inputs' elements follow each other. */
-function folds({ extents, along, inputs }: Level): boolean {
+/** Whether the inputs are contiguous along the innermost reduced dimension. */
+function isContiguous({ extents, along, inputs }: Level): boolean {
   const last = extents.length - 1;
   if (last < 0 || sizeOf(extents) < shortestRow) return false;
   if (last > 0 && extents[last] % lanes !== 0) return false;
@@ -133,14 +133,14 @@ function chunkCount(length: number, width: number, texels: number, { target }: P
 
 interface Chunks {
   readonly chunks: number;
-  /** Elements from one chunk's results to the next one's. */
+  /** Distance in elements between the results of chunks. */
   readonly pitch: number;
   /** Reduced elements per chunk. */
   readonly length: number;
   readonly numbers: Operand | undefined;
 }
 
-/** A pass that is followed by others: its results are chunk by chunk in scratch textures. */
+/** A pass before the last one: its results, ordered by chunk, are in scratch textures. */
 function levelPass(
   level: Level,
   output: Operand,
@@ -223,7 +223,7 @@ function emitLevel(
     shader.add(`result[j] = ${scalar}(best.x);`, "}");
     return { value: "result", chosen: "", quad: true, inside: undefined };
   }
-  // Whole outputs as a single chunk, so that the levels of a tree share a program.
+  // The last level has a single chunk, so that all levels share a program.
   const pitch = Math.ceil(size / lanes) * lanes;
   const isWhole = planned.full && planned.quad && !isArg(level) && length > 0;
   const parts = chunked ?? (isWhole ? { chunks: 1, pitch, length, numbers: undefined } : undefined);
@@ -255,7 +255,7 @@ function emitLevel(
   };
 }
 
-/** int32 has no infinities: the extremes of nothing are 0. */
+/** Initial value of int32 extremes, which have no infinities. */
 function emptyInteger(op: ReduceOp): string {
   return op === "prod" ? "ivec4(1)" : "ivec4(0)";
 }

@@ -1,6 +1,6 @@
 /**
- * write: a point for each texel of the rows, drawn where the position says, so that no other texel is touched. Rows that do not
- * consist of whole texels are drawn element by element, in four draws, each to one channel.
+ * write: draws one point per texel of the slice at its position, so that no other texel is written. Slices that do not consist of whole
+ * texels are drawn element by element, in four draws, one per channel.
  */
 import { isHalf } from "../../../core/dtype.js";
 import type { WriteCall } from "../../../kernels/write.js";
@@ -15,7 +15,7 @@ const allChannels = 0b1111;
 
 export function prepareWrite(call: WriteCall, builder: PassBuilder): void {
   const { source, position, output, axisStride } = call;
-  // Over the source, with the output's and the position's steps; the extents are those of the output's memory order.
+  // Iterates over the source in the output's memory order, with the strides of output and position.
   const iteration = planIteration(output.view, builder.sizeOf(output.slot), [source.view, position.view]);
   const last = iteration.extents.length - 1;
   const isWhole =
@@ -45,7 +45,7 @@ function drawPoints(
     `int target = ${of(to)} + start * ${shader.int(axisStride)};`,
     `bool isInside = start >= 0 && start < ${limit};`,
   );
-  // Halves move as their bits.
+  // 16-bit floats are copied as bits.
   const dtype = isHalf(output.dtype) ? "int32" : output.dtype;
   const vector = vectorOf(dtype);
   const moved = { ...source, dtype };

@@ -1,8 +1,8 @@
-/** The mask of attention, as the shaders of its rows and tiles read it. */
+/** GLSL that applies the mask of attention, for rows and tiles. */
 import type { Operand } from "../../../kernels/kernel.js";
 import type { ShaderBuilder } from "./shader.js";
 
-/** Adds the mask at the elements `at`, an ivec4 of keys, of its row that begins at `firstMask`. */
+/** GLSL that applies the mask to `score`, at the keys `at` (ivec4) of the mask's row that starts at element `firstMask`. */
 export function maskStatement(mask: Operand, shader: ShaderBuilder): string {
   const sampler = shader.texture(mask.slot, mask.dtype);
   const at = `ivec4(firstMask) + at * ${shader.int(mask.view.strides.at(-1)!)}`;

@@ -1,16 +1,16 @@
-/** Which keys a query of attention sees by lengths and positions that are values, as the shaders of its rows find out. */
+/** GLSL for the range of keys that a query of attention sees, given lengths and positions as values. */
 import type { AttentionCall, Operand } from "../../../kernels/kernel.js";
 import { positionOf } from "./iteration.js";
 import type { ShaderBuilder } from "./shader.js";
 
-/** Whether the keys that a query sees depend on more than its row and their number. */
+/** Whether the visible keys depend on lengths, positions or a window, not only on the row and the number of keys. */
 export function isRagged({ keyLengths, queryPositions, window }: AttentionCall): boolean {
   return keyLengths !== undefined || queryPositions !== undefined || window !== undefined;
 }
 
 /**
- * Declares `firstSeen` and `seen`: the query of row `row` (GLSL) sees the keys from firstSeen up to but not including seen, which
- * is at most their number. `names` are the indices of the batch.
+ * Declares `firstSeen` and `seen`: the query of row `row` (GLSL) sees the keys j with firstSeen ≤ j < seen, where seen is at most the
+ * number of keys. `names` are the GLSL names of the batch indices.
  */
 export function declareSeen(
   call: AttentionCall,
@@ -24,7 +24,7 @@ export function declareSeen(
     `intAt(${shader.texture(slot, dtype)}, ${positionOf(shader, view, names, "int")})`;
   const count = shader.int(keys);
   shader.add(`int seen = ${keyLengths ? `min(${value(keyLengths)}, ${count})` : count};`);
-  // Beyond these bounds nothing changes, and no sum overflows.
+  // Clamped so that no sum overflows; larger values have the same effect as the bounds.
   const [low, high] = [-q.view.shape.at(-2)!, keys + Math.min(window ?? 0, 2 ** 30)];
   const start = queryPositions && `clamp(${value(queryPositions)}, ${shader.int(low)}, ${shader.int(high)})`;
   shader.add(`int position = ${start ? `${start} + ${row}` : row};`);

@@ -6,24 +6,24 @@ import type { Pass, Scratch, TextureId } from "./pass.js";
 import { passOf, type Result } from "./result.js";
 import { ShaderBuilder, type ShaderTarget } from "./shader.js";
 
-/** Texels of a flag for checks; more of them share the last one. */
+/** Maximum number of texels of a flag; further checks share the last one. */
 const mostChecks = 256;
 
 /** Steps of an executable, in order. */
 export type Step =
   | { readonly kind: "pass"; readonly pass: Pass }
-  /** The slot's memory is that of the scratch texture from now on. */
+  /** From now on the slot uses the scratch texture. */
   | { readonly kind: "replace"; readonly slot: TextureId; readonly by: TextureId };
 
-/** What the device can do, as far as the choice of passes depends on it. */
+/** Device capabilities that the choice of passes depends on. */
 export interface Abilities {
-  /** Float textures can be blended into: scattering by addition. */
+  /** Blending into float textures is exact: scatterAdd draws points. */
   readonly blend: boolean;
 }
 
 /**
- * Whether a grid should be lower. Software rasterisers give their threads squares of 64 × 64 texels (llvmpipe) or pairs of
- * rows (SwiftShader): a small grid that is wide, but of several rows, is shared among the threads of both.
+ * Whether a grid should be wider and lower. Software rasterizers distribute squares of 64 × 64 texels (llvmpipe) or pairs of rows
+ * (SwiftShader) to their threads: a small grid with several wide rows keeps the threads of both busy.
  */
 function isHigh(columns: number, rows: number): boolean {
   return rows > Math.max(4, columns / 16);
@@ -32,15 +32,15 @@ function isHigh(columns: number, rows: number): boolean {
 export class PassBuilder {
   readonly steps: Step[] = [];
   readonly scratches: Scratch[] = [];
-  /** By texel of the run's flag, the kernels whose indices it tells of. */
+  /** The calls whose indices each texel of the run's flag reports. */
   readonly checks: (GatherCall | ScatterAddCall)[][] = [];
   private readonly checked = new Map<string, number>();
   private pending: Result | undefined;
 
   /**
-   * @param singleConsumerSlots temporaries that one call writes and one other reads.
-   * @param float32Slots slots of float32 that are not rounded where others are.
-   * @param inputCount slots that a Program updates in place if it writes them.
+   * @param singleConsumerSlots temporaries that one call writes and one other call reads.
+   * @param float32Slots slots with float32 storage, if others are rounded to half floats.
+   * @param inputCount slots below this are inputs: a Program that writes them updates them in place.
    */
   constructor(
     readonly slots: readonly SlotInfo[],
@@ -51,12 +51,12 @@ export class PassBuilder {
     private readonly inputCount = 0,
   ) {}
 
-  /** Whether an operand that is written is updated in place, and keeps its value if the run has failed. */
+  /** Whether a written operand is an input, which keeps its value if the run fails. */
   isUpdate({ slot }: Operand): boolean {
     return slot < this.inputCount;
   }
 
-  /** The texel that tells of a call's indices, and whether they are checked against that axis for the first time. */
+  /** The texel that reports a call's indices, and whether these indices are checked against this axis for the first time. */
   check(call: GatherCall | ScatterAddCall): { readonly texel: number; readonly isNew: boolean } {
     const key = JSON.stringify([call.index, call.axisSize, call.ignored]);
     const known = this.checked.get(key);
@@ -71,7 +71,7 @@ export class PassBuilder {
     return new ShaderBuilder(this.target, this);
   }
 
-  /** How a slot or scratch texture is stored. Leaves that are only read may be stored in full, too. */
+  /** Format of a slot or scratch texture. Leaves that are only read may have float32 storage as well. */
   formatOf(id: TextureId): Format {
     const { floats, fullFloats } = this.target;
     const scratch = id < this.slots.length ? undefined : this.scratches[id - this.slots.length];
@@ -79,7 +79,7 @@ export class PassBuilder {
     return formatOf(dtype, this.float32Slots.has(id) || scratch?.isSum ? fullFloats : floats);
   }
 
-  /** The grid for `texels` texels in rows of `width`, or of what a texture can have. */
+  /** The grid for `texels` texels in rows of `width`, adjusted to the limits of textures. */
   grid(texels: number, width: number): Extent {
     const { extent } = this.target;
     const columns = width <= extent && texels <= width * extent ? width : Math.min(texels, extent);
@@ -93,8 +93,8 @@ export class PassBuilder {
   }
 
   /**
-   * A texture array for `layers` times `texels` float32 texels of partial sums between passes of this Program: its layers are the
-   * targets of one draw. Rows are some times `width`.
+   * A texture array for `layers` × `texels` float32 texels of partial sums between passes of this Program; its layers are the render
+   * targets of one draw. The width is a multiple of `width`.
    */
   layeredScratch(
     texels: number,
@@ -115,13 +115,13 @@ export class PassBuilder {
     return this.slots.length + this.scratches.push({ dtype, size, isSum }) - 1;
   }
 
-  /** A texture that takes the slot's place later on (`replace`). */
+  /** A texture that later replaces the slot's (`replace`). */
   standFor(slot: TextureId): TextureId {
     const { dtype, size } = this.slots[slot];
     return this.scratch(dtype, size, this.float32Slots.has(slot));
   }
 
-  /** scratch(), as a dense operand of one dimension. */
+  /** As `scratch`, as a dense 1-D operand. */
   scratchOperand(dtype: DType, size: number, isSum = false): Operand {
     const slot = this.scratch(dtype, size, isSum);
     return { slot, dtype, view: { shape: [size], strides: [1], offset: 0 } };
@@ -132,31 +132,31 @@ export class PassBuilder {
     this.steps.push({ kind: "pass", pass });
   }
 
-  /** The pass of a call's output, which is added before the next one unless that takes it over. */
+  /** Defers the pass that computes a call's output: it is added before the next pass, unless that pass computes the output itself. */
   defer(result: Result): void {
     this.emitPending();
     this.pending = result;
   }
 
-  /** The result that waits, if the call that comes now is all that reads its output. */
+  /** The deferred result, if the next call is its only consumer and may compute it. */
   get fusable(): Result | undefined {
     const { pending } = this;
     return pending?.whole && this.singleConsumerSlots.has(pending.output.slot) ? pending : undefined;
   }
 
-  /** The result that waits, if it is that of this slot: its own epilogue takes it over. */
+  /** The deferred result, if its output is this slot: for its own epilogue, which computes it. */
   pendingOf(slot: TextureId): Result | undefined {
     const { pending } = this;
     return pending?.whole && pending.output.slot === slot ? pending : undefined;
   }
 
-  /** A pass that computes the result that waits, too. */
+  /** Adds a pass that computes the deferred result as well. */
   addFused(pass: Pass): void {
     this.pending = undefined;
     this.add(pass);
   }
 
-  /** Adds the result that waits. */
+  /** Adds the pass of the deferred result. */
   emitPending(): void {
     const { pending } = this;
     this.pending = undefined;
@@ -168,7 +168,7 @@ export class PassBuilder {
     this.steps.push({ kind: "replace", slot, by });
   }
 
-  /** Texels in a line of a slot's or scratch texture, if that has several. */
+  /** Texels per row of a slot's or scratch texture, if it has several rows. */
   lineOf(id: TextureId): number {
     const { layout } = this.target;
     return layout.lineFor(layout.texels(this.sizeOf(id)));

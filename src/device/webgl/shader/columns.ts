@@ -1,6 +1,6 @@
 /**
- * The patches of an image as rows of a matrix, so that a convolution is a product: element k = (kh · KW + kw) · C + c of
- * the row of a pixel is the image's value under the filter's tap (kh, kw) in channel c, 0 outside of the image.
+ * im2col: the patches of an image as rows of a matrix, so that a convolution is a product. Element k = (kh · KW + kw) · C + c of a pixel's
+ * row is the image's value at kernel element (kh, kw) and channel c, 0 outside the image.
  */
 import { sizeOf } from "../../../core/shape.js";
 import type { ConvGeometry, Operand } from "../../../kernels/kernel.js";
@@ -11,20 +11,20 @@ import { type ShaderBuilder, vectorOf } from "./shader.js";
 export interface Patches {
   /** [N, channels of all groups, height, width]. */
   readonly image: Operand;
-  /** Pixels that have a patch each: [height, width]. */
+  /** Number of patches: [height, width]. */
   readonly pixels: readonly [number, number];
   readonly kernel: readonly [number, number];
   readonly geometry: ConvGeometry;
   /**
-   * `forward`: pixel (oh, ow) of the output sees image (oh · stride − padding + kh · dilation, …). `backward`: the image
-   * is an output, and pixel (h, w) of the input sees those of its elements to which it contributed.
+   * `forward`: the patch of output pixel (oh, ow) has image elements (oh · stride − padding + kh · dilation, …). `backward`: the image is
+   * the gradient of an output, and the patch of input pixel (h, w) has the output elements to which the pixel contributed.
    */
   readonly direction: "forward" | "backward";
-  /** What lies around the image, where that is not zeros. */
+  /** Padding value, by default 0. */
   readonly outside?: number;
 }
 
-/** Length of a row: whole texels, the rest zeros. */
+/** Length of a row, rounded up to whole texels; the rest is zero. */
 export function patchLength({ image, kernel, geometry }: Patches): number {
   const channels = image.view.shape[1] / geometry.groups;
   return Math.ceil((kernel[0] * kernel[1] * channels) / lanes) * lanes;
@@ -42,7 +42,7 @@ export function preparePatches(patches: Patches, builder: PassBuilder): Operand 
   const slot = builder.scratch(dtype, sizeOf(shape));
   const shader = builder.shader();
   const int = (value: number) => shader.int(value);
-  // One texel holds four channels under one tap where channels come in fours.
+  // If the channels are a multiple of four, one texel has four channels of one kernel element.
   const together = channels % lanes === 0;
   const type = together ? "int" : "ivec4";
   const inRange = (at: string, extent: number) =>
@@ -62,10 +62,10 @@ export function preparePatches(patches: Patches, builder: PassBuilder): Operand 
     `int px = pixel - row * ${int(pixels[1])};`,
     `int n = quotient(row, ${int(pixels[0])});`,
     `int py = row - n * ${int(pixels[0])};`,
-    `${type} tap = quotient(k, ${int(channels)});`,
-    `${type} c = k - tap * ${int(channels)};`,
-    `${type} kh = quotient(tap, ${int(kernel[1])});`,
-    `${type} kw = tap - kh * ${int(kernel[1])};`,
+    `${type} element = quotient(k, ${int(channels)});`,
+    `${type} c = k - element * ${int(channels)};`,
+    `${type} kh = quotient(element, ${int(kernel[1])});`,
+    `${type} kw = element - kh * ${int(kernel[1])};`,
   );
   const conditions = seenPosition(shader, patches, type);
   const [, , height, width] = image.view.shape;
@@ -101,14 +101,14 @@ export function preparePatches(patches: Patches, builder: PassBuilder): Operand 
   return { slot, dtype, view: { shape, strides: [count * length, length, 1], offset: 0 } };
 }
 
-/** Declares h and w, where in the image pixel (py, px) looks under tap (kh, kw); returns what else has to hold. */
+/** Declares h and w, the image position of pixel (py, px) and kernel element (kh, kw); returns further conditions for it to be valid. */
 function seenPosition(
   shader: ShaderBuilder,
   { geometry, direction }: Patches,
   type: "int" | "ivec4",
 ): string[] {
   const conditions: string[] = [];
-  for (const [d, h, pixel, tap] of [
+  for (const [d, h, pixel, element] of [
     [0, "h", "py", "kh"],
     [1, "w", "px", "kw"],
   ] as const) {
@@ -116,11 +116,11 @@ function seenPosition(
       shader.int(pair[d]),
     );
     if (direction === "forward") {
-      shader.add(`${type} ${h} = ${pixel} * ${stride} - ${padding} + ${tap} * ${dilation};`);
+      shader.add(`${type} ${h} = ${pixel} * ${stride} - ${padding} + ${element} * ${dilation};`);
       continue;
     }
     shader.add(
-      `${type} ${h}Start = ${pixel} + ${padding} - ${tap} * ${dilation};`,
+      `${type} ${h}Start = ${pixel} + ${padding} - ${element} * ${dilation};`,
       `${type} ${h} = ${h}Start / ${stride};`,
     );
     conditions.push(

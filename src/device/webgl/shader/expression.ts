@@ -7,7 +7,7 @@ import type { FormName, InstructionName } from "../../../kernels/instructions.js
 import { functions, type Glsl } from "./functions.js";
 import { ofHalves, type ShaderBuilder, vectorOf } from "./shader.js";
 
-/** Where an expression's leaves come from at the place where it is evaluated. */
+/** GLSL for the leaves of an expression at the current position. */
 export interface Sources {
   /** The vector of input `index`. */
   load(index: number): string;
@@ -25,8 +25,8 @@ const bounds: Readonly<Record<string, readonly [string, string]>> = {
 };
 
 /**
- * Literals that are worth a program of their own; all other constants are uniforms. The float 0 is not among them: with
- * it in the text, drivers drop products and quotients that IEEE 754 calls NaN.
+ * Constants written as literals, which makes separate programs; all others are uniforms. Not the float 0: with it as a literal, drivers
+ * optimize away products and quotients that are NaN in IEEE 754.
  */
 const literals: Readonly<Record<"vec4" | "ivec4", readonly number[]>> = {
   vec4: [1, -1, 2, 0.5],

@@ -1,4 +1,4 @@
-/** The instructions' functions as GLSL. */
+/** GLSL of the instructions that are functions. */
 import erfChunk from "../../../../glsl/erf.glsl";
 import expChunk from "../../../../glsl/exp.glsl";
 import expm1Chunk from "../../../../glsl/expm1.glsl";
@@ -26,7 +26,7 @@ export interface Glsl {
   readonly chunks: readonly string[];
 }
 
-/** On vec4 of float32, and on ivec4 of all other dtypes (bool: 0 and 1). */
+/** For vec4 of float32, and for ivec4 of all other dtypes (bool: 0 and 1). */
 export type GlslOf<Name extends FunctionName> = (Name extends FloatFunction
   ? { readonly float: Glsl }
   : unknown) &

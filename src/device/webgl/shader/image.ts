@@ -21,8 +21,7 @@ export interface ImageIteration {
 }
 
 /**
- * The iteration by pixels: each texel holds four channels of one. Undefined for outputs that do not lie channels-last, or not
- * in whole texels.
+ * Iteration by pixels: each texel has four channels of one pixel. Undefined for outputs that are not channels-last in whole texels.
  */
 export function planPixelIteration(output: Operand, builder: PassBuilder): Iteration | undefined {
   const iteration = planImageIteration(output, builder);
@@ -31,7 +30,7 @@ export function planPixelIteration(output: Operand, builder: PassBuilder): Itera
   return iteration.quad && isInnermost && channels % lanes === 0 ? iteration : undefined;
 }
 
-/** Declares the ints `index0` … `index3` of a iteration by pixels; `index1` is the first of the four channels. */
+/** Declares the ints `index0` … `index3` of an iteration by pixels; `index1` is the first of the four channels. */
 export function declarePixelIteration(shader: ShaderBuilder, iteration: Iteration): ImageIteration {
   return declareIndices(shader, iteration, "int");
 }
@@ -42,22 +41,22 @@ export function declareImageIteration(
   output: Operand,
   builder: PassBuilder,
 ): ImageIteration {
-  // Every lane has indices of its own.
+  // Each lane has its own indices.
   return declareIndices(shader, { ...planImageIteration(output, builder), quad: false }, "ivec4");
 }
 
-/** What a kernel over images computes, whatever the layout of its output. */
+/** The result of a kernel over images, for any layout of its output. */
 export interface ImageResult {
   readonly name: string;
   readonly output: Operand;
   readonly flops: number;
   /** Adds the statements that compute the elements at four ivec4 indices, and returns their vector. */
   value(shader: ShaderBuilder, indices: ImageIndices): string;
-  /** The same for the four channels of one pixel, whose indices are ints: shorter, where texels are such. */
+  /** The same for four channels of one pixel, with int indices: faster, used if texels are like this. */
   pixelValue?(shader: ShaderBuilder, indices: ImageIndices): string;
 }
 
-/** The result's pass. */
+/** Defers the result's pass. */
 export function deferImage(result: ImageResult, builder: PassBuilder): void {
   const { name, output, flops } = result;
   const pixels = result.pixelValue && planPixelIteration(output, builder);

@@ -1,10 +1,10 @@
 /**
- * From a texel of the output back to the index that it holds, and on to where each operand's element lies: the index
- * arithmetic of all generated shaders.
+ * Strided iteration: the index arithmetic of all generated shaders, from a texel of the output to its indices and to the position of each
+ * operand's element.
  *
- * A call is walked in the memory order of its output, with neighbouring dimensions joined where one stride serves every
- * operand. Where the four elements of each texel follow each other along the last dimension (`quad`), one index
- * serves them all and operands are fetched by texels; otherwise every lane has an index of its own.
+ * The iteration is in the memory order of the output, with dimensions coalesced where one stride covers both in every operand. If the four
+ * elements of each texel are neighbours along the last dimension (`quad`), they share one index and operands are fetched by texels;
+ * otherwise each lane has its own index.
  */
 import type { Shape } from "../../../core/shape.js";
 import { sizeOf } from "../../../core/shape.js";
@@ -12,7 +12,7 @@ import { memoryOrder, type View } from "../../../core/view.js";
 import { lanes } from "../gl/storage.js";
 import type { ShaderBuilder } from "./shader.js";
 
-/** Strides and offset over the dimensions of a iteration. */
+/** Strides and offset of an operand over the dimensions of an iteration. */
 export interface Steps {
   readonly strides: readonly number[];
   readonly offset: number;
@@ -22,7 +22,7 @@ export interface Iteration {
   readonly extents: Shape;
   readonly output: Steps;
   readonly operands: readonly Steps[];
-  /** The output's elements follow each other without gaps from its offset on. */
+  /** The output's elements are contiguous from its offset on. */
   readonly dense: boolean;
   /** The output fills its whole slot. */
   readonly full: boolean;
@@ -49,7 +49,7 @@ export function planIteration(output: View, slotSize: number, operands: readonly
     for (const { strides } of all) strides.splice(d, 1);
   }
   if (extents.length === 0) {
-    // A single element still has a dimension to be walked along.
+    // At least one dimension, also for a single element.
     extents.push(1);
     all.forEach(({ strides }, i) => {
       strides.push(i === 0 ? 1 : 0);
@@ -62,7 +62,7 @@ export function planIteration(output: View, slotSize: number, operands: readonly
   return { extents, output: to, operands: rest, dense, full, quad: isQuad(extents, to, full), size };
 }
 
-/** Whether the strides are those of memory in which the elements follow each other in order. */
+/** Whether the strides are those of dense row-major memory. */
 export function isDenseRowMajor(extents: readonly number[], strides: readonly number[]): boolean {
   let step = 1;
   for (let d = extents.length - 1; d >= 0; d--) {
@@ -72,7 +72,7 @@ export function isDenseRowMajor(extents: readonly number[], strides: readonly nu
   return true;
 }
 
-/** A texel is either wholly inside the output or outside, and its elements differ in the last index only. */
+/** Whether each texel is entirely inside or outside the output, and its elements differ in the last index only. */
 function isQuad(extents: Shape, { strides, offset }: Steps, full: boolean): boolean {
   const last = extents.length - 1;
   if (full && last === 0) return true;
@@ -91,7 +91,7 @@ export function accessOf({ strides, offset }: Steps): Access {
   return strides[last] === 1 && aligned ? "texel" : "strided";
 }
 
-/** The names that `declareIteration` gives to what it computes. */
+/** GLSL names declared by `declareIteration`. */
 export interface IterationNames {
   /** int for a quad iteration, ivec4 otherwise. */
   readonly type: "int" | "ivec4";
@@ -185,7 +185,7 @@ export function positionOf(
   return terms.join(" + ");
 }
 
-/** positionOf for an operand of a iteration, which may be the iteration's own position. */
+/** positionOf for an operand of an iteration; reuses the iteration's own position if equal. */
 export function operandPosition(
   shader: ShaderBuilder,
   iteration: Iteration,

@@ -1,9 +1,9 @@
-/** What the device executes: a kernel call becomes one or several passes, each one draw of one shader. */
+/** Passes: a kernel call becomes one or several passes, each one draw of one shader. */
 
 import type { DType } from "../../../core/dtype.js";
 import type { Extent, Grid } from "../gl/storage.js";
 
-/** A texture by number: a slot of the Program, or behind those a scratch texture of the executable. */
+/** Number of a texture: a slot of the Program, or above those a scratch texture of the executable. */
 export type TextureId = number;
 
 /** The flag of the run. */
@@ -28,31 +28,31 @@ export interface Pass {
   readonly parameters: Int32Array;
   /** The uniform array `s`: runtime scalars as bits, four to a vector. */
   readonly scalars: readonly ScalarUse[];
-  /** How many texels are rendered. */
+  /** Number of texels rendered. */
   readonly texels: number;
-  /** The output is a grid (see Scratch); by default outputs are buffers, whose texels lie as storage.ts says. */
+  /** Layout of a scratch output (see Scratch); by default outputs are buffers with the layout of storage.ts. */
   readonly grid?: Extent | Grid;
-  /** The texels from..to−1 are all that is rendered, the others stay: such outputs are not sampled by the pass. */
+  /** Only the texels from..to−1 are rendered, others keep their values; the pass must not sample such outputs. */
   readonly range?: readonly [number, number];
-  /** Draws so many points, which are added to what the output holds, instead of covering the output once. */
+  /** Draws this number of points, which are added to the output's values, instead of covering the output once. */
   readonly points?: number;
   /** Replaces rather than adds: points that set these channels, bit by bit, red first. */
   readonly channels?: number;
   /** Replaces rather than adds: points that set this texel of the run's flag. */
   readonly flag?: number;
-  /** An estimate, by which long draws are split. */
+  /** Estimated operations, by which long draws are split. */
   readonly flops: number;
 }
 
-/** A texture that lives only between the passes of an executable. */
+/** A temporary texture between the passes of an executable. */
 export interface Scratch {
   readonly dtype: DType;
   readonly size: number;
-  /** Partial sums, which are not rounded before they are added up. */
+  /** Partial sums, which have float32 storage. */
   readonly isSum: boolean;
   /**
-   * Texel t of each layer lies at column t % width of row t / width. A rasteriser is fastest where neighbouring fragments
-   * read neighbouring texels in both directions, and wastes half of its work on a single row.
+   * Texel t of each layer is at column t % width of row t / width. Rasterizers are fastest if neighbouring fragments read neighbouring
+   * texels in both directions, and waste half of their work on a single row.
    */
   readonly grid?: Extent | Grid;
 }

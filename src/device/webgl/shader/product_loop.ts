@@ -1,6 +1,6 @@
 /**
- * The sums of a tile of a product: `rows` rows × four columns, four k at a time, 16 · rows products for rows + 4 fetches.
- * Operands may lie in either order; texels hold four elements of a row or of a column.
+ * The loop over k of a product's tile: `rows` rows × four columns, four k at a time, 16 · rows products for rows + 4 fetches. Each
+ * operand may be row-major or column-major; a texel has four elements of a row or of a column.
  */
 
 import type { DType } from "../../../core/dtype.js";
@@ -9,7 +9,7 @@ import type { TextureId } from "./pass.js";
 import { declareTexels, texelOf } from "./product_texels.js";
 import type { ShaderBuilder } from "./shader.js";
 
-/** How an operand's texels lie: along its rows (four elements of one row), or along its columns. */
+/** Direction of an operand's texels: along its rows (four elements of one row), or along its columns. */
 export type Order = "rows" | "columns";
 
 /** An operand as the tile reads it. */
@@ -29,7 +29,7 @@ export interface Range {
   readonly to: string;
   /** The number of quads is even, whatever the range. */
   readonly even: boolean;
-  /** How many k follow the last quad, 0 to 3: they are for the range in which `split` is `last`. */
+  /** Number of k after the last quad, 0 to 3; they belong to the range in which `split` is `last`. */
   readonly rest: number;
   readonly split: string;
   readonly last: number;
@@ -48,7 +48,7 @@ export function addTileSums(shader: ShaderBuilder, rows: number, a: Side, b: Sid
     `int stepA = ${a.step};`,
     `int stepB = ${b.step};`,
   );
-  // Without spans: straight reads save a twentieth, and would be up to four programs for each loop.
+  // Without spans: they would save 5 % of the time, but make up to four programs of each loop.
   const samplers = declareTexels(shader, a, b);
   if (a.order === "rows") {
     shader.add(...sums.map((_, i) => `vec2 row${i} = lineA(firstA + ${i} * stepA);`));
@@ -59,12 +59,12 @@ export function addTileSums(shader: ShaderBuilder, rows: number, a: Side, b: Sid
   const steps = "vec4(0.0, 1.0, 2.0, 3.0)";
   if (a.order === "columns") shader.add(`vec4 stepsA = ${steps} * (float(stepA) * scaleA.x);`);
   if (b.order === "rows") shader.add(`vec4 stepsB = ${steps} * (float(stepB) * scaleB.x);`);
-  // SwiftShader copies all sums from one turn of a loop to the next: two quads a turn save an eighth of its time.
+  // Unrolled twice: SwiftShader copies all sums between iterations, and two quads per iteration save an eighth of its time.
   const turns = range.even ? ["q", "q + 1"] : ["q"];
   shader.add(`for (int q = ${range.from}; q < ${range.to}; q += ${turns.length}) {`);
   for (const quad of turns) shader.add("{", `int k = ${quad};`, ...quadSums(sums, a, b, samplers), "}");
   shader.add("}");
-  // Other orders have none. A loop of no turns costs less than a program of its own.
+  // Other orders have no rest. A loop without iterations costs less than a separate program.
   if (a.order === "columns" && b.order === "rows") addRest(shader, sums, a, b, range);
   return sums;
 }
@@ -82,7 +82,7 @@ function quadSums(sums: readonly string[], a: Side, b: Side, [x, y]: readonly [s
   }
   if (a.order === "columns") statements.push("vec2 lineOfA = lineA(firstA + 4 * k * stepA);");
   else statements.push("float alongA = float(k) * scaleA.x;");
-  // Columns of y are rows of B, or they are columns: a vector times a matrix is its dot products with the columns.
+  // Columns of y are rows of B (y * x), or columns of B (x * y: the dot products with the columns).
   const product = (x: string) => (b.order === "rows" ? `y * ${x}` : `${x} * y`);
   sums.forEach((sum, i) => {
     if (a.order === "rows") {
@@ -99,7 +99,7 @@ function quadSums(sums: readonly string[], a: Side, b: Side, [x, y]: readonly [s
   return statements;
 }
 
-/** A as columns times B as rows goes on to the last k, one by one. */
+/** Adds the rest of k, one by one, if A is column-major and B row-major. */
 function addRest(
   shader: ShaderBuilder,
   sums: readonly string[],

@@ -1,10 +1,10 @@
-/** What shaders of products declare to read texels of two operands by their coordinates (glsl/product_texels.glsl). */
+/** Declarations for products, which read texels of two operands by coordinates (glsl/product_texels.glsl). */
 import texelsChunk from "../../../../glsl/product_texels.glsl";
 import { type DType, isHalf } from "../../../core/dtype.js";
 import type { TextureId } from "./pass.js";
 import { fetched, ofHalves, type ShaderBuilder } from "./shader.js";
 
-/** An operand; reads that stay within `span` texels are simpler where lines of its texture are a multiple of that. */
+/** An operand. Reads within `span` texels are simpler if the width of its texture is a multiple of `span`. */
 export interface Source {
   readonly slot: TextureId;
   /** Default float32. */
@@ -12,7 +12,7 @@ export interface Source {
   readonly span?: number;
 }
 
-/** Includes the macros for A and B; `straight`: what is read of an operand is never on another line of its texture. */
+/** Includes the macros for A and B; `straight`: reads of an operand never cross rows of its texture. */
 export function includeTexels(
   shader: ShaderBuilder,
   a: Source,
@@ -29,13 +29,13 @@ export function includeTexels(
   shader.include(texelsChunk);
 }
 
-/** Declares what the macros for A and B need. @returns the samplers of A and B. */
+/** Declares the uniforms of the macros for A and B. @returns the samplers of A and B. */
 export function declareTexels(shader: ShaderBuilder, a: Source, b: Source): readonly [string, string] {
   const isStraight = ({ slot, span }: Source) => span !== undefined && 2 ** shader.shift(slot) % span === 0;
   includeTexels(shader, a, b, [isStraight(a), isStraight(b)]);
   const [x, y] = [a, b].map(({ slot, dtype = "float32" }) => shader.sampler(slot, dtype));
   shader.add(
-    // Uniforms: operands on lines of all widths share a program.
+    // Uniforms, so that textures of all widths share a program.
     `int shiftA = ${shader.int(shader.shift(a.slot))}, shiftB = ${shader.int(shader.shift(b.slot))};`,
     "int maskA = (1 << shiftA) - 1, maskB = (1 << shiftB) - 1;",
     `vec2 scaleA = texelSize(${x}), scaleB = texelSize(${y});`,

@@ -1,6 +1,6 @@
 /**
- * The pass that computes a call's output waits for the call that follows: a map that alone reads the output computes it on
- * the way, which saves a draw and the values' way through memory.
+ * Deferred results: the pass that computes a call's output is deferred until the next call. If that is a map and the only consumer of the
+ * output, the map's pass computes it, which saves a draw, a store and a load.
  */
 import type { Operand, Program } from "../../../kernels/kernel.js";
 import { operandsOf } from "../../../kernels/operands.js";
@@ -10,7 +10,7 @@ import type { Pass, TextureId } from "./pass.js";
 import type { ShaderBuilder } from "./shader.js";
 import { storeInside } from "./store.js";
 
-/** What the statements of a result leave behind. */
+/** GLSL names and layout of an emitted result. */
 export interface Emitted {
   /** The four elements of texel `t`. */
   readonly value: string;
@@ -25,18 +25,18 @@ export interface Result {
   /** Whether every texel of the output's slot is computed. */
   readonly whole: boolean;
   readonly flops: number;
-  /** Adds the statements that compute texel `t`, whose first element is `e`; called when all passes before are known. */
+  /** Adds the statements that compute texel `t`, whose first element is `e`; called after all earlier passes were added. */
   emit(shader: ShaderBuilder): Emitted;
 }
 
-/** What a result needs of the builder of the Program's passes. */
+/** The part of PassBuilder that a result needs. */
 interface Slots {
   shader(): ShaderBuilder;
   /** Elements of a slot. */
   sizeOf(id: TextureId): number;
 }
 
-/** A result as a pass of its own. */
+/** The separate pass of a result. */
 export function passOf({ name, output, flops, emit }: Result, builder: Slots): Pass {
   const shader = builder.shader();
   const { value, quad, inside } = emit(shader);

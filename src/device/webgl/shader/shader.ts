@@ -1,6 +1,6 @@
 /**
- * Assembles a fragment shader and the values of its uniforms side by side. Sizes, strides, offsets and constants become
- * entries of one uniform array, so that calls of the same structure give the same text and share one program.
+ * Builds a fragment shader and the values of its uniforms. Sizes, strides, offsets and constants are entries of one uniform array, so that
+ * calls of the same structure have the same source text and share one program.
  */
 import cover from "../../../../glsl/cover.vert.glsl";
 import coverGuarded from "../../../../glsl/cover_guarded.vert.glsl";
@@ -19,23 +19,23 @@ import {
 } from "../gl/storage.js";
 import { flagTexture, type Pass, type ScalarUse, type TextureId } from "./pass.js";
 
-/** What all shaders of a device have in common. */
+/** Properties of a device that all its shaders depend on. */
 export interface ShaderTarget {
   readonly floats: FloatStorage;
-  /** How sums and what else must not be rounded to halves is stored; `floats` except where that is rgba16f. */
+  /** Storage of partial sums and other values that must not be rounded to halves; equal to `floats` unless that is rgba16f. */
   readonly fullFloats: FloatStorage;
   /** Bits of the float32 that becomes infinite in rgba16f. */
   readonly halfInfinity: number | undefined;
   readonly layout: TextureLayout;
   /** Render targets per draw. */
   readonly drawBuffers: number;
-  /** How many keep the device busy: passes that would have fewer split their sums. */
+  /** Number of fragments that keep the device busy: passes with fewer split their sums. */
   readonly fragments: number;
   /** Largest width and height of a grid. */
   readonly extent: number;
 }
 
-/** What shaders ask about textures. */
+/** Properties of textures that shaders depend on. */
 export interface TextureFacts {
   formatOf(id: TextureId): Format;
   /** Elements. */
@@ -79,7 +79,7 @@ export interface PassShape {
   readonly grid?: Extent | Grid;
 }
 
-/** GLSL for the texel of a buffer at the place of the one that is computed. */
+/** GLSL for the texel of a buffer at the position of the texel that is computed. */
 export function texelHere(shader: ShaderBuilder, id: TextureId, dtype: DType): string {
   return fetched(shader, dtype, (kind) => `${kind}Here(${shader.sampler(id, dtype)})`);
 }
@@ -134,7 +134,7 @@ export class ShaderBuilder {
     return integer ? word : `intBitsToFloat(${word})`;
   }
 
-  /** A buffer's texture, as functions of GLSL take it that know about lines: the sampler, and log2 of its width. */
+  /** GLSL arguments for a buffer's texture: the sampler, and log2 of its width. */
   texture(id: TextureId, dtype: DType): string {
     return `${this.sampler(id, dtype)}, ${this.shift(id)}`;
   }
@@ -178,8 +178,8 @@ export class ShaderBuilder {
   }
 
   /**
-   * The statements that `emit` adds, in a block of their own: their names are not seen outside. Returns the name of a
-   * variable that holds the value whose name `emit` returns.
+   * Adds the statements of `emit` in a block with its own scope. Returns the name of a variable outside, with the value whose name `emit`
+   * returns.
    */
   block(type: "vec4" | "ivec4", emit: () => string): string {
     const result = `block${this.blocks++}`;
@@ -191,7 +191,7 @@ export class ShaderBuilder {
     return result;
   }
 
-  /** GLSL that is true if the run has failed; vertices find out, so that it costs fragments nothing. */
+  /** GLSL that is true if the run has failed; evaluated per vertex, so that it costs fragments nothing. */
   failed(): string {
     if (this.vertex === cover) {
       const at = this.textures.push(flagTexture) - 1;
@@ -211,20 +211,20 @@ export class ShaderBuilder {
     return "failed != 0";
   }
 
-  /** A new render target, to which main stores the vector `value` at its end. */
+  /** Adds a render target, to which main stores the vector `value` at its end. */
   store(id: TextureId, dtype: DType, value: string): void {
     this.outputs.push(id);
     this.addTarget(this.facts.formatOf(id), dtype, value);
   }
 
-  /** Render targets for the layers of a grid, which get the vec4 `values`. */
+  /** Adds render targets for the layers of a grid, to which main stores the vec4 `values`. */
   storeLayers(id: TextureId, values: readonly string[]): void {
     this.outputs.push(id);
     for (const value of values) this.addTarget(this.facts.formatOf(id), "float32", value);
   }
 
   build({ name, texels, flops, range, grid }: PassShape): Pass {
-    // A uniform: outputs of all widths share a program.
+    // A uniform, so that outputs of all widths share a program.
     const width = this.int(grid?.width ?? this.target.layout.lineFor(texels));
     return {
       name,
@@ -248,8 +248,8 @@ ${indent([...this.statements, ...this.stores])}
   }
 
   /**
-   * A pass that draws `count` points of one texel. The statements added so far set gl_Position from gl_VertexID and
-   * `sent`, a value of type `vector` that becomes the colour.
+   * A pass that draws `count` points of one texel. The statements added so far set gl_Position from gl_VertexID, and `sent`, the colour, a
+   * value of type `vector`.
    */
   buildPoints(
     shape: PassShape,

@@ -1,10 +1,10 @@
-/** How shaders store the texels of outputs, of which some may be outside of what is computed. */
+/** GLSL that stores texels of outputs, which may be partly outside the computed elements. */
 import type { Operand } from "../../../kernels/kernel.js";
 import type { Iteration, IterationNames } from "./iteration.js";
 import type { TextureId } from "./pass.js";
 import { type ShaderBuilder, texelHere, vectorOf } from "./shader.js";
 
-/** Stores `value` where the iteration is inside the output, and what is there already elsewhere. */
+/** Stores `value` for elements inside the output and the old value for all others. */
 export function storeInside(
   shader: ShaderBuilder,
   quad: Iteration["quad"],
