@@ -1,4 +1,4 @@
-/** Fused expressions: instructions that compute nodes from those in memory. */
+/** Builds fused expressions: instructions that compute nodes from nodes in memory. */
 import { sameShape } from "../core/shape.js";
 import type { View } from "../core/view.js";
 import type { IotaAttributes } from "../graph/op.js";
@@ -12,7 +12,7 @@ export interface Chain {
   readonly outer: Chain | undefined;
 }
 
-/** Where nodes are. */
+/** Operands of nodes in memory. */
 export interface Memory {
   /** A materialized node or a leaf. */
   at(id: number): Operand;
@@ -46,7 +46,7 @@ export function expressionOf(
     if (index < 0) index = inputs.push(operand) - 1;
     return emit({ op: "load", dtype: operand.dtype, args: [], index });
   };
-  /** By the views through which a node is read; each chain is made once. */
+  /** Results by chain of views, then by node; chains are compared by identity. */
   const evaluated = new Map<Chain | undefined, Map<number, number>>();
   const evaluate = (id: number, chain: Chain | undefined, expand: boolean): number => {
     let results = evaluated.get(chain);

@@ -1,7 +1,6 @@
 /**
- * The compiler's input: the lazy tensors above the cut, as plain numbered nodes without tensors, together with
- * the binding of its leaves, scalars and outputs to the tensors of this call, and a key that is equal for
- * equal structures.
+ * The compiler's input: lazy tensors as numbered nodes, down to tensors with memory (leaves); with the binding of leaves, scalars and
+ * outputs to the tensors of this call, and a key that is equal for equal structures.
  */
 import type { DType } from "../core/dtype.js";
 import { StaleTensorError } from "../core/errors.js";
@@ -22,9 +21,9 @@ export interface GraphNode {
   readonly leaf: number;
   /** First runtime scalar of a `scalar` or `uniform` source, or -1. */
   readonly scalar: number;
-  /** The module and the composite that made it, while a profile is taken; see graph/scope.ts. */
+  /** The module and the composite that made it, while a profile is recorded; see graph/scope.ts. */
   readonly scope: string | undefined;
-  /** What it computes, apart from inputs and scalars: a number of the graph's `signatures`. */
+  /** Number of its op, attributes, shape and dtype in the graph's `signatures`. */
   readonly signature: number;
 }
 
@@ -84,10 +83,10 @@ export interface BoundGraph {
 }
 
 /**
- * Extracts what is needed to compute `outputs` (all lazy) and the `assigned` tensors' pending values. Tensors that
- * share memory are one leaf, except those in `separate`, each of which is a leaf of its own. Of `waiting`, those are assigned
- * as well of which a part gets a new value that the outputs need, as it is computed in their memory.
- * @throws StaleTensorError if a lazy tensor was built on a value that has been overwritten since.
+ * Extracts the graph of `outputs` (all lazy) and of the pending values of the `given` tensors, which are assigned. Tensors that share
+ * memory are one leaf, except the tensors in `separate`, each of which is a separate leaf. Tensors in `waiting` are assigned too if their
+ * pending value replaces a part of their memory and the outputs need it, because it is computed in place.
+ * @throws StaleTensorError if a lazy tensor was built on a value that was overwritten since.
  */
 export function extractGraph(
   outputs: readonly Tensor[],
@@ -103,7 +102,7 @@ export function extractGraph(
   const scalarIds = new Map<RuntimeScalar, number>();
   const signatures = new Signatures();
   const key = new KeyWriter();
-  // Marks of earlier extractions are below it.
+  // Marks of earlier extractions are smaller.
   const base = nextMark;
 
   /** -1 for a node that is not extracted yet. */
@@ -167,14 +166,14 @@ export function extractGraph(
     key.push(inputs.length);
     for (const input of inputs) key.push(input);
     key.push(scalar);
-    // Profiles have Programs of their own, in which calls know their modules.
+    // Profiles use separate Programs, whose calls have provenance.
     key.push(scope === undefined ? -1 : numberOfText(scope));
     return nodes.length - 1;
   };
   const visit = (root: Tensor): number => {
     const before = known(root);
     if (before >= 0) return before;
-    // Tensors on the way down, and how many inputs of each are left to visit.
+    // Depth-first: the path, and for each tensor on it the number of inputs still to visit.
     const path: Tensor[] = [];
     const left: number[] = [];
     const enter = (tensor: Tensor): void => {
@@ -232,7 +231,7 @@ export function extractGraph(
   return { graph, key: key.toString(), leaves, owners, scalars, assigned };
 }
 
-/** Whether a lazy value is that of another tensor but for a part. */
+/** Whether a lazy value is another tensor's with a part replaced. */
 export function isPartial({ storage, node }: Tensor): boolean {
   return storage === undefined && node?.op.kind === "kernel" && node.op.writesInput === true;
 }
@@ -248,10 +247,10 @@ function requireFixed({ shape, node }: Tensor): void {
   );
 }
 
-/** Above all marks given so far; each extraction has a range of its own. */
+/** Larger than all marks so far; each extraction has its own range. */
 let nextMark = 0;
 
-/** Writes words as UTF-16 units, such that different sequences of words give different strings. */
+/** Writes words as UTF-16 units; the encoding is injective: different sequences of words have different strings. */
 class KeyWriter {
   #units = new Uint16Array(1024);
   #length = 0;

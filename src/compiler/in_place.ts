@@ -1,10 +1,10 @@
-/** Which writes into parts of leaves change the leaf itself: those that are assigned to the leaf that they write into. */
+/** Finds partial writes that can be done in place: writes into a leaf whose result is assigned to the same leaf. */
 import type { Graph } from "./graph.js";
 
-/** By node, the leaf in whose memory it is computed. */
+/** Node → the leaf in whose memory it is computed. */
 export type InPlace = ReadonlyMap<number, number>;
 
-/** The writes of all assignments, a row of them where several follow each other. */
+/** The in-place writes of all assignments, including chains of consecutive writes. */
 export function findInPlace({ nodes, assignments }: Graph): InPlace {
   const result = new Map<number, number>();
   for (const { leaf, value } of assignments) {
@@ -16,7 +16,7 @@ export function findInPlace({ nodes, assignments }: Graph): InPlace {
       writes.push(id);
       [id] = inputs;
     }
-    // What is written must not be read from there by the same kernel.
+    // A kernel must not read its source from the leaf that it writes.
     const isApart = (input: number) => {
       const base = baseOf(input);
       return nodes[base].leaf !== leaf && !writes.includes(base);
@@ -34,7 +34,7 @@ export function findInPlace({ nodes, assignments }: Graph): InPlace {
   }
 }
 
-/** The graph without the assignments that are done so. */
+/** The graph without the assignments that are done in place. */
 export function withoutInPlace(graph: Graph, inPlace: InPlace): Graph {
   const assignments = graph.assignments.filter(({ leaf, value }) => inPlace.get(value) !== leaf);
   return { ...graph, assignments };

@@ -1,9 +1,9 @@
 /**
- * Hash consing: numbers distinct sequences of 32-bit words from 0 on, in order of arrival. The compiler compares nodes,
- * kernels and views by such numbers, not by strings.
+ * Hash consing: numbers distinct sequences of 32-bit words from 0 on, in the order of their first occurrence. The compiler compares nodes,
+ * kernels and views by these numbers instead of strings.
  */
 export class Interner {
-  /** All sequences, one behind the other. */
+  /** All sequences, concatenated. */
   #words = new Int32Array(512);
   #length = 0;
   /** Where each sequence starts; the last entry belongs to the open one. */
@@ -27,7 +27,7 @@ export class Interner {
     for (let i = 0; i < list.length; i++) this.push(list[i]);
   }
 
-  /** Appends JSON-like data. Unlike JSON, it tells -0, NaN and the infinities apart. */
+  /** Appends JSON-like data. Unlike JSON, it distinguishes -0, NaN and the infinities. */
   pushData(data: unknown): void {
     if (typeof data === "number") {
       // True for -0, which the comparison with Object.is excludes.
@@ -86,7 +86,7 @@ export class Interner {
     return count;
   }
 
-  /** All closed sequences, each behind its length. */
+  /** All closed sequences, each preceded by its length. */
   forEachWord(visit: (word: number) => void): void {
     const starts = this.#starts;
     for (let id = 0; id + 1 < starts.length; id++) {

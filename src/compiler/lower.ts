@@ -1,6 +1,6 @@
 /**
- * Pass 4, lower: turns the scheduled steps into kernel calls over numbered slots, and repeats the calls of a step for those that
- * are the same but for their slots.
+ * Pass 4, lower: turns the scheduled steps into kernel calls over numbered slots. Calls of a step are copied for later steps that differ
+ * in their slots only.
  */
 
 import { type Shape, sizeOf } from "../core/shape.js";
@@ -23,14 +23,14 @@ export interface Lowered {
   readonly calls: readonly KernelCall[];
   readonly slots: readonly LoweredSlot[];
   readonly leafCount: number;
-  /** Per call, the place of the first one from which it differs in slots only, or its own. */
+  /** Per call, the index of the first call that differs in slots only, or its own; see Program.alike. */
   readonly alike: readonly number[];
   readonly provenance?: Program["provenance"];
 }
 
 /**
- * What lowering a step gave, for steps that are the same but for the nodes that they read: the layers of a network's
- * blocks, and the updates of parameters of one shape.
+ * The result of lowering a step, reused for steps with an equal description: the layers of a network's blocks, and the updates of
+ * parameters of one shape.
  */
 interface Template {
   /** The first call and how many there are. */
@@ -42,7 +42,7 @@ interface Template {
   readonly firstAdded: number;
   readonly added: readonly LoweredSlot[];
   readonly copies: readonly Copy[];
-  /** Where a materialized node's result lies. */
+  /** The result of a materialized node. */
   readonly output: Operand | undefined;
 }
 
@@ -64,7 +64,7 @@ class Lowerer {
   readonly #alike: number[] = [];
   readonly #memory: NodeMemory;
   readonly #steps: StepDescriptions;
-  /** By the number of a description. */
+  /** Indexed by the number of the description. */
   readonly #templates: (Template | undefined)[] = [];
 
   constructor(graph: Graph, fusion: Fusion, info: DeviceInfo) {
@@ -116,7 +116,7 @@ class Lowerer {
     };
   }
 
-  /** The calls of an earlier step, over the slots of this one; false if a copy that they make exists already. */
+  /** Copies the calls of an earlier step, with the slots of this one; false if a copy that they make exists already. */
   #repeat({ start, count, slots, firstAdded, added, copies, output }: Template, step: Step): boolean {
     const keys = copies.map(({ path }) => path.map((place) => this.#steps.nodes[place]).join(">"));
     if (keys.some((key) => this.#memory.copies.has(key))) return false;
@@ -170,7 +170,7 @@ class Lowerer {
     this.#calls.push({ kernel: "map", shape: node.shape, inputs, outputs: [target], expression });
   }
 
-  /** Emits one kernel that stores all values; returns the copies to make at the very end if it is staged. */
+  /** Emits one kernel that stores all values; if it is staged, returns the copies to emit at the end of the Program. */
   #lowerUpdate(assignments: readonly number[], staged: boolean): KernelCall[] {
     const list = assignments.map((i) => this.#graph.assignments[i]);
     const values = list.map(({ value }) => value);
@@ -186,7 +186,7 @@ class Lowerer {
     return leaves.map((leaf, i) => copyCall(temporaries[i], leaf));
   }
 
-  /** The memory order of a map's result: that of the first dense operand, so that both are walked in step. */
+  /** The memory order of a map's result: that of the first dense operand, so that both are accessed linearly. */
   #mapLayout(shape: Shape, inputs: readonly Operand[], expression: Expression): View {
     const ordered = expression.instructions.some(({ op }) => instructionOf(op).isPositional);
     if (!ordered) {
@@ -206,7 +206,7 @@ class Lowerer {
       input: (i) => this.#memory.operand(node.inputs[i]),
       output: (order) => {
         if (order !== undefined) return this.#memory.allocate(id, denseInOrder(node.shape, order));
-        // Of a product with an epilogue, `id` is the epilogue's node: the same elements, maybe under another shape.
+        // With an epilogue, `id` is the epilogue's node: the same elements, possibly in another shape.
         const { shape } = this.#graph.nodes[id];
         return { ...this.#memory.allocate(id, rowMajor(shape)), view: rowMajor(node.shape) };
       },
@@ -218,7 +218,7 @@ class Lowerer {
     };
   }
 
-  /** What the kernel of node `product` computes besides: node `id`. */
+  /** The epilogue of node `product`, which computes node `id`. */
   #epilogue(id: number, product: number): Epilogue {
     const { inputs, expression } = expressionOf(this.#graph, this.#fusion, this.#memory, [id], true, product);
     return { shape: this.#graph.nodes[id].shape, inputs: inputs.slice(1), expression };

@@ -12,14 +12,14 @@ import { type Fusion, isDirect } from "./fuse.js";
 import type { Graph, GraphNode } from "./graph.js";
 import type { StepDescriptions } from "./step_descriptions.js";
 
-/** A slot before planning: leaves and results come first, then temporaries. */
+/** A slot before planning, in the order leaves, results, temporaries. */
 export interface LoweredSlot {
   readonly dtype: DType;
   readonly size: number;
 }
 
 export interface Copy {
-  /** The node and the views upon it, in the graph or in a template as places in the description. */
+  /** The node and its views, as node ids, or in a template as indices into the description's nodes. */
   readonly path: readonly number[];
   readonly operand: Operand;
 }
@@ -28,7 +28,7 @@ export class NodeMemory implements Memory {
   readonly slots: LoweredSlot[] = [];
   /** Results that their node's kernel writes directly: node → output number. */
   readonly direct = new Map<number, number>();
-  /** Copies that steps share: of views that no strides express, by node and views, and of broadcast sources. */
+  /** Copies that steps share, by node and views: of views that no strides express, and of broadcast sources. */
   readonly copies = new Map<string, Operand>();
   /** Copies that the current step makes, and whether it reads one of an earlier step. */
   made: Copy[] = [];
@@ -38,7 +38,7 @@ export class NodeMemory implements Memory {
   readonly #steps: StepDescriptions;
   /** Kernels that make copies are appended here. */
   readonly #calls: KernelCall[];
-  /** Of each materialized node and leaf. */
+  /** The operand of each materialized node and leaf. */
   readonly #operands: (Operand | undefined)[] = [];
 
   constructor(graph: Graph, fusion: Fusion, steps: StepDescriptions, calls: KernelCall[]) {
@@ -101,7 +101,7 @@ export class NodeMemory implements Memory {
     return this.viewed(base, chain);
   }
 
-  /** The node's memory seen through a chain of views, copying where strides do not suffice. */
+  /** The node's memory through a chain of views, with a copy if no strides express a view. */
   viewed(base: number, chain: Chain | undefined): Operand {
     let operand = this.at(base);
     const path = [base];
@@ -123,7 +123,7 @@ export class NodeMemory implements Memory {
     return operand;
   }
 
-  /** A constant or runtime scalar that a kernel wants in memory: one element, broadcast. */
+  /** A constant or runtime scalar as a kernel operand: one element in memory, broadcast. */
   #broadcastSource(base: number, { shape }: GraphNode): Operand {
     const one = this.#copy([base], () => {
       const result = this.temporary(this.#graph.nodes[base].dtype, rowMajor([]));
@@ -134,7 +134,7 @@ export class NodeMemory implements Memory {
     return { ...one, view: expandView(one.view, shape) };
   }
 
-  /** The copy for all steps that want one of this path. */
+  /** The shared copy of a path, made on first use. */
   #copy(path: readonly number[], make: () => Operand): Operand {
     const key = path.join(">");
     let operand = this.copies.get(key);

@@ -7,7 +7,7 @@ import type { InstructionName } from "../kernels/instructions.js";
 import type { Graph, GraphNode, Signatures } from "./graph.js";
 import { Interner } from "./interner.js";
 
-/** Returns an equivalent graph; nodes that became unreachable stay but are never asked for. */
+/** Returns an equivalent graph; unreachable nodes stay in the list but are not compiled. */
 export function simplify(graph: Graph): Graph {
   const { signatures } = graph;
   const nodes: GraphNode[] = [];
@@ -48,7 +48,7 @@ export function simplify(graph: Graph): Graph {
   };
 }
 
-/** The node itself where no input got another number. */
+/** The node with renumbered inputs; the node itself if none changes. */
 function withInputs(node: GraphNode, renamed: readonly number[]): GraphNode {
   const { inputs } = node;
   let same = true;
@@ -77,7 +77,7 @@ function rewrite(node: GraphNode, nodes: readonly GraphNode[], constantOf: Const
 
 type Rule = typeof rewrite;
 
-/** Where an instruction gives one of its arguments. No rule may change a result for NaN, infinities or -0. */
+/** Identities: rules for instructions that return one of their arguments. No rule may change a result for NaN, infinities or -0. */
 const identities: { readonly [Name in InstructionName]?: Rule } = {
   cast: ({ inputs: [a], dtype }, nodes) => (nodes[a].dtype === dtype ? a : undefined),
   mul: ({ inputs: [a, b] }, _, constantOf) => (constantOf(b) === 1 ? a : constantOf(a) === 1 ? b : undefined),
@@ -92,7 +92,7 @@ const identities: { readonly [Name in InstructionName]?: Rule } = {
   },
 };
 
-/** Quotients round the same in float64 and then float32 as in float32, if the operands are such. */
+/** For float32 operands, products and quotients rounded to float64 and then to float32 equal the float32 results. */
 const foldable: Readonly<Record<string, (a: number, b: number) => number>> = {
   mul: (a, b) => a * b,
   div: (a, b) => a / b,

@@ -1,4 +1,4 @@
-/** When two steps of a schedule give the same kernel calls over other slots: the layers of a network's blocks do. */
+/** Finds steps of a schedule whose kernel calls differ in slots only, such as the layers of a network's blocks. */
 import type { Operand } from "../kernels/kernel.js";
 import type { Fusion } from "./fuse.js";
 import type { Graph } from "./graph.js";
@@ -9,13 +9,13 @@ import type { Step } from "./schedule.js";
 const Kind = { node: 0, product: 1, store: 2, update: 3, stagedUpdate: 4 } as const;
 
 /**
- * Numbers descriptions of steps. A description is the expression tree down to nodes in memory, with everything that
- * lowering depends on but the slots.
+ * Numbers descriptions of steps. A description is the expression tree down to nodes in memory, with everything that lowering depends on
+ * except the slots.
  */
 export class StepDescriptions {
-  /** The nodes of the last description, each once. */
+  /** The nodes of the last description, without duplicates. */
   nodes: number[] = [];
-  /** The slots that the described step reads or updates, each once, and its result's behind them. */
+  /** The slots that the described step reads or updates, without duplicates, then the slot of its result. */
   slots: number[] = [];
   readonly #graph: Graph;
   readonly #fusion: Fusion;
@@ -39,7 +39,7 @@ export class StepDescriptions {
     this.#place = new Int32Array(length);
   }
 
-  /** Tells where a node lies. */
+  /** Records the operand of a node. */
   place(id: number, { slot, dtype, view }: Operand): void {
     const layouts = this.#layouts;
     layouts.push(numberOfText(dtype));

@@ -10,7 +10,7 @@ import { copyOf, plan, realize, run } from "./realize.js";
 import { sessionOf } from "./session.js";
 
 /**
- * Gives a leaf tensor a new value of its shape and dtype, written in place by the next `flush`; ops built from now on use it.
+ * Gives a leaf tensor a new value of its shape and dtype, written in place by the next `commit`; ops built from now on use it.
  *
  * @example
  * const x = tensor([1, 2]);
@@ -32,7 +32,7 @@ export function assign(target: Tensor, value: Tensor): void {
   if (target.dtype !== value.dtype)
     throw new DTypeError(`${value.dtype} given for a ${target.dtype} tensor`, details);
   if (recorder !== undefined) {
-    // Memory made inside would be made once, and keep its value from call to call.
+    // A tensor made inside would be allocated once, while recording, and keep its value between calls.
     if (isRecorded(target) || sessionOf(target.device).capture === undefined) {
       throw new JitError("assign() inside changes a tensor that is made inside or lives on another device", {
         hint: "make it outside, on the device of the arguments",
@@ -40,7 +40,7 @@ export function assign(target: Tensor, value: Tensor): void {
     }
     recorder.use([value]);
   }
-  // At once: the step that writes the value would fail for everything else that waits with it.
+  // Checked here, because the commit that writes the value would fail for all other pending work as well.
   if (target.storage?.disposed) throw new StaleTensorError("the tensor was disposed", details);
   if (target.storage === undefined) {
     if (target.node === undefined) throw new StaleTensorError("the tensor was disposed", details);
@@ -49,7 +49,7 @@ export function assign(target: Tensor, value: Tensor): void {
   }
   const session = sessionOf(target.device);
   const reassigned = target.pending === undefined ? 0 : (reassignments.get(target) ?? 0) + 1;
-  // Without the history of the value, whose gradient is not the target's.
+  // Detached: the gradient of the value is not the target's.
   target.pending = value.requiresGrad ? copyOf(value) : currentValue(value);
   session.pending.add(target);
   reassignments.set(target, reassigned);
@@ -66,6 +66,6 @@ export function assign(target: Tensor, value: Tensor): void {
   }
 }
 
-/** After so many new values without a step, as running statistics get them, values that wait are computed. */
+/** After this many assignments without a commit (running statistics in evaluation loops), pending values are computed, to bound the graph. */
 const maxReassignments = 8;
 const reassignments = new WeakMap<Tensor, number>();

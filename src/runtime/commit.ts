@@ -1,6 +1,5 @@
 /**
- * Committing: losses, gradients and assignments that wait for the next step are computed and written as one Program, or none of
- * them is.
+ * Commits: computes pending losses and gradients and writes pending assignments, as one Program and atomically.
  */
 import { extractGraph } from "../compiler/graph.js";
 import { aDevice, check } from "../core/check.js";
@@ -12,8 +11,8 @@ import { discard, type Plan, plan, realize, run } from "./realize.js";
 import { type Session, sessionOf } from "./session.js";
 
 /**
- * Realizes all pending assignments, losses on which backward() was called and pending gradients, as one Program: what
- * `optimizer.step()` does. While `jit` is capturing a function, this is postponed to the end of the capture.
+ * Realizes all pending assignments, losses on which backward() was called and pending gradients, as one Program. `optimizer.step()` does
+ * this. While `jit` is capturing a function, it is postponed to the end of the capture.
  *
  * @example
  * const x = tensor([1, 2]);
@@ -27,9 +26,9 @@ export function commit(device: Device): void {
 }
 
 /**
- * The same for several devices, all or nothing: everything is compiled and has its memory before anything is written. If
- * that fails, `undo` takes back what the caller had planned, and what can never be computed is forgotten; all else
- * waits as before. `op` is the caller's name in errors about gradients.
+ * The same for several devices, atomically: all Programs are compiled and all memory is allocated before anything is written. If that
+ * fails, `undo` reverts the caller's assignments, and pending values that can never be computed are dropped; all others stay pending. `op`
+ * is the caller's name in errors about gradients.
  *
  * @throws StaleTensorError, OutOfMemoryError, DeviceLostError
  */
@@ -40,7 +39,7 @@ export function commitAll(devices: Iterable<Device>, op = "backward", undo?: () 
   try {
     for (const session of sessions) {
       const lazy = new Set(
-        [...session.roots, ...waitingGradients(session)].filter(({ storage }) => !storage),
+        [...session.roots, ...pendingGradients(session)].filter(({ storage }) => !storage),
       );
       if (lazy.size + session.pending.size > 0) plans.push(plan(session, [...lazy], [...session.pending]));
     }
@@ -49,7 +48,7 @@ export function commitAll(devices: Iterable<Device>, op = "backward", undo?: () 
       isWritten = true;
     }
   } catch (error) {
-    // Only a device that fails while it runs leaves others written: what waits on it is written by the next flush.
+    // If a device fails while it runs, other devices may be written already; its own pending work is left for the next commit.
     if (!isWritten) undo?.();
     for (const { outputs, results } of plans) if (outputs[0]?.storage !== results[0]) discard(results);
     throw explained(error, sessions, op);
@@ -65,15 +64,15 @@ export function commitAll(devices: Iterable<Device>, op = "backward", undo?: () 
   }
 }
 
-/** Losses whose graph the next step has given up. */
+/** Losses whose graph a commit has freed. */
 const usedUp = new WeakSet<Tensor>();
 
-/** Whether backward() was called on the tensor and a step has given its graph up: nothing can flow through it. */
+/** Whether backward() was called on the tensor and a commit has freed its graph: gradients cannot flow through it. */
 export function isUsedUp(tensor: Tensor): boolean {
   return usedUp.has(tensor);
 }
 
-/** Forgets what can never be computed, so that the next step does not fail by it again. What is to be thrown. */
+/** Drops pending values that can never be computed, so that the next commit does not fail again. Returns the error to throw. */
 function explained(error: unknown, sessions: readonly Session[], op: string): unknown {
   if (!(error instanceof StaleTensorError)) return error;
   const found: StaleTensorError[] = [];
@@ -83,7 +82,7 @@ function explained(error: unknown, sessions: readonly Session[], op: string): un
     } catch (reason) {
       if (!(reason instanceof StaleTensorError)) throw reason;
       forget();
-      // Without the op inside, which the user may never have called.
+      // Without the name of the inner op, which the user may not have called.
       const why = reason.message.slice(reason.op === undefined ? 0 : reason.op.length + 2);
       const message = `${what} of shape ${formatShape(shape)} cannot be computed: ${why}`;
       found.push(new StaleTensorError(message, { op: caller, cause: reason }));
@@ -106,27 +105,27 @@ function explained(error: unknown, sessions: readonly Session[], op: string): un
   return found[0] ?? error;
 }
 
-/** Takes back what `assign` planned: the tensor waits for `before`, or for nothing. */
+/** Reverts an assignment: the pending value is `before` again, or there is none. */
 export function unassign(target: Tensor, before?: Tensor): void {
   target.pending = before;
   if (before === undefined) sessionOf(target.device).pending.delete(target);
 }
 
-/** After so many losses without a step, those and their gradients are computed, so that a loop stays flat. */
+/** After this many losses without a commit, losses and gradients are computed, to bound the memory of a loop. */
 const maxLosses = 8;
 
-/** Registers a loss: the next flush computes it and lets go of its graph. */
+/** Registers a loss: the next commit computes it and frees its graph. */
 export function markBackward(root: Tensor): void {
   const session = sessionOf(root.device);
   const { roots, differentiated } = session;
   roots.add(root);
   if (roots.size <= maxLosses || session.capture !== undefined) return;
-  compute(session, [...roots, ...waitingGradients(session)]);
+  compute(session, [...roots, ...pendingGradients(session)]);
   roots.clear();
   differentiated.clear();
 }
 
-/** Computes what waits for a step before the step. */
+/** Computes pending values before the next commit. */
 export function compute(session: Session, tensors: readonly Tensor[]): void {
   try {
     realize(tensors);
@@ -135,7 +134,7 @@ export function compute(session: Session, tensors: readonly Tensor[]): void {
   }
 }
 
-/** Gradients that the next step will ask for. */
-export function waitingGradients({ differentiated }: Session): Tensor[] {
+/** Gradients that the next commit computes. */
+export function pendingGradients({ differentiated }: Session): Tensor[] {
   return [...differentiated].flatMap(({ grad }) => grad ?? []);
 }

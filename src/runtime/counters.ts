@@ -1,4 +1,4 @@
-/** What a device holds and has compiled: live memory and compiled Programs. */
+/** Counters of a device: live memory and compiled Programs. */
 import { aDevice, check } from "../core/check.js";
 import { defaultDevice, deviceOf } from "../device/default.js";
 import type { Device, MemoryReport } from "../device/device.js";

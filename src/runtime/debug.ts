@@ -11,7 +11,7 @@ import { sessionOf } from "./session.js";
 
 /** Options of `setDebug`. */
 export interface DebugOptions {
-  /** Computes every op at once and reports the first one that makes NaN or infinity of finite inputs. */
+  /** Computes every op at once and reports the first one whose result has NaN or infinity although its inputs are finite. */
   readonly numerics: boolean;
 }
 

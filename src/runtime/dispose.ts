@@ -1,14 +1,14 @@
-/** Disposing: frees a tensor's memory, after everything that waits and depends on it is computed. */
+/** Frees a tensor's memory, after computing the pending values that depend on it. */
 import { JitError } from "../core/errors.js";
 import { isRecorded, recorder } from "../graph/observe.js";
 import type { Storage } from "../graph/storage.js";
 import type { Tensor } from "../graph/tensor.js";
-import { compute, waitingGradients } from "./commit.js";
+import { compute, pendingGradients } from "./commit.js";
 import { type Session, sessionOf } from "./session.js";
 
 /**
- * Frees a tensor's memory. What waits for the next step and depends on it (losses, gradients, assigned values) is
- * computed first, so that batches may go while their gradients are still being accumulated.
+ * Frees a tensor's memory. Pending values that depend on it (losses, gradients, assigned values) are computed first, so that batches can
+ * be disposed while gradients are accumulated.
  */
 export function dispose(tensor: Tensor): void {
   const { storage, device } = tensor;
@@ -16,7 +16,7 @@ export function dispose(tensor: Tensor): void {
     throw new JitError("dispose() inside frees a tensor from outside, which replays would not do");
   }
   const session = sessionOf(device);
-  // The next step would fail if it had to compute a loss that is gone, or to write into freed memory.
+  // Otherwise the next commit would fail: it would compute a disposed loss or write to freed memory.
   tensor.pending = undefined;
   for (const list of [session.pending, session.roots, session.differentiated]) list.delete(tensor);
   try {
@@ -33,10 +33,10 @@ export function dispose(tensor: Tensor): void {
   }
 }
 
-/** Lazy tensors that the next step will ask for. */
+/** Lazy tensors that the next commit computes. */
 function waiting(session: Session): Tensor[] {
   const values = [...session.pending].map((tensor) => tensor.pending!);
-  return [...values, ...session.roots, ...waitingGradients(session)];
+  return [...values, ...session.roots, ...pendingGradients(session)];
 }
 
 function dependsOn(root: Tensor, storage: Storage): boolean {

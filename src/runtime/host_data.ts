@@ -20,8 +20,8 @@ const aTypedArray: Kind = [
 
 /**
  * Uploads host data into a new leaf tensor. `data` has `sizeOf(shape)` elements and is copied; undefined leaves the memory
- * uninitialized, for `overwrite`. `float32Storage` stores float32 in full on devices that would otherwise store half floats, if they can. Most
- * programs use `tensor`.
+ * uninitialized, for `overwrite`. `float32Storage` requests float32 storage on devices that otherwise store half floats, if they support
+ * it. Most programs use `tensor`.
  *
  * @example
  * leaf(defaultDevice(), "float32", [2], Float32Array.of(1, 2)); // [1, 2]
@@ -52,7 +52,7 @@ export function leaf(
   return tensor;
 }
 
-/** All bits of a float32 tensor with memory from now on, if the device can. */
+/** Requests float32 storage for a float32 tensor with memory, if the device supports it. */
 export function useFloat32Storage({ device, dtype, storage }: Tensor): void {
   if (dtype !== "float32") return;
   try {
@@ -63,7 +63,7 @@ export function useFloat32Storage({ device, dtype, storage }: Tensor): void {
 }
 
 /**
- * Overwrites a tensor's memory, or the elements of `range`, with host data of the same length, at once; lazy tensors built on it go
+ * Overwrites a tensor's memory, or the elements of `range`, with host data of the same length, at once; lazy tensors built on it become
  * stale.
  */
 export function overwrite(tensor: Tensor, data: TypedArray, range?: BufferRange): void {

@@ -10,7 +10,7 @@ import { sourceOf } from "./guards.js";
 /** The compared properties of a captured call. */
 export class CheckedCapture {
   readonly #graph: Graph;
-  /** The origin of each leaf: an argument, the gradient of a tensor, or fixed memory. */
+  /** The source of each leaf: an argument, the gradient of a tensor, or fixed memory. */
   readonly #leaves: readonly unknown[];
   readonly #outputs: string;
   /** Parts of the result that are not tensors. */

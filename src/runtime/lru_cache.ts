@@ -1,8 +1,8 @@
-/** A map of bounded count and bytes; beyond the bounds the least recently used entry is evicted. */
+/** A map with bounds of count and bytes; the least recently used entries are evicted. */
 
 export interface CacheEntry {
   readonly bytes: number;
-  /** Set by the cache: when the entry was last used, in uses of the cache. */
+  /** Set by the cache: the number of the entry's last use. */
   used: number;
 }
 
@@ -36,7 +36,7 @@ export class LruCache<E extends CacheEntry> {
     entry.used = ++this.#uses;
   }
 
-  /** Adds or replaces an entry; the newest one stays, however large it is. */
+  /** Adds or replaces an entry. It is not evicted by this call, even if it exceeds the bounds alone. */
   set(key: string, entry: E): void {
     this.delete(key);
     this.touch(entry);

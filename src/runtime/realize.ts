@@ -1,6 +1,6 @@
 /**
- * Realizing: cuts the lazy graph at the buffers that exist, compiles the part above the cut (or finds its
- * Program) and runs it. Everything that turns recipes into values goes through here.
+ * Realizing: computes lazy tensors. Extracts the graph above tensors that have memory, compiles it (or finds its Program in the cache) and
+ * runs it. All computation outside replays of jit functions uses this.
  */
 import { type BoundGraph, extractGraph } from "../compiler/graph.js";
 import { check } from "../core/check.js";
@@ -21,14 +21,14 @@ import {
 } from "../graph/tensor.js";
 import { type CompiledGraph, type Session, sessionOf } from "./session.js";
 
-/** A graph deeper than this realizes itself, so that a loop that never reads anything stays flat. */
+/** A deeper graph is realized automatically, to bound the memory of loops that never read a value. */
 const maxDepth = 4096;
 /** Levels below a node that are realized with it: more than a residual connection spans. */
 const recentLevels = 64;
-/** Elements of those that are realized, 64 MB of float32: a bound for loops over large tensors. */
+/** Maximum number of elements realized with it, 64 MB of float32, for loops over large tensors. */
 const maxRecentSize = 2 ** 24;
 
-/** Set by the debug mode: called for every new node, before anything else sees it. */
+/** Set by the debug mode: called for every new node. */
 let debugObserver: ((tensor: Tensor) => void) | undefined;
 
 export function setDebugObserver(observer: ((tensor: Tensor) => void) | undefined): void {
@@ -46,8 +46,8 @@ observeNodes((tensor) => {
 });
 
 /**
- * A tensor and the lazy ones that it was computed from lately. What the program still holds of them is not known; one that stayed lazy,
- * as the input of a residual block, would be computed again from its beginning with the next graph that is too deep.
+ * A tensor and its recent lazy ancestors. It is unknown which of them the program still uses; one that stayed lazy (the input of a residual
+ * block) would be recomputed from the start with the next graph that is too deep.
  */
 function recent(tensor: Tensor): Tensor[] {
   const found = new Set([tensor]);
@@ -81,7 +81,7 @@ export function realize(tensors: readonly Tensor[]): void {
   for (const [device, list] of lazyByDevice(tensors)) run(plan(sessionOf(device), list, []));
 }
 
-/** Those without memory, each once, by their devices. */
+/** The tensors without memory, without duplicates, by device. */
 function lazyByDevice(tensors: readonly Tensor[]): Map<Device, Tensor[]> {
   const byDevice = new Map<Device, Tensor[]>();
   for (const tensor of tensors) {
@@ -95,9 +95,9 @@ function lazyByDevice(tensors: readonly Tensor[]): Map<Device, Tensor[]> {
 }
 
 /**
- * Prepares the device for `realize(tensors)` (or reading them) without blocking the thread, and computes nothing: on WebGL2 the first
- * such call would otherwise wait for shaders to compile. It also serves other tensors with the same graph structure. `progress` is
- * called with the number of compiled shaders and of all shaders.
+ * Prepares the device for `realize(tensors)` (or reading them) without blocking the thread, and computes nothing. On WebGL2 the first
+ * `realize` would otherwise wait for shaders to compile. It also prepares other tensors with the same graph structure. `progress` is called
+ * with the number of compiled shaders and of all shaders.
  *
  * @example
  * const output = new Linear(3, 2).forward(zeros([1, 3]));
@@ -113,7 +113,7 @@ export async function warmup(tensors: readonly Tensor[], progress?: WarmupProgre
   }
 }
 
-/** What a Program computes and writes, with memory for its results: nothing has changed yet. */
+/** A compiled Program with its leaves and memory for its results, not run yet. */
 export interface Plan {
   readonly session: Session;
   readonly bound: BoundGraph;
@@ -147,7 +147,7 @@ export function discard(results: readonly Storage[]): void {
   for (const storage of results) storage.dispose();
 }
 
-/** Buffers for results; if the device cannot give one, none is kept. */
+/** Allocates buffers for results; if one allocation fails, all are freed. */
 export function allocateResults(device: Device, like: readonly { dtype: DType; shape: Shape }[]): Storage[] {
   const results: Storage[] = [];
   try {
@@ -162,7 +162,7 @@ export function allocateResults(device: Device, like: readonly { dtype: DType; s
   return results;
 }
 
-/** Hands the results to their tensors and marks what was changed in place. */
+/** After a run: sets the memory of the output tensors, and records the in-place changes. */
 export function commitResults(
   session: Session,
   bound: BoundGraph,
@@ -176,7 +176,7 @@ export function commitResults(
   for (const { leaf } of bound.graph.assignments) bound.leaves[leaf].noteChange();
   for (const tensor of bound.assigned) {
     const value = tensor.pending!;
-    // What was built on the value, or the value itself, may be read later: by then its own inputs may have changed.
+    // Lazy tensors built on the value now depend on the written tensor, because the value's own inputs may change.
     if (value.storage === undefined) value.node = written(tensor);
     tensor.pending = undefined;
     session.pending.delete(tensor);
@@ -185,12 +185,12 @@ export function commitResults(
 
 const identity: ViewOp = { kind: "view", name: "identity", apply: (input) => input };
 
-/** The value of a tensor as one of its own, without its history. */
+/** A new lazy tensor with the same value, without gradient history. */
 export function copyOf(x: Tensor): Tensor {
   return createNode(identity, [x], undefined, x.shape, x.dtype);
 }
 
-/** A value by the tensor that it was written to, for as long as that does not change. */
+/** A node whose value is that of the tensor it was written to; stale once that changes. */
 function written(target: Tensor): Node {
   return {
     op: identity,

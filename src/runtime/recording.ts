@@ -33,7 +33,7 @@ export interface Recording {
   readonly effects: readonly Effect[];
   readonly rebuild: Rebuild<Call>;
   readonly hooks: readonly Hook[];
-  /** The device's: recordings of other devices are not replayed. */
+  /** Session of the device; recordings of other devices are not replayed. */
   readonly session: Session;
   /** The device's generation: after a loss, fixed memory is gone and the call is recorded anew. */
   readonly generation: number;
@@ -95,8 +95,8 @@ export function run(captured: Captured, compiled: CompiledGraph, tensors: readon
 }
 
 /**
- * The memory for one replay; undefined if memory that the recording updates is another leaf of this call as well, as a
- * Program takes leaves for different buffers.
+ * The memory for one replay; undefined if a leaf that the recording updates is also another leaf of this call, because Programs assume that
+ * leaves do not alias.
  */
 export function leavesOf({ leaves, variable, updated, changed }: Recording, tensors: readonly Tensor[]) {
   if (variable.length === 0) return leaves;

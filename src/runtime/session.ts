@@ -29,9 +29,9 @@ export class Session {
   readonly device: Device;
   /** Tensors with a pending value. */
   readonly pending = new Set<Tensor>();
-  /** Losses on which backward() was called since the last flush. */
+  /** Losses on which backward() was called since the last commit. */
   readonly roots = new Set<Tensor>();
-  /** Tensors that got a `.grad` since the last flush. */
+  /** Tensors that got a `.grad` since the last commit. */
   readonly differentiated = new Set<Tensor>();
   /** Called if the next Program fails on a device that reports failures at once, to revert step counts. */
   readonly ifFails: (() => void)[] = [];

@@ -16,8 +16,8 @@ export type Given<T> = T extends Tensor
     : T;
 
 /**
- * What a function given to `jit` may return: nothing, a tensor, or an array or record. Parts that are not tensors are those of the
- * recorded call.
+ * Result of a function given to `jit`: undefined, a tensor, or an array or record. Parts that are not tensors are constants of the
+ * recording.
  */
 export type JitResult =
   | Tensor
@@ -35,7 +35,7 @@ export interface Arguments {
   readonly key: string;
 }
 
-/** Arguments while they are read. */
+/** Arguments under construction. */
 interface Growing {
   readonly values: readonly unknown[];
   readonly tensors: Tensor[];

@@ -1,4 +1,4 @@
-/** Counts the cost of all that a device runs. In a file of its own, so that only pages that count costs load their formulas. */
+/** Counts the cost of everything that a device runs. A separate file, so that only pages that count costs load the formulas. */
 import { aDevice, check } from "../core/check.js";
 import { defaultDevice } from "../device/default.js";
 import type { Device } from "../device/device.js";
