@@ -1,4 +1,4 @@
-/** What a loader draws from: samples by number, as host arrays. */
+/** Datasets: samples by number, as host arrays. */
 
 import { aDType, check, describe, isPlain, type Kind } from "../core/check.js";
 import { newArray } from "../core/dtype.js";
@@ -16,13 +16,13 @@ export interface Dataset<Batch = HostTensor[]> {
   readonly length: number;
   /**
    * The samples with these numbers, stacked: each array has `indices.length` as its first extent. `epoch` is the
-   * loader's, counted from 0, for datasets whose samples differ from epoch to epoch; datasets that wrap others hand it on.
+   * loader's, counted from 0, for datasets whose samples differ between epochs; datasets that wrap others pass it on.
    * @throws ArgumentError for a number outside 0..length-1.
    */
   batch(indices: Int32Array, epoch?: number): Batch;
 }
 
-/** A dataset of one's own is an object with these two. */
+/** Argument check of datasets: any object with `length` and `batch`. */
 export const aDataset: Kind = [
   "a dataset (length and batch)",
   (value) => typeof (value as Partial<Dataset> | undefined | null)?.batch === "function",
@@ -90,7 +90,7 @@ class Samples<Batch> implements Dataset<Batch> {
  * [N, C, H, W] and [N] gives batches [[B, C, H, W], [B]] in the tensors' own dtypes; `new TensorDataset({ inputIds, labels })`
  * gives records of the same names.
  *
- * @throws ShapeError if a tensor is a scalar, disagrees on N, or has other data than its shape says.
+ * @throws ShapeError if a tensor is a scalar, the tensors differ in N, or the length of the data does not match the shape.
  * @example
  * const x = { dtype: "float32", shape: [2, 3], data: new Float32Array(6) } as const;
  * new TensorDataset(x).batch(Int32Array.of(1))[0].shape; // [1, 3]

@@ -1,4 +1,4 @@
-/** Batches for training: shuffled reproducibly, uploaded to a device, freed when the next one comes. */
+/** Batches for training: shuffled reproducibly, uploaded to a device, freed when the loop advances. */
 
 import {
   aBoolean,
@@ -123,13 +123,13 @@ export class DataLoader<Batch = HostTensor[]> implements AsyncIterable<Uploaded<
     return { epoch: this.#epoch, position: this.#position, seed: this.#seed };
   }
 
-  /** Where the next loop would begin, outside of one. */
+  /** The position at which the next loop begins. */
   next(): LoaderState {
     const startsAnew = !this.#resume && this.#position > 0;
     return startsAnew ? { epoch: this.#epoch + 1, position: 0, seed: this.#seed } : this.state();
   }
 
-  /** @throws ArgumentError if the state is not one that this loader can be in. */
+  /** @throws ArgumentError if the state is not valid for this loader. */
   setState(state: LoaderState): void {
     check("DataLoader", "the state", state, anObject);
     checkCount("epoch", state.epoch, 2 ** 32 - 1);
@@ -169,7 +169,7 @@ export class DataLoader<Batch = HostTensor[]> implements AsyncIterable<Uploaded<
   }
 
   async #upload(indices: Int32Array): Promise<[Uploaded<Batch>, Tensor[]]> {
-    // Also for loops that read nothing.
+    // Disposes the batch also if the loop reads no values.
     if (isTurnDue()) await takeTurn();
     const batch = this.#dataset.batch(indices, this.#epoch);
     try {
@@ -179,7 +179,7 @@ export class DataLoader<Batch = HostTensor[]> implements AsyncIterable<Uploaded<
     }
   }
 
-  /** If the device has no room for all arrays of a batch, those uploaded are freed again. */
+  /** Uploads a batch. If the device runs out of memory, arrays that were already uploaded are freed. */
   #leaves(batch: Batch): [Uploaded<Batch>, Tensor[]] {
     const tensors: Tensor[] = [];
     const upload = (value: unknown): unknown => {

@@ -22,7 +22,7 @@ const aSource: Kind = [
 /** A split of MNIST: 60,000 images for training, 10,000 for testing. */
 export type MnistSplit = "train" | "test";
 
-/** File name stems that win where a directory has several: the full sets of 60,000 and 10,000 images. */
+/** Preferred file name stems if a directory has several sets: the full sets of 60,000 and 10,000 images. */
 const preferred: Readonly<Record<MnistSplit, string>> = { train: "train", test: "t10k" };
 
 /** Stems that name a split: `train10k`, `t10k`, `emnist-digits-test`. */
@@ -34,7 +34,7 @@ const naming: Readonly<Record<MnistSplit, RegExp>> = {
 /** The two files of a set; some archives have a dot for the second hyphen. */
 const fileName = /^(.+)-(images|labels)[-.]idx\d-ubyte(\.gz)?$/;
 
-/** Directories inside the given one that are looked into as well, as torchvision makes them. */
+/** Subdirectories that are searched as well; torchvision creates them. */
 const subdirectories = ["raw", "MNIST/raw"];
 
 const labelCount = 10;
@@ -98,7 +98,7 @@ export async function loadMnist(
   };
 }
 
-/** Whether it names a file of Node's: pages fetch relative URLs. */
+/** Whether the name is a path in Node; in pages names are URLs. */
 function isPath(name: string): boolean {
   return globalThis.process?.getBuiltinModule !== undefined && !/^[a-z][a-z\d+.-]+:/i.test(name);
 }
@@ -134,7 +134,7 @@ function pairsOf(
   split: MnistSplit,
 ): Map<string, { images: string; labels: string }> {
   const found = new Map<string, { images?: string; labels?: string }>();
-  // A plain file comes before its .gz, and wins.
+  // Sorted, a plain file precedes its .gz and is preferred.
   for (const name of [...names].sort()) {
     const match = fileName.exec(name);
     if (match === null || !naming[split].test(match[1])) continue;

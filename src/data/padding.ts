@@ -1,12 +1,12 @@
-/** Sequences of any length, padded to a few lengths: each length is a Program of its own, which takes time to compile. */
+/** Pads sequences of any length to a few lengths, because each length needs a separate Program, which takes time to compile. */
 
 import { aNumber, anArray, check, checkOptions, type Kind, type Kinds } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
 import type { HostTensor } from "../formats/host.js";
 
-/** Lengths are multiples of it: kernels take eight columns at a time. */
+/** Lengths are multiples of this: kernels process eight columns at a time. */
 const multiple = 8;
-/** Each length is at least so much longer than the one before; on average a tenth of a batch is padding. */
+/** Minimum ratio of consecutive lengths; on average a tenth of a batch is padding. */
 const growth = 1.25;
 
 /**

@@ -17,7 +17,7 @@ export function permutation(length: number, seed: number, epoch: number): Int32A
   const order = Int32Array.from({ length }, (_, i) => i);
   const next = words(seed, epoch);
   for (let i = length - 1; i > 0; i--) {
-    // Words above the last multiple of the range are drawn again: without that, small numbers would be likelier.
+    // Rejection sampling: words above the last multiple of the range are drawn again, otherwise small numbers would be more likely.
     const range = i + 1;
     const limit = wordRange - (wordRange % range);
     let word = next();

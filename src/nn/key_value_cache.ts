@@ -1,4 +1,4 @@
-/** What a decoder remembers of the tokens it has seen: keys and values, in memory for as many positions as there will ever be. */
+/** Key-value cache of a decoder: keys and values of the tokens so far, preallocated for a maximum number of positions. */
 import {
   aCount,
   aDevice,

@@ -55,7 +55,7 @@ export async function loadState(
   return report;
 }
 
-/** What a tensor that the state dict lacks gets on another device: optional buffers zeros, derived ones their value, others nothing. */
+/** The value, on another device, of a tensor that the state dict lacks: zeros for optional buffers, the value of derived ones, else none. */
 function ownValue(entry: StateEntry): StateValue | undefined {
   const { tensor, buffer } = entry;
   const { dtype, shape, size } = tensor;
@@ -64,7 +64,7 @@ function ownValue(entry: StateEntry): StateValue | undefined {
 }
 
 /**
- * The value under the first key, in the dtype of its tensor; those under the others are equal.
+ * The value under the first key, in the dtype of its tensor; the values under the other keys are equal.
  * @throws StateDictError
  */
 async function valueAt(state: StateDict, { tensor, keys }: StateLoad): Promise<StateValue> {

@@ -1,4 +1,4 @@
-/** Module: the base of layers and networks. Parameters, buffers and sub-modules are found in its own fields. */
+/** Module: the base class of layers and networks. Its parameters, buffers and sub-modules are its fields. */
 
 import { aBoolean, aFunction, checkOptions, type Kinds } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
@@ -129,13 +129,13 @@ export abstract class Module<Arguments extends readonly unknown[] = any[], Resul
 
   /**
    * Patterns of keys that state dicts may have and this module does not load, such as a causal mask or a table that it computes.
-   * They are tested on what follows this module's own name: `/^bias$/` of a module `h.0.attn` matches `h.0.attn.bias`.
+   * They match the part of a key after this module's name: `/^bias$/` of a module `h.0.attn` matches `h.0.attn.bias`.
    */
   ignoredKeys(): readonly RegExp[] {
     return [];
   }
 
-  /** What `String(module)` has in parentheses, by name: a layer's sizes and options. */
+  /** The entries in parentheses of `String(module)`: a layer's sizes and options, by name. */
   extraRepr(): object {
     return {};
   }
@@ -165,7 +165,7 @@ export abstract class Module<Arguments extends readonly unknown[] = any[], Resul
   }
 
   /**
-   * Puts another module in the place of a sub-module: `name` as `children()` gives it.
+   * Replaces a sub-module; `name` is its name in `children()`.
    * @throws ArgumentError if there is none of that name.
    */
   replaceChild(name: string, module: Module): void {
@@ -191,7 +191,7 @@ export abstract class Module<Arguments extends readonly unknown[] = any[], Resul
     return [...this.namedParameters().values()];
   }
 
-  /** Also those that are not persistent. */
+  /** All buffers, including non-persistent ones. */
   namedBuffers(): Map<string, Tensor> {
     return new Map(stateOf(this).flatMap(({ name, tensor, buffer }) => (buffer ? [[name, tensor]] : [])));
   }

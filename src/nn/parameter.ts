@@ -1,4 +1,4 @@
-/** Where parameters live, and how they come to be. */
+/** Creation of parameters: their device, and their registration as parameters. */
 
 import { aCount, aDevice, checkAll, type Kinds } from "../core/check.js";
 import { DTypeError } from "../core/errors.js";
@@ -22,11 +22,11 @@ export function requireCounts(op: string, counts: Readonly<Record<string, number
   checkAll(op, counts, aCount);
 }
 
-/** Frozen parameters have no requiresGrad, which is why it alone does not tell what a parameter is. */
+/** All parameters. Not determined by requiresGrad, because that is false for frozen parameters. */
 const parameters = new WeakSet<Tensor>();
 
 /**
- * Makes a parameter of an initial value, float32 of any shape: a tensor with its own memory and `requiresGrad`.
+ * Creates a parameter with an initial value, float32 of any shape: a tensor with its own memory and `requiresGrad`.
  *
  * @example
  * class Scale extends Module {

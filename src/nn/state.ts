@@ -27,7 +27,7 @@ export interface Stateful {
   ignoredKeys(): readonly RegExp[];
 }
 
-/** The buffers of each module by `stateName(field)`. It has every module, so that it tells what a module is. */
+/** The buffers of each module by `stateName(field)`. Its keys are all modules. */
 const buffersOf = new WeakMap<object, Map<string, BufferOptions>>();
 
 /** Called by the constructor of every module. */
@@ -59,7 +59,7 @@ export interface StateEntry {
 interface ModulePlace<M> {
   /** Unique in the tree, "" for its root. */
   readonly name: string;
-  /** What the keys of its tensors begin with. */
+  /** Prefix of the keys of its tensors. */
   readonly prefix: string;
   readonly module: M;
 }
@@ -94,7 +94,7 @@ export function* modulesOf<M extends Stateful>(
 }
 
 /**
- * All parameters and buffers, those included that are not persistent; a tied tensor once for each of its names.
+ * All parameters and buffers, including non-persistent buffers; a tied tensor once for each of its names.
  * @throws ArgumentError if two places have one name, naming both.
  */
 export function stateOf(root: Stateful): StateEntry[] {

@@ -1,4 +1,4 @@
-/** What `loadStateDict` takes, returns and throws. */
+/** Types of `loadStateDict`: its argument, options, result and error. */
 
 import { WattgradError } from "../core/errors.js";
 import type { Device } from "../device/device.js";
@@ -15,7 +15,7 @@ export type StateDict = ReadonlyMap<string, StateValue>;
 export interface LoadOptions {
   /** Requires every key of the module except optional buffers, and no other. Default true. */
   readonly strict?: boolean;
-  /** Keys of the state dict to skip, in addition to those that `Module.ignoredKeys` declares. */
+  /** Keys of the state dict to skip, in addition to `Module.ignoredKeys`. */
   readonly ignore?: readonly RegExp[];
   /** Keys of the module that the state dict may lack: these parameters and buffers keep their values. */
   readonly optional?: readonly RegExp[];

@@ -10,19 +10,19 @@ export type StateValue = Tensor | HostTensor | StoredTensor;
 
 export type Values = TypedArray | StoredTensor;
 
-/** The values in host memory; those of a file stay there. */
+/** The values if they are in host memory; values of a file are not read. */
 export async function valuesOf(value: StateValue): Promise<Values> {
   if (value instanceof Tensor) return readExact(value);
   return "pieces" in value ? value : value.data;
 }
 
-/** The same, those of a file read. */
+/** The values in host memory; values of a file are read. */
 async function dataOf(value: StateValue): Promise<TypedArray> {
   const values = await valuesOf(value);
   return "pieces" in values ? values.data() : values;
 }
 
-/** Whether two tensors of one shape have the same values; those of files are read a piece at a time. */
+/** Whether two tensors of one shape have the same values; values of files are read in pieces. */
 export async function areEqual(a: StateValue, b: StateValue): Promise<boolean> {
   const others = partsOf(await valuesOf(b));
   let rest: TypedArray = new Uint8Array(0);

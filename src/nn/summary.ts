@@ -1,4 +1,4 @@
-/** summary: what each layer of a model makes, holds and costs, without computing anything. */
+/** summary: output shape, parameters and FLOPs of each layer of a model, without computing anything. */
 import { compile } from "../compiler/compile.js";
 import { extractGraph } from "../compiler/graph.js";
 import { provenanceOf } from "../compiler/provenance.js";
@@ -45,7 +45,7 @@ export interface LayerSummary {
   readonly output: Shape | undefined;
   /** Number of its own parameters, without sub-modules and without parameters shared with an earlier layer. */
   readonly parameters: number;
-  /** FLOPs of its own ops, once per call; elementwise ops count also where they are fused into another layer's kernel. */
+  /** FLOPs of its own ops, summed over all calls; includes elementwise ops that are fused into another layer's kernel. */
   readonly flops: number;
 }
 
@@ -76,7 +76,7 @@ const summaryOptions: Kinds<SummaryOptions> = { dtype: aDType };
  * flops; // 15700
  * parameters; // 7850
  *
- * @throws What the model's forward throws: ShapeError for an input that does not fit.
+ * @throws ShapeError for an input that does not fit, and other errors of the model's `forward`.
  */
 export function summary(
   model: Module,
@@ -164,7 +164,7 @@ function sum(tensors: readonly Tensor[]): number {
   return tensors.reduce((total, { size }) => total + size, 0);
 }
 
-/** The lazy output; notes those of all modules, whose ops get their names as scopes. Modes and methods stay as they were. */
+/** The lazy output. Records the outputs of all modules; their ops have the module's name as scope. Restores modes and methods. */
 function evaluated(model: Module, outputs: Map<string, Shape>, args: readonly unknown[]): unknown {
   const undo: (() => void)[] = [];
   try {
@@ -196,7 +196,7 @@ function evaluated(model: Module, outputs: Map<string, Shape>, args: readonly un
 
 /** Most characters of a line. */
 const width = 80;
-/** Of the columns with numbers and shapes, spaces between them included. */
+/** Width of the columns with numbers and shapes, including the spaces between them. */
 const numberWidth = 15;
 const shapeWidth = 19;
 

@@ -1,4 +1,4 @@
-/** What optimizers share: when and how parameters are updated. Subclasses have the rule of one update. */
+/** The base class of optimizers: when and how parameters are updated. Subclasses define the update rule. */
 
 import { requireRegistered } from "../autograd/unregistered.js";
 import type { Kinds } from "../core/check.js";
@@ -197,7 +197,7 @@ export abstract class Optimizer<Settings extends { lr: number; readonly weightDe
           devices.add(parameter.device);
         }
       }
-      // Those of other optimizers are computed with the step.
+      // Gradients of other optimizers' parameters are computed in the same commit.
       for (const parameter of consumed.keys()) if (!this.#shared.has(parameter)) parameter.grad = undefined;
     };
     const undo = () => {

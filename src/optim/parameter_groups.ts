@@ -1,4 +1,4 @@
-/** Parameter groups: lists of parameters, each with settings of its own. */
+/** Parameter groups: lists of parameters with their own settings. */
 
 import { check, checkOptions, isPlain, type Kinds } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
@@ -12,7 +12,7 @@ export interface ParameterGroup<Settings> {
   readonly settings: Settings;
 }
 
-/** What the constructors of optimizers take: one list, or groups. */
+/** The first argument of optimizer constructors: a list of parameters, or groups. */
 export type GroupsOrList<Settings> = readonly Tensor[] | readonly ParameterGroup<Partial<Settings>>[];
 
 /**
@@ -52,7 +52,7 @@ export function formatGroups(name: string, groups: readonly ParameterGroup<objec
     .join("\n");
 }
 
-/** Tells later whether the groups and their settings, but the learning rate, are still what they are now. */
+/** Returns a function that checks whether the groups and their settings, except the learning rate, are unchanged. */
 export function groupsUnchanged<Settings extends object>(
   groups: readonly ParameterGroup<Settings>[],
 ): () => boolean {
@@ -72,13 +72,13 @@ export function groupsUnchanged<Settings extends object>(
     });
 }
 
-/** Of settings: numbers, or lists of numbers as Adam's betas. */
+/** The values of settings: numbers, or lists of numbers such as Adam's betas. */
 function isSame(a: unknown, b: unknown): boolean {
   if (!Array.isArray(a) || !Array.isArray(b)) return a === b;
   return a.length === b.length && a.every((value, i) => value === b[i]);
 }
 
-/** Settings without those that are undefined: they stand for the defaults. */
+/** Removes undefined settings, for which defaults apply. */
 export function withoutUndefined<T extends object>(settings: T): T {
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as T;
 }

@@ -100,7 +100,7 @@ export function stepDecay(options: StepDecayOptions): Schedule {
   return (step) => factor ** Math.floor(step / every);
 }
 
-/** What an `LRScheduler` needs of an optimizer: groups with a learning rate. */
+/** The part of an optimizer that an `LRScheduler` uses: groups with a learning rate. */
 export interface Schedulable {
   readonly groups: readonly { readonly settings: { lr: number }; readonly parameters?: readonly Tensor[] }[];
 }
@@ -122,7 +122,7 @@ export interface SchedulerState {
 interface Scheduled {
   base: number;
   readonly factors: Map<LRScheduler, number>;
-  /** What the schedulers have set: another value was set by hand. */
+  /** The rate last set by schedulers; any other value was set by the user. */
   lr: number;
 }
 
@@ -166,7 +166,7 @@ export class LRScheduler extends Inspectable implements SnapshotParticipant {
     return `LRScheduler at step ${this.#step}: lr ${this.#optimizer.groups.map(({ settings }) => settings.lr).join(", ")}`;
   }
 
-  /** @throws ArgumentError if the schedule gives no number. */
+  /** @throws ArgumentError if the schedule does not return a number. */
   step(): void {
     const advance = (steps: number) => {
       this.#step += steps;
@@ -185,7 +185,7 @@ export class LRScheduler extends Inspectable implements SnapshotParticipant {
     this.#set(undefined);
   }
 
-  /** What `setState` needs to go on from here. */
+  /** The state for `setState`. */
   state(): SchedulerState {
     const base = this.#optimizer.groups.map(({ settings }) => {
       const { base: own, factors } = scheduled.get(settings)!;

@@ -5,7 +5,7 @@ import { sessionOf } from "../runtime/session.js";
 /** The optimizers of each parameter. */
 const owners = new WeakMap<Tensor, readonly WeakRef<SharedGradients>[]>();
 
-/** For a parameter of several optimizers: the gradient that some have consumed and the others still need. */
+/** Parameters of several optimizers: each optimizer's `step` uses the same gradient, although the first one consumes it. */
 const used = new WeakMap<Tensor, { gradient: Tensor; by: Set<object>; capture: object | undefined }>();
 
 /** Whether an optimizer has the tensor among its parameters. */
@@ -13,12 +13,12 @@ export function isOptimized(tensor: Tensor): boolean {
   return owners.has(tensor);
 }
 
-/** What one optimizer shares with others. */
+/** The shared gradients of one optimizer. */
 export class SharedGradients {
-  /** Parameters that other optimizers have, too. */
+  /** Parameters that other optimizers also have. */
   readonly #shared = new Set<Tensor>();
 
-  /** Lets this optimizer and those that were made before for a parameter know of each other. */
+  /** Connects this optimizer with earlier optimizers of the same parameter. */
   constructor(parameters: readonly Tensor[]) {
     for (const parameter of parameters) {
       const others = (owners.get(parameter) ?? []).flatMap((reference) => reference.deref() ?? []);
@@ -35,14 +35,14 @@ export class SharedGradients {
     return this.#shared.has(parameter);
   }
 
-  /** The gradient that another optimizer of the parameter has consumed, and this one not yet. */
+  /** The gradient that another optimizer of the parameter has consumed and this one has not. */
   ofOthers(parameter: Tensor): Tensor | undefined {
     const left = used.get(parameter);
     if (left === undefined || left.by.has(this)) return undefined;
     return left.capture === sessionOf(parameter.device).capture ? left.gradient : undefined;
   }
 
-  /** Leaves the gradient to the other optimizers of the parameter. */
+  /** Consumes the gradient and keeps it for the other optimizers of the parameter. */
   leave(parameter: Tensor, gradient: Tensor): void {
     const { capture } = sessionOf(parameter.device);
     const before = used.get(parameter);
@@ -52,12 +52,12 @@ export class SharedGradients {
   }
 }
 
-/** The gradient that was left to other optimizers. */
+/** The gradient that is kept for other optimizers. */
 export function leftGradient(parameter: Tensor): Tensor | undefined {
   return used.get(parameter)?.gradient;
 }
 
-/** The other optimizers do not update by it, either. */
+/** Discards the kept gradient, so that other optimizers do not use it either. */
 export function forgetLeftGradient(parameter: Tensor): void {
   used.delete(parameter);
 }

@@ -38,7 +38,7 @@ export interface ParameterState<Settings> {
 /** An optimizer, as far as its state depends on it. */
 export interface StateOwner<Settings> {
   readonly groups: readonly ParameterGroup<Settings>[];
-  /** Of parameters that have made a step. */
+  /** The state of parameters that were updated at least once. */
   readonly states: Map<Tensor, ParameterState<Settings>>;
   /** Names of the moments, as they appear in the state dict. */
   readonly momentNames: readonly string[];

@@ -1,4 +1,4 @@
-/** What `fit` and `evaluate` draw batches from, and what they need to know of one. */
+/** The sources of batches of `fit` and `evaluate`, and the number of samples in a batch. */
 
 import { describe, type Kind } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
@@ -16,7 +16,7 @@ export interface ResumableBatches {
   /** Batches per epoch. */
   readonly length: number;
   state(): LoaderState;
-  /** Where the next loop would begin, outside of one. */
+  /** The position at which the next loop begins. */
   next(): LoaderState;
   setState(state: LoaderState): void;
 }

@@ -10,7 +10,7 @@ import { FileError, makeDirectory, nodeFiles, reasonOf } from "../formats/file.j
 import { type HostTensor, openSafetensors, type Safetensors, saveSafetensors } from "../formats/index.js";
 import { stringifyState } from "./checkpoint_state.js";
 
-/** What is saved: named tensors as the device holds them, and plain data. */
+/** The contents of a checkpoint: named tensors in the device's precision, and plain data. */
 export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, HostTensor>;
   readonly state: unknown;
@@ -47,7 +47,7 @@ export async function writeCheckpoint(
   for (const { path: old } of (await listCheckpoints(directory)).slice(keptCheckpoints)) {
     await fs.promises.rm(old, { force: true });
   }
-  // What an earlier run left when it was killed while writing.
+  // Temporary files of an earlier run that was killed while writing.
   for (const name of await fs.promises.readdir(directory)) {
     if (leftover.test(name)) await fs.promises.rm(paths.join(directory, name), { force: true });
   }
@@ -93,7 +93,7 @@ async function readTensors(path: string): Promise<Safetensors> {
   }
 }
 
-/** @throws FormatError for what is no checkpoint, or not what was written. */
+/** @throws FormatError if the file is not a checkpoint or is damaged. */
 export function decode({ tensors, metadata }: Safetensors): Checkpoint {
   const { sha256, format: found, state, float64 } = metadata;
   const fail = (reason: string): never => {

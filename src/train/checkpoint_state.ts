@@ -38,7 +38,7 @@ export function stringifyState(state: unknown): string {
   );
 }
 
-/** @throws FormatError naming the first field that is not what `stringifyState` wrote. */
+/** @throws FormatError naming the first field that `stringifyState` cannot have written. */
 export function parseState(value: unknown): TrainingState {
   const state = trainingState(value, "");
   const { metricNames, sum, history } = state.progress;
@@ -59,7 +59,7 @@ export function parseState(value: unknown): TrainingState {
   return state;
 }
 
-/** Returns the value, rebuilt from what was checked. `path`: where it is, for messages. */
+/** Returns a copy built from the checked fields only. `path` locates the value in messages. */
 type Check<T> = (value: unknown, path: string) => T;
 
 /** Sums of sums of energy do not nest deeper. */

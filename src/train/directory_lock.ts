@@ -1,24 +1,24 @@
 /**
- * A checkpoint directory belongs to one training at a time: a file in it names the process. A process that has ended,
- * however, leaves the directory free: on the same machine its number and start time tell, on another one the file's
- * time, which the owner renews. Node only.
+ * Locks a checkpoint directory for one training: a file in it names the owner process. The lock of a process that has ended is abandoned.
+ * On the same machine this is detected by process id and start time, on another machine by the file's modification time, which the owner
+ * renews. Node only.
  */
 import { FileError, makeDirectory, nodeFiles, reasonOf } from "../formats/file.js";
 
 const op = "checkpoint";
 const lockName = ".lock";
-/** Milliseconds between two renewals, and after which a lock that was not renewed is abandoned. */
+/** Renewal interval in ms, and the time in ms without a renewal after which a lock is abandoned. */
 const [renewEvery, abandonedAfter] = [5000, 60_000];
-/** Milliseconds until another process' look at an abandoned lock has ended. */
+/** Retry interval in ms while another process removes an abandoned lock. */
 const guardRetry = 20;
-/** Milliseconds between two looks at a lock whose owner cannot be asked. */
+/** Interval in ms between two reads of a lock whose owner runs on another machine. */
 const lookEvery = 500;
 
-/** What the file says about its owner. */
+/** The contents of the lock file. */
 interface Owner {
   readonly pid: number;
   readonly host: string;
-  /** When the process started, by a clock of the system: a number that another process has now is told apart. */
+  /** Start time of the process, which distinguishes it from a later process with the same id. */
   readonly started: string | null;
   readonly token: string;
 }
@@ -115,15 +115,15 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Of a process that has ended but still has its number (a zombie), because nobody has asked for its exit code. */
+/** Start time of a zombie: a process that has ended, but whose exit code was not read yet. */
 const ended = "ended";
 
-/** The boot and the moment in it, from Linux' /proc; null where there is none. */
+/** Boot id and start time since boot, from /proc on Linux; null on other systems. */
 function startOf(pid: number): string | null {
   const { fs } = nodeFiles(op);
   try {
     const boot = fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-    // Behind the name, which may hold spaces and parentheses, the 20th field.
+    // The 20th field after the name, which may contain spaces and parentheses.
     const fields = fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(")").at(-1)!.trim().split(" ");
     return /[ZX]/.test(fields[0]) ? ended : `${boot} ${fields[19]}`;
   } catch {
@@ -131,7 +131,7 @@ function startOf(pid: number): string | null {
   }
 }
 
-/** Whether the owner renews the lock; waits until that is certain. */
+/** Waits until the owner renews the lock (true) or the lock is abandoned or removed (false). */
 async function isRenewed(path: string): Promise<boolean> {
   const { fs } = nodeFiles(op);
   const timeOf = async () => (await fs.promises.stat(path).catch(() => undefined))?.mtimeMs;
@@ -146,8 +146,8 @@ async function isRenewed(path: string): Promise<boolean> {
 }
 
 /**
- * Removes the lock, if it is still the one that was `found`. One process at a time: between the look and the removal another
- * one might have removed it and made its own.
+ * Removes the lock if its contents are still `found`. A guard file serializes this: otherwise another process could replace the lock
+ * between the comparison and the removal.
  */
 async function removeAbandoned(path: string, found: string): Promise<void> {
   const { readFile, rm, stat, writeFile } = nodeFiles(op).fs.promises;

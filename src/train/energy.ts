@@ -1,22 +1,22 @@
-/** What a training has taken so far: of the whole run, resumed parts included, and of the running epoch. */
+/** Energy of a training so far: of the whole run, including resumed parts, and of the current epoch. */
 import { type EnergyFigure, sumOfIntervals } from "../energy/figure.js";
 import type { EnergyMeter, EnergyWindow } from "../energy/meter.js";
 
-/** What a checkpoint keeps. */
+/** The part that checkpoints save. */
 export interface EnergyState {
   readonly total: EnergyFigure;
-  /** Of the running epoch; null if it has not begun. */
+  /** Energy of the current epoch; null before its start. */
   readonly epoch: EnergyFigure | null;
 }
 
-/** Meters that start a program or wait for a sample are not read after every step, but about this often. */
+/** Interval in ms between readings of slow meters, which start a program or wait for a sample. */
 const refreshMilliseconds = 1000;
 
 export class EnergyAccount {
   readonly #meter: EnergyMeter;
   readonly #earlier: EnergyState | undefined;
   readonly #window: EnergyWindow;
-  /** Of its own: a difference of two totals would mix sources if the meter stopped in between. */
+  /** Measured separately: a difference of two totals would mix sources if the meter stopped in between. */
   #epochWindow: EnergyWindow;
   #isFirstEpoch = true;
   #total: EnergyFigure;
@@ -56,7 +56,7 @@ export class EnergyAccount {
     this.#refreshed = performance.now();
   }
 
-  /** Of the epoch that ends; the next one begins. */
+  /** Ends the epoch and returns its energy; starts the next one. */
   async endEpoch(): Promise<EnergyFigure> {
     await this.read();
     const epoch = await this.#epoch();

@@ -90,7 +90,7 @@ export function evaluator(objective: AnyObjective, progress?: WarmupProgress) {
         const current = readAndDispose(forward(batch)).then(([mean, ...sums]) =>
           sum.add(mean, sums, samples),
         );
-        // Its error is thrown where it is awaited; if another error comes first, it must not count as unhandled.
+        // The error is thrown where the promise is awaited; if another error is thrown first, this one must not count as unhandled.
         current.catch(() => {});
         await previous;
         previous = current;
@@ -104,7 +104,7 @@ export function evaluator(objective: AnyObjective, progress?: WarmupProgress) {
   };
 }
 
-/** Reads a result without blocking what is enqueued next, and gives its memory back. */
+/** Reads a result without blocking work enqueued later, and frees its memory. */
 export async function readAndDispose(result: Tensor): Promise<number[]> {
   try {
     return Array.from(await readTensor(result));

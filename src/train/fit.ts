@@ -1,8 +1,8 @@
 /**
  * fit: the training loop over epochs, with validation, stop conditions and checkpoints.
  *
- * On a device that can be lost (WebGL) it takes snapshots, whose values travel to the host while training goes on, and
- * after a loss it goes on from the last one: to the same bits as if nothing had happened.
+ * On a device that can be lost (WebGL) it takes snapshots, whose values are read while training continues. After a loss it resumes from the
+ * last snapshot, with the same bits as a run without the loss.
  */
 import { ArgumentError, DeviceLostError } from "../core/errors.js";
 import type { SnapshotParticipant } from "../device/recovery.js";
@@ -77,14 +77,14 @@ class Fit implements SnapshotParticipant {
   readonly #scheduler: LRScheduler | undefined;
   readonly #snapshots: Snapshots | undefined;
   #checkpoint: string | undefined;
-  /** What the last checkpoint stands for. */
+  /** Steps and epoch of the last checkpoint. */
   #saved = { steps: -1, epoch: -1 };
-  /** Whether the data have given a batch of the running epoch. */
+  /** Whether the current epoch has yielded a batch. */
   #isInEpoch = false;
   #energy: EnergyAccount | undefined;
-  /** Of earlier runs. */
+  /** Energy of earlier runs. */
   #energyBefore: EnergyState | undefined;
-  /** Samples and seconds behind `samplesPerSecond`. */
+  /** Samples and seconds from which `samplesPerSecond` is computed. */
   readonly #speed = { samples: 0, seconds: 0 };
 
   constructor(options: AnyFitOptions, scheduler: LRScheduler | undefined) {

@@ -1,4 +1,4 @@
-/** What `fit` is told, what it tells, and which options are valid. */
+/** Options, callbacks and report of `fit`, and the validation of the options. */
 
 import {
   aBoolean,
@@ -66,14 +66,14 @@ export interface Callback {
 export async function notifyAll<K extends keyof Callback>(
   callbacks: readonly Callback[],
   method: K,
-  told: Parameters<NonNullable<Callback[K]>>[0],
+  event: Parameters<NonNullable<Callback[K]>>[0],
 ): Promise<void> {
   for (const callback of callbacks) {
-    await (callback[method] as ((value: typeof told) => unknown) | undefined)?.call(callback, told);
+    await (callback[method] as ((value: typeof event) => unknown) | undefined)?.call(callback, event);
   }
 }
 
-/** Where and how often `fit` writes checkpoints. */
+/** Checkpoint options of `fit`: directory, interval, resume. */
 export interface CheckpointOptions {
   /**
    * Where checkpoints are written; created if missing. Node only. The newest two are kept. The directory belongs to one
@@ -88,32 +88,32 @@ export interface CheckpointOptions {
   readonly resume?: boolean;
 }
 
-/** How often `fit` takes snapshots on a device that can be lost. */
+/** Snapshot options of `fit`, on devices that can be lost. */
 export interface SnapshotOptions {
   /** Number of steps between snapshots. Default 100. */
   readonly everySteps?: number;
 }
 
-/** What does not depend on the form of batches. */
+/** Options that do not depend on the form of batches. */
 export interface FitSettings {
   readonly optimizer: Optimizer<{ lr: number }>;
-  /** Epochs in all, those before a resume included. */
+  /** Total number of epochs, including those before a resume. */
   readonly epochs: number;
   /** Factor on the learning rate of each of the optimizer's groups, by the step counted from 0; undone at the end. */
   readonly schedule?: Schedule;
   /** Largest norm of all gradients together; larger ones are scaled down. */
   readonly gradClip?: number;
   readonly stop?: readonly StopCondition[];
-  /** Aborting it ends the training after the running step, with a checkpoint if those are configured. */
+  /** Aborting it ends the training after the current step, with a checkpoint if checkpoints are configured. */
   readonly signal?: AbortSignal;
   readonly checkpoint?: CheckpointOptions;
   /**
-   * Host copies of weights, optimizer state and everything else, from which training goes on when the device was lost
-   * and came back; taken at the start, too. Only on devices with `recovery` (WebGL), and by default with
-   * data that can go on in the middle (a DataLoader); false for none.
+   * Snapshots (host copies of weights, optimizer state and all other state), from which training resumes after the device was lost and
+   * restored; the first is taken at the start. Only on devices with `recovery` (WebGL). Default: if the data can resume within an epoch (a
+   * DataLoader). false disables them.
    */
   readonly snapshot?: SnapshotOptions | false;
-  /** What tells the energy of each epoch and of the run (see `openMeter`); the caller closes it. Default: none. */
+  /** Meter for the energy of each epoch and of the run (see `openMeter`); the caller closes it. Default: none. */
   readonly energy?: EnergyMeter;
   /** Random streams the model draws from; saved in checkpoints. Default: the default generator. */
   readonly generators?: readonly Generator[];
@@ -149,9 +149,9 @@ export interface FitReport {
   readonly stoppedBecause: string;
   /** True if `signal` ended it. */
   readonly aborted: boolean;
-  /** Number of steps, those before a resume included. */
+  /** Number of steps, including those before a resume. */
   readonly steps: number;
-  /** Seconds of training, those before a resume, validation and checkpoints included. */
+  /** Seconds of training, including validation, checkpoints and the time before a resume. */
   readonly seconds: number;
   /** Training samples per second of this run, without validation, checkpoints and the first step, which compiles. */
   readonly samplesPerSecond: number;

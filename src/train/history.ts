@@ -1,4 +1,4 @@
-/** What a training run records: one row per epoch, and the state that callbacks and stop conditions look at. */
+/** The history of a training run: one row per epoch, and the state given to callbacks and stop conditions. */
 
 import type { EnergyFigure } from "../energy/figure.js";
 
@@ -12,7 +12,7 @@ export interface Scores {
 export interface EpochRecord extends Scores {
   /** Counted from 1. */
   readonly epoch: number;
-  /** Training steps done when the epoch ended, those before a resume included. */
+  /** Training steps done when the epoch ended, including those before a resume. */
   readonly step: number;
   readonly samples: number;
   readonly validation?: Scores;
@@ -42,7 +42,7 @@ export interface FitState {
   readonly step: number;
   /** Samples of the current epoch trained on so far. */
   readonly samples: number;
-  /** Wall-clock seconds of training, those before a resume included. */
+  /** Wall-clock seconds of training, including the time before a resume. */
   readonly seconds: number;
   /** Energy of the training so far, as of the meter's last reading; if `fit` has a meter. */
   readonly energy?: EnergyFigure;

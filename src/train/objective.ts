@@ -1,4 +1,4 @@
-/** From a batch to its loss and metrics: of pairs of input and target, or as a function of one's own computes them. */
+/** Computes loss and metrics of a batch: from [input, target] with `loss` and `metrics`, or by the user's `computeLoss`. */
 
 import { describe } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";

@@ -1,9 +1,9 @@
-/** How far a training run is: one value, which checkpoints, snapshots and reports read and restore. */
+/** Progress of a training run: one value, which checkpoints, snapshots and reports save and restore. */
 
 import type { Progress as SavedProgress } from "./checkpoint_state.js";
 import { type EpochRecord, ScoreSum } from "./history.js";
 
-/** Counters, scores and times of a run; plain data. `metricNames` and `energy` are added by whoever saves it. */
+/** Counters, scores and times of a run; plain data. `metricNames` and `energy` are added when it is saved. */
 export type ProgressValue = Omit<SavedProgress, "metricNames" | "energy">;
 
 export class Progress {
@@ -13,7 +13,7 @@ export class Progress {
   /** In the last step, of the first group. */
   learningRate: number;
   history: readonly EpochRecord[] = [];
-  /** Of the running epoch. A step keeps the sum that it adds to: after a restore it is another one. */
+  /** Sums of the current epoch. A step keeps a reference to the object it adds to; a restore replaces the object. */
   sum: ScoreSum;
   readonly #metricCount: number;
   /** Seconds of earlier runs. */
@@ -44,7 +44,7 @@ export class Progress {
     };
   }
 
-  /** Goes back to `value`; time goes on. */
+  /** Restores `value`, except the elapsed time. */
   restore({ epoch, steps, epochSeconds, sum, learningRate, history }: ProgressValue): void {
     Object.assign(this, { epoch, steps, learningRate, history });
     this.sum = Object.assign(new ScoreSum(0), { ...sum, metrics: [...sum.metrics] });

@@ -1,4 +1,4 @@
-/** What a checkpoint of `fit` holds, and how the parts of a training run are put back exactly where they were. */
+/** Contents of the checkpoints of `fit`, and the exact restoration of a training run from them. */
 
 import { ArgumentError, FormatError } from "../core/errors.js";
 import type { Device } from "../device/device.js";
@@ -52,7 +52,7 @@ export class Recovery {
     await this.#lock?.release();
   }
 
-  /** @throws ArgumentError if the directory has checkpoints, which a run from the start would mix with its own. */
+  /** @throws ArgumentError if the directory has checkpoints, because a new run would mix its own with them. */
   async requireEmpty(): Promise<void> {
     if ((await listCheckpoints(this.#directory)).length === 0) return;
     throw new ArgumentError(`${this.#directory} has checkpoints of an earlier run`, {
@@ -136,7 +136,7 @@ export class Recovery {
         tensors: withPrefix(optimizerPrefix, tensors),
         numbers: state.optimizer,
       });
-      // After the optimizer, whose learning rates are those of its last step.
+      // After the optimizer, because the schedule sets the learning rates.
       if (state.scheduler !== null) scheduler?.setState(state.scheduler);
       // The last: it checks everything before it changes anything.
       await model.loadStateDict(withPrefix(modelPrefix, tensors));

@@ -1,7 +1,7 @@
 /** The outcome of a training run as data. */
 import type { EnergyFigure } from "../energy/index.js";
 
-/** What `wattgrad train --json` writes. */
+/** The JSON report of `wattgrad train --json`. */
 export interface TrainReport {
   /** Share of the test images classified correctly, 0..1. */
   readonly testAccuracy: number;
@@ -11,9 +11,9 @@ export interface TrainReport {
   readonly parameters: number;
   /** Most memory in use at once on the device. */
   readonly peakBytes: number;
-  /** Of training, without loading the data and testing. */
+  /** Seconds of training, without loading the data and testing. */
   readonly seconds: number;
-  /** Of training, resumed parts included. */
+  /** Energy of training, including resumed parts. */
   readonly energy: EnergyFigure;
   /** Training images per joule; null if either is unknown. */
   readonly samplesPerJoule: number | null;

@@ -33,7 +33,7 @@ export class Snapshots {
 
   /** The first one; resolves when it is complete. */
   async begin(model: Module): Promise<void> {
-    // Initial values that are still to be computed would be lost with what they are computed from.
+    // Lazy initial values are computed now: otherwise they would be lost together with their inputs.
     realize([...model.stateDict().values()]);
     this.#unregister = this.#device.register(this.#run);
     await this.#device.snapshot();
@@ -43,18 +43,18 @@ export class Snapshots {
     return step % this.#everySteps === 0;
   }
 
-  /** Begins a snapshot of everything as it is now; its values arrive while training goes on. */
+  /** Starts a snapshot of the present state; its values are read while training continues. */
   async take(): Promise<void> {
     // Usually complete for long. If not, there is no use in more of them.
     await this.#last;
     this.#last = this.#device.snapshot();
-    // Its error is thrown where it is awaited; a lost device is noticed by the next step.
+    // The error is thrown where the promise is awaited; the next step detects a lost device.
     this.#last.catch(() => {});
   }
 
   /**
-   * Waits for the lost device and puts everything back as the last snapshot has it; `step` tells which one that is.
-   * @throws DeviceLostError if the device does not come back, or is lost again and again.
+   * Waits for the lost device and restores the state of the last snapshot, whose step is then `step`.
+   * @throws DeviceLostError if the device is not restored, or is lost repeatedly.
    */
   async goBack(cause: DeviceLostError, step: () => number): Promise<void> {
     this.#last = undefined;

@@ -1,6 +1,6 @@
 /**
- * The steps of a training run. Each (forward, loss, backward, optimizer, metrics) is one recorded Program; its scores are read one
- * step behind, so that the device's queue never runs dry, and their memory is given back at once.
+ * The steps of a training run. Each step (forward, loss, backward, optimizer, metrics) is one recorded Program. Its scores are read one
+ * step later, so that the device's queue is never empty; their memory is freed at once.
  */
 
 import { backward } from "../autograd/backward.js";
@@ -95,13 +95,13 @@ export class Steps {
   }
 
   readonly reportWarmup: WarmupProgress = (done, all) => {
-    const told = Promise.all([this.#warmupReports, notifyAll(this.#callbacks, "onWarmup", { done, all })]);
-    // Thrown where the warm-up has ended.
-    told.catch(() => {});
-    this.#warmupReports = told;
+    const reports = Promise.all([this.#warmupReports, notifyAll(this.#callbacks, "onWarmup", { done, all })]);
+    // The error is thrown at the end of the warm-up.
+    reports.catch(() => {});
+    this.#warmupReports = reports;
   };
 
-  /** Lets the device compile what a step on such a batch needs, while everything else on this thread goes on. */
+  /** Compiles the step for batches like this one without blocking the thread. */
   async #warmUp(batch: unknown): Promise<void> {
     this.#isWarmingUp = true;
     try {

@@ -1,4 +1,4 @@
-/** Conditions that end a training run. They compose: `fit` stops at the first one that gives a reason. */
+/** Conditions that end a training run. They compose: `fit` stops at the first one that returns a reason. */
 
 import { aNumber, aString, checkOptions, describe, type Kinds } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
