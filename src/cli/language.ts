@@ -62,7 +62,7 @@ export async function loadLanguageModel<M extends Module>(
   const progress = quiet ? undefined : showLoading(process.stderr);
   try {
     const loaded = await fromPretrained<M>(source, {
-      ...{ head, device, signal, onProgress: progress?.update },
+      ...{ head, device, signal, tokenizer, onProgress: progress?.update },
       ...(scheme && { quantization: schemes[scheme]() }),
     });
     return { ...loaded, tokenizer };

@@ -2,6 +2,7 @@
 import { check, checkOptions, type Kind } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
 import type { CausalModel } from "../models/decoder.js";
+import { requireVocabulary } from "../models/tokenizer_match.js";
 import { isModule } from "../nn/state.js";
 import type { TokenBytes } from "./constrain/vocabulary.js";
 import { ContextFullError } from "./errors.js";
@@ -59,7 +60,8 @@ export function generate(model: CausalModel, options: GenerateOptions): Generati
   const { processors, tokenizer, stop, constraint, outputScores, cacheCapacity, signal, ...asked } = given;
   const prompts = promptsOf(inputIds);
   const longest = Math.max(...prompts.map(({ length }) => length));
-  const { maxPositions } = model.sizes;
+  const { maxPositions, vocabulary } = model.sizes;
+  requireVocabulary(op, tokenizer, vocabulary, "the model");
   if (longest > maxPositions) throw new ContextFullError(longest, maxPositions);
   const stops = typeof stop === "string" ? [stop] : (stop ?? []);
   if (stops.length > 0 && tokenizer === undefined) {

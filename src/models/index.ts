@@ -51,3 +51,4 @@ export const imageClassifiers: Readonly<Record<string, (options: ParameterOption
   "cnn-large": (options) => new CnnLarge(options),
   mlp: (options) => new Mlp(options),
 };
+export { type SizedTokenizer, TokenizerMismatchError } from "./tokenizer_match.js";

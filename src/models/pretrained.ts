@@ -19,6 +19,7 @@ import { inFileLayout, type NameRules } from "./names.js";
 import { openModel } from "./open_model.js";
 import { aScheme, aSource, heads } from "./options.js";
 import { requireRoom, weightsOf } from "./room.js";
+import { requireVocabulary, type SizedTokenizer } from "./tokenizer_match.js";
 
 const op = "fromPretrained";
 
@@ -33,6 +34,8 @@ export interface PretrainedOptions {
    * Schemes without calibration data only. A head tied to the embedding gets a matrix of its own, and the embedding stays float32.
    */
   readonly quantization?: Scheme;
+  /** Refused, before weights are downloaded, if it has more tokens than the model. */
+  readonly tokenizer?: SizedTokenizer;
   /** Classes of a new classifier. Default: those of config.json. */
   readonly numLabels?: number;
   /** Parameters of the head that have another shape in the file get initial values. Default false: an error. */
@@ -45,6 +48,7 @@ const pretrainedOptions = (): Kinds<PretrainedOptions> => ({
   head: heads,
   device: deviceOrName,
   quantization: aScheme,
+  tokenizer: anObject,
   numLabels: aCount,
   ignoreMismatched: aBoolean,
   onProgress: aFunction,
@@ -102,6 +106,8 @@ export async function fromPretrained<M extends Module = Module>(
   try {
     const { architecture, model, config, head, generation } = opened;
     let { state } = opened;
+    const { vocabulary } = config as { readonly vocabulary?: number };
+    requireVocabulary(op, given.tokenizer, vocabulary, source.label);
     if (quantization) {
       const { quantizeWhileLoading } = await import("./quantized_state.js");
       state = await quantizeWhileLoading(op, model, state, quantization, files);

@@ -5,6 +5,7 @@ import type { Device } from "../device/device.js";
 import type { DeviceChoice } from "../device/select.js";
 import { type FileSource, type HubOptions, modelSource } from "../hub/index.js";
 import { type CommonConfig, fromPretrained, type Head, type LoadProgress } from "../models/index.js";
+import { requireVocabulary } from "../models/tokenizer_match.js";
 import type { Module } from "../nn/module.js";
 import { isModule } from "../nn/state.js";
 import { quantize, type Scheme } from "../quantization/index.js";
@@ -94,7 +95,11 @@ export async function loadForTask(
   await requireHead(op, task, source, head, tasks);
   // The small files first: what is missing ends it before weights are read.
   const tokenizer = await loadTokenizer(source, signal ? { signal } : {});
+  // Calibration needs the float model.
+  const isStatic = quantization?.kind === "int8-static";
   const loaded = await fromPretrained(source, {
+    tokenizer,
+    ...(quantization && !isStatic && { quantization }),
     ...(head && { head }),
     ...(device !== undefined && { device }),
     ...(onProgress && { onProgress }),
@@ -110,8 +115,7 @@ export async function loadForTask(
         hint: "train it with fromPretrained, or give a model of that task",
       });
     }
-    requireVocabulary(op, tokenizer, config, source.label);
-    if (quantization) await quantize(model, quantization);
+    if (isStatic) await quantize(model, quantization!);
   } catch (error) {
     model.dispose();
     throw error;
@@ -127,7 +131,7 @@ function inMemory(op: string, { model, tokenizer, config, generationConfig = {} 
     });
   }
   const own = (config ?? (model as { config?: CommonConfig }).config) as TaskConfig | undefined;
-  requireVocabulary(op, tokenizer, own, "the model");
+  requireVocabulary(op, tokenizer, own?.vocabulary, "the model");
   return { model, tokenizer, config: own, generationConfig, head: undefined, dispose: () => {} };
 }
 
@@ -155,18 +159,4 @@ async function requireHead(
     op,
     hint: `it is made for ${tasks.get(own)}`,
   });
-}
-
-/** @throws ArgumentError if the tokenizer has ids for which the model has no row. */
-function requireVocabulary(
-  op: string,
-  { size }: Tokenizer,
-  config: TaskConfig | undefined,
-  label: string,
-): void {
-  if (config === undefined || size <= config.vocabulary) return;
-  throw new ArgumentError(
-    `the tokenizer has ${size} tokens, ${label} ${config.vocabulary}: they are not of one model`,
-    { op, hint: "give the tokenizer's files that were published with the weights" },
-  );
 }
