@@ -21,6 +21,18 @@ export type QuantizedFormat =
    */
   | { readonly bits: 4; readonly groupSize: number; readonly offset?: "zeroPoint" | "minimum" | undefined };
 
+/** Of floats. */
+export interface FloatFormat {
+  readonly dtype: "float32" | "float16" | "bfloat16";
+  readonly bits: 32 | 16;
+  readonly groupSize?: undefined;
+  readonly offset?: undefined;
+}
+
+/** How a matrix of weights is stored: whole numbers with scales, or floats. */
+export type WeightFormat = QuantizedFormat | FloatFormat;
+
+/** The name of a format in the registry. */
 export type WeightFormatName =
   | "float32"
   | "float16"
@@ -128,18 +140,27 @@ export const weightFormats: Readonly<Record<WeightFormatName, WeightFormatRecord
   int4Minimum: integers({ ...fourBits, offset: "minimum" }),
 };
 
-/** The name of a quantized format. */
-export function formatName({ bits, groupSize, offset }: QuantizedFormat): WeightFormatName {
+/** The name of a format. */
+export function formatName(format: WeightFormat): WeightFormatName {
+  if ("dtype" in format) return format.dtype;
+  const { bits, groupSize, offset } = format;
   if (bits !== 4) return bits === 7 ? "int7" : groupSize === undefined ? "int8" : "int8Groups";
   return offset === undefined ? "int4" : offset === "minimum" ? "int4Minimum" : "int4ZeroPoint";
 }
 
-/** The record of a quantized format. */
-export function weightFormatOf(format: QuantizedFormat): WeightFormatRecord {
-  return weightFormats[formatName(format)];
+/** The format with a name; `groupSize` belongs to formats with groups. */
+export function formatOf(name: WeightFormatName, groupSize?: number): WeightFormat {
+  const { bits, scaled, offset } = weightFormats[name];
+  if (scaled === undefined) return { dtype: name, bits } as FloatFormat;
+  return { bits, ...(scaled === "group" && { groupSize }), ...(offset && { offset }) } as QuantizedFormat;
 }
 
-/** Bytes of a matrix [n, k] in a format: its values, scales (float32), zero points (one byte each) and minimums (float32). */
+/**
+ * Bytes of a matrix [n, k] in a format: its values, scales (float32), zero points (one byte each) and minimums (float32).
+ *
+ * @example
+ * weightBytes("int4", 4096, 4096, 32) / 4096 ** 2; // 0.625
+ */
 export function weightBytes(name: WeightFormatName, n: number, k: number, groupSize = k): number {
   const { bits, scaled, offset } = weightFormats[name];
   const values = bits === 4 ? Math.ceil((n * k) / 2) : (n * k * (bits === 7 ? 8 : bits)) / 8;
@@ -150,6 +171,9 @@ export function weightBytes(name: WeightFormatName, n: number, k: number, groupS
 
 /**
  * The float32 numbers [n, k] that a weight stands for.
+ *
+ * @example
+ * unpackWeight({ format: "int8", shape: [1, 2], values: Int8Array.of(3, -4), scales: Float32Array.of(0.5) }); // [1.5, -2]
  *
  * @throws ArgumentError if the parts do not fit the format and the shape.
  */

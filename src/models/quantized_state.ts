@@ -1,6 +1,7 @@
 /** Quantizes a model that has no weights yet, and the tensors of its files on their way to it. */
 import "../ops/methods.js";
 import { ArgumentError } from "../core/errors.js";
+import type { QuantizedFormat } from "../core/weight_format.js";
 import type { StoredTensor } from "../formats/host.js";
 import { Tensor } from "../graph/tensor.js";
 import { Linear } from "../nn/linear.js";
@@ -51,7 +52,10 @@ export async function quantizeWhileLoading(
     if (bias !== undefined && bias !== `${prefix}.bias`) entries.push([`${prefix}.bias`, state.get(bias)!]);
     if (known.has(module.weight)) continue;
     known.add(module.weight);
-    const { weight, scale } = streamedWeight(storedOf(state.get(key)!), module.description.format);
+    const { weight, scale } = streamedWeight(
+      storedOf(state.get(key)!),
+      module.description.format as QuantizedFormat,
+    );
     entries.push([`${prefix}.weight`, staged(weight, files)], [`${prefix}.scale`, scale]);
   }
   const wanted = model.stateDict();

@@ -1,18 +1,25 @@
 /**
- * Quantized models to and from safetensors. Weights stand in files as whole numbers in PyTorch's order (I8 [out, in] or
- * [O, C/groups, KH, KW]; 4 bits: U8 [out, in/2], the first of two in the low half, plus 8, `in` rounded up to whole groups), not
- * as kernels want them. What else is needed is JSON in the metadata.
+ * Quantized models to and from safetensors. Weights are whole numbers in PyTorch's order (I8 [out, in] or [O, C/groups, KH, KW]; 4
+ * bits: U8 [out, in/2], the first of two in the low half, 0..15, `in` rounded up to whole groups), or halves (F16, BF16); not the
+ * kernels' layout. `scale` is F32 [out], or of groups [out, in/groupSize]; `minimums` of groups are F32, or U8 where they are zero
+ * points. Formats and inputs are JSON in the metadata.
  */
 
 import { anObject, check, type Kind } from "../core/check.js";
 import type { DType, TypedArray } from "../core/dtype.js";
+import { encodeBfloat16, encodeFloat16 } from "../core/half.js";
 import { formatShape, type Shape, sameShape } from "../core/shape.js";
+import {
+  type FloatFormat,
+  formatName,
+  type HostWeight,
+  type QuantizedFormat,
+} from "../core/weight_format.js";
 import type { Device } from "../device/device.js";
 import { type DeviceChoice, deviceNamed } from "../device/select.js";
 import type { HostTensor } from "../formats/host.js";
 import type { Tensor } from "../graph/tensor.js";
-import { panelRows } from "../kernels/packed.js";
-import { bytesOf, unpackConv, unpackMatrix } from "../kernels/unpack.js";
+import { bytesOf, unpackConv } from "../kernels/unpack.js";
 import { Identity } from "../nn/activation.js";
 import { requireModule } from "../nn/check.js";
 import { Conv2d } from "../nn/conv.js";
@@ -25,15 +32,14 @@ import { leaf, readExact } from "../runtime/host_data.js";
 import { QuantizedConv2d } from "./conv.js";
 import { damaged, type LayerRecord, parseRecord, recordOf, writeRecord } from "./file_record.js";
 import { addBias } from "./fold.js";
-import { QuantizedLayer } from "./layer.js";
+import { downloadWeight, uploadWeight } from "./host_weight.js";
+import { packedParts, QuantizedLayer } from "./layer.js";
 import { QuantizedLinear } from "./linear.js";
 import { replaceModule, replacementsOf, retire } from "./replace.js";
 import { weightLevels, wholeGroups } from "./weights.js";
 
 /** The key of the metadata. */
 const metadataKey = "quantization";
-/** What is added to values of 4 bits. */
-const offsetOf4 = 8;
 
 /** Tensors and metadata of a quantized model, as in its safetensors file. */
 export interface QuantizedState {
@@ -74,48 +80,49 @@ export async function quantizedState(model: Module): Promise<QuantizedState> {
   requireModule("quantizedState", model);
   const tensors = new Map<string, HostTensor>();
   const layers: Record<string, LayerRecord> = {};
-  const parts = new Map<Tensor, () => Promise<HostTensor>>();
+  const parts = new Map<Tensor, HostTensor>();
   const folded: string[] = [];
   for (const [name, module] of model.namedModules()) {
     if (module instanceof Identity) folded.push(name);
     if (!(module instanceof QuantizedLayer)) continue;
     layers[name] = recordOf(module);
-    parts.set(module.weight, () => weightInFile(module));
-    if (module.description.format.bits === 4) parts.set(module.scale, () => groupScalesInFile(module));
+    if (parts.has(module.weight)) continue;
+    for (const [tensor, inFile] of await weightInFile(module)) parts.set(tensor, inFile);
   }
   // A tied tensor once, under its first name.
   for (const [tensor, [{ name }]] of byTensor(stateOf(model).filter(isPersistent))) {
     const { dtype, shape } = tensor;
-    tensors.set(name, (await parts.get(tensor)?.()) ?? { dtype, shape, data: await readExact(tensor) });
+    tensors.set(name, parts.get(tensor) ?? { dtype, shape, data: await readExact(tensor) });
   }
   return { tensors, metadata: { [metadataKey]: writeRecord(layers, folded) } };
 }
 
-async function weightInFile({ weight, description }: QuantizedLayer): Promise<HostTensor> {
-  const packed = bytesOf(await readExact(weight));
+/** The tensors of a layer's weight in a file, by the layer's tensors. */
+async function weightInFile(layer: QuantizedLayer): Promise<ReadonlyMap<Tensor, HostTensor>> {
+  const { weight, scale, minimums, description } = layer;
   const { shape, format, groups = 1 } = description;
-  if (shape.length === 4)
-    return { dtype: "int8", shape, data: unpackConv(packed, { shape, groups }, format) };
+  if ("dtype" in format) return new Map();
+  if (shape.length === 4) {
+    const data = unpackConv(bytesOf(await readExact(weight)), { shape, groups }, format);
+    return new Map([[weight, { dtype: "int8", shape, data }]]);
+  }
+  const host = await downloadWeight(layer.deviceWeight);
+  const { values, scales, zeroPoints, minimums: least } = host;
   const [n, k] = shape;
-  const values = unpackMatrix(packed, n, k, format);
-  if (format.bits !== 4) return { dtype: "int8", shape, data: values };
-  const pairs = Uint8Array.from(
-    { length: (n * k) / 2 },
-    (_, i) => (values[2 * i] + offsetOf4) | ((values[2 * i + 1] + offsetOf4) << 4),
-  );
-  return { dtype: "uint8", shape: [n, k / 2], data: pairs };
-}
-
-/** [⌈out/8⌉, groups, 8] to [out, groups]. */
-async function groupScalesInFile({ scale, description }: QuantizedLayer): Promise<HostTensor> {
-  const arranged = await readExact(scale);
-  const [n] = description.shape;
-  const groups = scale.shape[1];
-  const data = Float32Array.from({ length: n * groups }, (_, i) => {
-    const row = Math.floor(i / groups);
-    return arranged[(Math.floor(row / panelRows) * groups + (i % groups)) * panelRows + (row % panelRows)];
-  });
-  return { dtype: "float32", shape: [n, groups], data };
+  const result = new Map<Tensor, HostTensor>([
+    [
+      weight,
+      format.bits === 4
+        ? { dtype: "uint8", shape: [n, k / 2], data: values }
+        : { dtype: "int8", shape, data: values },
+    ],
+  ]);
+  if (format.groupSize === undefined) return result;
+  const ofGroups = [n, k / format.groupSize];
+  result.set(scale!, { dtype: "float32", shape: ofGroups, data: scales! });
+  if (zeroPoints) result.set(minimums!, { dtype: "uint8", shape: ofGroups, data: zeroPoints });
+  else if (least) result.set(minimums!, { dtype: "float32", shape: ofGroups, data: least });
+  return result;
 }
 
 /**
@@ -200,9 +207,13 @@ export async function loadQuantized<M extends Module>(
   return model;
 }
 
+type Quantizable = Linear | Conv2d;
+
 interface LayerTensors {
   readonly weight: HostTensor;
-  readonly scale: HostTensor;
+  readonly scale?: HostTensor;
+  /** Of 4-bit groups with an offset: minimums, float32, or zero points, uint8. */
+  readonly minimums?: HostTensor;
   readonly bias?: HostTensor;
   readonly offset?: HostTensor;
 }
@@ -215,8 +226,8 @@ interface LayerTensors {
  */
 function tensorsOf(
   places: readonly string[],
-  { bits, groupSize, bias, input }: LayerRecord,
-  { weight: { shape } }: Linear | Conv2d,
+  record: LayerRecord,
+  { weight: { shape } }: Quantizable,
   tensors: ReadonlyMap<string, HostTensor>,
   used: Set<string>,
 ): LayerTensors {
@@ -227,23 +238,55 @@ function tensorsOf(
     used.add(key);
     return requireTensor(tensors, key, dtype, wanted);
   };
+  const { groupSize, bias, input } = record;
   const out = [shape[0]];
-  if (bits === 4 && shape.length !== 2) {
-    throw damaged(`${name}: groups of ${groupSize} do not fit a weight of shape ${formatShape(shape)}`);
+  if (shape.length !== 2 && (groupSize !== undefined || "dtype" in record)) {
+    throw damaged(`${name}: ${formatName(record)} does not fit a weight of shape ${formatShape(shape)}`);
   }
-  const columns = bits === 4 ? wholeGroups(shape[1], groupSize!) : 0;
-  const found = {
-    weight: bits === 4 ? take("weight", "uint8", [shape[0], columns / 2]) : take("weight", "int8", shape),
-    scale: take("scale", "float32", bits === 4 ? [shape[0], columns / groupSize!] : out),
+  if (shape.length === 4 && input.kind === "float") throw damaged(`${name}: convolutions take int8 inputs`);
+  const rest = {
     ...(bias && { bias: take("bias", "float32", out) }),
     ...(input.kind === "static" && input.zeroPoint !== 0 && { offset: take("offset", "int32", out) }),
   };
-  if (shape.length === 4 && input.kind === "float") throw damaged(`${name}: convolutions take int8 inputs`);
-  requireLevels(name, found.weight.data, bits);
+  if ("dtype" in record) {
+    // Readers of files may have widened halves, which encoding undoes exactly.
+    const isWide = places.some((place) => tensors.get(join(place, "weight"))?.dtype === "float32");
+    const stored = take("weight", isWide ? "float32" : record.dtype, shape);
+    return { weight: narrowed(stored, record.dtype), ...rest };
+  }
+  const columns = groupSize === undefined ? shape[1] : wholeGroups(shape[1], groupSize);
+  const factors = groupSize === undefined ? out : [shape[0], columns / groupSize];
+  const { offset } = record;
+  const found = {
+    weight:
+      record.bits === 4
+        ? take("weight", "uint8", [shape[0], columns / 2])
+        : take("weight", "int8", shape.with(1, columns)),
+    scale: take("scale", "float32", factors),
+    ...(offset && { minimums: take("minimums", offset === "minimum" ? "float32" : "uint8", factors) }),
+    ...rest,
+  };
+  requireLevels(name, found.weight.data, record.bits);
   for (const scale of found.scale.data) {
-    if (!Number.isFinite(scale) || scale < 0) throw damaged(`${name}: a scale of ${scale}`);
+    // Those of groups may be negative, as in GGUF.
+    if (!Number.isFinite(scale) || (groupSize === undefined && scale < 0)) {
+      throw damaged(`${name}: a scale of ${scale}`);
+    }
+  }
+  for (const least of found.minimums?.data ?? []) {
+    if (!Number.isFinite(least) || (offset === "zeroPoint" && least > 15)) {
+      throw damaged(`${name}: a ${offset === "minimum" ? "minimum" : "zero point"} of ${least}`);
+    }
   }
   return found;
+}
+
+/** A weight as floats of `dtype`. */
+function narrowed({ dtype: stored, shape, data }: HostTensor, dtype: FloatFormat["dtype"]): HostTensor {
+  if (stored !== "float32") return { dtype, shape, data };
+  const floats = floatsOf({ data });
+  if (dtype === "float32") return { dtype, shape, data: floats };
+  return { dtype, shape, data: dtype === "float16" ? encodeFloat16(floats) : encodeBfloat16(floats) };
 }
 
 /** @throws FormatError */
@@ -262,7 +305,7 @@ function requireTensor(
 }
 
 /** Weights of 7 bits beyond their range would saturate in kernels. */
-function requireLevels(name: string, values: TypedArray, bits: LayerRecord["bits"]): void {
+function requireLevels(name: string, values: TypedArray, bits: QuantizedFormat["bits"]): void {
   if (bits !== 7) return;
   const most = weightLevels[bits];
   const bad = values.find((value) => Math.abs(value) > most);
@@ -270,35 +313,43 @@ function requireLevels(name: string, values: TypedArray, bits: LayerRecord["bits
 }
 
 function layerOf(
-  layer: Linear | Conv2d,
-  { bits, groupSize, input }: LayerRecord,
-  { weight, scale, bias, offset }: LayerTensors,
+  layer: Quantizable,
+  record: LayerRecord,
+  { weight, scale, minimums, bias, offset }: LayerTensors,
   device: Device,
 ): QuantizedLayer {
   const upload = ({ dtype, shape, data }: HostTensor) => leaf(device, dtype, shape, data);
-  const values = upload(bits === 4 ? unpairedWeight(weight) : weight);
-  const options = layer instanceof Conv2d ? layer.options : {};
-  const parts = {
-    values,
-    scale: upload(scale),
-    ...(bias && { bias: upload(bias) }),
-    ...(offset && { offset: upload(offset) }),
-    quantization: { bits, groupSize, groups: options.groups },
-    input,
+  const { input, groupSize } = record;
+  const rest = { ...(bias && { bias: upload(bias) }), ...(offset && { offset: upload(offset) }), input };
+  if (layer instanceof Conv2d) {
+    const { bits } = record as QuantizedFormat;
+    const { options } = layer;
+    const values = upload(weight);
+    const parts = { values, scale: upload(scale!), quantization: { bits, groups: options.groups } };
+    const made = new QuantizedConv2d({ weight: packedParts(parts), ...rest }, options);
+    // Packed by now.
+    values.storage?.dispose();
+    return made;
+  }
+  const [n, columns] = weight.shape;
+  const least =
+    minimums &&
+    (record.offset === "minimum" ? { minimums: floatsOf(minimums) } : { zeroPoints: bytesIn(minimums) });
+  const host: HostWeight = {
+    format: formatName(record),
+    shape: [n, record.bits === 4 ? 2 * columns : columns],
+    values: weight.data as HostWeight["values"],
+    ...(scale && { scales: floatsOf(scale) }),
+    ...(groupSize !== undefined && { groupSize }),
+    ...least,
   };
-  const made =
-    layer instanceof Conv2d
-      ? new QuantizedConv2d(parts, options)
-      : new QuantizedLinear(parts, layer.weight.shape[1]);
-  // Arranged for the kernels by now.
-  const own = new Set(made.stateDict().values());
-  for (const tensor of [values, parts.scale]) if (!own.has(tensor)) tensor.storage?.dispose();
-  return made;
+  return new QuantizedLinear({ weight: uploadWeight(host, device), ...rest }, layer.weight.shape[1]);
 }
 
-function unpairedWeight({ shape: [n, half], data }: HostTensor): HostTensor {
-  const values = Int8Array.from({ length: n * half * 2 }, (_, i) => {
-    return ((data[i >> 1] >> (4 * (i & 1))) & 0xf) - offsetOf4;
-  });
-  return { dtype: "int8", shape: [n, half * 2], data: values };
+function floatsOf({ data }: Pick<HostTensor, "data">): Float32Array {
+  return data instanceof Float32Array ? data : Float32Array.from(data);
+}
+
+function bytesIn({ data }: HostTensor): Uint8Array {
+  return data as Uint8Array;
 }

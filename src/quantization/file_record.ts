@@ -1,6 +1,7 @@
 /** What a file's metadata say about quantized layers: JSON that is believed only as far as it has been checked. */
 
 import { FormatError } from "../core/errors.js";
+import { formatOf, type WeightFormat, type WeightFormatName, weightFormats } from "../core/weight_format.js";
 import { excerpt } from "../formats/excerpt.js";
 import type { InputQuantization } from "./input.js";
 import type { QuantizedLayer } from "./layer.js";
@@ -8,13 +9,11 @@ import type { QuantizedLayer } from "./layer.js";
 /** Of this module's JSON. */
 const version = 1;
 
-export interface LayerRecord {
-  readonly bits: 8 | 7 | 4;
-  /** Of 4 bits. */
-  readonly groupSize?: number;
+/** A layer: its weights' format, whether it has a bias, and its input. */
+export type LayerRecord = WeightFormat & {
   readonly bias: boolean;
   readonly input: InputQuantization;
-}
+};
 
 export interface QuantizationRecord {
   readonly layers: ReadonlyMap<string, LayerRecord>;
@@ -66,21 +65,35 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 function parseLayer(name: string, value: unknown): LayerRecord {
   if (!isRecord(value)) throw damaged(`${name} is no object`);
   const { bits, groupSize, bias, input } = value;
-  if (bits !== 8 && bits !== 7 && bits !== 4) throw damaged(`${name}: weights of ${excerpt(bits)} bits`);
+  if (!knownBits.has(bits)) throw damaged(`${name}: weights of ${excerpt(bits)} bits`);
   if (typeof bias !== "boolean") throw damaged(`${name}: bias is neither true nor false`);
   const common = { bias, input: parseInput(name, input) };
-  if (bits !== 4) return { bits, ...common };
+  const isGrouped = bits === 4 || groupSize !== undefined;
   if (
-    typeof groupSize !== "number" ||
-    !Number.isInteger(groupSize) ||
-    groupSize < 1 ||
-    groupSize % 32 !== 0
+    isGrouped &&
+    !(typeof groupSize === "number" && Number.isInteger(groupSize) && groupSize > 0 && groupSize % 32 === 0)
   ) {
     throw damaged(`${name}: the group size is a multiple of 32, not ${excerpt(groupSize)}`);
   }
-  if (common.input.kind !== "dynamic") throw damaged(`${name}: weights of 4 bits go with dynamic inputs`);
-  return { bits, groupSize, ...common };
+  const format = formats
+    .map((known) => formatOf(known, groupSize as number | undefined))
+    .find((known) =>
+      (["bits", "dtype", "groupSize", "offset"] as const).every(
+        (part) => value[part] === (known as Partial<Record<typeof part, unknown>>)[part],
+      ),
+    );
+  if (format === undefined) throw damaged(`${name}: no format ${excerpt(value)}`);
+  if (isGrouped && common.input.kind !== "dynamic") {
+    throw damaged(`${name}: weights in groups go with dynamic inputs`);
+  }
+  if ("dtype" in format && common.input.kind !== "float") {
+    throw damaged(`${name}: weights that are floats go with inputs that are floats`);
+  }
+  return { ...format, ...common };
 }
+
+const formats = Object.keys(weightFormats) as WeightFormatName[];
+const knownBits = new Set<unknown>(Object.values(weightFormats).map(({ bits }) => bits));
 
 function parseInput(name: string, value: unknown): InputQuantization {
   if (!isRecord(value)) throw damaged(`${name}: the input is not described`);

@@ -1,6 +1,7 @@
 /** `wattgrad/quantization`: int8 and int4 weights, in torchao's words. */
 import "../ops/methods.js";
 
+export type { HostWeight, WeightFormat, WeightFormatName } from "../core/weight_format.js";
 export { openMeta } from "../device/meta.js";
 export {
   type CompareOptions,
@@ -10,11 +11,12 @@ export {
   type ModelFigures,
 } from "./compare.js";
 export { QuantizedConv2d } from "./conv.js";
+export type { DeviceWeight, WeightDescription, WeightLayout } from "./device_weight.js";
 export { QuantizationError } from "./errors.js";
 export { isQuantizedFile, loadQuantized, type QuantizedState, quantizedState } from "./file.js";
 export type { InputQuantization } from "./input.js";
 export { QuantizedLayer } from "./layer.js";
-export { QuantizedLinear } from "./linear.js";
+export { type FromWeightOptions, QuantizedLinear } from "./linear.js";
 export { type ObserverName, observerNames } from "./observers.js";
 export { convert, prepare } from "./qat.js";
 export {

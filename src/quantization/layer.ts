@@ -1,5 +1,6 @@
 /** What quantized linear layers and convolutions have in common: packed weights, scales, and how their input is rounded. */
 
+import type { QuantizedFormat } from "../core/weight_format.js";
 import { noGrad, type Tensor } from "../graph/tensor.js";
 import { Module } from "../nn/module.js";
 import { copied } from "../ops/composite.js";
@@ -9,27 +10,53 @@ import { type PackedWeight, packWeight } from "../ops/packed_weight.js";
 import { cast } from "../ops/promotion.js";
 import { sum } from "../ops/reduce.js";
 import { realize } from "../runtime/realize.js";
+import type { DeviceWeight, WeightDescription } from "./device_weight.js";
 import type { InputQuantization } from "./input.js";
 import { roundWeight, type WeightQuantization } from "./weights.js";
 
 export type LayerQuantization = WeightQuantization & { readonly groups?: number };
 
-/** A layer before its weights are packed; tensors may be lazy. */
-export interface LayerParts {
-  /** int8 [out, in] or [O, C/groups, KH, KW]; of 4 bits with columns in whole groups (see `wholeGroups`). */
+/** Whole numbers and their scales before they are packed; tensors may be lazy. */
+export interface RoundedParts {
+  /** int8 [out, in] or [O, C/groups, KH, KW]; of groups with columns in whole groups (see `wholeGroups`). */
   readonly values: Tensor;
-  /** float32 [out], or for 4 bits [out, in/groupSize]: of the weights, times that of the input where it is static. */
+  /** float32 [out], or of groups [out, in/groupSize]: of the weights, times that of the input where it is static. */
   readonly scale: Tensor;
+  /** float32 [out, in/groupSize], of 4-bit groups with minimums: the weights are (value + 8) · scale + minimum. */
+  readonly minimums?: Tensor;
+  readonly quantization: LayerQuantization;
+}
+
+/** The weights of a layer and what it adds. */
+export interface LayerParts {
+  readonly weight: DeviceWeight;
   /** float32 [out]. */
   readonly bias?: Tensor;
   /** int32 [out]: what the input's zero point adds to the sums. */
   readonly offset?: Tensor;
-  readonly quantization: LayerQuantization;
   readonly input: InputQuantization;
 }
 
+/** Weights in the kernels' layout, packed on the device; lazy. */
+export function packedParts({ values, scale, minimums, quantization }: RoundedParts): DeviceWeight {
+  return noGrad(() => {
+    const { packed, ...description } = packWeight(values, quantization);
+    const format = minimums
+      ? ({ ...description.format, offset: "minimum" } as QuantizedFormat)
+      : description.format;
+    const isGrouped = format.groupSize !== undefined;
+    return {
+      description: { ...description, format },
+      weight: packed,
+      scale: isGrouped ? groupScales(scale) : scale,
+      ...(minimums && { minimums: groupScales(minimums) }),
+    };
+  });
+}
+
 /**
- * The base class of quantized layers: `weight` in the kernels' layout, `scale`, `bias`, `offset`, and the conversion of the input.
+ * The base class of quantized layers: `weight` in the kernels' layout, `scale`, `minimums`, `bias`, `offset`, and the conversion of
+ * the input.
  *
  * @example
  * const model = new Sequential(new Linear(32, 4));
@@ -39,29 +66,25 @@ export interface LayerParts {
  */
 export abstract class QuantizedLayer extends Module {
   readonly weight: Tensor;
-  readonly scale: Tensor;
+  readonly scale: Tensor | undefined;
+  readonly minimums: Tensor | undefined;
   readonly bias: Tensor | undefined;
   readonly offset: Tensor | undefined;
   readonly input: InputQuantization;
-  /** Bits, groups and shape of the weights. */
-  readonly description: Omit<PackedWeight, "packed">;
+  /** Format and shape of the weights. */
+  readonly description: WeightDescription;
 
-  constructor({ values, scale, bias, offset, quantization, input }: LayerParts) {
+  constructor({ weight: { description, weight, scale, minimums }, bias, offset, input }: LayerParts) {
     super();
     this.input = input;
-    const { packed, ...description } = noGrad(() => packWeight(values, quantization));
     this.description = description;
-    const parts = noGrad(() => ({
-      weight: packed,
-      scale: description.format.groupSize === undefined ? scale : groupScales(scale),
-      ...(bias && { bias }),
-      ...(offset && { offset }),
-    }));
-    realize(Object.values(parts));
-    this.weight = this.registerBuffer("weight", parts.weight);
-    this.scale = this.registerBuffer("scale", parts.scale);
-    if (parts.bias) this.bias = this.registerBuffer("bias", parts.bias);
-    if (parts.offset) this.offset = this.registerBuffer("offset", parts.offset);
+    const others = { scale, minimums, bias, offset };
+    realize([weight, ...Object.values(others).filter((tensor) => tensor !== undefined)]);
+    this.weight = this.registerBuffer("weight", weight);
+    for (const name of ["scale", "minimums", "bias", "offset"] as const) {
+      const tensor = others[name];
+      if (tensor) (this as Writable)[name] = this.registerBuffer(name, tensor);
+    }
   }
 
   override extraRepr(): object {
@@ -69,11 +92,20 @@ export abstract class QuantizedLayer extends Module {
     return { shape, ...format, input: this.input.kind };
   }
 
-  /** The weights as ops take them. */
+  /** The weights, for another layer that shares them. */
+  get deviceWeight(): DeviceWeight {
+    const { description, weight, scale, minimums } = this;
+    return { description, weight, ...(scale && { scale }), ...(minimums && { minimums }) };
+  }
+
+  /** Quantized weights as ops take them. */
   protected get packed(): PackedWeight {
-    return { ...this.description, packed: this.weight };
+    const { weight: packed, minimums, description } = this;
+    return { ...(description as Omit<PackedWeight, "packed">), packed, ...(minimums && { minimums }) };
   }
 }
+
+type Writable = { -readonly [Name in keyof QuantizedLayer]: QuantizedLayer[Name] };
 
 /** The parts of a layer with float weights, which stays as it is. */
 export function partsOf(
@@ -82,14 +114,13 @@ export function partsOf(
   input: InputQuantization,
 ): LayerParts {
   return noGrad(() => {
-    const { values, scale } = roundWeight(weight, quantization);
+    const { values, scale, minimums } = roundWeight(weight, quantization);
     const isStatic = input.kind === "static";
+    const scales = isStatic ? mul(scale, input.scale) : scale;
     return {
-      values,
-      scale: isStatic ? mul(scale, input.scale) : scale,
+      weight: packedParts({ values, scale: scales, ...(minimums && { minimums }), quantization }),
       ...(bias && { bias: copied(bias) }),
       ...(isStatic && input.zeroPoint !== 0 && { offset: zeroPointOffset(values, input.zeroPoint) }),
-      quantization,
       input,
     };
   });

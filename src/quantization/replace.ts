@@ -47,9 +47,12 @@ export function replacementsOf<L extends { readonly weight: Tensor }>(
 /** Gives two layers made of one float weight one packed weight. A scale that includes that of the input stays a layer's own. */
 function tie(layer: QuantizedLayer, other: QuantizedLayer): void {
   if (JSON.stringify(layer.description) !== JSON.stringify(other.description)) return;
-  const shared = layer.input.kind === "static" ? (["weight"] as const) : (["weight", "scale"] as const);
+  const shared =
+    layer.input.kind === "static" ? (["weight"] as const) : (["weight", "scale", "minimums"] as const);
   for (const field of shared) {
-    dispose(layer[field]);
-    (layer as { -readonly [F in typeof field]: Tensor })[field] = other[field];
+    const own = layer[field];
+    if (own === undefined) continue;
+    dispose(own);
+    (layer as { -readonly [F in typeof field]: Tensor | undefined })[field] = other[field];
   }
 }
