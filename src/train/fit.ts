@@ -121,7 +121,9 @@ class Fit implements SnapshotParticipant {
       this.#progress.start();
       const validate = validation && evaluator(this.#options, this.#steps.reportWarmup);
       const state = this.#state(false);
-      await notifyAll(this.#callbacks, "onStart", { epochs, stepsPerEpoch: lengthOf(train), state });
+      const length = lengthOf(train);
+      const stepsPerEpoch = length && Math.ceil(length / (this.#options.accumulate ?? 1));
+      await notifyAll(this.#callbacks, "onStart", { epochs, stepsPerEpoch, state });
       await this.#snapshots?.begin(this.#options.model);
       const reason = await this.#trainThroughLosses(validate);
       await this.#energy?.read();
@@ -204,24 +206,25 @@ class Fit implements SnapshotParticipant {
     let last = performance.now();
     let compiles = true;
     let reason: string | undefined;
+    const stepEnqueued = () => this.#scheduler?.step();
     for await (const batch of train) {
       this.#isInEpoch = true;
-      const samples = await this.#steps.run(batch, () => this.#scheduler?.step());
+      const samples = await this.#steps.run(batch, stepEnqueued);
+      // Before the loop ends, as the position of resumable data is then the next epoch's.
+      if (this.#data && this.#data.state().position >= this.#data.length) this.#steps.finish(stepEnqueued);
       const now = performance.now();
       if (!compiles) {
         this.#speed.samples += samples;
         this.#speed.seconds += (now - last) / 1000;
       }
       compiles = false;
-      if (this.#isDue("everySteps", progress.steps)) await this.#save();
-      if (this.#snapshots?.isDue(progress.steps)) {
-        await this.#steps.awaitScores();
-        await this.#snapshots.take();
-      }
-      await this.#energy?.refresh();
+      if (this.#steps.isBetween) reason = await this.#endStep();
       last = performance.now();
-      reason = await this.#reasonToStop(false);
       if (reason !== undefined) break;
+    }
+    if (!this.#steps.isBetween) {
+      this.#steps.finish(stepEnqueued);
+      reason = await this.#endStep();
     }
     await this.#steps.awaitScores();
     if (progress.sum.samples === 0 && reason === undefined) {
@@ -231,6 +234,18 @@ class Fit implements SnapshotParticipant {
       });
     }
     return reason;
+  }
+
+  /** What is due after a step; a reason to stop. */
+  async #endStep(): Promise<string | undefined> {
+    const { steps } = this.#progress;
+    if (this.#isDue("everySteps", steps)) await this.#save();
+    if (this.#snapshots?.isDue(steps)) {
+      await this.#steps.awaitScores();
+      await this.#snapshots.take();
+    }
+    await this.#energy?.refresh();
+    return this.#reasonToStop(false);
   }
 
   async #reasonToStop(epochEnded: boolean): Promise<string | undefined> {

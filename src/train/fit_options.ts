@@ -31,7 +31,7 @@ import type { StopCondition } from "./stop.js";
  */
 export interface Callback {
   /**
-   * Before the first step. `stepsPerEpoch` is the number of batches, undefined if the data does not define it; `state` is the state
+   * Before the first step. `stepsPerEpoch` is undefined if the data does not define it; `state` is the state
    * from which a resumed run continues.
    */
   onStart?(plan: {
@@ -103,6 +103,12 @@ export interface FitSettings {
   readonly schedule?: Schedule;
   /** Largest norm of all gradients together; larger ones are scaled down. */
   readonly gradClip?: number;
+  /**
+   * Batches of a step: their gradients are added, and their mean is clipped and used by the optimizer, which is a batch of so many times
+   * the size in the memory of one. Steps, schedules, checkpoints and callbacks count steps, not batches. The last step of an epoch has the
+   * batches that are left, and their mean. Default 1.
+   */
+  readonly accumulate?: number;
   readonly stop?: readonly StopCondition[];
   /** Aborting it ends the training after the current step, with a checkpoint if checkpoints are configured. */
   readonly signal?: AbortSignal;
@@ -176,6 +182,7 @@ const fitOptions: Kinds<AnyFitOptions> = {
   epochs: aNumber,
   schedule: aFunction,
   gradClip: aNumber,
+  accumulate: aNumber,
   stop: anArray,
   signal: anObject,
   checkpoint: anObject,
@@ -224,6 +231,7 @@ export function requireFitOptions(options: AnyFitOptions): void {
     "checkpoint.everySteps": checkpoint?.everySteps,
     "checkpoint.everyEpochs": checkpoint?.everyEpochs,
     "snapshot.everySteps": snapshot ? snapshot.everySteps : undefined,
+    accumulate: options.accumulate,
   };
   for (const [name, every] of Object.entries(periods)) {
     if (every !== undefined && (!Number.isInteger(every) || every < 1)) {

@@ -29,7 +29,7 @@ export interface StepRecord extends Scores {
   /** Counted from 1, steps before a resume included. */
   readonly step: number;
   readonly epoch: number;
-  /** Samples in this step's batch. */
+  /** Samples in this step's batches. */
   readonly samples: number;
   /** Energy of the training so far, as of the meter's last reading; if `fit` has a meter. */
   readonly energy?: EnergyFigure;
@@ -54,6 +54,8 @@ export interface FitState {
 /** Adds up per-batch results, so that means weigh every sample the same. */
 export class ScoreSum {
   loss = 0;
+  /** Mean of the last batch. */
+  lastLoss = 0;
   metrics: number[];
   samples = 0;
 
@@ -64,6 +66,7 @@ export class ScoreSum {
   /** `meanLoss` is the batch's mean, `metricSums` the sums over its samples. */
   add(meanLoss: number, metricSums: readonly number[], samples: number): void {
     this.loss += meanLoss * samples;
+    this.lastLoss = meanLoss;
     for (let i = 0; i < metricSums.length; i++) this.metrics[i] += metricSums[i];
     this.samples += samples;
   }

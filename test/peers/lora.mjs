@@ -38,7 +38,7 @@ mkdirSync(work, { recursive: true });
 const importAll = async () =>
   Object.fromEntries(
     await Promise.all(
-      ["index", "models", "optim", "adapters", "text"].map(async (name) => [name, await import(`../../dist/${name}.js`)]),
+      ["index", "models", "optim", "adapters"].map(async (name) => [name, await import(`../../dist/${name}.js`)]),
     ),
   );
 const result = { settings };
@@ -46,12 +46,15 @@ const mb = (bytes) => Math.round(bytes / 1e6);
 
 const labels = { baseModel: "HuggingFaceTB/SmolLM2-135M-Instruct", taskType: "CAUSAL_LM" };
 
+const { folder } = await import("../../dist/hub.js");
+const { loadTokenizer } = await import("../../dist/text.js");
+const batches = windows((await loadTokenizer(folder(model))).encode(text, { addSpecialTokens: false }));
+
 async function inNode() {
   const wattgrad = await importAll();
-  const { folder } = await import("../../dist/hub.js");
   const { saveSafetensors } = await import("../../dist/formats.js");
   const device = await wattgrad.index.openDevice(options.device);
-  const run = await train(wattgrad, folder(model), device, {
+  const run = await train(wattgrad, folder(model), device, batches, {
     started: async (adapter, base) => {
       await wattgrad.adapters.saveAdapter(adapter, join(work, "start"), labels);
       if (!options.torch) return;
@@ -59,8 +62,7 @@ async function inNode() {
       const state = wattgrad.models.fileState(base);
       for (const name of state.keys()) if (/lora_[AB]/.test(name)) state.delete(name);
       await saveSafetensors(join(work, "model.safetensors"), state);
-      const ids = (await wattgrad.text.loadTokenizer(folder(model))).encode(text, { addSpecialTokens: false });
-      writeFileSync(join(work, "windows.json"), JSON.stringify({ settings, windows: windows(ids) }));
+      writeFileSync(join(work, "windows.json"), JSON.stringify({ settings, windows: batches }));
     },
     ended: (adapter) => wattgrad.adapters.saveAdapter(adapter, join(work, "end"), labels),
     report: (what, { peakBytes }) => console.log(`node, ${what}, peak ${mb(peakBytes)} MB`),
@@ -103,7 +105,7 @@ async function inBrowser() {
     page.on("console", (message) => console.log(`browser, ${message.text()}`));
     await page.goto(`http://127.0.0.1:${server.address().port}/`);
     const run = await page.evaluate(
-      (device) =>
+      (given) =>
         new Promise((resolve, reject) => {
           const worker = new Worker("/test/peers/lora_worker.mjs", { type: "module" });
           worker.onmessage = ({ data }) => {
@@ -112,9 +114,9 @@ async function inBrowser() {
             else resolve(data.run);
           };
           worker.onerror = ({ message }) => reject(new Error(message));
-          worker.postMessage({ device });
+          worker.postMessage(given);
         }),
-      options.device,
+      { device: options.device, batches },
     );
     return { ...run, rendererPeakBytes: largestRenderer(browser.process().pid) };
   } finally {

@@ -23,11 +23,11 @@ export function windows(ids) {
 /**
  * Trains; `started(adapter)` is called before the first step, `ended` after the last.
  *
- * @param wattgrad The sub-paths `index`, `models`, `optim`, `adapters` and `text`.
+ * @param wattgrad The sub-paths `index`, `models`, `optim` and `adapters`.
+ * @param batches Those of `windows`.
  */
-export async function train(wattgrad, source, device, { started, ended, report = () => {} } = {}) {
-  const { index, models, optim, adapters, text: texts } = wattgrad;
-  const tokenizer = await texts.loadTokenizer(source);
+export async function train(wattgrad, source, device, batches, { started, ended, report = () => {} } = {}) {
+  const { index, models, optim, adapters } = wattgrad;
   const { model } = await models.fromPretrained(source, { device });
   report("loaded", device.memory());
   index.manualSeed(1);
@@ -49,7 +49,7 @@ export async function train(wattgrad, source, device, { started, ended, report =
   });
   const losses = [];
   const seconds = [];
-  for (const ids of windows(tokenizer.encode(text, { addSpecialTokens: false }))) {
+  for (const ids of batches) {
     const start = performance.now();
     const row = (list) => index.tensor(Int32Array.from(list), { device });
     const loss = step(row(ids.slice(0, -1)).reshape([1, settings.tokens]), row(ids.slice(1)));
