@@ -10,6 +10,7 @@ import { runEmptyCalls, runIndexPrograms } from "./indices.js";
 import { runLanguage } from "./language.js";
 import { lifecycle } from "./lifecycle.js";
 import { type LossyOptions, losses } from "./losses.js";
+import { runEmbedding } from "./pipeline.js";
 import { runQuantized } from "./quantized.js";
 import { rangesOn } from "./ranges.js";
 import { runSweep } from "./sweep.js";
@@ -23,6 +24,7 @@ const face = {
   followCurve,
   runQuantized,
   runLanguage,
+  runEmbedding,
   rangesOn,
   readByRanges,
   throughFile,
