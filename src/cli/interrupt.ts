@@ -1,5 +1,5 @@
 /** Ctrl-C: the first asks for an orderly end, the second leaves at once. */
-import { exitCodes } from "./exit.js";
+import { exitCodes, InterruptedError } from "./exit.js";
 
 const signals = ["SIGINT", "SIGTERM"] as const;
 
@@ -25,4 +25,17 @@ export function listenForInterrupt(onFirst: () => void): Interrupt {
       for (const name of signals) process.off(name, listener);
     },
   };
+}
+
+/** Runs `work` until its end or the first interrupt. @throws InterruptedError where it was interrupted; what `work` throws. */
+export async function whileListening<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const interrupt = listenForInterrupt(() => {});
+  try {
+    return await work(interrupt.signal);
+  } catch (error) {
+    if (!interrupt.signal.aborted) throw error;
+    throw new InterruptedError("interrupted");
+  } finally {
+    interrupt.dispose();
+  }
 }

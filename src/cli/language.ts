@@ -2,7 +2,7 @@
 import { SingleBar } from "cli-progress";
 import { Option } from "commander";
 import type { Device } from "../device/device.js";
-import { type FileSource, folder, hub, url } from "../hub/index.js";
+import { type FileSource, modelSource } from "../hub/index.js";
 import { fromPretrained, type Head, type LoadProgress, type Pretrained } from "../models/index.js";
 import type { Module } from "../nn/module.js";
 import { int4WeightOnly, int8Dynamic, int8WeightOnly, type Scheme } from "../quantization/index.js";
@@ -24,19 +24,18 @@ export function quantizeOption(): Option {
   );
 }
 
-export const modelArgument =
-  "a folder with config.json, weights and a tokenizer, a URL of such a folder, or hub:organisation/name";
+/** The scheme of a name. */
+export function schemeOf(name: LanguageScheme): Scheme {
+  return schemes[name]();
+}
 
-/** Tells a repository of the Hub from a folder of the same name. */
-const hubPrefix = "hub:";
+export const modelArgument =
+  "a folder with config.json, weights and a tokenizer, a GGUF file, a URL of either, or hub:organisation/name";
 
 /** The files of a model by what the user calls it. */
-function sourceOf(model: string): FileSource {
-  if (model.startsWith(hubPrefix)) {
-    const { HF_TOKEN: token, HF_ENDPOINT: endpoint } = process.env;
-    return hub(model.slice(hubPrefix.length), { ...(token && { token }), ...(endpoint && { endpoint }) });
-  }
-  return /^https?:\/\//i.test(model) ? url(model) : folder(model);
+export function sourceOf(model: string): FileSource {
+  const { HF_TOKEN: token, HF_ENDPOINT: endpoint } = process.env;
+  return modelSource(model, { ...(token && { token }), ...(endpoint && { endpoint }) });
 }
 
 /** Options of `loadLanguageModel`. */
@@ -59,13 +58,24 @@ export async function loadLanguageModel<M extends Module>(
 ): Promise<LanguageModel<M>> {
   const source = sourceOf(name);
   const tokenizer = await loadTokenizer(source, { signal });
-  const progress = quiet ? undefined : showLoading(process.stderr);
-  try {
+  return withProgress(quiet, async (onProgress) => {
     const loaded = await fromPretrained<M>(source, {
-      ...{ head, device, signal, tokenizer, onProgress: progress?.update },
-      ...(scheme && { quantization: schemes[scheme]() }),
+      ...{ head, device, signal, tokenizer },
+      ...(onProgress && { onProgress }),
+      ...(scheme && { quantization: schemeOf(scheme) }),
     });
     return { ...loaded, tokenizer };
+  });
+}
+
+/** Loads with a bar where stderr is a terminal. */
+export async function withProgress<T>(
+  quiet: boolean | undefined,
+  load: (onProgress: ((event: LoadProgress) => void) | undefined) => Promise<T>,
+): Promise<T> {
+  const progress = quiet ? undefined : showLoading(process.stderr);
+  try {
+    return await load(progress?.update);
   } finally {
     progress?.end();
   }

@@ -3,12 +3,15 @@
 import { Command, CommanderError } from "commander";
 import { reasonOf } from "../formats/file.js";
 import { benchCommand } from "./commands/bench.js";
+import { chatCommand } from "./commands/chat.js";
+import { embedCommand } from "./commands/embed.js";
 import { evalCommand } from "./commands/eval.js";
 import { generateCommand } from "./commands/generate.js";
 import { infoCommand } from "./commands/info.js";
 import { planCommand } from "./commands/plan.js";
 import { playgroundCommand } from "./commands/playground.js";
 import { quantizeCommand } from "./commands/quantize.js";
+import { runCommand } from "./commands/run.js";
 import { tourCommand } from "./commands/tour.js";
 import { trainCommand } from "./commands/train.js";
 import { DifferenceError, exitCodeHelp, exitCodes, InterruptedError, lineOf, UsageError } from "./exit.js";
@@ -22,6 +25,9 @@ Examples:
   wattgrad eval models/mnist-cnn.safetensors
   wattgrad quantize models/mnist-cnn.safetensors --scheme int8-static --out int8.safetensors
   wattgrad generate models/smollm2 --chat --prompt "What is the capital of France?"
+  wattgrad chat models/smollm2
+  wattgrad embed models/minilm "A man is eating food." "A cheetah chases its prey."
+  wattgrad run fill-mask models/bert "The capital of France is [MASK]."
   wattgrad info
   wattgrad bench --where node,chromium
   wattgrad plan --params 175e9 --tokens 300e9
@@ -43,6 +49,9 @@ function program(): Command {
     evalCommand(),
     quantizeCommand(),
     generateCommand(),
+    chatCommand(),
+    embedCommand(),
+    runCommand(),
     infoCommand(),
     benchCommand(),
     planCommand(),

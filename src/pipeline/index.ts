@@ -4,7 +4,7 @@ import "../ops/methods.js";
 export type { FeatureExtractionOptions, FeatureExtractionPipeline } from "./feature_extraction.js";
 export type { FilledMask, FillMaskOptions, FillMaskPipeline } from "./fill_mask.js";
 export type { LoadedModel, LoadOptions, ModelInput } from "./load.js";
-export { type PipelineOptions, type Pipelines, pipeline, type TaskName } from "./pipeline.js";
+export { type PipelineOptions, type Pipelines, pipeline, type TaskName, taskNames } from "./pipeline.js";
 export type {
   Answer,
   Question,

@@ -61,7 +61,12 @@ const tasks: { readonly [T in TaskName]: Task<Pipelines[T]> } = {
   ner: { head: "tokens", make: tokenClassification },
 };
 
-/** The names of all tasks, for messages. */
+/**
+ * The names of all tasks.
+ *
+ * @example
+ * taskNames.includes("fill-mask"); // true
+ */
 export const taskNames = Object.keys(tasks) as readonly TaskName[];
 
 /** The first task of each head. */

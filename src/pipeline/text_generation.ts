@@ -19,7 +19,6 @@ import {
 import { generateKinds } from "../generation/settings.js";
 import type { CausalModel } from "../models/index.js";
 import type { ChatOptions, Message } from "../text/index.js";
-import { StopFilter } from "./stop_filter.js";
 import { asPipeline, type PipelineMembers, type TaskContext } from "./task.js";
 
 /** A text, or a chat with the model's answer as its last message. The name is that of the original library. */
@@ -141,7 +140,6 @@ export function textGeneration(context: TaskContext): TextGenerationPipeline {
       variables: _v,
       ...asked
     } = options;
-    const { stop = [] } = asked;
     const says = ["max_new_tokens", "max_length"].some((key) => typeof generationConfig[key] === "number");
     const generation = generate(model, {
       ...(!says && { maxNewTokens: defaultNewTokens }),
@@ -150,30 +148,9 @@ export function textGeneration(context: TaskContext): TextGenerationPipeline {
       generationConfig,
       tokenizer,
     });
-    const stops = typeof stop === "string" ? [stop] : stop;
-    const streams = new Map<number, { push(id: number): string; end(): string; filter: StopFilter }>();
-    const streamOf = (sequence: number) => {
-      const stream = tokenizer.stream();
-      const own = {
-        push: (id: number) => stream.push(id),
-        end: () => stream.end(),
-        filter: new StopFilter(stops),
-      };
-      streams.set(sequence, own);
-      return own;
-    };
     async function* pieces(): AsyncGenerator<TextPiece, undefined> {
-      for await (const { sequence, token } of generation) {
-        const own = streams.get(sequence) ?? streamOf(sequence);
-        const piece = { sequence, token, text: own.filter.push(own.push(token)) };
-        onText?.(piece);
-        yield piece;
-      }
-      // What was held back: a character that is not whole, or the beginning of a stop text that did not come.
-      for (const [sequence, own] of streams) {
-        const text = own.filter.push(own.end()) + own.filter.end();
-        if (text === "") continue;
-        const piece = { sequence, token: -1, text };
+      for await (const { sequence, token, text = "" } of generation) {
+        const piece = { sequence, token, text };
         onText?.(piece);
         yield piece;
       }

@@ -1,6 +1,5 @@
 /** `wattgrad generate`: continues a text, or answers a message, with a language model. */
-import { Command, InvalidArgumentError } from "commander";
-import { printable } from "../../core/errors.js";
+import { Command } from "commander";
 import { type DeviceChoice, openDevice } from "../../device/select.js";
 import { type EnergyFigure, formatJoules, openMeter } from "../../energy/index.js";
 import { type GenerationResult, generate } from "../../generation/index.js";
@@ -8,28 +7,15 @@ import type { CausalModel } from "../../models/index.js";
 import { InterruptedError, UsageError } from "../exit.js";
 import { type Interrupt, listenForInterrupt } from "../interrupt.js";
 import { type LanguageScheme, loadLanguageModel, modelArgument, quantizeOption } from "../language.js";
-import {
-  cpuWattsOption,
-  deviceOption,
-  energyCommandOption,
-  integerFrom,
-  jsonOption,
-  positiveNumber,
-} from "../options.js";
+import { cpuWattsOption, deviceOption, energyCommandOption, jsonOption } from "../options.js";
 import { requireJsonTarget, standardOutput, writeJson } from "../output.js";
+import { type SamplingOptions, settingsOf, textFor, withSamplingOptions } from "../sampling.js";
 import { say } from "../terminal.js";
 
-interface GenerateCommandOptions {
+interface GenerateCommandOptions extends SamplingOptions {
   readonly prompt: string;
   readonly chat?: boolean;
   readonly system?: string;
-  readonly maxNewTokens: number;
-  readonly temperature?: number;
-  readonly topK?: number;
-  readonly topP?: number;
-  readonly repetitionPenalty?: number;
-  readonly stop: readonly string[];
-  readonly seed?: number;
   readonly quantize?: LanguageScheme;
   readonly device: DeviceChoice;
   readonly energyCommand?: string;
@@ -65,39 +51,14 @@ Examples:
   wattgrad generate models/smollm2 --chat --prompt "What is the capital of France?" --quantize int8-dynamic
   wattgrad generate models/smollm2 --prompt "Once upon a time" --temperature 0.8 --top-p 0.95 --seed 7 --json -`;
 
-function probability(text: string): number {
-  const value = positiveNumber(text);
-  if (value > 1) throw new InvalidArgumentError("It must be a number above 0 and up to 1.");
-  return value;
-}
-
 export function generateCommand(): Command {
-  return new Command("generate")
+  const command = new Command("generate")
     .description("continue a text, or answer a message, with a language model")
     .argument("<model>", modelArgument)
     .requiredOption("--prompt <text>", "the text to continue, or the message to answer")
     .option("--chat", "answer the prompt by the model's chat template")
-    .option("--system <text>", "with --chat: a system message in front")
-    .option("--max-new-tokens <n>", "tokens to generate at most", integerFrom(1), 128)
-    .option(
-      "--temperature <t>",
-      "sample, with logits divided by t (default: the model's own, else greedy)",
-      (text) => (text.trim() === "0" ? 0 : positiveNumber(text)),
-    )
-    .option("--top-k <k>", "sample among the k most probable tokens", integerFrom(0))
-    .option(
-      "--top-p <p>",
-      "sample among the most probable tokens that have probability p together",
-      probability,
-    )
-    .option("--repetition-penalty <x>", "divide the scores of tokens that are there already", positiveNumber)
-    .option(
-      "--stop <text>",
-      "end at this text (may be repeated)",
-      (text, before: readonly string[]) => [...before, text],
-      [],
-    )
-    .option("--seed <n>", "sample with this seed", integerFrom(0))
+    .option("--system <text>", "with --chat: a system message in front");
+  return withSamplingOptions(command, 128)
     .addOption(quantizeOption())
     .addOption(deviceOption())
     .addOption(energyCommandOption())
@@ -147,6 +108,7 @@ async function generateText(
     { role: "user", content: prompt },
   ];
   const inputIds = [...(chat ? tokenizer.encodeChat(messages) : tokenizer.encode(prompt))];
+  if (inputIds.length === 0) throw new UsageError("--prompt is empty");
   const { energyCommand: command, cpuWatts } = options;
   const meter = await openMeter({ command, cpuWatts, device });
   try {
@@ -160,15 +122,14 @@ async function generateText(
       tokenizer,
       signal,
     });
-    const stream = tokenizer.stream();
     const show = (text: string) =>
       json !== standardOutput && process.stdout.write(textFor(process.stdout, text));
-    for await (const { token } of generation) {
+    for await (const { text } of generation) {
       last = performance.now();
       if (first === start) first = last;
-      show(stream.push(token));
+      show(text ?? "");
     }
-    show(`${stream.end()}\n`);
+    show("\n");
     const { sequences, settings, unknown } = await generation.finish();
     const [{ ids, text, reason }] = sequences[0];
     const energy = await window.read();
@@ -190,25 +151,6 @@ async function generateText(
   } finally {
     meter.close();
   }
-}
-
-/** The settings that were given; those that were not are the model's. */
-function settingsOf(options: GenerateCommandOptions) {
-  const { maxNewTokens, temperature, topK, topP, repetitionPenalty, seed, stop } = options;
-  return {
-    maxNewTokens,
-    ...(temperature !== undefined && { temperature }),
-    ...(topK !== undefined && { topK }),
-    ...(topP !== undefined && { topP }),
-    ...(repetitionPenalty !== undefined && { repetitionPenalty }),
-    ...(seed !== undefined && { seed }),
-    ...(stop.length > 0 && { stop }),
-  };
-}
-
-/** A terminal gets no control characters from a model; a pipe gets the text as it is. */
-function textFor(stream: NodeJS.WriteStream, text: string): string {
-  return stream.isTTY ? printable(text) : text;
 }
 
 function figuresOf(report: GenerateReport): string {
