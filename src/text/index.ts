@@ -2,8 +2,8 @@
 
 export type { ChatOptions, Message } from "./chat.js";
 export { ChatError } from "./errors.js";
-export type { TokenSpan } from "./offsets.js";
 export type { TokenizerParts } from "./parts.js";
+export type { TokenSpan } from "./span.js";
 export { StreamingDetokenizer } from "./stream.js";
 export {
   type Assembled,

@@ -5,21 +5,7 @@
 import type { Tokenizer as Engine } from "@huggingface/tokenizers";
 import { ArgumentError } from "../core/errors.js";
 import type { JsonObject } from "./parts.js";
-
-/** A token and its place in the text. */
-export interface TokenSpan {
-  readonly id: number;
-  /** As it is written in the vocabulary. */
-  readonly token: string;
-  /** In UTF-16 units: `text.slice(start, end)`. */
-  readonly start: number;
-  readonly end: number;
-  /** Number of the word that the token is part of: what the tokenizer splits before it looks into its vocabulary. */
-  readonly word: number;
-}
-
-/** A token without its id. */
-export type Placed = Omit<TokenSpan, "id">;
+import type { Placed } from "./span.js";
 
 /** A character of a normalized text, or a byte of one, and the characters of the text that it was made of. */
 interface Unit {

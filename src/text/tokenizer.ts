@@ -7,8 +7,9 @@ import type { FileSource } from "../hub/source.js";
 import { type ChatOptions, type Message, renderChat, type Templates, templatesIn } from "./chat.js";
 import { findTokenizer } from "./files.js";
 import { tokenText } from "./merges.js";
-import { asByteSymbols, hasType, placedTokens, type TokenSpan } from "./offsets.js";
+import { asByteSymbols, hasType, placedTokens } from "./offsets.js";
 import type { TokenizerParts } from "./parts.js";
+import type { TokenSpan } from "./span.js";
 import { StreamingDetokenizer } from "./stream.js";
 import { addedTokens, tokenBytesOf } from "./token_bytes.js";
 
