@@ -23,6 +23,7 @@ import { bytesOf, unpackConv } from "../kernels/unpack.js";
 import { Identity } from "../nn/activation.js";
 import { requireModule } from "../nn/check.js";
 import { Conv2d } from "../nn/conv.js";
+import { Embedding } from "../nn/embedding.js";
 import { join } from "../nn/fields.js";
 import { Linear } from "../nn/linear.js";
 import type { Module } from "../nn/module.js";
@@ -30,6 +31,7 @@ import { BatchNorm2d } from "../nn/normalization.js";
 import { byTensor, isPersistent, modulesOf, stateOf } from "../nn/state.js";
 import { leaf, readExact } from "../runtime/host_data.js";
 import { QuantizedConv2d } from "./conv.js";
+import { QuantizedEmbedding } from "./embedding.js";
 import { damaged, type LayerRecord, parseRecord, recordOf, writeRecord } from "./file_record.js";
 import { addBias } from "./fold.js";
 import { downloadWeight, uploadWeight } from "./host_weight.js";
@@ -155,7 +157,7 @@ export async function loadQuantized<M extends Module>(
   // Everything is looked at before anything is changed.
   const found = [...layers].map(([name, record]) => {
     const layer = modules.get(name);
-    if (!(layer instanceof Linear) && !(layer instanceof Conv2d)) {
+    if (!(layer instanceof Linear) && !(layer instanceof Conv2d) && !(layer instanceof Embedding)) {
       throw damaged(`the model has no linear layer or convolution ${name}`);
     }
     const tied = [...layers.keys()].filter((other) => {
@@ -207,7 +209,7 @@ export async function loadQuantized<M extends Module>(
   return model;
 }
 
-type Quantizable = Linear | Conv2d;
+type Quantizable = Linear | Conv2d | Embedding;
 
 interface LayerTensors {
   readonly weight: HostTensor;
@@ -343,7 +345,11 @@ function layerOf(
     ...(groupSize !== undefined && { groupSize }),
     ...least,
   };
-  return new QuantizedLinear({ weight: uploadWeight(host, device), ...rest }, layer.weight.shape[1]);
+  const made = uploadWeight(host, device);
+  const width = layer.weight.shape[1];
+  return layer instanceof Embedding
+    ? new QuantizedEmbedding(made, width)
+    : new QuantizedLinear({ weight: made, ...rest }, width);
 }
 
 function floatsOf({ data }: Pick<HostTensor, "data">): Float32Array {

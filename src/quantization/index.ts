@@ -12,6 +12,7 @@ export {
 } from "./compare.js";
 export { QuantizedConv2d } from "./conv.js";
 export type { DeviceWeight, WeightDescription, WeightLayout } from "./device_weight.js";
+export { QuantizedEmbedding, type TableOptions } from "./embedding.js";
 export { QuantizationError } from "./errors.js";
 export { isQuantizedFile, loadQuantized, type QuantizedState, quantizedState } from "./file.js";
 export type { InputQuantization } from "./input.js";

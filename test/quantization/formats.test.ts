@@ -13,11 +13,16 @@ import type { Device } from "../../src/device/device.js";
 import { openMeta } from "../../src/device/meta.js";
 import { readSafetensors, writeSafetensors } from "../../src/formats/index.js";
 import type { Tensor } from "../../src/graph/tensor.js";
-import { Linear, Sequential } from "../../src/nn/index.js";
+import { Embedding, Linear, Sequential } from "../../src/nn/index.js";
 import * as ops from "../../src/ops/index.js";
 import { WeightUpload } from "../../src/quantization/device_weight.js";
 import { downloadWeight, rowsOf, uploadWeight } from "../../src/quantization/host_weight.js";
-import { loadQuantized, QuantizedLinear, quantizedState } from "../../src/quantization/index.js";
+import {
+  loadQuantized,
+  QuantizedEmbedding,
+  QuantizedLinear,
+  quantizedState,
+} from "../../src/quantization/index.js";
 import { leaf, readTensor } from "../../src/runtime/host_data.js";
 import { generate } from "../cases/generate.js";
 import { devices, reference } from "../devices.js";
@@ -191,6 +196,43 @@ describe.each(devices)("$label", ({ device }) => {
       expect(await readTensor(second)).toEqual(await readTensor(first));
       expect((again.modules[0] as QuantizedLinear).description).toEqual(layer.description);
     });
+  });
+});
+
+describe.each(devices)("tables on $label", ({ device }) => {
+  it.each(names)("%s: rows are those of the file, and a tied head shares the memory", async (format) => {
+    const [count, width] = [19, 64];
+    const weight = drawn(format, count, width);
+    const table = QuantizedEmbedding.fromWeight(weight, { device });
+    const rows = [0, 18, 7, 8, 8, 3];
+    const index = ops.tensor(rows, { shape: [2, 3], dtype: "int32", device });
+    const whole = unpackWeight(weight);
+    const wanted = rows.flatMap((row) =>
+      Array.from(whole.subarray(row * width, (row + 1) * width), (v) => v + 0),
+    );
+    const found = table.forward(index);
+    expect(found.shape).toEqual([2, 3, width]);
+    expect(Array.from(Float32Array.from(await readTensor(found)), (v) => v + 0)).toEqual(wanted);
+
+    const before = device.memory().liveBytes;
+    const head = QuantizedLinear.fromWeight(table.deviceWeight);
+    expect(device.memory().liveBytes).toBe(before);
+    for (const part of ["weight", "scale", "minimums"] as const) expect(head[part]).toBe(table[part]);
+
+    const { tensors, metadata } = await quantizedState(new Sequential(table));
+    const read = readSafetensors(writeSafetensors(tensors, metadata));
+    const empty = new Sequential(new Embedding(count, width, { device: openMeta() }));
+    const again = await loadQuantized(empty, read, device);
+    expect(again.modules[0]).toBeInstanceOf(QuantizedEmbedding);
+    expect(await readTensor(again.forward(index) as Tensor)).toEqual(await readTensor(found));
+  });
+
+  it("an index behind the last row is an error, also where panels are longer", async () => {
+    for (const format of ["int8", "int4Minimum", "bfloat16"] as const) {
+      const table = QuantizedEmbedding.fromWeight(drawn(format, 19, 64), { device });
+      const index = ops.tensor([2, 19], { dtype: "int32", device });
+      await expect(readTensor(table.forward(index))).rejects.toThrow(/index 19/);
+    }
   });
 });
 
