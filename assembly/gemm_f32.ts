@@ -278,28 +278,23 @@ export function storeTile(
   c: usize, row: usize, mode: i32, bias: usize,
   c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128,
 ): void {
-  const c1 = c + row;
-  const c2 = c1 + row;
-  const c3 = c2 + row;
-  if (mode & Mode.accumulate) {
-    c00 = f32x4.add(c00, v128.load(c));
-    c01 = f32x4.add(c01, v128.load(c, 16));
-    c10 = f32x4.add(c10, v128.load(c1));
-    c11 = f32x4.add(c11, v128.load(c1, 16));
-    c20 = f32x4.add(c20, v128.load(c2));
-    c21 = f32x4.add(c21, v128.load(c2, 16));
-    c30 = f32x4.add(c30, v128.load(c3));
-    c31 = f32x4.add(c31, v128.load(c3, 16));
-  }
-  v128.store(c, c00);
-  v128.store(c, c01, 16);
-  v128.store(c1, c10);
-  v128.store(c1, c11, 16);
-  v128.store(c2, c20);
-  v128.store(c2, c21, 16);
-  v128.store(c3, c30);
-  v128.store(c3, c31, 16);
+  storeRow(c, c00, c01, mode);
+  storeRow(c + row, c10, c11, mode);
+  storeRow(c + row + row, c20, c21, mode);
+  storeRow(c + row + row + row, c30, c31, mode);
   if (mode > Mode.accumulate) biasAndRelu(c, row, mode, bias);
+}
+
+/** Row by row: with one branch around the additions of all rows, V8 needs more instructions for the loop before them. */
+// @ts-ignore: decorator
+@inline
+function storeRow(to: usize, x: v128, y: v128, mode: i32): void {
+  if (mode & Mode.accumulate) {
+    x = f32x4.add(x, v128.load(to));
+    y = f32x4.add(y, v128.load(to, 16));
+  }
+  v128.store(to, x);
+  v128.store(to, y, 16);
 }
 
 /** Adds the bias to four rows of eight sums, then applies ReLU, which keeps NaN. */

@@ -76,8 +76,10 @@ export function gemv(
       }
     }
   } else {
-    for (let j = 0; j < n; j += sumColumns) {
-      axpyRows(m, min(n - j, sumColumns), k, a, aM, b + (<usize>j << 2), bK, result + (<usize>j << 2), resultM);
+    // One row's sums need no blocks, which read the matrix in shorter pieces.
+    const width = m == 1 ? n : sumColumns;
+    for (let j = 0; j < n; j += width) {
+      axpyRows(m, min(n - j, width), k, a, aM, b + (<usize>j << 2), bK, result + (<usize>j << 2), resultM);
     }
   }
   if (bias == 0 && !relu && result == output) return;
