@@ -1,4 +1,4 @@
-/** How the command line program ends: its exit codes, and the errors that are the user's to solve. */
+/** Exit codes of the command line program, and the errors that the user can fix. */
 import { printable } from "../core/errors.js";
 
 export const exitCodes = { success: 0, failure: 1, usage: 2, difference: 3, interrupted: 130 } as const;
@@ -15,7 +15,7 @@ Exit codes:
 /** Options that contradict each other or cannot be used as given: exit code 2. */
 export class UsageError extends Error {}
 
-/** The training was interrupted and has left everything in order: exit code 130. */
+/** Thrown if the training was interrupted and its state was saved: exit code 130. */
 export class InterruptedError extends Error {}
 
 /** Two benchmark runs differ: exit code 3. */

@@ -1,4 +1,4 @@
-/** The images that commands train and test on, checked against what the classifiers take. */
+/** Loads the images for training and testing, and checks that the classifiers accept them. */
 
 import { FormatError } from "../core/errors.js";
 import { loadMnist, type Mnist, type MnistSplit } from "../data/index.js";

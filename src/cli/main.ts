@@ -38,7 +38,7 @@ function program(): Command {
     .description("Train and run neural networks: WebAssembly SIMD on the CPU, WebGL2 on the GPU.")
     .version(packageVersion())
     .addHelpText("after", `${examples}\n${exitCodeHelp}`)
-    // What stands behind a command is for it: `bench` and `bench compare` both have a --json.
+    // Options after a command belong to that command: `bench` and `bench compare` both have --json.
     .enablePositionalOptions()
     // Errors are thrown, and printed below as one line.
     .exitOverride()
@@ -80,7 +80,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exitCode = exitCodes.failure;
   process.stderr.write(`${lineOf(new Error(`cannot write to stdout: ${reasonOf(error)}`))}\n`);
 });
-// Where not even that can be said, the exit code is left.
+// If stderr cannot be written either, only the exit code remains.
 process.stderr.on("error", () => {});
 
 try {

@@ -1,4 +1,4 @@
-/** The files of trained models: safetensors that say which architecture they are and what input they expect. */
+/** Files of trained models: safetensors whose metadata name the architecture and the expected input. */
 import type { Device } from "../device/device.js";
 import { readFile } from "../formats/file.js";
 import { writeSafetensors } from "../formats/index.js";

@@ -28,7 +28,7 @@ export function cpuWattsOption(): Option {
 
 /** Comma-separated names, each of `names`; those that are there twice count once. An option given again adds to its list. */
 export function listOf<T extends string>(names: readonly T[]): (text: string, before?: readonly T[]) => T[] {
-  // Not defaults, which come as `before` too.
+  // Defaults are also passed as `before`; they are replaced, not extended.
   const given = new WeakSet<readonly T[]>();
   return (text, before) => {
     const found = text.split(",").map((word) => {
@@ -55,7 +55,7 @@ export function integerFrom(minimum: number): (text: string) => number {
 
 const largestPort = 65535;
 
-/** Ports; 0 stands for any that is free. */
+/** Port numbers; 0 means any free port. */
 export function portNumber(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value > largestPort) {

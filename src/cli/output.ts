@@ -40,7 +40,7 @@ async function nearestDirectory(directory: string): Promise<string> {
   }
 }
 
-/** The same for a file: what is there already must be writable and no directory. @throws FileError */
+/** The same for a file; an existing one must be writable and not a directory. @throws FileError */
 export async function requireWritableFile(path: string): Promise<void> {
   try {
     const found = await lstat(path).catch(() => undefined);
@@ -62,7 +62,7 @@ export async function isPlainFile(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isFile() ?? true;
 }
 
-/** Whether two paths name one file, by whatever links. */
+/** Whether two paths name the same file, through any links. */
 export async function isSameFile(a: string, b: string): Promise<boolean> {
   const [first, second] = await Promise.all([a, b].map((path) => stat(path).catch(() => undefined)));
   if (first !== undefined && second !== undefined) {
@@ -100,7 +100,7 @@ export async function writeOutput(path: string, content: Uint8Array | string): P
   await writeFileAtomic(path, typeof content === "string" ? new TextEncoder().encode(content) : content);
 }
 
-/** The same JSON; strings in it cannot do to a terminal what `printable` keeps from it. */
+/** The same JSON with control characters in strings escaped, as by `printable`. */
 function escapeControls(json: string): string {
   return json.replace(/[^\P{C}\n]|[\u2028\u2029]/gu, (character) =>
     Array.from(

@@ -1,4 +1,4 @@
-/** Where this package lies, and what it says about itself. */
+/** The directory of this package, and its package.json. */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

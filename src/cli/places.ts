@@ -1,4 +1,4 @@
-/** Where commands run things: in this process, or in headless browsers. */
+/** The environments in which commands run models: this process, or headless browsers. */
 import { createRequire } from "node:module";
 import { Option } from "commander";
 import { UsageError } from "./exit.js";
@@ -8,7 +8,7 @@ export const places = ["node", "chromium", "firefox"] as const;
 export type PlaceName = (typeof places)[number];
 
 /**
- * Before any work: that what drives browsers is installed, if one was asked for.
+ * Before any work: checks that puppeteer is installed if a browser was requested.
  *
  * @throws UsageError that says how to get it.
  */

@@ -6,7 +6,7 @@ import { columnsOf, print } from "./terminal.js";
 
 const secondsBetweenLines = 5;
 
-/** What is shown next to the position. */
+/** The values shown next to the position. */
 interface Figures {
   readonly epoch: number;
   readonly epochs: number;
@@ -16,7 +16,7 @@ interface Figures {
   readonly energy: EnergyFigure | undefined;
 }
 
-/** How much the newest step counts in the displayed averages. */
+/** Weight of the newest step in the displayed moving averages. */
 const smoothing = 0.05;
 
 /** A callback that shows progress, until `end()`, which is also called when the training fails. */
@@ -65,24 +65,24 @@ export function showProgress(stream: NodeJS.WriteStream = process.stderr): Progr
 
 interface View {
   start(steps: number, done: number): void;
-  /** What is done before the next step. */
+  /** Text for work before the next step. */
   note(what: string): void;
   step(step: number, figures: Figures): void;
   end(): void;
 }
 
-/** What the bar is told with each update. */
+/** The payload of each update of the bar. */
 interface Payload {
   readonly columns: number;
-  /** What goes on before the first step. */
+  /** Text before the first step. */
   readonly note?: string;
   readonly figures?: Figures;
 }
 
-/** Cells of the bar; in narrow terminals it is shorter, or left out. */
+/** Maximum cells of the bar; in narrow terminals it is shorter or omitted. */
 const [longestBar, shortestBar] = [40, 8];
 
-/** One line that fits: what tells least is left out first. */
+/** One line that fits the terminal; the least important parts are omitted first. */
 function formatBar(
   _: object,
   { progress, eta }: { readonly progress: number; readonly eta: number },
@@ -141,7 +141,7 @@ class BarView implements View {
   }
 
   start(steps: number, done: number): void {
-    // A second Ctrl-C leaves without end(); the cursor must come back then too.
+    // A second Ctrl-C exits without end(): show the cursor then as well.
     process.on("exit", this.#stop);
     this.#bar.start(steps, done, { columns: columnsOf(this.#stream), note: "compiling" });
   }

@@ -1,4 +1,4 @@
-/** Quantizing a trained model's file into another: what `wattgrad quantize` and `wattgrad tour` do. */
+/** Quantizes the file of a trained model, for `wattgrad quantize` and `wattgrad tour`. */
 import { DataLoader, ImageDataset, type Mnist, subset } from "../data/index.js";
 import type { Device } from "../device/device.js";
 import type { Module } from "../nn/index.js";
@@ -22,7 +22,7 @@ export interface QuantizeToFileOptions {
   readonly say: (what: string) => void;
 }
 
-/** @throws FileError, FormatError, UsageError for unknown layers in `skip`; what `quantize` throws. */
+/** @throws FileError, FormatError, UsageError for unknown layers in `skip`; errors of `quantize`. */
 export async function quantizeToFile(
   path: string,
   out: string,

@@ -5,14 +5,14 @@
 import Table from "cli-table3";
 import { printable } from "../core/errors.js";
 
-/** Where nothing tells how wide lines may be: files, pipes. */
+/** Line width for files and pipes, which have none. */
 const defaultColumns = 80;
-/** Narrower ones are taken for this. */
+/** Minimum line width; narrower terminals are treated as this wide. */
 const fewestColumns = 20;
-/** Longer words, such as paths, are cut where a column is too narrow for them. */
+/** Longer words, such as paths, are split if a column is too narrow for them. */
 const longestWord = 24;
 
-/** Characters of a line: the terminal's, else what COLUMNS in the environment says, else 80. */
+/** Characters per line: the terminal's width, else the environment variable COLUMNS, else 80. */
 export function columnsOf(stream: NodeJS.WritableStream): number {
   const columns = (stream as NodeJS.WriteStream).columns || Number(process.env.COLUMNS);
   return Number.isInteger(columns) && columns > 0 ? Math.max(columns, fewestColumns) : defaultColumns;
@@ -23,7 +23,7 @@ export function print(text: string, stream: NodeJS.WritableStream = process.stdo
   stream.write(`${printable(text)}\n`);
 }
 
-/** The same to stderr, for what is said on the way. */
+/** The same to stderr, for progress messages. */
 export function say(text: string): void {
   print(text, process.stderr);
 }

@@ -1,4 +1,4 @@
-/** Training a classifier of digits into a file, interruptions included: what `wattgrad train` and `wattgrad tour` do. */
+/** Trains a classifier of digits and saves it, also after an interruption, for `wattgrad train` and `wattgrad tour`. */
 import { join, parse } from "node:path";
 import { NumericsError } from "../core/errors.js";
 import { DataLoader, ImageDataset, type Mnist, mnistNormalization } from "../data/index.js";
@@ -62,7 +62,7 @@ const minimumEpochs = 5;
 const weightDecay = 0.01;
 /** Share of the steps in which the learning rate rises from 0. */
 const warmupShare = 0.1;
-/** Augmentation: each image moves by up to so many pixels. */
+/** Augmentation: maximum shift of an image in pixels. */
 const shiftPixels = 2;
 const testBatchSize = 250;
 
@@ -76,7 +76,7 @@ export interface Training {
 /**
  * Trains, tests, and writes the model to `out`. Ctrl-C ends the training in order.
  *
- * @throws InterruptedError that says what was saved where; NumericsError if the model is not worth saving.
+ * @throws InterruptedError that names the saved files; NumericsError if training diverged and the model is not saved.
  */
 export async function trainToFile(
   options: TrainingOptions,
@@ -120,7 +120,7 @@ export async function trainToFile(
     });
     const tested = await evaluate({ model, data, loss: crossEntropy, metrics: { accuracy } });
     if (!Number.isFinite(tested.loss)) {
-      // The last update may be the one that diverged; what was saved before is worth more than that.
+      // The last update may have diverged: keep the model that was saved before.
       throw new NumericsError(`the test loss is ${tested.loss}, ${out} was not written; try a lower --lr`);
     }
     await saveModelFile(out, options.model, model, mnistNormalization);
@@ -160,7 +160,7 @@ export async function trainToFile(
   }
 }
 
-/** What `trainModel` needs. */
+/** Options of `trainModel`. */
 interface Run {
   readonly options: TrainingOptions;
   readonly device: Device;

@@ -1,4 +1,4 @@
-/** From a new process to the first result: what a script, or a serverless function, waits for. */
+/** Cold start: the time from a new process to the first result, as in scripts and serverless functions. */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -8,7 +8,7 @@ import { packageRoot } from "../package.js";
 
 export interface ColdStart {
   readonly ms: number;
-  /** Null where it is not told. */
+  /** Null if it cannot be measured. */
   readonly cpuMs: number | null;
 }
 

@@ -22,9 +22,9 @@ export interface RunComparison {
   readonly cases: readonly CaseComparison[];
   /** Cases that only one of the runs has. */
   readonly unmatched: readonly string[];
-  /** Of wattgrad's cases, those that the first run has times of and the second an error. */
+  /** Cases of wattgrad with times in the first run and an error in the second. */
   readonly failed: readonly string[];
-  /** Geometric mean of wattgrad's ratios; other libraries show what else differs between the runs. */
+  /** Geometric mean of wattgrad's ratios; the ratios of other libraries show differences between the machines. */
   readonly ratio: number;
 }
 

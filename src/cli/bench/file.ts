@@ -12,9 +12,9 @@ const format = "wattgrad-bench-1";
 /** One place where cases were run: Node, or a browser. */
 export interface Place extends Omit<RunResult, "rows" | "unavailable"> {
   readonly where: string;
-  /** Of Node or the browser. */
+  /** Version of Node or the browser. */
   readonly version: string;
-  /** What WebGL says draws; null in Node. */
+  /** The WebGL renderer string; null in Node. */
   readonly renderer: string | null;
 }
 
@@ -86,7 +86,7 @@ export function parseBenchFile(text: string): BenchFile {
   return value as BenchFile;
 }
 
-/** Of a whole file: a comparison resamples each some thousand times. */
+/** Maximum number of samples in a file: a comparison resamples each some thousand times. */
 const mostTimes = 100_000;
 /** Milliseconds: eleven days. */
 const longestTime = 1e9;

@@ -16,7 +16,7 @@ export interface BrowserRun {
   readonly starts: Readonly<Record<string, readonly ColdStart[]>>;
 }
 
-/** Where the page finds the other libraries. */
+/** Path prefix of the other libraries. */
 const peersPath = "/peers/";
 
 /** @throws DeviceError if no browser can be started, with the reason. */
@@ -52,7 +52,7 @@ export async function runInBrowser(
   }
 }
 
-/** What the page is told about other libraries. */
+/** Options of the page for other libraries. */
 interface PagePeers {
   readonly base: string;
   readonly backends: readonly string[];

@@ -11,9 +11,9 @@ export type BrowserName = "chromium" | "firefox";
 
 export interface DistBrowser {
   readonly launched: LaunchedBrowser;
-  /** An empty page; modules lie beside it. */
+  /** URL of an empty page, in the same folder as the modules. */
   readonly url: string;
-  /** Processor time of all of the browser's processes, the one that draws among them; null where it does not tell. */
+  /** Processor time of all processes of the browser, including the GPU process; null if it cannot be read. */
   readonly clock: ProcessorClock;
   close(): Promise<void>;
 }
@@ -21,7 +21,7 @@ export interface DistBrowser {
 export interface DistBrowserOptions {
   /** Served beside the modules, by name. */
   readonly files?: ReadonlyMap<string, Uint8Array>;
-  /** Their scripts and binaries are served too: folders behind paths such as `/peers/`. */
+  /** Further folders to serve, by path prefix such as `/peers/`. */
   readonly folders?: ReadonlyMap<string, string>;
   /** Whether a Chromium is fetched if there is none. Default true. */
   readonly download?: boolean;
@@ -76,7 +76,7 @@ async function processorClock({ browser }: LaunchedBrowser): Promise<ProcessorCl
   }
 }
 
-/** The built modules and binaries, an empty page, and what the options name. */
+/** Serves the built modules and binaries, an empty page, and the folders in the options. */
 function serveDist(
   files: ReadonlyMap<string, Uint8Array>,
   folders: ReadonlyMap<string, string>,

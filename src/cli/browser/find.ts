@@ -12,17 +12,17 @@ import { promisify } from "node:util";
 
 export interface FoundBrowser {
   readonly executablePath: string;
-  /** Where it was found, in words. */
+  /** Description of where it was found. */
   readonly origin: string;
 }
 
-/** No browser is here and none could be fetched; the message says what to do. */
+/** Thrown if no browser is installed and none could be downloaded; the message says what to do. */
 export class BrowserNotFoundError extends Error {}
 
 export interface FindOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly platform?: NodeJS.Platform;
-  /** false: only what is on this machine already. Default true. */
+  /** Whether a browser may be downloaded. Default true. */
   readonly download?: boolean;
 }
 
@@ -125,7 +125,7 @@ async function downloaded(env: Environment): Promise<FoundBrowser> {
   return { executablePath, origin: "downloaded" };
 }
 
-/** From the npm registry alone, which some networks reach when they do not reach Chrome's downloads. */
+/** Installs a Chromium from the npm registry, for networks that block Chrome's download server. */
 async function packaged(env: Environment): Promise<FoundBrowser> {
   if (process.platform !== "linux" || process.arch !== "x64") {
     throw new Error(`${packagedChromium} is for x64 Linux`);

@@ -1,4 +1,4 @@
-/** Starts a browser with the WebGL driver that is asked for. */
+/** Starts a browser with a given WebGL driver. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
@@ -23,7 +23,7 @@ const chromiumFlags: Readonly<Record<Exclude<Driver, "firefox">, readonly string
   llvmpipe: ["--use-gl=angle", "--use-angle=gl-egl", "--ignore-gpu-blocklist"],
 };
 
-/** Which of the EGL drivers on a machine is Mesa's: on one with a GPU another may come first. */
+/** Finds Mesa among the EGL drivers of a machine: with a GPU, another one may be first. */
 const mesaVendor = "/usr/share/glvnd/egl_vendor.d/50_mesa.json";
 
 /** Whether there is a Mesa for Chromium to draw with. */
@@ -96,7 +96,7 @@ async function openDisplay(): Promise<Display | undefined> {
   return { name: `:${number}`, close: () => server.kill() };
 }
 
-/** What WebGL2 says draws in this page; undefined where there is no WebGL2. */
+/** The WebGL2 renderer string of the page; undefined without WebGL2. */
 export function rendererOf(page: Page): Promise<string | undefined> {
   return page.evaluate(() => {
     const gl = document.createElement("canvas").getContext("webgl2");

@@ -44,9 +44,9 @@ interface BenchOptions {
 /** Rounds, and milliseconds of a turn: a quick run of both places takes less than two minutes on two cores. */
 const [rounds, turn] = [15, 100];
 const [quickRounds, quickTurn] = [25, 40];
-/** Of a quick run with other libraries: three times as many contenders. */
+/** Rounds of a quick run with other libraries, which has three times as many contenders. */
 const quickRoundsWithPeers = 7;
-/** Fewer report little about their spread. */
+/** Number of cold starts, enough to report their spread. */
 const coldStarts = 9;
 
 const examples = `

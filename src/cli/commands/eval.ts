@@ -18,7 +18,7 @@ interface EvalOptions {
   readonly json?: string;
 }
 
-/** What `--json` writes: one, or a list where `--where` names several places. */
+/** The JSON output: one result, or a list if `--where` names several environments. */
 interface EvalReport extends FileEvaluation {
   readonly where: PlaceName;
   readonly modelFile: string;

@@ -1,4 +1,4 @@
-/** `wattgrad info`: which devices there are, what each supports, and why one is not available. */
+/** `wattgrad info`: the available devices, their properties, and why others are not available. */
 import { Command } from "commander";
 import { listDevices } from "../../device/select.js";
 import { jsonOption } from "../options.js";

@@ -1,4 +1,4 @@
-/** `wattgrad plan`: what a large model would take, before anyone trains it. */
+/** `wattgrad plan`: estimates the cost of a large model before training. */
 import { Command, Option } from "commander";
 import { FormatError } from "../../core/errors.js";
 import { formatJoules } from "../../energy/index.js";

@@ -1,4 +1,4 @@
-/** `wattgrad quantize`: makes a trained model smaller and faster, and shows what that costs in accuracy. */
+/** `wattgrad quantize`: quantizes a trained model and reports the loss of accuracy. */
 
 import { Command, Option } from "commander";
 import { type DataLoader, ImageDataset } from "../../data/index.js";
@@ -96,7 +96,7 @@ async function runQuantize(path: string, options: QuantizeCommandOptions): Promi
     return device;
   };
   try {
-    // Each model on a device of its own, so that each has a peak memory of its own.
+    // Each model on a separate device, to measure its peak memory.
     const float = await loadModelFile(path, await open());
     if (float.quantized) throw new UsageError(`${path} is quantized already`);
     const { normalization } = float;

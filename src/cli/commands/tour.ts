@@ -1,4 +1,4 @@
-/** `wattgrad tour`: trains, quantizes, runs the models on every device found, and writes a report. What `npm start` does. */
+/** `wattgrad tour` (`npm start`): trains and quantizes models, runs them on every device found, and writes a report. */
 import { join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { currentLoad, environmentOf } from "../../bench/environment.js";
@@ -47,7 +47,7 @@ const schemes: Readonly<Record<string, SchemeOf>> = {
   "int8 dynamic": () => int8Dynamic(),
 };
 
-/** In a page the reference device would tell nothing new. */
+/** Not the reference device, whose results are the same in a page. */
 const devicesIn: Readonly<Record<PlaceName, readonly DeviceName[]>> = {
   node: deviceNames,
   chromium: ["wasm", "webgl"],
@@ -81,7 +81,7 @@ export function tourCommand(): Command {
 }
 
 async function runTour(options: TourOptions, command: Command): Promise<void> {
-  // A browser that is only there by default is left out.
+  // A browser that is only a default is omitted if it is missing.
   if (command.getOptionValueSource("where") === "cli") requireBrowserDriver(options.where);
   const { model, out, json } = options;
   const paths = {
@@ -212,7 +212,7 @@ async function runEverywhere(
       unavailable.push(...missing);
       places.push({ where: place, ...about });
     } catch (error) {
-      // What the other places found is worth telling.
+      // Report the results of the other environments nevertheless.
       if (place === "node") throw error;
       const [reason] = (error as Error).message.split("\n");
       say(`${place}: left out: ${reason}`);

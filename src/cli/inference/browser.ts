@@ -21,11 +21,11 @@ import { rendererOf } from "../browser/launch.js";
 
 export interface BrowserInferenceRun extends InferenceRun {
   readonly version: string;
-  /** What WebGL says draws. */
+  /** The WebGL renderer string. */
   readonly renderer: string | null;
 }
 
-/** How energy is found, as for `openMeter`. */
+/** Choice of the energy source, as for `openMeter`. */
 export interface EnergyChoice {
   readonly command?: string;
   readonly cpuWatts?: number;
@@ -35,7 +35,7 @@ const module = "/inference.js";
 const imagesName = "images";
 const modelName = (index: number) => `model-${index}`;
 
-/** @throws DeviceError if the browser cannot be started; what `runModels` throws. */
+/** @throws DeviceError if the browser cannot be started; errors of `runModels`. */
 export async function runModelsInBrowser(
   browser: BrowserName,
   models: readonly ModelToRun[],
@@ -45,7 +45,7 @@ export async function runModelsInBrowser(
   onProgress: (next: string) => void,
 ): Promise<BrowserInferenceRun> {
   const files = models.map(({ file }) => file);
-  // Nobody asked for this browser by name: what is not there is not fetched.
+  // The user has not named this browser, so it is not downloaded.
   return inPage(browser, files, test, { download: false }, async (page, { launched, clock }) => {
     const renderer = (await rendererOf(page)) ?? null;
     const meters = (await clock()) === null ? undefined : new HostMeters(energy, clock);
@@ -77,7 +77,7 @@ export async function runModelsInBrowser(
   });
 }
 
-/** @throws DeviceError if the browser cannot be started; what `evaluateFile` throws. */
+/** @throws DeviceError if the browser cannot be started; errors of `evaluateFile`. */
 export async function evaluateInBrowser(
   browser: BrowserName,
   file: Uint8Array,
@@ -115,7 +115,7 @@ async function inPage<T>(
     await page.goto(opened.url);
     return await fn(page, opened);
   } catch (error) {
-    // Behind the first line comes where in the page it was thrown.
+    // The lines after the first are the stack in the page.
     throw new Error((error as Error).message.split("\n")[0], { cause: error });
   } finally {
     await opened.close();

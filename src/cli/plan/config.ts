@@ -1,4 +1,4 @@
-/** What kind of transformer a Hugging Face config.json describes. Trusts nothing in it. */
+/** Reads the architecture of a transformer from a Hugging Face config.json, and validates every value. */
 
 import { FormatError } from "../../core/errors.js";
 import { excerpt } from "../../formats/excerpt.js";
@@ -34,11 +34,11 @@ const families: Readonly<Record<string, TransformerShape["architecture"]>> = {
   qwen2: "llama",
 };
 
-/** What no model reaches; larger numbers are damage. */
+/** Upper bound of all sizes; larger numbers are errors in the file. */
 const largest = 2 ** 31 - 1;
 
 /**
- * @throws FormatError for text that is no such config, naming the field.
+ * @throws FormatError naming the field, if the text is not such a config.
  */
 export function parseConfig(text: string): TransformerShape {
   const config = parseObject(text);

@@ -15,7 +15,7 @@ export interface TransformerCount {
   readonly parameters: number;
   /** Tokens of the sequence that was counted. */
   readonly length: number;
-  /** Of one sequence: forward alone, and forward with backward (without the optimizer). */
+  /** Counts of one sequence: forward, and forward with backward (without the optimizer). */
   readonly forwardFlops: number;
   readonly trainingFlops: number;
   /** Temporaries of training with one sequence, float32. */
@@ -26,7 +26,7 @@ type Counts = Omit<TransformerCount, "length">;
 
 /** Stands for any number: small, so that embeddings fit into an index of 31 bits. */
 const fewTokens = 1024;
-/** From this block on they are all alike: what up to four blocks share, as their mask, is computed in each. */
+/** From this block on, all blocks cost the same: values shared by up to four blocks, such as the mask, are recomputed in each. */
 const likeTheRest = 5;
 
 /** @throws ArgumentError if the sequence is longer than the model's. */

@@ -1,4 +1,4 @@
-/** What training and running a large model takes, from its size, the tokens and the hardware. */
+/** Estimates the cost of training and running a large model from its size, the number of tokens and the hardware. */
 import { type CarbonIntensity, carbon, joulesPerKwh } from "../../energy/efficiency.js";
 import type { EnergyKind } from "../../energy/index.js";
 import type { TransformerCount } from "./count.js";
@@ -54,21 +54,21 @@ export interface TrainingPlan extends Energy {
     /** Weights, gradients and optimizer, all accelerators together. */
     readonly stateBytes: number;
     readonly stateMethod: string;
-    /** Of one sequence, float32; null if the architecture is not known. */
+    /** Activation bytes of one sequence, float32; null if the architecture is not known. */
     readonly activationBytes: number | null;
   };
 }
 
 export interface InferencePlan {
-  /** Per token, without what attention adds with the length. */
+  /** FLOPs per token, without the part of attention that grows with the length. */
   readonly flopsPerToken: number;
   /** Mean over a full sequence, from the graph; null if the architecture is not known. */
   readonly flopsPerTokenOfGraph: number | null;
   readonly weightBytes: number;
   readonly devices: number;
-  /** Of a single stream, at most: every token reads all weights. */
+  /** Maximum tokens per second of a single sequence: every token reads all weights. */
   readonly tokensPerSecond: number;
-  /** Of a prompt: arithmetic is the limit. */
+  /** Tokens per second of a prompt, limited by arithmetic. */
   readonly promptTokensPerSecond: number;
   /** The data centre's, of a single stream. */
   readonly joulesPerToken: number;

@@ -1,4 +1,4 @@
-/** Accelerators with what they reached in published trainings of large models. */
+/** Accelerators, with the throughput and power of published trainings of large models. */
 
 export interface Hardware {
   readonly name: string;
@@ -6,7 +6,7 @@ export interface Hardware {
   readonly peakFlops: number | null;
   /** FLOPs per second reached while training at scale. */
   readonly flopsPerSecond: number;
-  /** Of one accelerator at work, with its share of the host where `source` says so. */
+  /** Power of one accelerator under load, including its share of the host if `source` says so. */
   readonly watts: number;
   readonly memoryBytes: number;
   /** Bytes per second of its memory. */
@@ -48,7 +48,7 @@ export const hardware: Readonly<Record<string, Hardware>> = {
   },
 };
 
-/** Where both throughput and power were measured in a training at scale and published. */
+/** Accelerators for which both throughput and power of a large training were published. */
 export const defaultHardware = "v100";
 
 /** Power usage effectiveness of a large data centre: that of GPT-3's training in Patterson et al. 2021. */

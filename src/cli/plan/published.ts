@@ -1,4 +1,4 @@
-/** Published figures of large models, and what a plan with the published hardware says. */
+/** Published figures of large models, compared with a plan for the published hardware. */
 import { parseConfig } from "./config.js";
 import { countTransformer } from "./count.js";
 import { type Plan, type PlanInput, plan } from "./estimate.js";

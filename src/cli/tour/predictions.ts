@@ -1,4 +1,4 @@
-/** Which test images a trained model takes for which class. */
+/** The predictions of a trained model for the test images. */
 import { DataLoader, ImageDataset, type Mnist } from "../../data/index.js";
 import { openDevice } from "../../device/select.js";
 import { noGrad } from "../../graph/tensor.js";

@@ -32,7 +32,7 @@ export function printRows(stream: NodeJS.WritableStream, { rows, places, unavail
   }
 }
 
-/** What a device's rows have in common. */
+/** The common part of a device's rows. */
 function titleOf({ where, device, images, energy }: InferenceRow): string {
   return `${device} in ${where}: ${images.toLocaleString("en")} images, energy ${energy.kind}`;
 }

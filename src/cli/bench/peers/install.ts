@@ -16,7 +16,7 @@ const pins: PeerVersions = { tfjs: "4.22.0", "onnxruntime-web": "1.30.0", "jax-j
 /** Names an existing folder with node_modules, to be used as it is. */
 export const peersVariable = "WATTGRAD_PEERS";
 
-/** The libraries are not here and could not be fetched; the message says what to do. */
+/** Thrown if the libraries are not installed and could not be downloaded; the message says what to do. */
 export class PeersNotInstalledError extends Error {}
 
 export interface InstalledPeers {
@@ -57,7 +57,7 @@ export async function installPeers(options: InstallOptions = {}): Promise<Instal
   return { directory, versions: await versionsIn(directory, `${directory} is damaged, remove it`) };
 }
 
-/** Where a user's caches are, by the platform's custom. */
+/** The user's cache directory of the platform. */
 function cacheDirectory(env: NonNullable<InstallOptions["env"]>, platform: NodeJS.Platform): string {
   if (platform === "win32") {
     return join(env.LOCALAPPDATA ?? join(homedir(), "AppData", "Local"), "wattgrad", "Cache");
@@ -78,7 +78,7 @@ function fingerprint(): string {
   return createHash("sha256").update(JSON.stringify(dependencies())).digest("hex").slice(0, 12);
 }
 
-/** Installs beside the folder and renames at the end: what was interrupted is never taken for whole. */
+/** Installs into a temporary folder and renames it at the end, so that an interrupted installation is never used. */
 async function fill(
   directory: string,
   cache: string,
@@ -190,7 +190,7 @@ function complaintOf(text: string): string | undefined {
   return lines.length === 0 ? undefined : lines.slice(0, 2).join(", ");
 }
 
-/** What each package says about itself. @throws PeersNotInstalledError if one is missing. */
+/** Name and version of each package. @throws PeersNotInstalledError if one is missing. */
 async function versionsIn(directory: string, otherwise: string): Promise<PeerVersions> {
   const found: Partial<Record<PeerName, string>> = {};
   for (const [peer, packages] of Object.entries(peerPackages)) {
