@@ -1,4 +1,4 @@
-/** What a device computed for a case against the float64 reference: value, gradients, shapes and dtype. */
+/** Compares the result of a device for a case with the float64 reference: value, gradients, shapes and dtype. */
 import { type Case, leafShape } from "./cases/case.js";
 import type { Evaluated } from "./evaluate.js";
 import { expectClose, type Rounding, tolerance } from "./tolerance.js";

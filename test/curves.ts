@@ -1,7 +1,7 @@
 /**
  * Loss curves: 100 training steps of four networks from PyTorch's initial weights on the same batches.
  * fixtures/make_curves.py made them, in float64, with learning rates at which PyTorch's own float32 stays within 3e-5
- * of them: beyond, training amplifies any rounding. Node and pages train with what is here.
+ * of them: with larger rates, training amplifies rounding errors. Used in Node and in pages.
  */
 
 import type { Mnist } from "../src/data/index.js";

@@ -1,4 +1,4 @@
-/** The devices of this machine that the suites run on. */
+/** The devices available in Node, on which the suites run. */
 import type { Device } from "../src/device/device.js";
 import { openReference } from "../src/device/reference/reference.js";
 import { loadKernels } from "../src/device/wasm/binaries.js";

@@ -1,4 +1,4 @@
-/** Every program in the README runs, and every option that it names exists. */
+/** Every program in the README runs, and every option named there exists. */
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";

@@ -1,4 +1,4 @@
-/** SUPPORT.md says what the cases say. */
+/** SUPPORT.md is up to date with the cases. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type Support, support } from "./support.js";

@@ -1,7 +1,7 @@
 /**
  * The support table of SUPPORT.md, derived from the cases: a cell is filled if a case covers it, for the suites run
- * every case on every device. What no case covers is tried: the op's own error is the reason, and an op that works
- * without a case is a gap.
+ * every case on every device. Combinations without a case are executed: an error is the reason in the table, and success is reported as a
+ * missing case.
  */
 import type { DType } from "../src/core/dtype.js";
 import { WattgradError } from "../src/core/errors.js";

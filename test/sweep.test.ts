@@ -1,6 +1,6 @@
 /**
- * The sweep on the devices of Node: what they compute at the edges is what PyTorch computes, but for the differences that
- * sweep/differences.ts lists with their reasons. The devices of pages: browser/sweep.test.ts.
+ * The sweep on the devices in Node: results for edge cases equal PyTorch's, except the differences listed with reasons in
+ * sweep/differences.ts. For devices in pages see browser/sweep.test.ts.
  */
 import { writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";

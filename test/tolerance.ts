@@ -1,4 +1,4 @@
-/** How far results may lie from the float64 reference, derived and not tuned. */
+/** Error bounds of results relative to the float64 reference, derived and not tuned. */
 import type { TypedArray } from "../src/core/dtype.js";
 import { decodeFloat16, encodeFloat16 } from "../src/core/half.js";
 import type { Case } from "./cases/case.js";

@@ -1,4 +1,4 @@
-/** Weight formats: blocks of GGUF and of ONNX's MatMulNBits, put together here by hand, mean the same numbers to the bit. */
+/** Weight formats: hand-made blocks of GGUF and of ONNX's MatMulNBits have the same values bit for bit. */
 import { describe, expect, it } from "vitest";
 import { decodeFloat16, encodeBfloat16, encodeFloat16 } from "../src/core/half.js";
 import { type HostWeight, unpackWeight, weightBytes } from "../src/core/weight_format.js";

@@ -1,4 +1,4 @@
-/** Adapters: against peft (test/fixtures/make_adapters.py), and their own promises. */
+/** Adapters: results against peft (test/fixtures/make_adapters.py), and wattgrad's own guarantees. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * The other libraries as contenders: with packages that fail in every way there is, and, where test/peers has its packages
- * (`npm ci --prefix test/peers`), the real ones, whose results are those of wattgrad.
+ * The other libraries as contenders: stub packages that fail in every way, and, if the packages of test/peers are installed
+ * (`npm ci --prefix test/peers`), the real ones, whose results must equal wattgrad's.
  */
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";

@@ -1,4 +1,4 @@
-/** Whether two runs differ: no false alarms among equals, and a 20 % slow-down is found. */
+/** The significance test of two runs: no false alarms for equal runs; a slowdown of 20 % is detected. */
 import { describe, expect, test } from "vitest";
 import { type BenchRow, median, ratioInterval, trimmedMean } from "../../src/bench/index.js";
 import { compareRuns } from "../../src/cli/bench/compare.js";

@@ -1,4 +1,4 @@
-/** The report of wattgrad bench: one file that draws its plots, fetches nothing and complains of nothing, on a phone as well. */
+/** The report of wattgrad bench: one file that draws its plots without requests or console errors, also on a phone. */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

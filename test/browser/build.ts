@@ -1,4 +1,4 @@
-/** Builds what the browsers load: pages with wattgrad and the cases in them, beside the wasm binaries. */
+/** Builds the pages of the browser suites, with wattgrad and the cases, and copies the wasm binaries. */
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,4 +1,4 @@
-/** Downloads of pages and workers from a server that fails: the browser's cache has a verified file, a part that resumes, or nothing. */
+/** Downloads of pages and workers from a faulty server: the browser's cache has a verified file, a resumable part, or nothing. */
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { ModelServer, sha256 } from "../hub/model_server.js";

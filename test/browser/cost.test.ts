@@ -1,4 +1,4 @@
-/** Energy, profiles and benchmarks where there is a GPU's queue and no process: in a page, on WebGL and WASM. */
+/** Energy, profiles and benchmarks in a page, on WebGL and wasm. */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";

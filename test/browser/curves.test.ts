@@ -1,4 +1,4 @@
-/** Loss curves in the browser: within 1e-3 of PyTorch's, step by step, however floats are stored (curves.ts). */
+/** Loss curves in the browser: within 1e-3 of PyTorch's, step by step, for every storage of floats (curves.ts). */
 import { afterAll, describe, expect, it } from "vitest";
 import { type CurveFixture, curveTolerance, largestDeviation } from "../curves.js";
 import fixture from "../fixtures/curves.json" with { type: "json" };

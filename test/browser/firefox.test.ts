@@ -1,4 +1,4 @@
-/** Firefox: another JavaScript and WebAssembly engine, and another translator of shaders. */
+/** The cases in Firefox: a different JavaScript and WebAssembly engine, and a different shader translator. */
 import { caseSuite } from "./suite.js";
 
 await caseSuite("firefox", { "wasm-simd": "all", "wasm-relaxed": "all", webgl: "first" });

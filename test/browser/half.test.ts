@@ -1,6 +1,6 @@
 /**
- * Half floats as storage, beside the cases of the other suites: rounded once per stored value and the same on every driver, in
- * half of the memory, and as accurate as the digits' CNN needs.
+ * Half floats as storage, in addition to the cases of the other suites: one rounding per stored value, equal on every driver, half the
+ * memory, and the accuracy of the digits' CNN.
  */
 import { readFile } from "node:fs/promises";
 import { gunzipSync } from "node:zlib";

@@ -1,4 +1,4 @@
-/** WebGL devices from opening to closing: nothing is left, memory stays flat, and what cannot be is a typed error. */
+/** WebGL devices from opening to closing: no leaks, constant memory, and typed errors for unsupported contexts. */
 import { afterAll, describe, expect, it } from "vitest";
 import { openDevice } from "../../src/device/select.js";
 import { openBrowser } from "./open.js";

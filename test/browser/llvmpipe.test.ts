@@ -1,4 +1,4 @@
-/** Chromium on Mesa's software rasteriser: a second driver, with other roundings, limits and orders. */
+/** Chromium on Mesa's software rasterizer: a second driver, with different rounding, limits and orders. */
 import { caseSuite } from "./suite.js";
 
 await caseSuite("llvmpipe", { webgl: "all" });

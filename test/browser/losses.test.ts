@@ -1,6 +1,6 @@
 /**
- * A lost WebGL context: noticed before any result of it is used, and training goes on from the last snapshot to the
- * same bits as if nothing had happened (src/device/recovery.ts).
+ * A lost WebGL context is detected before any invalid result is used, and training resumes from the last snapshot with the same bits as
+ * without the loss (src/device/recovery.ts).
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openBrowser } from "./open.js";

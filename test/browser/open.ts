@@ -1,4 +1,4 @@
-/** A browser with one page of ours, or the reason why there is none. */
+/** Opens a browser with one test page; returns the reason if that is not possible. */
 import type { Page } from "puppeteer";
 import { inject } from "vitest";
 import { BrowserNotFoundError } from "../../src/cli/browser/find.js";

@@ -1,4 +1,4 @@
-/** wattgrad in pages as its users have them: training on the page and in a worker, with and without isolation. */
+/** wattgrad in pages: training on the main thread and in a worker, with and without cross-origin isolation. */
 import { readFileSync } from "node:fs";
 import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** The playground in a browser: it trains, answers and changes devices, and the page's main thread stays free. */
+/** The playground in a browser: it trains, predicts and changes devices without blocking the page's main thread. */
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** A file that was quantized in Node, run in a browser: the same answers on every device. */
+/** A file that was quantized in Node, run in a browser: the same predictions on every device. */
 import { afterAll, describe, expect, it } from "vitest";
 import { DataLoader } from "../../src/data/index.js";
 import { openWasm } from "../../src/device/wasm/wasm.js";

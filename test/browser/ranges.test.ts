@@ -1,4 +1,4 @@
-/** `Device.write` and `Device.read` of parts of a buffer, on every storage of WebGL2 and every driver that is here. */
+/** `Device.write` and `Device.read` of ranges of a buffer, for every storage of WebGL2 and every installed driver. */
 import { afterAll, describe, expect, it } from "vitest";
 import { openBrowser } from "./open.js";
 

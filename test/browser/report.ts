@@ -1,4 +1,4 @@
-/** Reports of the command line as a reader opens them: from the disk, in a browser of some width. */
+/** Opens reports of the command line from disk, in a browser of a given width. */
 import type { Page } from "puppeteer";
 import type { OpenBrowser } from "./open.js";
 

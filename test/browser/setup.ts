@@ -1,4 +1,4 @@
-/** Before the browser suites: builds their pages, and finds (or fetches, once for all of them) a Chromium. */
+/** Setup of the browser suites: builds the pages, and finds or downloads a Chromium once for all of them. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

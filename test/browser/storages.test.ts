@@ -1,6 +1,6 @@
 /**
- * As swiftshader.test.ts, on devices that store floats in another manner. The engine of wasm is that of Node, where every
- * gradient is compared; storages differ in how a texel is read.
+ * As swiftshader.test.ts, on devices with other storages of floats. Gradients are compared for the first case of each op only: the engine
+ * of wasm is that of Node, where all are compared, and storages differ only in how a texel is read.
  */
 import { caseSuite } from "./suite.js";
 

@@ -1,6 +1,6 @@
 /**
- * Chromium on the software rasteriser that comes with it: what every machine can run. Two files (see storages.test.ts), as
- * each draws on about one core.
+ * Chromium on its own software rasterizer, available on every machine. In two files (see storages.test.ts), because each uses about one
+ * core.
  */
 import { caseSuite } from "./suite.js";
 

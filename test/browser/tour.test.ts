@@ -1,4 +1,4 @@
-/** wattgrad tour with a browser: every device and model in the table and the report, which draws and fetches nothing. */
+/** wattgrad tour with a browser: every device and model is in the table and the report, which draws its plots without requests. */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Shaders are compiled before they are needed, while the page goes on; on drivers that do it in parallel and others. */
+/** Warm-up compiles shaders before the first run without blocking the page, with and without parallel compilation. */
 import { afterAll, describe, expect, it } from "vitest";
 import { openBrowser } from "./open.js";
 

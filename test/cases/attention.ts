@@ -1,6 +1,6 @@
 /**
- * Scaled dot-product attention: masks, causality, scales, unequal lengths. Each case stands here twice: recorded for its
- * gradients, and as the one kernel that it is where none are asked for.
+ * Scaled dot-product attention: masks, causality, scales, unequal lengths. Each case is listed twice: with gradients, and as a single
+ * kernel without gradients.
  */
 import * as ops from "../../src/ops/index.js";
 import { type Case, fixed, float, integers } from "./case.js";

@@ -1,4 +1,4 @@
-/** Attention whose lengths and positions are values, windows, and groups of heads: a cache of which each sequence fills a part. */
+/** Attention with lengths and positions as values, windows, and grouped heads: a cache that each sequence fills partly. */
 import * as ops from "../../src/ops/index.js";
 import { type Case, float, type Input, listed } from "./case.js";
 

@@ -1,4 +1,4 @@
-/** Tensors made of values and sequences; most are never stored before something reads them. */
+/** Tensors created from values and sequences; most are read before they are stored. */
 
 import { RuntimeScalar } from "../../src/graph/op.js";
 import * as ops from "../../src/ops/index.js";

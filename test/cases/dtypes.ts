@@ -1,4 +1,4 @@
-/** What ops take besides float32: a case of each op again, with its float32 inputs in other dtypes. */
+/** Dtypes other than float32: one case of each op again, with its float32 inputs in other dtypes. */
 import type { DType } from "../../src/core/dtype.js";
 import type { Case } from "./case.js";
 import { elementwise } from "./elementwise.js";

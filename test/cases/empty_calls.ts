@@ -1,4 +1,4 @@
-/** Every kernel with each of its extents zero in turn, as Programs of one call: nothing traps, and outputs are what sums of nothing are. */
+/** Every kernel with each of its extents zero in turn, as Programs of one call: no trap, and outputs of empty reductions. */
 
 import { type DType, newArray } from "../../src/core/dtype.js";
 import { sizeOf } from "../../src/core/shape.js";

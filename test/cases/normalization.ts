@@ -1,4 +1,4 @@
-/** layerNorm and batchNorm, with and without parameters, and the running statistics batchNorm leaves behind. */
+/** layerNorm and batchNorm, with and without parameters, and the updated running statistics of batchNorm. */
 
 import type { Tensor } from "../../src/graph/tensor.js";
 import * as ops from "../../src/ops/index.js";

@@ -1,4 +1,4 @@
-/** Every op by its name: cases that differ in nothing but the op pick it from here. */
+/** Every op by its name, for cases that differ only in the op. */
 import * as namespace from "../../src/ops/index.js";
 
 export const ops = { ...namespace };

@@ -1,4 +1,4 @@
-/** Quantized products and what follows them, which devices compute before they store: residuals, activations, gates, int8. */
+/** Quantized products with epilogues: residuals, activations, gates, int8. */
 import type { Tensor } from "../../src/graph/tensor.js";
 import * as ops from "../../src/ops/index.js";
 import { type Case, type Input, integers } from "./case.js";

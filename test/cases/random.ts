@@ -1,4 +1,4 @@
-/** Random ops: functions of seed and offset, so compared like any other values; `rand` bit for bit (ulps: 0). */
+/** Random ops are functions of seed and offset, so they are compared like other values; `rand` bit for bit (ulps: 0). */
 import * as ops from "../../src/ops/index.js";
 import { type Case, float, tails } from "./case.js";
 

@@ -1,4 +1,4 @@
-/** Which elements of a result the PyTorch fixtures hold; fixtures/make_cases.py takes the same. */
+/** The elements of a result that the PyTorch fixtures contain; the same selection as in fixtures/make_cases.py. */
 
 const most = 48;
 

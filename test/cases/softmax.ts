@@ -1,4 +1,4 @@
-/** Softmax and log-sum-exp: tails, views, and what large numbers and infinities do to them. */
+/** Softmax and log-sum-exp: tails, views, large numbers and infinities. */
 import { type Case, float, listed, tails } from "./case.js";
 import { ops } from "./ops.js";
 

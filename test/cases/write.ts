@@ -1,4 +1,4 @@
-/** Slices written at positions: along each dimension, at one start or one for each entry, at both ends, of parts of texels. */
+/** Slices written at positions: along each dimension, with one start or one per entry, at both ends, in parts of texels. */
 import type { DType } from "../../src/core/dtype.js";
 import * as ops from "../../src/ops/index.js";
 import { type Case, float, type Input, integers, listed } from "./case.js";

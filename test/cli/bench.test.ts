@@ -1,4 +1,4 @@
-/** wattgrad bench in Node: the rows that it writes, and the verdict and exit code of bench compare. */
+/** wattgrad bench in Node: the rows of its output, and the verdict and exit code of bench compare. */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

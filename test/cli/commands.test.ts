@@ -1,4 +1,4 @@
-/** What the commands print, write and return when all is well, and when they are interrupted. */
+/** Output, files and exit codes of the commands on success and after an interruption. */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";

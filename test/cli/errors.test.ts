@@ -1,4 +1,4 @@
-/** Mistakes and damaged files: one line, the right exit code, and every file as it was. */
+/** Wrong usage and damaged files: one line of output, the right exit code, and unchanged files. */
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** Which browser is taken, and what is said where there is none. */
+/** The search for a browser, and the message if there is none. */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";

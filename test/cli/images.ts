@@ -1,4 +1,4 @@
-/** Small data sets in MNIST's file format, with faults where a test asks for them. */
+/** Small data sets in MNIST's file format, optionally with faults. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 

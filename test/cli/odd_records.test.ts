@@ -1,4 +1,4 @@
-/** `wattgrad bench compare` of odd records fails closed; options that are given again, and what they need. */
+/** `wattgrad bench compare` rejects malformed records; repeated options, and options that require others. */
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";

@@ -1,4 +1,4 @@
-/** The package as programs see it: its sub-paths, and what a bundler may leave out of it. */
+/** The published package: its sub-paths, and the parts that bundlers may drop. */
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";

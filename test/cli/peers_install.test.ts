@@ -1,4 +1,4 @@
-/** The install of the libraries of wattgrad bench --peers, with a program in npm's place: once, whole or not at all, and what it says. */
+/** The installation of the libraries of wattgrad bench --peers, with a stub for npm: once, atomically, and its messages. */
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** wattgrad plan: exact counts of known architectures, published figures, and what the command writes. */
+/** wattgrad plan: exact counts of known architectures, published figures, and its output. */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

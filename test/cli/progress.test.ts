@@ -1,4 +1,4 @@
-/** What is shown while a training goes on, where stderr is no terminal and where it is one. */
+/** The progress display of a training, with and without a terminal at stderr. */
 import { PassThrough } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { type ProgressDisplay, showProgress } from "../../src/cli/progress.js";

@@ -1,4 +1,4 @@
-/** What commands print: tables and progress fit the terminal, and nothing out of a file steers it. */
+/** Output of the commands: tables and progress fit the terminal, and control characters from files are escaped. */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** wattgrad tour in Node: what it writes and tells, without a browser, and when it is interrupted. */
+/** wattgrad tour in Node: its files and output, without a browser, and after an interruption. */
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Runs the built command line program in a process of its own, as a user would. */
+/** Runs the built command line program in a separate process. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 

@@ -1,4 +1,4 @@
-/** Repeated layers share the work of the compiler: their calls are those of the first layer over other slots. */
+/** Repeated layers share the work of the compiler: their calls are copies of the first layer's with other slots. */
 import { expect, it } from "vitest";
 import { add, matmul, mul, permute, reshape, sum, type Tensor, tanh } from "../../src/index.js";
 import type { Program } from "../../src/kernels/kernel.js";

@@ -1,4 +1,4 @@
-/** Follows the recipes of random programs on a device, in all the ways in which the same work can be asked for. */
+/** Runs the recipes of random programs on a device, in all modes of execution. */
 
 import type { Device } from "../../src/device/device.js";
 import * as ops from "../../src/ops/index.js";

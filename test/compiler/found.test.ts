@@ -1,4 +1,4 @@
-/** Programs that were once wrong, found by the random ones of this folder, and what they should do. */
+/** Regression tests: programs found by the random ones of this folder that once gave wrong results. */
 import { describe, expect, it } from "vitest";
 import * as ops from "../../src/ops/index.js";
 import { readExact } from "../../src/runtime/host_data.js";

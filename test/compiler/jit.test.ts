@@ -1,4 +1,4 @@
-/** What a captured function must tell apart: arguments that share memory, and results that stand for gradients. */
+/** Captured functions: arguments that share memory, and results that are gradients. */
 import { describe, expect, it } from "vitest";
 import * as ops from "../../src/ops/index.js";
 import { jit } from "../../src/runtime/jit.js";

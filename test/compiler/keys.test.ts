@@ -1,4 +1,4 @@
-/** Graph keys: equal for equal structures, different for everything that a Program bakes in. */
+/** Graph keys: equal for equal structures, different for every constant of a Program. */
 import { describe, expect, it } from "vitest";
 import { extractGraph } from "../../src/compiler/graph.js";
 import { RuntimeScalar } from "../../src/graph/op.js";

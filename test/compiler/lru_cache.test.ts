@@ -1,4 +1,4 @@
-/** The cache of Programs and recordings: what stays, what goes, and in which order. */
+/** The cache of Programs and recordings: which entries are evicted, and in which order. */
 import { describe, expect, it } from "vitest";
 import { type CacheEntry, LruCache } from "../../src/runtime/lru_cache.js";
 

@@ -1,4 +1,4 @@
-/** What a training loop holds on to: nothing more after 1,000 steps than after two, and no graph that grows. */
+/** Memory of training loops: after 1,000 steps the same as after two, and no growing graph. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";

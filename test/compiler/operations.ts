@@ -1,4 +1,4 @@
-/** The operations of random programs: what a step computes from values that are there already. */
+/** The operations of random programs. */
 
 import type { Shape } from "../../src/core/shape.js";
 import { sizeOf } from "../../src/core/shape.js";

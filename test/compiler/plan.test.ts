@@ -1,4 +1,4 @@
-/** Plans of kernel calls written by hand, where the compiler's own programs do not reach a rule. */
+/** Memory plans of hand-written kernel calls, for rules that compiled programs do not exercise. */
 import { describe, expect, it } from "vitest";
 import { plan } from "../../src/compiler/plan.js";
 import { rowMajor } from "../../src/core/view.js";

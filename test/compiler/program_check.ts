@@ -1,8 +1,7 @@
 /**
- * What must hold for every Program, whatever it computes: operands lie inside their slots, temporaries are written
- * before they are read, live ones share no bytes, a kernel overwrites what it reads only element by element, and
- * expressions keep to their limits.
- * Looks at the calls alone, not at the compiler's own idea of lifetimes.
+ * Invariants of every Program: operands are inside their slots, temporaries are written before they are read, live temporaries share no
+ * bytes, kernels overwrite their inputs only element by element, and expressions are within their limits.
+ * Checks the calls only, independent of the compiler's lifetimes.
  */
 
 import { type DType, itemSize } from "../../src/core/dtype.js";

@@ -1,6 +1,6 @@
 /**
- * The compiler on random programs: whatever is fused, reordered, placed in shared memory, updated in place or
- * replayed, the values are those of computing one op after the other on the reference device.
+ * The compiler on random programs: with fusion, reordering, shared memory, in-place updates and replays, the values equal those of
+ * computing one op after the other on the reference device.
  */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";

@@ -1,9 +1,8 @@
 /**
- * Random programs for the compiler's tests. A recipe is a list of numbers that any device can follow: each step
- * picks an operation and operands among what is there already, so that every recipe is valid and a shorter one
- * is, too. Two families: "exact" recipes compute with small whole numbers only, which float32 and float64 hold
- * exactly, so that every way of computing them gives the same values; "smooth" recipes take differentiable
- * functions, whose results may differ by roundings.
+ * Random programs for the compiler's tests. A recipe is a list of numbers: each step selects an operation and operands among the existing
+ * values, so that every recipe and every part of one (for shrinking) is valid. Two families: "exact" recipes compute with small integers
+ * only, which are exact in float32 and float64, so that every order of computation gives the same values; "smooth" recipes use
+ * differentiable functions, whose results may differ by rounding.
  */
 import * as fc from "fast-check";
 import type { DType } from "../../src/core/dtype.js";

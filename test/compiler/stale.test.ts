@@ -1,4 +1,4 @@
-/** Values, not surprises: what is built on a value that has been overwritten since is an error, never a wrong number. */
+/** A lazy tensor built on a value that was overwritten since is an error, never a wrong number. */
 import { describe, expect, it } from "vitest";
 import * as ops from "../../src/ops/index.js";
 import { commit } from "../../src/runtime/commit.js";

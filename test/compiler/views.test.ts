@@ -1,4 +1,4 @@
-/** Chains of views: strides, copies where strides do not suffice, and kernels that read through both. */
+/** Chains of views: strides, copies if no strides express a view, and kernels that read through both. */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Shape } from "../../src/core/shape.js";

@@ -1,4 +1,4 @@
-/** Warm-up of what is to be run: the device may compile it while nothing of it happens yet. */
+/** Warm-up: compiles on the device, and has no other effect. */
 import { describe, expect, it } from "vitest";
 import { backward } from "../../src/autograd/backward.js";
 import type { Device, Executable } from "../../src/device/device.js";

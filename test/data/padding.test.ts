@@ -1,4 +1,4 @@
-/** Sequences of any length as batches of a few lengths, and a training over them. */
+/** Sequences of any length as batches of a few lengths, and a training with them. */
 import { describe, expect, it } from "vitest";
 import { bucketLengths, DataLoader, type Dataset, padSequences } from "../../src/data/index.js";
 import { crossEntropy, Embedding, Linear, Module, MultiheadAttention } from "../../src/nn/index.js";

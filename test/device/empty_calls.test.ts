@@ -1,4 +1,4 @@
-/** Every kernel with each of its extents zero in turn: what the reference device makes of it, and no trap. */
+/** Every kernel with each of its extents zero in turn: the results of the reference device, and no trap. */
 import { describe, expect, it } from "vitest";
 import { emptyCalls, runEmptyCall } from "../cases/empty_calls.js";
 import { devices, reference } from "../devices.js";

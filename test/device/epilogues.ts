@@ -1,4 +1,4 @@
-/** Random epilogues: a chain of instructions over a kernel's own result and operands of several forms. */
+/** Random epilogues: a chain of instructions over a kernel's result and operands of several forms. */
 import fc from "fast-check";
 import type { Shape } from "../../src/core/shape.js";
 import type { Epilogue } from "../../src/kernels/epilogue.js";

@@ -1,4 +1,4 @@
-/** The WebGL device in Node on a context of the caller, if the package `gl` is there: every case. */
+/** Every case on the WebGL device in Node, with a user-supplied context, if the package `gl` is installed. */
 import { describe, expect, it } from "vitest";
 import { openDevice } from "../../src/device/select.js";
 import { themes } from "../cases/index.js";

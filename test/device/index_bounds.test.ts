@@ -1,4 +1,4 @@
-/** Indices on either side of an axis: the last one inside is used, the first one outside touches nothing. */
+/** Indices at both ends of an axis: the last valid one is used, the first invalid one accesses no memory. */
 import { describe, expect, it } from "vitest";
 import { IndexError } from "../../src/core/errors.js";
 import { embedding, gather, scatterAdd, tensor } from "../../src/ops/index.js";

@@ -1,4 +1,4 @@
-/** Writes and reads of parts of a buffer, at every alignment, compared with the same on a host array: for any device. */
+/** Writes and reads of ranges of a buffer, at every alignment, compared with a host array, for any device. */
 import { type DType, newArray, type TypedArray } from "../../src/core/dtype.js";
 import { ArgumentError } from "../../src/core/errors.js";
 import type { BufferRange, Device } from "../../src/device/device.js";

@@ -1,4 +1,4 @@
-/** Parts of buffers on every device of Node; test/browser/ranges.test.ts has WebGL's. */
+/** Ranges of buffers on every device in Node; test/browser/ranges.test.ts is for WebGL. */
 import { expect, it } from "vitest";
 import { IndexError } from "../../src/core/errors.js";
 import { openDry } from "../../src/device/dry/dry.js";

@@ -1,4 +1,4 @@
-/** Binaries that were built from other sources than the JavaScript that loads them. */
+/** Binaries that were built with other shared constants than the JavaScript that loads them. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";

@@ -1,4 +1,4 @@
-/** The allocator of the wasm device's memory: what it hands out never overlaps, and ends before the spare line. */
+/** The allocator of the wasm device: blocks never overlap, and end before the reserved 64 bytes. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { OutOfMemoryError } from "../../src/core/errors.js";

@@ -1,4 +1,4 @@
-/** Running single kernel calls on the wasm device and comparing every element with the oracle. */
+/** Runs single kernel calls on the wasm device and compares every element with the oracle. */
 import { expect } from "vitest";
 import type { DType, TypedArray } from "../../src/core/dtype.js";
 import type { View } from "../../src/core/view.js";

@@ -1,4 +1,4 @@
-/** Plain JavaScript evaluation of single kernel calls, for comparing the wasm device with. */
+/** Plain JavaScript evaluation of single kernel calls: the oracle of the wasm device. */
 
 import { type DType, isHalf, type TypedArray } from "../../src/core/dtype.js";
 import { roundToHalf } from "../../src/core/half.js";

@@ -1,4 +1,4 @@
-/** Packed copies of weights (src/device/wasm/panels.ts): they never change a bit, and go when they are stale or in the way. */
+/** Cached panels of weights (src/device/wasm/panels.ts): they never change a bit, and are dropped when stale or when memory is short. */
 import { describe, expect, it } from "vitest";
 import type { TypedArray } from "../../src/core/dtype.js";
 import { openWasm, type WasmDevice } from "../../src/device/wasm/wasm.js";

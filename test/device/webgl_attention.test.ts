@@ -1,4 +1,4 @@
-/** How the WebGL device computes which attention, and that what it stores of the scores is bounded. */
+/** The method by which the WebGL device computes attention, and a bound on the memory for scores. */
 import { describe, expect, it } from "vitest";
 import { sizeOf } from "../../src/core/shape.js";
 import { rowMajor } from "../../src/core/view.js";

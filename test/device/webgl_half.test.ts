@@ -1,4 +1,4 @@
-/** Which tensors of a Program are rounded to half floats where a device stores those, and which are not. */
+/** The tensors of a Program that are stored as half floats, and those that stay float32. */
 import { describe, expect, it } from "vitest";
 import type { DType } from "../../src/core/dtype.js";
 import { DeviceError } from "../../src/core/errors.js";

@@ -1,4 +1,4 @@
-/** Which shader programs of the WebGL device live: those that are held, and the latest that are not. */
+/** The lifetimes of the WebGL device's shader programs: held ones, and the most recent unused ones. */
 import { describe, expect, it } from "vitest";
 import { ProgramCache } from "../../src/device/webgl/gl/programs.js";
 

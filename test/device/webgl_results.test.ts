@@ -1,4 +1,4 @@
-/** Which results of the WebGL device wait for the map that follows, and which get a pass of their own. */
+/** Deferred results of the WebGL device: which are fused into the next map, and which get a separate pass. */
 import { describe, expect, it } from "vitest";
 import { rowMajor } from "../../src/core/view.js";
 import { preparePasses } from "../../src/device/webgl/prepare.js";

@@ -1,4 +1,4 @@
-/** What the shaders of a device with float textures are made for, without a context. */
+/** The shader target of a device with float textures, without a context. */
 import { TextureLayout } from "../../src/device/webgl/gl/storage.js";
 
 export const webglTarget = {

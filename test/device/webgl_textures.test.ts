@@ -1,4 +1,4 @@
-/** What of textures can be told without a context: which are too large. */
+/** Texture sizes, without a context: which are too large. */
 import { describe, expect, it } from "vitest";
 import { OutOfMemoryError } from "../../src/core/errors.js";
 import { TextureLayout } from "../../src/device/webgl/gl/storage.js";

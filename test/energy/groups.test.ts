@@ -1,4 +1,4 @@
-/** Meters that hang, or leave programs behind: what they started ends with them. */
+/** Meters that hang or leave processes behind: the processes they started are ended. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Programs that stand for meters, written to a temporary directory. */
+/** Programs that simulate meters, written to a temporary directory. */
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

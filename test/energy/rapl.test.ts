@@ -1,4 +1,4 @@
-/** RAPL over simulated counters: what is added up, wrap-around, missing rights, counters that disappear. */
+/** RAPL over simulated counters: sums, wrap-around, missing permissions, disappearing counters. */
 import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { EnergyError, openMeter } from "../../src/energy/index.js";

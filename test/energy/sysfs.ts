@@ -1,4 +1,4 @@
-/** A /sys made of temporary files, as the kernel lays it out. */
+/** A simulated /sys of temporary files, with the kernel's layout. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";

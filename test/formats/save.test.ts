@@ -1,4 +1,4 @@
-/** Files that are written a tensor at a time: the same bytes, whole or not at all. */
+/** Files that are written a tensor at a time: the same bytes, atomically. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

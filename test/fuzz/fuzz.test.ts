@@ -1,4 +1,4 @@
-/** A share of `npm run fuzz` in every run of the tests, with a seed of its own each time that a failure names. */
+/** A share of `npm run fuzz` in every test run, with a new seed each time, which a failure reports. */
 import { expect, test } from "vitest";
 import { fuzz } from "./fuzz.js";
 import { readers } from "./readers.js";

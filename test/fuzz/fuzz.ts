@@ -1,4 +1,4 @@
-/** Feeds damaged inputs to the readers: typed errors only, no hang, no memory that the input does not explain, no prototype changed. */
+/** Feeds damaged inputs to the readers: typed errors only, no hang, memory bounded by the input, no changed prototypes. */
 import { WattgradError } from "../../src/core/errors.js";
 import { generator } from "./mutate.js";
 import { type Reader, readers } from "./readers.js";

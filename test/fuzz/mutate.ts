@@ -1,4 +1,4 @@
-/** Damages inputs: blindly, as bytes, and knowingly, as JSON whose fields become something else. */
+/** Damages inputs: as random bytes, and as JSON with changed fields. */
 
 /** mulberry32: numbers in 0..1 by a seed. */
 export function generator(seed: number): () => number {

@@ -1,4 +1,4 @@
-/** Everything that reads bytes or text of others, each with inputs to start from. */
+/** All parsers of untrusted bytes or text, each with inputs to start from. */
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { parseBenchFile } from "../../src/cli/bench/file.js";

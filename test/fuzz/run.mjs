@@ -1,4 +1,4 @@
-/** `npm run fuzz -- [runs] [seed] [reader]`: 10^6 damaged inputs for each reader, and a table of what came of them. */
+/** `npm run fuzz -- [runs] [seed] [reader]`: 10^6 damaged inputs for each reader, and a table of the outcomes. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";

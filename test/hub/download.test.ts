@@ -1,4 +1,4 @@
-/** Downloads from a server that fails in every manner: the cache has a verified file, a part that resumes, or nothing. */
+/** Downloads from a faulty server: the cache has a verified file, a resumable part, or nothing. */
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";

@@ -1,4 +1,4 @@
-/** A server that answers as the Hub does: an API, redirects to another origin, ranges, digests; and that fails as it is told. */
+/** A server with the Hub's protocol (API, redirects to another origin, ranges, digests) and with configurable faults. */
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";

@@ -1,4 +1,4 @@
-/** Sources of files on this machine: a folder, and files in memory. */
+/** Local sources of files: a folder, and files in memory. */
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

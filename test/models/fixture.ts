@@ -1,4 +1,4 @@
-/** Tiny models of each family and what the original library computes with them: see ../fixtures/make_language_models.py. */
+/** Tiny models of each family and the original library's results for them: see ../fixtures/make_language_models.py. */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { readSafetensors } from "../../src/formats/safetensors.js";

@@ -1,4 +1,4 @@
-/** Layers against the functions they stand for, and their initial values. */
+/** Layers against the functions that they wrap, and their initial values. */
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";

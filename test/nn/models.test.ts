@@ -1,4 +1,4 @@
-/** The architectures: parameter names, shapes, counts, and that they learn. */
+/** The architectures: parameter names, shapes and counts, and that training reduces the loss. */
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";

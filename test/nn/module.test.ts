@@ -1,4 +1,4 @@
-/** Modules: names as PyTorch spells them, loading, freezing, moving, training and evaluating. */
+/** Modules: PyTorch's names, loading, freezing, moving, training and evaluation mode. */
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";

@@ -1,4 +1,4 @@
-/** State dicts whose values are in a file: read piece by piece into tensors that exist, or into new ones of another device. */
+/** State dicts with values in a file: read in pieces into existing tensors, or into new ones on another device. */
 import { describe, expect, it } from "vitest";
 import { type DType, newArray } from "../../src/core/dtype.js";
 import { FormatError } from "../../src/core/errors.js";

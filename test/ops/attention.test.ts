@@ -1,4 +1,4 @@
-/** Attention as one kernel: when it is one, that it gives what products and a softmax give, and what memory it takes. */
+/** Attention as one kernel: under which conditions, results equal to products and a softmax, and its memory. */
 import { describe, expect, it } from "vitest";
 import type { Device } from "../../src/device/device.js";
 import { noGrad, type Tensor } from "../../src/graph/tensor.js";

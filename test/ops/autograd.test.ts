@@ -1,4 +1,4 @@
-/** What backward() does with leaves, shared nodes, repeated calls and captured functions. */
+/** backward() with leaves, shared nodes, repeated calls and captured functions. */
 import { beforeAll, describe, expect, it } from "vitest";
 import { grad } from "../../src/autograd/backward.js";
 import type { Device } from "../../src/device/device.js";

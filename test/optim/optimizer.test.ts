@@ -1,4 +1,4 @@
-/** Optimizers: PyTorch's sequences, state, groups, captured steps, and what a step costs. */
+/** Optimizers: PyTorch's sequences, state, groups, captured steps, and the cost of a step. */
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../src/device/device.js";

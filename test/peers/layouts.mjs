@@ -1,4 +1,4 @@
-/** Weights as PyTorch lays them out, in the layouts that other libraries want; all as { shape, data }. */
+/** Converts PyTorch's weights to the layouts of other libraries; all as { shape, data }. */
 
 /** A weight [rows, columns] transposed: libraries that multiply x · w want [in, out]. */
 export function transposed({ shape: [rows, columns], data }) {

@@ -1,4 +1,4 @@
-/** Paired timing: contenders take turns in one run, so that a noisy neighbour hits all of them. */
+/** Paired timing: contenders alternate in one run, so that disturbances affect all of them. */
 
 /** The middle value; of an even number, the upper one. */
 export const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];

@@ -1,4 +1,4 @@
-/** Just enough of the ONNX protobuf encoding to write models of one node. */
+/** A minimal encoder of ONNX protobuf, for models of one node. */
 
 function varint(value) {
   const bytes = [];

@@ -1,4 +1,4 @@
-/** tfjs's side of the training steps, for whichever of its backends. Channels-last, as tfjs wants it. */
+/** tfjs's side of the training steps, for all its backends, channels-last. */
 import { filterLast, isLinear, oneHot, rowsLast, transposed } from "./layouts.mjs";
 import { learningRate } from "./workloads.mjs";
 

@@ -1,4 +1,4 @@
-/** Bundles the page of webgl.mjs, wattgrad from src as it stands, into a folder that any web server can serve. */
+/** Bundles the page of webgl.mjs, with wattgrad from src, into a folder for any web server. */
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** What is compared on WebGL2: products, convolutions and an elementwise chain with their float64 results. */
+/** The cases compared on WebGL2: products, convolutions and an elementwise chain with their float64 results. */
 import { generator } from "./workloads.mjs";
 
 function uniform(size, seed) {

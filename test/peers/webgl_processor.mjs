@@ -1,4 +1,4 @@
-/** Processor time of a browser, on Linux: where the GPU is software it is the steadier measure on a busy machine. */
+/** Processor time of a browser, on Linux: with software rendering on a busy machine it varies less than wall time. */
 import { readdirSync, readFileSync } from "node:fs";
 
 /** Milliseconds per clock tick of /proc: USER_HZ is 100 on every architecture that browsers run on. */

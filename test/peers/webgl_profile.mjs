@@ -1,4 +1,4 @@
-/** Where the time of wattgrad's draws goes: each pass of a run timed on its own, waiting for the GPU after it. */
+/** Profile of wattgrad's draws: each pass of a run timed separately, waiting for the GPU after it. */
 import { Runner } from "../../src/device/webgl/runner.js";
 import { median } from "./measure.mjs";
 import { waitForFramebuffer } from "./webgl_contenders.mjs";

@@ -1,4 +1,4 @@
-/** What webgl.mjs prints. */
+/** The output of webgl.mjs. */
 import { median } from "./measure.mjs";
 
 /** How many times tfjs's time ours has to fit into it, by kind of driver; a real GPU has no bar. */

@@ -1,4 +1,4 @@
-/** What pipelines do beside the results: batches, streams, long texts, memory, and one clear error for what does not fit. */
+/** Pipelines beyond their results: batches, streams, long texts, memory, and one clear error for invalid input. */
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ContextFullError } from "../../src/generation/index.js";

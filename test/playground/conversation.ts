@@ -1,4 +1,4 @@
-/** A trainer and what it says, for tests. */
+/** A trainer and its messages, for tests. */
 import { loadMnist, type Mnist } from "../../src/data/index.js";
 import type { Command, Report } from "../../src/playground/messages.js";
 import { Trainer } from "../../src/playground/trainer.js";

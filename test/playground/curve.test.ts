@@ -1,4 +1,4 @@
-/** The curves behind the plots stay bounded and keep what matters. */
+/** The curves of the plots have bounded memory and keep extremes. */
 import { expect, test } from "vitest";
 import { Curve } from "../../src/playground/curve.js";
 

@@ -1,4 +1,4 @@
-/** Drawings become images like MNIST's. */
+/** Conversion of drawings to images like MNIST's. */
 import { expect, test } from "vitest";
 import { loadMnist } from "../../src/data/index.js";
 import { centredDigit } from "../../src/playground/digit.js";

@@ -1,4 +1,4 @@
-/** A device that is lost while the page trains: it goes on, from the weights of the last test. */
+/** A device that is lost while the page trains: training resumes from the weights of the last test. */
 import { afterEach, expect, test, vi } from "vitest";
 import { DeviceError, DeviceLostError } from "../../src/core/errors.js";
 import type { Device } from "../../src/device/device.js";

@@ -1,4 +1,4 @@
-/** The playground's server: what it gives out, to whom, and how it ends. */
+/** The playground's server: the files it serves, access control, and shutdown. */
 import { readFileSync } from "node:fs";
 import { request } from "node:http";
 import { createServer } from "node:net";

@@ -1,4 +1,4 @@
-/** The training behind the page, without a page: what it reports, and what it keeps when things change. */
+/** The training behind the page, without a page: its reports, and the state it keeps when settings change. */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

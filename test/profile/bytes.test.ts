@@ -1,4 +1,4 @@
-/** The bytes of a Program are those that its kernels touch, seen by a device that records every access. */
+/** The bytes of a Program equal the accesses of its kernels, counted by a device that records them. */
 import { describe, expect, test } from "vitest";
 import {
   backward,

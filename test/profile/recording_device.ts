@@ -1,6 +1,6 @@
 /**
- * A device that computes with the reference device's kernels and sees every element that they touch: what a call reads
- * and writes is counted by the accesses themselves, not from its operands' shapes.
+ * A device that runs the reference device's kernels and records every element they access: bytes read and written are counted from the
+ * accesses, not from the operands' shapes.
  */
 
 import { type DType, itemSize, type TypedArray } from "../../src/core/dtype.js";

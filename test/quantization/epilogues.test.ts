@@ -1,4 +1,4 @@
-/** Quantized products end in what follows them: one kernel, with the values of the reference. */
+/** Epilogues of quantized products: one kernel, with the values of the reference. */
 import { describe, expect, test } from "vitest";
 import { sizeOf } from "../../src/core/shape.js";
 import type { Device } from "../../src/device/device.js";

@@ -1,4 +1,4 @@
-/** Random quantized products: every bit of integer results is the reference's, on each binary. */
+/** Random quantized products: integer results equal the reference's bit for bit, on each binary. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Device } from "../../src/device/device.js";

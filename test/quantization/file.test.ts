@@ -1,4 +1,4 @@
-/** Quantized models in safetensors files: the same bits again, never float32 on the way, and nothing believed. */
+/** Quantized models in safetensors files: the same bits, never expanded to float32, and validated. */
 import { describe, expect, it } from "vitest";
 import { DataLoader } from "../../src/data/index.js";
 import type { Device } from "../../src/device/device.js";

@@ -1,4 +1,4 @@
-/** Gradients of quantized products for their input: what trains before a frozen quantized layer. */
+/** Gradients of quantized products with respect to their input, for training before a frozen quantized layer. */
 import { describe, expect, it } from "vitest";
 import type { Device } from "../../src/device/device.js";
 import {

@@ -1,4 +1,4 @@
-/** A small classifier of images and data for it, on a device of the caller's. */
+/** A small classifier of images and data for it, on a given device. */
 import { type Dataset, TensorDataset } from "../../src/data/index.js";
 import type { Device } from "../../src/device/device.js";
 import type { Tensor } from "../../src/graph/tensor.js";

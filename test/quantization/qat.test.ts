@@ -1,4 +1,4 @@
-/** Training that expects quantization. */
+/** Quantization-aware training. */
 import { describe, expect, it } from "vitest";
 import { DataLoader } from "../../src/data/index.js";
 import { openWasm } from "../../src/device/wasm/wasm.js";

@@ -1,4 +1,4 @@
-/** quantize: what it replaces, how close the result is, and what it refuses. */
+/** quantize: the replaced layers, the accuracy of the result, and its errors. */
 import { beforeAll, describe, expect, it } from "vitest";
 import { DataLoader } from "../../src/data/index.js";
 import type { Device } from "../../src/device/device.js";

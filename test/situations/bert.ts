@@ -1,4 +1,4 @@
-/** A small BERT for masked language modelling, with the names that Hugging Face's files have. */
+/** A small BERT for masked language modelling, with the names of Hugging Face's files. */
 import type { Device } from "../../src/device/device.js";
 import type { Tensor } from "../../src/graph/tensor.js";
 import {

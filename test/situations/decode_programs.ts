@@ -1,5 +1,5 @@
 /**
- * Decoding with a cache, as text is generated. Each program returns what is not as it should be: nothing, on every device.
+ * Decoding with a cache, as in text generation. Each program returns its failed expectations: none, on every device.
  */
 import type { Device } from "../../src/device/device.js";
 import { CharGpt, type GptOptions } from "../../src/models/index.js";

@@ -1,4 +1,4 @@
-/** Graphs deeper than the limit from which they realize themselves. */
+/** Graphs deeper than the limit at which they are realized automatically. */
 import { expect, test } from "vitest";
 import { add, memory, mul, noGrad, type Tensor, tanh, tensor, totalCost } from "../../src/index.js";
 import { devices } from "../devices.js";

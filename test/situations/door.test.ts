@@ -1,4 +1,4 @@
-/** Wrong arguments as users give them: each gets a sentence that names the function, the argument and the way out. */
+/** Wrong arguments of public functions: the message names the function, the argument and the way out. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as wg from "../../src/index.js";
 import * as nn from "../../src/nn/index.js";

@@ -1,4 +1,4 @@
-/** What String() and console.log show of tensors, models, optimizers and devices, and the table of `summary`. */
+/** String() and console.log of tensors, models, optimizers and devices, and the table of `summary`. */
 import { inspect } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DataLoader, TensorDataset } from "../../src/data/index.js";

@@ -1,6 +1,6 @@
 /**
- * Every public function and constructor with a wrong value of each kind in the place of each argument: it works, or it
- * throws a WattgradError; it never ends in a TypeError of the engine, a trap, a hang, or a result full of NaN.
+ * Every public function and constructor with wrong values of each kind for each argument: it works or throws a WattgradError, never a
+ * TypeError of the engine, a trap, a hang, or a result of NaN.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** Loops of a user's own on a device that computes on this thread: timers, signals and finalizers have their turns. */
+/** User loops on a device that computes on the same thread: timers, signals and finalizers are not starved. */
 import { describe, expect, it, vi } from "vitest";
 import { DataLoader, TensorDataset } from "../../src/data/index.js";
 import { openWasm } from "../../src/device/wasm/wasm.js";

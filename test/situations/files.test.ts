@@ -1,4 +1,4 @@
-/** What stands at the path of an output stays what it is: links, modes, device nodes, pipes. */
+/** Output paths that are links, device nodes or pipes, or have modes: they are preserved. */
 import { execFileSync, spawn } from "node:child_process";
 import {
   chmodSync,

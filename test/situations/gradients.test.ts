@@ -1,4 +1,4 @@
-/** Gradients of what has changed since, of what a step has used, of pending values; modes around functions. */
+/** Gradients of changed tensors, after a step, and of pending values; modes around functions. */
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { grad } from "../../src/autograd/backward.js";
 import * as ops from "../../src/ops/index.js";

@@ -1,5 +1,5 @@
 /**
- * Programs with bad labels and indices, as users write them. Each returns what is not as it should be: nothing, on every device.
+ * Programs with bad labels and indices. Each returns its failed expectations: none, on every device.
  */
 import { backward } from "../../src/autograd/backward.js";
 import type { Device } from "../../src/device/device.js";

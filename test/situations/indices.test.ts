@@ -1,4 +1,4 @@
-/** Bad labels and indices: told by what was computed from them and by nothing else, and no step happens. */
+/** Bad labels and indices: only the results that depend on them throw, and no parameter is updated. */
 import { describe, expect, it } from "vitest";
 import { devices } from "../devices.js";
 import { indexPrograms } from "./index_programs.js";

@@ -1,7 +1,6 @@
 /**
- * Random programs of eager ops, jit, steps, reads, mode changes and losses of the device (interleaved.ts): on every device
- * they show the numbers of the same program run op by op on the reference device, or a typed error in the one place where
- * laziness has one.
+ * Random programs of eager ops, jit, steps, reads, mode changes and losses of the device (interleaved.ts): on every device their values
+ * equal those of the same program run op by op on the reference device, or a stale lazy tensor throws its typed error.
  */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";

@@ -1,4 +1,4 @@
-/** Arguments and results of jit functions: numbers, records and arrays; what else is given or returned is refused. */
+/** Arguments and results of jit functions: numbers, records and arrays; other values are refused. */
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { openReference } from "../../src/device/reference/reference.js";
 import {

@@ -1,4 +1,4 @@
-/** jit(fn, { check: true }): what plain JavaScript computes anew is found at the second call and named. */
+/** jit(fn, { check: true }): values that plain JavaScript computes differently in each call are detected at the second call. */
 import { describe, expect, it } from "vitest";
 import { defaultGenerator, JitError, jit, rand, setDebug, type Tensor, tensor } from "../../src/index.js";
 import { BatchNorm2d, Dropout, Linear, mseLoss, parameter, Sequential } from "../../src/nn/index.js";

@@ -1,4 +1,4 @@
-/** A recording of jit holds for the modes under which it was made; under others the function is recorded anew. */
+/** A recording of jit is valid only in the modes in which it was made; in others the function is recorded again. */
 import { describe, expect, it } from "vitest";
 import { type Device, jit, noGrad, ones, type Tensor, tensor } from "../../src/index.js";
 import { BatchNorm2d, Dropout, Linear, Module, ModuleList, ReLU, Sequential } from "../../src/nn/index.js";

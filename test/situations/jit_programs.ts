@@ -1,4 +1,4 @@
-/** What the situations of jit have in common. */
+/** Shared by the tests of jit. */
 import { type Device, type Tensor, tensor } from "../../src/index.js";
 import { parameter } from "../../src/nn/index.js";
 

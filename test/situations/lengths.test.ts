@@ -1,4 +1,4 @@
-/** Loops over ever new lengths: Programs are evicted and made again, and nothing grows. */
+/** Loops over lengths that are always new: Programs are evicted and compiled again, and memory stays constant. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";

@@ -1,4 +1,4 @@
-/** Modules as users write them: in arrays, Maps and records, changed later, hidden; names as PyTorch has them. */
+/** Modules in arrays, Maps and records, changed later, or hidden; with PyTorch's names. */
 import { describe, expect, it } from "vitest";
 import {
   BatchNorm2d,

@@ -1,4 +1,4 @@
-/** Numbers that do not fit, on every device: refused where they come from the host, one rule where they are computed. */
+/** Numbers out of range, on every device: refused as host data, and one rule for computed values. */
 import { describe, expect, it } from "vitest";
 import { arange, full, noGrad, pad, pow, randint, tensor, WattgradError } from "../../src/index.js";
 import { crossEntropy, MultiheadAttention } from "../../src/nn/index.js";

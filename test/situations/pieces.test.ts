@@ -1,4 +1,4 @@
-/** Reading a tensor in pieces: the values of one moment, or an error. */
+/** Reading a tensor in pieces: the values at one moment, or an error. */
 import { describe, expect, it } from "vitest";
 import { JitError, StaleTensorError } from "../../src/core/errors.js";
 import { arange, jit, tensor } from "../../src/index.js";

@@ -1,4 +1,4 @@
-/** A server of one directory in memory, that answers ranges as it should or as servers do. */
+/** A server of one directory in memory, that handles ranges correctly or with common faults. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 

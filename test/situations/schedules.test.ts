@@ -1,4 +1,4 @@
-/** Learning rates and other settings that change while training goes on. */
+/** Learning rates and other settings that change during training. */
 import { describe, expect, it } from "vitest";
 import * as ops from "../../src/ops/index.js";
 import "../../src/ops/methods.js";

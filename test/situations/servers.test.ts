@@ -1,4 +1,4 @@
-/** The local servers under requests that no page of theirs sends. */
+/** The local servers and requests that their pages never send. */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { connect } from "node:net";

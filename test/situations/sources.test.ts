@@ -1,4 +1,4 @@
-/** Files that are read in parts, from disks and from servers of every kind: right bytes, or a typed error that says what is wrong. */
+/** Files read in parts, from disks and from servers of every kind: correct bytes, or a typed error with the cause. */
 import {
   mkdirSync,
   mkdtempSync,

@@ -1,4 +1,4 @@
-/** Steps are all or nothing: several optimizers, losses and models, and what a failed step leaves behind. */
+/** Steps are atomic: several optimizers, losses and models, and the state after a failed step. */
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../src/device/device.js";
 import { openReference } from "../../src/device/reference/reference.js";

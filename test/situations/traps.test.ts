@@ -1,4 +1,4 @@
-/** A wasm kernel that traps: a typed error of what its Program should have computed; all else and the device go on. */
+/** A wasm kernel that traps: a typed error for the results of its Program; everything else keeps working. */
 import { expect, it } from "vitest";
 import { loadKernels } from "../../src/device/wasm/binaries.js";
 import { WasmDevice } from "../../src/device/wasm/wasm.js";

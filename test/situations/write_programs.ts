@@ -1,6 +1,6 @@
 /**
- * Parts of tensors that get new values where they are: what that costs, in which order it is seen, and how it fails. Each program
- * returns what is not as it should be: nothing, on every device.
+ * Partial in-place writes of tensors: their cost, their order relative to reads, and their failures. Each program returns its failed
+ * expectations: none, on every device.
  */
 import { IndexError, StaleTensorError } from "../../src/core/errors.js";
 import type { Device } from "../../src/device/device.js";

@@ -1,4 +1,4 @@
-/** Parts of tensors that get new values where they are. */
+/** Partial in-place writes of tensors. */
 import { describe, expect, it } from "vitest";
 import { devices } from "../devices.js";
 import { writePrograms } from "./write_programs.js";

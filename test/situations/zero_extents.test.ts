@@ -1,4 +1,4 @@
-/** Tensors without elements go through every kind of op as in PyTorch 2.15, and so do their gradients. */
+/** Tensors without elements in every kind of op, and their gradients, as in PyTorch 2.15. */
 import { describe, expect, it } from "vitest";
 import { grad } from "../../src/autograd/backward.js";
 import type { Device } from "../../src/device/device.js";

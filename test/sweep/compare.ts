@@ -1,4 +1,4 @@
-/** What a device computes for a probe against PyTorch: differences, each with the reason for which it may stay, or none. */
+/** Compares a device's results for a probe with PyTorch: differences, each with its accepted reason, if any. */
 import type { DType } from "../../src/core/dtype.js";
 import { sizeOf } from "../../src/core/shape.js";
 import { type Case, isDifferentiated } from "../cases/case.js";

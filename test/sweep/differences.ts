@@ -1,4 +1,4 @@
-/** Where devices differ from PyTorch and why that stays: the one list. Each of them has to occur, or it goes. */
+/** All accepted differences from PyTorch, with reasons. A listed difference that does not occur is an error. */
 import type { DeviceKind, Place } from "./compare.js";
 
 export interface Difference {

@@ -1,4 +1,4 @@
-/** Functions of one and two numbers at their kinks, at the ends of float32 and int32, and at everything that is not finite. */
+/** Functions of one and two numbers at their kinks, at the ends of float32 and int32, and at non-finite values. */
 import { type Case, fixed, listed } from "../cases/case.js";
 import { binary, unary } from "../cases/elementwise.js";
 import { ops } from "../cases/ops.js";

@@ -1,4 +1,4 @@
-/** Attention, products, convolutions and pools of what is hidden, tied, huge, tiny or not finite. */
+/** Attention, products, convolutions and pools of masked, tied, huge, tiny or non-finite values. */
 import { type Case, fixed, type Input, listed } from "../cases/case.js";
 import { ops } from "../cases/ops.js";
 import { largestFinite, rows, signed } from "./rows.js";

@@ -1,4 +1,4 @@
-/** Losses of classes: logits of 1e-8 to 1e8, offsets, infinite and equal ones; targets that are ignored, and no targets at all. */
+/** Classification losses: logits of 1e-8 to 1e8, offsets, infinite and equal logits; ignored targets, and no targets at all. */
 import type { Tensor } from "../../src/graph/tensor.js";
 import { type Case, fixed, listed } from "../cases/case.js";
 import { ops } from "../cases/ops.js";

@@ -1,4 +1,4 @@
-/** Collects a sweep's outcomes: counts, differences by their reasons, and those without one. */
+/** Collects the outcomes of a sweep: counts, differences by reason, and unexplained differences. */
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import type { Case } from "../cases/case.js";

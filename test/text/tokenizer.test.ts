@@ -1,4 +1,4 @@
-/** Tokenizers and chat templates beside the original libraries: tiny ones (tiny/make.py), and others where they are. */
+/** Tokenizers and chat templates against the original libraries: tiny ones (tiny/make.py), and real ones if available. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,4 +1,4 @@
-/** Shifted images: what a loader hands out of them, epoch by epoch. */
+/** Shifted images: the batches of a loader, epoch by epoch. */
 import { expect, test } from "vitest";
 import { ArgumentError, ShapeError } from "../../src/core/errors.js";
 import { DataLoader, subset, TensorDataset } from "../../src/data/index.js";

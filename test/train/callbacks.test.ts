@@ -1,4 +1,4 @@
-/** Async callbacks of fit are waited for, in order, and what they throw ends the training. */
+/** Async callbacks of fit are awaited in order, and their errors end the training. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

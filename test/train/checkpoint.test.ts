@@ -1,4 +1,4 @@
-/** Checkpoints from hostile or failing disks: what was written, or a typed error; never something else. */
+/** Checkpoints on failing disks or with damaged files: the saved state, or a typed error. */
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

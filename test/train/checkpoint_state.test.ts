@@ -1,4 +1,4 @@
-/** The plain data of a checkpoint: what was written comes back, and any other value is an error that names its field. */
+/** The plain data of a checkpoint: values are restored exactly, and any invalid value is an error that names its field. */
 import { describe, expect, test } from "vitest";
 import { FormatError } from "../../src/core/errors.js";
 import { parseState, stringifyState } from "../../src/train/checkpoint_state.js";

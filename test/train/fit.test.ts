@@ -1,4 +1,4 @@
-/** fit on a small synthetic problem: it learns, stops when told, keeps memory flat and reports what it did. */
+/** fit on a small synthetic problem: it learns, stops on its conditions, uses constant memory and reports its progress. */
 import { beforeEach, describe, expect, test } from "vitest";
 import { ArgumentError, NumericsError } from "../../src/core/errors.js";
 import { DataLoader } from "../../src/data/index.js";

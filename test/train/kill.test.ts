@@ -1,4 +1,4 @@
-/** `kill -9` at any moment, then the same command again: the same bits as a training that was left alone. */
+/** `kill -9` at any moment, then the same command again: the same bits as an uninterrupted training. */
 import { execFile } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

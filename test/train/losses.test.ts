@@ -1,4 +1,4 @@
-/** Training on a device that is lost at any moment, between epochs too, or whose reads end out of order. */
+/** Training on a device that is lost at any moment, also between epochs, or whose reads complete out of order. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { DeviceLostError } from "../../src/core/errors.js";

@@ -1,4 +1,4 @@
-/** A small problem that every test of training uses: in which quadrant does a point of the plane lie? */
+/** A small problem for the tests of training: classify points of the plane by quadrant. */
 import { type Dataset, TensorDataset } from "../../src/data/index.js";
 import type { Device } from "../../src/device/device.js";
 import { Dropout, Linear, ReLU, Sequential } from "../../src/nn/index.js";

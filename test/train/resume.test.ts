@@ -1,4 +1,4 @@
-/** A training that was interrupted and resumed has the same bits as one that was not. */
+/** An interrupted and resumed training has the same bits as an uninterrupted one. */
 import { mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Trainings that meet in one checkpoint directory, and resumes that are refused: nothing is lost, nothing is changed. */
+/** Several trainings in one checkpoint directory, and refused resumes: nothing is lost or changed. */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** Stop conditions and metrics by themselves. */
+/** Stop conditions and metrics in isolation. */
 import { describe, expect, test } from "vitest";
 import { ArgumentError } from "../../src/core/errors.js";
 import { openReference } from "../../src/device/reference/reference.js";

@@ -1,4 +1,4 @@
-/** In a page: WebGL2 contexts whose loss can be ordered, and that count what is made in them. */
+/** In a page: WebGL2 contexts that can be lost on request, and that count their resources. */
 
 /** A context that is lost when it is told to, and restored a moment later. */
 export interface FragileContext {

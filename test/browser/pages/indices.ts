@@ -1,4 +1,4 @@
-/** In a page: programs with bad labels and indices, with writes into parts, with caches, and kernels over nothing, on WebGL2. */
+/** In a page, on WebGL2: programs with bad labels and indices, partial writes, caches, and kernels with empty extents. */
 import { openReference } from "../../../src/device/reference/reference.js";
 import { openWebgl, type WebglOptions } from "../../../src/device/webgl/webgl.js";
 import { emptyCalls, runEmptyCall } from "../../cases/empty_calls.js";

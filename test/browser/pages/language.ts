@@ -1,4 +1,4 @@
-/** In a page: a model out of a folder's files, its results, gradients and greedy ids. */
+/** In a page: a model from the files of a folder, its results, gradients and greedy ids. */
 import { backward } from "../../../src/autograd/backward.js";
 import { createContext } from "../../../src/device/webgl/gl/context.js";
 import { openWebgl } from "../../../src/device/webgl/webgl.js";

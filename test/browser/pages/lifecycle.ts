@@ -1,4 +1,4 @@
-/** In a page: devices that are opened and closed many times, used for long, on contexts of others, or not to be had. */
+/** In a page: devices that are opened and closed many times, used for a long time, on shared contexts, or not available. */
 
 import { OutOfMemoryError } from "../../../src/core/errors.js";
 import { DataLoader } from "../../../src/data/index.js";

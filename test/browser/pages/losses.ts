@@ -1,4 +1,4 @@
-/** In a page: devices that lose their context and come back. */
+/** In a page: devices that lose their context and are restored. */
 import { DataLoader } from "../../../src/data/index.js";
 import type { FloatStorage } from "../../../src/device/webgl/gl/storage.js";
 import { openWebgl, type WebglOptions } from "../../../src/device/webgl/webgl.js";

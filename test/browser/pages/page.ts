@@ -1,4 +1,4 @@
-/** What the tests in Node call in a page. */
+/** The functions that tests in Node call in a page. */
 import { type DeviceName, openDevice } from "../../../src/index.js";
 import { clearStored, fetchThrough } from "./caches.js";
 import { runCases } from "./cases.js";

@@ -1,4 +1,4 @@
-/** In a page: a quantized model out of a file's bytes. */
+/** In a page: a quantized model from the bytes of a file. */
 import { readSafetensors } from "../../../src/formats/index.js";
 import { noGrad } from "../../../src/graph/tensor.js";
 import { tensor } from "../../../src/ops/index.js";

@@ -1,4 +1,4 @@
-/** In a page: the numbers that a device computes for the probes of the sweep; the test in Node compares them. */
+/** In a page: the results of a device for the probes of the sweep; the test in Node compares them. */
 import type { DType } from "../../../src/core/dtype.js";
 import { evaluate } from "../../evaluate.js";
 import { sweep } from "../../sweep/index.js";

@@ -1,4 +1,4 @@
-/** A training small enough for every page: which quadrant of the plane a point lies in. */
+/** A training small enough for every page: classifies points of the plane by quadrant. */
 import type { Device } from "../../../src/device/device.js";
 import { backward, crossEntropy, manualSeed, tensor } from "../../../src/index.js";
 import { Linear, ReLU, Sequential } from "../../../src/nn/index.js";

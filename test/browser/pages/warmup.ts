@@ -1,4 +1,4 @@
-/** In a page: devices that compile their shaders while the page goes on. */
+/** In a page: devices that compile their shaders without blocking the page. */
 import { DataLoader } from "../../../src/data/index.js";
 import { openWebgl } from "../../../src/device/webgl/webgl.js";
 import { backward, jit, manualSeed, type Tensor, tensor, warmup as warmUp } from "../../../src/index.js";

@@ -1,4 +1,4 @@
-/** A module worker: does one of these trainings, and sends back what came of it. */
+/** A module worker that runs one of these trainings and posts the result. */
 import { type DeviceName, openDevice } from "../../../src/index.js";
 import { fetchThrough } from "./caches.js";
 import { type LossyOptions, losses } from "./losses.js";
