@@ -10,7 +10,7 @@
  * offset of scratch memory to widen it; an `Image`; the epilogue.
  */
 import { Image, Window, padAndCopy, writeSegments } from "./conv_image";
-import { finishRows, openEpilogue } from "./epilogue";
+import { applyToRows, openEpilogue } from "./epilogue";
 import { Mode, storeTile } from "./gemm_f32";
 import { packAny, shiftOf } from "./pack_f32";
 import { fma } from "./simd";
@@ -77,7 +77,7 @@ export function conv(payload: usize): void {
     for (let g = 0; g < groups; g++) {
       correlate(payload, inPlace ? source : padded, g, table, segments, segmentLength, panels, output);
     }
-    if (epilogue) finishRows(epilogue, n * perImage, perImage, 1, 0, perImage);
+    if (epilogue) applyToRows(epilogue, n * perImage, perImage, 1, 0, perImage);
   }
 }
 

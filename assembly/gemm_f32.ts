@@ -10,7 +10,7 @@
  * If the device caches packed panels of b (src/device/wasm/panels.ts), they hold all columns for each block of k: [⌈n/8⌉][block][8]. The
  * result has the same bits with and without them.
  */
-import { finishRows, openEpilogue } from "./epilogue";
+import { applyToRows, openEpilogue } from "./epilogue";
 import { gemv } from "./gemv_f32";
 import { Stored } from "./generated/agreement";
 import { pack, packAny, shiftOf, widenedBytes } from "./pack_f32";
@@ -108,7 +108,7 @@ function multiply(payload: usize, a: usize, b: usize, output: usize, epilogue: u
   const isHalf = bFormat != Stored.float32;
   if (m <= gemvMaxRows && (isHalf ? bK == 2 : bN == 4 || bK == 4)) {
     gemv(aFormat, bFormat, m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, bias, relu, scratch);
-    if (epilogue) finishRows(epilogue, start, n, m, 0, n);
+    if (epilogue) applyToRows(epilogue, start, n, m, 0, n);
     return;
   }
   const panels = load<usize>(payload, At.panels);
@@ -169,7 +169,7 @@ function product(
       }
       const end = j + columns;
       if (epilogue && p + depth == k && (end == n || end % epilogueWidth == 0)) {
-        finishRows(epilogue, start + i * n, n, rows, (end - 1) / epilogueWidth * epilogueWidth, end);
+        applyToRows(epilogue, start + i * n, n, rows, (end - 1) / epilogueWidth * epilogueWidth, end);
       }
     }
   }

@@ -5,7 +5,7 @@
 import { Image, Window } from "./conv_image";
 import { RowTable } from "./pack_i8";
 import { At, placePixels } from "./qconv_payload_i8";
-import { Finish, finishPanel } from "./quantized_epilogue";
+import { Dequantization, dequantizePanel } from "./quantized_epilogue";
 
 /** int16 weights of 16 channels and two kernel elements. */
 const pairBytes: usize = 64;
@@ -15,7 +15,7 @@ export function prepareDepthwise(payload: usize): void {
   const elements = load<i32>(payload, Window.kernelH) * load<i32>(payload, Window.kernelW);
   const pitch = (load<i32>(payload + At.image, Image.channels) + 15) & ~15;
   const weight = load<usize>(payload, At.weight);
-  const offset = load<i32>(payload + At.finish, Finish.storedOffset);
+  const offset = load<i32>(payload + At.dequantization, Dequantization.storedOffset);
   let to = load<usize>(payload, At.prepared);
   for (let c = 0; c < pitch; c += 16) {
     for (let element = 0; element < elements; element += 2) {
@@ -34,7 +34,7 @@ export function prepareDepthwise(payload: usize): void {
 /** All channels of a block of pixels. */
 export function depthwisePixels(payload: usize, image: i32, source: usize, pixel: i32, rows: i32): void {
   const channels = load<i32>(payload + At.image, Image.channels);
-  const finish = payload + At.finish;
+  const dequantization = payload + At.dequantization;
   const offsets = load<usize>(payload, At.segments);
   const pairs = (load<i32>(payload, Window.kernelH) * load<i32>(payload, Window.kernelW) + 1) >> 1;
   const table = load<usize>(payload, At.table);
@@ -49,8 +49,8 @@ export function depthwisePixels(payload: usize, image: i32, source: usize, pixel
       const row = <usize>i << 5;
       conv_i8_1x16c2_depthwise(pairs, window, offsets, weights, sums + row, other + row);
     }
-    finishPanel(finish, sums, table, rows, c, min(8, channels - c));
-    if (channels - c > 8) finishPanel(finish, other, table, rows, c + 8, min(8, channels - c - 8));
+    dequantizePanel(dequantization, sums, table, rows, c, min(8, channels - c));
+    if (channels - c > 8) dequantizePanel(dequantization, other, table, rows, c + 8, min(8, channels - c - 8));
     weights += <usize>pairs * pairBytes;
   }
 }

@@ -9,7 +9,7 @@ import { gatherBytes, pack4, RowTable } from "./pack_i8";
 import { depthwisePixels, prepareDepthwise } from "./qconv_depthwise_i8";
 import { At, placePixels } from "./qconv_payload_i8";
 import { isWide, multiplyBlock } from "./qgemm_i8";
-import { Finish, prepareColumns } from "./quantized_epilogue";
+import { Dequantization, prepareColumns } from "./quantized_epilogue";
 
 export function qconv(payload: usize): void {
   const image = payload + At.image;
@@ -27,7 +27,7 @@ export function qconv(payload: usize): void {
   const padded = load<usize>(payload, At.padded);
   const depthwise = load<i32>(payload, At.depthwise);
   writeSegments(table, kernelH, kernelW, load<i32>(payload, Window.dilationH) * paddedW * channels, columnStep, joined);
-  prepareColumns(payload + At.finish);
+  prepareColumns(payload + At.dequantization);
   if (depthwise) prepareDepthwise(payload);
   const inPlace = load<i32>(payload, At.inPlace);
   if (!inPlace) {
@@ -52,9 +52,9 @@ export function qconv(payload: usize): void {
 function correlate(
   payload: usize, image: i32, source: usize, group: i32, pixel: i32, rows: i32, segments: i32, segmentLength: i32,
 ): void {
-  const finish = payload + At.finish;
-  const wide = isWide(finish);
-  const storedOffset = load<i32>(finish, Finish.storedOffset);
+  const dequantization = payload + At.dequantization;
+  const wide = isWide(dequantization);
+  const storedOffset = load<i32>(dequantization, Dequantization.storedOffset);
   const sums = load<usize>(payload, At.sums);
   const table = load<usize>(payload, At.table);
   const offsets = load<usize>(payload, At.segments);
@@ -109,6 +109,6 @@ function correlate(
   }
   const weight = load<usize>(payload, At.weight) + group * load<i32>(payload, At.groupBytes);
   const outputs = load<i32>(payload, Window.outputs);
-  multiplyBlock(finish, rows, table, load<usize>(payload, At.packed), weight, steps, outputs, group * outputs, sums,
+  multiplyBlock(dequantization, rows, table, load<usize>(payload, At.packed), weight, steps, outputs, group * outputs, sums,
     load<usize>(payload, At.widened));
 }

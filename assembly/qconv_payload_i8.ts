@@ -5,11 +5,11 @@
  * source's bytes from image to image, the output's from image to image, row to row and column to column; address (0: none)
  * and stride of the images' scales; the input's zero point; 1 if the source needs no copy; 1 for depthwise; pixels in a
  * block; addresses of working spaces: sums of a block's panel, table of rows, packed rows, four gathered rows, padded image, segments,
- * prepared depthwise weights, a widened panel of weights; an `Image`; then `Finish`.
+ * prepared depthwise weights, a widened panel of weights; an `Image`; then `Dequantization`.
  */
 import { Image, Window } from "./conv_image";
 import { RowTable } from "./pack_i8";
-import { Finish, placeRow } from "./quantized_epilogue";
+import { Dequantization, placeRow } from "./quantized_epilogue";
 
 export namespace At {
   export const source: usize = 48;
@@ -35,7 +35,7 @@ export namespace At {
   export const prepared: usize = 128;
   export const widened: usize = 132;
   export const image: usize = 136;
-  export const finish: usize = 184;
+  export const dequantization: usize = 184;
 }
 
 /** Fills the row table for pixels from `pixel` on: the addresses of their windows and of their outputs. */
@@ -53,11 +53,11 @@ export function placePixels(payload: usize, image: i32, source: usize, pixel: i3
   let entry = load<usize>(payload, At.table);
   let h = pixel / outputW;
   let w = pixel % outputW;
-  const finish = payload + At.finish;
-  const columns = load<i32>(finish, Finish.columns);
+  const dequantization = payload + At.dequantization;
+  const columns = load<i32>(dequantization, Dequantization.columns);
   let element = (image * load<i32>(payload, Window.outputH) * outputW + pixel) * columns;
   for (let i = 0; i < rows; i++) {
-    placeRow(finish, entry, i, element, output + h * outputRow + w * outputColumn);
+    placeRow(dequantization, entry, i, element, output + h * outputRow + w * outputColumn);
     store<i32>(entry, 0, RowTable.correction);
     store<f32>(entry, scale, RowTable.scale);
     store<usize>(entry, source + h * rowStep + w * columnStep, RowTable.window);

@@ -8,14 +8,14 @@
  *   whose sum of two products fits int16.
  */
 import { widenedSteps } from "./generated/agreement";
-import { finishPanel, Finish } from "./quantized_epilogue";
+import { dequantizePanel, Dequantization } from "./quantized_epilogue";
 import { onesI16, relaxedDot } from "./simd";
 
 /** Whether rows are packed as int16, for the exact micro-kernel. */
 // @ts-ignore: decorator
 @inline
-export function isWide(finish: usize): bool {
-  if (ASC_FEATURE_RELAXED_SIMD) return load<i32>(finish, Finish.storedOffset) == 0;
+export function isWide(dequantization: usize): bool {
+  if (ASC_FEATURE_RELAXED_SIMD) return load<i32>(dequantization, Dequantization.storedOffset) == 0;
   return true;
 }
 
@@ -24,10 +24,10 @@ export function isWide(finish: usize): bool {
  * entry per row, `steps` is ⌈k/4⌉. Scratch memory: `sums` int32 [rows rounded up to 4, 8], `widened` one panel of weights as int16.
  */
 export function multiplyBlock(
-  finish: usize, rows: i32, table: usize, packed: usize, panels: usize, steps: i32, n: i32, first: i32, sums: usize, widened: usize,
+  dequantization: usize, rows: i32, table: usize, packed: usize, panels: usize, steps: i32, n: i32, first: i32, sums: usize, widened: usize,
 ): void {
-  const wide = isWide(finish);
-  const storedOffset = load<i32>(finish, Finish.storedOffset);
+  const wide = isWide(dequantization);
+  const storedOffset = load<i32>(dequantization, Dequantization.storedOffset);
   for (let j = 0; j < n; j += 8) {
     if (wide) {
       let p = 0;
@@ -40,7 +40,7 @@ export function multiplyBlock(
     } else {
       if (ASC_FEATURE_RELAXED_SIMD) gemm_i8_4x8c4_relaxed(rows, steps, packed, panels, sums);
     }
-    finishPanel(finish, sums, table, rows, first + j, min(8, n - j));
+    dequantizePanel(dequantization, sums, table, rows, first + j, min(8, n - j));
     panels += <usize>steps << 5;
   }
 }

@@ -3,7 +3,7 @@
  * several streams use the memory bandwidth better than one.
  */
 import { RowTable } from "./pack_i8";
-import { finishPanel } from "./quantized_epilogue";
+import { dequantizePanel } from "./quantized_epilogue";
 import { isWide } from "./qgemm_i8";
 import { addPairs, onesI16, relaxedDot } from "./simd";
 
@@ -13,9 +13,9 @@ const narrowPanels: i32 = 4;
 
 /** Contiguous packed rows (`packRow`) × all panels of weights. `sums` is scratch memory for one row's sums of `narrowPanels` panels. */
 export function multiplyRows(
-  finish: usize, rows: i32, table: usize, packed: usize, panels: usize, steps: i32, n: i32, sums: usize,
+  dequantization: usize, rows: i32, table: usize, packed: usize, panels: usize, steps: i32, n: i32, sums: usize,
 ): void {
-  const wide = isWide(finish);
+  const wide = isWide(dequantization);
   const rowBytes = <usize>steps << (wide ? 3 : 2);
   const panelBytes = <usize>steps << 5;
   const columns = (wide ? widePanels : narrowPanels) << 3;
@@ -32,7 +32,7 @@ export function multiplyRows(
         if (ASC_FEATURE_RELAXED_SIMD) relaxed1x32c4(steps, row, panels, p1, p2, count > 24 ? p2 + panelBytes : p2, sums);
       }
       for (let c = 0; c < count; c += 8) {
-        finishPanel(finish, sums + (<usize>c << 2), table + <usize>i * RowTable.bytes, 1, j + c, min(8, count - c));
+        dequantizePanel(dequantization, sums + (<usize>c << 2), table + <usize>i * RowTable.bytes, 1, j + c, min(8, count - c));
       }
     }
     panels += <usize>(columns >> 3) * panelBytes;

@@ -1,13 +1,14 @@
 /**
- * float32 rows times packed weights of 8 or 7 bits: a few rows convert the weights on the way, more rows share panels that are
- * converted once and go through the micro-kernel of gemm_f32.ts.
+ * float32 rows times packed weights of 8 or 7 bits: few rows convert the weights in registers; more rows share panels that are converted
+ * once, and use the micro-kernel of gemm_f32.ts.
  *
- * Payload, 32-bit words: `Operands`; rows in a block; addresses of working spaces: a tile, table of rows, packed rows, a converted panel; then `Finish`.
+ * Payload, 32-bit words: `Operands`; rows in a block; addresses of scratch memory: a tile, table of rows, packed rows, a converted panel;
+ * then `Dequantization`.
  */
 import { gemm_f32_4x8_unpacked } from "./gemm_f32";
 import { RowTable } from "./pack_i8";
 import { Operands } from "./qmatmul_payload";
-import { Finish, finishPanel, placeRow, prepareColumns } from "./quantized_epilogue";
+import { Dequantization, dequantizePanel, placeRow, prepareColumns } from "./quantized_epilogue";
 import { fma, horizontalSum } from "./simd";
 
 namespace At {
@@ -16,11 +17,11 @@ namespace At {
   export const table: usize = 44;
   export const packed: usize = 48;
   export const panel: usize = 52;
-  export const finish: usize = 56;
+  export const dequantization: usize = 56;
 }
 
-/** Rows up to which the weights are converted for each. */
-const fewRows: i32 = 3;
+/** Up to this many rows, each converts the weights in registers. */
+const gemvMaxRows: i32 = 3;
 
 export function qmatmulFloat(payload: usize): void {
   const m = load<i32>(payload, Operands.m);
@@ -31,22 +32,22 @@ export function qmatmulFloat(payload: usize): void {
   const panel = load<usize>(payload, At.panel);
   const tile = load<usize>(payload, At.tile);
   const table = load<usize>(payload, At.table);
-  const finish = payload + At.finish;
-  const offset = load<i32>(finish, Finish.storedOffset);
+  const dequantization = payload + At.dequantization;
+  const offset = load<i32>(dequantization, Dequantization.storedOffset);
   const steps = (k + 3) >> 2;
   const rowBytes = <usize>steps << 4;
   const panelBytes = <usize>steps << 5;
-  prepareColumns(finish);
+  prepareColumns(dequantization);
   for (let first = 0; first < m; first += blockRows) {
     const rows = min(blockRows, m - first);
     for (let i = 0; i < rows; i++) copyRow(payload, i, first + i, packed + <usize>i * rowBytes, table + <usize>i * RowTable.bytes);
     let weight = load<usize>(payload, Operands.weight);
     for (let j = 0; j < n; j += 8) {
       const width = min(8, n - j);
-      if (m <= fewRows) {
+      if (m <= gemvMaxRows) {
         for (let i = 0; i < rows; i++) {
           row1x8(steps, packed + <usize>i * rowBytes, weight, offset, tile);
-          finishPanel(finish, tile, table + <usize>i * RowTable.bytes, 1, j, width);
+          dequantizePanel(dequantization, tile, table + <usize>i * RowTable.bytes, 1, j, width);
         }
       } else {
         convertPanel(steps, weight, offset, panel);
@@ -57,7 +58,7 @@ export function qmatmulFloat(payload: usize): void {
           const p2 = height > 2 ? p1 + rowBytes : p0;
           const p3 = height > 3 ? p2 + rowBytes : p0;
           gemm_f32_4x8_unpacked(steps << 2, p0, p1, p2, p3, panel, tile, 32, 0, 0);
-          finishPanel(finish, tile, table + <usize>i * RowTable.bytes, height, j, width);
+          dequantizePanel(dequantization, tile, table + <usize>i * RowTable.bytes, height, j, width);
         }
       }
       weight += panelBytes;
@@ -65,13 +66,13 @@ export function qmatmulFloat(payload: usize): void {
   }
 }
 
-/** Row i of a block, zeros up to a multiple of 4, and its table's entry. */
+/** Copies row i of a block, with zeros up to a multiple of 4, and sets its table entry. */
 function copyRow(payload: usize, i: i32, row: i32, target: usize, entry: usize): void {
   const k = load<i32>(payload, Operands.k);
   const stride = load<i32>(payload, Operands.inputK) << 2;
   let source = load<usize>(payload, Operands.input) + (<usize>(row * load<i32>(payload, Operands.inputM)) << 2);
   const output = load<usize>(payload, Operands.output) + row * load<i32>(payload, Operands.outputM);
-  placeRow(payload + At.finish, entry, i, row * load<i32>(payload, Operands.n), output);
+  placeRow(payload + At.dequantization, entry, i, row * load<i32>(payload, Operands.n), output);
   if (stride == 4) {
     memory.copy(target, source, <usize>k << 2);
   } else {
@@ -83,7 +84,7 @@ function copyRow(payload: usize, i: i32, row: i32, target: usize, entry: usize):
   for (let p = k; (p & 3) != 0; p++) store<f32>(target + (<usize>p << 2), 0);
 }
 
-/** Eight columns of one row. */
+/** C[1, 8] from one float32 row and a panel of packed weights. */
 function row1x8(steps: i32, x: usize, b: usize, offset: i32, sums: usize): void {
   let c0 = f32x4.splat(0), c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0, c6 = c0, c7 = c0;
   const zero = i16x8.splat(<i16>offset);
@@ -114,7 +115,7 @@ function row1x8(steps: i32, x: usize, b: usize, offset: i32, sums: usize): void 
   store<f32>(sums, horizontalSum(c7), 28);
 }
 
-/** A panel as float32, [k][8 columns]. */
+/** Converts a panel to float32, [k][8 columns]. */
 function convertPanel(steps: i32, b: usize, offset: i32, target: usize): void {
   const zero = i16x8.splat(<i16>offset);
   for (; steps > 0; steps--) {
@@ -125,7 +126,7 @@ function convertPanel(steps: i32, b: usize, offset: i32, target: usize): void {
   }
 }
 
-/** Four columns of four k to four rows, 32 bytes apart. */
+/** Converts four columns × four k, transposed, to four rows that are 32 bytes apart. */
 // @ts-ignore: decorator
 @inline
 function convertQuad(columns: v128, zero: v128, target: usize): void {

@@ -1,21 +1,20 @@
 /**
- * int8 rows times packed weights of 4 or 8 bits (src/kernels/packed.ts), with scales for groups along k of both: for each group the
- * exact int32 sum, as float32, times both scales; the groups' products are added up as float32. Groups may have minimums: then each
- * adds the exact sum of its inputs times the input's scale and the minimum.
+ * int8 rows times packed weights of 4 or 8 bits (src/kernels/packed.ts), both with scales per group along k: the exact int32 sum of each
+ * group, as float32, times both scales; the products of the groups are added in float32. With minimums, each group also adds the exact sum
+ * of its inputs times the input's scale and the minimum.
  *
- * Weights of 4 bits are stored as 0..15. In the relaxed binary 8 products of such with int8, summed in pairs, fit 16 bits together
- * (32 · 15 · 128 / 2 < 2^15), so that 32 values of k cost one widening. Weights of 8 bits share the exact loop of qgemv_i8.ts, a group
- * at a time.
+ * Weights of 4 bits are stored as 0..15. In the relaxed binary, the sums of 8 pairs of their products with int8 fit int16
+ * (32 · 15 · 128 / 2 < 2^15), so that 32 values of k need one widening. Weights of 8 bits use the exact loop of qgemv_i8.ts for each group.
  *
  * Payload, 32-bit words: `Operands`; address and strides (row, group) of the input's scales; groups, values in a group;
  * address and stride of the weights' scales and a working space for them; the same of the minimums (address 0: none); how many each are;
  * 1 if weights have 8 bits; rows in a block; addresses of working spaces:
- * 48 sums, table of rows, packed rows; then `Finish`.
+ * 48 sums, table of rows, packed rows; then `Dequantization`.
  */
 import { packRow, RowTable } from "./pack_i8";
 import { exact1x24c4 } from "./qgemv_i8";
 import { Operands } from "./qmatmul_payload";
-import { copyColumns, Finish, finishPanel, placeRow, prepareColumns } from "./quantized_epilogue";
+import { copyColumns, Dequantization, dequantizePanel, placeRow, prepareColumns } from "./quantized_epilogue";
 import { addPairs, onesI16, relaxedDot } from "./simd";
 
 namespace At {
@@ -32,10 +31,10 @@ namespace At {
   export const sums: usize = 92;
   export const table: usize = 96;
   export const packed: usize = 100;
-  export const finish: usize = 104;
+  export const dequantization: usize = 104;
 }
 
-/** A packed row's groups, behind its values: what is taken off the sum (int32), the input's scale, the sum of inputs times it (float32). */
+/** Per group, after a packed row's values: correction subtracted from the sum (int32), scale of the input, scaled sum of inputs (float32). */
 namespace Group {
   export const correction: usize = 0;
   export const scale: usize = 4;
@@ -45,7 +44,7 @@ namespace Group {
 
 const halves: usize = memory.data<u8>([15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15], 16);
 
-/** Whether rows are packed as 16 bits. */
+/** Whether rows are packed as int16. */
 // @ts-ignore: decorator
 @inline
 function isWide(isByte: i32): bool {
@@ -65,14 +64,14 @@ export function qmatmulGroups(payload: usize): void {
   const output = load<usize>(payload, Operands.output);
   const outputM = load<i32>(payload, Operands.outputM);
   const isByte = load<i32>(payload, At.isByte);
-  const finish = payload + At.finish;
+  const dequantization = payload + At.dequantization;
   const valueBytes = <usize>k << (isWide(isByte) ? 1 : 0);
   const rowBytes = valueBytes + <usize>groups * Group.bytes;
   const panelBytes = <usize>k << (isByte ? 3 : 2);
   const panelScales = <usize>groups << 5;
-  // Panels that are read at once.
+  // Panels read at once.
   const columns = isByte ? 24 : 16;
-  prepareColumns(finish);
+  prepareColumns(dequantization);
   let scales = contiguous(payload, At.scales);
   let minimums = contiguous(payload, At.minimums);
   const allScales = scales, allMinimums = minimums;
@@ -80,13 +79,13 @@ export function qmatmulGroups(payload: usize): void {
     const rows = min(blockRows, m - first);
     for (let i = 0; i < rows; i++) {
       packGroups(payload, first + i, packed + <usize>i * rowBytes, valueBytes);
-      placeRow(finish, table + <usize>i * RowTable.bytes, i, (first + i) * n, output + (first + i) * outputM);
+      placeRow(dequantization, table + <usize>i * RowTable.bytes, i, (first + i) * n, output + (first + i) * outputM);
     }
     let weight = load<usize>(payload, Operands.weight);
     scales = allScales;
     minimums = allMinimums;
     for (let j = 0; j < n; j += columns) {
-      // Panels that are not there are read as the first one, and their sums not used.
+      // Beyond the last panel, the first one is read again and its sums are not used.
       const count = min(columns, n - j);
       const next: usize = count > 8 ? panelBytes : 0;
       const nextScales: usize = count > 8 ? panelScales : 0;
@@ -105,7 +104,7 @@ export function qmatmulGroups(payload: usize): void {
         for (let c = 0; c < count; c += 8) {
           const at = sums + (<usize>c << 2);
           if (minimums) addMinimums(groups, group, minimums + <usize>(c >> 3) * panelScales, at);
-          finishPanel(finish, at, table + <usize>i * RowTable.bytes, 1, j + c, min(8, count - c));
+          dequantizePanel(dequantization, at, table + <usize>i * RowTable.bytes, 1, j + c, min(8, count - c));
         }
       }
       const panels = <usize>columns >> 3;
@@ -116,7 +115,7 @@ export function qmatmulGroups(payload: usize): void {
   }
 }
 
-/** Scales or minimums, whose part of the payload begins at `at`, one behind the other; 0 if there are none. */
+/** Contiguous scales or minimums, given their part of the payload at `at`; 0 if there are none. */
 function contiguous(payload: usize, at: usize): usize {
   const factors = payload + at;
   const from = load<usize>(factors);
@@ -127,13 +126,13 @@ function contiguous(payload: usize, at: usize): usize {
   return space;
 }
 
-/** Values as bytes or 16 bits, then what each group needs. */
+/** Packs a row's values as bytes or int16, followed by the entry of each group. */
 function packGroups(payload: usize, row: i32, target: usize, valueBytes: usize): void {
   const groups = load<i32>(payload, At.groups);
   const groupSize = load<i32>(payload, At.groupSize);
   const stride = load<i32>(payload, Operands.inputK);
   const scalesG = load<i32>(payload, At.inputScalesG) << 2;
-  const storedOffset = load<i32>(payload + At.finish, Finish.storedOffset);
+  const storedOffset = load<i32>(payload + At.dequantization, Dequantization.storedOffset);
   const wide = isWide(load<i32>(payload, At.isByte));
   let source = load<usize>(payload, Operands.input) + row * load<i32>(payload, Operands.inputM);
   let scales = load<usize>(payload, At.inputScales) + (<usize>(row * load<i32>(payload, At.inputScalesM)) << 2);
@@ -151,7 +150,7 @@ function packGroups(payload: usize, row: i32, target: usize, valueBytes: usize):
   }
 }
 
-/** Adds what the minimums of eight columns add. */
+/** Adds the products with the minimums of eight columns. */
 function addMinimums(groups: i32, group: usize, minimums: usize, sums: usize): void {
   let f0 = v128.load(sums);
   let f1 = v128.load(sums, 16);
@@ -257,13 +256,13 @@ function exact1x8(groups: i32, groupSize: i32, x: usize, group: usize, b: usize,
   v128.store(sums, f1, 16);
 }
 
-/** Eight columns of weights of 8 bits: adds the exact sums of a group, scaled. */
+/** 8-bit weights: adds the scaled exact sums of a group for eight columns. */
 function addScaled(sums: usize, exact: usize, group: usize, scales: usize): void {
   v128.store(sums, scaled(v128.load(sums), v128.load(exact), group, scales, 0));
   v128.store(sums, scaled(v128.load(sums, 16), v128.load(exact, 16), group, scales, 16), 16);
 }
 
-/** `sums` is room for 24 sums and those of a group. */
+/** 8-bit weights: one row × 24 columns. `sums` is scratch memory for 24 sums, and 24 of a group. */
 function bytes1x24(
   groups: i32, groupSize: i32, x: usize, group: usize, p0: usize, p1: usize, p2: usize, s0: usize, s1: usize, s2: usize, sums: usize,
 ): void {

@@ -2,14 +2,14 @@
  * int8 rows times packed weights of 8 or 7 bits.
  *
  * Payload of `qmatmul`, 32-bit words: `Operands`; address (0: none) and stride of the input's scales; rows in a block;
- * addresses of working spaces: sums of a block's panel, table of rows, packed rows, four gathered rows, a widened panel of
- * weights; then `Finish`.
+ * addresses of scratch memory: sums of a block's panel, table of rows, packed rows, four gathered rows, a widened panel of
+ * weights; then `Dequantization`.
  */
 import { gatherBytes, pack4, packRow, RowTable } from "./pack_i8";
 import { isWide, multiplyBlock } from "./qgemm_i8";
 import { multiplyRows } from "./qgemv_i8";
 import { Operands } from "./qmatmul_payload";
-import { Finish, placeRow, prepareColumns } from "./quantized_epilogue";
+import { Dequantization, placeRow, prepareColumns } from "./quantized_epilogue";
 
 namespace At {
   export const inputScales: usize = 36;
@@ -20,33 +20,33 @@ namespace At {
   export const packed: usize = 56;
   export const gathered: usize = 60;
   export const widened: usize = 64;
-  export const finish: usize = 68;
+  export const dequantization: usize = 68;
 }
 
-/** Rows up to which each goes through the weights by itself. */
-const fewRows: i32 = 4;
+/** Up to this many rows, GEMV reads the weights once per row. */
+const gemvMaxRows: i32 = 4;
 
 export function qmatmul(payload: usize): void {
   const m = load<i32>(payload, Operands.m);
   const n = load<i32>(payload, Operands.n);
   const k = load<i32>(payload, Operands.k);
   const weight = load<usize>(payload, Operands.weight);
-  const finish = payload + At.finish;
+  const dequantization = payload + At.dequantization;
   const blockRows = load<i32>(payload, At.blockRows);
   const sums = load<usize>(payload, At.sums);
   const table = load<usize>(payload, At.table);
   const packed = load<usize>(payload, At.packed);
   const steps = (k + 3) >> 2;
-  prepareColumns(finish);
-  if (m <= fewRows) {
+  prepareColumns(dequantization);
+  if (m <= gemvMaxRows) {
     packRows(payload, m, table, packed);
-    multiplyRows(finish, m, table, packed, weight, steps, n, sums);
+    multiplyRows(dequantization, m, table, packed, weight, steps, n, sums);
     return;
   }
   for (let i = 0; i < m; i += blockRows) {
     const rows = min(blockRows, m - i);
     packBlock(payload, i, rows, table, packed);
-    multiplyBlock(finish, rows, table, packed, weight, steps, n, 0, sums, load<usize>(payload, At.widened));
+    multiplyBlock(dequantization, rows, table, packed, weight, steps, n, 0, sums, load<usize>(payload, At.widened));
   }
 }
 
@@ -61,17 +61,17 @@ function inputScale(payload: usize, row: i32): f32 {
 @inline
 function fillEntry(payload: usize, i: i32, row: i32, correction: i32, entry: usize): void {
   const output = load<usize>(payload, Operands.output) + row * load<i32>(payload, Operands.outputM);
-  placeRow(payload + At.finish, entry, i, row * load<i32>(payload, Operands.n), output);
+  placeRow(payload + At.dequantization, entry, i, row * load<i32>(payload, Operands.n), output);
   store<i32>(entry, correction, RowTable.correction);
   store<f32>(entry, inputScale(payload, row), RowTable.scale);
 }
 
-/** Packs rows one after the other and fills their table. */
+/** Packs the rows contiguously (for GEMV) and fills their table. */
 function packRows(payload: usize, rows: i32, table: usize, packed: usize): void {
   const k = load<i32>(payload, Operands.k);
-  const finish = payload + At.finish;
-  const storedOffset = load<i32>(finish, Finish.storedOffset);
-  const wide = isWide(finish);
+  const dequantization = payload + At.dequantization;
+  const storedOffset = load<i32>(dequantization, Dequantization.storedOffset);
+  const wide = isWide(dequantization);
   const rowBytes = <usize>((k + 3) >> 2) << (wide ? 3 : 2);
   for (let i = 0; i < rows; i++) {
     const source = load<usize>(payload, Operands.input) + i * load<i32>(payload, Operands.inputM);
@@ -83,14 +83,14 @@ function packRows(payload: usize, rows: i32, table: usize, packed: usize): void 
 }
 
 /**
- * Packs rows from `first` on in panels and fills their table. Missing rows of the last panel repeat the last one. If rows are
- * wide, their totals and corrections stay 0: what is stored above the weights is taken off when those are widened.
+ * Packs rows from `first` on in panels and fills their table. Missing rows of the last panel repeat the last one. For wide rows totals and
+ * corrections stay 0, because the offset of the stored weights is subtracted when the weights are widened.
  */
 function packBlock(payload: usize, first: i32, rows: i32, table: usize, packed: usize): void {
   const k = load<i32>(payload, Operands.k);
-  const finish = payload + At.finish;
-  const storedOffset = load<i32>(finish, Finish.storedOffset);
-  const wide = isWide(finish);
+  const dequantization = payload + At.dequantization;
+  const storedOffset = load<i32>(dequantization, Dequantization.storedOffset);
+  const wide = isWide(dequantization);
   const inputM = load<i32>(payload, Operands.inputM);
   const inputK = load<i32>(payload, Operands.inputK);
   const totals = load<usize>(payload, At.sums);

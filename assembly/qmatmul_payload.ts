@@ -1,6 +1,6 @@
 /**
- * What the payloads of all quantized products begin with, 32-bit words: m, n, k; addresses of input, weight and output; the
- * input's strides in elements, the output's bytes from row to row.
+ * The first words of the payloads of all quantized products: m, n, k; addresses of input, weight and output; strides of the input in
+ * elements, row stride of the output in bytes.
  */
 export namespace Operands {
   export const m: usize = 0;

@@ -1,24 +1,24 @@
 /**
- * The epilogue of quantized products (`finishLayout` in src/device/wasm/encode/quantized.ts): dequantizes, adds the bias, applies ReLU
+ * The epilogue of quantized products (`dequantizationLayout` in src/device/wasm/encode/quantized.ts): dequantizes, adds the bias, applies ReLU
  * and requantizes, for eight columns of a block of rows at a time; any other expression is then applied to many columns at a time.
  */
-import { finishValues, openEpilogue } from "./epilogue";
-import { Finish, Kind } from "./generated/agreement";
+import { applyToValues, openEpilogue } from "./epilogue";
+import { Dequantization, Kind } from "./generated/agreement";
 import { RowTable } from "./pack_i8";
 
-export { Finish } from "./generated/agreement";
+export { Dequantization } from "./generated/agreement";
 
 const one: i32 = 0x3f800000;
 
 /** Copies offsets, scales and biases of all columns to contiguous, padded arrays, so that eight can be loaded from any column on. */
-export function prepareColumns(finish: usize): void {
-  const columns = load<i32>(finish, Finish.columns);
-  const space = load<usize>(finish, Finish.space);
+export function prepareColumns(dequantization: usize): void {
+  const columns = load<i32>(dequantization, Dequantization.columns);
+  const space = load<usize>(dequantization, Dequantization.space);
   const pitch = (<usize>columns + 8) << 2;
-  copyColumns(space, load<usize>(finish, Finish.offsets), load<i32>(finish, Finish.offsetsN), columns, 0);
-  copyColumns(space + pitch, load<usize>(finish, Finish.scales), load<i32>(finish, Finish.scalesN), columns, one);
-  copyColumns(space + 2 * pitch, load<usize>(finish, Finish.bias), load<i32>(finish, Finish.biasN), columns, 0);
-  openEpilogue(load<i32>(finish, Finish.isBlockwise), finish + Finish.bytes);
+  copyColumns(space, load<usize>(dequantization, Dequantization.offsets), load<i32>(dequantization, Dequantization.offsetsN), columns, 0);
+  copyColumns(space + pitch, load<usize>(dequantization, Dequantization.scales), load<i32>(dequantization, Dequantization.scalesN), columns, one);
+  copyColumns(space + 2 * pitch, load<usize>(dequantization, Dequantization.bias), load<i32>(dequantization, Dequantization.biasN), columns, 0);
+  openEpilogue(load<i32>(dequantization, Dequantization.isBlockwise), dequantization + Dequantization.bytes);
 }
 
 /** An absent operand (`source` 0) is filled with `missing`. */
@@ -35,24 +35,24 @@ export function copyColumns(target: usize, source: usize, stride: i32, columns: 
 /** Sets the table entry of row i of a block: its first element has index `element` and address `output` in the output. */
 // @ts-ignore: decorator
 @inline
-export function placeRow(finish: usize, entry: usize, i: i32, element: i32, output: usize): void {
-  const block = load<usize>(finish, Finish.block) + (<usize>(i * load<i32>(finish, Finish.blockColumns)) << 2);
-  store<usize>(entry, load<i32>(finish, Finish.isBlockwise) ? block : output, RowTable.address);
+export function placeRow(dequantization: usize, entry: usize, i: i32, element: i32, output: usize): void {
+  const block = load<usize>(dequantization, Dequantization.block) + (<usize>(i * load<i32>(dequantization, Dequantization.blockColumns)) << 2);
+  store<usize>(entry, load<i32>(dequantization, Dequantization.isBlockwise) ? block : output, RowTable.address);
   store<i32>(entry, element, RowTable.element);
 }
 
 /** Applies the epilogue to sums [rows, 8] and stores them in output columns `column` to `column + width − 1`. */
-export function finishPanel(finish: usize, sums: usize, table: usize, rows: i32, column: i32, width: i32): void {
-  const kind = load<i32>(finish, Finish.kind);
-  const step = load<i32>(finish, Finish.outputN);
+export function dequantizePanel(dequantization: usize, sums: usize, table: usize, rows: i32, column: i32, width: i32): void {
+  const kind = load<i32>(dequantization, Dequantization.kind);
+  const step = load<i32>(dequantization, Dequantization.outputN);
   const shift: i32 = kind == Kind.int8 ? 0 : 2;
-  const at = load<usize>(finish, Finish.space) + (<usize>column << 2);
+  const at = load<usize>(dequantization, Dequantization.space) + (<usize>column << 2);
   const before = <usize>column * step;
   const whole = width == 8 && step == 1 << shift;
-  if (kind == Kind.int32) finishIntegers(sums, table, rows, at, before, whole);
-  else if (kind == Kind.float32) finishNumbers(finish, sums, table, rows, at, before, whole, false, false);
-  else if (kind == Kind.int8) finishNumbers(finish, sums, table, rows, at, before, whole, false, true);
-  else finishNumbers(finish, sums, table, rows, at, before, whole, true, false);
+  if (kind == Kind.int32) addOffsets(sums, table, rows, at, before, whole);
+  else if (kind == Kind.float32) dequantizeFloats(dequantization, sums, table, rows, at, before, whole, false, false);
+  else if (kind == Kind.int8) dequantizeFloats(dequantization, sums, table, rows, at, before, whole, false, true);
+  else dequantizeFloats(dequantization, sums, table, rows, at, before, whole, true, false);
   if (!whole) {
     let row = table;
     for (let i = 0; i < rows; i++) {
@@ -61,25 +61,25 @@ export function finishPanel(finish: usize, sums: usize, table: usize, rows: i32,
       row += RowTable.bytes;
     }
   }
-  if (load<i32>(finish, Finish.isBlockwise)) finishBlock(finish, table, rows, column + width);
+  if (load<i32>(dequantization, Dequantization.isBlockwise)) applyToBlock(dequantization, table, rows, column + width);
 }
 
 /** Applies the rest of the epilogue, an expression, if the columns before `end` complete a block. */
-function finishBlock(finish: usize, table: usize, rows: i32, end: i32): void {
-  const columns = load<i32>(finish, Finish.columns);
-  const blockColumns = load<i32>(finish, Finish.blockColumns);
+function applyToBlock(dequantization: usize, table: usize, rows: i32, end: i32): void {
+  const columns = load<i32>(dequantization, Dequantization.columns);
+  const blockColumns = load<i32>(dequantization, Dequantization.blockColumns);
   if (end != columns && end % blockColumns != 0) return;
-  const expression = finish + Finish.bytes;
+  const expression = dequantization + Dequantization.bytes;
   const from = (end - 1) / blockColumns * blockColumns;
   const skipped = <usize>from << 2;
   if (columns == blockColumns) {
     // The rows are contiguous in the block, as in the output.
-    finishValues(expression, load<i32>(table, RowTable.element), rows * columns, load<usize>(table, RowTable.address));
+    applyToValues(expression, load<i32>(table, RowTable.element), rows * columns, load<usize>(table, RowTable.address));
     return;
   }
   for (let i = 0; i < rows; i++) {
     const address = load<usize>(table, RowTable.address);
-    finishValues(expression, load<i32>(table, RowTable.element) + from, end - from, address + skipped);
+    applyToValues(expression, load<i32>(table, RowTable.element) + from, end - from, address + skipped);
     // The next columns reuse the block.
     store<usize>(table, address - (<usize>blockColumns << 2), RowTable.address);
     table += RowTable.bytes;
@@ -123,10 +123,10 @@ function toLevel(value: v128, factor: v128, zeroPoint: v128): v128 {
 
 // @ts-ignore: decorator
 @inline
-function finishNumbers(
-  finish: usize, sums: usize, table: usize, rows: i32, at: usize, before: usize, whole: bool, isFloat: bool, rounds: bool,
+function dequantizeFloats(
+  dequantization: usize, sums: usize, table: usize, rows: i32, at: usize, before: usize, whole: bool, isFloat: bool, rounds: bool,
 ): void {
-  const pitch = (<usize>load<i32>(finish, Finish.columns) + 8) << 2;
+  const pitch = (<usize>load<i32>(dequantization, Dequantization.columns) + 8) << 2;
   const offsets0 = v128.load(at);
   const offsets1 = v128.load(at, 16);
   const scales0 = v128.load(at + pitch);
@@ -134,9 +134,9 @@ function finishNumbers(
   const bias0 = v128.load(at + 2 * pitch);
   const bias1 = v128.load(at + 2 * pitch, 16);
   // Lower bound of ReLU; −∞ without.
-  const bound = f32x4.splat(load<i32>(finish, Finish.relu) ? 0 : -Infinity);
-  const factor = rounds ? v128.load32_splat(finish, Finish.factor) : bound;
-  const zeroPoint = rounds ? v128.load32_splat(finish, Finish.zeroPoint) : bound;
+  const bound = f32x4.splat(load<i32>(dequantization, Dequantization.relu) ? 0 : -Infinity);
+  const factor = rounds ? v128.load32_splat(dequantization, Dequantization.factor) : bound;
+  const zeroPoint = rounds ? v128.load32_splat(dequantization, Dequantization.zeroPoint) : bound;
   for (; rows > 0; rows--) {
     const value0 = scaled(numbers(v128.load(sums), table, offsets0, isFloat), scales0, table, bias0, bound, isFloat);
     const value1 = scaled(numbers(v128.load(sums, 16), table, offsets1, isFloat), scales1, table, bias1, bound, isFloat);
@@ -153,7 +153,7 @@ function finishNumbers(
   }
 }
 
-function finishIntegers(sums: usize, table: usize, rows: i32, at: usize, before: usize, whole: bool): void {
+function addOffsets(sums: usize, table: usize, rows: i32, at: usize, before: usize, whole: bool): void {
   const offsets0 = v128.load(at);
   const offsets1 = v128.load(at, 16);
   for (; rows > 0; rows--) {

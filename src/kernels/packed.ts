@@ -6,8 +6,8 @@
  *   weight [8·panel + j, 4·step + i]. Values of 7 bits are stored with an offset of 64, as 1..127, because engines differ in whether
  *   relaxed SIMD's int8 dot product reads its second operand as signed or unsigned.
  * - 4 bits: panels of 8 rows, steps of 8 along k. Byte 32·(panel·k/8 + step) + 4·j + i holds number 0..15 [8·panel + j, 8·step + i]
- *   in its low half and [8·panel + j, 8·step + 4 + i] in its high half; without minimums that is 8 above the weight.
- * - scales and minimums of groups, float32 [⌈n/8⌉ · k/groupSize · 8]: those of a panel's rows are neighbours.
+ *   in its low half and [8·panel + j, 8·step + 4 + i] in its high half. Without minimums the number is the weight + 8.
+ * - scales and minimums of groups, float32 [⌈n/8⌉ panels][k/groupSize groups][8 rows].
  * - convolutions [O, C/groups, KH, KW]: for each group a matrix [O/groups, KH·KW·C/groups] as above, its columns in the order
  *   (row, column, channel), channel fastest. Depthwise (one input and one output channel per group): [KH·KW, channels rounded up to 16].
  *
@@ -18,9 +18,9 @@ import type { QuantizedFormat } from "./quantized.js";
 /** Rows of a panel, and consecutive values of a row in a step. */
 export const panelRows = 8;
 export const stepLength = 4;
-/** Offset of stored 7-bit values. */
+/** Added to 7-bit values when they are stored. */
 const offsetOf7 = 64;
-/** Offset of stored 4-bit values. */
+/** Added to 4-bit values when they are stored. */
 const offsetOf4 = 8;
 /** Channels of depthwise weights are padded to a multiple of this. */
 export const depthwiseLanes = 16;
@@ -31,7 +31,7 @@ export interface ConvExtents {
   readonly groups: number;
 }
 
-/** The offset between stored numbers and weights. Of 4-bit weights with minimums it is 0: those are numbers 0..15. */
+/** Stored number minus weight. For 4-bit weights with minimums it is 0: the weights are 0..15. */
 export function storedOffset({ bits, offset }: QuantizedFormat): number {
   if (bits === 4) return offset === "minimum" ? 0 : offsetOf4;
   return bits === 7 ? offsetOf7 : 0;

@@ -4,7 +4,7 @@ import { uncoveredBytes } from "./bytes.js";
 import type { ConvGeometry } from "./conv.js";
 import { epilogueFlops } from "./epilogue.js";
 import type { Operand } from "./operand.js";
-import { type QuantizedFormat, type QuantizedProduct, valueOfNothing } from "./quantized.js";
+import { emptyProduct, type QuantizedFormat, type QuantizedProduct } from "./quantized.js";
 import type { KernelCost, KernelRecord } from "./record.js";
 
 /**
@@ -28,7 +28,7 @@ export const qconv: KernelRecord<QconvCall> = {
   reads: ["input", "weight", "scales", "inputScales", "offsets"],
   writes: ["output"],
   emptyReduction: (call) =>
-    sizeOf([call.input.view.shape[1], ...call.kernelSize]) === 0 ? valueOfNothing(call) : undefined,
+    sizeOf([call.input.view.shape[1], ...call.kernelSize]) === 0 ? emptyProduct(call) : undefined,
 };
 
 export const qconvCost: KernelCost<QconvCall> = {

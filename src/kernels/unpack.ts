@@ -40,11 +40,13 @@ export function unpackMatrix(
   return result;
 }
 
+/** The byte of weight [row, p]. */
 function placeOf8(row: number, p: number, k: number): number {
   const step = Math.floor(row / panelRows) * Math.ceil(k / stepLength) + Math.floor(p / stepLength);
   return panelRows * stepLength * step + stepLength * (row % panelRows) + (p % stepLength);
 }
 
+/** The byte of weight [row, p], and the shift of its four bits there. */
 function placeOf4(row: number, p: number, k: number): { readonly at: number; readonly shift: number } {
   const step = Math.floor(row / panelRows) * (k / 8) + Math.floor(p / 8);
   const at = panelRows * stepLength * step + stepLength * (row % panelRows) + (p % stepLength);

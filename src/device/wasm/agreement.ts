@@ -19,7 +19,7 @@ import { indexingLayout } from "./encode/indexing.js";
 import { drawUniform, loadInput, loopNames } from "./encode/loops.js";
 import { PoolOp, poolLayout } from "./encode/pool.js";
 import { gatherOverrun } from "./encode/qconv.js";
-import { finishLayout, Kind, rowTableLayout, widenedSteps } from "./encode/quantized.js";
+import { dequantizationLayout, Kind, rowTableLayout, widenedSteps } from "./encode/quantized.js";
 import { Reduction, reduceLayout } from "./encode/reduce.js";
 import { Access, Stored } from "./encode/strides.js";
 import { writeLayout } from "./encode/write.js";
@@ -39,7 +39,7 @@ export const layouts = {
   IndexingAt: indexingLayout,
   WriteAt: writeLayout,
   RowTable: rowTableLayout,
-  Finish: finishLayout,
+  Dequantization: dequantizationLayout,
 };
 
 export const constants = {

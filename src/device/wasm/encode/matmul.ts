@@ -11,7 +11,7 @@ const blockM = 128;
 const blockK = 256;
 const blockN = 2048;
 const fewColumns = 32;
-const finishedColumns = 512;
+const epilogueColumns = 512;
 const gemvMaxRows = 16;
 /** Bytes of one 4 × 8 tile, and of 16-bit floats widened while packing. */
 const tileBytes = 128;
@@ -54,7 +54,7 @@ export function encodeMatmul(call: MatmulCall, writer: CommandWriter): void {
   writer.panels(keepsPanels ? b : undefined, [n, k, bN, bK], Math.ceil(n / 8) * 32 * k);
   for (const { dtype } of [a, b]) writer.i32(Stored[dtype as keyof typeof Stored]);
   writer.i32(extents.length, sizeOf(batch), ...[extents, ...strides].flat());
-  endWithEpilogue(plan, rangeOfBlocks(n, finishedColumns), writer);
+  endWithEpilogue(plan, rangeOfBlocks(n, epilogueColumns), writer);
 }
 
 /** The output's strides; the stride along an extent of 1 is chosen so that rows are contiguous. */

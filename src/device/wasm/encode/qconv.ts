@@ -12,7 +12,7 @@ import {
   rowTableBytes,
   WorkingSpaces,
   widenedBytes,
-  writeFinish,
+  writeDequantization,
   writeVector,
 } from "./quantized.js";
 
@@ -77,6 +77,6 @@ export function encodeQconv(call: QconvCall, writer: CommandWriter): void {
   const step = (outputs === 1 ? 1 : outputC) * item;
   // Groups are computed one after the other, each for all rows of the block.
   const most = depthwise || groups === 1 ? undefined : outputs;
-  writeFinish(call, pixels, [0, 2, 3, 1], step, spaces, writer, undefined, most);
+  writeDequantization(call, pixels, [0, 2, 3, 1], step, spaces, writer, undefined, most);
   writer.end();
 }

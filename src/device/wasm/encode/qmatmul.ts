@@ -11,7 +11,7 @@ import {
   tileBytes,
   WorkingSpaces,
   widenedBytes,
-  writeFinish,
+  writeDequantization,
   writeVector,
 } from "./quantized.js";
 
@@ -27,7 +27,7 @@ export function encodeQmatmul(call: QmatmulCall, writer: CommandWriter): void {
   else encodeInt8(call, writer);
 }
 
-/** Rows of a block, a multiple of 4 where there are as many. */
+/** Rows of a block, a multiple of 4 if there are that many. */
 function blockRows(m: number, rowBytes: number): number {
   return Math.min(m, Math.max(4, Math.floor(blockBytes / Math.max(rowBytes, 1) / 4) * 4));
 }
@@ -63,7 +63,7 @@ function encodeInt8(call: QmatmulCall, writer: CommandWriter): void {
   spaces.write(packedRowBytes(rows, k));
   spaces.write(4 * k);
   spaces.write(widenedBytes(k));
-  writeFinish(call, rows, [0, 1], columnStep(output), spaces, writer);
+  writeDequantization(call, rows, [0, 1], columnStep(output), spaces, writer);
   writer.end();
 }
 
@@ -89,7 +89,7 @@ function encodeGroups(call: QmatmulCall, groupSize: number, writer: CommandWrite
   spaces.write(groupSumBytes);
   spaces.write(rows * rowTableBytes);
   spaces.write(rows * rowBytes);
-  writeFinish(call, rows, [0, 1], columnStep(output), spaces, writer, "scaled");
+  writeDequantization(call, rows, [0, 1], columnStep(output), spaces, writer, "scaled");
   writer.end();
 }
 
@@ -106,6 +106,6 @@ function encodeFloat(call: QmatmulCall, writer: CommandWriter): void {
   spaces.write(rows * rowTableBytes);
   spaces.write(rows * rowBytes);
   spaces.write(8 * rowBytes);
-  writeFinish(call, rows, [0, 1], columnStep(output), spaces, writer, "unscaled");
+  writeDequantization(call, rows, [0, 1], columnStep(output), spaces, writer, "unscaled");
   writer.end();
 }

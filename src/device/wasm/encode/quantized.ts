@@ -1,4 +1,4 @@
-/** What the encoders of the quantized products share: dequantization and epilogue, and the rows packed at a time. */
+/** Shared by the encoders of quantized products: dequantization and epilogue, and the number of rows packed at a time. */
 import { itemSize } from "../../../core/dtype.js";
 import { denseInOrder } from "../../../core/view.js";
 import { epilogueMap } from "../../../kernels/epilogue.js";
@@ -9,34 +9,34 @@ import { chainOf, rangeOfBlocks } from "./epilogue.js";
 import { blockLanes, blockSlot, encodeExpression } from "./expression.js";
 import { align } from "./image.js";
 
-/** One 4 × 8 tile of int32. */
+/** Bytes of one 4 × 8 tile of int32. */
 export const tileBytes = 128;
-/** The sums of a row and a panel. */
+/** Bytes of the sums of one row and one panel. */
 const sumBytes = 32;
 /** A packed row's entry in the table of rows. */
 export const rowTableLayout = "address correction scale window element";
 export const rowTableBytes = 20;
-/** Packed rows, of 16 bits at most, fill half the second-level cache. */
+/** Bytes of packed rows per block: half the L2 cache. */
 const blockBytes = 262_144;
-/** More rows save nothing, and their sums take the weights' place in the first-level cache. */
+/** Maximum rows per block: more save nothing, and their sums would evict the weights from the L1 cache. */
 const mostRows = 256;
-/** Steps of 4 along k whose widened weights fill half the first-level cache. */
+/** Steps of 4 along k per widened part of a panel: half the L1 cache. */
 export const widenedSteps = 256;
-/** What is made of eight sums: `floats` is float32 of sums that are float32 themselves. */
+/** Kinds of results of eight sums; `floats` is float32 from sums that are already float32. */
 export const Kind = { int32: 0, float32: 1, int8: 2, floats: 3 } as const;
-/** Columns of a block of rows on which what is left of an epilogue works at a time. */
+/** Maximum columns to which the rest of an epilogue is applied at a time. */
 const mostBlockColumns = 512;
 
 /**
- * What becomes of sums, eight columns at a time: sums + offsets, and for results of float32 · scales · the row's scale + bias, maybe
- * a ReLU, and for int8 · factor, rounded, + zero point. With `isBlockwise` that goes to a block of so many columns of the rows, and
- * the expression behind these words makes the output of it.
+ * Dequantization of sums, eight columns at a time. int32: sums + offsets. float32: · scales · scale of the row + bias, then ReLU if `relu`.
+ * int8: then round(· factor) + zero point. With `isBlockwise` the results are stored in a block of `blockColumns` columns, and the
+ * expression after these words computes the output from the block.
  */
-export const finishLayout =
+export const dequantizationLayout =
   "kind relu factor zeroPoint storedOffset columns scales scalesN offsets offsetsN bias biasN " +
   "outputN space isBlockwise blockColumns block";
 
-/** Parts of the working space, one behind the other. */
+/** Consecutive parts of scratch memory. */
 export class WorkingSpaces {
   #bytes = 0;
 
@@ -53,23 +53,23 @@ export class WorkingSpaces {
   }
 }
 
-/** Rows of k values that are packed at a time, a multiple of 4. */
+/** Number of rows of k values packed at a time, a multiple of 4. */
 export function rowsOfBlock(m: number, k: number): number {
   const fitting = Math.floor(blockBytes / (8 * Math.max(k, 1))) * 4;
   return Math.max(4, Math.min(fitting, mostRows, Math.ceil(m / 4) * 4));
 }
 
-/** Bytes of such rows. */
+/** Bytes of packed rows. */
 export function packedRowBytes(rows: number, k: number): number {
   return rows * Math.ceil(k / 4) * 8;
 }
 
-/** Bytes of the sums of such rows and a panel. */
+/** Bytes of the sums of the rows and one panel. */
 export function panelSumBytes(rows: number): number {
   return rows * sumBytes;
 }
 
-/** Bytes of the part of a panel of weights that is widened at a time: 8 columns of 4 values of 16 bits in a step. */
+/** Bytes of the part of a panel of weights that is widened at a time: 8 columns × 4 int16 values per step. */
 export function widenedBytes(k: number): number {
   return Math.min(Math.ceil(k / 4), widenedSteps) * 64;
 }
@@ -81,13 +81,13 @@ export function itemBytes({ dtype }: Operand): number {
 type Product = QuantizedProduct & { readonly output: Operand; readonly format: QuantizedFormat };
 
 /**
- * `Finish` of assembly/quantized_epilogue.ts, at the end of a payload.
- * @param rows of a block.
- * @param order the dimensions of the output in the order in which rows and columns follow each other.
- * @param outputN bytes from column to column.
- * @param floats whether the sums are float32, and whether those are scaled already.
+ * `Dequantization` of assembly/quantized_epilogue.ts, at the end of a payload.
+ * @param rows rows of a block.
+ * @param order the dimensions of the output in iteration order, columns last.
+ * @param outputN stride of the columns in bytes.
+ * @param floats for float32 sums: whether they are scaled already.
  */
-export function writeFinish(
+export function writeDequantization(
   call: Product,
   rows: number,
   order: readonly number[],
@@ -109,7 +109,7 @@ export function writeFinish(
   let dims = order;
   if (epilogue) {
     const { shape } = epilogue;
-    // Under another shape a row-major output has the same elements in the same order.
+    // An epilogue of another shape is only attached to row-major outputs, whose elements have the same order.
     if (shape.length !== order.length) dims = shape.map((_, d) => d);
     const dtype = scales ? "float32" : "int32";
     const block: Operand = { slot: blockSlot, dtype, view: denseInOrder(shape, dims) };
@@ -142,14 +142,14 @@ export function writeFinish(
   writer.i32(rest ? 4 : outputN);
   spaces.write(3 * 4 * (columns + 8));
   writer.i32(rest ? 1 : 0, blockColumns);
-  // Loops read whole vectors.
+  // Padded, because loops read whole vectors.
   spaces.write(rest ? 4 * rows * blockColumns + 16 : 0);
   if (!rest) return;
   const range = rangeOfBlocks(columns, blockColumns);
   encodeExpression(rest, dims, rest.outputs, () => blockLanes, Object.is, writer, range).writeOutputs();
 }
 
-/** Address and stride of an operand of one dimension. */
+/** Writes address and stride of a 1-D operand; 0 if it is absent. */
 export function writeVector(operand: Operand | undefined, writer: CommandWriter): void {
   if (operand) writer.address(operand);
   else writer.i32(0);
