@@ -1,4 +1,4 @@
-// What exponents are relative to: the largest score, or 0 where none is visible, as ∞ - ∞ has no value.
+// The maximum that softmax subtracts; 0 for rows without a visible key, whose maximum is -∞: -∞ - (-∞) would be NaN.
 float visibleReference(float largest) {
   return floatBitsToInt(largest) == floatBitsToInt(-infinity().x) ? 0.0 : largest;
 }

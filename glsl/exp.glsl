@@ -1,4 +1,4 @@
-// e^x (Cephes): x = n·ln 2 + r, a polynomial of r, and 2^n applied in two halves so that both ends of the range are right.
+// e^x (Cephes): x = n·ln 2 + r, a polynomial of r, and 2^n as two factors, so that results near overflow and underflow are correct.
 vec4 exponential(vec4 x) {
   vec4 bounded = clamp(x, vec4(-104.0), vec4(89.0));
   vec4 n = floor(bounded * 1.44269504 + 0.5);

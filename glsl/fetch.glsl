@@ -40,17 +40,17 @@ vec4 floatTexel(FLOAT_SAMPLER s, int shift, int t) {
   return toFloats(texelFetch(s, texelPosition(shift, t), 0));
 }
 
-// The texel at the place of the one that is computed: without arithmetic.
+// The texel at the position that is computed, without index arithmetic.
 #define floatHere(s) toFloats(texelFetch(s, ivec2(gl_FragCoord.xy), 0))
 #define intHere(s) ivec4(texelFetch(s, ivec2(gl_FragCoord.xy), 0))
 
-// Texel t of a grid of this width, or of a layer of one (src/device/webgl/pass.ts).
-vec4 gridTexel(FLOAT_SAMPLER s, int t, int width) {
+// Texel t of a render target of this width, or of one layer (src/device/webgl/pass.ts).
+vec4 targetTexel(FLOAT_SAMPLER s, int t, int width) {
   int y = quotient(t, width);
   return toFloats(texelFetch(s, ivec2(t - y * width, y), 0));
 }
 
-vec4 gridTexel(FLOAT_LAYERS s, int t, int layer, int width) {
+vec4 targetTexel(FLOAT_LAYERS s, int t, int layer, int width) {
   int y = quotient(t, width);
   return toFloats(texelFetch(s, ivec3(t - y * width, y, layer), 0));
 }

@@ -1,4 +1,4 @@
-// ROWS rows of A, whose texels hold four k, times rows of B, whose texels hold four columns.
+// ROWS rows of A, whose texels have four k, times rows of B, whose texels have four columns.
 // Positions and stepB are in texels; `from`, `to` and `by` count four k at a time.
 void multiply(
   SAMPLER_A a, int shiftA, ivec3 rows, SAMPLER_B b, int shiftB, ivec4 columns, int stepB,

@@ -1,4 +1,4 @@
-// ROWS rows of A times four columns of B, which lies as [n, k]: texels of both hold four k.
+// ROWS rows of A times four columns of B, stored as [n, k]: texels of both have four k.
 // Positions are in texels; `from`, `to` and `by` count four k at a time.
 void multiply(
   SAMPLER_A a, int shiftA, ivec3 rows, SAMPLER_B b, int shiftB, ivec4 columns, int stepB,

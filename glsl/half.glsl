@@ -1,6 +1,6 @@
-// float32 rounded to a half float, to nearest, ties to even, as encodeFloat16 does (src/tensor/f16.ts): what is written to a
-// half-float texture some drivers round, others truncate, and beyond 65504 each does something else. HALF_INFINITY are the bits
-// of the float32 that this driver stores as an infinite half.
+// Rounds float32 to a half float, to nearest, ties to even, as encodeFloat16 (src/core/half.ts). Drivers differ when they store to half-float
+// textures: some round, others truncate, and all differ beyond 65504. HALF_INFINITY is the bits of the float32 that this driver stores as
+// an infinite half.
 vec4 roundToHalf(vec4 x) {
   uvec4 size = floatBitsToUint(x) & 0x7fffffffu;
   vec4 normal = uintBitsToFloat((size + 0xfffu + (size >> 13 & 1u)) & 0xffffe000u);

@@ -1,5 +1,5 @@
-// Floats of 16 bits, as the integers 0 to 65535 that hold their bits, to float32 and back. Widening is exact; what is narrowed is a
-// number that a half can be. By bits, as devices may flush subnormal numbers.
+// Converts 16-bit floats, as integers 0 to 65535 with their bits, to float32 and back. Both are exact: only representable numbers are
+// narrowed. Computed on bits, because devices may flush subnormal numbers.
 vec4 widenBfloat16(ivec4 bits) {
   return intBitsToFloat(bits << 16);
 }

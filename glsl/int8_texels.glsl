@@ -1,7 +1,7 @@
-// How quantized products read texels. Texels of the weights are four words, one for each of four rows, of four bytes along k: a
-// quarter of the fetches of bytes. The words are taken apart by masks only, and what stays is converted as it stands, 2^8, 2^16
-// or 2^24 too large, which the input makes up for: SwiftShader shifts vectors element by element. All this is exact, and so are
-// sums of integers below 2^24. As in product_texels.glsl, positions are coordinates of samplers: `size` is that of a texel.
+// Texel reads of quantized products. A texel of the weights has four words, one per row, of four bytes along k: a quarter of the fetches of
+// single bytes. Bytes are extracted by masks without shifts, because SwiftShader shifts vectors element by element; the values are too large
+// by 2^8, 2^16 or 2^24, for which the input is scaled. All this is exact, and so are sums of integers below 2^24. As in
+// product_texels.glsl, positions are sampler coordinates; `size` is that of a texel.
 #define middleOf(shift, t, size) ((vec2(texelPosition(shift, t)) + 0.5) * (size))
 #define wordsAt(s, at, j, size) texture(s, vec2((at).x + float(j) * (size).x, (at).y))
 #ifdef FLOAT_INPUT
@@ -9,7 +9,7 @@
 #else
 #define numbersOf(x) vec4(x)
 #endif
-// STRAIGHT_INPUT: no row crosses lines of the texture, and `line` is where one lies.
+// STRAIGHT_INPUT: no row crosses rows of the texture; `line` is the coordinate of the row's start.
 #ifdef STRAIGHT_INPUT
 #define lineOf(shift, row, size) middleOf(shift, row, size)
 #define inputTexel(s, shift, line, row, k, size) numbersOf(texture(s, vec2((line).x + float(k) * (size).x, (line).y)))
@@ -25,7 +25,7 @@ const vec4 perByte = vec4(1.0, 1.0 / 256.0, 1.0 / 65536.0, 1.0 / 16777216.0);
 // weights plus STORED_OFFSET.
 mat4 weightsOf(ivec4 words) {
 #if STORED_OFFSET == 0
-  // All but the highest byte as they stand above -128.
+  // All but the highest byte, with an offset of 128.
   words ^= 0x808080;
   const float low = 128.0, high = 0.0;
 #else

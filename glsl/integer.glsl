@@ -1,5 +1,5 @@
-// int32 arithmetic where GLSL leaves signs or overflow open. Division truncates and gives 0 for a zero divisor; the
-// remainder has the divisor's sign.
+// int32 arithmetic for which GLSL leaves signs or overflow undefined. Division truncates, and is 0 for a divisor of 0; the remainder has the
+// divisor's sign.
 int divideOf(int a, int b) {
   if (b == 0) return 0;
   uint quotient = uint(a < 0 ? -a : a) / uint(b < 0 ? -b : b);

@@ -1,4 +1,4 @@
-// log(1 + x) without rounding 1 + x where that loses x: 2·atanh(s) with s = x/(2 + x), as its series.
+// log(1 + x), for small x without computing 1 + x: 2·atanh(s) with s = x/(2 + x), as a series.
 vec4 logarithm1p(vec4 x) {
   vec4 s = x / (2.0 + x);
   vec4 z = s * s;

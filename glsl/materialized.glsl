@@ -1,5 +1,5 @@
-// x as the number that it is rounded to: a product that goes through here is not contracted into a fused multiply-add with what
-// follows. `mask` is -1, of which the compiler must not know.
+// Returns x, but prevents the compiler from contracting a product into a fused multiply-add with the next operation. `mask` is -1, as a
+// uniform, so that the compiler does not know it.
 vec4 materialized(vec4 x, int mask) {
   return intBitsToFloat(floatBitsToInt(x) & mask);
 }

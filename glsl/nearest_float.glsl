@@ -1,4 +1,4 @@
-// The float32 nearest to an int32, halves to even: how conversions round beyond 2^24 is open.
+// The float32 nearest to an int32, halves to even, because GLSL does not define the rounding of conversions beyond 2^24.
 vec4 nearestFloat(ivec4 x) {
   uvec4 magnitude = uvec4(select(lessThan(x, ivec4(0)), -x, x));
   // Bits beyond the 24 of a float; the conversion of what is left without the last eight is exact.

@@ -1,4 +1,4 @@
-// Philox4x32-10 (Salmon et al. 2011), bit for bit what every device computes: counter [block, 0, offset, 0].
+// Philox4x32-10 (Salmon et al. 2011), bit for bit equal on every device: counter [block, 0, offset, 0].
 uvec4 philox(uint block, ivec3 seedsAndOffset) {
   uvec4 c = uvec4(block, 0u, uint(seedsAndOffset.z), 0u);
   uvec2 k = uvec2(seedsAndOffset.xy);

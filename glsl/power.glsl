@@ -1,4 +1,4 @@
-// x^y with the special values of C's pow. Small whole exponents are multiplied out, so that squares are exact.
+// x^y with the special values of C's pow. Small integer exponents are multiplied out, so that squares are exact.
 const float largestProduct = 16.0;
 
 float product(float x, int count) {
@@ -29,7 +29,7 @@ vec4 power(vec4 x, vec4 y) {
   bvec4 isFinite = lessThan(floatBitsToInt(x) & 0x7fffffff, ivec4(0x7f800000));
   bvec4 isImaginary = both(both(isNegative, not(isZero)), both(isFinite, not(isWhole)));
   result = select(isImaginary, notNumber(), result);
-  // |x|^±∞ is settled by |x| alone.
+  // |x|^±∞ depends only on whether |x| is below 1, 1 or above.
   bvec4 isEndless = equal(floatBitsToInt(y) & 0x7fffffff, ivec4(0x7f800000));
   bvec4 grows = equal(greaterThan(abs(x), vec4(1.0)), greaterThan(y, vec4(0.0)));
   vec4 limit = select(equal(abs(x), vec4(1.0)), vec4(1.0), select(grows, infinity(), vec4(0.0)));

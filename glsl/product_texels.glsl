@@ -1,9 +1,8 @@
-// How products read texels of A and of B. `line` is lineA(at), the middle of texel `at` in the coordinates of samplers, and
-// `along` is how far from there to go on its line: a number of texels times scaleA.x. scaleA is texelSize(a), shiftA is log2 of
-// the width of a, and maskA that width less one. Drivers are quicker at sampling than at texelFetch, by half on software rasterisers; lines are powers of two
-// long, so that coordinates along them are exact. STRAIGHT_A and STRAIGHT_B say that what is read is never on another line of the
-// texture than `at`.
-// SAMPLER_A and toFloatsA are for operands that are not stored as floats: halves.
+// Texel reads of the operands A and B of products. `line` is lineA(at), the centre of texel `at` in sampler coordinates; `along` is the
+// distance from there within its texture row: a number of texels times scaleA.x. scaleA is texelSize(a), shiftA is log2 of the width of a,
+// and maskA the width minus 1. Sampling is faster than texelFetch, twice as fast on software rasterizers; widths are powers of two, so that
+// coordinates in a row are exact. STRAIGHT_A and STRAIGHT_B: reads never leave the texture row of `at`. SAMPLER_A and toFloatsA are for
+// operands that are not stored as floats: 16-bit floats.
 #ifndef SAMPLER_A
 #define SAMPLER_A FLOAT_SAMPLER
 #define toFloatsA(x) toFloats(x)
@@ -19,7 +18,7 @@ vec2 middle(int t, int shift, int mask, vec2 scale) {
   return (vec2(t & mask, t >> shift) + 0.5) * scale;
 }
 
-// Whole lines in x move on to the lines that follow.
+// Wraps x beyond a texture row to the following rows.
 vec2 folded(vec2 line, float along, float lineHeight) {
   float x = line.x + along;
   float lines = floor(x);

@@ -9,7 +9,7 @@ vec4 roundedQuotient(vec4 a, vec4 b) {
   uvec4 isSmaller = uvec4(lessThan(rest, divisor));
   ivec4 exponent = ivec4(x >> 23) - ivec4(y >> 23) + 127 - ivec4(isSmaller);
   rest <<= isSmaller;
-  // 24 bits of the quotient, of which the first is 1, and one more to round by.
+  // 24 bits of the quotient, the first of which is 1, and one more bit for rounding.
   uvec4 quotient = uvec4(0u);
   for (int i = 0; i < 25; i++) {
     uvec4 fits = uvec4(greaterThanEqual(rest, divisor));

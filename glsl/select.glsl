@@ -1,5 +1,5 @@
-// Choices by bits: where a condition and a conditional expression of floats meet, drivers make max and min of them, which
-// lose NaN. And NaN itself by its bits, as compilers may assume that floats are numbers.
+// Selection on bits, because drivers compile conditional expressions of floats to max and min, which lose NaN. NaN is also detected by its
+// bits, because compilers may assume that floats are numbers.
 vec4 select(bvec4 condition, vec4 a, vec4 b) {
   ivec4 mask = -ivec4(condition);
   return intBitsToFloat((floatBitsToInt(a) & mask) | (floatBitsToInt(b) & ~mask));

@@ -1,5 +1,5 @@
-// sin and cos. The argument is reduced exactly, in integers, with 96 bits of 2/π (Payne and Hanek 1983), so that large
-// angles are right on devices without float64; then the polynomials of Cephes on [-π/4, π/4].
+// sin and cos. The argument is reduced exactly, in integers, with 96 bits of 2/π (Payne and Hanek 1983), so that large angles are accurate
+// without float64; then the polynomials of Cephes on [-π/4, π/4].
 const uint twoOverPi[9] = uint[9](
   0u, 0u, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u, 0x3c439041u, 0xfe5163abu
 );

@@ -7,7 +7,7 @@ vec4 truncated(vec4 x) {
   return keepSign(floor(abs(x)), x);
 }
 
-// Of magnitudes: llvmpipe gives |x| for ceil(x) here where all four lanes are one number of (-1, 0).
+// Computed on magnitudes: llvmpipe returns |x| for ceil(x) if all four lanes are the same number in (-1, 0).
 vec4 ceiling(vec4 x) {
   return keepSign(select(lessThan(x, vec4(0.0)), floor(abs(x)), ceil(abs(x))), x);
 }

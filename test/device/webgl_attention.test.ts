@@ -66,7 +66,12 @@ describe("attention on WebGL", () => {
   it("keeps no scores by rows, and a part of the batch's by tiles", () => {
     // Sizes of arrays are those of a layer.
     const largest = ({ scratches }: PassBuilder) =>
-      Math.max(...scratches.map(({ size, grid }) => size * (grid && "layers" in grid ? grid.layers : 1)));
+      Math.max(
+        ...scratches.map(
+          ({ size, targetLayout }) =>
+            size * (targetLayout && "layers" in targetLayout ? targetLayout.layers : 1),
+        ),
+      );
     const [heads, length, width] = [48, 2048, 32];
     const rows = prepared([heads, length, length, width], { causal: true });
     expect(largest(rows)).toBe(heads * length * width);

@@ -13,12 +13,12 @@ describe("textures of a device whose largest have an extent of 64, in rows of 16
 
   it("are too small for more, which is a typed error", () => {
     expect(() => layout.extent(16 * 64 + 1)).toThrow(OutOfMemoryError);
-    for (const grid of [
+    for (const extent of [
       { width: 65, height: 1 },
       { width: 1, height: 65 },
     ]) {
-      expect(() => layout.fitting(grid)).toThrow(OutOfMemoryError);
-      expect(() => layout.fitting(grid)).toThrow(/does not fit a texture.*wasm device/);
+      expect(() => layout.fitting(extent)).toThrow(OutOfMemoryError);
+      expect(() => layout.fitting(extent)).toThrow(/does not fit a texture.*wasm device/);
     }
   });
 });

@@ -18,7 +18,7 @@ const fragmentsOfSoftware = 256;
 /** Fragments that occupy a GPU: a few per lane of a small one. */
 const fragmentsOfGpu = 8192;
 /** Minimum of the texture limit that tests may force: all cases fit into 2^20 texels. */
-const smallestGridLimit = 1024;
+const smallestTextureLimit = 1024;
 
 export interface Configuration {
   readonly layout: TextureLayout;
@@ -53,7 +53,10 @@ export function configurationOf(
       layout,
       drawBuffers: Math.min(drawBuffers, usedDrawBuffers),
       fragments: isSoftware && options.textureLimit === undefined ? fragmentsOfSoftware : fragmentsOfGpu,
-      extent: Math.min(maxTextureSize, Math.max(options.textureLimit ?? maxTextureSize, smallestGridLimit)),
+      extent: Math.min(
+        maxTextureSize,
+        Math.max(options.textureLimit ?? maxTextureSize, smallestTextureLimit),
+      ),
     },
     info: {
       description: `WebGL2, ${renderer}`,

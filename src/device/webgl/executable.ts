@@ -6,7 +6,7 @@ import { operandsOf } from "../../kernels/operands.js";
 import type { Executable, Program } from "../device.js";
 import type { RunFlag } from "./gl/flag.js";
 import type { ProgramCache, Program as ShaderProgram } from "./gl/programs.js";
-import { type Extent, type Format, type Grid, lanes } from "./gl/storage.js";
+import { type Extent, type Format, lanes, type RenderTargetLayout } from "./gl/storage.js";
 import type { Texture } from "./gl/texture_pool.js";
 import type { PassBuilder, Step } from "./shader/builder.js";
 import type { TextureId } from "./shader/pass.js";
@@ -35,7 +35,7 @@ export class WebglExecutable implements Executable {
   readonly temporaries: (Texture | undefined)[];
   readonly formats: readonly Format[];
   readonly texels: readonly number[];
-  readonly grids: readonly (Extent | Grid | undefined)[];
+  readonly targetLayouts: readonly (Extent | RenderTargetLayout | undefined)[];
   /** Leaves that are read, and leaves that are written. */
   readonly readLeaves: readonly number[];
   readonly writtenLeaves: readonly number[];
@@ -57,7 +57,10 @@ export class WebglExecutable implements Executable {
     const slots = [...program.slots, ...builder.scratches];
     this.formats = slots.map((_, id) => builder.formatOf(id));
     this.texels = slots.map(({ size }) => Math.ceil(size / lanes));
-    this.grids = [...program.slots.map(() => undefined), ...builder.scratches.map(({ grid }) => grid)];
+    this.targetLayouts = [
+      ...program.slots.map(() => undefined),
+      ...builder.scratches.map(({ targetLayout }) => targetLayout),
+    ];
     this.float32Leaves = [...builder.float32Slots].filter((id) => id < program.leafCount);
     this.temporaries = new Array(slots.length).fill(undefined);
     this.steps = planned(builder.steps, program.leafCount);

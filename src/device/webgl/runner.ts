@@ -127,8 +127,8 @@ export class Runner {
     return executable.temporaries[id];
   }
 
-  private acquire(id: TextureId, format: Format, { texels, grids }: WebglExecutable): Texture {
-    return this.pool.acquire(format, texels[id], grids[id]);
+  private acquire(id: TextureId, format: Format, { texels, targetLayouts }: WebglExecutable): Texture {
+    return this.pool.acquire(format, texels[id], targetLayouts[id]);
   }
 
   /** Replaces the texture of a slot and frees the old one. */
@@ -173,7 +173,7 @@ export class Runner {
     });
     gl.bindFramebuffer(gl.FRAMEBUFFER, pool.framebuffer(targets));
     this.setUniforms(pass, shader, run.scalars);
-    const whole = pass.grid ?? this.layout.region(pass.texels);
+    const whole = pass.targetLayout ?? this.layout.region(pass.texels);
     const { width, height } = isFlag ? { width: 1, height: 1 } : whole;
     gl.viewport(pass.flag ?? 0, 0, width, height);
     if (pass.points !== undefined) this.drawPoints(pass);

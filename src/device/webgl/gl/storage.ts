@@ -101,7 +101,7 @@ export interface Extent {
 }
 
 /** The shape of a texture array whose layers are the render targets of one draw. */
-export interface Grid extends Extent {
+export interface RenderTargetLayout extends Extent {
   readonly layers: number;
 }
 
@@ -130,7 +130,7 @@ export class TextureLayout {
   }
 
   /** The width of a texture for `texels`, if it has several rows. */
-  lineFor(texels: number): number {
+  widthFor(texels: number): number {
     return 2 ** this.shiftFor(texels);
   }
 
@@ -141,7 +141,7 @@ export class TextureLayout {
 
   /** Texels that a draw covers: exactly as many rows as needed. */
   region(texels: number): Extent {
-    const line = this.lineFor(texels);
+    const line = this.widthFor(texels);
     if (texels <= line) return { width: texels, height: 1 };
     return { width: line, height: Math.ceil(texels / line) };
   }
@@ -151,7 +151,7 @@ export class TextureLayout {
    * @throws OutOfMemoryError if it is larger than the device's textures can be.
    */
   extent(texels: number): Extent {
-    const line = this.lineFor(texels);
+    const line = this.widthFor(texels);
     if (texels <= line) {
       return { width: 2 ** Math.ceil(Math.log2(Math.max(texels, 1))), height: 1 };
     }
@@ -161,12 +161,12 @@ export class TextureLayout {
     return { width: line, height: Math.min(Math.ceil(rows / step) * step, this.maxHeight) };
   }
 
-  /** A grid (pass.ts), if a texture can have its extent. @throws OutOfMemoryError if not. */
-  fitting(grid: Extent): Extent {
-    const { width, height } = grid;
+  /** The extent of a render target (pass.ts), checked against the limits of textures. @throws OutOfMemoryError if not. */
+  fitting(targetLayout: Extent): Extent {
+    const { width, height } = targetLayout;
     const limit = this.maxHeight;
     if (width > limit || height > limit) throw this.tooLarge(width * height, limit * limit);
-    return grid;
+    return targetLayout;
   }
 
   private tooLarge(texels: number, most: number): OutOfMemoryError {

@@ -4,7 +4,7 @@
  */
 import { createTexture } from "twgl.js";
 import { OutOfMemoryError } from "../../../core/errors.js";
-import type { Extent, Format, Grid, TextureLayout } from "./storage.js";
+import type { Extent, Format, RenderTargetLayout, TextureLayout } from "./storage.js";
 
 export interface Texture {
   readonly id: number;
@@ -54,10 +54,10 @@ export class TexturePool {
     private readonly maximumBytes: number,
   ) {}
 
-  /** A texture for at least `texels`, or of exactly the grid's shape; its contents are arbitrary. @throws OutOfMemoryError */
-  acquire(format: Format, texels: number, grid?: Extent | Grid): Texture {
-    const extent = grid ? this.layout.fitting(grid) : this.layout.extent(texels);
-    const layers = grid && "layers" in grid ? grid.layers : undefined;
+  /** A texture for at least `texels`, or of exactly the render target's shape; its contents are arbitrary. @throws OutOfMemoryError */
+  acquire(format: Format, texels: number, targetLayout?: Extent | RenderTargetLayout): Texture {
+    const extent = targetLayout ? this.layout.fitting(targetLayout) : this.layout.extent(texels);
+    const layers = targetLayout && "layers" in targetLayout ? targetLayout.layers : undefined;
     const bin = this.bins.get(keyOf(format, extent, layers));
     const found = bin?.pop();
     if (found) {

@@ -1,7 +1,7 @@
 /**
  * Attention with an online softmax (Milakov and Gimelshein 2018; Dao et al. 2022), without a matrix of scores: a fragment loops over the
  * keys of one row, four at a time, with the running maximum and sums relative to it. Its columns of the result are render targets, in
- * layers of a grid. For few rows the keys are split into parts, which the last pass combines; if the columns of such a row need several
+ * layers of a texture array. For few rows the keys are split into parts, which the last pass combines; if the columns of such a row need several
  * fragments, an earlier pass computes the scores once for all of them.
  */
 import partsChunk from "../../../../glsl/attention_parts.glsl";
@@ -37,7 +37,7 @@ const widestQuery = 128;
 const fewestTargets = 4;
 /** Minimum number of keys of a part. */
 const shortestPart = 64;
-/** Columns of the grid of scores. */
+/** Columns of the render target of scores. */
 const scoresWidth = 64;
 
 /**
@@ -83,7 +83,7 @@ export function rowsOfAttention(given: AttentionCall, builder: PassBuilder): voi
   const scores = chunks > 1 && rows <= gemvMaxRows ? storedScores(call, builder) : undefined;
   const perPart = sizeOf(batch) * chunks * rows;
   const layers = chunkTexels + (parts > 1 ? 1 : 0);
-  const { id, grid } = builder.layeredScratch(parts * perPart, rows, layers);
+  const { id, targetLayout } = builder.layeredScratch(parts * perPart, rows, layers);
 
   const shader = builder.shader();
   for (const chunk of [expChunk, weightsChunk]) shader.include(chunk);
@@ -115,7 +115,9 @@ export function rowsOfAttention(given: AttentionCall, builder: PassBuilder): voi
     );
   }
   const score = scores
-    ? [`vec4 score = gridTexel(${shader.layers(scores.id)}, ${scoreTexel(shader, keys)}, row, scoresWidth);`]
+    ? [
+        `vec4 score = targetTexel(${shader.layers(scores.id)}, ${scoreTexel(shader, keys)}, row, scoresWidth);`,
+      ]
     : ownScores(call, shader, start);
   if (scores) shader.add(`int scoresWidth = ${shader.int(scores.width)};`);
   shader.add(
@@ -155,8 +157,8 @@ export function rowsOfAttention(given: AttentionCall, builder: PassBuilder): voi
   }
   const seen = causal ? Math.min(rows, keys) / 2 : keys;
   const flops = 2 * sizeOf(batch) * rows * seen * ((scores ? 0 : width) + valueWidth);
-  builder.add(shader.build({ name: "attention rows", texels: parts * perPart, flops, grid }));
-  collect(call, id, grid.width, division, builder);
+  builder.add(shader.build({ name: "attention rows", texels: parts * perPart, flops, targetLayout }));
+  collect(call, id, targetLayout.width, division, builder);
 }
 
 /** Statements that declare `score`: the masked scores of the row's query and the keys `at`. */
@@ -198,7 +200,7 @@ function storedScores(
   const [rows, width] = q.view.shape.slice(-2);
   const keys = k.view.shape.at(-2)!;
   const texels = sizeOf(batch) * Math.ceil(keys / lanes);
-  const { id, grid } = builder.layeredScratch(texels, scoresWidth, rows);
+  const { id, targetLayout } = builder.layeredScratch(texels, scoresWidth, rows);
   const shader = builder.shader();
   const quads = shader.int(Math.ceil(keys / lanes));
   shader.add(`int matrix = quotient(t, ${quads});`, `int j = (t - matrix * ${quads}) << 2;`);
@@ -242,8 +244,8 @@ function storedScores(
   );
   shader.storeLayers(id, scores);
   const flops = 2 * sizeOf(batch) * rows * keys * width;
-  builder.add(shader.build({ name: "attention scores", texels, flops, grid }));
-  return { id, width: grid.width };
+  builder.add(shader.build({ name: "attention scores", texels, flops, targetLayout }));
+  return { id, width: targetLayout.width };
 }
 
 /** Splits `matrix` into the indices of the batch; returns their names, and a function for an operand's first element there. */
@@ -285,7 +287,7 @@ function isReadable({ shape, strides, offset }: View): boolean {
 function collect(
   { output, q }: AttentionCall,
   sums: TextureId,
-  gridWidth: number,
+  targetWidth: number,
   { parts, chunks, chunkTexels }: Division,
   builder: PassBuilder,
 ): void {
@@ -310,15 +312,15 @@ function collect(
       `${type} chunk = quotient(column >> 2, ${shader.int(chunkTexels)});`,
       `${type} layer = (column >> 2) - chunk * ${shader.int(chunkTexels)};`,
       `${type} place = ((${matrixAt}) * ${shader.int(chunks)} + chunk) * ${shader.int(rows)} + ${rowAt};`,
-      `int gridWidth = ${shader.int(gridWidth)};`,
+      `int targetWidth = ${shader.int(targetWidth)};`,
     );
     const sampler = shader.layers(sums);
     if (parts > 1) for (const chunk of [expChunk, weightsChunk, partsChunk]) shader.include(chunk);
     const joined = `${shader.int(perPart)}, ${shader.int(parts)}`;
     const texel = (at: string, layer: string) =>
       parts === 1
-        ? `gridTexel(${sampler}, ${at}, ${layer}, gridWidth)`
-        : `joinedParts(${sampler}, ${at}, ${joined}, ${layer}, ${chunkTexels}, gridWidth)`;
+        ? `targetTexel(${sampler}, ${at}, ${layer}, targetWidth)`
+        : `joinedParts(${sampler}, ${at}, ${joined}, ${layer}, ${chunkTexels}, targetWidth)`;
     if (iteration.quad) shader.add(`vec4 result = ${texel("place", "layer")};`);
     else {
       shader.add(

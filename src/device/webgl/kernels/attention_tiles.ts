@@ -22,7 +22,7 @@ import {
   transposed,
 } from "./product.js";
 
-/** Columns of the grid of the rows' statistics. */
+/** Columns of the render target of the rows' statistics. */
 const statisticsWidth = 64;
 /** Approximate operations per score, including the exponential, for the splitting of long draws. */
 const operationsPerScore = 40;
@@ -55,7 +55,7 @@ export function tilesOfAttention(call: AttentionCall, builder: PassBuilder): voi
 
   // Per row: the maximum score, and the reciprocal of the sum of weights relative to it.
   const lines = sizeOf(batch) * rows;
-  const { id: statistics, grid } = builder.layeredScratch(lines, statisticsWidth, 1);
+  const { id: statistics, targetLayout } = builder.layeredScratch(lines, statisticsWidth, 1);
   const folding = builder.shader();
   folding.add(`int line = min(t, ${folding.int(lines - 1)});`);
   declareRow(call, scores, folding);
@@ -74,7 +74,7 @@ export function tilesOfAttention(call: AttentionCall, builder: PassBuilder): voi
   );
   folding.storeLayers(statistics, ["vec4(visibleReference(largest), inverseOf(total).x, 0.0, 0.0)"]);
   const flops = operationsPerScore * sizeOf(shape);
-  builder.add(folding.build({ name: "attention statistics", texels: lines, flops, grid }));
+  builder.add(folding.build({ name: "attention statistics", texels: lines, flops, targetLayout }));
 
   const pitch = pitchFor(keys, builder);
   const slot = builder.scratch("float32", lines * pitch);
@@ -88,7 +88,7 @@ export function tilesOfAttention(call: AttentionCall, builder: PassBuilder): voi
   weighing.add(
     "vec4 weight = vec4(0.0);",
     "if (j < seen) {",
-    `vec4 own = gridTexel(${weighing.layers(statistics)}, line, 0, ${weighing.int(grid.width)});`,
+    `vec4 own = targetTexel(${weighing.layers(statistics)}, line, 0, ${weighing.int(targetLayout.width)});`,
     ...scoreStatements(call, scores, weighing),
     "weight = exponential(score - own.x) * own.y;",
     "}",
@@ -106,13 +106,13 @@ export function tilesOfAttention(call: AttentionCall, builder: PassBuilder): voi
 /** Declares for row `line` of all batches: the range of visible keys, and the positions of its scores and its mask. */
 function declareRow(
   { k, q, mask, output, causal }: AttentionCall,
-  { grid }: TileSums,
+  { targetLayout }: TileSums,
   shader: ShaderBuilder,
 ): void {
   for (const chunk of [expChunk, weightsChunk]) shader.include(chunk);
   const batch = output.view.shape.slice(0, -2);
   const [rows, keys] = [q.view.shape.at(-2)!, k.view.shape.at(-2)!];
-  const { layers: tile } = grid;
+  const { layers: tile } = targetLayout;
   const [mTiles, nTiles] = [Math.ceil(rows / tile), Math.ceil(keys / lanes)];
   shader.add(
     `int matrix = quotient(line, ${shader.int(rows)});`,
@@ -120,7 +120,7 @@ function declareRow(
     `int seen = ${causal ? `min(row + 1, ${shader.int(keys)})` : shader.int(keys)};`,
     `int first = (matrix * ${shader.int(mTiles)} + (row >> ${Math.log2(tile)})) * ${shader.int(nTiles)};`,
     `int layer = row & ${tile - 1};`,
-    `int gridWidth = ${shader.int(grid.width)};`,
+    `int targetWidth = ${shader.int(targetLayout.width)};`,
   );
   if (!mask) return;
   splitIndex(shader, "int", "matrix", batch.length > 0 ? batch : [1], "b");
@@ -137,7 +137,7 @@ function scoreStatements(
   shader: ShaderBuilder,
 ): string[] {
   const statements = [
-    `vec4 score = gridTexel(${shader.layers(parts)}, first + (j >> 2), layer, gridWidth) * ${shader.float(scale)};`,
+    `vec4 score = targetTexel(${shader.layers(parts)}, first + (j >> 2), layer, targetWidth) * ${shader.float(scale)};`,
   ];
   if (mask) {
     statements.push("ivec4 at = min(j + ivec4(0, 1, 2, 3), ivec4(seen - 1));", maskStatement(mask, shader));

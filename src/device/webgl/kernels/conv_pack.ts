@@ -75,7 +75,7 @@ export function packImage(problem: Problem, tiles: Tiles, builder: PassBuilder):
     return { id: problem.image.slot, tiles };
   }
   const width = 2 ** Math.ceil(Math.log2(tiles.width));
-  const line = builder.target.layout.lineFor(tiles.batch * tiles.height * width * tiles.channels);
+  const line = builder.target.layout.widthFor(tiles.batch * tiles.height * width * tiles.channels);
   const isLine = line % (width * tiles.channels) === 0;
   const wider = isLine ? { ...tiles, width } : tiles;
   const [paddedTo, questions] = paddedView(problem, wider);
@@ -147,7 +147,7 @@ export function packGradient(
   const isUsable = rounded === outputs && isWhole(asItIs, builder.sizeOf(output.slot));
   const isLineOf = (columns: number) => {
     const row = columns * tiles.outputs;
-    return builder.target.layout.lineFor(n * height * row) % row === 0;
+    return builder.target.layout.widthFor(n * height * row) % row === 0;
   };
   if (isUsable && isLineOf(width)) return { id: output.slot, width };
   const power = 2 ** Math.ceil(Math.log2(width));

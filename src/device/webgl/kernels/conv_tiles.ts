@@ -1,11 +1,11 @@
 /**
  * Tiled convolutions over packed operands (conv_pack.ts): a fragment computes four columns × eight output channels into eight layers of
- * a grid, 128 products for 12 fetches; with fewer channels or render targets four channels into four layers. A second pass writes the
+ * a texture array, 128 products for 12 fetches; with fewer channels or render targets four channels into four layers. A second pass writes the
  * columns to the output.
  */
 import { sizeOf } from "../../../core/shape.js";
 import type { ConvCall, Operand } from "../../../kernels/kernel.js";
-import { type Grid, lanes } from "../gl/storage.js";
+import { lanes, type RenderTargetLayout } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import { deferImage, type ImageIndices } from "../shader/image.js";
 import type { TextureId } from "../shader/pass.js";
@@ -48,7 +48,7 @@ function forward(problem: Problem, output: Operand, builder: PassBuilder): void 
   const blocks = tiles.outputs / across;
   const turns = tiles.channels % 2 === 0 ? 2 : 1;
   const texels = tiles.batch * tiles.outHeight * groups * blocks;
-  const { id: parts, grid } = builder.layeredScratch(texels, groups * blocks, across * lanes);
+  const { id: parts, targetLayout } = builder.layeredScratch(texels, groups * blocks, across * lanes);
 
   const shader = builder.shader();
   const [x, w] = declareTexels(
@@ -101,14 +101,14 @@ function forward(problem: Problem, output: Operand, builder: PassBuilder): void 
   shader.storeLayers(parts, sums);
   const terms = tiles.kernel[0] * tiles.kernel[1] * tiles.channels * lanes;
   const flops = 2 * texels * across * lanes * lanes * terms;
-  builder.add(shader.build({ name: "conv tiles", texels, flops, grid }));
-  mergeColumns(parts, grid, groups, tiles, output, builder);
+  builder.add(shader.build({ name: "conv tiles", texels, flops, targetLayout }));
+  mergeColumns(parts, targetLayout, groups, tiles, output, builder);
 }
 
 /** Output [N, O, OH, OW]: column ow is lane-wise in layer ow & 3 of four, or in that of the second four for odd texels of o. */
 function mergeColumns(
   parts: TextureId,
-  { width: gridWidth, layers }: Grid,
+  { width: targetWidth, layers }: RenderTargetLayout,
   groups: number,
   tiles: Tiles,
   output: Operand,
@@ -125,7 +125,7 @@ function mergeColumns(
   };
   const layer = (shader: ShaderBuilder, [, o, , ow]: ImageIndices) =>
     `(${o} & ${shader.int(layers - lanes)}) + (${ow} & 3)`;
-  const width = (shader: ShaderBuilder) => shader.shared("gridWidth", gridWidth);
+  const width = (shader: ShaderBuilder) => shader.shared("targetWidth", targetWidth);
   deferImage(
     {
       name: "conv merge",
@@ -138,7 +138,7 @@ function mergeColumns(
           `ivec4 lane = ${indices[1]} & 3;`,
           "vec4 sum;",
           "for (int j = 0; j < 4; j++) {",
-          `sum[j] = gridTexel(${shader.layers(parts)}, from[j], layer[j], ${width(shader)})[lane[j]];`,
+          `sum[j] = targetTexel(${shader.layers(parts)}, from[j], layer[j], ${width(shader)})[lane[j]];`,
           "}",
         );
         return "sum";
@@ -146,7 +146,7 @@ function mergeColumns(
       pixelValue(shader, indices) {
         const at = texel(shader, indices);
         const from = layer(shader, indices);
-        return `gridTexel(${shader.layers(parts)}, ${at}, ${from}, ${width(shader)})`;
+        return `targetTexel(${shader.layers(parts)}, ${at}, ${from}, ${width(shader)})`;
       },
     },
     builder,

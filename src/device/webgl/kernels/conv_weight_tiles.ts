@@ -21,7 +21,7 @@ export function weightGradient(call: ConvCall, builder: PassBuilder): void {
   const chunks = Math.ceil(rows / rowsPerChunk);
   const texels = chunks * tilesPerChunk;
   const width = tiles.kernel[1] * tiles.channels * tiles.outputs;
-  const { id: parts, grid } = builder.layeredScratch(texels, width, lanes);
+  const { id: parts, targetLayout } = builder.layeredScratch(texels, width, lanes);
 
   const shader = builder.shader();
   const [x, y] = declareTexels(
@@ -98,14 +98,14 @@ export function weightGradient(call: ConvCall, builder: PassBuilder): void {
   );
   shader.storeLayers(parts, ["s0", "s1", "s2", "s3"]);
   const flops = 2 * lanes * lanes * tilesPerChunk * rows * tiles.outWidth;
-  builder.add(shader.build({ name: "convGradWeight tiles", texels, flops, grid }));
-  mergeChunks(parts, grid.width, chunks, tiles, problem.foldedColumns, call.weight, builder);
+  builder.add(shader.build({ name: "convGradWeight tiles", texels, flops, targetLayout }));
+  mergeChunks(parts, targetLayout.width, chunks, tiles, problem.foldedColumns, call.weight, builder);
 }
 
 /** The weight's gradient [O, C, KH, KW]: channel c is in layer c & 3, once per chunk. */
 function mergeChunks(
   parts: TextureId,
-  gridWidth: number,
+  targetWidth: number,
   chunks: number,
   tiles: Tiles,
   foldedColumns: boolean,
@@ -121,7 +121,7 @@ function mergeChunks(
       value(shader, [o, first, kh, kw]) {
         const [channel, column] = foldedColumns ? [kw, "0"] : [first, kw];
         shader.add(
-          `int gridWidth = ${shader.int(gridWidth)};`,
+          `int targetWidth = ${shader.int(targetWidth)};`,
           `ivec4 element = ${kh} * ${shader.int(tiles.kernel[1])} + ${column};`,
           `ivec4 from = (element * ${shader.int(tiles.channels)} + (${channel} >> 2)) * ${shader.int(tiles.outputs)} + (${o} >> 2);`,
           `ivec4 layer = ${channel} & 3;`,
@@ -129,7 +129,7 @@ function mergeChunks(
           "vec4 sum = vec4(0.0);",
           `for (int chunk = 0; chunk < ${shader.int(chunks)}; chunk++) {`,
           "for (int j = 0; j < 4; j++) {",
-          `sum[j] += gridTexel(${shader.layers(parts)}, from[j], layer[j], gridWidth)[lane[j]];`,
+          `sum[j] += targetTexel(${shader.layers(parts)}, from[j], layer[j], targetWidth)[lane[j]];`,
           "}",
           `from += ${shader.int(pitch)};`,
           "}",

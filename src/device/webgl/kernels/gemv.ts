@@ -33,7 +33,7 @@ const leastWork = 16384;
 const wantedFragments = 4096;
 const shortestPart = 64;
 /** Width of the render targets, so that vertical neighbours also read nearby texels. */
-const gridWidth = 128;
+const targetWidth = 128;
 /** Longest sum in one accumulator. */
 const longestSum = 4096;
 
@@ -98,8 +98,8 @@ export function gemv(call: MatmulCall, builder: PassBuilder): void {
   const quads = Math.floor(k / lanes);
   const length = Math.ceil(quads / count);
   const texels = sizeOf(batch) * nTexels * count;
-  const grid = builder.grid(texels, gridWidth);
-  const targets = Array.from({ length: m }, () => builder.gridScratch(grid));
+  const targetLayout = builder.targetLayout(texels, targetWidth);
+  const targets = Array.from({ length: m }, () => builder.targetScratch(targetLayout));
 
   const shader = builder.shader();
   shader.include(`#define ROWS ${m}`);
@@ -155,8 +155,8 @@ export function gemv(call: MatmulCall, builder: PassBuilder): void {
     shader.store(target, "float32", `s${i}`);
   });
   const flops = 2 * m * lanes * sizeOf(batch) * nTexels * k;
-  builder.add(shader.build({ name: "matmul rows", texels, flops, grid }));
-  addParts(call, { targets, count, steps, width: grid.width }, builder);
+  builder.add(shader.build({ name: "matmul rows", texels, flops, targetLayout }));
+  addParts(call, { targets, count, steps, width: targetLayout.width }, builder);
 }
 
 /**
@@ -172,7 +172,7 @@ export function isStraight({ operand, order }: Factor, across: Order, builder: P
   const length = Math.ceil(shape[lengthDim] / lanes);
   return (
     pitch > 0 &&
-    builder.lineOf(operand.slot) % group === 0 &&
+    builder.textureWidthOf(operand.slot) % group === 0 &&
     ((offset / lanes) % group) + length <= pitch &&
     strides.slice(0, -2).every((stride) => (stride / lanes) % group === 0)
   );
@@ -214,17 +214,17 @@ function addParts({ output }: MatmulCall, parts: Parts, builder: PassBuilder): v
       `${type} place = (${at(matrixAt)}) * ${shader.int(steps.matrix)} + (column >> 2) * ${shader.int(steps.column)};`,
       "vec4 sum = vec4(0.0);",
       `int count = ${shader.int(count)};`,
-      `int gridWidth = ${shader.int(width)};`,
+      `int targetWidth = ${shader.int(width)};`,
       "for (int i = 0; i < count; i++) {",
     );
     const samplers = targets.map((target) => shader.sampler(target, "float32"));
     const choose = (row: string, [first, ...others]: readonly string[]) =>
       others.reduce((chosen, other, i) => `(${row} == ${i + 1} ? ${other} : ${chosen})`, first);
     if (iteration.quad) {
-      const fetched = samplers.map((name) => `gridTexel(${name}, place, gridWidth)`);
+      const fetched = samplers.map((name) => `targetTexel(${name}, place, targetWidth)`);
       shader.add(`sum += ${choose("row", fetched)};`);
     } else {
-      const fetched = samplers.map((name) => `gridTexel(${name}, place[j], gridWidth)[column[j] & 3]`);
+      const fetched = samplers.map((name) => `targetTexel(${name}, place[j], targetWidth)[column[j] & 3]`);
       shader.add("for (int j = 0; j < 4; j++) {", `sum[j] += ${choose("row[j]", fetched)};`, "}");
     }
     shader.add(`place += ${shader.int(steps.part)};`, "}");

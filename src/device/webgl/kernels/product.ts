@@ -1,5 +1,5 @@
 /**
- * Large matrix products: a fragment computes a tile of 8 × 4 outputs (4 × 4 with fewer render targets) into as many layers of a grid:
+ * Large matrix products: a fragment computes a tile of 8 × 4 outputs (4 × 4 with fewer render targets) into as many layers of a texture array:
  * layer i has row i of all tiles. A second pass assembles the rows and applies the epilogue. If there are few tiles with long sums, k is
  * split: partial products are consecutive in the layers, and the second pass adds them.
  */
@@ -7,7 +7,7 @@
 import { sizeOf } from "../../../core/shape.js";
 import { rowMajor, rowMajorStrides, type View } from "../../../core/view.js";
 import type { MatmulCall, Operand } from "../../../kernels/kernel.js";
-import { type Grid, lanes } from "../gl/storage.js";
+import { lanes, type RenderTargetLayout } from "../gl/storage.js";
 import type { PassBuilder } from "../shader/builder.js";
 import {
   declareIteration,
@@ -23,7 +23,7 @@ import type { Emitted } from "../shader/result.js";
 import type { ShaderBuilder } from "../shader/shader.js";
 import { prepareMap } from "./map.js";
 
-/** Minimum rows of a tile, each a layer of the grid and so a render target. */
+/** Minimum rows of a tile; each row is a layer, and each layer a render target. */
 const fewestRows = 4;
 /** Rows of a tile with enough render targets: 12 fetches for 128 products instead of 8 for 64. */
 const mostRows = 8;
@@ -57,14 +57,14 @@ export interface TileOptions {
 export interface TileSums {
   readonly parts: TextureId;
   /** Texel (matrix · mTiles + row / layers) · nTiles + column / 4 of layer row % layers has four columns of a row. */
-  readonly grid: Grid;
+  readonly targetLayout: RenderTargetLayout;
   /** Number of partial products. */
   readonly splits: number;
 }
 
 export function tiledProduct(call: MatmulCall, builder: PassBuilder, options?: TileOptions): void {
-  const { parts, grid, splits } = tileSums(call, builder, options);
-  mergeTiles(call, parts, grid, splits, builder);
+  const { parts, targetLayout, splits } = tileSums(call, builder, options);
+  mergeTiles(call, parts, targetLayout, splits, builder);
 }
 
 export function tileSums(
@@ -85,7 +85,7 @@ export function tileSums(
   const splits = whole ? 1 : splitCount(k, tiles, builder);
   const quads = Math.floor(k / lanes);
   const length = Math.ceil(quads / splits);
-  const { id: parts, grid } = builder.layeredScratch(splits * tiles, nTiles, tile);
+  const { id: parts, targetLayout } = builder.layeredScratch(splits * tiles, nTiles, tile);
 
   const shader = builder.shader();
   shader.add(
@@ -135,10 +135,10 @@ export function tileSums(
       name: "matmul tiles",
       texels: splits * tiles,
       flops: 2 * tile * lanes * tiles * k,
-      grid,
+      targetLayout,
     }),
   );
-  return { parts, grid, splits };
+  return { parts, targetLayout, splits };
 }
 
 function splitCount(k: number, tiles: number, { target }: PassBuilder): number {
@@ -210,7 +210,7 @@ export function pitchFor(length: number, { target }: PassBuilder): number {
 function mergeTiles(
   { output }: MatmulCall,
   parts: TextureId,
-  { width, layers: tile }: Grid,
+  { width, layers: tile }: RenderTargetLayout,
   splits: number,
   builder: PassBuilder,
 ): void {
@@ -239,14 +239,14 @@ function mergeTiles(
       `${type} place = (${at(matrixAt)}) * ${shader.int(mTiles)} + (row >> ${Math.log2(tile)});`,
       `place = place * ${shader.int(nTiles)} + (column >> 2);`,
       "vec4 sum = vec4(0.0);",
-      `int gridWidth = ${shader.int(width)};`,
+      `int targetWidth = ${shader.int(width)};`,
     );
     const sampler = shader.layers(parts);
     const term = whole
-      ? [`sum += gridTexel(${sampler}, place, row & ${tile - 1}, gridWidth);`]
+      ? [`sum += targetTexel(${sampler}, place, row & ${tile - 1}, targetWidth);`]
       : [
           "for (int j = 0; j < 4; j++) {",
-          `sum[j] += gridTexel(${sampler}, place[j], row[j] & ${tile - 1}, gridWidth)[column[j] & 3];`,
+          `sum[j] += targetTexel(${sampler}, place[j], row[j] & ${tile - 1}, targetWidth)[column[j] & 3];`,
           "}",
         ];
     if (splits === 1) shader.add(...term);

@@ -16,12 +16,12 @@ import type { ShaderBuilder } from "../shader/shader.js";
 import { type Dequantization, dequantized } from "./quantized_values.js";
 
 /**
- * Sums in grids: grid (r · halves + h) has row r of half panel h of all tiles, in rows of the grid's width; the splits are below each
+ * Sums in render targets: render target (r · halves + h) has row r of half panel h of all tiles, in rows of the render target's width; the splits are below each
  * other, with equal numbers of rows.
  */
 export interface TileSums {
   readonly parts: readonly TextureId[];
-  readonly grid: Extent;
+  readonly targetLayout: Extent;
   readonly splits: number;
   readonly rowTiles: number;
   readonly columnTiles: number;
@@ -47,7 +47,7 @@ export function mergeSums(
   const slotSize = builder.sizeOf(output.slot);
   const steps = [matrix, row, column, ...dequantization.operands.map((operand) => operand.steps)];
   const planned = planIteration(output.view, slotSize, steps);
-  // Texels of the output are texels of a grid if they lie along the columns.
+  // Texels of the output are texels of a render target if they lie along the columns.
   const quad = planned.quad && planned.operands[2].strides.at(-1) === 1;
   const iteration = { ...planned, quad };
   const emit = (shader: ShaderBuilder): Emitted => {
@@ -63,7 +63,7 @@ export function mergeSums(
 /** Adds statements that declare `sum`, whose matrix, row and column are the first operands of the iteration. */
 function addSum(
   shader: ShaderBuilder,
-  { parts, grid, splits, rowTiles, columnTiles, halves, isInteger }: TileSums,
+  { parts, targetLayout, splits, rowTiles, columnTiles, halves, isInteger }: TileSums,
   iteration: Iteration,
   names: IterationNames,
 ): void {
@@ -77,7 +77,7 @@ function addSum(
     `place = place * ${shader.int(columnTiles)} + (column >> ${2 + Math.log2(halves)});`,
     `${type} which = (row & 3) * ${halves} + (column >> 2 & ${halves - 1});`,
     isInteger ? "ivec4 sum = ivec4(0);" : "vec4 sum = vec4(0.0);",
-    `int width = ${shader.int(grid.width)};`,
+    `int width = ${shader.int(targetLayout.width)};`,
     `${type} down = quotient(place, width);`,
     `${type} across = place - down * width;`,
     `int splits = ${shader.int(splits)};`,
@@ -102,5 +102,5 @@ function addSum(
     add("sum[j]", "which[j]", (sampler) => `${lane(sampler)}[column[j] & 3]`);
     shader.add("}");
   }
-  shader.add(`down += ${shader.int(grid.height / splits)};`, "}");
+  shader.add(`down += ${shader.int(targetLayout.height / splits)};`, "}");
 }

@@ -49,7 +49,7 @@ export function alignedRows(
   const used = isAligned ? input : copiedRows(input, builder);
   const { view } = used;
   const texels = Math.ceil(k / lanes);
-  const line = builder.lineOf(used.slot);
+  const line = builder.textureWidthOf(used.slot);
   const isSingle = matrices * m === 1;
   const pitch = isSingle ? line : view.strides[1] / lanes;
   const isStraight =

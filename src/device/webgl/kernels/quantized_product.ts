@@ -51,9 +51,9 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
   const stride = groupSize === undefined && steps % unrolled === 0 ? unrolled : 1;
   const length = Math.ceil(units / stride / least) * stride;
   const splits = Math.max(1, Math.ceil(units / Math.max(1, length)));
-  const grid = splitGrid(splits, tiles, columnTiles, builder);
+  const targetLayout = splitTarget(splits, tiles, columnTiles, builder);
   const dtype = isInteger ? "int32" : "float32";
-  const parts = Array.from({ length: rows * halves }, () => builder.gridScratch(grid, dtype));
+  const parts = Array.from({ length: rows * halves }, () => builder.targetScratch(targetLayout, dtype));
 
   const shader = builder.shader();
   const int = (value: number) => shader.int(value);
@@ -64,8 +64,8 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
   const [matrixStep, rowStep] = input.view.strides;
   const matrixTexels = Math.ceil(n / panelRows) * steps * stepTexels;
   shader.add(
-    `int split = quotient(int(gl_FragCoord.y), ${int(grid.height / splits)});`,
-    `int place = t - split * ${int((grid.height / splits) * grid.width)};`,
+    `int split = quotient(int(gl_FragCoord.y), ${int(targetLayout.height / splits)});`,
+    `int place = t - split * ${int((targetLayout.height / splits) * targetLayout.width)};`,
     `int columnTiles = ${int(columnTiles)};`,
     "int line = quotient(place, columnTiles);",
     "int columnTile = place - line * columnTiles;",
@@ -98,13 +98,20 @@ export function quantizedTiles(factors: QuantizedFactors, builder: PassBuilder):
   else multiplySteps(shader, terms, length, isInteger);
   eachSum(terms, (r, h) => shader.store(parts[r * halves + h], dtype, `sum${r}${h}`));
   const flops = 2 * rows * halves * lanes * tiles * k;
-  builder.add(shader.build({ name: "quantized tiles", texels: grid.width * grid.height, flops, grid }));
-  return { parts, grid, splits, rowTiles, columnTiles, halves, isInteger };
+  builder.add(
+    shader.build({
+      name: "quantized tiles",
+      texels: targetLayout.width * targetLayout.height,
+      flops,
+      targetLayout,
+    }),
+  );
+  return { parts, targetLayout, splits, rowTiles, columnTiles, halves, isInteger };
 }
 
-function splitGrid(splits: number, tiles: number, columnTiles: number, builder: PassBuilder): Extent {
+function splitTarget(splits: number, tiles: number, columnTiles: number, builder: PassBuilder): Extent {
   const { extent } = builder.target;
-  const one = builder.grid(tiles, columnTiles);
+  const one = builder.targetLayout(tiles, columnTiles);
   const width = one.height * splits <= extent ? one.width : Math.min(tiles, extent);
   return { width, height: Math.ceil(tiles / width) * splits };
 }

@@ -1,7 +1,7 @@
 /** Collects the passes of one Program; the files of the kernels add to it. */
 import type { DType } from "../../../core/dtype.js";
 import type { GatherCall, Operand, ScatterAddCall, SlotInfo } from "../../../kernels/kernel.js";
-import { type Extent, type Format, formatOf, type Grid, lanes } from "../gl/storage.js";
+import { type Extent, type Format, formatOf, lanes, type RenderTargetLayout } from "../gl/storage.js";
 import type { Pass, Scratch, TextureId } from "./pass.js";
 import { passOf, type Result } from "./result.js";
 import { ShaderBuilder, type ShaderTarget } from "./shader.js";
@@ -22,8 +22,8 @@ export interface Abilities {
 }
 
 /**
- * Whether a grid should be wider and lower. Software rasterizers distribute squares of 64 × 64 texels (llvmpipe) or pairs of rows
- * (SwiftShader) to their threads: a small grid with several wide rows keeps the threads of both busy.
+ * Whether a render target should be wider and lower. Software rasterizers distribute squares of 64 × 64 texels (llvmpipe) or pairs of rows
+ * (SwiftShader) to their threads: a small render target with several wide rows keeps the threads of both busy.
  */
 function isHigh(columns: number, rows: number): boolean {
   return rows > Math.max(4, columns / 16);
@@ -79,17 +79,17 @@ export class PassBuilder {
     return formatOf(dtype, this.float32Slots.has(id) || scratch?.isSum ? fullFloats : floats);
   }
 
-  /** The grid for `texels` texels in rows of `width`, adjusted to the limits of textures. */
-  grid(texels: number, width: number): Extent {
+  /** The layout of a render target for `texels` texels in rows of `width`, adjusted to the limits of textures. */
+  targetLayout(texels: number, width: number): Extent {
     const { extent } = this.target;
     const columns = width <= extent && texels <= width * extent ? width : Math.min(texels, extent);
     return { width: columns, height: Math.ceil(texels / columns) };
   }
 
-  /** A texture of that grid for partial sums between passes of this Program. */
-  gridScratch(grid: Extent, dtype: DType = "float32"): TextureId {
-    const size = grid.width * grid.height * lanes;
-    return this.slots.length + this.scratches.push({ dtype, size, grid, isSum: true }) - 1;
+  /** A texture with this layout for partial sums between passes of this Program. */
+  targetScratch(targetLayout: Extent, dtype: DType = "float32"): TextureId {
+    const size = targetLayout.width * targetLayout.height * lanes;
+    return this.slots.length + this.scratches.push({ dtype, size, targetLayout, isSum: true }) - 1;
   }
 
   /**
@@ -100,14 +100,15 @@ export class PassBuilder {
     texels: number,
     width: number,
     layers: number,
-  ): { readonly id: TextureId; readonly grid: Grid } {
+  ): { readonly id: TextureId; readonly targetLayout: RenderTargetLayout } {
     const { extent } = this.target;
-    let columns = this.grid(texels, width).width;
+    let columns = this.targetLayout(texels, width).width;
     while (columns * 2 <= extent && isHigh(columns, Math.ceil(texels / columns))) columns *= 2;
-    const grid = { width: columns, height: Math.ceil(texels / columns), layers };
-    const size = grid.width * grid.height * lanes;
-    const id = this.slots.length + this.scratches.push({ dtype: "float32", size, grid, isSum: true }) - 1;
-    return { id, grid };
+    const targetLayout = { width: columns, height: Math.ceil(texels / columns), layers };
+    const size = targetLayout.width * targetLayout.height * lanes;
+    const id =
+      this.slots.length + this.scratches.push({ dtype: "float32", size, targetLayout, isSum: true }) - 1;
+    return { id, targetLayout };
   }
 
   /** A texture for `size` elements between passes of this Program: copies, or partial sums. */
@@ -169,9 +170,9 @@ export class PassBuilder {
   }
 
   /** Texels per row of a slot's or scratch texture, if it has several rows. */
-  lineOf(id: TextureId): number {
+  textureWidthOf(id: TextureId): number {
     const { layout } = this.target;
-    return layout.lineFor(layout.texels(this.sizeOf(id)));
+    return layout.widthFor(layout.texels(this.sizeOf(id)));
   }
 
   /** Elements of a slot or scratch texture. */

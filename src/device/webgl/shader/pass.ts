@@ -1,7 +1,7 @@
 /** Passes: a kernel call becomes one or several passes, each one draw of one shader. */
 
 import type { DType } from "../../../core/dtype.js";
-import type { Extent, Grid } from "../gl/storage.js";
+import type { Extent, RenderTargetLayout } from "../gl/storage.js";
 
 /** Number of a texture: a slot of the Program, or above those a scratch texture of the executable. */
 export type TextureId = number;
@@ -31,7 +31,7 @@ export interface Pass {
   /** Number of texels rendered. */
   readonly texels: number;
   /** Layout of a scratch output (see Scratch); by default outputs are buffers with the layout of storage.ts. */
-  readonly grid?: Extent | Grid;
+  readonly targetLayout?: Extent | RenderTargetLayout;
   /** Only the texels from..to−1 are rendered, others keep their values; the pass must not sample such outputs. */
   readonly range?: readonly [number, number];
   /** Draws this number of points, which are added to the output's values, instead of covering the output once. */
@@ -54,5 +54,5 @@ export interface Scratch {
    * Texel t of each layer is at column t % width of row t / width. Rasterizers are fastest if neighbouring fragments read neighbouring
    * texels in both directions, and waste half of their work on a single row.
    */
-  readonly grid?: Extent | Grid;
+  readonly targetLayout?: Extent | RenderTargetLayout;
 }

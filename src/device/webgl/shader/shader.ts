@@ -14,7 +14,7 @@ import {
   type FloatStorage,
   type Format,
   formatOf,
-  type Grid,
+  type RenderTargetLayout,
   type TextureLayout,
 } from "../gl/storage.js";
 import { flagTexture, type Pass, type ScalarUse, type TextureId } from "./pass.js";
@@ -31,7 +31,7 @@ export interface ShaderTarget {
   readonly drawBuffers: number;
   /** Number of fragments that keep the device busy: passes with fewer split their sums. */
   readonly fragments: number;
-  /** Largest width and height of a grid. */
+  /** Largest width and height of a render target. */
   readonly extent: number;
 }
 
@@ -75,8 +75,8 @@ export interface PassShape {
   readonly texels: number;
   readonly flops: number;
   readonly range?: readonly [number, number];
-  /** The shape of the output if it is a grid. */
-  readonly grid?: Extent | Grid;
+  /** Layout of the output, if it is not a buffer. */
+  readonly targetLayout?: Extent | RenderTargetLayout;
 }
 
 /** GLSL for the texel of a buffer at the position of the texel that is computed. */
@@ -150,7 +150,7 @@ export class ShaderBuilder {
     return this.samplerOf(id, dtype === "float32" ? "FLOAT_SAMPLER" : this.facts.formatOf(id).sampler);
   }
 
-  /** The name of a sampler for all layers of a grid. */
+  /** The name of a sampler for all layers of a texture array. */
   layers(id: TextureId): string {
     return this.samplerOf(id, "FLOAT_LAYERS");
   }
@@ -217,15 +217,15 @@ export class ShaderBuilder {
     this.addTarget(this.facts.formatOf(id), dtype, value);
   }
 
-  /** Adds render targets for the layers of a grid, to which main stores the vec4 `values`. */
+  /** Adds render targets for the layers of a texture array, to which main stores the vec4 `values`. */
   storeLayers(id: TextureId, values: readonly string[]): void {
     this.outputs.push(id);
     for (const value of values) this.addTarget(this.facts.formatOf(id), "float32", value);
   }
 
-  build({ name, texels, flops, range, grid }: PassShape): Pass {
+  build({ name, texels, flops, range, targetLayout }: PassShape): Pass {
     // A uniform, so that outputs of all widths share a program.
-    const width = this.int(grid?.width ?? this.target.layout.lineFor(texels));
+    const width = this.int(targetLayout?.width ?? this.target.layout.widthFor(texels));
     return {
       name,
       vertex: this.vertex,
@@ -243,7 +243,7 @@ ${indent([...this.statements, ...this.stores])}
       texels,
       flops,
       range,
-      grid,
+      targetLayout,
     };
   }
 
