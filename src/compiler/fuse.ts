@@ -2,9 +2,9 @@
  * Pass 2, fuse: decides which nodes get memory of their own ("materialized") and which are computed inline,
  * element by element, in the kernels that use them.
  *
- * Walking from the results to the inputs, each node knows all its uses: which kernel reads it, through which
- * chain of views. An elementwise node with one use melts into that kernel; with several it is materialized,
- * unless computing it again costs less than reading it.
+ * Nodes are visited from the results to the inputs, so that all uses of a node are known: which kernel reads it, through which chain of
+ * views. An elementwise node with one use is fused into that kernel; with several it is materialized, unless recomputing it costs less than
+ * reading it.
  */
 
 import { sameShape, sizeOf } from "../core/shape.js";
@@ -20,7 +20,7 @@ export interface UpdateGroup {
 }
 
 export interface Fusion {
-  /** Per node: has memory of its own. Leaves are not counted. */
+  /** Per node, whether it gets its own memory; false for leaves. */
   readonly materialized: readonly boolean[];
   readonly updates: readonly UpdateGroup[];
   /** Elementwise node → the product or convolution that applies it while writing its result. */
@@ -28,7 +28,7 @@ export interface Fusion {
   readonly inPlace: InPlace;
 }
 
-/** Whether a node that is a result is computed in the result's memory. */
+/** Whether a result's node is computed directly in the result's memory. */
 export function isDirect(id: number, { materialized, inPlace }: Fusion): boolean {
   return materialized[id] && !inPlace.has(id);
 }
@@ -37,27 +37,27 @@ export function isDirect(id: number, { materialized, inPlace }: Fusion): boolean
 interface Use {
   /** The kernel that reads: a node id, or `nodes.length + g` for update group g. */
   readonly kernel: number;
-  /** No view stands between. */
+  /** Without a view in between. */
   readonly direct: boolean;
   readonly expanded: boolean;
   readonly reshaped: boolean;
-  /** A view that moves elements stands between: any but a reshape. */
+  /** Through a view other than reshape, which changes the order or number of elements. */
   readonly moved: boolean;
-  /** The node whose list of uses was last looked through. */
+  /** Mark of `distinct`: the last node whose uses were checked. */
   seen: number;
 }
 
-/** More duplicates than this and a cheap node is stored after all. */
+/** Maximum number of kernels that recompute a cheap node. */
 const maxDuplicates = 4;
 
 /**
- * Most assignments in one kernel: a parameter with its moments has four at most. Without a bound, parameters of rank 0
- * would all be joined by a common factor, as gradient clipping has.
+ * Maximum number of assignments in one kernel: a parameter with its moments has at most four. Without a bound, a common factor, as in
+ * gradient clipping, would join all parameters of rank 0.
  */
 const maxUpdates = 8;
 
 export interface FuseOptions {
-  /** false materializes every node: the unfused Program that tests compare with. */
+  /** false materializes every node, for tests that compare with the unfused Program. */
   readonly enabled: boolean;
 }
 
@@ -73,7 +73,7 @@ export function fuse(graph: Graph, inPlace: InPlace, options: FuseOptions = { en
   const instructions = new Int32Array(nodes.length + updates.length);
   const loads = new Int32Array(nodes.length + updates.length).fill(1);
   const broadcasts = findBroadcasts(nodes);
-  /** Per kernel node: its use, if it has one only. */
+  /** Per kernel node: its use, if it is the only one. */
   const consumer: (Use | undefined)[] = [];
   /** Per kernel: whether it draws random numbers. */
   const random = new Array<boolean>(nodes.length + updates.length).fill(false);
@@ -107,7 +107,7 @@ export function fuse(graph: Graph, inPlace: InPlace, options: FuseOptions = { en
       case "source":
         if (node.op.source === "uniform" || node.op.source === "iota") {
           const inline = options.enabled && !forced[id] && own.length === 1 && own[0].direct;
-          // A random number belongs to its logical index, and reductions choose the order in which they walk.
+          // Random numbers depend on logical indices; reductions choose their order of iteration.
           const reduced = node.op.source === "uniform" && nodes[own[0]?.kernel]?.op?.kind === "reduce";
           materialized[id] = !inline || reduced;
           if (inline && node.op.source === "uniform") random[own[0].kernel] = true;
@@ -141,7 +141,7 @@ export function fuse(graph: Graph, inPlace: InPlace, options: FuseOptions = { en
     loads[kernel] += Math.max(0, variableInputs(node, nodes) - 1);
   }
 
-  /** If all that reads node `id` is an elementwise kernel of its size, the node's kernel computes that as well. */
+  /** Makes the elementwise kernel that is the only consumer of kernel node `id` its epilogue, if possible. */
   function joinEpilogue(id: number): void {
     const { op, shape, inputs } = nodes[id];
     if (!options.enabled || forced[id] || op?.kind !== "kernel" || op.takesEpilogue === undefined) return;
@@ -149,11 +149,11 @@ export function fuse(graph: Graph, inPlace: InPlace, options: FuseOptions = { en
     const { kernel, expanded, reshaped, moved } = consumer[id];
     const reader = nodes[kernel];
     if (expanded || moved || (reshaped && op.takesEpilogue !== "reshaped")) return;
-    // A result of the graph is row-major, and float convolutions are faster channels-last: the reader transposes.
+    // Results of the graph are row-major, and float convolutions are faster channels-last: the separate map transposes.
     if (forced[kernel] && op.takesEpilogue !== "reshaped" && !op.epilogueCasts) return;
     if (reader?.op?.kind !== "elementwise" || epilogues.has(kernel)) return;
     if (reader.dtype !== "float32" && !op.epilogueCasts) return;
-    // Random numbers belong to logical indices, which kernels do not know.
+    // Random numbers depend on logical indices, which are not available in epilogues.
     if (random[kernel] || sizeOf(reader.shape) !== sizeOf(shape)) return;
     materialized[id] = false;
     epilogues.set(kernel, id);
@@ -163,7 +163,7 @@ export function fuse(graph: Graph, inPlace: InPlace, options: FuseOptions = { en
     const more = nodes[id].inputs.length - 1;
     for (const { kernel, expanded, reshaped } of own) {
       if (expanded || (reshaped && broadcasts[id])) return false;
-      // Loads and constants take instructions of their own, hence the margin of 3 per node.
+      // A node may need instructions for loads and constants as well: 3 per node as an upper bound.
       if (3 * (instructions[kernel] + 1) > maxExpressionInstructions) return false;
       if (loads[kernel] + more > maxExpressionInputs) return false;
     }
@@ -186,7 +186,7 @@ function throughView({ kernel, expanded, reshaped, moved }: Use, name: string): 
   };
 }
 
-/** Each use of node `id` once. */
+/** The uses of node `id` without duplicates. */
 function distinct(list: readonly Use[], id: number): readonly Use[] {
   if (list.length < 2) return list;
   const result: Use[] = [];
@@ -198,27 +198,27 @@ function distinct(list: readonly Use[], id: number): readonly Use[] {
   return result;
 }
 
-/** Inputs that are no constants or other sources. */
+/** Number of inputs that are not constants or other sources. */
 function variableInputs(node: GraphNode, nodes: readonly GraphNode[]): number {
   let count = 0;
   for (const input of node.inputs) if (nodes[input].op?.kind !== "source") count++;
   return count;
 }
 
-/** A view that must be in memory needs the node below its views in memory. */
+/** Forces the node below a chain of views into memory. */
 function forceBase(nodes: readonly GraphNode[], forced: boolean[], id: number): void {
   let base = id;
   while (nodes[base].op?.kind === "view") base = nodes[base].inputs[0];
   forced[base] = true;
 }
 
-/** One instruction on one variable operand that costs less than a store and a load: masks, casts, scaling. */
+/** Whether recomputing a node costs less than a store and a load: cheap instructions with at most one variable operand. */
 function isCheap(node: GraphNode, nodes: readonly GraphNode[]): boolean {
   if (node.op?.kind !== "elementwise") return false;
   return variableInputs(node, nodes) <= 1 && instructionOf(node.op.instruction).isCheap;
 }
 
-/** Per node: whether a broadcast stands in the elementwise tree below it, so that a reshape cannot pass through. */
+/** Per node, whether the elementwise tree below it contains a broadcast, through which a reshape cannot be moved. */
 function findBroadcasts(nodes: readonly GraphNode[]): boolean[] {
   const result: boolean[] = [];
   for (const node of nodes) {
@@ -244,7 +244,7 @@ function groupUpdates(graph: Graph): UpdateGroup[] {
     group[a] = b;
     sizes[b] += sizes[a];
   };
-  /** Of each node, the assignment that first reached it, and the one that last did. */
+  /** Per node, the first and the last assignment that visited it. */
   const owner = new Int32Array(nodes.length).fill(-1);
   const seen = new Int32Array(nodes.length).fill(-1);
   assignments.forEach(({ value }, i) => {

@@ -6,7 +6,7 @@ export class Interner {
   /** All sequences, concatenated. */
   #words = new Int32Array(512);
   #length = 0;
-  /** Where each sequence starts; the last entry belongs to the open one. */
+  /** Start of each sequence; the last entry is the start of the open one. */
   readonly #starts: number[] = [0];
   /** Open addressing: number + 1 of a sequence, 0 where free. */
   #table = new Int32Array(256);

@@ -1,6 +1,6 @@
 /**
- * Pass 5, plan: byte offsets in one arena for the temporaries, so that those whose lives do not overlap share
- * memory, and elementwise kernels write over an input that dies with them.
+ * Pass 5, plan: assigns the temporaries byte offsets in one arena. Temporaries with disjoint lifetimes share memory, and elementwise
+ * kernels overwrite an input whose last use they are.
  */
 
 import { itemSize } from "../core/dtype.js";
@@ -18,7 +18,7 @@ export interface ArenaPlan {
   readonly arenaBytes: number;
 }
 
-/** The slots that each call touches, each once: those of call i are `slots[starts[i]]` to `slots[starts[i + 1] - 1]`. */
+/** The slots of each call, without duplicates: call i has `slots[starts[i]]` to `slots[starts[i + 1] - 1]`. */
 interface Touched {
   readonly slots: readonly number[];
   readonly starts: readonly number[];
@@ -47,7 +47,7 @@ export function plan(
   leafCount: number,
 ): ArenaPlan {
   const touched = touchedSlots(calls, slots.length);
-  /** Of each slot, the first and the last call that touches it. */
+  /** Per slot, the first and the last call that uses it. */
   const first = new Int32Array(slots.length).fill(-1);
   const last = new Int32Array(slots.length).fill(-1);
   for (let i = 0; i < calls.length; i++) {
@@ -86,7 +86,7 @@ export function plan(
   }
   return { offsets, arenaBytes: arena.size };
 
-  /** A temporary that `call` reads for the last time, at the very positions where it writes `slot`. */
+  /** A temporary whose last use is `call`, read at the same positions at which `slot` is written. */
   function inPlaceInput(call: MapCall, slot: number, i: number): number | undefined {
     const written = call.outputs.filter((operand) => operand.slot === slot);
     if (written.length !== 1) return undefined;

@@ -1,7 +1,7 @@
 /**
- * Pass 3, schedule: the order of the kernels. Inputs come before their consumers, and an in-place update comes
- * after every other kernel that reads the old value, and after every check of indices: a Program that fails updates
- * nothing. A write in place comes before the kernels that read the new value.
+ * Pass 3, schedule: orders the kernels. Inputs precede their consumers. In-place updates run after all other kernels that read the old
+ * value and after all index checks, so that a failed Program updates nothing. In-place writes run before the kernels that read the new
+ * value.
  */
 
 import type { IndexAttributes } from "../graph/op.js";
@@ -20,7 +20,7 @@ export type Step =
     }
   | { readonly kind: "store"; readonly output: number };
 
-/** What a kernel reads, found through inline nodes and views: a range of each of the two lists, with some entries twice. */
+/** The nodes and leaves that a kernel reads, through inline nodes and views: a range of each of the two lists; may have duplicates. */
 interface Reads {
   readonly nodes: number;
   readonly nodesEnd: number;
@@ -28,13 +28,13 @@ interface Reads {
   readonly leavesEnd: number;
 }
 
-/** @returns undefined if a write in place would have to wait for a kernel that waits for it. */
+/** @returns undefined if in-place writes make the dependencies cyclic. */
 export function schedule(graph: Graph, fusion: Fusion): Step[] | undefined {
   const { nodes } = graph;
   const steps: { step: Step; reads: Reads; writes: readonly number[]; order: number }[] = [];
   /** The step of each materialized node. */
   const producer = new Int32Array(nodes.length);
-  // The step that last visited each node, as it is and through a view.
+  // The last visit of each node, directly and through a view.
   const visited = new Int32Array(nodes.length).fill(-1);
   const visitedViewed = new Int32Array(nodes.length).fill(-1);
   let visits = 0;
@@ -43,7 +43,7 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] | undefined {
   const readLeaves: number[] = [];
   /** Leaves that the last step reads through a view, not element by element at the same position. */
   const viewedLeaves: number[] = [];
-  /** The first kernel that checks an index against an axis of some size; later ones cannot fail. */
+  /** The first kernel that checks an index against an axis size; later checks of the same pair cannot fail. */
   const checks = new Map<string, number>();
 
   for (let id = 0; id < nodes.length; id++) {
@@ -59,7 +59,7 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] | undefined {
     const staged = writes.some((leaf) => viewedLeaves.includes(leaf));
     steps.push({ step: { kind: "update", assignments, staged }, reads, writes, order: Math.max(...values) });
   }
-  // A node that is one output only, and is computed by a kernel of its own, is written to the result directly.
+  // A materialized node is written directly to the memory of its first output; further outputs are copies.
   const direct = new Set<number>();
   graph.outputs.forEach((id, output) => {
     if (isDirect(id, fusion) && !direct.has(id)) direct.add(id);
@@ -86,17 +86,17 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] | undefined {
 
   /** The steps that read each leaf. */
   const readers = new Lists(graph.leafCount);
-  /** Of each value that a write in place replaces, the steps that read it. */
+  /** For each value replaced by an in-place write, the steps that read it. */
   const readersOfWritten = new Map([...fusion.inPlace.keys()].map((id) => [id, [] as number[]]));
   steps.forEach(({ reads }, s) => {
     for (let i = reads.leaves; i < reads.leavesEnd; i++) readers.append(readLeaves[i], s);
     for (let i = reads.nodes; i < reads.nodesEnd; i++) readersOfWritten.get(readNodes[i])?.push(s);
   });
-  /** For a write in place that follows another one. */
+  /** The readers of the old value, for an in-place write that follows another one. */
   const readersOfOld = (step: Step) =>
     step.kind === "node" ? readersOfWritten.get(nodes[step.node].inputs[0]) : undefined;
   const waitsFor = new Int32Array(steps.length).fill(-1);
-  /** How many steps each step waits for, and the steps that wait for it. */
+  /** Per step, the number of steps it depends on, and the steps that depend on it. */
   const blocked = new Int32Array(steps.length);
   const unlocks = new Lists(steps.length);
   steps.forEach(({ step, reads, writes }, s) => {
@@ -144,8 +144,8 @@ export function schedule(graph: Graph, fusion: Fusion): Step[] | undefined {
 const none: readonly number[] = [];
 
 /**
- * Kahn's algorithm, the first that is ready; updates that wait for each other in a circle are staged. undefined if a write
- * in place is in a circle, or behind one.
+ * Kahn's algorithm; of the ready steps the first one is next. Cyclic updates are staged: computed into temporaries. undefined if an
+ * in-place write is part of a cycle or depends on one.
  */
 function order(
   steps: readonly { step: Step; writes: readonly number[] }[],
@@ -154,7 +154,7 @@ function order(
 ): Step[] | undefined {
   const result: Step[] = [];
   const done = new Uint8Array(steps.length);
-  // No step before it is ready.
+  // All steps before it are done or not ready.
   let next = 0;
   while (result.length < steps.length) {
     while (next < steps.length && (done[next] || blocked[next] > 0)) next++;

@@ -2,7 +2,7 @@
 import type { Program } from "./device.js";
 import type { Footprint } from "./wasm/footprint.js";
 
-/** Of the device with this name: exact for wasm; of others the temporaries. */
+/** Memory that a Program needs on the device with this name: exact for wasm; the temporaries for other devices. */
 export async function footprintOf(device: string, program: Program): Promise<Footprint> {
   if (device === "wasm") return (await import("./wasm/footprint.js")).wasmFootprint(program);
   return { workspaceBytes: program.arenaBytes, commandBytes: 0, panels: [] };

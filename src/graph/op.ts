@@ -72,7 +72,7 @@ export interface KernelOp<A = unknown> extends OpBase<A> {
    * row-major, and the ops may use it in another shape.
    */
   readonly takesEpilogue?: "same shape" | "reshaped";
-  /** The epilogue may change the dtype: what a quantized layer gives becomes int8 on its way to the next one. */
+  /** The epilogue may change the dtype: the output of a quantized layer can be requantized to int8 for the next layer. */
   readonly epilogueCasts?: boolean;
   /** Input 1 holds indices into input 0, which its kernel checks while it runs. Attributes: `IndexAttributes`. */
   readonly checksIndex?: boolean;

@@ -68,13 +68,13 @@ export function enterScope(name: string): () => void {
 
 const gradientSuffix = " (gradient)";
 
-/** The scope of the gradients of a node of the op `name` in `of`. Those of gradients are no third kind. */
+/** The scope of the gradients of a node of the op `name` in the scope `of`; second gradients have the same scope as first ones. */
 export function gradientScope(of: string, name: string): string {
   if (of.endsWith(gradientSuffix)) return of;
   return (of.includes(scopeMark) ? of : of + scopeMark + name) + gradientSuffix;
 }
 
-/** The names of module and composite in a scope. Those of gradients end with ` (gradient)`. */
+/** The names of module and composite in a scope; in scopes of gradients they end with ` (gradient)`. */
 export function namesIn(scope: string): { readonly module: string; readonly composite: string | undefined } {
   const [module, composite] = scope.split(scopeMark);
   const suffix = composite?.endsWith(gradientSuffix) ? gradientSuffix : "";

@@ -1,4 +1,4 @@
-/** What kernel calls and Programs cost: exact floating-point operations and bytes. */
+/** Cost of kernel calls and Programs: exact floating-point operations and bytes. */
 import { attentionCost } from "./attention.js";
 import { distinctBytes, type ElementStorage } from "./bytes.js";
 import { convCost, convGradInputCost } from "./conv.js";
@@ -68,7 +68,7 @@ export function bytesOf(call: KernelCall, stored: ElementStorage): number {
 /** Costs already counted. The key is the Program alone, because it is compiled for one device and so for one storage of elements. */
 const counted = new WeakMap<Program, Cost>();
 
-/** What one run of a Program costs on the device that it was compiled for. */
+/** Cost of one run of a Program on the device that it was compiled for. */
 export function costOf(program: Program, stored: ElementStorage): Cost {
   let cost = counted.get(program);
   if (cost === undefined) {

@@ -20,7 +20,7 @@ export function operandsOf(call: KernelCall): CallOperands {
   return { reads, writes };
 }
 
-/** Calls `visit` with each operand, those that are read first, without making lists. */
+/** Calls `visit` with each operand, read ones first, without allocating lists. */
 export function eachOperand(call: KernelCall, visit: (operand: Operand, isWritten: boolean) => void): void {
   const { reads, writes } = recordOf(call);
   const fields = call as unknown as Fields;

@@ -7,9 +7,9 @@ import type { QuantizedFormat } from "./quantized.js";
 /** Rows of a quantized weight as kernels read them. Panels are independent, so that a matrix can be packed by ranges of whole panels. */
 export interface PackedRows {
   readonly words: Int32Array;
-  /** Of rows [n], or of groups, arranged in panels. */
+  /** Scales of rows [n], or of groups in panels. */
   readonly scales: Float32Array;
-  /** Of formats with an offset, arranged in panels: minimums, or for zero points (8 − zero point) · scale. */
+  /** For formats with an offset, in panels: minimums, or for zero points (8 − zero point) · scale. */
   readonly minimums?: Float32Array;
 }
 
@@ -51,7 +51,7 @@ function arranged(values: Float32Array, n: number, groups: number): Float32Array
   return result;
 }
 
-/** The words of values that begin on a word's border, copied if they do not lie on one. */
+/** The values as words; copied if they are not aligned to a word. */
 function wordsOf(values: HostWeight["values"], count: number): Int32Array {
   const isAligned = values.byteOffset % wordBytes === 0;
   const { buffer, byteOffset } = isAligned ? values : values.slice();

@@ -22,7 +22,7 @@ export interface Provenance {
   readonly op: string;
 }
 
-/** What the compiler passes to devices: kernel calls over numbered slots. */
+/** The compiler's output and the devices' input: kernel calls over numbered slots. */
 export interface Program {
   readonly calls: readonly KernelCall[];
   readonly slots: readonly SlotInfo[];

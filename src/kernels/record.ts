@@ -12,7 +12,7 @@ export type OperandField<Call> = Call extends unknown
     }[keyof Call & string]
   : never;
 
-/** What a call costs. Not part of the record, so that only pages that count costs load it. */
+/** Cost of a call. Not part of the record, so that only pages that count costs load it. */
 export interface KernelCost<Call> {
   /** 2 per multiply-add of a product, of floats or integers; 1 per element for each arithmetic instruction. */
   flops(call: Call): number;

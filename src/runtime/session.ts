@@ -136,7 +136,7 @@ export class Session {
 /** V8 hashes longer strings by their length alone: Programs of one structure at many lengths would share a bucket. */
 const hashedByLength = 16_383;
 
-/** The cache's key for a graph's key. Those of two graphs may be equal. */
+/** The cache's key for a graph's key: for long keys a hash, which may collide. */
 function placeOf(key: string): string {
   if (key.length <= hashedByLength) return key;
   let hash = key.length;

@@ -8,7 +8,7 @@ declare const WATTGRAD_AGREEMENT: number | undefined;
 
 export type BinaryName = "simd" | "relaxed";
 
-/** What assembly/index.ts exports. */
+/** The exports of assembly/index.ts. */
 export interface Kernels {
   start(): number;
   /** Returns 0, or the address of the command that failed. */

@@ -15,13 +15,13 @@ export interface SharedSpaces {
 export class WasmExecutable implements Executable {
   released = false;
   readonly bytes: number;
-  /** Of the spaces shared with others. */
+  /** Sizes that it needs of the memory shared by all executables. */
   readonly arenaBytes: number;
   readonly scratchBytes: number;
   readonly isFloatScalar: readonly boolean[];
   /** Leaves that it writes. */
   readonly written: readonly number[];
-  /** Of the leaves that it only reads. */
+  /** The panel words of leaves that it only reads. */
   readonly panelWords: readonly PanelWords[];
   /** Words with addresses, and the byte offset to add to the base address: [word, offset, …], by leaf, then those of the arena. */
   readonly #patches: Int32Array;

@@ -1,13 +1,13 @@
-/** What the wasm device allocates for a Program, found out without doing so. */
+/** Computes the memory that the wasm device allocates for a Program, without allocating it. */
 import type { Program } from "../device.js";
 import { WasmExecutable } from "./executable.js";
 import { type PanelWords, ProgramEncoder } from "./program.js";
 
 /** Memory of a Program besides its leaves. */
 export interface Footprint {
-  /** Of temporaries and working space, which all executables of a device share. */
+  /** Bytes of temporaries and scratch memory, which all executables of a device share. */
   readonly workspaceBytes: number;
-  /** Of the executable. */
+  /** Bytes of the executable. */
   readonly commandBytes: number;
   /** Packed copies of leaves, by slot; two with one key are one. */
   readonly panels: readonly Pick<PanelWords, "slot" | "key" | "bytes">[];

@@ -17,7 +17,7 @@ import {
 
 /** Bytes of rows that are packed at a time for weights in groups and for float32 rows: a quarter of the second-level cache. */
 const blockBytes = 131_072;
-/** Of weights in groups: float32 sums of 24 columns, and int32 sums of one group. */
+/** Bytes of scratch memory for weights in groups: float32 sums of 24 columns, and int32 sums of one group. */
 const groupSumBytes = 2 * 24 * 4;
 
 export function encodeQmatmul(call: QmatmulCall, writer: CommandWriter): void {
@@ -44,7 +44,7 @@ function writeOperands({ input, weight, output }: QmatmulCall, writer: CommandWr
   );
 }
 
-/** Bytes from column to column; where there is but one, such that rows are contiguous. */
+/** Stride of the columns in bytes; for a single column chosen so that rows are contiguous. */
 function columnStep(output: Operand): number {
   return (output.view.shape[1] === 1 ? 1 : output.view.strides[1]) * itemBytes(output);
 }
@@ -71,7 +71,7 @@ function encodeGroups(call: QmatmulCall, groupSize: number, writer: CommandWrite
   const { input, output, inputScales, scales, minimums, format } = call;
   const [m, k] = input.view.shape;
   const groups = k / groupSize;
-  // Values of 16 bits at most, and what each group needs.
+  // Packed values of at most 16 bits, and the entry of each group.
   const rowBytes = 2 * k + 12 * groups;
   const rows = blockRows(m, rowBytes);
   const count = scales!.view.shape[0];
