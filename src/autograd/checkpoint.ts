@@ -15,7 +15,7 @@ import { createNode, createNodeOf, gradientMode, isGradEnabled, type Tensor } fr
 import { copied, detached } from "../ops/composite.js";
 import { changed, propagate } from "./backward.js";
 
-/** What backward computes again. */
+/** The recomputation of a checkpoint. */
 interface Segment {
   readonly value: Tensor;
   /** The inputs as `fn` got them. */
@@ -116,7 +116,7 @@ const openRecomputeOp: ViewOp = {
   gradient: ({ gradient }) => [gradient],
 };
 
-/** Of the result: its value, the inputs and what was captured. */
+/** The result of a checkpoint; inputs: its value, the inputs of `fn` and the captured tensors. */
 const checkpointOp: ViewOp = {
   kind: "view",
   name: "identity",
@@ -167,7 +167,7 @@ function copyOf({ node, shape, dtype, device }: Tensor, copies: ReadonlyMap<Tens
   return scope === undefined ? create() : inScope(gradientScope(scope, op.name), create);
 }
 
-/** Of a checkpoint inside the function. */
+/** Copies a nested checkpoint. */
 function copyOfSegment(
   { value, inputs, captured, order }: Segment,
   copies: ReadonlyMap<Tensor, Tensor>,
@@ -181,7 +181,7 @@ function copyOfSegment(
   };
 }
 
-/** Runtime scalars of their own, which always have the values of the original ones. */
+/** Separate runtime scalars, which always have the values of the original ones. */
 function sameStream({ stream }: UniformAttributes): UniformAttributes {
   const [low, high, offset] = stream;
   return { stream: [Object.create(low), Object.create(high), Object.create(offset)] };

@@ -5,7 +5,7 @@
 import type { DType } from "./dtype.js";
 import { ArgumentError } from "./errors.js";
 
-/** What an argument may be: in words, the test, and the way out for a value that fails it. */
+/** The valid values of an argument: description, test, and hint for invalid values. */
 export type Kind = readonly [
   words: string,
   test: (value: unknown) => boolean,
@@ -22,7 +22,7 @@ const list: (value: unknown) => boolean = Array.isArray;
 // biome-ignore lint/suspicious/noSelfCompare: NaN alone differs from itself
 export const aNumber: Kind = ["a number", (value) => typeof value === "number" && value === value];
 export const anInteger: Kind = ["an integer", Number.isSafeInteger];
-/** What sizes and numbers of things are. */
+/** Sizes and counts. */
 export const aCount: Kind = [
   "an integer of at least 0",
   (value) => Number.isSafeInteger(value) && Number(value) >= 0,
@@ -35,7 +35,7 @@ export const anObject: Kind = [
   (value) => typeof value === "object" && value !== null && !list(value),
 ];
 export const anArray: Kind = ["an array", list];
-/** What shapes and lists of dimensions are; whether its elements are integers is checked with their domain. */
+/** Shapes and lists of dimensions; the elements are checked together with their domain. */
 export const integers: Kind = ["an array of integers", list];
 export const aDevice: Kind = [
   "a device",

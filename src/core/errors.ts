@@ -5,7 +5,7 @@ export interface ErrorDetails {
   op?: string;
   /** Name of the device on which it happened. */
   device?: string;
-  /** What the user can do about it. */
+  /** Advice to the user. */
   hint?: string;
   cause?: unknown;
 }

@@ -29,7 +29,7 @@ export function nextTurn(): Promise<void> {
       resolve();
     };
     if (immediate) return immediate(done);
-    // Not by a timer: browsers make the sixth of timers that set each other wait for 4 ms.
+    // Not a timer: browsers clamp nested timers to 4 ms from the sixth on.
     channel ??= new MessageChannel();
     channel.port1.onmessage = done;
     channel.port2.postMessage(null);
@@ -37,28 +37,28 @@ export function nextTurn(): Promise<void> {
   return underWay;
 }
 
-/** Whether the event loop has waited for long enough: `if (isTurnDue()) await nextTurn();` wherever a loop waits. */
+/** Whether the event loop was blocked long enough: `if (isTurnDue()) await nextTurn();` wherever a loop waits. */
 export function isTurnDue(): boolean {
   return collectionDue || performance.now() - last > turnMilliseconds;
 }
 
 /** Bytes of tensors, on all devices of this thread. */
 let heldBytes = 0;
-/** The least since a collection was last asked for. */
+/** Minimum of the held bytes since the last requested collection. */
 let leastBytes = 0;
 let collectionDue = false;
-/** Doubles while collections find little: memory that is disposed, or kept, is no reason to collect. */
+/** Doubles while collections free little, because memory that is disposed or still in use is no reason to collect. */
 let patience = 1;
 const mostPatience = 8;
-/** What finalizers gave back since `judgedAt`, and how long a collection has for that. */
+/** Bytes freed by finalizers since `judgedAt`, and the time in ms after which a collection is judged by them. */
 let collectedBytes = 0;
 let judgedAt = 0;
 const judgementMilliseconds = 300;
 
-/** Growth after which garbage is collected: this, times the patience, or this share of what was held. */
+/** Growth after which a collection is requested: these bytes times the patience, or this share of the held bytes. */
 const collectionBytes = 48 * 1024 * 1024;
 const collectionShare = 0.25;
-/** Of a device's memory, at most. */
+/** Maximum share of a device's memory. */
 const deviceShare = 0.125;
 let mostBytes = Number.POSITIVE_INFINITY;
 /** An ArrayBuffer so large makes engines collect. Its pages are never touched. */
@@ -78,7 +78,7 @@ export function noteMemory(bytes: number, collected = false): void {
 
 const capacities: number[] = [];
 
-/** A device was opened that has so much memory; to be called when it is closed. */
+/** Registers the memory limit of an opened device; the returned function removes it when the device is closed. */
 export function noteCapacity(bytes: number): () => void {
   capacities.push(bytes);
   mostBytes = Math.min(...capacities) * deviceShare;
@@ -103,16 +103,16 @@ function askForCollection(): void {
   try {
     new ArrayBuffer(nudgeBytes);
   } catch {
-    // No room for it: then the engine has just collected what it could.
+    // Out of memory: the engine has just collected garbage itself.
   }
 }
 
-/** How long a collection is waited for, at most, in milliseconds. */
+/** Maximum time in ms to wait for a collection. */
 const longestWait = 300;
 
 /**
- * Takes a turn that is due. Where tensors hold half of a device, it lasts until a collection that was asked for has given
- * memory back: what allocates next may be synchronous, and engines may need some turns to collect.
+ * Takes a turn that is due. If tensors hold half of a device's memory, it lasts until the requested collection has freed memory: the next
+ * allocation may be synchronous, and engines may need several turns to collect.
  */
 export async function takeTurn(): Promise<void> {
   const before = heldBytes;
@@ -122,7 +122,7 @@ export async function takeTurn(): Promise<void> {
   while (isShort && heldBytes >= before && performance.now() < end) await nextTurn();
 }
 
-/** Calls `fn`, for which there was no memory, again when tensors that nobody holds have given theirs back. */
+/** After `error`, an out-of-memory error of `fn`: waits for the collection of unreachable tensors and calls `fn` again. */
 export async function afterCollection<T>(error: unknown, fn: () => T): Promise<T> {
   const end = performance.now() + longestWait;
   let failure = error;

@@ -1,4 +1,4 @@
-/** Scaled dot-product attention: one kernel where no gradient is asked of it, products and a softmax where one is. */
+/** Scaled dot-product attention: one kernel without gradients, two products and a softmax with gradients. */
 import { aBoolean, aCount, aNumber, anObject, checkOptions, type Kinds } from "../core/check.js";
 import { ArgumentError, ShapeError } from "../core/errors.js";
 import { broadcastShapes, formatShape, type Shape } from "../core/shape.js";
@@ -120,7 +120,7 @@ export function scaledDotProductAttention(
     : reshape(output, [...output.shape.slice(0, -4), heads, ...output.shape.slice(-2)]);
 }
 
-/** What is given, with the heads of q in groups that share one of k and v. */
+/** The inputs with the heads of q in groups, each of which shares one head of k and v. */
 interface Operands {
   readonly q: Tensor;
   readonly k: Tensor;
@@ -163,7 +163,7 @@ interface FusedAttributes {
   readonly has: readonly [mask: boolean, keyLengths: boolean, queryPositions: boolean];
 }
 
-/** Inputs of equal batches: q, k, v, and what else there is. */
+/** Inputs: q, k, v and the optional ones, with equal batches. */
 const attentionOp: KernelOp<FusedAttributes> = {
   kind: "kernel",
   name: "attention",

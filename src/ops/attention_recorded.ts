@@ -12,7 +12,7 @@ import { reshape, transpose } from "./reshape.js";
 import { softmax } from "./softmax.js";
 import { iota } from "./source.js";
 
-/** Which keys a query sees, a mask aside. */
+/** The keys that a query sees by lengths, causality and window, without the mask. */
 export interface Visibility {
   readonly causal: boolean;
   readonly window: number | undefined;
@@ -36,7 +36,7 @@ export function recordedAttention(
   const [keyLengths, queryPositions] = [visible.keyLengths, visible.queryPositions].map(
     (x) => x && reshape(x, [...x.shape, 1, 1]),
   );
-  // What lies behind the length may be NaN, which a weight of 0 does not hide.
+  // Values beyond the length may be NaN, and 0 · NaN is NaN.
   const existing = (x: Tensor) =>
     keyLengths ? where(lt(iota(x.rank - 2, x.shape, x.device), keyLengths), x, 0) : x;
   // Scaling the queries touches L·E elements, scaling the scores L·S.

@@ -14,7 +14,7 @@ import {
 } from "../graph/tensor.js";
 
 export interface CompositeRules<A> {
-  /** By which a profile shows it. */
+  /** Its name in profiles. */
   readonly name: string;
   forward(inputs: readonly Tensor[], attributes: A): Tensor;
   /**

@@ -12,7 +12,7 @@ import { mul, sub } from "./elementwise.js";
 import { groupScales } from "./group_scales.js";
 import { reshape } from "./reshape.js";
 
-/** Of the groups of 4-bit weights, whose stored numbers q are 0..15; at most one of the two. */
+/** Offsets of the groups of 4-bit weights, whose stored numbers q are 0..15; at most one of the two. */
 export interface GroupOffsets {
   /** float32 [out, in/groupSize], whole numbers: the weights are (q − zero point) · scale. */
   readonly zeroPoints?: Tensor;
@@ -20,7 +20,7 @@ export interface GroupOffsets {
   readonly minimums?: Tensor;
 }
 
-/** A format with an offset, and what the kernel multiplies with the sums of x: float32, in the order of `groupScales`. */
+/** A format with an offset, and the factors of the sums of x in the kernel: float32, in the order of `groupScales`. */
 export interface KernelOffsets {
   readonly format: QuantizedFormat;
   readonly minimums: Tensor;

@@ -29,7 +29,7 @@ export function groupScales(scales: Tensor): Tensor {
   return permute(reshape(padded, [-1, panelRows, groups]), [0, 2, 1]);
 }
 
-/** The inverse of `groupScales`: what it returned for [n, groups], in any shape, as [n, groups]. */
+/** The inverse of `groupScales`: converts its result, in any shape, back to [n, groups]. */
 export function rowScales(arranged: Tensor, n: number): Tensor {
   const panels = Math.ceil(n / panelRows);
   const rows = permute(reshape(arranged, [panels, -1, panelRows]), [0, 2, 1]);

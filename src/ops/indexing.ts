@@ -16,7 +16,7 @@ import { flatten, reshape, unsqueeze } from "./reshape.js";
 import { copyCall } from "./slice.js";
 import { constant, iota } from "./source.js";
 
-/** `operand` as the kernels want it: positions of `shape`, its own dimension `dim` walked by the index. */
+/** A view of `operand` for the kernels: over the positions of `shape`, with stride 0 along the indexed dimension `dim`. */
 function alongIndex(operand: Operand, shape: Shape, dim: number) {
   const { view } = operand;
   const strides = view.strides.with(dim, 0);
@@ -66,7 +66,7 @@ const scatterAddOp: KernelOp<IndexAttributes> = {
   ],
 };
 
-/** gather of what has been checked: an int32 index that fits x. */
+/** gather with checked arguments: an int32 index whose shape fits x. */
 export function pick(x: Tensor, index: Tensor, attributes: IndexAttributes): Tensor {
   return createNode(gatherOp, [x, index], attributes, index.shape, x.dtype);
 }
@@ -179,7 +179,7 @@ export function embedding(weight: Tensor, index: Tensor): Tensor {
   });
 }
 
-/** embedding of what has been checked: an int32 index. */
+/** embedding with a checked int32 index. */
 export function pickRows(weight: Tensor, index: Tensor, report: IndexReport, ignored?: number): Tensor {
   const rows = pickSlices(weight, flatten(index), { dim: 0, ignored, report });
   return reshape(rows, [...index.shape, weight.shape[1]]);

@@ -1,4 +1,4 @@
-/** Loss functions. `reduction` "mean" (default) and "sum" give one number, "none" one per element or row. */
+/** Loss functions. `reduction` "mean" (default) and "sum" return one number, "none" one per element or row. */
 import { aNumber, anInteger, checkOptions, type Kinds, oneOf } from "../core/check.js";
 import { ArgumentError, ShapeError } from "../core/errors.js";
 import { formatShape, sameShape } from "../core/shape.js";
@@ -17,7 +17,7 @@ import { reshape, unsqueeze } from "./reshape.js";
 import { logSoftmax } from "./softmax.js";
 import { iota } from "./source.js";
 
-/** How a loss combines its elements: their mean, their sum, or not at all. */
+/** Reduction of a loss over its elements: mean, sum, or none. */
 export type Reduction = "mean" | "sum" | "none";
 
 /** Options of every loss. */
@@ -133,10 +133,10 @@ function relativeTotal(logits: Tensor): { largest: Tensor; logTotal: Tensor } {
   return { largest, logTotal: log(sum(exp(sub(logits, largest)), 1, { keepdim: true })) };
 }
 
-/** How labels [N, 1, …] pick from dimension 1. */
+/** Indexing options for labels [N, 1, …] along dimension 1. */
 type LabelAttributes = IndexAttributes & { readonly ignored: number };
 
-/** 0 where a label is the ignored one, whatever x is there. */
+/** x with 0 at ignored labels, even if x is not finite there. */
 function unlessIgnored(x: Tensor, labels: Tensor, { ignored }: LabelAttributes): Tensor {
   return where(ne(labels, ignored), x, 0);
 }
@@ -158,7 +158,7 @@ const negativeLogLikelihood = composite<LabelAttributes>({
     const probability = (x: Tensor) => exp(sub(sub(x, largest), logTotal));
     const wide = expand(labels, shape);
     const isTarget = eq(iota(1, shape, device), wide);
-    // The logit that was picked, so that the gradient of a bad label is an error even if nobody reads the loss.
+    // Depends on the logit at the label, so that the gradient of a bad label throws even if the loss is not read.
     const atTarget = sub(probability(pick(logits, labels, attributes)), 1);
     const moved = mul(where(isTarget, atTarget, probability(logits)), gradient);
     return [unlessIgnored(moved, wide, attributes), undefined];

@@ -118,7 +118,7 @@ declare module "../graph/tensor.js" {
     backward(options?: BackwardOptions): void;
     /**
      * The values in row-major order; `bool` as a Uint8Array of 0 and 1, `float16` and `bfloat16` as their bits in a Uint16Array (their
-     * values: `t.to("float32").data()`). Computes what is still lazy.
+     * values: `t.to("float32").data()`). Computes lazy tensors.
      */
     data(): Promise<TypedArray>;
     /**
@@ -134,7 +134,7 @@ declare module "../graph/tensor.js" {
     realize(): this;
     /** The same values without gradient history. Shares memory where there is some. */
     detach(): Tensor;
-    /** A copy with memory of its own, through which gradients flow. */
+    /** A differentiable copy with its own memory. */
     clone(): Tensor;
     /**
      * Frees the memory; using the tensor afterwards throws StaleTensorError. What the next step needs of it
@@ -192,7 +192,7 @@ const valueMethods: Pick<
   },
   detach() {
     const value = currentValue(this);
-    // A captured function knows its arguments by their handles, so that it must not make other ones.
+    // Captured functions identify arguments by their handles, so no new handle may be made.
     const captured = sessionOf(this.device).capture !== undefined;
     if (value.storage === undefined || captured) return detached(this);
     return new Tensor(value.shape, value.dtype, value.device, { storage: value.storage });
@@ -230,7 +230,7 @@ async function moved(x: Tensor, target: Device | DeviceChoice): Promise<Tensor> 
   return copy;
 }
 
-/** The values as numbers, those of halves too. */
+/** The values as numbers, also for 16-bit floats. */
 async function valuesOf(x: Tensor): Promise<TypedArray> {
   return readTensor(isHalf(x.dtype) ? ops.cast(x, "float32") : x);
 }

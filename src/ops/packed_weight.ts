@@ -28,7 +28,7 @@ export interface PackedWeight {
   readonly packed: Tensor;
   /** Shape before packing: [out, in], or [O, C/groups, KH, KW]. */
   readonly shape: Shape;
-  /** Bits, group size, and whether `minimums` are those of zero points. */
+  /** Bits, group size, and whether `minimums` encode zero points. */
   readonly format: QuantizedFormat;
   /**
    * Of formats with an offset: float32, as `groupScales` arranges it. Minimums, or for zero points (8 − zero point) · scale.
@@ -126,7 +126,7 @@ export function weightFormat(
   return { bits, groupSize };
 }
 
-/** How many are missing to the next multiple. */
+/** Distance to the next multiple. */
 function missing(extent: number, multiple: number): number {
   return (multiple - (extent % multiple)) % multiple;
 }

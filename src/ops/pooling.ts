@@ -62,7 +62,7 @@ function pool(op: PoolCall["op"], x: Tensor, shape: Shape, geometry: PoolGeometr
   return createNode(poolOp, [x], { op, geometry }, shape, op === "argmax" ? "int32" : "float32");
 }
 
-/** Inputs: the output's gradient and, for max, the pool's input, which tells where the maxima are. */
+/** Inputs: the output's gradient and, for max, the pool's input, from which the positions of the maxima are found. */
 const poolGradOp: KernelOp<PoolGradAttributes> = {
   kind: "kernel",
   name: "poolGrad",
@@ -73,7 +73,7 @@ const poolGradOp: KernelOp<PoolGradAttributes> = {
     const gradInput = context.output(orderOf((input ?? gradOutput).view));
     context.emit({ kernel: "poolGrad", op, input, gradOutput, gradInput, geometry });
   },
-  // Linear in the gradient; where the maxima lie does not change with small changes of the input.
+  // Linear in the gradient; the positions of the maxima do not change with small changes of the input.
   gradient: ({ inputs: [gradOutput, x], gradient, attributes: { op, geometry } }) => [
     op === "average"
       ? pool("average", gradient, gradOutput.shape, geometry)

@@ -1,4 +1,4 @@
-/** How operands of different dtypes and shapes meet: numbers become constants, dtypes promote, shapes broadcast. */
+/** Promotion of operands: numbers become constants, dtypes promote, shapes broadcast. */
 
 import { aDType, check, wrong } from "../core/check.js";
 import { type DType, isArithmetic, isFloat, isHalf } from "../core/dtype.js";

@@ -1,7 +1,7 @@
 /**
  * Rounding to int8 and back. The arithmetic is exact: equal inputs give equal bits on every device.
  *
- * A value x stands as the whole number round(x / scale) + zeroPoint (Jacob et al. 2018); halves are rounded to even.
+ * A value x is stored as the integer round(x / scale) + zeroPoint (Jacob et al. 2018); halves are rounded to even.
  */
 import { aNumber, check, checkOptions, type Kinds } from "../core/check.js";
 import { ArgumentError, DTypeError } from "../core/errors.js";
@@ -18,7 +18,7 @@ import { cast, requireFloat } from "./promotion.js";
 import { max } from "./reduce.js";
 import { constant } from "./source.js";
 
-/** Rows whose largest magnitude is below stand as zeros: 127 divided by it, and it divided by 127, stay normal numbers: 2⁻¹⁰⁰. */
+/** Rows whose maximum magnitude is below 2⁻¹⁰⁰ are stored as zeros, so that 127 / maximum and maximum / 127 are normal numbers. */
 const smallestRange = 7.888609052210118e-31;
 
 const roundedMulOp: ElementwiseOp = { kind: "elementwise", name: "roundedMul", instruction: "roundedMul" };

@@ -131,7 +131,7 @@ const qconvOp: KernelOp<QconvAttributes> = {
 
 type Optionals = { readonly [Name in OptionalInput]: Tensor | undefined } & { readonly minimums?: Tensor };
 
-/** The optional tensors that are there, checked. @throws ShapeError, DTypeError, ArgumentError */
+/** The given optional tensors, checked. @throws ShapeError, DTypeError, ArgumentError */
 function optionalsOf(
   op: string,
   out: number,
@@ -195,7 +195,7 @@ function finished<A>(
 ): Tensor {
   const withRelu = activation === "relu";
   const { scales, bias } = optionals;
-  // int8 values come from the accumulators, so that they have the same bits on every device.
+  // int8 results are computed from the exact accumulators, so that they have the same bits on every device.
   const read = dtype === "int8" ? { ...optionals, scales: undefined } : optionals;
   const present = dequantizationInputs.filter((name) => read[name] !== undefined);
   const product = createNode(

@@ -74,7 +74,7 @@ export class Generator implements SnapshotParticipant {
     this.setState({ seed, offset: 0 });
   }
 
-  /** What `setState` needs to go on from here. @throws JitError inside a jit function, where it differs in each call. */
+  /** The state for `setState`. @throws JitError inside a jit function, where it differs in each call. */
   state(): GeneratorState {
     refuseInJit("the position of a generator is read");
     return { seed: this.#seed, offset: this.#offset };

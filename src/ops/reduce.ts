@@ -77,7 +77,7 @@ export function mean(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tenso
   return applyKeepdim("mean", result, axes, options);
 }
 
-/** How many elements each result of a reduction over `axes` comes from. */
+/** Number of elements per result of a reduction over `axes`. */
 function countOf(x: Tensor, axes: readonly number[]): number {
   return sizeOf(axes.map((axis) => x.shape[axis]));
 }
@@ -138,7 +138,7 @@ export function prod(x: Tensor, dims?: Dims, options: ReduceOptions = {}): Tenso
   return applyKeepdim("prod", reduced, axes, options);
 }
 
-/** For each element the product of the others along `axes`, without division, so that zeros are no exception. */
+/** For each element the product of all others along `axes`, without division, so that zeros are handled. */
 function productOfOthers(x: Tensor, axes: readonly number[]): Tensor {
   const rest = x.shape.map((_, i) => i).filter((i) => !axes.includes(i));
   const order = [...rest, ...axes];

@@ -1,4 +1,4 @@
-/** The same elements under another shape or order of dimensions: views, each the inverse of its own gradient. */
+/** Views with another shape or order of dimensions; the gradient of each is the inverse view. */
 import { check, integers } from "../core/check.js";
 import { ArgumentError, ShapeError } from "../core/errors.js";
 import { checkShape, formatShape, normalizeDim, type Shape, sameShape, sizeOf } from "../core/shape.js";

@@ -34,9 +34,9 @@ function takeAlong(x: Tensor, dim: number, range: SliceRange): Tensor {
 }
 
 interface PlaceAttributes {
-  /** Where each input lies in the output; the places are disjoint. */
+  /** The range of each input in the output; the ranges are disjoint. */
   readonly places: readonly (readonly SliceRange[])[];
-  /** What the elements outside of all places are. */
+  /** Value of the elements outside all ranges. */
   readonly value: number;
 }
 
@@ -83,7 +83,7 @@ export function sumOfPlaced(a: Tensor, b: Tensor): Tensor | undefined {
   return place(parts, [...first.places, ...second.places], a.shape, 0);
 }
 
-/** How a lazy tensor was placed among zeros. */
+/** The placement of a lazy tensor among zeros. */
 function placement({ node, storage }: Tensor): PlaceAttributes | undefined {
   if (storage !== undefined || node?.op !== placeOp) return undefined;
   const attributes = node.attributes as PlaceAttributes;
@@ -141,7 +141,7 @@ export function slice(x: Tensor, dim: number, start?: number, stop?: number, ste
     throw new ArgumentError(`the step is a non-zero integer, got ${step}`, { op: "slice" });
   }
   const extent = x.shape[d];
-  // Backwards, positions lie in extent-1 … -1, where -1 stands before the first element.
+  // With a negative step, positions are in extent-1 … -1, where -1 is before the first element.
   const low = step > 0 ? 0 : -1;
   const high = step > 0 ? extent : extent - 1;
   const bound = (value: number | undefined, missing: number) => {

@@ -1,4 +1,4 @@
-/** Packed weights as float32 again, computed on the device: for gradients of what was multiplied with them. */
+/** Dequantizes packed weights to float32 on the device, for the gradient of the product's input. */
 import { type Shape, sizeOf } from "../core/shape.js";
 import type { Tensor } from "../graph/tensor.js";
 import type { QuantizedFormat } from "../kernels/kernel.js";
@@ -29,7 +29,7 @@ function partsOf(words: Tensor, shape: Shape, bits: number): Tensor {
 export function unpackWords(words: Tensor, format: QuantizedFormat): Tensor {
   const lead = words.shape.slice(0, -1);
   if (format.bits === 4) {
-    // A word has eight values: those of 4 to 7 in the high halves of its bytes.
+    // A word has eight values; values 4 to 7 are in the high halves of its bytes.
     const parts = partsOf(words, [...lead, 2 * stepLength], 4);
     const pairs = reshape(parts, [...lead, stepLength, 2]);
     const inOrder = reshape(transpose(pairs, -1, -2), parts.shape);

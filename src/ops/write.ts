@@ -96,7 +96,7 @@ export function sliceScatter(x: Tensor, source: Tensor, dim: number, start: Tens
       hint: "they are [] or, for another dim than 0, [x.shape[0]]",
     });
   }
-  // What checks an index is a gather: of nothing but zeros, so that the start stays as it is.
+  // The check is a gather from zeros, whose result is added to the start.
   const places = x.shape[d] - n + 1;
   const starts = reshape(first, [first.size]);
   const report = { op, item: "start", unit: `places for ${n} along dim ${d}` };
