@@ -34,7 +34,7 @@ namespace At {
   export const padded: usize = 108;
   export const segments: usize = 112;
   export const inPlace: usize = 116;
-  export const kept: usize = 120;
+  export const cachedPanels: usize = 120;
   export const filled: usize = 124;
   export const bias: usize = 128;
   export const relu: usize = 132;
@@ -58,8 +58,8 @@ export function conv(payload: usize): void {
   const joined = groups == 1 && dilationW == 1;
   const segments = joined ? kernelH : kernelH * kernelW;
   const segmentLength = joined ? kernelW * inputs : inputs;
-  const kept = load<usize>(payload, At.kept);
-  const panels = kept != 0 ? kept : scratch + load<usize>(payload, At.panels);
+  const cachedPanels = load<usize>(payload, At.cachedPanels);
+  const panels = cachedPanels != 0 ? cachedPanels : scratch + load<usize>(payload, At.panels);
   const padded = scratch + load<usize>(payload, At.padded);
   const table = scratch + load<usize>(payload, At.segments);
   const rowStep = (load<i32>(payload, Window.dilationH) * paddedW * channels) << 2;

@@ -1,4 +1,4 @@
-/** Ctrl-C: the first asks for an orderly end, the second leaves at once. */
+/** Ctrl-C: the first one requests an orderly end, the second exits at once. */
 import { exitCodes, InterruptedError } from "./exit.js";
 
 const signals = ["SIGINT", "SIGTERM"] as const;
@@ -6,11 +6,11 @@ const signals = ["SIGINT", "SIGTERM"] as const;
 export interface Interrupt {
   /** Aborted by the first SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
-  /** Gives the signals back their default meaning. */
+  /** Restores the default handling of the signals. */
   dispose(): void;
 }
 
-/** Listens until `dispose()`; `onFirst` tells the user what happens now. */
+/** Listens until `dispose()`; `onFirst` informs the user at the first signal. */
 export function listenForInterrupt(onFirst: () => void): Interrupt {
   const controller = new AbortController();
   const listener = () => {

@@ -111,7 +111,7 @@ export class Generator implements SnapshotParticipant {
   }
 
   /**
-   * The runtime scalars of one random op: fresh ones, because a Program tells streams apart by them. A captured
+   * The runtime scalars of one random op: fresh ones, because a Program distinguishes streams by them. A captured
    * Program gets the next offset at each replay.
    */
   stream({ recovery }: Device): UniformAttributes["stream"] {

@@ -29,7 +29,7 @@ export interface FindOptions {
 /** The newest that runs on Node 20. */
 const packagedChromium = "@sparticuz/chromium@147.0.0";
 
-/** Milliseconds after which a server that does not say which build is current is taken for unreachable. */
+/** Timeout in ms for the server that names the current build. */
 const lookupTimeout = 20_000;
 
 /**

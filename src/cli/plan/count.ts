@@ -1,6 +1,6 @@
 /**
- * Exact counts of a transformer from this library's own graph. All blocks behind the first few cost the same, and so does
- * every token of the vocabulary: counts are affine in both, and three small models tell them without the large one.
+ * Exact counts of a transformer from this library's own graph. All blocks after the first few cost the same, and so does
+ * every token of the vocabulary: counts are affine in both, so that three small models determine them.
  */
 import { backward } from "../../autograd/backward.js";
 import { ArgumentError } from "../../core/errors.js";

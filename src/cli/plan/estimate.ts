@@ -110,7 +110,7 @@ function training(input: PlanInput, devices: number, stateBytes: number): Traini
     flops,
     flopsMethod: `${factor}·N·D (Kaplan et al. 2020${recompute ? ", activations computed again" : ""})`,
     flopsOfGraph,
-    ...(count ? {} : { flopsOfGraphReason: "the architecture is not known; --config tells it" }),
+    ...(count ? {} : { flopsOfGraphReason: "the architecture is not known; give it with --config" }),
     deviceSeconds,
     seconds: deviceSeconds / devices,
     ...energy,

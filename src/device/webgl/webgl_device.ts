@@ -232,9 +232,9 @@ export class WebglDevice implements Device {
         ({ results, missed }, texel) => {
           for (const leaf of results) own[leaf].addTexel(flag, texel);
           if (results.length > 0 || missed.length === 0) return;
-          const told = this.missedOf(executable);
-          runner.mergeFlag(flag, texel, told, 0, this.target);
-          for (const leaf of missed) own[leaf].noteMissed(told);
+          const flagOfMissed = this.missedOf(executable);
+          runner.mergeFlag(flag, texel, flagOfMissed, 0, this.target);
+          for (const leaf of missed) own[leaf].noteMissed(flagOfMissed);
         },
       );
     } finally {

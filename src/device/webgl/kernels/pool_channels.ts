@@ -179,9 +179,9 @@ function deferResult(
   output: Operand,
   { full }: Iteration,
   emit: (shader: ShaderBuilder) => Emitted,
-  taps: number,
+  windowSize: number,
   builder: PassBuilder,
 ): void {
-  const flops = builder.sizeOf(output.slot) * taps;
+  const flops = builder.sizeOf(output.slot) * windowSize;
   builder.defer({ name: "pool channels", output, whole: full, flops, emit });
 }
