@@ -1,4 +1,5 @@
 /** Files of a model by name and range, wherever they are stored: what loaders read from. */
+import { check, type Kind } from "../core/check.js";
 import { FormatError } from "../core/errors.js";
 import type { ByteSource } from "../formats/byte_source.js";
 import { quote } from "../formats/excerpt.js";
@@ -64,6 +65,19 @@ export interface ProgressEvent extends FileProgress {
   readonly files?: Readonly<Record<string, FileProgress>>;
 }
 
+/** What loaders take. */
+export const aFileSource: Kind = [
+  "a FileSource",
+  (value) => {
+    const { has, size, read } = (value ?? {}) as Partial<FileSource>;
+    return [has, size, read].every((member) => typeof member === "function");
+  },
+  (value) =>
+    typeof value === "string"
+      ? "modelSource(name), folder(path), url(base) or hub(name) of wattgrad/hub make one"
+      : undefined,
+];
+
 /** No separator, drive, parent directory, control or format character. */
 const plainPart = /^(?!\.{1,2}$)[^/\\:\p{C}]{1,255}$/u;
 
@@ -103,6 +117,8 @@ export async function openFileOf(
   path: string,
   signal?: AbortSignal,
 ): Promise<ByteSource> {
+  check("openFileOf", "the source", source, aFileSource);
+  requirePath(path, "openFileOf");
   signal?.throwIfAborted();
   const folder = path.slice(0, path.lastIndexOf("/") + 1);
   return {

@@ -6,7 +6,7 @@ import { footprintOf } from "../device/footprint.js";
 import { openMeta } from "../device/meta.js";
 import { type DeviceChoice, deviceNamed, deviceOrName } from "../device/select.js";
 import { noGrad, type Tensor } from "../graph/tensor.js";
-import type { FileSource } from "../hub/source.js";
+import { aFileSource, type FileSource } from "../hub/source.js";
 import { type KeyValueCache, keyValueCache } from "../nn/key_value_cache.js";
 import type { Module } from "../nn/module.js";
 import { zeros } from "../ops/creation.js";
@@ -19,7 +19,7 @@ import type { Head } from "./architecture.js";
 import { type CausalModel, chunkLengths } from "./decoder.js";
 import { ModelFiles } from "./model_files.js";
 import { openModel } from "./open_model.js";
-import { aScheme, aSource, heads } from "./options.js";
+import { aScheme, heads } from "./options.js";
 import { limitOf, transientBytes, weightsOf } from "./room.js";
 
 const op = "memoryPlan";
@@ -75,7 +75,7 @@ export interface MemoryPlan {
  * plan.total < plan.limit!; // true
  */
 export async function memoryPlan(source: FileSource, options: MemoryPlanOptions = {}): Promise<MemoryPlan> {
-  check(op, "the source", source, aSource);
+  check(op, "the source", source, aFileSource);
   const given = checkOptions(op, options, planOptions());
   const { head, numLabels, ignoreMismatched = false, quantization, signal, batch = 1 } = given;
   const device = await deviceNamed(op, given.device ?? "auto");

@@ -9,7 +9,7 @@ import { openMeta } from "../device/meta.js";
 import { type DeviceChoice, deviceNamed, deviceOrName } from "../device/select.js";
 import type { ReadableTensor } from "../formats/safetensors_write.js";
 import type { Tensor } from "../graph/tensor.js";
-import type { FileSource } from "../hub/source.js";
+import { aFileSource, type FileSource } from "../hub/source.js";
 import type { Module } from "../nn/module.js";
 import type { Scheme } from "../quantization/scheme.js";
 import { dispose } from "../runtime/dispose.js";
@@ -17,7 +17,7 @@ import type { CommonConfig, Head } from "./architecture.js";
 import { type LoadProgress, ModelFiles } from "./model_files.js";
 import { inFileLayout, type NameRules } from "./names.js";
 import { openModel } from "./open_model.js";
-import { aScheme, aSource, heads } from "./options.js";
+import { aScheme, heads } from "./options.js";
 import { requireRoom, weightsOf } from "./room.js";
 import { requireVocabulary, type SizedTokenizer } from "./tokenizer_match.js";
 
@@ -93,7 +93,7 @@ export async function fromPretrained<M extends Module = Module>(
   source: FileSource,
   options: PretrainedOptions = {},
 ): Promise<Pretrained<M>> {
-  check(op, "the source", source, aSource);
+  check(op, "the source", source, aFileSource);
   const given = checkOptions(op, options, pretrainedOptions());
   const { signal, onProgress } = given;
   signal?.throwIfAborted();

@@ -3,7 +3,7 @@ import { Tokenizer as Engine } from "@huggingface/tokenizers";
 import { aBoolean, anObject, aString, check, checkOptions, type Kind, type Kinds } from "../core/check.js";
 import { ArgumentError, FormatError } from "../core/errors.js";
 import { quote } from "../formats/excerpt.js";
-import type { FileSource } from "../hub/source.js";
+import { aFileSource, type FileSource } from "../hub/source.js";
 import { type ChatOptions, type Message, renderChat, type Templates, templatesIn } from "./chat.js";
 import { findTokenizer } from "./files.js";
 import { tokenText } from "./merges.js";
@@ -57,6 +57,12 @@ export type SpecialRole = (typeof roles)[number];
 const encodeOptions: Kinds<EncodeOptions> = { pair: aString, addSpecialTokens: aBoolean };
 const decodeOptions: Kinds<DecodeOptions> = { skipSpecialTokens: aBoolean };
 const loadOptions: Kinds<{ readonly signal?: AbortSignal }> = { signal: anObject };
+const partKinds: Kinds<TokenizerParts> = {
+  label: aString,
+  tokenizer: anObject,
+  config: anObject,
+  template: aString,
+};
 const idList: Kind = ["a list of ids", (value) => Array.isArray(value) || ArrayBuffer.isView(value)];
 
 /**
@@ -78,7 +84,7 @@ export async function loadTokenizer(
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<Tokenizer> {
   const op = "loadTokenizer";
-  check(op, "the source", source, anObject);
+  check(op, "the source", source, aFileSource);
   const { signal } = checkOptions(op, options, loadOptions);
   return new Tokenizer(await findTokenizer(source, signal));
 }
@@ -116,7 +122,16 @@ export class Tokenizer {
   readonly #unknown: number | undefined;
 
   /** @throws FormatError for parts that are damaged. */
-  constructor({ label, tokenizer, config, template }: TokenizerParts) {
+  constructor(parts: TokenizerParts) {
+    const given = checkOptions("Tokenizer", check("Tokenizer", "the parts", parts, anObject), partKinds);
+    const { label = "the tokenizer", template } = given;
+    const tokenizer = check(
+      "Tokenizer",
+      "tokenizer",
+      given.tokenizer as TokenizerParts["tokenizer"],
+      anObject,
+    );
+    const config = check("Tokenizer", "config", given.config ?? {}, anObject);
     this.#label = label;
     this.#json = tokenizer;
     try {

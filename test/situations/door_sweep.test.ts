@@ -7,16 +7,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import * as adapters from "../../src/adapters/index.js";
 import * as data from "../../src/data/index.js";
 import * as energy from "../../src/energy/index.js";
 import * as formats from "../../src/formats/index.js";
-import { folder } from "../../src/hub/index.js";
+import * as generation from "../../src/generation/index.js";
+import * as hub from "../../src/hub/index.js";
 import * as wg from "../../src/index.js";
 import * as models from "../../src/models/index.js";
 import * as nn from "../../src/nn/index.js";
 import * as optim from "../../src/optim/index.js";
+import * as pipelines from "../../src/pipeline/index.js";
 import * as profile from "../../src/profile/index.js";
 import * as quantization from "../../src/quantization/index.js";
+import * as text from "../../src/text/index.js";
 import * as train from "../../src/train/index.js";
 import { devices, reference } from "../devices.js";
 
@@ -68,7 +72,13 @@ const quantized = async () => {
   return model;
 };
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const published = () => folder(here("../fixtures/models/smollm2"));
+const published = () => hub.folder(here("../fixtures/models/smollm2"));
+const tokenizerParts = () => ({
+  label: "words",
+  tokenizer: JSON.parse(readFileSync(here("../fixtures/models/smollm2/tokenizer.json"), "utf8")),
+  config: {},
+  template: undefined,
+});
 const stored = () => {
   const data = Float32Array.of(0, 1, 2, 3);
   async function* pieces() {
@@ -77,11 +87,19 @@ const stored = () => {
   return { dtype: "float32", shape: [4], data: async () => data, pieces };
 };
 let aLoadedModel: nn.Module;
+let aSequenceModel: models.Pretrained;
+let aTokenizer: text.Tokenizer;
 let aProfile: profile.Profile;
 let aState: quantization.QuantizedState;
 let aQuantizedNet: nn.Module;
 let aProgram: NonNullable<ReturnType<wg.JitFunction<[wg.Tensor], wg.Tensor>["program"]>>;
 beforeAll(async () => {
+  aSequenceModel = await models.fromPretrained(hub.folder(here("../fixtures/models/bert_sequence")), {
+    device,
+  });
+  aTokenizer = await text.loadTokenizer(published());
+  const adapter = adapters.lora(net(), { targets: ["0"] });
+  await adapters.saveAdapter(adapter, join(directory, "adapter"));
   aProfile = await profile.profile(device, () => vector().mul(2), { repetitions: 1 });
   aQuantizedNet = await quantized();
   aLoadedModel = (await models.fromPretrained(published(), { device })).model;
@@ -101,9 +119,13 @@ const none: Arguments = () => [];
 
 /** Bases that nobody makes himself, what takes no arguments, and large models that are another's like. */
 const left = new Set([
-  ..."WattgradError Tensor Module Optimizer QuantizedLayer QuantizedConv2d QuantizedLinear".split(" "),
+  ..."WattgradError Tensor Module Optimizer QuantizedLayer QuantizedConv2d QuantizedEmbedding QuantizedLinear".split(
+    " ",
+  ),
   ..."resnet18 resnet34 resnet50 resnet101 CnnLarge EnergyMeter EnergyWindow openMeta openDry".split(" "),
-  ..."defaultDevice constant onlyWhile onReplay onUndo jit listDevices".split(" "),
+  ..."defaultDevice constant onlyWhile onReplay onUndo jit listDevices LoraAdapter LoraLinear Constraint".split(
+    " ",
+  ),
 ]);
 
 const table: Readonly<Record<string, Arguments>> = {
@@ -140,7 +162,29 @@ const table: Readonly<Record<string, Arguments>> = {
   ...names("BasicBlock Bottleneck", () => [4, 4, 1, {}]),
   ...names("avgPool2d maxPool2d", () => [images(), 2, { stride: 1 }]),
   ...names("AvgPool2d MaxPool2d", () => [2, { stride: 1 }]),
+  ...names("loadTokenizer", () => [published(), {}]),
+  ...names("folder modelSource", () => [directory, {}].slice(0, 1)),
   accuracy: () => [matrix(), index()],
+  files: () => [new Map([["config.json", new Uint8Array(2)]])],
+  generate: () => [
+    aLoadedModel,
+    { inputIds: [5, 6], maxNewTokens: 2, stop: "x", tokenizer: aTokenizer, seed: 1 },
+  ],
+  hub: () => ["org/name", { revision: "main", cache: false }],
+  jsonSchema: () => [{ type: "object" }],
+  loadAdapter: () => [net(), join(directory, "adapter")],
+  lora: () => [net(), { targets: ["0"], rank: 2 }],
+  openFileOf: () => [published(), "config.json"],
+  pipeline: () => [
+    "text-classification",
+    { ...aSequenceModel, tokenizer: aTokenizer },
+    { batchSize: 2, onTruncate: () => {} },
+  ],
+  regex: () => ["[a-z]+"],
+  saveAdapter: () => [adapters.lora(net(), { targets: ["0"] }), join(directory, "saved-adapter"), {}],
+  StreamingDetokenizer: () => [(ids: readonly number[]) => ids.join(" ")],
+  Tokenizer: () => [tokenizerParts()],
+  url: () => ["http://127.0.0.1:9/model", { cache: false }],
   adaptiveAvgPool2d: () => [images(), 1],
   AdaptiveAvgPool2d: () => [1],
   arange: () => [0, 6, 2, {}],
@@ -219,6 +263,7 @@ const table: Readonly<Record<string, Arguments>> = {
   loadQuantized: () => [net(), aState, device],
   LRScheduler: () => [new optim.SGD([parameter()]), optim.cosine({ steps: 3 })],
   matmul: () => [matrix(), matrix()],
+  memoryPlan: () => [published(), { device }],
   measure: () => [() => 1, {}],
   Mlp: () => [{ sizes: [2, 2] }],
   ModuleList: () => [[new nn.ReLU()]],
@@ -286,6 +331,13 @@ const table: Readonly<Record<string, Arguments>> = {
   writeSafetensors: () => [new Map([["x", host("float32", [2])]]), {}, {}],
 };
 
+/** Of what a call returns, functions that do the work of it. */
+async function run(result: unknown): Promise<void> {
+  const { finish } = (result ?? {}) as Partial<generation.Generation>;
+  if (typeof finish === "function") await finish.call(result);
+  if (result instanceof text.Tokenizer) result.encode("the cat");
+}
+
 const wrongValues: Readonly<Record<string, () => unknown>> = {
   undefined: () => undefined,
   null: () => null,
@@ -308,7 +360,10 @@ const wrongValues: Readonly<Record<string, () => unknown>> = {
   },
 };
 
-const subpaths = { wg, nn, optim, data, train, quantization, models, formats, energy, profile };
+const subpaths = {
+  ...{ wg, nn, optim, data, train, quantization, models, formats, energy, profile },
+  ...{ adapters, generation, hub, pipelines, text },
+};
 const functions = new Map<string, Call>();
 for (const exported of Object.values(subpaths)) {
   for (const [name, value] of Object.entries(exported)) {
@@ -321,6 +376,7 @@ for (const exported of Object.values(subpaths)) {
 async function outcome(fn: Call, args: readonly unknown[]): Promise<unknown> {
   const isClass = /^class\b/.test(Function.prototype.toString.call(fn));
   const result = await (isClass ? Reflect.construct(fn, args) : Reflect.apply(fn, undefined, args));
+  await run(result);
   await awaitAll(result);
   // Files that were opened.
   const { close, size, tensors } = (result ?? {}) as Partial<formats.ByteSource & formats.SafetensorsFile>;
