@@ -5,7 +5,14 @@ import type { Device } from "../device/device.js";
 import { type FileSource, modelSource } from "../hub/index.js";
 import { fromPretrained, type Head, type LoadProgress, type Pretrained } from "../models/index.js";
 import type { Module } from "../nn/module.js";
-import { int4WeightOnly, int8Dynamic, int8WeightOnly, type Scheme } from "../quantization/index.js";
+import {
+  bfloat16WeightOnly,
+  float16WeightOnly,
+  int4WeightOnly,
+  int8Dynamic,
+  int8WeightOnly,
+  type Scheme,
+} from "../quantization/index.js";
 import { loadTokenizer, type Tokenizer } from "../text/index.js";
 import { columnsOf } from "./terminal.js";
 
@@ -14,6 +21,8 @@ const schemes = {
   "int8-dynamic": () => int8Dynamic(),
   "int8-weight-only": () => int8WeightOnly(),
   "int4-weight-only": () => int4WeightOnly(),
+  "float16-weight-only": () => float16WeightOnly(),
+  "bfloat16-weight-only": () => bfloat16WeightOnly(),
 } satisfies Record<string, () => Scheme>;
 
 export type LanguageScheme = keyof typeof schemes;

@@ -1,14 +1,16 @@
 /** Quantizes a model that has no weights yet, and the tensors of its files on their way to it. */
 import "../ops/methods.js";
 import { ArgumentError } from "../core/errors.js";
-import type { QuantizedFormat } from "../core/weight_format.js";
+import { encodeBfloat16, encodeFloat16 } from "../core/half.js";
+import type { FloatFormat } from "../core/weight_format.js";
 import type { StoredTensor } from "../formats/host.js";
 import { Tensor } from "../graph/tensor.js";
+import { Embedding } from "../nn/embedding.js";
 import { Linear } from "../nn/linear.js";
 import type { Module } from "../nn/module.js";
 import { modulesOf } from "../nn/state.js";
 import type { StateValue } from "../nn/state_values.js";
-import { QuantizedLinear } from "../quantization/linear.js";
+import { QuantizedLayer } from "../quantization/layer.js";
 import { quantize } from "../quantization/quantize.js";
 import type { Scheme } from "../quantization/scheme.js";
 import { streamedWeight } from "../quantization/streamed.js";
@@ -32,19 +34,25 @@ export async function quantizeWhileLoading(
       hint: "load it without quantization, then quantize(model, int8Static({ data }))",
     });
   }
+  const linears = new Set<Tensor>();
+  for (const { module } of modulesOf<Module>(model)) if (module instanceof Linear) linears.add(module.weight);
+  // Tables are quantized where they are tied to a linear layer, whose memory they share.
+  const isChosen = (module: Module): module is Linear | Embedding =>
+    module instanceof Linear || (module instanceof Embedding && linears.has(module.weight));
   // The name under which the files have each weight, tied ones included.
   const keyOf = new Map<Tensor, string>();
   for (const [name, tensor] of model.stateDict()) if (state.has(name)) keyOf.set(tensor, name);
   const keys = new Map<string, { readonly weight: string; readonly bias: string | undefined }>();
   for (const { name, module } of modulesOf<Module>(model)) {
-    if (!(module instanceof Linear)) continue;
-    keys.set(name, { weight: keyOf.get(module.weight)!, bias: module.bias && keyOf.get(module.bias) });
+    if (!isChosen(module)) continue;
+    const bias = module instanceof Linear ? module.bias : undefined;
+    keys.set(name, { weight: keyOf.get(module.weight)!, bias: bias && keyOf.get(bias) });
   }
-  await quantize(model, scheme, { filter: (_, module) => module instanceof Linear });
+  await quantize(model, scheme, { filter: (_, module) => isChosen(module) });
   const made = new Map<string, [string, StateValue][]>();
   const known = new Set<Tensor>();
   for (const { name, prefix, module } of modulesOf<Module>(model)) {
-    if (!(module instanceof QuantizedLinear)) continue;
+    if (!(module instanceof QuantizedLayer)) continue;
     const { weight: key, bias } = keys.get(name)!;
     const entries = made.get(key) ?? [];
     made.set(key, entries);
@@ -52,11 +60,15 @@ export async function quantizeWhileLoading(
     if (bias !== undefined && bias !== `${prefix}.bias`) entries.push([`${prefix}.bias`, state.get(bias)!]);
     if (known.has(module.weight)) continue;
     known.add(module.weight);
-    const { weight, scale } = streamedWeight(
-      storedOf(state.get(key)!),
-      module.description.format as QuantizedFormat,
-    );
+    const { format } = module.description;
+    const stored = storedOf(state.get(key)!);
+    if ("dtype" in format) {
+      entries.push([`${prefix}.weight`, staged(encoded(stored, format.dtype), files)]);
+      continue;
+    }
+    const { weight, scale, minimums } = streamedWeight(stored, format);
     entries.push([`${prefix}.weight`, staged(weight, files)], [`${prefix}.scale`, scale]);
+    if (minimums) entries.push([`${prefix}.minimums`, minimums]);
   }
   const wanted = model.stateDict();
   const result = new Map<string, StateValue>();
@@ -66,6 +78,20 @@ export async function quantizeWhileLoading(
     for (const [name, entry] of made.get(key) ?? []) result.set(name, entry);
   }
   return result;
+}
+
+/** A tensor of a file, float32 as it is read, as halves: a piece at a time. */
+function encoded(stored: StoredTensor, dtype: FloatFormat["dtype"]): StoredTensor {
+  if (dtype === "float32") return stored;
+  const encode = dtype === "float16" ? encodeFloat16 : encodeBfloat16;
+  return {
+    ...stored,
+    dtype,
+    data: async () => encode((await stored.data()) as Float32Array),
+    async *pieces() {
+      for await (const piece of stored.pieces()) yield encode(piece as Float32Array);
+    },
+  };
 }
 
 /** Tells of the stage while a weight is read. */

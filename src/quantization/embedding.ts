@@ -1,6 +1,6 @@
 /** A table of vectors that stays quantized: rows are picked as whole numbers (or halves) and become float32 afterwards. */
 import { aDevice, checkOptions, type Kinds } from "../core/check.js";
-import type { HostWeight, QuantizedFormat } from "../core/weight_format.js";
+import type { FloatFormat, HostWeight, QuantizedFormat } from "../core/weight_format.js";
 import { defaultDevice } from "../device/default.js";
 import type { Device } from "../device/device.js";
 import type { Tensor } from "../graph/tensor.js";
@@ -53,7 +53,7 @@ export class QuantizedEmbedding extends QuantizedLayer {
   }
 
   /** Quantizes a table, which stays unchanged. */
-  static of({ weight }: Embedding, quantization: WeightQuantization): QuantizedEmbedding {
+  static of({ weight }: Embedding, quantization: WeightQuantization | FloatFormat): QuantizedEmbedding {
     const parts = partsOf({ weight, bias: undefined }, quantization, { kind: "dynamic" });
     return new QuantizedEmbedding(parts.weight, weight.shape[1]);
   }

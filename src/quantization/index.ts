@@ -29,8 +29,11 @@ export {
 } from "./quantize.js";
 export {
   type Batches,
+  bfloat16WeightOnly,
   type Calibration,
   type Forward,
+  float16WeightOnly,
+  type HalfWeightOnly,
   type Int4Options,
   type Int4WeightOnly,
   type Int8Dynamic,

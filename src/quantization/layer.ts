@@ -1,6 +1,6 @@
 /** What quantized linear layers and convolutions have in common: packed weights, scales, and how their input is rounded. */
 
-import type { QuantizedFormat } from "../core/weight_format.js";
+import type { FloatFormat, QuantizedFormat } from "../core/weight_format.js";
 import { noGrad, type Tensor } from "../graph/tensor.js";
 import { Module } from "../nn/module.js";
 import { copied } from "../ops/composite.js";
@@ -14,7 +14,7 @@ import type { DeviceWeight, WeightDescription } from "./device_weight.js";
 import type { InputQuantization } from "./input.js";
 import { roundWeight, type WeightQuantization } from "./weights.js";
 
-export type LayerQuantization = WeightQuantization & { readonly groups?: number };
+export type LayerQuantization = (WeightQuantization & { readonly groups?: number }) | FloatFormat;
 
 /** Whole numbers and their scales before they are packed; tensors may be lazy. */
 export interface RoundedParts {
@@ -24,7 +24,7 @@ export interface RoundedParts {
   readonly scale: Tensor;
   /** float32 [out, in/groupSize], of 4-bit groups with minimums: the weights are (value + 8) · scale + minimum. */
   readonly minimums?: Tensor;
-  readonly quantization: LayerQuantization;
+  readonly quantization: Exclude<LayerQuantization, FloatFormat>;
 }
 
 /** The weights of a layer and what it adds. */
@@ -40,7 +40,8 @@ export interface LayerParts {
 /** Weights in the kernels' layout, packed on the device; lazy. */
 export function packedParts({ values, scale, minimums, quantization }: RoundedParts): DeviceWeight {
   return noGrad(() => {
-    const { packed, ...description } = packWeight(values, quantization);
+    const { asymmetric: _, ...options } = quantization;
+    const { packed, ...description } = packWeight(values, options);
     const format = minimums
       ? ({ ...description.format, offset: "minimum" } as QuantizedFormat)
       : description.format;
@@ -114,6 +115,11 @@ export function partsOf(
   input: InputQuantization,
 ): LayerParts {
   return noGrad(() => {
+    if ("dtype" in quantization) {
+      const description = { shape: weight.shape, format: quantization };
+      const halves = cast(weight, quantization.dtype);
+      return { weight: { description, weight: halves }, ...(bias && { bias: copied(bias) }), input };
+    }
     const { values, scale, minimums } = roundWeight(weight, quantization);
     const isStatic = input.kind === "static";
     const scales = isStatic ? mul(scale, input.scale) : scale;

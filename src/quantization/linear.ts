@@ -3,7 +3,7 @@
 import { aDevice, checkOptions, type Kinds, oneOf } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
 import type { Shape } from "../core/shape.js";
-import type { HostWeight, QuantizedFormat } from "../core/weight_format.js";
+import type { FloatFormat, HostWeight, QuantizedFormat } from "../core/weight_format.js";
 import { defaultDevice } from "../device/default.js";
 import type { Device } from "../device/device.js";
 import { aTensor } from "../graph/require.js";
@@ -65,7 +65,11 @@ export class QuantizedLinear extends QuantizedLayer {
   }
 
   /** Quantizes a linear layer, which stays unchanged. */
-  static of(linear: Linear, quantization: WeightQuantization, input: InputQuantization): QuantizedLinear {
+  static of(
+    linear: Linear,
+    quantization: WeightQuantization | FloatFormat,
+    input: InputQuantization,
+  ): QuantizedLinear {
     return new QuantizedLinear(partsOf(linear, quantization, input), linear.weight.shape[1]);
   }
 

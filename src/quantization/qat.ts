@@ -6,6 +6,8 @@
 import { aFunction, checkOptions, type Kinds } from "../core/check.js";
 import { requireModule } from "../nn/check.js";
 import { Conv2d } from "../nn/conv.js";
+import { Embedding } from "../nn/embedding.js";
+import type { Linear } from "../nn/linear.js";
 import type { Module } from "../nn/module.js";
 import { readTensor } from "../runtime/host_data.js";
 import { QuantizedConv2d } from "./conv.js";
@@ -48,7 +50,12 @@ export async function prepare<Batch>(
   requireModule("prepare", model);
   requireScheme("prepare", scheme);
   const { filter, data, forward } = checkOptions("prepare", options, prepareOptions);
-  const layers = chooseLayers(model, scheme, filter);
+  // Tables are not trained to expect rounding.
+  const layers = new Map(
+    [...chooseLayers(model, scheme, filter)].filter(
+      (entry): entry is [string, Linear | Conv2d] => !(entry[1] instanceof Embedding),
+    ),
+  );
   const chosen = new Set<Module>(layers.values());
   const pairs = (await findFoldable(model, data, forward)).filter(({ conv }) => chosen.has(conv));
   await foldBatchNorms(model, pairs);

@@ -1,14 +1,17 @@
 /** quantize: puts quantized layers in the place of a trained model's linear layers and convolutions. */
 
 import { aFunction, aNumber, checkOptions, type Kinds } from "../core/check.js";
+import { type FloatFormat, formatOf } from "../core/weight_format.js";
 import type { Tensor } from "../graph/tensor.js";
 import { requireModule } from "../nn/check.js";
 import { Conv2d } from "../nn/conv.js";
+import { Embedding } from "../nn/embedding.js";
 import { Linear } from "../nn/linear.js";
 import type { Module } from "../nn/module.js";
 import { realize } from "../runtime/realize.js";
 import { calibrate } from "./calibrate.js";
 import { QuantizedConv2d } from "./conv.js";
+import { QuantizedEmbedding } from "./embedding.js";
 import { QuantizationError } from "./errors.js";
 import { findFoldable, foldBatchNorms } from "./fold.js";
 import type { InputQuantization } from "./input.js";
@@ -18,12 +21,13 @@ import { replaceModule, replacementsOf, retire } from "./replace.js";
 import { type Batches, batches, type Forward, requireScheme, type Scheme } from "./scheme.js";
 import { SignalToNoise } from "./snr.js";
 import { evaluating, infer, leafModules, take, watching } from "./trace.js";
+import type { WeightQuantization } from "./weights.js";
 
 /** Options of `quantize`. */
 export interface QuantizeOptions<Batch = unknown> {
   /**
-   * Selects layers by name and module. Default: every linear layer, and every convolution if the scheme supports them. Selecting an
-   * unsupported layer is an error.
+   * Selects layers by name and module. Default: every linear layer, every convolution if the scheme supports them, and embeddings that
+   * are tied to these. Selecting an unsupported layer is an error.
    */
   readonly filter?: (name: string, module: Module) => boolean;
   /**
@@ -40,7 +44,7 @@ export interface QuantizeOptions<Batch = unknown> {
 /** What `quantize` did with a layer. */
 export interface LayerReport {
   readonly name: string;
-  readonly type: "linear" | "conv2d";
+  readonly type: "linear" | "conv2d" | "embedding";
   /** False if `minSnr` skipped it. */
   readonly quantized: boolean;
   /** Signal-to-noise ratio of its output in decibels; null if it was not measured. */
@@ -64,13 +68,14 @@ const quantizeOptions: Kinds<QuantizeOptions> = {
 /** Batches that sensitivity is measured on. */
 const snrBatches = 4;
 
-type QuantizableLayer = Linear | Conv2d;
+type QuantizableLayer = Linear | Conv2d | Embedding;
 
 /**
  * Quantizes a trained model in place, for inference: replaces linear layers and convolutions by quantized ones, and folds batch norms
  * into the convolutions before them. For quantization-aware training see `prepare`. On an error the model stays unchanged.
  *
- * Linear layers that share a tied weight share one packed weight. An embedding tied to a quantized layer keeps the weight in float32.
+ * Linear layers and embeddings that share a tied weight share one packed weight. With int8Static, which has no embeddings, those keep
+ * the weight in float32.
  *
  * @example
  * const model = new Sequential(new Linear(32, 16), new ReLU(), new Linear(16, 4));
@@ -115,11 +120,16 @@ export async function quantize<Batch>(
   for (const [name, layer] of layers) {
     const snr = ratios?.get(name)?.decibels ?? null;
     const quantized = snr === null || !(snr < (options.minSnr ?? Number.NEGATIVE_INFINITY));
-    reports.push({ name, type: layer instanceof Linear ? "linear" : "conv2d", quantized, snr });
+    reports.push({ name, type: typeOf(layer), quantized, snr });
     if (quantized) replaceModule(model, name, made.get(name)!);
   }
   retire(model, [...layers.values(), ...made.values()]);
   return { layers: reports, folded };
+}
+
+function typeOf(layer: QuantizableLayer): LayerReport["type"] {
+  if (layer instanceof Embedding) return "embedding";
+  return layer instanceof Linear ? "linear" : "conv2d";
 }
 
 /**
@@ -132,6 +142,7 @@ export async function quantize<Batch>(
 export function isQuantizable(module: Module, scheme: Scheme): module is QuantizableLayer {
   requireScheme("isQuantizable", scheme);
   if (module instanceof Conv2d) return scheme.kind === "int8-dynamic" || scheme.kind === "int8-static";
+  if (module instanceof Embedding) return scheme.kind !== "int8-static";
   return module instanceof Linear;
 }
 
@@ -142,8 +153,14 @@ export function chooseLayers(
   filter: QuantizeOptions["filter"],
 ): Map<string, QuantizableLayer> {
   const chosen = new Map<string, QuantizableLayer>();
-  for (const [name, module] of leafModules(model)) {
-    if (filter ? !filter(name, module) : !isQuantizable(module, scheme)) continue;
+  const modules = [...leafModules(model)];
+  const linears = new Set(modules.map(([, module]) => module instanceof Linear && module.weight));
+  const isChosen = (name: string, module: Module) => {
+    if (filter) return filter(name, module);
+    return isQuantizable(module, scheme) && !(module instanceof Embedding && !linears.has(module.weight));
+  };
+  for (const [name, module] of modules) {
+    if (!isChosen(name, module)) continue;
     if (!isQuantizable(module, scheme)) {
       throw new QuantizationError(
         `${name} is a ${module.constructor.name}, which ${scheme.kind} does not take`,
@@ -173,16 +190,23 @@ function replacementOf(
   scheme: Scheme,
   calibrated: InputQuantization | undefined,
 ): QuantizedLayer {
-  const quantization =
-    scheme.kind === "int4-weight-only"
-      ? { bits: 4 as const, groupSize: scheme.groupSize }
-      : { bits: scheme.weightBits };
-  const input: InputQuantization = calibrated ?? {
-    kind: scheme.kind === "int8-weight-only" ? "float" : "dynamic",
-  };
+  const quantization = quantizationOf(scheme);
+  if (layer instanceof Embedding) return QuantizedEmbedding.of(layer, quantization);
+  const isFloat = "dtype" in quantization || scheme.kind === "int8-weight-only";
+  const input: InputQuantization = calibrated ?? { kind: isFloat ? "float" : "dynamic" };
   return layer instanceof Conv2d
-    ? QuantizedConv2d.of(layer, quantization, input)
+    ? QuantizedConv2d.of(layer, quantization as WeightQuantization, input)
     : QuantizedLinear.of(layer, quantization, input);
+}
+
+/** How a scheme stores weights. */
+function quantizationOf(scheme: Scheme): WeightQuantization | FloatFormat {
+  if (scheme.weightBits === 16) {
+    return formatOf(scheme.kind === "float16-weight-only" ? "float16" : "bfloat16") as FloatFormat;
+  }
+  if (scheme.weightBits !== 4) return { bits: scheme.weightBits };
+  const { groupSize, asymmetric } = scheme;
+  return { bits: 4, groupSize, asymmetric };
 }
 
 /** Each layer's output for the inputs that it gets in the float model, rounded against not rounded. */

@@ -3,7 +3,7 @@
  * numbers and scales are those of `quantizeDynamic` and `packWeight`, bit for bit on devices that compute in float32.
  */
 import { panelRows, stepLength, storedOffset } from "../kernels/packed.js";
-import { type WeightQuantization, weightLevels, wholeGroups } from "./weights.js";
+import { levelsOf4, type WeightQuantization, weightLevels, wholeGroups } from "./weights.js";
 
 /** Largest magnitudes below stand as zeros, as in `quantizeDynamic`: 2⁻¹⁰⁰. */
 const smallestRange = 7.888609052210118e-31;
@@ -39,6 +39,7 @@ export function packedSizes(n: number, k: number, { bits, groupSize }: WeightQua
  *
  * @param packed As `packedSizes(rows, k)` says.
  * @param scales [rows], or for 4 bits [⌈rows/8⌉, groups, 8].
+ * @param minimums As the scales, if groups have minimums.
  */
 export function roundRows(
   values: Float32Array,
@@ -47,6 +48,7 @@ export function roundRows(
   { bits, groupSize }: WeightQuantization,
   packed: Int32Array,
   scales: Float32Array,
+  minimums?: Float32Array,
 ): void {
   const bytes = new Uint8Array(packed.buffer, packed.byteOffset, packed.byteLength);
   const is4 = bits === 4 && groupSize !== undefined;
@@ -65,17 +67,24 @@ export function roundRows(
     for (let group = 0; group < groups; group++) {
       const from = group * size;
       const to = Math.min(k, from + size);
+      const place = is4 ? (panel * groups + group) * panelRows + j : row;
+      const range = minimums && rangeOf(values, start + from, start + to, to - from < size);
+      if (minimums && range) {
+        scales[place] = range.scale;
+        minimums[place] = range.minimum;
+      }
       const largest = largestOf(values, start + from, start + to);
       const isTiny = largest < smallestRange;
       const inverse = isTiny ? 0 : Math.fround(levels / largest);
-      scales[is4 ? (panel * groups + group) * panelRows + j : row] = isTiny
-        ? 0
-        : Math.fround(largest / levels);
-      for (let p = from; p < to; p++) {
-        const product = Math.fround(values[start + p] * inverse);
+      if (!range) scales[place] = isTiny ? 0 : Math.fround(largest / levels);
+      // Levels from a minimum on: the zeros behind a partial group have one, too.
+      for (let p = from; p < (range ? from + size : to); p++) {
+        const product = range
+          ? range.stepOf(p < to ? values[start + p] : 0)
+          : Math.fround(values[start + p] * inverse);
         const level = product + roundToEven - roundToEven;
         // What is not a number is stored as 0; its scale is not a number either.
-        const stored = (Number.isNaN(level) ? 0 : level) + offset;
+        const stored = (Number.isNaN(level) ? 0 : level) + (range ? 0 : offset);
         if (is4) {
           const at = base + panelRows * stepLength * (p >> 3) + (p & 3);
           bytes[at] = p & 4 ? (bytes[at] & 0x0f) | (stored << 4) : (bytes[at] & 0xf0) | stored;
@@ -96,4 +105,24 @@ function largestOf(values: Float32Array, from: number, to: number): number {
     }
   }
   return largest;
+}
+
+interface GroupRange {
+  readonly scale: number;
+  readonly minimum: number;
+  /** A value as a level 0..15, not yet rounded. */
+  stepOf(value: number): number;
+}
+
+/** The levels of a group with a minimum, as `roundWeight` computes them; a partial group is filled with zeros. */
+function rangeOf(values: Float32Array, from: number, to: number, isPartial: boolean): GroupRange {
+  let [minimum, maximum] = isPartial ? [0, 0] : [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (let i = from; i < to; i++) {
+    minimum = Math.min(minimum, values[i]);
+    maximum = Math.max(maximum, values[i]);
+  }
+  const scale = Math.fround(Math.fround(maximum - minimum) / levelsOf4);
+  const stepOf = (value: number) =>
+    scale === 0 ? 0 : Math.min(levelsOf4, Math.max(0, Math.fround(Math.fround(value - minimum) / scale)));
+  return { scale, minimum, stepOf };
 }

@@ -1,5 +1,6 @@
 /** The schemes of quantization, in torchao's words. */
 import {
+  aBoolean,
   aCount,
   aFunction,
   aNumber,
@@ -80,10 +81,18 @@ export interface Int4WeightOnly {
   readonly kind: "int4-weight-only";
   readonly weightBits: 4;
   readonly groupSize: number;
+  /** Whether groups have a minimum. */
+  readonly asymmetric: boolean;
+}
+
+/** Weights of linear layers float16 or bfloat16, 2 bytes each also in memory; activations stay float32. */
+export interface HalfWeightOnly {
+  readonly kind: "float16-weight-only" | "bfloat16-weight-only";
+  readonly weightBits: 16;
 }
 
 /** A quantization scheme, as torchao names them. */
-export type Scheme = Int8Dynamic | Int8Static | Int8WeightOnly | Int4WeightOnly;
+export type Scheme = Int8Dynamic | Int8Static | Int8WeightOnly | Int4WeightOnly | HalfWeightOnly;
 /** The `kind` of a scheme. */
 export type SchemeName = Scheme["kind"];
 
@@ -134,14 +143,19 @@ export function int8WeightOnly(options: WeightOptions = {}): Int8WeightOnly {
 export interface Int4Options {
   /** Number of consecutive values of a row that share a scale, a multiple of 32; the last group may be shorter. Default 32. */
   readonly groupSize?: number;
+  /**
+   * True: each group has a scale and a minimum, and weights are minimum + 0..15 · scale, as in GGUF's Q4_1: 6 bits per weight with groups
+   * of 32, and about half the rounding error. Default false: −7..7 times a scale.
+   */
+  readonly asymmetric?: boolean;
 }
 
-const int4Options: Kinds<Int4Options> = { groupSize: aNumber };
+const int4Options: Kinds<Int4Options> = { groupSize: aNumber, asymmetric: aBoolean };
 
 /** @throws ArgumentError for anything that none of the functions above returns. */
 export function requireScheme(op: string, scheme: Scheme): void {
   check(op, "the scheme", scheme, [
-    "a scheme: int8Dynamic(), int8Static({ data }), int8WeightOnly() or int4WeightOnly()",
+    "a scheme: int8Dynamic(), int8Static({ data }), int8WeightOnly(), int4WeightOnly() or float16WeightOnly()",
     (value) => typeof (value as Partial<Scheme> | undefined | null)?.kind === "string",
   ]);
 }
@@ -153,9 +167,30 @@ export function requireScheme(op: string, scheme: Scheme): void {
  * int4WeightOnly(); // { kind: "int4-weight-only", groupSize: 32 }
  */
 export function int4WeightOnly(options: Int4Options = {}): Int4WeightOnly {
-  const { groupSize = 32 } = checkOptions("int4WeightOnly", options, int4Options);
+  const { groupSize = 32, asymmetric = false } = checkOptions("int4WeightOnly", options, int4Options);
   if (!Number.isInteger(groupSize) || groupSize < 32 || groupSize % 32 !== 0) {
     throw new ArgumentError(`the group size is a multiple of 32, got ${groupSize}`, { op: "int4WeightOnly" });
   }
-  return { kind: "int4-weight-only", weightBits: 4, groupSize };
+  return { kind: "int4-weight-only", weightBits: 4, groupSize, asymmetric };
+}
+
+/**
+ * float16 weights with float32 activations, for linear layers: half the memory. Weights are widened a block at a time inside products;
+ * beyond 65504 they become infinite.
+ *
+ * @example
+ * float16WeightOnly(); // { kind: "float16-weight-only" }
+ */
+export function float16WeightOnly(): HalfWeightOnly {
+  return { kind: "float16-weight-only", weightBits: 16 };
+}
+
+/**
+ * bfloat16 weights with float32 activations, for linear layers: half the memory, the range of float32, three significant digits.
+ *
+ * @example
+ * bfloat16WeightOnly(); // { kind: "bfloat16-weight-only" }
+ */
+export function bfloat16WeightOnly(): HalfWeightOnly {
+  return { kind: "bfloat16-weight-only", weightBits: 16 };
 }

@@ -1,10 +1,10 @@
 /** Weights that are rounded while they are read from a file: of the float32 matrix, a slab of rows is in memory. */
 import type { TypedArray } from "../core/dtype.js";
+import type { QuantizedFormat } from "../core/weight_format.js";
 import type { StoredTensor } from "../formats/host.js";
 import { giveScratch, takeScratch } from "../formats/scratch.js";
 import { panelRows } from "../kernels/packed.js";
 import { packedSizes, roundRows } from "./round_rows.js";
-import type { WeightQuantization } from "./weights.js";
 
 /** Bytes of float32 that are rounded at once; a row more if it is longer. */
 const slabBytes = 2 ** 20;
@@ -15,16 +15,20 @@ export interface StreamedWeight {
   readonly weight: StoredTensor;
   /** float32 [out], or of groups as `groupScales` arranges them. */
   readonly scale: StoredTensor;
+  /** Of formats with minimums, as the scales. */
+  readonly minimums?: StoredTensor;
 }
 
 /** A matrix [out, in] of a file, float32 as it is read. */
-export function streamedWeight(stored: StoredTensor, quantization: WeightQuantization): StreamedWeight {
+export function streamedWeight(stored: StoredTensor, quantization: QuantizedFormat): StreamedWeight {
   const [n, k] = stored.shape;
   const sizes = packedSizes(n, k, quantization);
   let scales: Float32Array | undefined;
+  let least: Float32Array | undefined;
 
   async function* slabs(): AsyncGenerator<Int32Array> {
     const found = new Float32Array(sizes.scales.reduce((product, extent) => product * extent, 1));
+    const foundLeast = quantization.offset && new Float32Array(found.length);
     const perSlab = Math.max(1, Math.floor(slabBytes / (4 * k * panelRows))) * panelRows;
     const rowMemory = takeScratch(4 * Math.min(n, perSlab) * k);
     const rows = new Float32Array(rowMemory, 0, Math.min(n, perSlab) * k);
@@ -40,7 +44,7 @@ export function streamedWeight(stored: StoredTensor, quantization: WeightQuantiz
       const isGrouped = sizes.scales.length > 1;
       const at = isGrouped ? done * perRow : done;
       const end = isGrouped ? at + Math.ceil(count / panelRows) * panelRows * perRow : at + count;
-      roundRows(rows, count, k, quantization, words, found.subarray(at, end));
+      roundRows(rows, count, k, quantization, words, found.subarray(at, end), foundLeast?.subarray(at, end));
       done += count;
       filled = 0;
       return words;
@@ -61,17 +65,23 @@ export function streamedWeight(stored: StoredTensor, quantization: WeightQuantiz
       giveScratch(packedMemory);
     }
     scales = found;
+    least = foundLeast;
   }
 
   async function scalesOf(): Promise<Float32Array> {
     if (scales === undefined) for await (const _ of slabs());
     return scales!;
   }
+  const minimums = inPieces("float32", sizes.scales, async function* () {
+    await scalesOf();
+    yield least!;
+  });
   return {
     weight: inPieces("int32", [sizes.words], slabs),
     scale: inPieces("float32", sizes.scales, async function* () {
       yield await scalesOf();
     }),
+    ...(quantization.offset && { minimums }),
   };
 }
 

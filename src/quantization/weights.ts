@@ -82,4 +82,4 @@ function fromMinimum(grouped: Tensor, shape: Shape): RoundedWeight {
 }
 
 /** Highest level of 4 bits. */
-const levelsOf4 = 15;
+export const levelsOf4 = 15;

@@ -8,6 +8,8 @@ import { noGrad, OutOfMemoryError, tensor } from "../../src/index.js";
 import { fileState, fromPretrained, type LoadProgress } from "../../src/models/index.js";
 import type { Module } from "../../src/nn/index.js";
 import {
+  bfloat16WeightOnly,
+  float16WeightOnly,
   int4WeightOnly,
   int8Dynamic,
   int8Static,
@@ -25,6 +27,9 @@ const schemes = {
   "7 bits": int8Dynamic({ weightBits: 7 }),
   int8WeightOnly: int8WeightOnly(),
   int4WeightOnly: int4WeightOnly(),
+  "int4WeightOnly, asymmetric": int4WeightOnly({ asymmetric: true }),
+  float16WeightOnly: float16WeightOnly(),
+  bfloat16WeightOnly: bfloat16WeightOnly(),
 };
 
 async function bitsOf(model: Module): Promise<Map<string, unknown>> {

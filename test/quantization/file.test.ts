@@ -11,6 +11,8 @@ import "../../src/ops/methods.js";
 import { FormatError } from "../../src/core/errors.js";
 import { noGrad, type Tensor } from "../../src/graph/tensor.js";
 import {
+  bfloat16WeightOnly,
+  float16WeightOnly,
   int4WeightOnly,
   int8Dynamic,
   int8Static,
@@ -34,6 +36,9 @@ const schemes: readonly [string, () => Scheme][] = [
   ],
   ["int8-weight-only", () => int8WeightOnly()],
   ["int4-weight-only", () => int4WeightOnly({ groupSize: 32 })],
+  ["int4-weight-only with minimums", () => int4WeightOnly({ asymmetric: true })],
+  ["float16-weight-only", () => float16WeightOnly()],
+  ["bfloat16-weight-only", () => bfloat16WeightOnly()],
   ["int4-weight-only with groups that do not divide the rows", () => int4WeightOnly({ groupSize: 128 })],
 ];
 

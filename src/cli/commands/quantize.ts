@@ -7,8 +7,10 @@ import { type DeviceChoice, openDevice } from "../../device/select.js";
 import { loadTrained } from "../../inference/model.js";
 import { crossEntropy } from "../../nn/index.js";
 import {
+  bfloat16WeightOnly,
   type Comparison,
   compareModels,
+  float16WeightOnly,
   int4WeightOnly,
   int8Dynamic,
   int8Static,
@@ -49,6 +51,8 @@ const schemes: readonly SchemeName[] = [
   "int8-static",
   "int8-weight-only",
   "int4-weight-only",
+  "float16-weight-only",
+  "bfloat16-weight-only",
 ];
 const examples = `
 Examples:
@@ -144,7 +148,7 @@ async function checkOptions(path: string, options: QuantizeCommandOptions): Prom
   if (options.groupSize !== undefined && options.scheme !== "int4-weight-only") {
     throw new UsageError("--group-size belongs to --scheme int4-weight-only");
   }
-  if (options.weightBits !== undefined && options.scheme === "int4-weight-only") {
+  if (options.weightBits !== undefined && !options.scheme.startsWith("int8")) {
     throw new UsageError("--weight-bits belongs to the int8 schemes");
   }
   await requireJsonTarget(options.json, [options.out, "the model file"], [path, "the model"]);
@@ -165,6 +169,10 @@ function schemeOf(
       return int8WeightOnly(bits);
     case "int4-weight-only":
       return int4WeightOnly({ groupSize });
+    case "float16-weight-only":
+      return float16WeightOnly();
+    case "bfloat16-weight-only":
+      return bfloat16WeightOnly();
   }
 }
 
