@@ -11,6 +11,7 @@ import { infoCommand } from "./commands/info.js";
 import { planCommand } from "./commands/plan.js";
 import { playgroundCommand } from "./commands/playground.js";
 import { quantizeCommand } from "./commands/quantize.js";
+import { recipeCommand } from "./commands/recipe.js";
 import { runCommand } from "./commands/run.js";
 import { tourCommand } from "./commands/tour.js";
 import { trainCommand } from "./commands/train.js";
@@ -52,6 +53,7 @@ function program(): Command {
     chatCommand(),
     embedCommand(),
     runCommand(),
+    recipeCommand(),
     infoCommand(),
     benchCommand(),
     planCommand(),

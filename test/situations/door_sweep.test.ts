@@ -197,6 +197,8 @@ const table: Readonly<Record<string, Arguments>> = {
   bucketLengths: () => [20],
   carbon: () => [figure(), { gramsPerKwh: 1, source: "s" }],
   cast: () => [vector(), "int32"],
+  causalTexts: () => [[[1, 2, 3]], { contextLength: 2 }],
+  MaskedTexts: () => [[[1, 2, 3]], { contextLength: 2, mask: 0, vocabulary: 4 }],
   CharGpt: () => [{ width: 4, numHeads: 2, numLayers: 1, context: 4, vocabulary: 4 }],
   CharTokenizer: () => [["a", "b"]],
   checkpoint: () => [(x: wg.Tensor) => x.mul(2), parameter()],
