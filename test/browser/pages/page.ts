@@ -43,6 +43,7 @@ const face = {
   killFetchingWorker,
   clearStored,
   fitInWorker: (options: LossyOptions) => inWorker("fitThrough", options),
+  fineTuneInWorker: (options: Parameters<Trainings["fineTune"]>[0]) => inWorker("fineTune", options),
   chooseDevice,
 };
 
