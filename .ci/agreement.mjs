@@ -32,7 +32,7 @@ export async function hashOfAgreement() {
 
 /** @throws Error if a loop has no function in assembly/map_*.ts, or two. */
 export async function generate() {
-  const { namespaces, layouts, constants, loops, hashOfAgreement } = await agreement();
+  const { namespaces, layouts, beginnings, constants, loops, hashOfAgreement } = await agreement();
   const head = "// Generated from src/device/wasm/agreement.ts by .ci/agreement.mjs.\n";
   const namespace = (name, members, type) =>
     `export namespace ${name} {\n${members.map(([key, value]) => `  export const ${key}: ${type} = ${value};\n`).join("")}}\n`;
@@ -41,7 +41,7 @@ export async function generate() {
     ...Object.entries(constants).map(([name, value]) => `export const ${name}: i32 = ${value};\n`),
     ...Object.entries(namespaces).map(([name, members]) => namespace(name, Object.entries(members), "i32")),
     ...Object.entries(layouts).map(([name, text]) => {
-      const words = text.split(" ");
+      const words = `${beginnings[name] ?? ""} ${text}`.trim().split(" ");
       return namespace(
         name,
         [...words.map((word, i) => [word, 4 * i]), ["bytes", 4 * words.length]],

@@ -20,51 +20,15 @@ import { applyCausalMask, maskPanel } from "./attention_mask_f32";
 import { finiteOrZero, maskRow, rowNumerators } from "./attention_row_f32";
 import { gemm_f32_4x8_packed, storePartialTile, Mode } from "./gemm_f32";
 import { gemv } from "./gemv_f32";
-import { Stored } from "./generated/agreement";
+import { AttentionAt as At, AttentionBlocks, Stored, tileBytes } from "./generated/agreement";
 import { constant, exp, expTable } from "./math";
 import { pack } from "./pack_f32";
 import { locate, offsetAt } from "./strided";
 
-/** Query rows per block, four panels: each tile of keys stays in the L1 cache for all four. */
-const blockRows: i32 = 32;
 /** Terms summed per accumulator: a panel of that depth takes half the L1 cache. */
 const blockTerms: i32 = 256;
-/** Up to this many rows, GEMV without packing is faster. */
-const gemvMaxRows: i32 = 3;
 /** Softmax weights summed per float32 accumulator, which bounds the rounding error. */
 const blockWeights: i32 = 128;
-
-namespace At {
-  export const rows: usize = 0;
-  export const keys: usize = 4;
-  export const width: usize = 8;
-  export const valueWidth: usize = 12;
-  export const q: usize = 16;
-  export const k: usize = 20;
-  export const v: usize = 24;
-  export const mask: usize = 28;
-  export const output: usize = 32;
-  export const lengths: usize = 36;
-  export const positions: usize = 40;
-  export const scratch: usize = 44;
-  export const qRow: usize = 48;
-  export const qE: usize = 52;
-  export const kKey: usize = 56;
-  export const kE: usize = 60;
-  export const vKey: usize = 64;
-  export const vD: usize = 68;
-  export const maskRow: usize = 72;
-  export const maskKey: usize = 76;
-  export const outputRow: usize = 80;
-  export const outputD: usize = 84;
-  export const scale: usize = 88;
-  export const causal: usize = 92;
-  export const isBool: usize = 96;
-  export const window: usize = 100;
-  export const rank: usize = 104;
-  export const batches: usize = 108;
-  export const extents: usize = 112;
-}
 
 const place: usize = memory.data(256, 16);
 
@@ -125,7 +89,7 @@ function attend(payload: usize, rank: i32): void {
   const seen = causal ? position + 1 - begin : keys;
   const past = window ? position + 1 - window - begin : -rows - 8;
   const isContiguous = (kE == 4 || kKey == 4) && (vD == 4 || vKey == 4);
-  if (rows <= gemvMaxRows && isContiguous) attendFew(payload, q, k, v, mask, output, keys, seen, past);
+  if (rows <= AttentionBlocks.gemvMaxRows && isContiguous) attendFew(payload, q, k, v, mask, output, keys, seen, past);
   else attendBlocks(payload, q, k, v, mask, output, keys, seen, past);
 }
 
@@ -142,15 +106,15 @@ function attendBlocks(
   const scale = load<f32>(payload, At.scale);
   const panelBytes = <usize>((keys + 3) & ~3) << 5;
   const sums = load<usize>(payload, At.scratch);
-  const tile = sums + (blockRows << 2);
-  const scores = tile + 128;
-  const packedQ = scores + ((blockRows * panelBytes) >> 3);
-  const packedK = packedQ + (<usize>(blockRows * width) << 2);
+  const tile = sums + (AttentionBlocks.blockRows << 2);
+  const scores = tile + tileBytes;
+  const packedQ = scores + ((AttentionBlocks.blockRows * panelBytes) >> 3);
+  const packedK = packedQ + (<usize>(AttentionBlocks.blockRows * width) << 2);
   const packedV = packedK + ((panelBytes * width) >> 3);
   pack(packedK, k, keys, width, strideAt(payload, At.kKey), strideAt(payload, At.kE), 4);
   pack(packedV, v, valueWidth, keys, strideAt(payload, At.vD), strideAt(payload, At.vKey), 8);
-  for (let first = 0; first < rows; first += blockRows) {
-    const count = min(blockRows, rows - first);
+  for (let first = 0; first < rows; first += AttentionBlocks.blockRows) {
+    const count = min(AttentionBlocks.blockRows, rows - first);
     const seen = causal ? seenFirst + first : keys;
     // The first visible key, rounded down to a tile of four keys.
     const from = max(0, pastFirst + first) & ~3;
@@ -190,10 +154,10 @@ function attendFew(
   const maskShift = isBool ? 0 : 2;
   const maskStep = load<i32>(payload, At.maskKey) << maskShift;
   const sums = load<usize>(payload, At.scratch);
-  const scores = sums + (blockRows << 2);
+  const scores = sums + (AttentionBlocks.blockRows << 2);
   // rowNumerators writes whole vectors, starting at any key: up to 3 scores beyond the last key.
   const pitch = <usize>((keys + 7) & ~3) << 2;
-  const rest = scores + gemvMaxRows * pitch;
+  const rest = scores + AttentionBlocks.gemvMaxRows * pitch;
   gemv(Stored.float32, Stored.float32, rows, keys, width, q, strideAt(payload, At.qRow), strideAt(payload, At.qE),
     k, strideAt(payload, At.kE), strideAt(payload, At.kKey), scores, pitch, 4, 0, 0, rest);
   for (let i = 0; i < rows; i++) {

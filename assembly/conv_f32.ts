@@ -9,40 +9,12 @@
  * address of a bias per output channel (0: none); relu (0 or 1); 1 if there is an epilogue; format (`Stored`) of the weight, and the
  * offset of scratch memory to widen it; an `Image`; the epilogue.
  */
-import { Image, Window, padAndCopy, writeSegments } from "./conv_image";
+import { padAndCopy, writeSegments } from "./conv_image";
 import { applyToRows, openEpilogue } from "./epilogue";
 import { Mode, storeTile } from "./gemm_f32";
+import { ConvAt as At, Image, Window } from "./generated/agreement";
 import { packAny, shiftOf } from "./pack_f32";
 import { fma } from "./simd";
-
-namespace At {
-  export const source: usize = 48;
-  export const weight: usize = 52;
-  export const output: usize = 56;
-  export const sourceN: usize = 60;
-  export const weightO: usize = 64;
-  export const weightI: usize = 68;
-  export const weightH: usize = 72;
-  export const weightW: usize = 76;
-  export const weightG: usize = 80;
-  export const outputN: usize = 84;
-  export const outputC: usize = 88;
-  export const outputRow: usize = 92;
-  export const outputColumn: usize = 96;
-  export const scratch: usize = 100;
-  export const panels: usize = 104;
-  export const padded: usize = 108;
-  export const segments: usize = 112;
-  export const inPlace: usize = 116;
-  export const cachedPanels: usize = 120;
-  export const filled: usize = 124;
-  export const bias: usize = 128;
-  export const relu: usize = 132;
-  export const epilogue: usize = 136;
-  export const format: usize = 140;
-  export const widened: usize = 144;
-  export const image: usize = 148;
-}
 
 /** Scratch memory starts with one 4 × 8 tile. */
 export function conv(payload: usize): void {

@@ -7,29 +7,9 @@
  * input.batch, output (batch, channel, row, column), weight (out, in, h, w); address of the scratch memory, and byte offsets in it:
  * sums, padded image, output panels, segment table; then an `Image`.
  */
-import { Image, Window, padAndCopy, writeSegments } from "./conv_image";
+import { padAndCopy, writeSegments } from "./conv_image";
+import { ConvGradWeightAt as At, Image, Window } from "./generated/agreement";
 import { fma } from "./simd";
-
-namespace At {
-  export const input: usize = 48;
-  export const output: usize = 52;
-  export const weight: usize = 56;
-  export const inputN: usize = 60;
-  export const outputN: usize = 64;
-  export const outputC: usize = 68;
-  export const outputRow: usize = 72;
-  export const outputColumn: usize = 76;
-  export const weightO: usize = 80;
-  export const weightI: usize = 84;
-  export const weightH: usize = 88;
-  export const weightW: usize = 92;
-  export const scratch: usize = 96;
-  export const sums: usize = 100;
-  export const padded: usize = 104;
-  export const panels: usize = 108;
-  export const segments: usize = 112;
-  export const image: usize = 116;
-}
 
 export function convGradWeight(payload: usize): void {
   const scratch = load<usize>(payload, At.scratch);

@@ -5,42 +5,8 @@
  * `Image`, 32-bit words: channels, height, width; strides in elements of channel, row, column; row and column of pixel (0, 0) in the
  * padded image (may be negative), and the steps between rows and columns there; height and width of the padded image.
  */
+import { Image } from "./generated/agreement";
 import { gatherBytes } from "./pack_i8";
-
-export namespace Image {
-  export const channels: usize = 0;
-  export const height: usize = 4;
-  export const width: usize = 8;
-  export const strideC: usize = 12;
-  export const strideH: usize = 16;
-  export const strideW: usize = 20;
-  export const top: usize = 24;
-  export const left: usize = 28;
-  export const stepH: usize = 32;
-  export const stepW: usize = 36;
-  export const paddedH: usize = 40;
-  export const paddedW: usize = 44;
-  export const bytes: usize = 48;
-}
-
-/**
- * The first words of the payloads of all convolutions: batch, groups, input and output channels per group, kernel
- * height and width, dilations, strides of the window, output height and width.
- */
-export namespace Window {
-  export const batch: usize = 0;
-  export const groups: usize = 4;
-  export const inputs: usize = 8;
-  export const outputs: usize = 12;
-  export const kernelH: usize = 16;
-  export const kernelW: usize = 20;
-  export const dilationH: usize = 24;
-  export const dilationW: usize = 28;
-  export const strideH: usize = 32;
-  export const strideW: usize = 36;
-  export const outputH: usize = 40;
-  export const outputW: usize = 44;
-}
 
 /** Copies one image into the padded image, whose border is already zero. Elements have 1 << `shift` bytes, 4 or 1. */
 export function padAndCopy(image: usize, source: usize, padded: usize, shift: i32): void {

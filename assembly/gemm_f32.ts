@@ -12,48 +12,12 @@
  */
 import { applyToRows, openEpilogue } from "./epilogue";
 import { gemv } from "./gemv_f32";
-import { Stored } from "./generated/agreement";
-import { pack, packAny, shiftOf, widenedBytes } from "./pack_f32";
+import { Gemm, MatmulAt as At, Stored, tileBytes, widenedBytes } from "./generated/agreement";
+import { pack, packAny, shiftOf } from "./pack_f32";
 import { fma } from "./simd";
 
-/** A block of A takes half the L2 cache, a panel of B half the L1 cache. */
-const blockK: i32 = 256;
-const blockM: i32 = 128;
-const blockN: i32 = 2048;
-/** Columns of B packed at a time if all rows of A are one block: they stay in the L1 cache. */
-const fewColumns: i32 = 32;
-/** Columns per application of the epilogue if A is one block: with all its rows they fit the L2 cache. */
-const epilogueColumns: i32 = 512;
 /** From this many columns on, packing row-major A pays for itself. */
 const packFromN: i32 = 64;
-/** Up to this many rows, GEMV reads the matrix unpacked: packing costs more than it saves. */
-const gemvMaxRows: i32 = 16;
-
-namespace At {
-  export const m: usize = 0;
-  export const n: usize = 4;
-  export const k: usize = 8;
-  export const a: usize = 12;
-  export const b: usize = 16;
-  export const output: usize = 20;
-  export const scratch: usize = 24;
-  export const aM: usize = 28;
-  export const aK: usize = 32;
-  export const bK: usize = 36;
-  export const bN: usize = 40;
-  export const outputM: usize = 44;
-  export const outputN: usize = 48;
-  export const bias: usize = 52;
-  export const relu: usize = 56;
-  export const epilogue: usize = 60;
-  export const panels: usize = 64;
-  export const filled: usize = 68;
-  export const aFormat: usize = 72;
-  export const bFormat: usize = 76;
-  export const rank: usize = 80;
-  export const batches: usize = 84;
-  export const extents: usize = 88;
-}
 
 /** Flags for storing a tile: add it to the output, add the bias, apply ReLU. */
 export namespace Mode {
@@ -106,14 +70,14 @@ function multiply(payload: usize, a: usize, b: usize, output: usize, epilogue: u
   const bias = load<usize>(payload, At.bias);
   const start = batch * m * n;
   const isHalf = bFormat != Stored.float32;
-  if (m <= gemvMaxRows && (isHalf ? bK == 2 : bN == 4 || bK == 4)) {
+  if (m <= Gemm.gemvMaxRows && (isHalf ? bK == 2 : bN == 4 || bK == 4)) {
     gemv(aFormat, bFormat, m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, bias, relu, scratch);
     if (epilogue) applyToRows(epilogue, start, n, m, 0, n);
     return;
   }
   const panels = load<usize>(payload, At.panels);
   if (panels != 0 && load<i32>(payload, At.filled) == 0) {
-    for (let p = 0; p < k; p += blockK) pack(panelsAt(panels, n, p), b + <usize>p * bK, n, min(blockK, k - p), bN, bK, 8);
+    for (let p = 0; p < k; p += Gemm.blockK) pack(panelsAt(panels, n, p), b + <usize>p * bK, n, min(Gemm.blockK, k - p), bN, bK, 8);
     store<i32>(payload, 1, At.filled);
   }
   product(aFormat, bFormat, m, n, k, a, aM, aK, b, bK, bN, output, outputM, outputN, bias, relu, scratch, panels, epilogue, start);
@@ -133,21 +97,21 @@ function product(
   epilogue: usize, start: i32,
 ): void {
   const tile = scratch;
-  const widened = scratch + 128;
+  const widened = scratch + tileBytes;
   const packedA = widened + widenedBytes;
-  const packedB = packedA + ((blockM * blockK) << 2);
+  const packedB = packedA + ((Gemm.blockM * Gemm.blockK) << 2);
   const direct = aFormat == Stored.float32 && aK == 4 && n < packFromN;
   // One block of rows: k is the outer loop, so that A is packed once. Several: A is packed again for each of the wide blocks of columns.
-  const oneBlock = m <= blockM;
-  const width = oneBlock ? fewColumns : blockN;
-  const epilogueWidth = oneBlock ? epilogueColumns : blockN;
+  const oneBlock = m <= Gemm.blockM;
+  const width = oneBlock ? Gemm.fewColumns : Gemm.blockN;
+  const epilogueWidth = oneBlock ? Gemm.epilogueColumns : Gemm.blockN;
   const alongN = (n + width - 1) / width;
-  const alongK = (k + blockK - 1) / blockK;
+  const alongK = (k + Gemm.blockK - 1) / Gemm.blockK;
   for (let block = 0; block < alongN * alongK; block++) {
     const j = (oneBlock ? block % alongN : block / alongK) * width;
-    const p = (oneBlock ? block / alongN : block % alongK) * blockK;
+    const p = (oneBlock ? block / alongN : block % alongK) * Gemm.blockK;
     const columns = min(width, n - j);
-    const depth = min(blockK, k - p);
+    const depth = min(Gemm.blockK, k - p);
     let mode: i32 = p > 0 ? Mode.accumulate : 0;
     if (p + depth == k) mode |= (bias != 0 ? Mode.bias : 0) | (relu ? Mode.relu : 0);
     let panel = panelsAt(panels, n, p) + (<usize>(j * depth) << 2);
@@ -155,8 +119,8 @@ function product(
       panel = packedB;
       packAny(bFormat, packedB, b + <usize>p * bK + <usize>j * bN, columns, depth, bN, bK, 8, widened);
     }
-    for (let i = 0; i < m; i += blockM) {
-      const rows = min(blockM, m - i);
+    for (let i = 0; i < m; i += Gemm.blockM) {
+      const rows = min(Gemm.blockM, m - i);
       const source = a + <usize>i * aM + <usize>p * aK;
       if (!direct && (j == 0 || !oneBlock)) packAny(aFormat, packedA, source, rows, depth, aM, aK, 4, widened);
       let at = panel;

@@ -3,13 +3,11 @@
  * rows of A or columns of B, here called lines; missing lines are zero.
  */
 
-import { Stored } from "./generated/agreement";
+import { Stored, widenedBytes } from "./generated/agreement";
 import { widen } from "./half";
 
 /** Values along k widened at a time: 8 lines of them take a quarter of the L1 cache. */
-const widenedK: i32 = 256;
-/** Bytes of scratch memory that `packAny` needs. */
-export const widenedBytes: usize = 8192;
+const widenedK: i32 = widenedBytes / 32;
 
 /** log2 of the bytes of an element. */
 // @ts-ignore: decorator

@@ -2,9 +2,9 @@
  * Depthwise int8 cross-correlation: 16 channels of a pixel at a time. The values of two kernel elements are interleaved per channel, so that
  * one instruction multiplies both and adds them as int32.
  */
-import { Image, Window } from "./conv_image";
+import { Image, Window } from "./generated/agreement";
 import { RowTable } from "./pack_i8";
-import { At, placePixels } from "./qconv_payload_i8";
+import { At, dequantizationAt, placePixels } from "./qconv_payload_i8";
 import { Dequantization, dequantizePanel } from "./quantized_epilogue";
 
 /** int16 weights of 16 channels and two kernel elements. */
@@ -15,7 +15,7 @@ export function prepareDepthwise(payload: usize): void {
   const elements = load<i32>(payload, Window.kernelH) * load<i32>(payload, Window.kernelW);
   const pitch = (load<i32>(payload + At.image, Image.channels) + 15) & ~15;
   const weight = load<usize>(payload, At.weight);
-  const offset = load<i32>(payload + At.dequantization, Dequantization.storedOffset);
+  const offset = load<i32>(payload + dequantizationAt, Dequantization.storedOffset);
   let to = load<usize>(payload, At.prepared);
   for (let c = 0; c < pitch; c += 16) {
     for (let element = 0; element < elements; element += 2) {
@@ -34,7 +34,7 @@ export function prepareDepthwise(payload: usize): void {
 /** All channels of a block of pixels. */
 export function depthwisePixels(payload: usize, image: i32, source: usize, pixel: i32, rows: i32): void {
   const channels = load<i32>(payload + At.image, Image.channels);
-  const dequantization = payload + At.dequantization;
+  const dequantization = payload + dequantizationAt;
   const offsets = load<usize>(payload, At.segments);
   const pairs = (load<i32>(payload, Window.kernelH) * load<i32>(payload, Window.kernelW) + 1) >> 1;
   const table = load<usize>(payload, At.table);

@@ -3,11 +3,11 @@
  * (conv_image.ts); the windows of a block of output pixels are packed as rows of a matrix (im2col), which qgemm_i8.ts multiplies.
  * Depthwise convolutions are in qconv_depthwise_i8.ts, the payload in qconv_payload_i8.ts.
  */
-import { gatherOverrun as overrun } from "./generated/agreement";
-import { Image, Window, padAndCopy, writeSegments } from "./conv_image";
+import { gatherOverrun as overrun, Image, Window } from "./generated/agreement";
+import { padAndCopy, writeSegments } from "./conv_image";
 import { gatherBytes, pack4, RowTable } from "./pack_i8";
 import { depthwisePixels, prepareDepthwise } from "./qconv_depthwise_i8";
-import { At, placePixels } from "./qconv_payload_i8";
+import { At, dequantizationAt, placePixels } from "./qconv_payload_i8";
 import { isWide, multiplyBlock } from "./qgemm_i8";
 import { Dequantization, prepareColumns } from "./quantized_epilogue";
 
@@ -27,7 +27,7 @@ export function qconv(payload: usize): void {
   const padded = load<usize>(payload, At.padded);
   const depthwise = load<i32>(payload, At.depthwise);
   writeSegments(table, kernelH, kernelW, load<i32>(payload, Window.dilationH) * paddedW * channels, columnStep, joined);
-  prepareColumns(payload + At.dequantization);
+  prepareColumns(payload + dequantizationAt);
   if (depthwise) prepareDepthwise(payload);
   const inPlace = load<i32>(payload, At.inPlace);
   if (!inPlace) {
@@ -52,7 +52,7 @@ export function qconv(payload: usize): void {
 function correlate(
   payload: usize, image: i32, source: usize, group: i32, pixel: i32, rows: i32, segments: i32, segmentLength: i32,
 ): void {
-  const dequantization = payload + At.dequantization;
+  const dequantization = payload + dequantizationAt;
   const wide = isWide(dequantization);
   const storedOffset = load<i32>(dequantization, Dequantization.storedOffset);
   const sums = load<usize>(payload, At.sums);

@@ -7,36 +7,14 @@
  * block; addresses of working spaces: sums of a block's panel, table of rows, packed rows, four gathered rows, padded image, segments,
  * prepared depthwise weights, a widened panel of weights; an `Image`; then `Dequantization`.
  */
-import { Image, Window } from "./conv_image";
+import { Image, QconvAt as At, Window } from "./generated/agreement";
 import { RowTable } from "./pack_i8";
 import { Dequantization, placeRow } from "./quantized_epilogue";
 
-export namespace At {
-  export const source: usize = 48;
-  export const weight: usize = 52;
-  export const output: usize = 56;
-  export const groupBytes: usize = 60;
-  export const sourceN: usize = 64;
-  export const outputN: usize = 68;
-  export const outputRow: usize = 72;
-  export const outputColumn: usize = 76;
-  export const inputScales: usize = 80;
-  export const inputScalesN: usize = 84;
-  export const zeroPoint: usize = 88;
-  export const inPlace: usize = 92;
-  export const depthwise: usize = 96;
-  export const blockPixels: usize = 100;
-  export const sums: usize = 104;
-  export const table: usize = 108;
-  export const packed: usize = 112;
-  export const gathered: usize = 116;
-  export const padded: usize = 120;
-  export const segments: usize = 124;
-  export const prepared: usize = 128;
-  export const widened: usize = 132;
-  export const image: usize = 136;
-  export const dequantization: usize = 184;
-}
+export { QconvAt as At } from "./generated/agreement";
+
+/** Where `Dequantization` begins. */
+export const dequantizationAt: usize = At.image + Image.bytes;
 
 /** Fills the row table for pixels from `pixel` on: the addresses of their windows and of their outputs. */
 export function placePixels(payload: usize, image: i32, source: usize, pixel: i32, rows: i32): void {
@@ -53,7 +31,7 @@ export function placePixels(payload: usize, image: i32, source: usize, pixel: i3
   let entry = load<usize>(payload, At.table);
   let h = pixel / outputW;
   let w = pixel % outputW;
-  const dequantization = payload + At.dequantization;
+  const dequantization = payload + dequantizationAt;
   const columns = load<i32>(dequantization, Dequantization.columns);
   let element = (image * load<i32>(payload, Window.outputH) * outputW + pixel) * columns;
   for (let i = 0; i < rows; i++) {

@@ -6,19 +6,10 @@
  * then `Dequantization`.
  */
 import { gemm_f32_4x8_unpacked } from "./gemm_f32";
+import { Operands, QmatmulFloatAt as At } from "./generated/agreement";
 import { RowTable } from "./pack_i8";
-import { Operands } from "./qmatmul_payload";
 import { Dequantization, dequantizePanel, placeRow, prepareColumns } from "./quantized_epilogue";
 import { fma, horizontalSum } from "./simd";
-
-namespace At {
-  export const blockRows: usize = 36;
-  export const tile: usize = 40;
-  export const table: usize = 44;
-  export const packed: usize = 48;
-  export const panel: usize = 52;
-  export const dequantization: usize = 56;
-}
 
 /** Up to this many rows, each converts the weights in registers. */
 const gemvMaxRows: i32 = 3;

@@ -11,36 +11,11 @@
  * 1 if weights have 8 bits; rows in a block; addresses of working spaces:
  * 48 sums, table of rows, packed rows; then `Dequantization`.
  */
+import { GroupEntry as Group, Operands, QmatmulGroupsAt as At } from "./generated/agreement";
 import { packRow, RowTable } from "./pack_i8";
 import { exact1x24c4 } from "./qgemv_i8";
-import { Operands } from "./qmatmul_payload";
 import { copyColumns, Dequantization, dequantizePanel, placeRow, prepareColumns } from "./quantized_epilogue";
 import { addPairs, onesI16, relaxedDot } from "./simd";
-
-namespace At {
-  export const inputScales: usize = 36;
-  export const inputScalesM: usize = 40;
-  export const inputScalesG: usize = 44;
-  export const groups: usize = 48;
-  export const groupSize: usize = 52;
-  export const scales: usize = 56;
-  export const minimums: usize = 68;
-  export const factors: usize = 80;
-  export const isByte: usize = 84;
-  export const blockRows: usize = 88;
-  export const sums: usize = 92;
-  export const table: usize = 96;
-  export const packed: usize = 100;
-  export const dequantization: usize = 104;
-}
-
-/** Per group, after a packed row's values: correction subtracted from the sum (int32), scale of the input, scaled sum of inputs (float32). */
-namespace Group {
-  export const correction: usize = 0;
-  export const scale: usize = 4;
-  export const total: usize = 8;
-  export const bytes: usize = 12;
-}
 
 const halves: usize = memory.data<u8>([15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15], 16);
 

@@ -5,23 +5,11 @@
  * addresses of scratch memory: sums of a block's panel, table of rows, packed rows, four gathered rows, a widened panel of
  * weights; then `Dequantization`.
  */
+import { Operands, QmatmulAt as At } from "./generated/agreement";
 import { gatherBytes, pack4, packRow, RowTable } from "./pack_i8";
 import { isWide, multiplyBlock } from "./qgemm_i8";
 import { multiplyRows } from "./qgemv_i8";
-import { Operands } from "./qmatmul_payload";
 import { Dequantization, placeRow, prepareColumns } from "./quantized_epilogue";
-
-namespace At {
-  export const inputScales: usize = 36;
-  export const inputScalesM: usize = 40;
-  export const blockRows: usize = 44;
-  export const sums: usize = 48;
-  export const table: usize = 52;
-  export const packed: usize = 56;
-  export const gathered: usize = 60;
-  export const widened: usize = 64;
-  export const dequantization: usize = 68;
-}
 
 /** Up to this many rows, GEMV reads the weights once per row. */
 const gemvMaxRows: i32 = 4;

@@ -61,11 +61,14 @@ test("a disagreement of any kind changes the hash", () => {
   // In a process of its own, as what is changed is shared by all modules.
   const script = `
     const { agreement } = await import(${JSON.stringify(new URL(".ci/agreement.mjs", root).href)});
-    const { namespaces, layouts, constants, loops, hashOfAgreement } = await agreement();
+    const { namespaces, layouts, beginnings, constants, loops, hashOfAgreement } = await agreement();
     const hashes = [hashOfAgreement()];
     const planted = [
       () => { namespaces.Opcode.matmul = 99; },
       () => { layouts.Header = layouts.Header.split(" ").reverse().join(" "); },
+      () => { layouts.AttentionAt = layouts.AttentionAt.replace("q k", "k q"); },
+      () => { beginnings.ConvAt = beginnings.ConvAt.replace("batch groups", "groups batch"); },
+      () => { namespaces.Gemm.blockK = 128; },
       () => { constants.blockLanes = 256; },
       () => { loops.reverse(); },
     ];
@@ -73,5 +76,5 @@ test("a disagreement of any kind changes the hash", () => {
     console.log(new Set(hashes).size);
   `;
   const count = execFileSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });
-  expect(count.trim()).toBe("5");
+  expect(count.trim()).toBe("8");
 });

@@ -1,16 +1,21 @@
-/** Encodes `attention`; layout in assembly/attention_f32.ts. */
+/** Encodes `attention` for assembly/attention_f32.ts. */
 import { sizeOf } from "../../../core/shape.js";
 import type { AttentionCall, Operand } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { coalesce } from "./strides.js";
+import { tileBytes } from "./tile.js";
 
-/** `blockRows` of assembly/attention_f32.ts. */
-const blockRows = 32;
-const gemvMaxRows = 3;
+/** The words of the payload, before the arrays of the batch. */
+export const attentionLayout =
+  "rows keys width valueWidth q k v mask output lengths positions scratch qRow qE kKey kE vKey vD maskRow maskKey " +
+  "outputRow outputD scale causal isBool window rank batches extents";
+
+/** Query rows per block, four panels: each tile of keys stays in the L1 cache for all four. */
+export const blockRows = 32;
+/** Up to this many rows, GEMV without packing is faster. */
+export const gemvMaxRows = 3;
 /** Upper bound of windows: its sum with any number of keys is an int32. */
 const widestWindow = 2 ** 30;
-/** Bytes of one 4 × 8 tile. */
-const tileBytes = 128;
 
 export function encodeAttention(call: AttentionCall, writer: CommandWriter): void {
   const { q, k, v, mask, output, keyLengths, queryPositions, scale, causal, window = 0 } = call;

@@ -1,14 +1,21 @@
-/** Encodes the convolutions; layouts in assembly/conv_f32.ts and conv_grad_f32.ts. */
+/** Encodes the convolutions for assembly/conv_f32.ts and conv_grad_f32.ts. */
 import { isDense, memoryOrder } from "../../../core/view.js";
 import type { ConvCall, Operand } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { endWithEpilogue, planEpilogue, writeEpilogueWords } from "./epilogue.js";
 import { align, imageBytes, isInPlace, type PaddedImage, writeImage } from "./image.js";
 import { Stored } from "./strides.js";
+import { tileBytes, widenedBytes } from "./tile.js";
 
-/** Bytes of one 4 × 8 tile at the start of scratch memory, and of 16-bit weights widened while packing. */
-const tileBytes = 128;
-const widenedBytes = 8192;
+/** The words of `conv` and `convGradInput` after those of the window, before the image and the epilogue. */
+export const convLayout =
+  "source weight output sourceN weightO weightI weightH weightW weightG outputN outputC outputRow outputColumn " +
+  "scratch panels padded segments inPlace cachedPanels filled bias relu epilogue format widened image";
+
+/** The words of `convGradWeight` after those of the window, before the image. */
+export const convGradWeightLayout =
+  "input output weight inputN outputN outputC outputRow outputColumn weightO weightI weightH weightW " +
+  "scratch sums padded panels segments image";
 
 export function encodeConv(call: ConvCall, writer: CommandWriter): void {
   if (call.kernel === "convGradWeight") encodeGradWeight(call, writer);

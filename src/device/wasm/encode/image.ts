@@ -1,7 +1,21 @@
-/** The padded copy of an image in scratch memory, for the convolutions; `Image` in assembly/conv_image.ts. */
+/** The payload words that all convolutions share, and the padded copy of an image in scratch memory (assembly/conv_image.ts). */
 import { itemSize } from "../../../core/dtype.js";
 import type { Operand } from "../../../kernels/kernel.js";
 import type { CommandWriter } from "../command.js";
+
+/**
+ * The first words of the payloads of all convolutions: input and output channels are those per group; the strides are those of the
+ * window.
+ */
+export const windowLayout =
+  "batch groups inputs outputs kernelH kernelW dilationH dilationW strideH strideW outputH outputW";
+
+/**
+ * An image: strides in elements; row and column of pixel (0, 0) in the padded image (may be negative), and the steps between rows and
+ * columns there; height and width of the padded image.
+ */
+export const imageLayout =
+  "channels height width strideC strideH strideW top left stepH stepW paddedH paddedW";
 
 /** Bytes beyond the last window that a kernel may read but does not use. */
 const overrun = 64;

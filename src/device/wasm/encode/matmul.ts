@@ -1,21 +1,26 @@
-/** Encodes `matmul`; layout in assembly/gemm_f32.ts. */
+/** Encodes `matmul` for assembly/gemm_f32.ts. */
 import { sizeOf } from "../../../core/shape.js";
 import { isDense, memoryOrder } from "../../../core/view.js";
 import type { MatmulCall, Operand } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import { endWithEpilogue, planEpilogue, rangeOfBlocks, writeEpilogueWords } from "./epilogue.js";
 import { coalesce, Stored } from "./strides.js";
+import { tileBytes, widenedBytes } from "./tile.js";
 
-/** Blocks and limits of assembly/gemm_f32.ts, in elements. */
-const blockM = 128;
-const blockK = 256;
-const blockN = 2048;
-const fewColumns = 32;
-const epilogueColumns = 512;
-const gemvMaxRows = 16;
-/** Bytes of one 4 × 8 tile, and of 16-bit floats widened while packing. */
-const tileBytes = 128;
-const widenedBytes = 8192;
+/** The words of the payload, before the arrays of the batch and the epilogue. */
+export const matmulLayout =
+  "m n k a b output scratch aM aK bK bN outputM outputN bias relu epilogue panels filled aFormat bFormat rank batches extents";
+
+/** A block of A takes half the L2 cache, a panel of B half the L1 cache. */
+export const blockM = 128;
+export const blockK = 256;
+export const blockN = 2048;
+/** Columns of B packed at a time if all rows of A are one block: they stay in the L1 cache. */
+export const fewColumns = 32;
+/** Columns per application of the epilogue if A is one block: with all its rows they fit the L2 cache. */
+export const epilogueColumns = 512;
+/** Up to this many rows, GEMV reads the matrix unpacked: packing costs more than it saves. */
+export const gemvMaxRows = 16;
 
 export function encodeMatmul(call: MatmulCall, writer: CommandWriter): void {
   const { output, epilogue } = call;

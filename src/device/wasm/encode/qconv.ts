@@ -16,6 +16,11 @@ import {
   writeVector,
 } from "./quantized.js";
 
+/** The words of the payload after those of the window, before the image and the dequantization. */
+export const qconvLayout =
+  "source weight output groupBytes sourceN outputN outputRow outputColumn inputScales inputScalesN zeroPoint " +
+  "inPlace depthwise blockPixels sums table packed gathered padded segments prepared widened image";
+
 /** Bytes beyond a gathered row that may be overwritten. */
 export const gatherOverrun = 16;
 

@@ -1,4 +1,4 @@
-/** Encodes `qmatmul`; layouts in assembly/qmatmul_i8.ts, qmatmul_groups.ts and qmatmul_f32.ts. */
+/** Encodes `qmatmul` for assembly/qmatmul_i8.ts, qmatmul_groups.ts and qmatmul_f32.ts. */
 import { sizeOf } from "../../../core/shape.js";
 import type { Operand, QmatmulCall } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
@@ -8,12 +8,26 @@ import {
   panelSumBytes,
   rowsOfBlock,
   rowTableBytes,
-  tileBytes,
   WorkingSpaces,
   widenedBytes,
   writeDequantization,
   writeVector,
 } from "./quantized.js";
+import { tileBytes } from "./tile.js";
+
+/** The first words of all payloads: strides of the input in elements, row stride of the output in bytes. */
+export const operandsLayout = "m n k input weight output inputM inputK outputM";
+
+/** The words of each payload after those, before the dequantization. */
+export const qmatmulLayout =
+  "inputScales inputScalesM blockRows sums table packed gathered widened dequantization";
+export const qmatmulFloatLayout = "blockRows tile table packed panel dequantization";
+export const qmatmulGroupsLayout =
+  "inputScales inputScalesM inputScalesG groups groupSize scales scalesN scaleSpace minimums minimumsN " +
+  "minimumSpace factors isByte blockRows sums table packed dequantization";
+
+/** Per group, after a packed row's values: correction subtracted from the sum (int32), scale of the input, scaled sum of inputs (float32). */
+export const groupEntryLayout = "correction scale total";
 
 /** Bytes of rows that are packed at a time for weights in groups and for float32 rows: a quarter of the second-level cache. */
 const blockBytes = 131_072;

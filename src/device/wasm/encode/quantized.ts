@@ -9,8 +9,6 @@ import { chainOf, rangeOfBlocks } from "./epilogue.js";
 import { blockLanes, blockSlot, encodeExpression } from "./expression.js";
 import { align } from "./image.js";
 
-/** Bytes of one 4 × 8 tile of int32. */
-export const tileBytes = 128;
 /** Bytes of the sums of one row and one panel. */
 const sumBytes = 32;
 /** A packed row's entry in the table of rows. */
