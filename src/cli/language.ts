@@ -23,7 +23,9 @@ const schemes = {
   "int4-weight-only": () => int4WeightOnly(),
   "float16-weight-only": () => float16WeightOnly(),
   "bfloat16-weight-only": () => bfloat16WeightOnly(),
-} satisfies Record<string, () => Scheme>;
+  /** As a GGUF file has them. */
+  file: () => "file" as const,
+} satisfies Record<string, () => Scheme | "file">;
 
 export type LanguageScheme = keyof typeof schemes;
 
@@ -34,7 +36,7 @@ export function quantizeOption(): Option {
 }
 
 /** The scheme of a name. */
-export function schemeOf(name: LanguageScheme): Scheme {
+export function schemeOf(name: LanguageScheme): Scheme | "file" {
   return schemes[name]();
 }
 

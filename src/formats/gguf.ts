@@ -13,6 +13,8 @@ export interface GgufEntry extends StoredTensor {
   readonly stored: string;
   /** Bytes in the file. */
   readonly bytes: number;
+  /** They themselves: uint8 [rows, bytes of a row]. */
+  readonly raw: StoredTensor;
 }
 
 /** A GGUF file that is open. */

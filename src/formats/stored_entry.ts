@@ -9,7 +9,7 @@ import type { StoredType } from "./safetensors_types.js";
 import { giveScratch, takeScratch } from "./scratch.js";
 
 /** Bytes that are read and decoded at once. */
-const pieceBytes = 4 * 2 ** 20;
+const pieceBytes = 2 ** 20;
 
 /** Where the values of a tensor are. */
 export interface Place {
@@ -56,6 +56,13 @@ export class StoredEntry implements StoredTensor {
       at += piece.length;
     }
     return result;
+  }
+
+  /** The bytes of a matrix as they are in the file: uint8 [rows, bytes of a row]. */
+  get raw(): StoredTensor {
+    const { shape, bytes } = this;
+    const type: StoredType = { itemSize: 1, dtype: "uint8", isView: true, decode: (part) => part };
+    return new StoredEntry(this.stored, type, [shape[0], bytes / shape[0]], this.#place);
   }
 
   async *pieces(): AsyncGenerator<TypedArray> {

@@ -51,8 +51,12 @@ const topNames: Readonly<Record<string, string>> = {
   output: "lm_head",
 };
 
-/** A tensor with its bytes in the file. */
-export type SizedTensor = StoredTensor & { readonly bytes: number };
+/** A tensor with its bytes in the file, and their type and themselves where it is GGUF's. */
+export type SizedTensor = StoredTensor & {
+  readonly bytes: number;
+  readonly stored?: string;
+  readonly raw?: StoredTensor;
+};
 
 /** What a Hugging Face folder has in config.json, generation_config.json and its weight files. */
 export interface GgufModel {
@@ -145,8 +149,13 @@ function tensorsOf(file: GgufFile, config: HubConfig): Map<string, SizedTensor> 
     const rotates = config.model_type === paired && (module === "attn_q" || module === "attn_k");
     if (!rotates) tensors.set(hubName, entry);
     else {
-      const ordered = undoRotaryPermutation(entry, module === "attn_q" ? heads : keyHeads);
-      tensors.set(hubName, { ...ordered, bytes: entry.bytes });
+      const own = module === "attn_q" ? heads : keyHeads;
+      const { bytes, stored, shape } = entry;
+      tensors.set(hubName, {
+        ...undoRotaryPermutation(entry, own),
+        ...{ bytes, stored },
+        ...(shape.length === 2 && { raw: undoRotaryPermutation(entry.raw, own) }),
+      });
     }
   }
   return tensors;

@@ -19,7 +19,7 @@ import type { Head } from "./architecture.js";
 import { type CausalModel, chunkLengths } from "./decoder.js";
 import { ModelFiles } from "./model_files.js";
 import { openModel } from "./open_model.js";
-import { aScheme, heads } from "./options.js";
+import { aQuantization, heads } from "./options.js";
 import { limitOf, transientBytes, weightsOf } from "./room.js";
 
 const op = "memoryPlan";
@@ -28,7 +28,7 @@ const op = "memoryPlan";
 export interface MemoryPlanOptions {
   readonly head?: Head;
   readonly device?: Device | DeviceChoice;
-  readonly quantization?: Scheme;
+  readonly quantization?: Scheme | "file" | "none";
   readonly numLabels?: number;
   readonly ignoreMismatched?: boolean;
   /** Tokens of a sequence: what a cache has room for, and what an encoder reads. Default: the model's most, 2048 at most. */
@@ -39,7 +39,7 @@ export interface MemoryPlanOptions {
 }
 
 const planOptions = (): Kinds<MemoryPlanOptions> => ({
-  ...{ head: heads, device: deviceOrName, quantization: aScheme, numLabels: aCount, signal: anObject },
+  ...{ head: heads, device: deviceOrName, quantization: aQuantization, numLabels: aCount, signal: anObject },
   ...{ ignoreMismatched: aBoolean, contextLength: aCount, batch: aCount },
 });
 
@@ -77,7 +77,7 @@ export interface MemoryPlan {
 export async function memoryPlan(source: FileSource, options: MemoryPlanOptions = {}): Promise<MemoryPlan> {
   check(op, "the source", source, aFileSource);
   const given = checkOptions(op, options, planOptions());
-  const { head, numLabels, ignoreMismatched = false, quantization, signal, batch = 1 } = given;
+  const { head, numLabels, ignoreMismatched = false, signal, batch = 1 } = given;
   const device = await deviceNamed(op, given.device ?? "auto");
   const meta: Device = { ...openMeta(), info: device.info };
   const files = new ModelFiles(op, source, signal, undefined);
@@ -91,8 +91,9 @@ export async function memoryPlan(source: FileSource, options: MemoryPlanOptions 
   });
   try {
     const { model, config, state } = opened;
-    const transient = transientBytes(state, opened.architecture.names, quantization !== undefined);
-    if (quantization) {
+    const { quantization = "none" } = given;
+    const transient = transientBytes(state, opened.architecture.names, quantization !== "none");
+    if (quantization !== "none") {
       const { quantizeWhileLoading } = await import("./quantized_state.js");
       await quantizeWhileLoading(op, model, state, quantization, files);
     }

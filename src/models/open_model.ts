@@ -2,10 +2,13 @@
  * What loading knows before it reads a weight: the configuration, the model without memory, and which tensor of which file each of its
  * parameters gets.
  */
+
+import type { TypedArray } from "../core/dtype.js";
 import { ArgumentError } from "../core/errors.js";
 import { sameShape, sizeOf } from "../core/shape.js";
 import type { Device } from "../device/device.js";
 import { FileError } from "../formats/file.js";
+import type { StoredTensor } from "../formats/host.js";
 import { openSafetensors } from "../formats/safetensors_file.js";
 import { ggufIn } from "../hub/gguf.js";
 import { openFileOf } from "../hub/source.js";
@@ -154,19 +157,20 @@ async function openWeights(
 function counted(file: WeightFile, progress: ModelFiles): ReadonlyMap<string, FileTensor> {
   progress.expectTensors([...file.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0));
   const entries = [...file.tensors].map(([name, entry]): [string, FileTensor] => {
-    const { dtype, shape, bytes } = entry;
+    const { dtype, shape, bytes, stored, raw } = entry;
     const data = async () => {
       const values = await entry.data();
       progress.tensor(name, bytes);
       return values;
     };
-    async function* pieces() {
-      for await (const piece of entry.pieces()) {
-        progress.tensor(name, (bytes * piece.length) / sizeOf(shape));
+    async function* reported(from: StoredTensor): AsyncGenerator<TypedArray> {
+      for await (const piece of from.pieces()) {
+        progress.tensor(name, (bytes * piece.length) / sizeOf(from.shape));
         yield piece;
       }
     }
-    return [name, { dtype, shape, data, pieces }];
+    const inFile = raw && { ...raw, pieces: () => reported(raw) };
+    return [name, { dtype, shape, data, pieces: () => reported(entry), stored, raw: inFile } as FileTensor];
   });
   return new Map(entries);
 }

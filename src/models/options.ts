@@ -11,7 +11,8 @@ export const heads = oneOf<Head>(
   "embedding",
   "none",
 );
-export const aScheme: Kind = [
-  "a scheme: int8Dynamic(), int8WeightOnly() or int4WeightOnly() of wattgrad/quantization",
-  (value) => typeof (value as { kind?: unknown } | null)?.kind === "string",
+export const aQuantization: Kind = [
+  'a scheme: int8Dynamic(), int8WeightOnly() or int4WeightOnly() of wattgrad/quantization; "file" or "none"',
+  (value) =>
+    value === "file" || value === "none" || typeof (value as { kind?: unknown } | null)?.kind === "string",
 ];

@@ -17,7 +17,7 @@ import type { CommonConfig, Head } from "./architecture.js";
 import { type LoadProgress, ModelFiles } from "./model_files.js";
 import { inFileLayout, type NameRules } from "./names.js";
 import { openModel } from "./open_model.js";
-import { aScheme, heads } from "./options.js";
+import { aQuantization, heads } from "./options.js";
 import { requireRoom, weightsOf } from "./room.js";
 import { requireVocabulary, type SizedTokenizer } from "./tokenizer_match.js";
 
@@ -30,10 +30,14 @@ export interface PretrainedOptions {
   /** A device or its name. Default: the best one here. */
   readonly device?: Device | DeviceChoice;
   /**
-   * Rounds linear layers while they are read, as `quantize(model, scheme)` does afterwards: of a float32 matrix, some MiB are in memory.
-   * Schemes without calibration data only. A head tied to the embedding gets a matrix of its own, and the embedding stays float32.
+   * A scheme without calibration data rounds linear layers while they are read, as `quantize(model, scheme)` does afterwards: of a
+   * float32 matrix, a slab of rows is in memory. An embedding that is tied to a linear layer shares its quantized weight.
+   *
+   * `file` keeps linear layers and embeddings as a GGUF file has them: Q4_0, Q4_1 and Q8_0 exactly, F16 and BF16 as halves; Q5_0, Q5_1
+   * and the K types are rounded to int8 with a scale for each row. Products with quantized weights round activations to int8, as
+   * llama.cpp's do: where two tokens have nearly the same score, another one may be first. Default `none`: float32.
    */
-  readonly quantization?: Scheme;
+  readonly quantization?: Scheme | "file" | "none";
   /** Refused, before weights are downloaded, if it has more tokens than the model. */
   readonly tokenizer?: SizedTokenizer;
   /** Classes of a new classifier. Default: those of config.json. */
@@ -47,7 +51,7 @@ export interface PretrainedOptions {
 const pretrainedOptions = (): Kinds<PretrainedOptions> => ({
   head: heads,
   device: deviceOrName,
-  quantization: aScheme,
+  quantization: aQuantization,
   tokenizer: anObject,
   numLabels: aCount,
   ignoreMismatched: aBoolean,
@@ -77,7 +81,7 @@ export interface PretrainedReport {
 /**
  * Loads a model from a folder, a server or the Hub. Names, layouts and configurations are those of the original library, before and after
  * its version 5; weights are F32, F16 or BF16 in one file or several. A source without config.json may hold a GGUF file of Llama, Qwen2 or
- * Qwen3 instead, whose weights become float32.
+ * Qwen3 instead, whose weights become float32 by default.
  *
  * @throws ConfigError for a value that changes results and is not supported; FileError for missing files; OutOfMemoryError with the
  * figures where the device has no room, before weights are downloaded; StateDictError listing all
@@ -99,16 +103,17 @@ export async function fromPretrained<M extends Module = Module>(
   signal?.throwIfAborted();
   const device = await deviceNamed(op, given.device ?? "auto");
   const files = new ModelFiles(op, source, signal, onProgress);
-  const { head: wantedHead, numLabels, ignoreMismatched = false, quantization } = given;
+  const { head: wantedHead, numLabels, ignoreMismatched = false } = given;
   const opened = await openModel(op, files, {
     ...{ head: wantedHead, numLabels, ignoreMismatched, meta: openMeta(), device, signal },
   });
   try {
     const { architecture, model, config, head, generation } = opened;
     let { state } = opened;
+    const { quantization = "none" } = given;
     const { vocabulary } = config as { readonly vocabulary?: number };
     requireVocabulary(op, given.tokenizer, vocabulary, source.label);
-    if (quantization) {
+    if (quantization !== "none") {
       const { quantizeWhileLoading } = await import("./quantized_state.js");
       state = await quantizeWhileLoading(op, model, state, quantization, files);
     }
@@ -117,7 +122,7 @@ export async function fromPretrained<M extends Module = Module>(
     await model.loadStateDict(state, { assign: device });
     for (const name of opened.initialised) dispose(opened.state.get(name) as Tensor);
     model.eval();
-    if (!quantization) rulesOf.set(model, architecture.names);
+    if (quantization === "none") rulesOf.set(model, architecture.names);
     files.finish();
     return {
       model: model as M,

@@ -2,7 +2,8 @@
 import "../ops/methods.js";
 import { ArgumentError } from "../core/errors.js";
 import { encodeBfloat16, encodeFloat16 } from "../core/half.js";
-import type { FloatFormat } from "../core/weight_format.js";
+import { type FloatFormat, formatName, weightFormats } from "../core/weight_format.js";
+import { blockSize, keptFormat, weightInBlocks } from "../formats/gguf_weights.js";
 import type { StoredTensor } from "../formats/host.js";
 import { Tensor } from "../graph/tensor.js";
 import { Embedding } from "../nn/embedding.js";
@@ -10,12 +11,25 @@ import { Linear } from "../nn/linear.js";
 import type { Module } from "../nn/module.js";
 import { modulesOf } from "../nn/state.js";
 import type { StateValue } from "../nn/state_values.js";
+import { copied } from "../ops/composite.js";
+import { allocateWeight } from "../quantization/device_weight.js";
+import { QuantizedEmbedding } from "../quantization/embedding.js";
 import { QuantizedLayer } from "../quantization/layer.js";
+import { QuantizedLinear } from "../quantization/linear.js";
 import { quantize } from "../quantization/quantize.js";
+import { replaceModule, replacementsOf } from "../quantization/replace.js";
 import type { Scheme } from "../quantization/scheme.js";
-import { streamedWeight } from "../quantization/streamed.js";
+import { fileWeight, type StreamedWeight, streamedWeight } from "../quantization/streamed.js";
 import { readTensor } from "../runtime/host_data.js";
 import type { ModelFiles } from "./model_files.js";
+
+/** `file`: weights stay as a GGUF file has them. */
+export type LoadQuantization = Scheme | "file";
+
+type Stage = Pick<ModelFiles, "stage">;
+
+/** A tensor of a GGUF file has its type and its bytes. */
+type FileEntry = StateValue & { readonly stored?: string; readonly raw?: StoredTensor };
 
 /**
  * Replaces the linear layers of `model`, which is on the meta device, and returns what its new parameters and buffers are read from.
@@ -25,10 +39,10 @@ export async function quantizeWhileLoading(
   op: string,
   model: Module,
   state: ReadonlyMap<string, StateValue>,
-  scheme: Scheme,
-  files: Pick<ModelFiles, "stage">,
+  quantization: LoadQuantization,
+  files: Stage,
 ): Promise<Map<string, StateValue>> {
-  if (scheme.kind === "int8-static") {
+  if (quantization !== "file" && quantization.kind === "int8-static") {
     throw new ArgumentError("int8Static calibrates with the float model", {
       op,
       hint: "load it without quantization, then quantize(model, int8Static({ data }))",
@@ -36,9 +50,10 @@ export async function quantizeWhileLoading(
   }
   const linears = new Set<Tensor>();
   for (const { module } of modulesOf<Module>(model)) if (module instanceof Linear) linears.add(module.weight);
-  // Tables are quantized where they are tied to a linear layer, whose memory they share.
+  // Schemes quantize tables where they are tied to a linear layer, whose memory they share; files have formats for all of them.
   const isChosen = (module: Module): module is Linear | Embedding =>
-    module instanceof Linear || (module instanceof Embedding && linears.has(module.weight));
+    module instanceof Linear ||
+    (module instanceof Embedding && (quantization === "file" || linears.has(module.weight)));
   // The name under which the files have each weight, tied ones included.
   const keyOf = new Map<Tensor, string>();
   for (const [name, tensor] of model.stateDict()) if (state.has(name)) keyOf.set(tensor, name);
@@ -48,7 +63,9 @@ export async function quantizeWhileLoading(
     const bias = module instanceof Linear ? module.bias : undefined;
     keys.set(name, { weight: keyOf.get(module.weight)!, bias: bias && keyOf.get(bias) });
   }
-  await quantize(model, scheme, { filter: (_, module) => isChosen(module) });
+  if (quantization === "file") {
+    keepFormats(model, (name) => state.get(keys.get(name)?.weight ?? ""));
+  } else await quantize(model, quantization, { filter: (_, module) => isChosen(module) });
   const made = new Map<string, [string, StateValue][]>();
   const known = new Set<Tensor>();
   for (const { name, prefix, module } of modulesOf<Module>(model)) {
@@ -60,15 +77,8 @@ export async function quantizeWhileLoading(
     if (bias !== undefined && bias !== `${prefix}.bias`) entries.push([`${prefix}.bias`, state.get(bias)!]);
     if (known.has(module.weight)) continue;
     known.add(module.weight);
-    const { format } = module.description;
-    const stored = storedOf(state.get(key)!);
-    if ("dtype" in format) {
-      entries.push([`${prefix}.weight`, staged(encoded(stored, format.dtype), files)]);
-      continue;
-    }
-    const { weight, scale, minimums } = streamedWeight(stored, format);
-    entries.push([`${prefix}.weight`, staged(weight, files)], [`${prefix}.scale`, scale]);
-    if (minimums) entries.push([`${prefix}.minimums`, minimums]);
+    const parts = partsOf(state.get(key)!, module, quantization, files);
+    for (const [part, value] of Object.entries(parts)) entries.push([`${prefix}.${part}`, value]);
   }
   const wanted = model.stateDict();
   const result = new Map<string, StateValue>();
@@ -78,6 +88,48 @@ export async function quantizeWhileLoading(
     for (const [name, entry] of made.get(key) ?? []) result.set(name, entry);
   }
   return result;
+}
+
+/**
+ * Gives linear layers and tables the formats of a file: Q4_0, Q4_1, Q8_0 and halves as they are, other quantized types as int8 with a
+ * scale for each row. Those whose tensor is float32 stay.
+ */
+function keepFormats(model: Module, entryOf: (name: string) => FileEntry | undefined): void {
+  const formatIn = (name: string) => keptFormat(entryOf(name)?.stored ?? "F32");
+  const layers = new Map<string, Linear | Embedding>();
+  for (const { name, module } of modulesOf<Module>(model)) {
+    if (!(module instanceof Linear || module instanceof Embedding)) continue;
+    if (formatIn(name) !== undefined) layers.set(name, module);
+  }
+  const made = replacementsOf(layers, (layer, name) => {
+    const format = formatIn(name)!;
+    const [n, k] = layer.weight.shape;
+    const groups = weightFormats[format].scaled === "group" ? { groupSize: blockSize } : {};
+    const weight = allocateWeight({ format, shape: [n, k], ...groups }, layer.weight.device);
+    if (layer instanceof Embedding) return new QuantizedEmbedding(weight);
+    return QuantizedLinear.fromWeight(weight, layer.bias ? { bias: copied(layer.bias) } : {});
+  });
+  for (const [name, layer] of made) replaceModule(model, name, layer);
+}
+
+/** What a layer's weight, scales and minimums are read from. */
+function partsOf(
+  value: FileEntry,
+  { description: { format, shape } }: QuantizedLayer,
+  quantization: LoadQuantization,
+  files: Stage,
+): StreamedWeight {
+  const [n, k] = shape;
+  const name = formatName(format);
+  const { stored, raw } = value;
+  if (quantization === "file" && raw && name === keptFormat(stored!) && name !== "int8") {
+    const weightOf = (bytes: Uint8Array, rows: number) => weightInBlocks(name, bytes, rows, k);
+    return fileWeight(raw, [n, k], { name, groupSize: blockSize }, weightOf);
+  }
+  const floats = storedOf(value);
+  if ("dtype" in format) return { weight: staged(encoded(floats, format.dtype), files) };
+  const parts = streamedWeight(floats, format);
+  return { ...parts, weight: staged(parts.weight, files) };
 }
 
 /** A tensor of a file, float32 as it is read, as halves: a piece at a time. */
@@ -95,7 +147,7 @@ function encoded(stored: StoredTensor, dtype: FloatFormat["dtype"]): StoredTenso
 }
 
 /** Tells of the stage while a weight is read. */
-function staged(weight: StoredTensor, files: Pick<ModelFiles, "stage">): StoredTensor {
+function staged(weight: StoredTensor, files: Stage): StoredTensor {
   return {
     ...weight,
     async *pieces() {

@@ -19,7 +19,7 @@ export function weightsOf(model: Module, { info: { float32Bytes = 4 } }: Device)
 }
 
 /** Bytes of a tensor that are read and decoded at once, and of rows that are rounded at once: formats/stored_entry.ts, quantization/streamed.ts. */
-const [pieceBytes, slabBytes] = [4 * 2 ** 20, 1.25 * 2 ** 20];
+const [pieceBytes, slabBytes] = [2 ** 20, 1.25 * 2 ** 18];
 
 /** Bytes in host memory at most while tensors are read. Matrices that files have transposed are there as a whole, twice. */
 export function transientBytes(

@@ -29,7 +29,7 @@ export interface LoadOptions {
   /** A device or its name. Default: the best one here. */
   readonly device?: Device | DeviceChoice;
   /** Rounds the weights of linear layers: `int8Dynamic()` or another one that needs no data. */
-  readonly quantization?: Scheme;
+  readonly quantization?: Scheme | "file";
   readonly onProgress?: (event: LoadProgress) => void;
   readonly signal?: AbortSignal;
   /** For a name: revision, token, endpoint and cache of the Hub. */
@@ -96,7 +96,7 @@ export async function loadForTask(
   // The small files first: what is missing ends it before weights are read.
   const tokenizer = await loadTokenizer(source, signal ? { signal } : {});
   // Calibration needs the float model.
-  const isStatic = quantization?.kind === "int8-static";
+  const isStatic = typeof quantization === "object" && quantization.kind === "int8-static";
   const loaded = await fromPretrained(source, {
     tokenizer,
     ...(quantization && !isStatic && { quantization }),
@@ -115,7 +115,7 @@ export async function loadForTask(
         hint: "train it with fromPretrained, or give a model of that task",
       });
     }
-    if (isStatic) await quantize(model, quantization!);
+    if (isStatic) await quantize(model, quantization);
   } catch (error) {
     model.dispose();
     throw error;

@@ -12,6 +12,7 @@ import {
 import { ArgumentError } from "../core/errors.js";
 import { deviceOrName } from "../device/select.js";
 import type { Head } from "../models/index.js";
+import { aQuantization } from "../models/options.js";
 import { type FeatureExtractionPipeline, featureExtraction } from "./feature_extraction.js";
 import { type FillMaskPipeline, fillMask } from "./fill_mask.js";
 import { type LoadOptions, loadForTask, type ModelInput } from "./load.js";
@@ -84,7 +85,7 @@ export interface PipelineOptions extends LoadOptions {
 
 const kinds = (): Kinds<PipelineOptions> => ({
   device: deviceOrName,
-  quantization: anObject,
+  quantization: aQuantization,
   onProgress: aFunction,
   signal: anObject,
   hub: anObject,

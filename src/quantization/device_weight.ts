@@ -46,33 +46,8 @@ export class WeightUpload {
   #rows = 0;
 
   constructor(layout: WeightLayout, device: Device) {
-    const { format: name, shape, groupSize } = layout;
-    const [n, k] = shape;
-    const format = formatOf(name, groupSize);
-    const description = { shape: [n, k], format };
     this.#layout = layout;
-    if ("dtype" in format) {
-      this.#result = { description, weight: leaf(device, format.dtype, [n, k], undefined) };
-      return;
-    }
-    const isGrouped = format.groupSize !== undefined;
-    if (isGrouped && !(k % format.groupSize === 0 && format.groupSize % groupMultiple === 0)) {
-      throw new ArgumentError(`groups of ${groupSize} do not fit rows of ${k}`, {
-        op: "WeightUpload",
-        hint: `the group size is a multiple of ${groupMultiple} that divides the row; unpackWeight gives float32`,
-      });
-    }
-    const panels = Math.ceil(n / panelRows);
-    const factors = () =>
-      isGrouped
-        ? leaf(device, "float32", [panels, k / format.groupSize, panelRows], undefined)
-        : leaf(device, "float32", [n], undefined);
-    this.#result = {
-      description,
-      weight: leaf(device, "int32", [packedBytes(n, k, format) / wordBytes], undefined),
-      scale: factors(),
-      ...(format.offset && { minimums: factors() }),
-    };
+    this.#result = allocateWeight(layout, device);
   }
 
   /**
@@ -130,4 +105,36 @@ const groupMultiple = 32;
 /** The tensors of a weight. */
 export function tensorsOf({ weight, scale, minimums }: DeviceWeight): Tensor[] {
   return [weight, scale, minimums].filter((tensor) => tensor !== undefined);
+}
+
+/**
+ * Memory for a matrix, without values.
+ * @throws ArgumentError for groups that do not divide the rows; OutOfMemoryError.
+ */
+export function allocateWeight(layout: WeightLayout, device: Device): DeviceWeight {
+  const { format: name, shape, groupSize } = layout;
+  const [n, k] = shape;
+  const format = formatOf(name, groupSize);
+  const description = { shape: [n, k], format };
+  if ("dtype" in format) {
+    return { description, weight: leaf(device, format.dtype, [n, k], undefined) };
+  }
+  const isGrouped = format.groupSize !== undefined;
+  if (isGrouped && !(k % format.groupSize === 0 && format.groupSize % groupMultiple === 0)) {
+    throw new ArgumentError(`groups of ${groupSize} do not fit rows of ${k}`, {
+      op: "WeightUpload",
+      hint: `the group size is a multiple of ${groupMultiple} that divides the row; unpackWeight gives float32`,
+    });
+  }
+  const panels = Math.ceil(n / panelRows);
+  const factors = () =>
+    isGrouped
+      ? leaf(device, "float32", [panels, k / format.groupSize, panelRows], undefined)
+      : leaf(device, "float32", [n], undefined);
+  return {
+    description,
+    weight: leaf(device, "int32", [packedBytes(n, k, format) / wordBytes], undefined),
+    scale: factors(),
+    ...(format.offset && { minimums: factors() }),
+  };
 }
