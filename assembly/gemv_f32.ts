@@ -1,6 +1,7 @@
 /**
  * GEMV: few rows times a matrix that is read once, unpacked, at memory bandwidth. If the matrix's columns are contiguous (weights
- * [n][k]), dot products with four columns at a time; otherwise (weights [k][n]) sums of four of its rows at a time. Two rows share the
+ * [n][k]), dot products with four columns at a time, a quarter of the matrix apart: memory serves four long streams up to twice as fast as
+ * neighbouring columns, two of which may share a page. Otherwise (weights [k][n]) sums of four of its rows at a time. Two rows share the
  * loads of the matrix (8 accumulators or factors and 6 loads fit 15 vector registers). The order of each row's sums, and so its bits,
  * does not depend on the number of rows.
  *
@@ -9,8 +10,10 @@
  */
 import { Stored } from "./generated/agreement";
 import { constant, loadBfloat16, widen, widenBinary16 } from "./half";
-import { fma, horizontalSum } from "./simd";
+import { fma } from "./simd";
 
+/** Four columns' sums of each of two rows. */
+const sums: usize = memory.data(32, 16);
 /** Columns of [k][n] summed at a time: four rows of them take half the L1 cache. */
 const sumColumns: i32 = 1024;
 
@@ -41,30 +44,34 @@ export function gemv(
     resultM = <usize>n << 2;
   }
   if (bK == (isHalf ? 2 : 4)) {
-    let j = 0;
-    const pitch = isHalf ? <usize>k << 2 : bN;
-    for (; j + 4 <= n; j += 4) {
+    const quarter = n >> 2;
+    const apart = <usize>quarter * bN;
+    const pitch = isHalf ? <usize>k << 2 : apart;
+    for (let j = 0; j < quarter; j++) {
       let columns = b + <usize>j * bN;
+      const to = result + (<usize>j << 2);
       if (isHalf) {
         if (m == 1 && (k & 3) == 0) {
-          const to = result + (<usize>j << 2);
-          if (bFormat == Stored.bfloat16) dot_bf16_1x4(k, a, columns, bN, to);
-          else dot_f16_1x4(k, a, columns, bN, to);
+          if (bFormat == Stored.bfloat16) dot_bf16_1x4(k, a, columns, apart);
+          else dot_f16_1x4(k, a, columns, apart);
+          scatter(sums, to, quarter);
           continue;
         }
-        for (let c = 0; c < 4; c++) widen(bFormat, widened + <usize>c * pitch, columns + <usize>c * bN, 2, k);
+        for (let c = 0; c < 4; c++) widen(bFormat, widened + <usize>c * pitch, columns + <usize>c * apart, 2, k);
         columns = widened;
       }
-      let x = a;
-      let to = result + (<usize>j << 2);
-      let i = 0;
-      for (; i + 2 <= m; i += 2) {
-        dot_f32_2x4(k, x, x + aM, columns, pitch, to, resultM);
-        x += aM << 1;
-        to += resultM << 1;
+      for (let i = 0; i < m; i++) {
+        const x = a + <usize>i * aM;
+        const row = to + <usize>i * resultM;
+        if (i + 1 < m) {
+          dot_f32_2x4(k, x, x + aM, columns, pitch);
+          scatter(sums + 16, row + resultM, quarter);
+          i++;
+        } else dot_f32_1x4(k, x, columns, pitch);
+        scatter(sums, row, quarter);
       }
-      if (i < m) dot_f32_1x4(k, x, columns, pitch, to);
     }
+    let j = 4 * quarter;
     for (; j < n; j++) {
       let column = b + <usize>j * bN;
       if (isHalf) {
@@ -72,7 +79,9 @@ export function gemv(
         column = widened;
       }
       for (let i = 0; i < m; i++) {
-        store<f32>(result + <usize>i * resultM + (<usize>j << 2), dot(k, a + <usize>i * aM, column));
+        // The same column four times, in the time of one.
+        dot_f32_1x4(k, a + <usize>i * aM, column, 0);
+        store<f32>(result + <usize>i * resultM + (<usize>j << 2), load<f32>(sums));
       }
     }
   } else {
@@ -93,6 +102,11 @@ export function gemv(
     result += resultM;
     output += outputM;
   }
+}
+
+/** Four sums to columns that are `apart`. */
+function scatter(from: usize, to: usize, apart: i32): void {
+  for (let c = 0; c < 4; c++) store<f32>(to + (<usize>(c * apart) << 2), load<f32>(from + (<usize>c << 2)));
 }
 
 /** The sums of the lanes of four accumulators, in the order of `horizontalSum`. */
@@ -119,8 +133,8 @@ function dotRest(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
   v128.store(to, sum);
 }
 
-/** One row, four columns. */
-function dot_f32_1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
+/** One row, four columns; the results in `sums`. */
+function dot_f32_1x4(k: i32, x: usize, b: usize, bN: usize): void {
   const b1 = b + bN;
   const b2 = b1 + bN;
   const b3 = b2 + bN;
@@ -133,12 +147,12 @@ function dot_f32_1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
     s2 = fma(v, v128.load(b2 + at), s2);
     s3 = fma(v, v128.load(b3 + at), s3);
   }
-  v128.store(to, horizontalSums(s0, s1, s2, s3));
-  dotRest(k, x, b, bN, to);
+  v128.store(sums, horizontalSums(s0, s1, s2, s3));
+  dotRest(k, x, b, bN, sums);
 }
 
 /** One row, four columns of 16-bit floats; k is a multiple of 4. */
-function dot_bf16_1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
+function dot_bf16_1x4(k: i32, x: usize, b: usize, bN: usize): void {
   const b1 = b + bN;
   const b2 = b1 + bN;
   const b3 = b2 + bN;
@@ -151,10 +165,10 @@ function dot_bf16_1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
     s2 = fma(v, loadBfloat16(b2 + at), s2);
     s3 = fma(v, loadBfloat16(b3 + at), s3);
   }
-  v128.store(to, horizontalSums(s0, s1, s2, s3));
+  v128.store(sums, horizontalSums(s0, s1, s2, s3));
 }
 
-function dot_f16_1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
+function dot_f16_1x4(k: i32, x: usize, b: usize, bN: usize): void {
   const b1 = b + bN;
   const b2 = b1 + bN;
   const b3 = b2 + bN;
@@ -168,11 +182,11 @@ function dot_f16_1x4(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
     s2 = fma(v, widenBinary16(v128.load16x4_s(b2 + at), mask, factor, beyond, infinite), s2);
     s3 = fma(v, widenBinary16(v128.load16x4_s(b3 + at), mask, factor, beyond, infinite), s3);
   }
-  v128.store(to, horizontalSums(s0, s1, s2, s3));
+  v128.store(sums, horizontalSums(s0, s1, s2, s3));
 }
 
 /** Two rows, four columns. */
-function dot_f32_2x4(k: i32, x: usize, y: usize, b: usize, bN: usize, to: usize, toM: usize): void {
+function dot_f32_2x4(k: i32, x: usize, y: usize, b: usize, bN: usize): void {
   const b1 = b + bN;
   const b2 = b1 + bN;
   const b3 = b2 + bN;
@@ -194,27 +208,10 @@ function dot_f32_2x4(k: i32, x: usize, y: usize, b: usize, bN: usize, to: usize,
     s3 = fma(v, c3, s3);
     t3 = fma(w, c3, t3);
   }
-  v128.store(to, horizontalSums(s0, s1, s2, s3));
-  v128.store(to + toM, horizontalSums(t0, t1, t2, t3));
-  dotRest(k, x, b, bN, to);
-  dotRest(k, y, b, bN, to + toM);
-}
-
-function dot(k: i32, x: usize, b: usize): f32 {
-  let s = f32x4.splat(0);
-  let p = 0;
-  for (; p + 4 <= k; p += 4) {
-    s = fma(v128.load(x), v128.load(b), s);
-    x += 16;
-    b += 16;
-  }
-  let r = horizontalSum(s);
-  for (; p < k; p++) {
-    r += load<f32>(x) * load<f32>(b);
-    x += 4;
-    b += 4;
-  }
-  return r;
+  v128.store(sums, horizontalSums(s0, s1, s2, s3));
+  v128.store(sums, horizontalSums(t0, t1, t2, t3), 16);
+  dotRest(k, x, b, bN, sums);
+  dotRest(k, y, b, bN, sums + 16);
 }
 
 /** The sums of all rows over a block of columns. */
