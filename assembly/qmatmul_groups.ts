@@ -9,11 +9,11 @@
  * Payload, 32-bit words: `Operands`; address and strides (row, group) of the input's scales; groups, values in a group;
  * address and stride of the weights' scales and a working space for them; the same of the minimums (address 0: none); how many each are;
  * 1 if weights have 8 bits; rows in a block; addresses of working spaces:
- * 48 sums, table of rows, packed rows; then `Dequantization`.
+ * 16 sums, table of rows, packed rows; then `Dequantization`.
  */
 import { GroupEntry as Group, Operands, QmatmulGroupsAt as At } from "./generated/agreement";
 import { packRow, RowTable } from "./pack_i8";
-import { exact1x24c4 } from "./qgemv_i8";
+import { exact1x8c4 } from "./qgemv_i8";
 import { copyColumns, Dequantization, dequantizePanel, placeRow, prepareColumns } from "./quantized_epilogue";
 import { addPairs, onesI16, relaxedDot } from "./simd";
 
@@ -44,8 +44,6 @@ export function qmatmulGroups(payload: usize): void {
   const rowBytes = valueBytes + <usize>groups * Group.bytes;
   const panelBytes = <usize>k << (isByte ? 3 : 2);
   const panelScales = <usize>groups << 5;
-  // Panels read at once.
-  const columns = isByte ? 24 : 16;
   prepareColumns(dequantization);
   let scales = contiguous(payload, At.scales);
   let minimums = contiguous(payload, At.minimums);
@@ -59,33 +57,19 @@ export function qmatmulGroups(payload: usize): void {
     let weight = load<usize>(payload, Operands.weight);
     scales = allScales;
     minimums = allMinimums;
-    for (let j = 0; j < n; j += columns) {
-      // Beyond the last panel, the first one is read again and its sums are not used.
-      const count = min(columns, n - j);
-      const next: usize = count > 8 ? panelBytes : 0;
-      const nextScales: usize = count > 8 ? panelScales : 0;
+    for (let j = 0; j < n; j += 8) {
       for (let i = 0; i < rows; i++) {
         const row = packed + <usize>i * rowBytes;
         const group = row + valueBytes;
-        if (isByte) {
-          const last: usize = count > 16 ? 2 : 0;
-          bytes1x24(groups, groupSize, row, group, weight, weight + next, weight + last * panelBytes, scales, scales + nextScales, scales + last * panelScales, sums);
-        } else if (ASC_FEATURE_RELAXED_SIMD) {
-          relaxed1x16(groups, groupSize, row, group, weight, weight + next, scales, scales + nextScales, sums);
-        } else {
-          exact1x8(groups, groupSize, row, group, weight, scales, sums);
-          if (next) exact1x8(groups, groupSize, row, group, weight + next, scales + nextScales, sums + 32);
-        }
-        for (let c = 0; c < count; c += 8) {
-          const at = sums + (<usize>c << 2);
-          if (minimums) addMinimums(groups, group, minimums + <usize>(c >> 3) * panelScales, at);
-          dequantizePanel(dequantization, at, table + <usize>i * RowTable.bytes, 1, j + c, min(8, count - c));
-        }
+        if (isByte) bytes1x8(groups, groupSize, row, group, weight, scales, sums);
+        else if (ASC_FEATURE_RELAXED_SIMD) relaxed1x8(groups, groupSize, row, group, weight, scales, sums);
+        else exact1x8(groups, groupSize, row, group, weight, scales, sums);
+        if (minimums) addMinimums(groups, group, minimums, sums);
+        dequantizePanel(dequantization, sums, table + <usize>i * RowTable.bytes, 1, j, min(8, n - j));
       }
-      const panels = <usize>columns >> 3;
-      weight += panels * panelBytes;
-      scales += panels * panelScales;
-      if (minimums) minimums += panels * panelScales;
+      weight += panelBytes;
+      scales += panelScales;
+      if (minimums) minimums += panelScales;
     }
   }
 }
@@ -149,16 +133,14 @@ function scaled(total: v128, sums: v128, group: usize, scales: usize, at: usize)
   return f32x4.add(total, f32x4.mul(value, v128.load(scales + at)));
 }
 
-function relaxed1x16(
-  groups: i32, groupSize: i32, x: usize, group: usize, b: usize, d: usize, scalesB: usize, scalesD: usize, sums: usize,
-): void {
-  let f0 = f32x4.splat(0), f1 = f0, f2 = f0, f3 = f0;
+function relaxed1x8(groups: i32, groupSize: i32, x: usize, group: usize, b: usize, scales: usize, sums: usize): void {
+  let f0 = f32x4.splat(0), f1 = f0;
   const mask = v128.load(halves);
   const ones = v128.load(onesI16);
   for (; groups > 0; groups--) {
-    let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0;
+    let c0 = i32x4.splat(0), c1 = c0;
     for (let rest = groupSize; rest > 0; rest -= 32) {
-      let s0 = i32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
+      let s0 = i32x4.splat(0), s1 = s0;
       for (let step = 0; step < 4; step++) {
         const low = v128.load32_splat(x);
         const high = v128.load32_splat(x, 4);
@@ -168,33 +150,19 @@ function relaxed1x16(
         const w1 = v128.load(b, 16);
         s1 = i16x8.add(s1, relaxedDot(low, v128.and(w1, mask)));
         s1 = i16x8.add(s1, relaxedDot(high, v128.and(i16x8.shr_u(w1, 4), mask)));
-        const w2 = v128.load(d);
-        s2 = i16x8.add(s2, relaxedDot(low, v128.and(w2, mask)));
-        s2 = i16x8.add(s2, relaxedDot(high, v128.and(i16x8.shr_u(w2, 4), mask)));
-        const w3 = v128.load(d, 16);
-        s3 = i16x8.add(s3, relaxedDot(low, v128.and(w3, mask)));
-        s3 = i16x8.add(s3, relaxedDot(high, v128.and(i16x8.shr_u(w3, 4), mask)));
         x += 8;
         b += 32;
-        d += 32;
       }
       c0 = i32x4.add(c0, i32x4.dot_i16x8_s(s0, ones));
       c1 = i32x4.add(c1, i32x4.dot_i16x8_s(s1, ones));
-      c2 = i32x4.add(c2, i32x4.dot_i16x8_s(s2, ones));
-      c3 = i32x4.add(c3, i32x4.dot_i16x8_s(s3, ones));
     }
-    f0 = scaled(f0, c0, group, scalesB, 0);
-    f1 = scaled(f1, c1, group, scalesB, 16);
-    f2 = scaled(f2, c2, group, scalesD, 0);
-    f3 = scaled(f3, c3, group, scalesD, 16);
+    f0 = scaled(f0, c0, group, scales, 0);
+    f1 = scaled(f1, c1, group, scales, 16);
     group += Group.bytes;
-    scalesB += 32;
-    scalesD += 32;
+    scales += 32;
   }
   v128.store(sums, f0);
   v128.store(sums, f1, 16);
-  v128.store(sums, f2, 32);
-  v128.store(sums, f3, 48);
 }
 
 function exact1x8(groups: i32, groupSize: i32, x: usize, group: usize, b: usize, scales: usize, sums: usize): void {
@@ -237,25 +205,16 @@ function addScaled(sums: usize, exact: usize, group: usize, scales: usize): void
   v128.store(sums, scaled(v128.load(sums, 16), v128.load(exact, 16), group, scales, 16), 16);
 }
 
-/** 8-bit weights: one row × 24 columns. `sums` is scratch memory for 24 sums, and 24 of a group. */
-function bytes1x24(
-  groups: i32, groupSize: i32, x: usize, group: usize, p0: usize, p1: usize, p2: usize, s0: usize, s1: usize, s2: usize, sums: usize,
-): void {
-  const exact = sums + 96;
-  memory.fill(sums, 0, 96);
+/** 8-bit weights: one row × 8 columns. `sums` is scratch memory for 8 sums, and 8 of a group. */
+function bytes1x8(groups: i32, groupSize: i32, x: usize, group: usize, b: usize, scales: usize, sums: usize): void {
+  const exact = sums + 32;
+  memory.fill(sums, 0, 32);
   for (; groups > 0; groups--) {
-    exact1x24c4(groupSize >> 2, x, p0, p1, p2, exact);
-    addScaled(sums, exact, group, s0);
-    addScaled(sums + 32, exact + 32, group, s1);
-    addScaled(sums + 64, exact + 64, group, s2);
+    exact1x8c4(groupSize >> 2, x, b, exact);
+    addScaled(sums, exact, group, scales);
     x += <usize>groupSize << 1;
-    const panel = <usize>groupSize << 3;
-    p0 += panel;
-    p1 += panel;
-    p2 += panel;
-    s0 += 32;
-    s1 += 32;
-    s2 += 32;
+    b += <usize>groupSize << 3;
+    scales += 32;
     group += Group.bytes;
   }
 }

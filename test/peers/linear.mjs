@@ -53,6 +53,49 @@ function product(m, k, n, layout) {
   };
 }
 
+/** Values in a group of weights that share a scale. */
+const groupSize = 32;
+
+/** Quantized products by name: bits of the weights, whether they have groups, whether the rows are float32. */
+const formats = {
+  int8: { bits: 8 },
+  int7: { bits: 7 },
+  "weight-only int8": { bits: 8, float: true },
+  "weight-only int7": { bits: 7, float: true },
+  int8Groups: { bits: 8, groups: true },
+  int4: { bits: 4, groups: true },
+};
+
+/** Rows [m, k] times packed weights [n, k]. All weights have the same values. */
+function quantized(m, k, n, name) {
+  const { bits, float = false, groups = false } = formats[name];
+  const levels = { 8: 127, 7: 63, 4: 7 }[bits];
+  const count = Math.max(1, Math.round((rotatedBytes * 8) / (bits * k * n)));
+  return {
+    name: `${m}x${k}x${n} ${name}`,
+    flops: 2 * m * k * n,
+    count,
+    make({ jit, tensor, packWeight, quantizedLinear, groupScales }, device) {
+      const bytes = (size, seed, most) => Int8Array.from(random(size, seed), (value) => Math.round(2 * most * value));
+      const values = tensor(bytes(k * n, 1, levels), { shape: [n, k], device });
+      const weights = Array.from({ length: count }, () => {
+        const weight = packWeight(values, groups ? { bits, groupSize } : { bits });
+        weight.packed.realize();
+        return weight;
+      });
+      const x = tensor(float ? random(m * k, 99) : bytes(m * k, 99, 127), { shape: [m, k], device });
+      const constant = (shape) => tensor(new Float32Array(shape.reduce((a, b) => a * b)).fill(0.01), { shape, device });
+      const scales = groups ? groupScales(constant([n, k / groupSize])).realize() : constant([n]);
+      const inputScales = groups ? constant([m, k / groupSize]) : undefined;
+      const multiply = jit((a, packed) => quantizedLinear(a, { ...weights[0], packed }, { scales, inputScales }));
+      const run = () => {
+        for (const { packed } of weights) multiply(x, packed).dispose();
+      };
+      return { run, result: async () => multiply(x, weights[0].packed).data() };
+    },
+  };
+}
+
 /** `conv` of one image, its weights used in turn. */
 function convolution(inputs, outputs, size, kernel) {
   const bytes = 4 * inputs * outputs * kernel * kernel;
@@ -78,6 +121,13 @@ function convolution(inputs, outputs, size, kernel) {
 const all = [
   ...[1, 2, 3, 4, 8, 16, 32, 64, 128].flatMap((m) => [product(m, 768, 3072, "[n,k]"), product(m, 768, 3072, "[k,n]")]),
   ...[2, 4, 8, 16].flatMap((m) => [product(m, 3072, 768, "[n,k]"), product(m, 128, 128, "[n,k]"), product(m, 128, 128, "[k,n]")]),
+  ...Object.keys(formats).flatMap((format) => [
+    ...[768, 3072, 50257].map((n) => quantized(1, 768, n, format)),
+    quantized(1, 3072, 768, format),
+    quantized(1, 576, 1536, format),
+    quantized(1, 1536, 576, format),
+    ...[2, 4].map((m) => quantized(m, 768, 3072, format)),
+  ]),
   ...[256, 512, 1024].map((n) => product(n, n, n, "gemm")),
   convolution(256, 1024, 14, 1),
   convolution(512, 2048, 7, 1),

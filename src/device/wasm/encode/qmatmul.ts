@@ -31,8 +31,8 @@ export const groupEntryLayout = "correction scale total";
 
 /** Bytes of rows that are packed at a time for weights in groups and for float32 rows: a quarter of the second-level cache. */
 const blockBytes = 131_072;
-/** Bytes of scratch memory for weights in groups: float32 sums of 24 columns, and int32 sums of one group. */
-const groupSumBytes = 2 * 24 * 4;
+/** Bytes of scratch memory for weights in groups: float32 sums of a panel, and int32 sums of one group. */
+const groupSumBytes = 2 * 8 * 4;
 
 export function encodeQmatmul(call: QmatmulCall, writer: CommandWriter): void {
   if (sizeOf(call.output.view.shape) === 0) return;
