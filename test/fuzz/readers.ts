@@ -3,7 +3,10 @@ import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { parseBenchFile } from "../../src/cli/bench/file.js";
 import { parseConfig } from "../../src/cli/plan/config.js";
+import { weightFormats } from "../../src/core/weight_format.js";
 import { readCifar10 } from "../../src/data/index.js";
+import type { Device } from "../../src/device/device.js";
+import { openReference } from "../../src/device/reference/reference.js";
 import { parseNvidiaLine } from "../../src/energy/nvidia.js";
 import {
   openGguf,
@@ -15,7 +18,16 @@ import {
 } from "../../src/formats/index.js";
 import { parseIndex } from "../../src/formats/safetensors_index.js";
 import { unpackImages } from "../../src/inference/images.js";
+import { Embedding, Linear, Sequential } from "../../src/nn/index.js";
 import { parseRecord, writeRecord } from "../../src/quantization/file_record.js";
+import {
+  loadQuantized,
+  openMeta,
+  QuantizedEmbedding,
+  QuantizedLinear,
+  quantizedState,
+} from "../../src/quantization/index.js";
+import { replaceModule } from "../../src/quantization/replace.js";
 import { decode } from "../../src/train/checkpoint.js";
 import { parseState, stringifyState } from "../../src/train/checkpoint_state.js";
 import { mutateBytes, mutateJson } from "./mutate.js";
@@ -175,10 +187,55 @@ const record = JSON.parse(
     {
       a: { bits: 8, bias: true, input: { kind: "static", scale: 0.5, zeroPoint: 3 } },
       b: { bits: 4, groupSize: 32, bias: false, input: { kind: "dynamic" } },
+      c: { bits: 4, groupSize: 64, offset: "minimum", bias: false, input: { kind: "dynamic" } },
+      d: { bits: 4, groupSize: 32, offset: "zeroPoint", bias: true, input: { kind: "dynamic" } },
+      e: { bits: 8, groupSize: 32, bias: false, input: { kind: "dynamic" } },
+      f: { dtype: "float16", bits: 16, bias: true, input: { kind: "float" } },
+      g: { dtype: "bfloat16", bits: 16, bias: false, input: { kind: "float" } },
     },
     ["bn"],
   ),
 );
+const reference = openReference();
+/** Layers of all formats with groups, of halves, and a table that is tied to a head; the model has one of float32 besides. */
+const formats = ["int4", "int4Minimum", "int4ZeroPoint", "int8Groups", "float16", "int8"] as const;
+const floatModel = (device: Device) => {
+  const layers = formats.map(() => new Linear(32, 2, { device, bias: false }));
+  const table = new Embedding(2, 32, { device });
+  layers[1].weight = table.weight;
+  return new Sequential(...layers, table, new Linear(32, 2, { device }));
+};
+const quantizedModel = floatModel(reference);
+formats.forEach((format, i) => {
+  const { scaled, offset, bits } = weightFormats[format];
+  const factors = { scales: Float32Array.of(0.5, 0.25), ...(scaled === "group" && { groupSize: 32 }) };
+  const values = bits === 16 ? new Uint16Array(64) : bits === 4 ? new Uint8Array(32) : new Int8Array(64);
+  const layer = QuantizedLinear.fromWeight(
+    {
+      ...{ format, shape: [2, 32], values },
+      ...(scaled && factors),
+      ...(offset === "minimum" && { minimums: Float32Array.of(-1, 1) }),
+      ...(offset === "zeroPoint" && { zeroPoints: Uint8Array.of(3, 15) }),
+    },
+    { device: reference },
+  );
+  replaceModule(quantizedModel, `${i}`, layer);
+  if (i === 1) replaceModule(quantizedModel, `${formats.length}`, new QuantizedEmbedding(layer.deviceWeight));
+});
+const quantized = await quantizedState(quantizedModel);
+const quantizedFile = writeSafetensors(quantized.tensors, quantized.metadata);
+/** The file with its record, which is JSON inside the header's JSON, changed: byte changes rarely leave both whole. */
+const withRecord = (random: () => number) => {
+  const { quantization } = quantized.metadata;
+  try {
+    const damaged = JSON.stringify(mutateJson(JSON.parse(quantization), random)) ?? "";
+    return writeSafetensors(quantized.tensors, { quantization: damaged });
+  } catch {
+    // A value nested too deeply to be written, or no text for a header.
+    return quantizedFile.subarray(1);
+  }
+};
+const meta = openMeta();
 const configs = [
   { model_type: "gpt2", n_layer: 2, n_embd: 8, n_head: 2, vocab_size: 10, n_positions: 16 },
   {
@@ -270,6 +327,28 @@ export const readers: readonly Reader[] = [
     most: () => 0,
   },
   { name: "quantization record", input: json([record]), read: text(parseRecord), most: () => 0 },
+  {
+    // A model for each run. A weight has float32 scales, and is there as it is read and as it is packed.
+    name: "quantized file",
+    input: (random) => (random() < 0.5 ? withRecord(random) : safetensors([quantizedFile])(random)),
+    share: 0.05,
+    async read(file: Uint8Array) {
+      const { tensors: given, metadata } = readSafetensors(file);
+      const before = reference.memory().liveBytes;
+      const used = () => reference.memory().liveBytes - before;
+      let bytes = 0;
+      try {
+        const model = await loadQuantized(floatModel(meta), { tensors: given, metadata }, reference);
+        bytes = used();
+        model.dispose();
+      } catch (error) {
+        if (used() === 0) throw error;
+      }
+      if (used() !== 0) throw new Error(`${used()} bytes are left on the device`);
+      return bytes;
+    },
+    most: (n) => 8 * n,
+  },
   {
     name: "bench record",
     input: json([{ format: "wattgrad-bench-1", rows: [row, { ...row, case: "d", cpuTimes: null }] }]),
