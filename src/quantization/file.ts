@@ -29,7 +29,7 @@ import { Linear } from "../nn/linear.js";
 import type { Module } from "../nn/module.js";
 import { BatchNorm2d } from "../nn/normalization.js";
 import { byTensor, isPersistent, modulesOf, stateOf } from "../nn/state.js";
-import { leaf, readExact } from "../runtime/host_data.js";
+import { leaf, overwrite, readExact } from "../runtime/host_data.js";
 import { QuantizedConv2d } from "./conv.js";
 import { QuantizedEmbedding } from "./embedding.js";
 import { damaged, type LayerRecord, parseRecord, recordOf, writeRecord } from "./file_record.js";
@@ -346,6 +346,8 @@ function layerOf(
     ...least,
   };
   const made = uploadWeight(host, device);
+  // A state of the reference device, which is not from a file, has scales of float64.
+  if (scale && groupSize === undefined) overwrite(made.scale!, scale.data);
   const width = layer.weight.shape[1];
   return layer instanceof Embedding
     ? new QuantizedEmbedding(made, width)
