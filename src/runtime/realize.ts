@@ -78,7 +78,26 @@ observeGradients((tensor) => {
  */
 export function realize(tensors: readonly Tensor[]): void {
   check("realize", "the first argument", tensors, tensorList);
-  for (const [device, list] of lazyByDevice(tensors)) run(plan(sessionOf(device), list, []));
+  for (const [device, list] of lazyByDevice(tensors)) {
+    const session = sessionOf(device);
+    const all = withOtherGradients(list, session);
+    let planned: Plan;
+    try {
+      planned = plan(session, all, []);
+    } catch (error) {
+      if (all === list) throw error;
+      // What cannot be computed, or not stored, may be one of the others.
+      planned = plan(session, list, []);
+    }
+    run(planned);
+  }
+}
+
+/** With a gradient, all pending gradients: read one by one, each would compute again what it shares with the others. */
+function withOtherGradients(list: readonly Tensor[], session: Session): readonly Tensor[] {
+  if (session.capture !== undefined) return list;
+  const gradients = [...session.differentiated].flatMap(({ grad }) => (grad && !grad.storage ? [grad] : []));
+  return list.some((value) => gradients.includes(value)) ? [...new Set([...list, ...gradients])] : list;
 }
 
 /** The tensors without memory, without duplicates, by device. */

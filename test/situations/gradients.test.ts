@@ -3,6 +3,7 @@ import { describe, expect, expectTypeOf, it } from "vitest";
 import { grad } from "../../src/autograd/backward.js";
 import * as ops from "../../src/ops/index.js";
 import { overwrite } from "../../src/runtime/host_data.js";
+import { realize } from "../../src/runtime/realize.js";
 import { sessionOf } from "../../src/runtime/session.js";
 import "../../src/ops/methods.js";
 import { ArgumentError, ShapeError, StaleTensorError } from "../../src/core/errors.js";
@@ -20,6 +21,40 @@ for (const { label, device } of devices) {
     p.sum().backward();
     sgd(p).step();
   };
+
+  describe(`gradients that are read one by one on ${label}`, () => {
+    it("are computed once, together", async () => {
+      const layers = Array.from({ length: 8 }, (_, i) => parameter(1 + i / 10, 2));
+      const model = () =>
+        layers.reduce((x, layer) => x.mul(layer).sin(), ops.tensor([0.5, 0.25], { device }));
+      const spent = async (work: () => Promise<unknown>) => (await cost(device, work)).flops;
+      const together = await spent(async () => {
+        model().sum().backward();
+        realize(layers.map(({ grad }) => grad!));
+      });
+      const expected = await Promise.all(layers.map(async ({ grad }) => [...(await grad!.data())]));
+      for (const layer of layers) layer.grad = undefined;
+      const values: number[][] = [];
+      const oneByOne = await spent(async () => {
+        model().sum().backward();
+        for (const { grad } of layers) values.push([...(await grad!.data())]);
+      });
+      expect(values).toEqual(expected);
+      expect(oneByOne).toBe(together);
+      sgd(...layers).step();
+      expect((await layers[7].data())[1]).toBeCloseTo(2 - 0.5 * expected[7][1], 5);
+    });
+
+    it("are computed although another one never can be", async () => {
+      const [p, q, r] = [parameter(3), parameter(5), parameter(2)];
+      p.mul(r).sum().backward();
+      q.square().sum().backward();
+      r.storage!.noteChange();
+      expect(await q.grad!.item()).toBe(10);
+      await expect(p.grad!.item()).rejects.toThrow(StaleTensorError);
+      sessionOf(device).abandon();
+    });
+  });
 
   describe(`backward after a step on ${label}`, () => {
     it("through weights that the gradient reads is refused, whether the loss was read or not", async () => {
