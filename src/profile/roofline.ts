@@ -50,7 +50,7 @@ const repetitions = 3;
  * @example
  * const roof = await roofline(await openDevice("wasm"));
  * roof.ridge > 0; // true
- * attainable(roof, roof.ridge) === roof.peakFlops; // true
+ * attainable(roof, 2 * roof.ridge) === roof.peakFlops; // true
  */
 export async function roofline(target: Device | DeviceChoice): Promise<Roofline> {
   const device = await deviceNamed("roofline", target);
