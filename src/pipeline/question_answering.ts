@@ -58,6 +58,8 @@ type Several = QuestionAnsweringOptions & { readonly topK: number };
 export interface QuestionAnsweringPipeline extends PipelineMembers {
   (question: string, context: string, options: Several): Promise<Answer[]>;
   (question: string, context: string, options?: QuestionAnsweringOptions): Promise<Answer>;
+  (question: Question, options: Several): Promise<Answer[]>;
+  (question: Question, options?: QuestionAnsweringOptions): Promise<Answer>;
   (questions: readonly Question[], options: Several): Promise<Answer[][]>;
   (questions: readonly Question[], options?: QuestionAnsweringOptions): Promise<Answer[]>;
 }
@@ -136,18 +138,18 @@ export function questionAnswering(context: TaskContext): QuestionAnsweringPipeli
   }
 
   async function call(
-    given: string | readonly Question[],
+    given: string | Question | readonly Question[],
     second?: string | QuestionAnsweringOptions,
     third?: QuestionAnsweringOptions,
   ) {
-    const isList = typeof given !== "string";
-    const questions = isList ? given : [{ question: given, context: second as string }];
-    check(task, "the questions", questions, ["a question and a context, or a list of both", Array.isArray]);
+    const isList = Array.isArray(given);
+    const isText = typeof given === "string";
+    const questions = isList ? given : [isText ? { question: given, context: second as string } : given];
     for (const each of questions) {
       check(task, "the question", each?.question, aString);
       check(task, "the context", each?.context, aString);
     }
-    const options = checkOptions(task, isList ? (second as QuestionAnsweringOptions) : third, kinds);
+    const options = checkOptions(task, isText ? third : (second as QuestionAnsweringOptions), kinds);
     const all = questions.map((question) => windows(question, options));
     const values = await runner.run(all.flat());
     let at = 0;

@@ -24,12 +24,47 @@ export interface TaskContext extends TaskModel {
   readonly onTruncate: OnTruncate;
 }
 
-/** Makes a pipeline of a function. */
-export function asPipeline<F extends object>(
+type AnyFunction = (...given: never[]) => unknown;
+
+/**
+ * Makes a pipeline of a function, and methods beside it. Calls after `dispose` are refused; one that runs then fails with the same
+ * error.
+ */
+export function asPipeline<F extends AnyFunction, M extends Readonly<Record<string, AnyFunction>>>(
   { task, model, tokenizer, dispose }: TaskContext,
   call: F,
-): F & PipelineMembers {
-  return Object.assign(call, { task, model, tokenizer, dispose });
+  methods?: M,
+): F & M & PipelineMembers {
+  let isDisposed = false;
+  const requireUsable = (cause?: unknown) => {
+    if (isDisposed) throw new ArgumentError("the pipeline was disposed", { op: task, cause });
+  };
+  const guarded = async (...given: Parameters<F>) => {
+    requireUsable();
+    try {
+      return await call(...given);
+    } catch (error) {
+      requireUsable(error);
+      throw error;
+    }
+  };
+  const others = Object.entries(methods ?? {}).map(([name, method]) => [
+    name,
+    (...given: never[]) => {
+      requireUsable();
+      return method(...given);
+    },
+  ]);
+  const members: PipelineMembers = {
+    task,
+    model,
+    tokenizer,
+    dispose: () => {
+      isDisposed = true;
+      dispose();
+    },
+  };
+  return Object.assign(guarded, members, Object.fromEntries(others)) as unknown as F & M & PipelineMembers;
 }
 
 /** @throws ArgumentError for a model in memory whose configuration is not known. */

@@ -196,7 +196,7 @@ export function textGeneration(context: TaskContext): TextGenerationPipeline {
       hint: "numReturnSequences gives several texts",
     });
   }
-  return Object.assign(asPipeline(context, call), { stream }) as unknown as TextGenerationPipeline;
+  return asPipeline(context, call, { stream }) as unknown as TextGenerationPipeline;
 }
 
 function fullText(prompt: Prompt, text: string, returnFullText: boolean): string | Message[] {

@@ -18,6 +18,31 @@ beforeAll(async () => {
 });
 afterAll(() => device.close());
 
+test("a pipeline that was disposed of says so, also to a call that runs", async () => {
+  const embed = await pipeline("feature-extraction", path("minilm"), { device });
+  const running = embed(Array(50).fill("the cat"), { pooling: "mean" });
+  embed.dispose();
+  const disposed = /feature-extraction: the pipeline was disposed/;
+  await expect(running).rejects.toThrow(disposed);
+  await expect(embed("the cat")).rejects.toThrow(disposed);
+  const write = await pipeline("text-generation", path("smollm2"), { device });
+  write.dispose();
+  expect(() => write.stream("the cat")).toThrow(/text-generation: the pipeline was disposed/);
+});
+
+test("a question may be one object, two texts, or one of a list", async () => {
+  const ask = await pipeline("question-answering", path("bert_question"), { device });
+  const question = { question: "who?", context: "the cat sat on the dog" };
+  const answer = await ask(question);
+  expect(answer.score).toBeGreaterThan(0);
+  expect(await ask(question.question, question.context)).toEqual(answer);
+  const ofList = await ask([question, question]);
+  expect(ofList.map(({ start, end }) => [start, end])).toEqual(Array(2).fill([answer.start, answer.end]));
+  expect(await ask(question, { topK: 2 })).toHaveLength(2);
+  await expect(ask({ question: "who?" } as never)).rejects.toThrow(/the context is a string/);
+  ask.dispose();
+});
+
 describe("batches", () => {
   test("a text has the same result alone and among others", async () => {
     const classify = await pipeline("text-classification", path("bert_sequence"), { device, batchSize: 3 });
@@ -74,7 +99,8 @@ describe("models in memory", () => {
       ["paris", 14, 19],
     ]);
     tag.dispose();
-    expect(await tag("eat", { ignoreLabels: [] })).toHaveLength(1);
+    const again = await pipeline("ner", { model, tokenizer: await loadTokenizer(source) });
+    expect(await again("eat", { ignoreLabels: [] })).toHaveLength(1);
     model.dispose();
   });
 });
