@@ -202,6 +202,7 @@ export class LoraAdapter extends Inspectable {
   /** Modules that are trained and saved as a whole, by name. */
   readonly savedModules: ReadonlyMap<string, Module>;
   readonly #trainable: ReadonlyMap<Tensor, boolean>;
+  #isRemoved = false;
 
   constructor(
     model: Module,
@@ -218,8 +219,12 @@ export class LoraAdapter extends Inspectable {
     this.#trainable = trainable;
   }
 
-  /** What is trained: A and B of each layer, and the parameters of `modulesToSave`. */
+  /**
+   * What is trained: A and B of each layer, and the parameters of `modulesToSave`.
+   * @throws ArgumentError after `remove`.
+   */
   parameters(): Tensor[] {
+    this.#requirePresent("parameters");
     return this.model.parameters().filter(({ requiresGrad }) => requiresGrad);
   }
 
@@ -247,6 +252,7 @@ export class LoraAdapter extends Inspectable {
    * @throws ArgumentError if a layer's weight is quantized, or tied to a tensor elsewhere in the model; nothing is merged then.
    */
   merge(): void {
+    this.#requirePresent("merge");
     const places = byTensor(stateOf(this.model));
     for (const [name, { base }] of this.layers) {
       const { weight } = base;
@@ -272,7 +278,14 @@ export class LoraAdapter extends Inspectable {
 
   /** Subtracts the updates again; the weights are those before `merge` up to a rounding in the last place. */
   unmerge(): void {
+    this.#requirePresent("unmerge");
     this.#setMerged(false);
+  }
+
+  /** @throws ArgumentError once the adapters were removed: their memory is freed, and the model is another one's to train. */
+  #requirePresent(op: string): void {
+    if (!this.#isRemoved) return;
+    throw new ArgumentError("the adapter was removed from its model", { op, hint: "lora() makes a new one" });
   }
 
   #setMerged(merged: boolean): void {
@@ -286,6 +299,8 @@ export class LoraAdapter extends Inspectable {
    * the memory of A and B.
    */
   remove(): void {
+    if (this.#isRemoved) return;
+    this.#isRemoved = true;
     for (const { prefix, name, module } of [...modulesOf<Module>(this.model)]) {
       if (!(module instanceof LoraLinear) || this.layers.get(prefix) !== module) continue;
       replaceModule(this.model, name, module.base);
@@ -297,6 +312,7 @@ export class LoraAdapter extends Inspectable {
 
   override toString(): string {
     const { rank, alpha } = this.config;
+    if (this.#isRemoved) return "LoraAdapter, removed";
     return `LoraAdapter of ${this.layers.size} layers, rank ${rank}, alpha ${alpha}, ${this.parameterCount()} parameters`;
   }
 }

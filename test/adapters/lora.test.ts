@@ -337,6 +337,17 @@ describe("files of adapters", () => {
     expect(() => adapter.merge()).toThrow(/tied: a\.weight, b\.weight/);
   });
 
+  it("cannot be used after it was removed: the base's parameters are not its own", async () => {
+    const net = await network(reference);
+    const adapter = lora(net, { targets: ["q_proj"] });
+    adapter.remove();
+    adapter.remove();
+    for (const use of [() => adapter.parameters(), () => adapter.merge(), () => adapter.unmerge()]) {
+      expect(use).toThrow(/the adapter was removed/);
+    }
+    expect(String(adapter)).toBe("LoraAdapter, removed");
+  });
+
   it("is saved by checkpoints with its base", async () => {
     const net = await network(reference);
     lora(net, { targets: ["q_proj"] });
