@@ -192,7 +192,7 @@ describe("wattgrad run", () => {
   });
 
   test.each([
-    [["run", "fill-masks", model("bert_maskedLm"), "a"], 1, /did you mean fill-mask/],
+    [["run", "fill-masks", model("bert_maskedLm"), "a"], 2, /did you mean fill-mask/],
     [["run", "ner", model("bert_maskedLm"), "a"], 1, /BertForMaskedLM/],
     [
       ["run", "ner", model("bert_tokens"), "a", "--labels", "b"],
@@ -201,7 +201,7 @@ describe("wattgrad run", () => {
     ],
     [["run", "question-answering", model("bert_question"), "a"], 2, /question-answering needs --context/],
     [["run", "ner", model("bert_tokens"), "a", "--option", "strategy"], 2, /name=value/],
-    [["run", "fill-mask", model("bert_maskedLm"), "[MASK]", "--option", "topk=2"], 1, /did you mean topK/],
+    [["run", "fill-mask", model("bert_maskedLm"), "[MASK]", "--option", "topk=2"], 2, /did you mean topK/],
     [["embed", model("minilm")], 2, /there are no texts/],
     [["generate", model("smollm2"), "--prompt", ""], 2, /--prompt is empty/],
     [["generate", model("smollm2"), "--prompt", "the cat ".repeat(99)], 1, /tokens, the context 64/],

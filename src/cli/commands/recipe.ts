@@ -26,7 +26,7 @@ interface RecipeCommandOptions {
 
 const examples = `
 Recipes:
-  char-gpt  a GPT over characters; on tiny Shakespeare a validation loss of at most 1.75 after 2,500 steps
+  char-gpt  a GPT over characters; on tiny Shakespeare the aim is a validation loss of 1.75 after 2,500 steps
   lora      LoRA of a decoder (--model) on a page of text; --output keeps the adapter in peft's layout
 
 Examples:

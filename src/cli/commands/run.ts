@@ -1,5 +1,7 @@
 /** `wattgrad run`: a pipeline by the name of its task. */
 import { Command, InvalidArgumentError } from "commander";
+import { nearestName } from "../../core/check.js";
+import { ArgumentError } from "../../core/errors.js";
 import { type DeviceChoice, openDevice } from "../../device/select.js";
 import { pipeline, type TaskName, taskNames } from "../../pipeline/index.js";
 import { UsageError } from "../exit.js";
@@ -83,6 +85,11 @@ async function runTask(
   options: RunCommandOptions,
 ): Promise<void> {
   const { context, labels, json, quiet, quantize, option: own } = options;
+  if (!(taskNames as readonly string[]).includes(task)) {
+    const nearest = nearestName(task, taskNames);
+    const hint = nearest === undefined ? "" : `did you mean ${nearest}? `;
+    throw new UsageError(`there is no task "${task.slice(0, 40)}": ${hint}tasks are ${taskNames.join(", ")}`);
+  }
   await requireJsonTarget(json, [name, "the model"]);
   requireFor(task, "question-answering", "--context", context);
   requireFor(task, "zero-shot-classification", "--labels", labels);
@@ -101,14 +108,12 @@ async function runTask(
       }),
     );
     const call = loaded as unknown as (...given: unknown[]) => Promise<readonly unknown[]>;
-    const results = await (context !== undefined
-      ? call(
-          inputs.map((question) => ({ question, context })),
-          own,
-        )
-      : labels !== undefined
-        ? call(inputs, labels, own)
-        : call(inputs, own));
+    const questions = inputs.map((question) => ({ question, context }));
+    const given = context !== undefined ? [questions] : labels !== undefined ? [inputs, labels] : [inputs];
+    const results = await call(...given, own).catch((error: unknown) => {
+      // Options and texts that the task does not take.
+      throw error instanceof ArgumentError ? new UsageError(error.message, { cause: error }) : error;
+    });
     return { task, model: name, device: device.info.description, inputs, results: results.map(plain) };
   });
   if (json !== undefined) await writeJson(json, report);

@@ -1,6 +1,6 @@
 /**
- * A GPT over characters, from nothing: 4 layers of width 128, 128 characters of context. On tiny Shakespeare its validation loss after
- * 2,500 steps of 16 rows is at most 1.75.
+ * A GPT over characters, from nothing: 4 layers of width 128, 128 characters of context. On tiny Shakespeare the aim is a validation loss of
+ * at most 1.75 after 2,500 steps of 16 rows.
  */
 import { DataLoader, TextDataset } from "../../data/index.js";
 import { CharTokenizer } from "../../formats/text.js";
@@ -17,7 +17,7 @@ const batchSize = 16;
 const defaultSteps = 2500;
 /** Share of the text that is trained on; the rest validates. */
 const trainingShare = 0.9;
-/** Promised for tiny Shakespeare and the default steps. */
+/** The aim for tiny Shakespeare and the default steps. */
 const promisedLoss = 1.75;
 
 /** Mean cross-entropy of logits [N, T, vocabulary] and tokens [N, T]. */
