@@ -38,6 +38,8 @@ function program(): Command {
   const root = new Command("wattgrad")
     .description("Train and run neural networks: WebAssembly SIMD on the CPU, WebGL2 on the GPU.")
     .version(packageVersion())
+    // Names only: with their arguments the descriptions would not fit a line.
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .addHelpText("after", `${examples}\n${exitCodeHelp}`)
     // Options after a command belong to that command: `bench` and `bench compare` both have --json.
     .enablePositionalOptions()
