@@ -38,9 +38,7 @@ export function commitAll(devices: Iterable<Device>, op = "backward", undo?: () 
   let isWritten = false;
   try {
     for (const session of sessions) {
-      const lazy = new Set(
-        [...session.roots, ...pendingGradients(session)].filter(({ storage }) => !storage),
-      );
+      const lazy = new Set([...session.roots, ...session.gradients].filter(({ storage }) => !storage));
       if (lazy.size + session.pending.size > 0) plans.push(plan(session, [...lazy], [...session.pending]));
     }
     for (const each of plans) {
@@ -120,7 +118,7 @@ export function markBackward(root: Tensor): void {
   const { roots, differentiated } = session;
   roots.add(root);
   if (roots.size <= maxLosses || session.capture !== undefined) return;
-  compute(session, [...roots, ...pendingGradients(session)]);
+  compute(session, [...roots, ...session.gradients]);
   roots.clear();
   differentiated.clear();
 }
@@ -132,9 +130,4 @@ export function compute(session: Session, tensors: readonly Tensor[]): void {
   } catch (error) {
     throw explained(error, [session], "backward");
   }
-}
-
-/** Gradients that the next commit computes. */
-export function pendingGradients({ differentiated }: Session): Tensor[] {
-  return [...differentiated].flatMap(({ grad }) => grad ?? []);
 }

@@ -3,7 +3,7 @@ import { JitError } from "../core/errors.js";
 import { isRecorded, recorder } from "../graph/observe.js";
 import type { Storage } from "../graph/storage.js";
 import type { Tensor } from "../graph/tensor.js";
-import { compute, pendingGradients } from "./commit.js";
+import { compute } from "./commit.js";
 import { type Session, sessionOf } from "./session.js";
 
 /**
@@ -36,7 +36,7 @@ export function dispose(tensor: Tensor): void {
 /** Lazy tensors that the next commit computes. */
 function waiting(session: Session): Tensor[] {
   const values = [...session.pending].map((tensor) => tensor.pending!);
-  return [...values, ...session.roots, ...pendingGradients(session)];
+  return [...values, ...session.roots, ...session.gradients];
 }
 
 function dependsOn(root: Tensor, storage: Storage): boolean {

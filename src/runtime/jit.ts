@@ -256,10 +256,11 @@ function sessionFor({ tensors }: Arguments): Session {
 }
 
 /** Computes the arguments, gradients and assignments that are still lazy, so that a recording reads values in memory. */
-function prepare({ tensors }: Arguments, { device, pending, roots, differentiated }: Session): void {
+function prepare({ tensors }: Arguments, session: Session): void {
+  const { device, pending, roots, differentiated } = session;
   realize(tensors);
   if (pending.size + roots.size + differentiated.size === 0) return;
-  const gradients = [...differentiated].flatMap(({ grad }) => grad ?? []);
+  const { gradients } = session;
   if (gradients.some(({ storage }) => storage === undefined)) realize([...gradients, ...roots]);
   commit(device);
 }

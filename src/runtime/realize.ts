@@ -96,7 +96,7 @@ export function realize(tensors: readonly Tensor[]): void {
 /** With a gradient, all pending gradients: read one by one, each would compute again what it shares with the others. */
 function withOtherGradients(list: readonly Tensor[], session: Session): readonly Tensor[] {
   if (session.capture !== undefined) return list;
-  const gradients = [...session.differentiated].flatMap(({ grad }) => (grad && !grad.storage ? [grad] : []));
+  const gradients = session.gradients.filter(({ storage }) => storage === undefined);
   return list.some((value) => gradients.includes(value)) ? [...new Set([...list, ...gradients])] : list;
 }
 

@@ -62,6 +62,11 @@ export class Session {
     return this.device.recovery?.generation ?? 0;
   }
 
+  /** Gradients that the next commit computes, and those that are computed already. */
+  get gradients(): Tensor[] {
+    return [...this.differentiated].flatMap(({ grad }) => grad ?? []);
+  }
+
   #discardStep(): void {
     noteChanges();
     for (const leaf of this.differentiated) leaf.grad = undefined;
