@@ -98,23 +98,10 @@ const captureOp: ViewOp = { kind: "view", name: "identity", apply: (input) => in
 /** The same for an input; only this name keeps it apart from the input. Operand 1 is the gradient before which it is not needed. */
 const recomputeOp: ViewOp = { kind: "view", name: "recompute", apply: (input) => input };
 
-/** The same op with the gradient. */
-function open(name: string): ViewOp {
-  return name === "recompute" ? openRecomputeOp : openCaptureOp;
-}
-
-const openCaptureOp: ViewOp = {
-  kind: "view",
-  name: "identity",
-  apply: (input) => input,
-  gradient: ({ gradient }) => [gradient],
-};
-const openRecomputeOp: ViewOp = {
-  kind: "view",
-  name: "recompute",
-  apply: (input) => input,
-  gradient: ({ gradient }) => [gradient],
-};
+/** The same ops with the gradient. Objects of their own, by which graphs are told apart. */
+const passOn: ViewOp["gradient"] = ({ gradient }) => [gradient];
+const openCaptureOp: ViewOp = { ...captureOp, gradient: passOn };
+const openRecomputeOp: ViewOp = { ...recomputeOp, gradient: passOn };
 
 /** The result of a checkpoint; inputs: its value, the inputs of `fn` and the captured tensors. */
 const checkpointOp: ViewOp = {
@@ -148,7 +135,12 @@ const checkpointOp: ViewOp = {
     });
     const gradients = propagate([copies.get(value)!], [gradient], isGradEnabled(), "backward");
     // Second derivatives flow on from where these ended.
-    if (isGradEnabled()) for (const each of ends) each.node = { ...each.node!, op: open(each.node!.op.name) };
+    if (isGradEnabled()) {
+      for (const each of ends) {
+        const op = each.node!.op === recomputeOp ? openRecomputeOp : openCaptureOp;
+        each.node = { ...each.node!, op };
+      }
+    }
     return [undefined, ...ends.map((each) => gradients.get(each))];
   },
 };
