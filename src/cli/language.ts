@@ -5,6 +5,7 @@ import type { Device } from "../device/device.js";
 import { type FileSource, modelSource } from "../hub/index.js";
 import { fromPretrained, type Head, type LoadProgress, type Pretrained } from "../models/index.js";
 import type { Module } from "../nn/module.js";
+import { type Pipelines, pipeline, type TaskName } from "../pipeline/index.js";
 import {
   bfloat16WeightOnly,
   float16WeightOnly,
@@ -14,7 +15,7 @@ import {
   type Scheme,
 } from "../quantization/index.js";
 import { loadTokenizer, type Tokenizer } from "../text/index.js";
-import { columnsOf } from "./terminal.js";
+import { columnsOf, say } from "./terminal.js";
 
 /** Schemes that need no calibration data. */
 const schemes = {
@@ -36,7 +37,7 @@ export function quantizeOption(): Option {
 }
 
 /** The scheme of a name. */
-export function schemeOf(name: LanguageScheme): Scheme | "file" {
+function schemeOf(name: LanguageScheme): Scheme | "file" {
   return schemes[name]();
 }
 
@@ -44,7 +45,7 @@ export const modelArgument =
   "a folder with config.json, weights and a tokenizer, a GGUF file, a URL of either, or hub:organisation/name";
 
 /** The files of a model by what the user calls it. */
-export function sourceOf(model: string): FileSource {
+function sourceOf(model: string): FileSource {
   const { HF_TOKEN: token, HF_ENDPOINT: endpoint } = process.env;
   return modelSource(model, { ...(token && { token }), ...(endpoint && { endpoint }) });
 }
@@ -79,8 +80,36 @@ export async function loadLanguageModel<M extends Module>(
   });
 }
 
+/** How a command opens a pipeline. */
+interface PipelineCommandOptions {
+  readonly device: Device;
+  readonly signal: AbortSignal;
+  readonly quiet?: boolean | undefined;
+  readonly quantize?: LanguageScheme | undefined;
+  /** What a text is called when it is too long: "text", "input". */
+  readonly unit?: string;
+}
+
+/** Loads the model of a task, with a bar where stderr is a terminal; texts that lose their end are told of. */
+export function openPipeline<T extends TaskName>(
+  task: T,
+  name: string,
+  { device, signal, quiet, quantize, unit = "text" }: PipelineCommandOptions,
+): Promise<Pipelines[T]> {
+  return withProgress(quiet, (onProgress) =>
+    pipeline(task, sourceOf(name), {
+      device,
+      signal,
+      ...(onProgress && { onProgress }),
+      ...(quantize && { quantization: schemeOf(quantize) }),
+      onTruncate: ({ index, tokens, kept }) =>
+        quiet || say(`${unit} ${index + 1} has ${tokens} tokens, of which the model takes ${kept}`),
+    }),
+  );
+}
+
 /** Loads with a bar where stderr is a terminal. */
-export async function withProgress<T>(
+async function withProgress<T>(
   quiet: boolean | undefined,
   load: (onProgress: ((event: LoadProgress) => void) | undefined) => Promise<T>,
 ): Promise<T> {

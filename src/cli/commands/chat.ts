@@ -3,17 +3,10 @@ import { createInterface, type Interface } from "node:readline";
 import { Command } from "commander";
 import { type DeviceChoice, openDevice } from "../../device/select.js";
 import { ContextFullError } from "../../generation/index.js";
-import { pipeline, type TextGenerationPipeline } from "../../pipeline/index.js";
+import type { TextGenerationPipeline } from "../../pipeline/index.js";
 import type { Message } from "../../text/index.js";
 import { exitCodes, InterruptedError, lineOf, UsageError } from "../exit.js";
-import {
-  type LanguageScheme,
-  modelArgument,
-  quantizeOption,
-  schemeOf,
-  sourceOf,
-  withProgress,
-} from "../language.js";
+import { type LanguageScheme, modelArgument, openPipeline, quantizeOption } from "../language.js";
 import { deviceOption } from "../options.js";
 import { type SamplingOptions, settingsOf, textFor, withSamplingOptions } from "../sampling.js";
 import { say } from "../terminal.js";
@@ -51,14 +44,8 @@ async function runChat(name: string, options: ChatCommandOptions): Promise<void>
   const ending = new Ending();
   try {
     const device = await openDevice(options.device);
-    const write = await withProgress(quiet, (onProgress) =>
-      pipeline("text-generation", sourceOf(name), {
-        device,
-        signal: ending.signal,
-        ...(onProgress && { onProgress }),
-        ...(quantize && { quantization: schemeOf(quantize) }),
-      }),
-    );
+    const opening = { device, signal: ending.signal, quiet, quantize };
+    const write = await openPipeline("text-generation", name, opening);
     if (write.tokenizer.chatTemplates.length === 0) {
       throw new UsageError(`${name} has no chat template: wattgrad generate continues texts with it`);
     }

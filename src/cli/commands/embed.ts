@@ -1,21 +1,14 @@
 /** `wattgrad embed`: one vector for each text, and how near they are. */
 import { Command, Option } from "commander";
 import { type DeviceChoice, openDevice } from "../../device/select.js";
-import { type FeatureExtractionOptions, pipeline } from "../../pipeline/index.js";
+import type { FeatureExtractionOptions } from "../../pipeline/index.js";
 import { UsageError } from "../exit.js";
 import { whileListening } from "../interrupt.js";
-import {
-  type LanguageScheme,
-  modelArgument,
-  quantizeOption,
-  schemeOf,
-  sourceOf,
-  withProgress,
-} from "../language.js";
+import { type LanguageScheme, modelArgument, openPipeline, quantizeOption } from "../language.js";
 import { linesOfInput } from "../lines.js";
 import { deviceOption, jsonOption } from "../options.js";
 import { requireJsonTarget, standardOutput, writeJson } from "../output.js";
-import { printTable, say } from "../terminal.js";
+import { printTable } from "../terminal.js";
 
 interface EmbedCommandOptions {
   readonly pooling: NonNullable<Exclude<FeatureExtractionOptions["pooling"], "none">>;
@@ -68,16 +61,7 @@ async function runEmbed(name: string, given: readonly string[], options: EmbedCo
   if (texts.length === 0) throw new UsageError("there are no texts");
   const report = await whileListening(async (signal): Promise<EmbedReport> => {
     const device = await openDevice(options.device);
-    const embed = await withProgress(quiet, (onProgress) =>
-      pipeline("feature-extraction", sourceOf(name), {
-        device,
-        signal,
-        ...(onProgress && { onProgress }),
-        ...(quantize && { quantization: schemeOf(quantize) }),
-        onTruncate: ({ index, tokens, kept }) =>
-          quiet || say(`text ${index + 1} has ${tokens} tokens, of which the model takes ${kept}`),
-      }),
-    );
+    const embed = await openPipeline("feature-extraction", name, { device, signal, quiet, quantize });
     const vectors = await embed(texts, { pooling, normalize });
     return {
       model: name,

@@ -3,21 +3,14 @@ import { Command, InvalidArgumentError } from "commander";
 import { nearestName } from "../../core/check.js";
 import { ArgumentError } from "../../core/errors.js";
 import { type DeviceChoice, openDevice } from "../../device/select.js";
-import { pipeline, type TaskName, taskNames } from "../../pipeline/index.js";
+import { type TaskName, taskNames } from "../../pipeline/index.js";
 import { UsageError } from "../exit.js";
 import { whileListening } from "../interrupt.js";
-import {
-  type LanguageScheme,
-  modelArgument,
-  quantizeOption,
-  schemeOf,
-  sourceOf,
-  withProgress,
-} from "../language.js";
+import { type LanguageScheme, modelArgument, openPipeline, quantizeOption } from "../language.js";
 import { linesOfInput } from "../lines.js";
 import { deviceOption, jsonOption } from "../options.js";
 import { requireJsonTarget, standardOutput, writeJson } from "../output.js";
-import { print, say } from "../terminal.js";
+import { print } from "../terminal.js";
 
 interface RunCommandOptions {
   readonly context?: string;
@@ -97,16 +90,8 @@ async function runTask(
   if (inputs.length === 0) throw new UsageError("there are no inputs");
   const report = await whileListening(async (signal): Promise<RunReport> => {
     const device = await openDevice(options.device);
-    const loaded = await withProgress(quiet, (onProgress) =>
-      pipeline(task as TaskName, sourceOf(name), {
-        device,
-        signal,
-        ...(onProgress && { onProgress }),
-        ...(quantize && { quantization: schemeOf(quantize) }),
-        onTruncate: ({ index, tokens, kept }) =>
-          quiet || say(`input ${index + 1} has ${tokens} tokens, of which the model takes ${kept}`),
-      }),
-    );
+    const opening = { device, signal, quiet, quantize, unit: "input" };
+    const loaded = await openPipeline(task as TaskName, name, opening);
     const call = loaded as unknown as (...given: unknown[]) => Promise<readonly unknown[]>;
     const questions = inputs.map((question) => ({ question, context }));
     const given = context !== undefined ? [questions] : labels !== undefined ? [inputs, labels] : [inputs];
