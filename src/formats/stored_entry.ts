@@ -9,7 +9,7 @@ import type { StoredType } from "./safetensors_types.js";
 import { giveScratch, takeScratch } from "./scratch.js";
 
 /** Bytes that are read and decoded at once. */
-const pieceBytes = 2 ** 20;
+export const pieceBytes = 2 ** 20;
 
 /** Where the values of a tensor are. */
 export interface Place {

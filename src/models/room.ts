@@ -3,8 +3,10 @@ import { itemSize } from "../core/dtype.js";
 import { OutOfMemoryError } from "../core/errors.js";
 import { sizeOf } from "../core/shape.js";
 import type { Device } from "../device/device.js";
+import { pieceBytes } from "../formats/stored_entry.js";
 import type { Module } from "../nn/module.js";
 import { byTensor, stateOf } from "../nn/state.js";
+import { slabBytes } from "../quantization/streamed.js";
 import type { NameRules } from "./names.js";
 
 /** Bytes of the parameters and buffers on a device, a tied tensor once; those that are computed, too. */
@@ -18,8 +20,8 @@ export function weightsOf(model: Module, { info: { float32Bytes = 4 } }: Device)
   return bytes;
 }
 
-/** Bytes of a tensor that are read and decoded at once, and of rows that are rounded at once: formats/stored_entry.ts, quantization/streamed.ts. */
-const [pieceBytes, slabBytes] = [2 ** 20, 1.25 * 2 ** 18];
+/** Bytes of rows that are rounded at once: float32, and packed as int8. */
+const roundedBytes = 1.25 * slabBytes;
 
 /** Bytes in host memory at most while tensors are read. Matrices that files have transposed are there as a whole, twice. */
 export function transientBytes(
@@ -31,7 +33,7 @@ export function transientBytes(
   for (const [name, { shape }] of state) {
     const bytes = 4 * sizeOf(shape);
     const isTransposed = transpose.some((pattern) => pattern.test(name));
-    const rounded = isQuantized && shape.length === 2 ? Math.min(slabBytes, bytes) : 0;
+    const rounded = isQuantized && shape.length === 2 ? Math.min(roundedBytes, bytes) : 0;
     most = Math.max(most, (isTransposed ? 2 * bytes : 2 * Math.min(pieceBytes, bytes)) + rounded);
   }
   return most;

@@ -14,7 +14,7 @@ import { packedBytes, panelRows, wordBytes } from "../kernels/packed.js";
 import { packedSizes, roundRows } from "./round_rows.js";
 
 /** Bytes of rows that are packed at once; eight rows if they are longer. */
-const slabBytes = 2 ** 18;
+export const slabBytes = 2 ** 18;
 
 /** A weight as a quantized layer keeps it. Reading one of them reads the file; the others then have their values. */
 export interface StreamedWeight {
