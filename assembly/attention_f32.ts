@@ -11,10 +11,14 @@
  *
  * Payload, 32-bit words: rows, keys, width (of queries and keys), width of the values; addresses of q, k, v, mask, output,
  * lengths, positions (0: none) and scratch; strides in elements q.row, q.e, k.key, k.e, v.key, v.d, mask.row, mask.key, output.row,
- * output.d; scale; causal (0 or 1); whether the mask is bool (else float32); window (0: none); batch rank and count; then rank
+ * output.d; scale; causal (0 or 1); row step; whether the mask is bool (else float32); window (0: none); batch rank and count; then rank
  * words each of extents and of the strides of q, k, v, mask, output, lengths and positions.
  *
- * Causality and window appear below as two bounds relative to the first key that is read: row i sees keys j with past + i ≤ j < seen + i.
+ * The row step is the difference of the positions of two rows: 1, or 0 for the heads of a group, whose rows share keys and values.
+ * They always use the GEMV kernels, which read the keys and values once for all rows.
+ *
+ * Causality and window appear below as two bounds relative to the first key that is read: row i sees keys j with
+ * past + step · i ≤ j < seen + step · i.
  */
 import { applyCausalMask, maskPanel } from "./attention_mask_f32";
 import { finiteOrZero, maskRow, rowNumerators } from "./attention_row_f32";
@@ -62,12 +66,13 @@ function attend(payload: usize, rank: i32): void {
   const lengthAt = matrixAt(payload, At.lengths, rank, 6, 2);
   const positionAt = matrixAt(payload, At.positions, rank, 7, 2);
   const causal = load<i32>(payload, At.causal);
+  const step = load<i32>(payload, At.rowStep);
   const window = load<i32>(payload, At.window);
   // Clamped so that no sum overflows; positions and lengths beyond all keys have the same effect as the bound.
   const capacity = load<i32>(payload, At.keys);
   const position = positionAt ? max(-rows, min(load<i32>(positionAt), capacity + window)) : 0;
   let keys = lengthAt ? min(load<i32>(lengthAt), capacity) : capacity;
-  if (causal) keys = min(keys, position + rows);
+  if (causal) keys = min(keys, position + 1 + step * (rows - 1));
   const begin = window ? max(0, position + 1 - window) : 0;
   keys -= begin;
   if (keys <= 0) {
@@ -85,11 +90,12 @@ function attend(payload: usize, rank: i32): void {
   const v = matrixAt(payload, At.v, rank, 3, 2) + <usize>begin * vKey;
   let mask = matrixAt(payload, At.mask, rank, 4, maskShift);
   if (mask != 0) mask += begin * load<i32>(payload, At.maskKey) << maskShift;
-  // Row i sees the keys j with past + i <= j < seen + i.
+  // Row i sees the keys j with past + step * i <= j < seen + step * i.
   const seen = causal ? position + 1 - begin : keys;
   const past = window ? position + 1 - window - begin : -rows - 8;
   const isContiguous = (kE == 4 || kKey == 4) && (vD == 4 || vKey == 4);
-  if (rows <= AttentionBlocks.gemvMaxRows && isContiguous) attendFew(payload, q, k, v, mask, output, keys, seen, past);
+  const isFew = rows <= AttentionBlocks.gemvMaxRows || step == 0;
+  if (isFew && isContiguous) attendFew(payload, q, k, v, mask, output, keys, seen, past);
   else attendBlocks(payload, q, k, v, mask, output, keys, seen, past);
 }
 
@@ -139,7 +145,7 @@ function attendBlocks(
   }
 }
 
-/** Up to `gemvMaxRows` rows: both products are GEMVs on the unpacked keys and values. */
+/** Up to `gemvMaxRows` rows, or the heads of a group: both products are GEMVs on the unpacked keys and values. */
 function attendFew(
   payload: usize, q: usize, k: usize, v: usize, mask: usize, output: usize, keys: i32, seenFirst: i32, pastFirst: i32,
 ): void {
@@ -157,13 +163,14 @@ function attendFew(
   const scores = sums + (AttentionBlocks.blockRows << 2);
   // rowNumerators writes whole vectors, starting at any key: up to 3 scores beyond the last key.
   const pitch = <usize>((keys + 7) & ~3) << 2;
-  const rest = scores + AttentionBlocks.gemvMaxRows * pitch;
+  const rest = scores + rows * pitch;
+  const step = load<i32>(payload, At.rowStep);
   gemv(Stored.float32, Stored.float32, rows, keys, width, q, strideAt(payload, At.qRow), strideAt(payload, At.qE),
     k, strideAt(payload, At.kE), strideAt(payload, At.kKey), scores, pitch, 4, 0, 0, rest);
   for (let i = 0; i < rows; i++) {
     const row = scores + <usize>i * pitch;
-    const end = causal ? max(0, min(seenFirst + i, keys)) : keys;
-    const start = min(max(0, pastFirst + i), end);
+    const end = causal ? max(0, min(seenFirst + step * i, keys)) : keys;
+    const start = min(max(0, pastFirst + step * i), end);
     const visible = row + (<usize>start << 2);
     if (mask != 0) {
       const from = mask + (i * load<i32>(payload, At.maskRow) << maskShift) + start * maskStep;

@@ -165,8 +165,39 @@ const shapes: readonly Case[] = [
   }),
 ].map((entry) => ({ ...entry, gradient: false }));
 
+/** One query per head, keys shared by a group of heads: devices may take the group as the rows of one product. */
+const groups: readonly Case[] = [
+  ragged("of nine heads in groups of three, one query each, of some keys, NaN behind them", {
+    ...{ q: [4, 9, 1, 64], keys: 130, groups: 3, causal: true, garbage: Number.NaN },
+    ...{ lengths: [130, 61, 0, 1], positions: [129, 60, 0, 5] },
+  }),
+  ragged("of seven heads that share one, one query each, and a window", {
+    ...{ q: [3, 7, 1, 20], keys: 530, groups: 1, valueWidth: 7, causal: true, window: 130 },
+    ...{ lengths: 530, positions: [529, 65, 700] },
+  }),
+  ragged("of heads in groups of two, one query each, with a mask", {
+    ...{ q: [2, 4, 1, 8], keys: 21, groups: 2, causal: true, positions: [20, 9], lengths: [21, 10] },
+    mask: { shape: [4, 1, 21], dtype: "bool", values: { list: [1, 1, 0, 1, 0] } },
+  }),
+  ragged("of 34 heads in groups of 17, one query each", {
+    q: [1, 34, 1, 8],
+    keys: 21,
+    groups: 2,
+    lengths: 20,
+  }),
+  ragged("of 32 heads in groups of 16, one query each, of five keys", {
+    q: [1, 32, 1, 8],
+    keys: 5,
+    groups: 2,
+  }),
+].map((entry) => ({
+  ...{ ...entry, gradient: false },
+  torch: { none: "smaller groups are compared with PyTorch, these with the reference" },
+}));
+
 export const attentionLengths: readonly Case[] = [
   ...recorded,
   ...recorded.map((entry) => ({ ...entry, name: `${entry.name}, no gradient`, gradient: false })),
   ...shapes,
+  ...groups,
 ];
