@@ -14,6 +14,7 @@ import { QuantizedLayer } from "../../src/quantization/index.js";
 import { loadTokenizer } from "../../src/text/index.js";
 import { reference } from "../devices.js";
 import { realModel } from "../real_models.js";
+import { smollm2 } from "../smollm2.js";
 
 const fixture = fileURLToPath(new URL("../fixtures/models/smollm2", import.meta.url));
 const heads = 4;
@@ -264,36 +265,35 @@ describe("formats of a file", () => {
   });
 });
 
-const smollm2 = realModel("smollm2");
+const { path, missing } = realModel("smollm2");
 
-describe(`SmolLM2-135M-Instruct ${smollm2.missing ?? ""}`, () => {
-  it.skipIf(!existsSync(smollm2.path))("answers with the recorded ids", { timeout: 300_000 }, async () => {
-    const source = folder(smollm2.path);
+describe(`SmolLM2-135M-Instruct ${missing ?? ""}`, () => {
+  it.skipIf(!existsSync(path))("answers with the recorded ids", { timeout: 300_000 }, async () => {
+    const source = folder(path);
     const tokenizer = await loadTokenizer(source);
     const { model, generationConfig } = await fromPretrained<CausalModel>(source, { device: "wasm" });
-    const messages = [{ role: "user", content: "What is the capital of France?" }];
-    const inputIds = [...tokenizer.encodeChat(messages)];
-    expect(inputIds.length).toBe(37);
+    const inputIds = [...tokenizer.encodeChat(smollm2.messages)];
+    expect(inputIds.length).toBe(smollm2.promptLength);
     const options = { inputIds, maxNewTokens: 16, temperature: 0, generationConfig, tokenizer };
     const [[{ ids, text: answer, reason }]] = (await generate(model, options).finish()).sequences;
-    expect(ids).toEqual([504, 3575, 282, 4649, 314, 7042, 30, 2]);
-    expect(answer).toBe("The capital of France is Paris.");
+    expect(ids).toEqual(smollm2.ids);
+    expect(answer).toBe(smollm2.text);
     expect(reason).toBe("eos");
     model.dispose();
   });
 
-  it.skipIf(!existsSync(smollm2.path))(
+  it.skipIf(!existsSync(path))(
     "as its file has it, gives the recorded ids scores among the best, in less than half the memory",
     { timeout: 300_000 },
     async () => {
       const device = await openWasm();
-      const source = folder(smollm2.path);
+      const source = folder(path);
       const tokenizer = await loadTokenizer(source);
       const { model } = await fromPretrained<CausalModel>(source, { device, quantization: "file" });
       // Q4_1 and Q8_0 with float32 scales and minimums, where the file's 98 MB have halves; the table of tokens is the head's.
       expect(device.memory().peakBytes).toBeLessThan(116e6);
-      const prompt = [...tokenizer.encodeChat([{ role: "user", content: "What is the capital of France?" }])];
-      const recorded = [504, 3575, 282, 4649, 314, 7042, 30, 2];
+      const prompt = [...tokenizer.encodeChat(smollm2.messages)];
+      const recorded = smollm2.ids;
       const ids = tensor([[...prompt, ...recorded.slice(0, -1)]], { dtype: "int32", device });
       const logits = await noGrad(() => model.forward(ids)).data();
       const { vocabulary } = model.sizes;

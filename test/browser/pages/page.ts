@@ -2,6 +2,7 @@
 import { type DeviceName, openDevice } from "../../../src/index.js";
 import { clearStored, fetchThrough } from "./caches.js";
 import { runCases } from "./cases.js";
+import { runChat } from "./chat.js";
 import { followCurve } from "./curves.js";
 import { deviceOf } from "./devices.js";
 import { readByRanges, throughFile } from "./files.js";
@@ -25,6 +26,7 @@ const face = {
   runQuantized,
   runLanguage,
   runEmbedding,
+  runChat,
   rangesOn,
   readByRanges,
   throughFile,
