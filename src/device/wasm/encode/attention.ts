@@ -19,19 +19,21 @@ const maxGroupRows = blockRows / 2;
 /** Upper bound of windows: its sum with any number of keys is an int32. */
 const widestWindow = 2 ** 30;
 
-export function encodeAttention(given: AttentionCall, writer: CommandWriter): void {
-  const isGrouped = sharesKeys(given);
-  const call = isGrouped ? headsAsRows(given) : given;
+export function encodeAttention(call: AttentionCall, writer: CommandWriter): void {
   const { q, k, v, mask, output, keyLengths, queryPositions, scale, causal, window = 0 } = call;
   if (sizeOf(output.view.shape) === 0) return;
   const rank = output.view.shape.length - 2;
-  const batch = output.view.shape.slice(0, rank);
-  const [rows, width] = q.view.shape.slice(rank);
+  // Heads of a group take the place of the query rows, of which there is one.
+  const isGrouped = sharesKeys(call, rank - 1);
+  const rowDim = isGrouped ? rank - 1 : rank;
+  const batch = output.view.shape.slice(0, rowDim);
+  const rows = q.view.shape[rowDim];
+  const width = q.view.shape[rank + 1];
   const [keys, valueWidth] = v.view.shape.slice(rank);
   const operands: readonly (Operand | undefined)[] = [q, k, v, mask, output];
   const perMatrix = [keyLengths, queryPositions];
   const batchStrides = [...operands, ...perMatrix].map(
-    (operand) => operand?.view.strides.slice(0, rank) ?? batch.map(() => 0),
+    (operand) => operand?.view.strides.slice(0, rowDim) ?? batch.map(() => 0),
   );
   const order = batch.map((_, d) => d);
   const { extents, strides } = coalesce(batch, order, batchStrides);
@@ -43,7 +45,10 @@ export function encodeAttention(given: AttentionCall, writer: CommandWriter): vo
     else writer.i32(0);
   }
   writer.scratch(scratchBytes(rows, keys, width, valueWidth));
-  for (const operand of operands) writer.i32(...matrixStrides(operand, rank));
+  for (const operand of operands) {
+    const isKeys = operand === k || operand === v;
+    writer.i32(strideOf(operand, isKeys ? rank : rowDim), strideOf(operand, rank + 1));
+  }
   writer.f32(scale);
   writer.i32(
     causal ? 1 : 0,
@@ -57,42 +62,21 @@ export function encodeAttention(given: AttentionCall, writer: CommandWriter): vo
   writer.end();
 }
 
-/** Whether the last dimension of the batch is heads with one query row each that share keys and values, which are read in place. */
-function sharesKeys({ q, k, v, output, keyLengths, queryPositions }: AttentionCall): boolean {
-  const group = output.view.shape.length - 3;
-  if (group < 0 || q.view.shape[group + 1] !== 1) return false;
-  const heads = output.view.shape[group];
-  if (heads === 1 || heads > maxGroupRows) return false;
-  const isShared = [k, v, keyLengths, queryPositions].every((x) => !x || x.view.strides[group] === 0);
-  return isShared && [k, v].every((x) => matrixStrides(x, group + 1).includes(1));
+/** Whether dimension `group` is heads with one query row each that share keys and values, which are read in place. */
+function sharesKeys({ q, k, v, output, keyLengths, queryPositions }: AttentionCall, group: number): boolean {
+  const heads = output.view.shape[group] ?? 0;
+  return (
+    q.view.shape[group + 1] === 1 &&
+    heads > 1 &&
+    heads <= maxGroupRows &&
+    [k, v, keyLengths, queryPositions].every((x) => !x?.view.strides[group]) &&
+    [k, v].every((x) => strideOf(x, group + 1) === 1 || strideOf(x, group + 2) === 1)
+  );
 }
 
-/** The last dimension of the batch takes the place of the query rows, of which there is one. */
-function headsAsRows(call: AttentionCall): AttentionCall {
-  const { q, k, v, mask, output, keyLengths, queryPositions } = call;
-  const group = output.view.shape.length - 3;
-  const without = (operand: Operand, dim: number): Operand => {
-    const { shape, strides, offset } = operand.view;
-    const view = { shape: shape.toSpliced(dim, 1), strides: strides.toSpliced(dim, 1), offset };
-    return { ...operand, view };
-  };
-  return {
-    ...call,
-    q: without(q, group + 1),
-    k: without(k, group),
-    v: without(v, group),
-    output: without(output, group + 1),
-    ...(mask && { mask: without(mask, group + 1) }),
-    ...(keyLengths && { keyLengths: without(keyLengths, group) }),
-    ...(queryPositions && { queryPositions: without(queryPositions, group) }),
-  };
-}
-
-/** Strides of the last two dimensions; 1 along an extent of 1. */
-function matrixStrides(operand: Operand | undefined, rank: number): number[] {
-  if (operand === undefined) return [0, 0];
-  const { shape, strides } = operand.view;
-  return strides.slice(rank).map((stride, d) => (shape[rank + d] === 1 ? 1 : stride));
+/** Stride of a dimension of a matrix; 1 along an extent of 1, 0 without an operand. */
+function strideOf(operand: Operand | undefined, dim: number): number {
+  return operand ? (operand.view.shape[dim] === 1 ? 1 : operand.view.strides[dim]) : 0;
 }
 
 /** Row sums, a tile, scores of a block of rows, and the packed queries, keys and values; or the vectors of the GEMV path. */
