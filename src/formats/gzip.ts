@@ -1,4 +1,4 @@
-/** gzip (RFC 1952), unpacked piece by piece, so that a reader stops where its own format ends. */
+/** gzip (RFC 1952) and deflate (RFC 1951), unpacked piece by piece, so that a reader stops where its own format ends. */
 import { FormatError } from "../core/errors.js";
 
 /** Whether bytes begin as gzip files do. */
@@ -11,15 +11,19 @@ export function isGzip(bytes: Uint8Array): boolean {
  *
  * @throws FormatError of `op` for damaged or truncated compression.
  */
-export async function* gunzip(bytes: Uint8Array, op: string): AsyncGenerator<Uint8Array> {
+export function gunzip(bytes: Uint8Array, op: string): AsyncGenerator<Uint8Array> {
+  return unpack(bytes, "gzip", op);
+}
+
+async function* unpack(bytes: Uint8Array, format: CompressionFormat, op: string): AsyncGenerator<Uint8Array> {
   const stream = new Blob([bytes as Uint8Array<ArrayBuffer>])
     .stream()
-    .pipeThrough(new DecompressionStream("gzip"));
+    .pipeThrough(new DecompressionStream(format));
   const reader = stream.getReader();
   try {
     for (;;) {
       const { done, value } = await reader.read().catch((error: unknown) => {
-        throw new FormatError("the gzip compression is damaged", { op, cause: error });
+        throw new FormatError(`the ${format} compression is damaged`, { op, cause: error });
       });
       if (done) return;
       yield value;
@@ -27,6 +31,23 @@ export async function* gunzip(bytes: Uint8Array, op: string): AsyncGenerator<Uin
   } finally {
     await reader.cancel().catch(() => {});
   }
+}
+
+/**
+ * What was deflated, of `size` bytes.
+ *
+ * @throws FormatError of `op` for damaged or truncated compression, and for another size.
+ */
+export async function inflate(bytes: Uint8Array, size: number, op: string): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of unpack(bytes, "deflate-raw", op)) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > size) break;
+  }
+  if (length !== size) throw new FormatError(`unpacked, there are not ${size} bytes`, { op });
+  return joinChunks(chunks, length);
 }
 
 /** Pieces of `length` bytes together as one array. */

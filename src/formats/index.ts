@@ -10,6 +10,7 @@ export type { GgufValue } from "./gguf_header.js";
 export { undoRotaryPermutation } from "./gguf_rotary.js";
 export type { HostTensor, StoredTensor } from "./host.js";
 export { type IdxOptions, readIdx } from "./idx.js";
+export { type NpzEntry, type NpzFile, openNpz } from "./npz.js";
 export { readSafetensors, type Safetensors } from "./safetensors.js";
 export {
   type OpenOptions,

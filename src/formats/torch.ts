@@ -1,6 +1,5 @@
 /** Files of `torch.save`: https://pytorch.org/docs/stable/notes/serialization.html. Tensors are read, code is not run. */
 import { aString, check, checkOptions, type Kinds } from "../core/check.js";
-import { newArray, type TypedArray } from "../core/dtype.js";
 import { ArgumentError, FormatError } from "../core/errors.js";
 import type { ByteSource } from "./byte_source.js";
 import { quote } from "./excerpt.js";
@@ -9,6 +8,7 @@ import type { PickleValue } from "./pickle.js";
 import { type StoredType, storedTypes } from "./safetensors_types.js";
 import { aSourceInput, openSource, type SourceInput, type SourceOptions, sourceOptions } from "./source.js";
 import { StoredEntry, tensorNamed } from "./stored_entry.js";
+import { strided } from "./strided.js";
 import { readTorchPickle, type TorchStorage, TorchTensor } from "./torch_pickle.js";
 import { dataOffset, readZipDirectory } from "./zip.js";
 
@@ -97,6 +97,10 @@ interface Contents {
 /** `<name>/data.pkl` describes, `<name>/data/<key>` are the storages. */
 async function readZip(source: ByteSource, fail: Fail, signal: AbortSignal | undefined): Promise<Contents> {
   const entries = await readZipDirectory(source, fail, signal);
+  for (const [name, { method, size, storedBytes }] of entries) {
+    if (method !== 0) fail(`the entry ${quote(name)} is compressed, which PyTorch does not do`);
+    if (size !== storedBytes) fail(`the entry ${quote(name)} is damaged`);
+  }
   const path = [...entries.keys()].find((name) => /(^|\/)data\.pkl$/.test(name));
   if (path === undefined) return fail("the archive has no data.pkl: not a file of torch.save");
   const folder = path.slice(0, -"data.pkl".length);
@@ -273,34 +277,4 @@ function isContiguous(shape: readonly number[], strides: readonly number[]): boo
     expected *= shape[i];
   }
   return true;
-}
-
-/** A view whose elements are not one behind the other; `memory` are those from the first to the last. */
-function strided(memory: StoredEntry, strides: readonly number[], size: number): TorchEntry {
-  const { dtype, shape, stored } = memory;
-  async function data(): Promise<TypedArray> {
-    const from = await memory.data();
-    const values = newArray(dtype, size);
-    const index = shape.map(() => 0);
-    let at = 0;
-    for (let i = 0; i < size; i++) {
-      values[i] = from[at];
-      for (let d = shape.length - 1; d >= 0; d--) {
-        at += strides[d];
-        if (++index[d] < shape[d]) break;
-        at -= strides[d] * shape[d];
-        index[d] = 0;
-      }
-    }
-    return values;
-  }
-  return {
-    dtype,
-    shape,
-    stored,
-    data,
-    async *pieces() {
-      yield await data();
-    },
-  };
 }

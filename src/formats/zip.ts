@@ -1,6 +1,5 @@
 /**
- * The directory of a ZIP archive whose entries are stored without compression, as PyTorch writes them, archives above 4 GiB (ZIP64)
- * included: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT. Entries are read by range.
+ * The directory of a ZIP archive, as PyTorch and numpy write them, archives above 4 GiB (ZIP64) included: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT. Entries are read by range.
  */
 import type { ByteSource } from "./byte_source.js";
 import { quote } from "./excerpt.js";
@@ -17,7 +16,12 @@ const [localMark, entryMark, endMark, end64Mark, locatorMark] = [
 const elsewhere = 0xffffffff;
 
 export interface ZipEntry {
+  /** Unpacked. */
   readonly size: number;
+  /** In the archive. */
+  readonly storedBytes: number;
+  /** 0: stored without compression; 8: deflated. */
+  readonly method: number;
   /** Of its header; the data follow. */
   readonly headerOffset: number;
 }
@@ -49,10 +53,9 @@ export async function readZipDirectory(
     if (next > bytes) fail("the directory of the archive is damaged");
     const name = new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + at + 46, nameLength));
     const method = view.getUint16(at + 10, true);
-    if (method !== 0) fail(`the entry ${quote(name)} is compressed, which PyTorch does not do`);
     if (entries.has(name)) fail(`the entry ${quote(name)} appears twice`);
     const extra = { at: at + 46 + nameLength, length: extraLength };
-    entries.set(name, placeOf(view, at, extra, fail));
+    entries.set(name, { method, ...placeOf(view, at, extra, fail) });
     at = next;
   }
   return entries;
@@ -61,7 +64,7 @@ export async function readZipDirectory(
 /** The first byte of an entry's data, behind its own header. */
 export async function dataOffset(
   source: ByteSource,
-  { headerOffset, size }: ZipEntry,
+  { headerOffset, storedBytes }: ZipEntry,
   fail: (reason: string) => never,
   signal: AbortSignal | undefined,
 ): Promise<number> {
@@ -69,7 +72,7 @@ export async function dataOffset(
   const view = viewOf(await source.read(headerOffset, 30, signal));
   if (view.getUint32(0, true) !== localMark) fail("an entry of the archive is damaged");
   const offset = headerOffset + 30 + view.getUint16(26, true) + view.getUint16(28, true);
-  if (offset + size > source.size) fail("an entry of the archive ends behind the file");
+  if (offset + storedBytes > source.size) fail("an entry of the archive ends behind the file");
   return offset;
 }
 
@@ -113,9 +116,10 @@ function placeOf(
   at: number,
   extra: { readonly at: number; readonly length: number },
   fail: (reason: string) => never,
-): ZipEntry {
+): Omit<ZipEntry, "method"> {
   const [stored, plain] = [view.getUint32(at + 20, true), view.getUint32(at + 24, true)];
   let size = plain;
+  let storedBytes = stored;
   let headerOffset = view.getUint32(at + 42, true);
   let field = extra.at;
   const end = extra.at + extra.length;
@@ -130,8 +134,8 @@ function placeOf(
     };
     // In this order, each only where its field of 32 bits is full.
     if (plain === elsewhere) size = take();
-    if (stored === elsewhere) take();
+    if (stored === elsewhere) storedBytes = take();
     if (headerOffset === elsewhere) headerOffset = take();
   }
-  return { size, headerOffset };
+  return { size, storedBytes, headerOffset };
 }
