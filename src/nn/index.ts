@@ -24,6 +24,14 @@ export * from "./module.js";
 export * from "./normalization.js";
 export { type ParameterOptions, parameter } from "./parameter.js";
 export * from "./pooling.js";
+export * from "./recurrent.js";
+export {
+  GRUCell,
+  LSTMCell,
+  type RecurrentCellOptions,
+  RNNCell,
+  type RNNCellOptions,
+} from "./recurrent_cell.js";
 export * from "./rms_norm.js";
 export type { BufferOptions } from "./state.js";
 export * from "./state_dict.js";

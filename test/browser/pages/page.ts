@@ -14,6 +14,7 @@ import { type LossyOptions, losses } from "./losses.js";
 import { runEmbedding } from "./pipeline.js";
 import { runQuantized } from "./quantized.js";
 import { rangesOn } from "./ranges.js";
+import { runPhonemes, runRecurrentCases } from "./recurrent.js";
 import { runSweep } from "./sweep.js";
 import { trainMlp } from "./train.js";
 import { warmup } from "./warmup.js";
@@ -27,6 +28,8 @@ const face = {
   runLanguage,
   runEmbedding,
   runChat,
+  runRecurrentCases,
+  runPhonemes,
   rangesOn,
   readByRanges,
   throughFile,
