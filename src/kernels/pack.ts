@@ -16,15 +16,17 @@ export interface PackedRows {
 /**
  * Packs a quantized weight. Rows from a multiple of 8 on may be packed by themselves.
  *
+ * @param memory Where the words are written, if it is given.
  * @throws ArgumentError if the parts do not fit the format and the shape.
  */
-export function packRows(weight: HostWeight): PackedRows {
+export function packRows(weight: HostWeight, memory?: ArrayBuffer): PackedRows {
   requireParts(weight);
   const { format: name, shape, groupSize, minimums, zeroPoints } = weight;
   const scales = weight.scales!;
   const format = formatOf(name, groupSize) as QuantizedFormat;
   const [n, k] = shape;
-  const words = new Int32Array(packedBytes(n, k, format) / wordBytes);
+  const count = packedBytes(n, k, format) / wordBytes;
+  const words = memory ? new Int32Array(memory, 0, count).fill(0) : new Int32Array(count);
   if (format.bits === 4) packPairs(words, weight);
   else packBytes(words, weight, storedOffset(format));
   if (format.groupSize === undefined) return { words, scales: Float32Array.from(scales) };
@@ -93,7 +95,7 @@ function packBytes(words: Int32Array, { values, shape: [n, k] }: HostWeight, off
     return;
   }
   // Padding represents 0.
-  const bytes = new Int8Array(words.buffer).fill(offset);
+  const bytes = new Int8Array(words.buffer, 0, words.byteLength).fill(offset);
   for (let row = 0; row < n; row++) {
     const lane = row % panelRows;
     const start = ((row - lane) * steps + lane) * stepLength;

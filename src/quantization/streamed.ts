@@ -72,9 +72,15 @@ export function fileWeight(
   const format = formatOf(name, groupSize);
   const isFloat = "dtype" in format;
   async function* slabs(): AsyncGenerator<Slab> {
-    for await (const { rows, values } of rowSlabs(raw, n, raw.shape[1])) {
-      const weight = weightOf(values as Uint8Array, rows);
-      yield isFloat ? { words: weight.values } : packRows(weight);
+    const rowsOnce = rowsOfSlab(n, raw.shape[1]);
+    const memory = takeScratch(isFloat ? 0 : packedBytes(rowsOnce, k, format as QuantizedFormat));
+    try {
+      for await (const { rows, values } of rowSlabs(raw, n, raw.shape[1])) {
+        const weight = weightOf(values as Uint8Array, rows);
+        yield isFloat ? { words: weight.values } : packRows(weight, memory);
+      }
+    } finally {
+      giveScratch(memory);
     }
   }
   if (isFloat)
@@ -131,7 +137,7 @@ function tensorsOf(
   { dtype, shape, scale, minimums }: Layout,
   slabs: () => AsyncGenerator<Slab>,
 ): StreamedWeight {
-  const found: Partial<Record<"scales" | "minimums", Float32Array>> = {};
+  const found: Partial<Record<"scales" | "minimums", Float32Array | undefined>> = {};
   async function* words(): AsyncGenerator<TypedArray> {
     const parts = [
       { name: "scales", values: new Float32Array(scale ? sizeOf(scale) : 0) },
@@ -152,7 +158,10 @@ function tensorsOf(
   const side = (name: "scales" | "minimums", shapeOf: readonly number[]) =>
     inPieces("float32", shapeOf, async function* () {
       if (found[name] === undefined) for await (const _ of words());
-      yield found[name]!;
+      const values = found[name]!;
+      // A model's scales would wait beside the weights until the last is read; a second reading reads the file again.
+      found[name] = undefined;
+      yield values;
     });
   return {
     weight: inPieces(dtype, shape, words),
