@@ -1,8 +1,8 @@
-/** A laptop's battery while it discharges: what the whole machine draws (Linux, power_supply). */
+/** Power of the whole machine, read from a discharging laptop battery (Linux, power_supply). */
 import { reasonOf } from "../formats/file.js";
 import { EnergyError, type EnergySource, nodeModule } from "./source.js";
 
-/** Batteries measure a few times a minute; once a second misses nothing. */
+/** Batteries update their power a few times a minute, so one reading a second is enough. */
 const everySeconds = 1;
 const micro = 1e-6;
 
@@ -42,7 +42,7 @@ function batteriesIn(root: string): string[] {
     throw new EnergyError(`no power supplies are listed: ${root}: ${reasonOf(error)}`);
   }
   const paths = entries.map((entry) => `${root}/${entry}`);
-  // `scope` is Device for the battery of a mouse.
+  // `scope` is "Device" for peripherals such as a mouse.
   const batteries = paths.filter(
     (path) => text(path, "type") === "Battery" && text(path, "scope") !== "Device",
   );
@@ -50,7 +50,7 @@ function batteriesIn(root: string): string[] {
   return batteries;
 }
 
-/** @throws EnergyError unless at least one discharges: while charging, the mains carry the machine. */
+/** @throws EnergyError unless at least one battery discharges: on mains power their current is not the machine's. */
 function totalWatts(batteries: readonly string[]): number {
   if (!batteries.some((path) => text(path, "status") === "Discharging")) {
     throw new EnergyError("the battery is not discharging: the machine runs on mains");
@@ -59,7 +59,7 @@ function totalWatts(batteries: readonly string[]): number {
 }
 
 function watts(path: string): number {
-  // Some drivers give the sign of the current.
+  // Some drivers report a negative current while discharging.
   const power = Math.abs(Number(text(path, "power_now") ?? Number.NaN)) * micro;
   if (Number.isFinite(power)) return power;
   const amperes = Math.abs(Number(text(path, "current_now") ?? Number.NaN)) * micro;

@@ -1,11 +1,11 @@
-/** Programs that measure, each in a process group of its own: what they have started ends with them. Node only. */
+/** Child processes of meters. Each has its own process group, so that its children are killed with it. Node only. */
 import { nodeModule } from "./source.js";
 
 type Child = import("node:child_process").ChildProcess;
 
 const running = new Set<Child>();
 
-/** Starts a program, or a line for the shell, whose output is read. A meter is no reason for this process to go on. */
+/** Starts a program or a shell command and reads its output. The child does not keep this process alive. */
 export function startMeter(command: string, args?: readonly string[]): Child {
   const child = nodeModule("node:child_process").spawn(command, args ?? [], {
     stdio: ["ignore", "pipe", "pipe"],
@@ -15,14 +15,14 @@ export function startMeter(command: string, args?: readonly string[]): Child {
   });
   if (running.size === 0) process.on("exit", endAll);
   running.add(child);
-  // "exit" alone: what a shell has left behind may hold the pipes. What could not be started has no group.
+  // Not "close": background children of a shell may keep the pipes open. A failed spawn has no process group.
   child.once("error", () => unregister(child)).once("exit", () => endMeter(child));
   child.stdout!.setEncoding("utf8");
   child.stderr!.setEncoding("utf8");
   return child;
 }
 
-/** Ends a program and all of its group. */
+/** Kills a child's process group. */
 export function endMeter(child: Child): void {
   if (!running.has(child)) return;
   unregister(child);
@@ -30,7 +30,7 @@ export function endMeter(child: Child): void {
     if (process.platform === "win32" || child.pid === undefined) child.kill("SIGKILL");
     else process.kill(-child.pid, "SIGKILL");
   } catch {
-    // Nobody of the group is left.
+    // The group has already ended.
   }
 }
 

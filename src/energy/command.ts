@@ -1,16 +1,16 @@
-/** An external meter given by the user: a command that prints the joules counted so far, as one at the wall does. */
+/** An external meter: a user's command that prints a cumulative count of joules, for example of a wall meter. */
 
 import type { ErrorDetails } from "../core/errors.js";
 import { quote } from "../formats/excerpt.js";
 import { endMeter, startMeter } from "./child.js";
 import { EnergyError, type EnergySource } from "./source.js";
 
-/** A meter that has not answered by then is taken for dead. */
+/** Time-out of one reading in milliseconds. */
 const timeoutMilliseconds = 10_000;
-/** Characters of its output that are kept: the figure is in the last line. */
+/** Characters of the output that are kept; the figure is in the last line. */
 const longestOutput = 10_000;
 
-/** @throws EnergyError if the command fails or prints something else than a number. */
+/** @throws EnergyError if the command fails or its last line is not a number. */
 export async function openCommand(command: string, timeout = timeoutMilliseconds): Promise<EnergySource> {
   let last = await run(command, timeout);
   return {
@@ -46,7 +46,7 @@ function run(command: string, timeout: number): Promise<number> {
     };
     const timer = setTimeout(() => fail(`failed: it did not answer within ${timeout / 1000} s`), timeout);
     child.once("error", (cause) => fail(`failed: ${cause.message}`, { cause }));
-    // Its group is ended with it, so that the pipes close.
+    // Children may hold the pipes open: kill the whole group.
     child.once("close", (code, signal) => {
       clearTimeout(timer);
       if (code !== 0)

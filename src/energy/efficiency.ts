@@ -1,4 +1,4 @@
-/** Energy in the forms that people use: work per joule, joules per epoch, kilowatt-hours and grams of CO2. */
+/** Derived energy figures: work per joule, joules per epoch, kilowatt-hours and grams of CO2. */
 import { aNumber, aString, check, checkNeeded, checkOptions, type Kinds } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";
 import { aFigure, type EnergyFigure, type EnergyKind } from "./figure.js";
@@ -13,7 +13,7 @@ export interface Work {
   readonly seconds?: number;
 }
 
-/** Ratios of work and energy; null where one of them is unknown. */
+/** Work per energy; null if either is unknown. */
 export interface Efficiency {
   readonly samplesPerJoule: number | null;
   readonly tokensPerJoule: number | null;

@@ -1,4 +1,4 @@
-/** A figure of energy and everything that has to be known to believe it. */
+/** Energy figures: an amount in joules with its kind, method, scope and interval. */
 import { aNumber, check, type Kind } from "../core/check.js";
 
 /**
@@ -9,10 +9,10 @@ export type EnergyKind = "measured" | "modelled" | "assumed";
 
 /** An amount of energy and how it was obtained; plain data, so that it can be written as JSON. */
 export interface EnergyFigure {
-  /** Null if unknown, never 0 for that. */
+  /** Joules; null (never 0) if unknown. */
   readonly joules: number | null;
   readonly kind: EnergyKind;
-  /** What was read or computed, as text. */
+  /** Description of the meter or formula. */
   readonly method: string;
   /** What consumed the energy: processor packages, the GPU, the whole machine, this process. */
   readonly scope: string;
@@ -20,7 +20,7 @@ export interface EnergyFigure {
   readonly seconds: number;
   /** Whether the machine's idle power was subtracted. */
   readonly idleSubtracted: boolean;
-  /** Why it is null, or why it is not of a better kind. */
+  /** Reason for a null, or for not being of a better kind. */
   readonly reason?: string;
   /** The summands, if there is more than one source. */
   readonly parts?: readonly EnergyFigure[];
@@ -37,7 +37,7 @@ export const aFigure: Kind = [
 /** From the most to the least trustworthy. */
 const kinds: readonly EnergyKind[] = ["measured", "modelled", "assumed"];
 
-/** Energy of different sources in the same interval: as trustworthy as the least of them, null if one is unknown. */
+/** Sums sources over the same interval. The kind is that of the least trustworthy; null if one is unknown. */
 export function sumOfSources(parts: readonly EnergyFigure[]): EnergyFigure {
   if (parts.length === 1) return parts[0];
   return {
@@ -52,7 +52,7 @@ export function sumOfSources(parts: readonly EnergyFigure[]): EnergyFigure {
   };
 }
 
-/** Energy of intervals that follow each other, as when a training is resumed. */
+/** Sums consecutive intervals, for example of a resumed training. */
 export function sumOfIntervals(earlier: EnergyFigure, later: EnergyFigure): EnergyFigure {
   const both = [earlier, later];
   const { parts: _, ...last } = later;

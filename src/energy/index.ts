@@ -1,4 +1,4 @@
-/** `wattgrad/energy`: what a computation takes, measured where that can be, modelled and labelled where not. */
+/** `wattgrad/energy`: energy of computations, measured by a meter where there is one, else modelled and labelled so. */
 import "../ops/methods.js";
 
 export {

@@ -17,7 +17,7 @@ export interface Measured<T> {
 
 /** Options of `measure`. */
 export interface MeasureOptions extends MeterOptions {
-  /** An open meter, which the caller closes. Default: one is opened for the call. */
+  /** An open meter; the caller closes it. Default: a meter opened for this call. */
   readonly meter?: EnergyMeter;
 }
 

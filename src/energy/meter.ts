@@ -1,6 +1,6 @@
 /**
- * EnergyMeter: energy of any stretch of a program. It takes the best source that can be read here and keeps a model
- * beside it, for the case that the meter stops half-way or is too coarse for a short interval; the figure says so.
+ * EnergyMeter: energy of intervals of a program. It reads the best available source and runs a model beside it, which is used
+ * (and named in the figure) if the meter stops or is too coarse for a short interval.
  */
 
 import { aBoolean, aDevice, aFunction, aNumber, aString, checkOptions, type Kinds } from "../core/check.js";
@@ -17,9 +17,9 @@ import type { EnergySource, RejectedSource } from "./source.js";
 
 /** Options of `openMeter`. */
 export interface MeterOptions {
-  /** A shell command that prints the joules counted so far: an external meter. It has precedence over every other source. */
+  /** Shell command that prints a cumulative count of joules (external meter). It precedes every other source. */
   readonly command?: string;
-  /** The device that does the work: `measure` awaits its queue and counts its FLOPs, and `webgl` implies a GPU. */
+  /** Device that does the work: `measure` awaits its queue and counts its FLOPs; `webgl` implies a GPU. */
   readonly device?: Device;
   /** Whether a GPU does the work, so that its energy is included. Default: whether `device` is `webgl`. */
   readonly gpu?: boolean;
@@ -102,9 +102,9 @@ export async function openMeter(options: MeterOptions = {}): Promise<EnergyMeter
 }
 
 interface Sources {
-  /** The meter of the machine or its processor, if there is one. */
+  /** Meter of the machine or its processor, if available. */
   readonly host: EnergySource | undefined;
-  /** The meter of the GPU's board, if it is to be added. */
+  /** Meter of the GPU board, if it has to be added. */
   readonly board: EnergySource | undefined;
   readonly model: EnergySource;
   readonly rejected: readonly RejectedSource[];
@@ -130,7 +130,7 @@ export class EnergyMeter {
 
   /** Use `openMeter`. */
   constructor(sources: Sources) {
-    // A battery or powermetrics has the GPU in its figure already.
+    // Battery and powermetrics figures already include the GPU.
     const isCovered = sources.host?.coversGpu ?? false;
     if (isCovered) sources.board?.close();
     this.#sources = isCovered ? { ...sources, board: undefined } : sources;
@@ -141,7 +141,7 @@ export class EnergyMeter {
     const period = Math.min(...used.map(({ everySeconds }) => everySeconds ?? Number.POSITIVE_INFINITY));
     if (Number.isFinite(period)) {
       const sample = () => {
-        // A failure is told by the next figure.
+        // The next figure reports the failure.
         for (const source of used) if (source.everySeconds !== undefined) source.read().catch(() => {});
       };
       this.#timer = setInterval(sample, period * 1000);
@@ -220,7 +220,7 @@ export class EnergyWindow {
     return { ...sum, reason: sum.reason === undefined ? lacking : `${sum.reason}; ${lacking}` };
   }
 
-  /** By the meter, or by the model if the meter has stopped or not moved. */
+  /** The meter's figure; the model's if the meter stopped or its counter did not move. */
   async #ofHost(host: EnergySource): Promise<EnergyFigure> {
     const figure = await this.#of(host, this.#starts.host!);
     if (figure.joules !== null) {
@@ -273,7 +273,7 @@ export class EnergyWindow {
   }
 }
 
-/** Waits until everything that was enqueued on a device is done. */
+/** Waits until the device's queue is empty. */
 export async function waitForDevice(device: Device): Promise<void> {
   let buffer: DeviceBuffer | undefined;
   try {

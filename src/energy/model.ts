@@ -1,4 +1,4 @@
-/** What is left where no meter can be read: models that count work and multiply. */
+/** Energy models for machines without a readable meter: counted work times a constant. */
 
 import type { Device } from "../device/device.js";
 import { totalCost } from "../runtime/total_cost.js";
@@ -6,13 +6,13 @@ import { horowitz2014, joulesOf, methodOf, operationScope } from "./operations.j
 import type { EnergySource } from "./source.js";
 
 /**
- * Watts of one busy core if nobody says: processors' rated power over their cores is 4.4 W (AMD EPYC 7763, 280 W, 64
+ * Default watts of one busy core. Processors' rated power over their cores is 4.4 W (AMD EPYC 7763, 280 W, 64
  * cores), 7 W (Intel Core i7-1165G7, 28 W, 4 cores), 13 W (AMD Ryzen 7 5800X, 105 W, 8 cores).
  */
 const assumedWatts = 7;
 const assumption = "assumed: processors' rated power is 4 to 13 W a core";
 
-/** The best model there is here: CPU time in Node, the counted operations of a device in a page, else wall-clock time. */
+/** Best available model: CPU time in Node, the device's counted operations in a page, else wall-clock time. */
 export function openModel(
   cpuWatts: number | undefined,
   device: Device | undefined,
@@ -26,7 +26,7 @@ export function openModel(
 
 const base = { coversGpu: false, isCheap: true, close() {} } as const;
 
-/** Of all threads of this process. */
+/** CPU time of all threads of this process. */
 function cpuTime(cpuWatts: number | undefined): EnergySource {
   return {
     ...base,
@@ -65,7 +65,7 @@ function countedOperations(device: Device): EnergySource {
     kind: "modelled",
     method: methodOf(horowitz2014),
     scope: operationScope,
-    // It is the device's arithmetic, wherever that is done.
+    // Counts the device's arithmetic, on the CPU or the GPU.
     coversGpu: true,
     read: async () => joulesOf(totalCost(device), horowitz2014),
   };

@@ -1,11 +1,11 @@
-/** NVIDIA GPUs by nvidia-smi: the power of each board, several times a second. */
+/** Power of each NVIDIA board, sampled several times a second with nvidia-smi. */
 import { PowerStream } from "./power_stream.js";
 import { EnergyError, type EnergySource } from "./source.js";
 
 /** Boards update their power about ten times a second. */
 const periodMilliseconds = 100;
 
-/** @throws EnergyError if the program is not there or the GPU does not report its power. */
+/** @throws EnergyError if nvidia-smi is missing or the GPU does not report its power. */
 export async function openNvidia(command: string): Promise<EnergySource> {
   const stream = new PowerStream(
     command,
@@ -17,7 +17,7 @@ export async function openNvidia(command: string): Promise<EnergySource> {
     parseNvidiaLine,
   );
   try {
-    // Twice: when the first GPU tells its power again, all have told theirs.
+    // The second sample of the first GPU means that all GPUs have been sampled.
     await stream.read();
     await stream.read();
   } catch (error) {

@@ -1,4 +1,4 @@
-/** Energy from counted work: FLOPs and bytes times what one of each takes in silicon, as published. */
+/** Energy from counted work: FLOPs and bytes times published energies per operation. */
 
 import { aNumber, anObject, check, describe } from "../core/check.js";
 import { ArgumentError } from "../core/errors.js";

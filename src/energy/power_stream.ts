@@ -1,15 +1,15 @@
 /**
- * A program that prints power again and again, as a counter of joules. The times are those of the samples, not of
- * their arrival: while the thread computes, lines wait in the pipe.
+ * Integrates the power samples that a program prints into a counter of joules. Uses the samples' own time stamps: lines wait in
+ * the pipe while the thread computes.
  */
 import { endMeter, startMeter } from "./child.js";
 import { EnergyError } from "./source.js";
 
-/** Power up to a moment, since the sample before. */
+/** Mean power since the previous sample. */
 export interface PowerSample {
-  /** What has a power of its own: one of several GPUs. */
+  /** Part with its own power, for example one of several GPUs. */
   readonly part: string;
-  /** When the sample was taken, milliseconds since 1970. */
+  /** Time of the sample in milliseconds since 1970. */
   readonly time: number;
   readonly watts: number;
 }
@@ -17,9 +17,9 @@ export interface PowerSample {
 /** Turns lines into samples; lines without one give undefined. @throws EnergyError for a program that cannot measure. */
 export type ParseLine = (line: string) => PowerSample | undefined;
 
-/** Characters of errors, or of a line that does not end, that are kept. */
+/** Characters kept of stderr or of an unfinished line. */
 const longestText = 10_000;
-/** A program that has printed nothing new by then is taken for dead. */
+/** Milliseconds without output after which the program counts as dead. */
 const timeoutMilliseconds = 5000;
 
 interface Part {
@@ -51,12 +51,12 @@ export class PowerStream {
       const why = this.#errors.trim().split("\n")[0] || `exit code ${code}`;
       this.#fail(`${command} ended: ${why}`);
     });
-    // A meter is no reason for a program to go on.
+    // The child does not keep this process alive.
     this.#child.unref();
     for (const pipe of [this.#child.stdout, this.#child.stderr]) (pipe as { unref?(): void }).unref?.();
   }
 
-  /** How many parts have a power. */
+  /** Number of parts with samples. */
   get parts(): number {
     return this.#parts.size;
   }
@@ -67,7 +67,7 @@ export class PowerStream {
     await this.#until(
       () => this.#parts.size > 0 && [...this.#parts.values()].every(({ time }) => time >= now),
     );
-    // The last sample is a little younger than the question.
+    // The latest sample may be newer than the time of the request.
     return [...this.#parts.values()].reduce(
       (sum, { joules, watts, time }) => sum + joules - (watts * (time - now)) / 1000,
       0,
@@ -99,7 +99,7 @@ export class PowerStream {
       this.#parts.set(part, { time, watts, joules: 0 });
       return;
     }
-    // A clock that was set back has no power to tell.
+    // The system clock was set back: skip the sample.
     if (time > known.time) known.joules += (watts * (time - known.time)) / 1000;
     known.time = time;
     known.watts = watts;

@@ -1,10 +1,10 @@
-/** macOS powermetrics: the processor's power (with GPU and neural engine on Apple's own). It runs as root only. */
+/** macOS powermetrics: power of the processor (including GPU and neural engine on Apple silicon). Needs root. */
 import { type PowerSample, PowerStream } from "./power_stream.js";
 import { EnergyError, type EnergySource } from "./source.js";
 
 const periodMilliseconds = 500;
 
-/** @throws EnergyError on other systems, and where root's rights are not given without a password. */
+/** @throws EnergyError on other systems, or if sudo asks for a password. */
 export async function openPowermetrics(command: string, platform: string): Promise<EnergySource> {
   if (platform !== "darwin") throw new EnergyError("it is a program of macOS");
   const args = ["--samplers", "cpu_power", "-i", String(periodMilliseconds)];
@@ -31,7 +31,7 @@ export async function openPowermetrics(command: string, platform: string): Promi
   };
 }
 
-/** Reads its report: a headline with the time that has passed, lines with powers below. */
+/** Parses a report: a header line with the elapsed time, then lines with powers. */
 export function powermetricsParser(now: () => number = Date.now): (line: string) => PowerSample | undefined {
   let time: number | undefined;
   return (line) => {

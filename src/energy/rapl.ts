@@ -1,6 +1,6 @@
 /**
- * Linux RAPL through powercap: the processor packages' own energy counters (Intel since Sandy Bridge, AMD since Zen).
- * Documentation/power/powercap/powercap.rst of the kernel says what the files are.
+ * Linux RAPL through powercap: energy counters of the processor packages (Intel since Sandy Bridge, AMD since Zen). The files are
+ * described in the kernel's Documentation/power/powercap/powercap.rst.
  */
 import { reasonOf } from "../formats/file.js";
 import { EnergyError, type EnergySource, nodeModule } from "./source.js";
@@ -13,12 +13,12 @@ const permissionHint = "let all read it: sudo chmod a+r /sys/class/powercap/*/en
 interface Zone {
   readonly name: string;
   readonly path: string;
-  /** Microjoules after which the counter starts again; undefined if the kernel does not say. */
+  /** Range of the counter in microjoules; undefined if the kernel does not report it. */
   readonly range: number | undefined;
   last: number;
 }
 
-/** @throws EnergyError saying why it cannot be read, and the way out. */
+/** @throws EnergyError with the reason and the remedy if the counters cannot be read. */
 export function openRapl(sys: string): EnergySource {
   const path = nodeModule("node:path");
   const zones = zonesToAdd(path.join(sys, "class", "powercap")).map((zone) => ({
@@ -46,9 +46,9 @@ export function openRapl(sys: string): EnergySource {
 }
 
 /**
- * The zones whose sum counts everything once. Sub-zones (core, uncore, dram) are parts of their package or are not on
- * every machine, a package may be listed twice (intel-rapl and intel-rapl-mmio), and psys has the packages in it: it
- * is taken only where there are no packages, because board makers calibrate it or leave it at 0.
+ * The zones whose sum counts each joule once. Sub-zones (core, uncore, dram) are parts of their package or missing on some
+ * machines; a package may be listed twice (intel-rapl and intel-rapl-mmio). psys includes the packages; it is used only without
+ * packages, because its calibration depends on the board maker.
  */
 function zonesToAdd(root: string): Omit<Zone, "last">[] {
   const fs = nodeModule("node:fs");
@@ -79,7 +79,7 @@ function zonesToAdd(root: string): Omit<Zone, "last">[] {
   throw new EnergyError(`${root} has no zone of a processor package`);
 }
 
-/** Microjoules since the last time. */
+/** Microjoules since the previous reading. */
 function advance(zone: Zone): number {
   const now = readCounter(zone.path);
   let difference = now - zone.last;

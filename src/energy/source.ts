@@ -1,4 +1,4 @@
-/** What a source of energy figures is: a counter of joules, whether a meter stands behind it or a model. */
+/** Interface of energy sources: cumulative counters of joules, of a meter or of a model. */
 import { type ErrorDetails, WattgradError } from "../core/errors.js";
 import type { EnergyKind } from "./figure.js";
 
@@ -20,14 +20,14 @@ export interface EnergySource {
   readonly kind: EnergyKind;
   readonly method: string;
   readonly scope: string;
-  /** Whether its figure has the energy of a GPU in it. */
+  /** Whether its figure includes a GPU. */
   readonly coversGpu: boolean;
-  /** Reading takes microseconds (a file, a clock), so that it can be done after every step. */
+  /** A reading takes microseconds (a file, a clock) and can be done after every step. */
   readonly isCheap: boolean;
-  /** It has to be read about so often, because its counter wraps around or is integrated from power. */
+  /** Longest interval between readings, if the counter wraps around or is integrated from power. */
   readonly everySeconds?: number;
   /**
-   * Joules since some moment; only differences mean something.
+   * Joules since an arbitrary origin; only differences have a meaning.
    * @throws EnergyError if the meter cannot be read any more.
    */
   read(): Promise<number>;
@@ -40,7 +40,7 @@ export interface RejectedSource {
   readonly reason: string;
 }
 
-/** @internal Node's module, reached without an import, so that bundles for pages carry nothing of it. */
+/** @internal Node's module, loaded without an import so that page bundles do not include it. */
 export function nodeModule<K extends keyof NodeModules>(name: K): NodeModules[K] {
   const load = globalThis.process?.getBuiltinModule;
   if (load === undefined) throw new EnergyError("a page cannot read meters");

@@ -1,6 +1,6 @@
 /**
- * What attention costs with the lengths and positions of a run. A Program knows them only as operands, so that its own cost is that
- * of keys which all exist: the difference is found by computing those int32 operands on the host, from the leaves they depend on.
+ * Cost of attention with a run's actual lengths and positions. These are runtime operands, so a Program's own cost assumes the
+ * full length. The correction is found by computing these int32 operands on the host from the leaves that they depend on.
  */
 import type { TypedArray } from "../core/dtype.js";
 import { newArray } from "../core/dtype.js";
@@ -11,7 +11,7 @@ import { bytesOf, flopsOf } from "../kernels/cost.js";
 import type { AttentionCall, Cost, KernelCall, Operand, Program } from "../kernels/kernel.js";
 import { operandsOf } from "../kernels/operands.js";
 
-/** What a run has to add to its Program's cost; `read` gives a leaf as it is before the run. undefined if there is nothing to add. */
+/** Correction of the Program's cost for one run; undefined if none is needed. `read` returns a leaf's value before the run. */
 export function lengthsOfRun(
   program: Program,
   scalars: readonly number[],
@@ -20,7 +20,7 @@ export function lengthsOfRun(
 ): Promise<Cost> | undefined {
   const slice = neededCalls(program);
   if (slice === undefined) return undefined;
-  // Before the run: reads are enqueued in order.
+  // Reads are enqueued in order, so this reads the values before the run.
   const leaves = slice.leaves.map(read);
   return difference(program, slice, scalars, info, leaves);
 }
@@ -34,7 +34,7 @@ function isRagged(call: KernelCall): call is AttentionCall {
   return call.kernel === "attention" && (call.keyLengths ?? call.queryPositions) !== undefined;
 }
 
-/** The attention calls with lengths, and what computes those; undefined if there are none, or if they depend on floats. */
+/** Attention calls with lengths and the ops that compute the lengths; undefined if none, or if they depend on floats. */
 function neededCalls({ calls, leafCount }: Program): Slice | undefined {
   const needed = new Set<number>();
   const kept: KernelCall[] = [];
@@ -82,7 +82,7 @@ async function difference(
   return { flops, bytes };
 }
 
-/** Of the keys that are visible: the formulas of kernels/attention.ts, summed over the batch. */
+/** Cost over the visible keys only: the formulas of kernels/attention.ts, summed over the batch. */
 function costWith(call: AttentionCall, memory: (slot: number) => TypedArray, info: DeviceInfo): Cost {
   const { q, k, v, mask, output, keyLengths, queryPositions, causal, window } = call;
   const [rows, width] = q.view.shape.slice(-2);

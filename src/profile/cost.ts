@@ -1,4 +1,4 @@
-/** cost: what a computation costs, exactly, by what its device is told to run. */
+/** cost: exact FLOPs and bytes of a computation, counted from the Programs that its device runs. */
 
 import { aDevice, aFunction, check, type Kind } from "../core/check.js";
 import type { Device, DeviceBuffer } from "../device/device.js";
@@ -11,7 +11,7 @@ import { sessionOf } from "../runtime/session.js";
 import { tensorsIn } from "../runtime/structure.js";
 import { lengthsOfRun } from "./attention_lengths.js";
 
-/** A Program and the number of its runs. */
+/** A Program and its number of runs. */
 export interface ProgramRuns {
   readonly program: Program;
   readonly runs: number;
@@ -49,8 +49,8 @@ export async function cost(target: Device | DeviceChoice, fn: () => unknown): Pr
 }
 
 /**
- * What one run of a Program costs on the device that it was compiled for: FLOPs and bytes, exact, but for attention whose lengths or
- * positions are tensors: as if all keys existed (`cost` counts it by their values).
+ * Exact FLOPs and bytes of one run of a Program on the device that it was compiled for. Attention whose lengths or positions are
+ * tensors is counted at full length (`cost` uses their values).
  *
  * @example
  * const device = await openDevice("wasm");
@@ -73,13 +73,13 @@ const aProgram: Kind = [
   },
 ];
 
-/** How often each Program was run, and with which values of its runtime scalars at last. */
+/** Number of runs of each Program, and the last values of its runtime scalars. */
 export type ObservedRuns = ReadonlyMap<
   Program,
   { readonly count: number; readonly scalars: readonly number[] }
 >;
 
-/** Runs `fn`, what waits for its end included. `more`: what attention's lengths add to the Programs' costs, 0 or less. */
+/** Runs `fn` and counts, pending work included. `more`: correction for attention lengths, at most 0. */
 export async function observeRuns(
   op: string,
   device: Device,

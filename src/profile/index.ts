@@ -1,4 +1,4 @@
-/** `wattgrad/profile`: operations, bytes and time of computations, and what a device reaches at most. */
+/** `wattgrad/profile`: FLOPs, bytes and time of computations, and the roofline of a device. */
 import "../ops/methods.js";
 
 export { openDry } from "../device/dry/dry.js";

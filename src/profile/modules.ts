@@ -1,4 +1,4 @@
-/** Tells which module an op belongs to, by standing before every `forward` while a profile is taken. */
+/** Attributes ops to modules by wrapping every `forward` while a profile is taken. */
 import { inModule, noteNaming } from "../graph/scope.js";
 
 /** The part of a model that a profile needs; a Module of wattgrad/nn has it. */
@@ -6,10 +6,10 @@ export interface NamedModules {
   namedModules(): Iterable<readonly [string, { forward(...inputs: never[]): unknown }]>;
 }
 
-/** Ops outside of every module's `forward`: losses, metrics, what is computed beside them. */
+/** Scope of ops outside every module's `forward`, such as losses and metrics. */
 export const outside = "(outside of modules)";
 
-/** From now until the returned function is called, ops made in a module's `forward` have its name as scope. */
+/** Ops created in a module's `forward` get its name as scope until the returned function is called. */
 export function nameModules(model: NamedModules): () => void {
   noteNaming();
   const wrapped: { forward: unknown }[] = [];

@@ -1,4 +1,4 @@
-/** profile: where the time of a computation goes, by kernel, by op and by module. */
+/** profile: time of a computation by kernel, op and module. */
 
 import { provenanceOf } from "../compiler/provenance.js";
 import { aNumber, checkOptions, type Kinds } from "../core/check.js";

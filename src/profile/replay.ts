@@ -1,4 +1,4 @@
-/** The time of one kernel call by itself, on memory of its own with made-up values. */
+/** Times one kernel call in isolation, on its own buffers with synthetic values. */
 
 import { type DType, newArray } from "../core/dtype.js";
 import { IndexError } from "../core/errors.js";
@@ -7,11 +7,11 @@ import type { Device, DeviceBuffer } from "../device/device.js";
 import type { KernelCall, Program } from "../kernels/kernel.js";
 import { operandsOf, withSlots } from "../kernels/operands.js";
 
-/** A burst of runs takes at least so long, or is so many runs: clocks and queues are coarse. */
+/** Minimum duration and maximum length of a burst of runs: clocks and queues are coarse. */
 const burstMilliseconds = 2;
 const largestBurst = 256;
 
-/** A call with slots 0, 1, … of its own, all of which the caller supplies. */
+/** A call renumbered to slots 0, 1, …, all supplied by the caller. */
 export function programOf(call: KernelCall, { slots, scalars }: Pick<Program, "slots" | "scalars">): Program {
   const { reads, writes } = operandsOf(call);
   const used = [...new Set([...reads, ...writes].map(({ slot }) => slot))];
@@ -89,13 +89,13 @@ function fill(device: Device, { calls, slots }: Program, buffers: readonly Devic
   });
 }
 
-/** The number of places that an index in this slot can name; undefined for other slots. */
+/** Number of valid values of an index in this slot; undefined if the slot holds no indices. */
 function largestIndex(call: KernelCall, slot: number): number | undefined {
   const indexes = call.kernel === "gather" || call.kernel === "scatterAdd";
   return indexes && call.index.slot === slot ? call.axisSize : undefined;
 }
 
-/** Positive and near 1, so that no logarithm or root fails; indices that visit everything, not in order. */
+/** Values are positive and near 1, so that logarithms and roots are finite; indices visit every place out of order. */
 function valuesFor(dtype: DType, size: number, places: number | undefined) {
   const values = newArray(dtype, size);
   if (places !== undefined) {

@@ -1,6 +1,6 @@
 /**
- * The roofline of a device (Williams, Waterman, Patterson, CACM 2009): what it reaches at most, by arithmetic intensity,
- * from its measured peak of computation and of memory traffic.
+ * The roofline of a device (Williams, Waterman, Patterson, CACM 2009): attainable FLOPs per second by arithmetic intensity, from its
+ * measured peak FLOPs and bandwidth.
  */
 
 import { aNumber, anObject, check, checkAll } from "../core/check.js";
@@ -37,9 +37,9 @@ export interface Point {
 }
 
 const productSizes = [128, 256, 512, 1024];
-/** 4 to 64 MB: the larger lie outside of caches. */
+/** 4 to 64 MB; the larger sizes exceed the caches. */
 const copySizes = [1 << 20, 1 << 22, 1 << 24];
-/** Larger sizes are left out once one took this long: the reference device is slow. */
+/** Once a size takes this long, larger ones are skipped: the reference device is slow. */
 const patienceSeconds = 0.2;
 const repetitions = 3;
 
@@ -57,7 +57,7 @@ export async function roofline(target: Device | DeviceChoice): Promise<Roofline>
   const products = await rates(device, productSizes, squareProduct, "flops");
   const copies = await rates(device, copySizes, copy, "bytes");
   const peakFlops = Math.max(...products.map(({ rate }) => rate));
-  // A small copy may run in a cache: the largest is the memory's.
+  // Small copies may run in a cache; only the largest measures memory.
   const peakBandwidth = copies.at(-1)!.rate;
   return {
     device: device.info.description,
@@ -95,7 +95,7 @@ async function rates(
     try {
       seconds = await timeCall(device, program, [], repetitions);
     } catch (error) {
-      // Too large for its memory or its textures: the smaller ones tell.
+      // Exceeds the device's memory or texture size: use the smaller sizes.
       if (points.length === 0) throw error;
       break;
     }
@@ -105,7 +105,7 @@ async function rates(
   return points;
 }
 
-/** A Program of this one call, whose operands fill their slots. */
+/** A Program of this one call; each operand fills its slot. */
 function alone(call: KernelCall): Program {
   const { reads, writes } = operandsOf(call);
   const operands = [...reads, ...writes].sort((a, b) => a.slot - b.slot);

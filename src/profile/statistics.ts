@@ -1,4 +1,4 @@
-/** Medians with intervals, and whether two measurements differ. */
+/** Trimmed means with confidence intervals, and comparison of two measurements. */
 import { generator } from "../core/mulberry.js";
 
 export function median(values: readonly number[]): number {
@@ -7,10 +7,10 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** Share of the values left out at each end. */
+/** Fraction trimmed at each end. */
 const trimmed = 0.4;
 
-/** Mean of the middle values: as robust as the median, and less coarse where the clock is. */
+/** Trimmed mean: as robust as the median, but finer than the clock's resolution. */
 export function trimmedMean(values: readonly number[]): number {
   const cut = Math.floor(trimmed * values.length);
   const middle = [...values].sort((a, b) => a - b).slice(cut, values.length - cut);
@@ -22,12 +22,12 @@ export interface Interval {
   readonly high: number;
 }
 
-/** Resamplings of a bootstrap; enough for the quantiles that many comparisons at once ask for. */
+/** Bootstrap resamples; enough for the extreme quantiles that many simultaneous comparisons need. */
 const resamplings = 4000;
 
 /**
- * The interval that holds the ratio of the trimmed means, b / a, with this confidence: percentile bootstrap (Efron 1979). The same
- * samples give the same interval.
+ * Confidence interval of the ratio of the trimmed means, b / a: percentile bootstrap (Efron 1979). Deterministic: the same samples
+ * give the same interval.
  */
 export function ratioInterval(a: readonly number[], b: readonly number[], confidence: number): Interval {
   const random = generator(a.length * 1_000_003 + b.length);

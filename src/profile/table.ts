@@ -1,8 +1,8 @@
-/** A profile as text. */
+/** Formats a profile as text tables. */
 import { anObject, check, type Kind } from "../core/check.js";
 import type { Profile, Usage } from "./profile.js";
 
-/** Rows beyond these are summed up in one. */
+/** Maximum rows; the rest is summed into one. */
 const shownRows = 20;
 const widestName = 72;
 
@@ -78,7 +78,7 @@ function cut(name: string): string {
   return name.length <= widestName ? name : `${name.slice(0, widestName - 1)}…`;
 }
 
-/** The first column to the left, numbers to the right. */
+/** Left-aligns the first column and right-aligns numbers. */
 function aligned(rows: readonly (readonly string[])[]): string {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   return rows

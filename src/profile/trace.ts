@@ -1,4 +1,4 @@
-/** A profile in the Trace Event Format, which chrome://tracing, Perfetto and Speedscope show. */
+/** Exports a profile in the Trace Event Format (chrome://tracing, Perfetto, Speedscope). */
 import { check } from "../core/check.js";
 import type { Profile } from "./profile.js";
 import { aProfile } from "./table.js";
