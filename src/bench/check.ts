@@ -1,8 +1,8 @@
-/** Whether contenders computed the same: speed of a wrong result is none. */
+/** Checks that contenders computed the same result: the speed of a wrong result is meaningless. */
 
-/** Elements that are looked at, spread over the result. */
+/** Number of elements compared, spread evenly over the result. */
 const looked = 64;
-/** Of the largest element. Sums of float32 in other orders differ by less, and so do losses of the first step. */
+/** Tolerance relative to the largest element: float32 sums in another order and first-step losses differ by less. */
 const tolerance = 1e-3;
 
 export interface Sketch {
@@ -10,7 +10,7 @@ export interface Sketch {
   readonly values: readonly number[];
 }
 
-/** @throws Error if an element that is looked at is not finite. */
+/** @throws Error if a sampled element is not finite. */
 export function sketchOf(result: ArrayLike<number>): Sketch {
   const count = Math.min(looked, result.length);
   const values = Array.from({ length: count }, (_, i) => result[Math.floor((i * result.length) / count)]);
@@ -20,8 +20,8 @@ export function sketchOf(result: ArrayLike<number>): Sketch {
 }
 
 /**
- * @param step of a result that was rounded to whole steps: half of one is added to what may differ.
- * @throws Error if they are not of the same computation.
+ * @param step quantization step of a rounded result; half a step is added to the tolerance.
+ * @throws Error if the results differ.
  */
 export function requireSame(sketch: Sketch, expected: Sketch, whose: string, step = 0): void {
   if (sketch.size !== expected.size) {

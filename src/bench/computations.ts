@@ -1,4 +1,4 @@
-/** wattgrad's side of every problem but training: a function of tensors and its inputs. */
+/** wattgrad's implementation of each problem except training: a function of tensors, and its inputs. */
 
 import type { TypedArray } from "../core/dtype.js";
 import { type Shape, sizeOf } from "../core/shape.js";
@@ -37,7 +37,7 @@ import type {
 export interface Computation {
   readonly compute: (...inputs: Tensor[]) => Tensor;
   readonly inputs: Tensor[];
-  /** Kernel calls, where the rate is of those. Default 1. */
+  /** Kernel calls in one run, for problems whose rate is calls per second. Default 1. */
   readonly amount?: number;
 }
 
@@ -62,7 +62,7 @@ function leaf(data: TypedArray, shape: Shape, device: Device): Tensor {
   return tensor(data, { shape, device });
 }
 
-/** Every operand has a seed of its own, the same for all contenders. */
+/** Each operand has its own seed, which all contenders share. */
 function floats(shape: Shape, seed: number, device: Device): Tensor {
   return leaf(uniform(sizeOf(shape), seed), shape, device);
 }
@@ -105,7 +105,7 @@ function qmatmulOf({ m, k, n, bits }: QmatmulProblem, device: Device): Computati
   };
 }
 
-/** Activations lie as the device wants them, as between the layers of a network. */
+/** Converts activations to the device's preferred layout, as between the layers of a network. */
 function image(problem: ConvProblem, data: TypedArray, device: Device): Tensor {
   const { n, c, size } = problem;
   const x = leaf(data, [n, c, size, size], device);
@@ -115,12 +115,12 @@ function image(problem: ConvProblem, data: TypedArray, device: Device): Tensor {
   return last;
 }
 
-/** [N, C, H, W] again. */
+/** Converts back to [N, C, H, W]. */
 function channelsFirst(x: Tensor): Tensor {
   return x.device.info.convLayout === "channels-first" ? x : permute(x, [0, 3, 1, 2]);
 }
 
-/** The result stays as the device computed it: turning it would be timed too. */
+/** The result keeps the device's layout: a transposition would be timed too. */
 function asComputed(y: Tensor): Tensor {
   return y.device.info.convLayout === "channels-first" ? y : permute(y, [0, 2, 3, 1]);
 }

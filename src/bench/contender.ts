@@ -5,43 +5,43 @@ import type { Cost } from "../kernels/kernel.js";
 import type { Roofline } from "../profile/index.js";
 import type { Problem } from "./problem.js";
 
-/** A problem that is ready to run. */
+/** A prepared problem: inputs on the device, everything compiled. */
 export interface Work {
-  /** Of one run, counted; null for libraries that do not count. */
+  /** FLOPs and bytes of one run; null for libraries that do not count. */
   readonly cost: Cost | null;
   /** Kernel calls or steps in one run. */
   readonly amount: number;
-  /** Of a result that the library rounds to whole steps, such a step. */
+  /** Quantization step of a rounded result. */
   readonly step?: number;
-  /** Called before each turn, untimed: where a library has one setting for all its backends. */
+  /** Called before each turn, untimed: for libraries with one global backend setting. */
   begin?(): void;
-  /** Enqueues one run, or makes it; a promise only where there is something to wait for. */
+  /** Enqueues or performs one run. Returns a promise only if the library is asynchronous. */
   run(): Promise<unknown> | undefined;
-  /** Waits until all that was enqueued is computed. */
+  /** Waits until all enqueued runs have finished. */
   finish(): Promise<unknown>;
-  /** What a run computes, row-major and channels first; of training, the loss of the step that it makes. */
+  /** The result of a run, row-major and channels-first; for training, the loss of its step. */
   result(): Promise<ArrayLike<number>>;
   close(): void;
 }
 
 export interface Contender {
-  /** Of wattgrad; of a peer, its backend. */
+  /** Device name of wattgrad, or backend name of a peer. */
   readonly device: string;
-  /** Another library's name; null for wattgrad. */
+  /** Name of the peer library; null for wattgrad. */
   readonly peer: string | null;
   readonly description: string;
   readonly details: Readonly<Record<string, string | number | boolean>>;
-  /** Null where nothing tells this contender's energy. */
+  /** Null if this contender's energy is unknown. */
   readonly meter: EnergyMeter | null;
   /**
-   * Makes inputs and model, and compiles.
-   * @throws What the library throws at work that it cannot do; an Error that says so where it has no such work.
+   * Creates inputs and model, and compiles.
+   * @throws The library's own errors; an Error that names unsupported work.
    */
   build(problem: Problem): Promise<Work>;
-  /** What it reaches at most; of wattgrad's devices. */
+  /** Measured roofline; wattgrad's devices only. */
   roofline?(): Promise<Roofline>;
   close(): void;
 }
 
-/** Kinds of devices that both wattgrad and other libraries have. */
+/** Device kinds that wattgrad shares with other libraries. */
 export type Backend = "wasm" | "webgl";

@@ -1,4 +1,4 @@
-/** The machine that a run was made on, as the files of runs tell it. */
+/** Description of the machine, as stored in result files. */
 import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
 
 export interface Environment {
@@ -6,11 +6,11 @@ export interface Environment {
   readonly cores: number;
   readonly memoryBytes: number;
   readonly platform: string;
-  /** Processes that wanted a core in the minute before. */
+  /** Load average of the last minute. */
   readonly load: number;
 }
 
-/** `load`: as it was before the run, which itself is a load. */
+/** `load` is measured before the run, which itself adds load. */
 export function environmentOf(load: number): Environment {
   return {
     cpu: cpus()[0]?.model.trim() ?? "unknown",
@@ -21,7 +21,7 @@ export function environmentOf(load: number): Environment {
   };
 }
 
-/** Before a run. */
+/** Call before the run. */
 export function currentLoad(): number {
   return loadavg()[0];
 }

@@ -1,4 +1,4 @@
-/** The numbers that all contenders compute with: the same in every process, so that figures of different runs belong together. */
+/** Deterministic input values, the same for all contenders and in every process. */
 
 import { generator } from "../core/mulberry.js";
 
@@ -20,7 +20,7 @@ export function normal(size: number, seed: number): Float32Array {
   return values;
 }
 
-/** Whole numbers from 0 to below − 1. */
+/** Integers in [0, below). */
 export function integers(size: number, below: number, seed: number): Int32Array {
   const next = generator(seed);
   const values = new Int32Array(size);
@@ -28,7 +28,7 @@ export function integers(size: number, below: number, seed: number): Int32Array 
   return values;
 }
 
-/** Whole numbers from −largest to largest. */
+/** Integers in [−largest, largest]. */
 export function signedBytes(size: number, largest: number, seed: number): Int8Array {
   const next = generator(seed);
   const values = new Int8Array(size);
@@ -36,14 +36,14 @@ export function signedBytes(size: number, largest: number, seed: number): Int8Ar
   return values;
 }
 
-/** Rows and columns that sum to 1, so that a thousand products of 4 × 4 matrices stay finite. */
+/** A doubly stochastic matrix, so that a thousand products of 4 × 4 matrices stay finite. */
 export function spread(): Float32Array {
   return Float32Array.from({ length: 16 }, (_, i) => [0.4, 0.3, 0.2, 0.1][(i + (i >> 2)) % 4]);
 }
 
-/** Largest magnitudes of quantized weights by their bits. */
+/** Largest magnitude of quantized weights by bit width. */
 export const largestOfBits = { 8: 127, 7: 63, 4: 7 } as const;
-/** Of inputs that were rounded to int8: they stand for values from −1 to 1. */
+/** Scale of int8 inputs, which represent values in [−1, 1]. */
 export const inputScale = 1 / 127;
-/** How many weights of 4 bits share a scale. */
+/** Group size of 4-bit weights. */
 export const groupSize = 32;

@@ -1,4 +1,4 @@
-/** wattgrad as a contender: each computation is captured once and replayed, as programs are meant to. */
+/** wattgrad as a contender: each computation is captured once by jit and replayed. */
 
 import type { Device } from "../device/device.js";
 import { openDry } from "../device/dry/dry.js";
@@ -15,7 +15,7 @@ import type { Contender, Work } from "./contender.js";
 import type { Problem, TrainProblem } from "./problem.js";
 import { initialModel, optimizerOf, workloads } from "./workload.js";
 
-/** The reference device does about 1e8 FLOPs a second: what takes longer than seconds is left out. */
+/** Limit for the reference device, which does about 1e8 FLOPs a second; longer work is skipped. */
 const referenceLimit = 2e8;
 
 /** @throws DeviceError if the device does not work here. */
@@ -41,7 +41,7 @@ export async function openOurs(name: DeviceName): Promise<Contender> {
   };
 }
 
-/** @throws Error for work of more than some seconds. */
+/** @throws Error for work above the limit. */
 function requireSmall(problem: Problem): void {
   const dry = openDry();
   const work = buildOn(dry, problem);
@@ -86,14 +86,14 @@ function training(device: Device, { model: name }: TrainProblem): Work {
 interface WorkParts {
   readonly amount: number;
   readonly program: () => Program;
-  /** The result as all contenders have it. */
+  /** The result in the contenders' common layout. */
   readonly values: (result: Tensor) => Tensor;
   readonly owned: readonly Tensor[];
 }
 
 function work(device: Device, replay: () => Tensor, { amount, program, values, owned }: WorkParts): Work {
   const probe = device.allocate("float32", 1);
-  // Recorded before the first run is asked for, so that the cost is known.
+  // Recorded here, before the first timed run, so that the cost is known.
   let first: Tensor | undefined = replay();
   return {
     cost: costOf(program(), device.info),
@@ -102,7 +102,7 @@ function work(device: Device, replay: () => Tensor, { amount, program, values, o
       replay().dispose();
       return undefined;
     },
-    // The queue is in order: what comes back last was waited for by all before.
+    // The queue is in order: reading the last result waits for all runs.
     finish: () => device.read(probe),
     async result() {
       const result = first ?? replay();

@@ -1,4 +1,4 @@
-/** What is timed, as plain data: every contender, ours and the peers', builds its own computation from the same description. */
+/** Timed problems as plain data; each contender builds its own computation from the description. */
 
 interface Square {
   readonly m: number;
@@ -6,20 +6,20 @@ interface Square {
   readonly n: number;
 }
 
-/** a · b of [batch, m, k] and [batch, k, n]; `transposed` names the operand that lies the other way round in memory. */
+/** a · b of [batch, m, k] and [batch, k, n]; `transposed` names the operand stored transposed. */
 export interface MatmulProblem extends Square {
   readonly kind: "matmul";
   readonly batch?: number;
   readonly transposed?: "a" | "b";
 }
 
-/** x [m, k] int8 times weights [n, k] of so many bits, to float32. */
+/** x [m, k] int8 times weights [n, k] of `bits` bits, to float32. */
 export interface QmatmulProblem extends Square {
   readonly kind: "qmatmul";
   readonly bits: 8 | 7 | 4;
 }
 
-/** Square filters on images [n, c, size, size]; `int8` for both operands rounded. */
+/** Square filters on images [n, c, size, size]; `int8` quantizes both operands. */
 export interface ConvProblem {
   readonly kind: "conv";
   readonly n: number;
@@ -33,7 +33,7 @@ export interface ConvProblem {
   readonly int8?: boolean;
 }
 
-/** Scaled dot-product attention of queries [n, heads, length, headDim] on so many keys and values, by default as many. */
+/** Scaled dot-product attention of queries [n, heads, length, headDim]. Keys and values: default as many as queries. */
 export interface AttentionProblem {
   readonly kind: "attention";
   readonly n: number;
@@ -54,7 +54,7 @@ export interface ElementwiseProblem {
   readonly columns: number;
 }
 
-/** So many products of 4 × 4 matrices, each of which needs the one before: what a kernel call costs. */
+/** A chain of dependent 4 × 4 products: measures the overhead of a kernel call. */
 export interface DispatchProblem {
   readonly kind: "dispatch";
   readonly ops: number;
@@ -62,7 +62,7 @@ export interface DispatchProblem {
 
 export type TrainedModel = "mlp" | "cnn" | "gpt";
 
-/** One training step on a fixed random batch, see workload.ts. */
+/** One training step on a fixed random batch; see workload.ts. */
 export interface TrainProblem {
   readonly kind: "train";
   readonly model: TrainedModel;
@@ -94,7 +94,7 @@ export const suiteNames = [
 ] as const;
 export type SuiteName = (typeof suiteNames)[number];
 
-/** What is told per second: 1e9 FLOPs or operations on whole numbers, 1e9 bytes, runs or kernel calls. */
+/** Unit of the rate per second: 1e9 FLOPs or integer operations, 1e9 bytes, runs or kernel calls. */
 export type RateUnit = "GFLOP/s" | "GOP/s" | "GB/s" | "steps/s" | "ops/s";
 
 export interface BenchCase {

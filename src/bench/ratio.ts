@@ -1,10 +1,10 @@
-/** How much faster wattgrad is than another library at the same work in the same run. */
+/** Speed-ups of wattgrad over other libraries on the same work in the same run. */
 import { sideOf } from "./report/data.js";
 import type { BenchRow } from "./run.js";
 
 /**
- * The library's median time in wattgrad's: 2 where wattgrad makes two runs while the library makes one. Wattgrad's row is that of
- * the same case on the same kind of device in the same place; null for its own rows, and where either has no time.
+ * The library's median time divided by wattgrad's: 2 means that wattgrad is twice as fast. Compares the same case on the same kind of
+ * device in the same place; null for wattgrad's own rows, and if either time is missing.
  */
 export function speedup(row: BenchRow, rows: readonly BenchRow[]): number | null {
   if (row.peer === null || row.medianMs === null) return null;
@@ -20,9 +20,9 @@ export function speedup(row: BenchRow, rows: readonly BenchRow[]): number | null
 }
 
 export interface PeerSummary {
-  /** Such as `tfjs wasm, node`. */
+  /** For example `tfjs wasm, node`. */
   readonly side: string;
-  /** Geometric mean of the cases that both computed; null if there are none. */
+  /** Geometric mean over the cases that both computed; null if there are none. */
   readonly speedup: number | null;
   readonly cases: number;
   /** Cases that the library could not compute. */

@@ -1,6 +1,6 @@
 /**
- * Runs cases on devices, and on other libraries, in Node or in a page. All of them take turns, round by round over the whole run: a neighbour
- * that is noisy for a while hits all alike, and each has its share of the quiet times.
+ * Runs cases on devices and other libraries, in Node or in a page. Contenders take turns, round by round over the whole run, so that
+ * temporary load on the machine affects all of them equally.
  */
 
 import { nextTurn } from "../core/event_loop.js";
@@ -20,9 +20,9 @@ export interface RunOptions {
   readonly devices: readonly DeviceName[];
   /** Rounds. */
   readonly repeat: number;
-  /** Milliseconds of work of one turn. */
+  /** Duration of one turn in ms. */
   readonly turn: number;
-  /** Measures what each of wattgrad's devices reaches at most, some seconds for each. Default false. */
+  /** Also measures the roofline of each wattgrad device, which takes some seconds. Default false. */
   readonly roofline?: boolean;
 }
 
@@ -35,16 +35,16 @@ export interface BenchRow {
   /** `node` or the browser. */
   readonly where: string;
   readonly threads: number;
-  /** SIMD level, null where the device has none. */
+  /** SIMD level; null if the device has none. */
   readonly simd: string | null;
-  /** Null with an error. */
+  /** Null if the case failed. */
   readonly medianMs: number | null;
   readonly minMs: number | null;
   /** Each round's milliseconds per run. */
   readonly times: readonly number[];
-  /** The same in processor time of this process, which other processes disturb less; null where it is not told. */
+  /** The same in processor time of this process, which other processes disturb less; null if unavailable. */
   readonly cpuTimes: readonly number[] | null;
-  /** Runs in all. */
+  /** Total number of runs. */
   readonly runs: number;
   readonly rate: number | null;
   readonly unit: RateUnit | "starts/s";
@@ -63,49 +63,49 @@ export interface BenchRow {
 
 export interface RunResult {
   readonly rows: readonly BenchRow[];
-  /** Devices that are not there, and why. */
+  /** Unavailable devices and the reasons. */
   readonly unavailable: readonly {
     readonly device: string;
     readonly where: string;
     readonly reason: string;
   }[];
-  /** Wattgrad's by name, those of other libraries as `tfjs wasm`. */
+  /** wattgrad's devices by name, other libraries as `tfjs wasm`. */
   readonly devices: Readonly<Record<string, { readonly description: string; readonly details: object }>>;
-  /** By device, if they were asked for. */
+  /** Rooflines by device, if requested. */
   readonly rooflines?: Readonly<Record<string, Roofline>>;
-  /** Where joules come from. */
+  /** Source of the energy figures. */
   readonly meter: string;
 }
 
 const largestBurst = 5000;
-/** Milliseconds of turns after which slow work has had its share; what is there for comparison has less of it. */
+/** Time budget per case in ms; peers get less. */
 const [patience, patienceWithPeers] = [20_000, 2000];
-/** Steps of a training whose losses are told, and the milliseconds after which there are no more. */
+/** Number of training steps whose losses are reported, and their time budget in ms. */
 const [curveSteps, curveBudget] = [40, 3000];
 
 interface Entry {
   readonly item: BenchCase;
   readonly contender: Contender;
   readonly work: Work;
-  /** Of one run; of libraries that do not count, what the same work costs wattgrad. */
+  /** Cost of one run; for libraries that do not count, wattgrad's cost of the same work. */
   readonly cost: Cost | null;
   readonly burst: number;
   readonly losses: readonly number[] | undefined;
   readonly times: number[];
   readonly cpuTimes: number[];
-  /** Milliseconds of all turns. */
+  /** Total ms of all turns. */
   used: number;
   joules: number | null;
   joulesKind: EnergyKind | null;
   joulesReason: string | undefined;
-  /** What ended its turns. */
+  /** The error that ended its turns. */
   failure: string | undefined;
 }
 
-/** Milliseconds of processor time used so far; null where it is not told. */
+/** Processor time used so far in ms; null if unavailable. */
 export type ProcessorClock = () => number | null | Promise<number | null>;
 
-/** Another library, opened when it is its turn. */
+/** A peer library, opened before its first turn. */
 export interface PeerOpener {
   readonly peer: string;
   readonly device: string;
@@ -113,14 +113,14 @@ export interface PeerOpener {
 }
 
 export interface Surroundings {
-  /** Default: of this process, where there is one. */
+  /** Default: the processor time of this process, if available. */
   readonly processor?: ProcessorClock;
   readonly peers?: readonly PeerOpener[];
-  /** Called before each case is prepared and after each round: which part of the run is done, 0 to 1, and what is next. */
+  /** Called before each case is prepared and after each round, with the completed fraction (0 to 1) and the next item. */
   readonly onProgress?: (share: number, next: string) => void;
 }
 
-/** Of a run's time, what goes into preparing the cases; for showing progress. */
+/** Share of the total time spent on preparing the cases; for the progress bar. */
 const preparing = 0.3;
 
 export async function runCases(
@@ -151,7 +151,7 @@ export async function runCases(
         onProgress?.((preparing * i) / items.length, `${item.suite}, ${item.name}, ${labelOf(contender)}`);
         try {
           const [entry, sketch] = await prepare(item, contender, options.turn, expected);
-          // What was rounded is no measure for others.
+          // A rounded result cannot be the reference for others.
           if (entry.work.step === undefined) {
             expected ??= { sketch, whose: labelOf(contender), cost: entry.cost };
           }
@@ -191,7 +191,7 @@ async function rooflinesOf(contenders: readonly Contender[]): Promise<Record<str
   return found;
 }
 
-/** `wasm`, or `tfjs wasm`. */
+/** For example `wasm` or `tfjs wasm`. */
 export function labelOf({ peer, device }: { readonly peer: string | null; readonly device: string }): string {
   return peer === null ? device : `${peer} ${device}`;
 }
@@ -207,7 +207,7 @@ function inOrder(
   return items.flatMap((item) => contenders.flatMap((contender) => find(item, contender)));
 }
 
-/** What the first contender computed, and what that costs. */
+/** Result and cost of the first contender. */
 interface Expected {
   readonly cost: Cost | null;
   readonly sketch: Sketch;
@@ -231,7 +231,7 @@ async function prepare(
       await work.finish();
       return performance.now() - start;
     };
-    // Engines compile what is called often; for what takes seconds once has to do.
+    // Engines optimize functions that are called often; one warm-up must do for runs of seconds.
     let once = await timeBurst(1);
     if (once < patienceWith(contender) / 8) once = Math.min(once, await timeBurst(2), await timeBurst(1));
     const burst = Math.min(largestBurst, Math.max(1, Math.round(turn / Math.max(once, turn / largestBurst))));
@@ -252,7 +252,7 @@ async function prepare(
   }
 }
 
-/** The losses of the first steps, which compile. */
+/** Losses of the first steps, which include compilation. */
 async function curveOf(work: Work, first: number): Promise<number[]> {
   const losses = [first];
   const start = performance.now();
@@ -272,15 +272,15 @@ async function takeTurn(entry: Entry, processor: ProcessorClock): Promise<void> 
   try {
     await timeTurn(entry, processor);
   } catch (error) {
-    // Of ours it is a defect; what another library cannot do is told, and the others go on.
+    // A failure of wattgrad is a defect and thrown; a peer's failure is reported and the run goes on.
     if (contender.peer === null) throw error;
     entry.failure = messageOf(error);
   }
-  // A page that never yields is taken for dead.
+  // Yield, or the browser treats the page as unresponsive.
   await nextTurn();
 }
 
-/** What nobody measures, and why. */
+/** Energy figure without a meter, with the reason. */
 const noMeter = {
   joules: null,
   kind: null,
@@ -294,7 +294,7 @@ async function timeTurn(entry: Entry, processor: ProcessorClock): Promise<void> 
   const cpuStart = await processor();
   const start = performance.now();
   for (let i = 0; i < burst; i++) {
-    // Awaiting what is no promise would cost a turn of the queue each time.
+    // Awaiting a non-promise would cost a microtask each time.
     const running = work.run();
     if (running !== undefined) await running;
   }
@@ -310,7 +310,7 @@ async function timeTurn(entry: Entry, processor: ProcessorClock): Promise<void> 
   entry.joules = entry.joules === null || joules === null ? null : entry.joules + joules;
 }
 
-/** Of all threads of this process; pages are not told theirs. */
+/** Processor time of all threads of this process; unavailable in pages. */
 function ownProcessorTime(): number | null {
   if (typeof globalThis.process?.cpuUsage !== "function") return null;
   const { user, system } = process.cpuUsage();
@@ -375,7 +375,7 @@ function emptyRow({ suite, name, unit, problem }: BenchCase, contender: Contende
   };
 }
 
-/** The first line says it. */
+/** The first line of an error's message. */
 function messageOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   return message.split("\n")[0];

@@ -1,4 +1,4 @@
-/** The training steps that are compared: an MLP, a CNN and a small GPT over characters, on one batch of fixed random data. */
+/** Compared training steps: an MLP, a CNN and a character-level GPT, each on one fixed random batch. */
 
 import type { Shape } from "../core/shape.js";
 import type { Device } from "../device/device.js";
@@ -59,7 +59,7 @@ export const workloads: Readonly<Record<TrainedModel, Workload>> = {
   },
 };
 
-/** Every contender starts from the same weights. */
+/** All contenders start from the same weights. */
 const seed = 1;
 
 /** The model with its initial weights, the same on every device. */

@@ -23,7 +23,7 @@ export async function openJax(libraries: Libraries, backend: Backend): Promise<C
   const version = libraries.versions["jax-js"];
   if (!(await jax.init(backend)).includes(backend)) throw new Error(`jax-js has no ${backend} backend here`);
   const meter = await openPeerMeter(backend);
-  // New arrays are of the default device.
+  // New arrays are created on the default device.
   const begin = () => {
     jax.defaultDevice(backend);
   };
@@ -36,7 +36,7 @@ export async function openJax(libraries: Libraries, backend: Backend): Promise<C
     async build(problem) {
       begin();
       const work = problem.kind === "train" ? await training(jax, problem) : computed(jax, problem);
-      // Every run was awaited.
+      // Each run was awaited already.
       return { cost: null, amount: 1, ...work, begin, finish: async () => {} };
     },
     close: () => meter?.close(),
@@ -54,12 +54,12 @@ interface Computation {
 function computed(jax: Jax, problem: Exclude<Problem, TrainProblem>): OwnWork {
   const { compute, inputs, amount = 1 } = computationOf(jax, problem);
   const compiled = jax.jit(compute);
-  // What is disposed before it is waited for would never be computed.
+  // An array that is disposed before it is awaited is never computed.
   const ready = () => jax.blockUntilReady(compiled(...inputs.map(({ ref }) => ref)));
   return {
     amount,
     run: () => ready().then((y) => y.dispose()),
-    // Reading uses the array up.
+    // Reading consumes the array.
     result: async () => (await ready()).data(),
     close() {
       compiled.dispose();

@@ -1,7 +1,7 @@
-/** The part of jax-js that the contender uses, as types; and its attention. */
+/** Types of the part of jax-js that the contender uses, and an attention for it. */
 import type { Backend } from "../contender.js";
 
-/** An array's handle is used up by the function that it is given to; `ref` is one more. */
+/** Functions consume the handles of their arguments; `ref` makes another handle. */
 export interface JaxArray {
   readonly shape: readonly number[];
   readonly ref: JaxArray;
@@ -23,7 +23,7 @@ interface Reduction {
 
 type Unary = (x: JaxArray) => JaxArray;
 
-/** What is used of jax-js. */
+/** The used part of jax-js. */
 export interface Jax {
   init(device: Backend): Promise<readonly string[]>;
   defaultDevice(device?: Backend): string;
@@ -69,8 +69,8 @@ export interface Jax {
 }
 
 /**
- * softmax(q · kᵀ/√D + mask) · v of [N, heads, T, D]. Its own dotProductAttention is made by einsum, which engines before V8 12.2
- * (Node.js 22) lack a method of Set for.
+ * softmax(q · kᵀ/√D + mask) · v of [N, heads, T, D]. jax-js's own dotProductAttention uses einsum, which needs a Set method of V8 12.2
+ * (Node.js 22).
  */
 export function attentionOf(
   jax: Jax,

@@ -15,7 +15,7 @@ const normEpsilon = 1e-5;
 const [batch, length, width, heads, blocks] = [16, 128, 128, 4, 4];
 
 export interface JaxStep {
-  /** Makes a step and waits for it; its loss before the update. */
+  /** Performs a step and awaits it; returns the loss before the update. */
   step(): Promise<JaxArray>;
   close(): void;
 }

@@ -1,4 +1,4 @@
-/** Arrays as PyTorch lays them out, in the layouts that other libraries want; labels and masks as those want them. */
+/** Converts arrays in PyTorch's layouts, labels and masks to the layouts of other libraries. */
 
 export interface HostArray<T extends Float32Array | Int8Array | Int32Array = Float32Array> {
   readonly shape: readonly number[];
@@ -26,7 +26,7 @@ export function channelsLast({ shape: [n, c, h, w], data }: HostArray): HostArra
   return { shape: [n, h, w, c], data: result };
 }
 
-/** [N, H, W, C], of which only sizes count, to [N, C, H, W]. */
+/** Converts the sizes [N, H, W, C] to [N, C, H, W]. */
 export function channelsFirst(data: ArrayLike<number>, n: number, c: number): Float32Array {
   const [area, result] = [data.length / (n * c), new Float32Array(data.length)];
   for (let i = 0; i < n; i++) {
@@ -62,17 +62,17 @@ export function columnsLast({ shape, data }: HostArray, channels: number): HostA
   return { shape, data: result };
 }
 
-/** Whole numbers as rows of a one-hot matrix. */
+/** Integers as rows of a one-hot matrix. */
 export function oneHot(values: Int32Array, depth: number): HostArray {
   const data = new Float32Array(values.length * depth);
   for (const [i, value] of values.entries()) data[i * depth + value] = 1;
   return { shape: [values.length, depth], data };
 }
 
-/** Scores of later positions are lowered by so much that their share is 0. */
+/** Added to the scores of later positions; their softmax weight becomes 0. */
 const blockedScore = -1e9;
 
-/** What is added to scores [length, length]: 0 where a row may look. */
+/** Additive causal mask [length, length]: 0 at visible positions. */
 export function causalMask(length: number): Float32Array {
   return Float32Array.from({ length: length * length }, (_, i) =>
     i % length > Math.floor(i / length) ? blockedScore : 0,

@@ -1,10 +1,10 @@
-/** The other libraries, and how a place, Node or a page, hands them to their contenders. */
+/** The peer libraries and how Node or a page loads them. */
 import type { Backend } from "../contender.js";
 import type { Jax } from "./jax_library.js";
 import type { OnnxRuntime } from "./onnxruntime_library.js";
 import type { Tensorflow } from "./tensorflow_library.js";
 
-/** A library's packages by the name of the one that counts. */
+/** A library's packages by the name of its main package. */
 export const peerPackages = {
   tfjs: ["@tensorflow/tfjs", "@tensorflow/tfjs-backend-wasm"],
   "onnxruntime-web": ["onnxruntime-web"],
@@ -12,16 +12,16 @@ export const peerPackages = {
 } as const;
 export type PeerName = keyof typeof peerPackages;
 
-/** Which versions are there. */
+/** Installed versions. */
 export type PeerVersions = Readonly<Record<PeerName, string>>;
 
-/** A library, and how many threads it was told to use. */
+/** A library and its configured number of threads. */
 export interface Loaded<T> {
   readonly library: T;
   readonly threads: number;
 }
 
-/** Loads each library at most once. Threads are those of its WebAssembly backend. */
+/** Loads each library at most once. `threads` applies to its WebAssembly backend. */
 export interface Libraries {
   readonly versions: PeerVersions;
   tensorflow(): Promise<Tensorflow>;

@@ -1,4 +1,4 @@
-/** Writes ONNX models: the part of its protobuf encoding (onnx.proto3 of ONNX 1.16) that graphs of a few nodes need. */
+/** Writes small ONNX models: the needed part of the protobuf encoding (onnx.proto3 of ONNX 1.16). */
 
 export type ElementType = "float32" | "uint8" | "int8" | "int32";
 
@@ -14,7 +14,7 @@ export interface Constant extends ValueType {
   readonly data: Float32Array | Uint8Array | Int8Array | Int32Array;
 }
 
-/** Whole numbers are not negative. */
+/** Integers must not be negative. */
 export type Attribute =
   | { readonly int: number }
   | { readonly ints: readonly number[] }
@@ -23,7 +23,7 @@ export type Attribute =
 
 export interface Node {
   readonly op: string;
-  /** Names; an empty one stands for an optional input that is left out. */
+  /** Names; an empty name omits an optional input. */
   readonly inputs: readonly string[];
   readonly output: string;
   readonly attributes?: Readonly<Record<string, Attribute>>;
@@ -34,16 +34,16 @@ export interface Node {
 export interface Graph {
   readonly inputs: Readonly<Record<string, ValueType>>;
   readonly constants?: Readonly<Record<string, Constant>>;
-  /** In an order in which they can be computed. */
+  /** In topological order. */
   readonly nodes: readonly Node[];
   readonly outputs: Readonly<Record<string, ValueType>>;
   /** Version of ONNX's operators. */
   readonly opset: number;
 }
 
-/** Of the file format: of ONNX 1.14, which knows all operators used here. */
+/** Version of the file format: ONNX 1.14, which has all operators used here. */
 const irVersion = 9;
-/** onnxruntime's own operators have had one version only. */
+/** onnxruntime's own operators have a single version. */
 const otherDomainsVersion = 1;
 
 /** The bytes of a model. */
@@ -74,7 +74,7 @@ function nodeProto({ op, inputs, output, attributes = {}, domain }: Node): Uint8
   );
 }
 
-/** AttributeProto: the value in the field of its kind, and the kind again. */
+/** AttributeProto: the value in the field of its type, and the type. */
 function attributeProto(name: string, value: Attribute): Uint8Array {
   if ("float" in value) return message(text(1, name), float(2, value.float), integer(20, 1));
   if ("int" in value) return message(text(1, name), integer(3, value.int), integer(20, 2));
@@ -101,7 +101,7 @@ function valueInfo(name: string, { type, shape }: ValueType): Uint8Array {
 /** Wire types of protobuf. */
 const [varintType, bytesType, fixed32Type] = [0, 2, 5];
 
-/** Seven bits a byte, the lowest first. */
+/** Base-128 varint, least significant group first. */
 function varint(value: number): number[] {
   const bytes: number[] = [];
   let rest = value;

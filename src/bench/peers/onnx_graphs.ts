@@ -1,4 +1,4 @@
-/** The problems as ONNX graphs, in the operators with which onnxruntime computes them fastest, and what they are fed. */
+/** The problems as ONNX graphs, with the operators that are fastest in onnxruntime, and their inputs. */
 import { groupSize, inputScale, largestOfBits, signedBytes, spread, uniform } from "../inputs.js";
 import type {
   AttentionProblem,
@@ -20,22 +20,22 @@ export interface Feed extends ValueType {
 export interface FedGraph {
   readonly graph: Graph;
   readonly feeds: Readonly<Record<string, Feed>>;
-  /** Nodes, where the rate is of those. */
+  /** Number of nodes, for problems whose rate is calls per second. */
   readonly amount?: number;
-  /** What Y's steps stand for if it is uint8, with 128 for 0. */
+  /** Scale of Y if it is uint8; its zero point is 128. */
   readonly step?: number;
 }
 
-/** Operators of onnxruntime's own. */
+/** Domain of onnxruntime's own operators. */
 const microsoft = "com.microsoft";
-/** The newest one that onnxruntime-web's WebGL backend resolves all of these operators in. */
+/** Newest opset in which onnxruntime-web's WebGL backend supports all operators used here. */
 const opset = 13;
-/** The first one with GELU. */
+/** First opset with GELU. */
 const geluOpset = 20;
-/** int8 values as the uint8 that onnxruntime computes fastest with: 128 above, with 128 as their zero. */
+/** int8 values as uint8 with zero point 128, onnxruntime's fastest type. */
 export const zeroPoint = 128;
 
-/** @throws Error for problems that ONNX has no operators for. */
+/** @throws Error for problems without ONNX operators. */
 export function fedGraphOf(problem: Problem): FedGraph {
   switch (problem.kind) {
     case "matmul":
@@ -57,7 +57,7 @@ export function fedGraphOf(problem: Problem): FedGraph {
 
 const floats = (shape: readonly number[], data: Float32Array): Feed => ({ type: "float32", shape, data });
 
-/** Every operand has a seed of its own, the same for all contenders. */
+/** Each operand has its own seed, which all contenders share. */
 function random(shape: readonly number[], seed: number): Feed {
   return floats(shape, uniform(count(shape), seed));
 }
@@ -70,7 +70,7 @@ function shifted(data: Int8Array): Uint8Array {
   return Uint8Array.from(data, (value) => value + zeroPoint);
 }
 
-/** The graph whose last node makes Y, float32. */
+/** A graph whose last node computes Y, float32. */
 function fed(
   feeds: Readonly<Record<string, Feed>>,
   constants: Readonly<Record<string, Constant>>,
@@ -103,7 +103,7 @@ function matmul({ batch, m, k, n, transposed: side }: MatmulProblem): FedGraph {
   return fed(feeds, {}, [node("Gemm", ["A", "B"], "Y", attributes)], [m, n]);
 }
 
-/** Weights of 7 bits are int8 to onnxruntime as well. */
+/** 7-bit weights are stored as int8. */
 function matmulInteger({ m, k, n, bits }: QmatmulProblem): FedGraph {
   const largest = largestOfBits[bits];
   const weights = transposed({ shape: [n, k], data: signedBytes(n * k, largest, 2) });
@@ -126,11 +126,11 @@ function matmulInteger({ m, k, n, bits }: QmatmulProblem): FedGraph {
   );
 }
 
-/** Its rows are float32, which hold the same values: it has no product of int8 rows and weights of 4 bits. */
+/** Rows are float32 with the same values: onnxruntime has no product of int8 rows and 4-bit weights. */
 function matmulOf4Bits({ m, k, n }: QmatmulProblem): FedGraph {
   const weights = signedBytes(n * k, largestOfBits[4], 2);
   const blocks = k / groupSize;
-  // Two weights a byte, the first in the low half, 8 above what they stand for.
+  // Two weights a byte, the first in the low half, with zero point 8.
   const packed = Uint8Array.from(
     { length: weights.length / 2 },
     (_, i) => (weights[2 * i] + 8) | ((weights[2 * i + 1] + 8) << 4),
@@ -172,7 +172,7 @@ function convShapes({ n, c, size, o, kernel, padding, stride = 1, groups = 1 }: 
   return { x: [n, c, size, size], w: [o, c / groups, kernel, kernel], y: [n, o, out, out] };
 }
 
-/** Filters are constants, as in models: onnxruntime packs those once. */
+/** Filters are constants, as in models; onnxruntime packs them once. */
 function conv(problem: ConvProblem): FedGraph {
   const { x, w, y } = convShapes(problem);
   return fed(
@@ -183,12 +183,12 @@ function conv(problem: ConvProblem): FedGraph {
   );
 }
 
-/** Standard deviations of a sum of random products that uint8 reaches: so far off is one element in a billion. */
+/** Range of uint8 in standard deviations of a sum of random products; one element in a billion exceeds it. */
 const sigmas = 6;
 
 /**
- * The result is uint8, as between the layers of a quantized model: ConvInteger, whose result is not rounded, takes more than ten
- * times as long.
+ * The result is uint8, as between layers of a quantized model. ConvInteger, which does not requantize, takes more than ten times as
+ * long.
  */
 function quantizedConv(problem: ConvProblem): FedGraph {
   const { x, w, y } = convShapes(problem);

@@ -11,9 +11,9 @@ import type { OnnxRuntime } from "./onnxruntime_library.js";
 export async function openOnnxRuntime(libraries: Libraries, backend: Backend): Promise<Contender> {
   const { library: ort, threads } = await libraries.onnxRuntime(backend);
   const version = libraries.versions["onnxruntime-web"];
-  // Else it tells of every node that a backend leaves to another.
+  // Suppresses a warning for each node that falls back to another backend.
   ort.env.logLevel = "error";
-  // Four values a texel, its faster way.
+  // Four values per texel, which is faster.
   if (backend === "webgl") ort.env.webgl.pack = true;
   const meter = await openPeerMeter(backend);
   return {
@@ -40,14 +40,14 @@ async function build(ort: OnnxRuntime, backend: Backend, problem: Problem): Prom
     amount,
     ...(step !== undefined && { step }),
     run: () => session.run(tensors),
-    // Every run was awaited.
+    // Each run was awaited already.
     finish: async () => {},
     async result() {
       const { data } = (await session.run(tensors)).Y;
       return step === undefined ? data : Float32Array.from(data, (value) => (value - zeroPoint) * step);
     },
     close() {
-      // Nothing waits for it: it frees memory of the library's own.
+      // Not awaited: it only frees the library's own memory.
       void session.release().catch(() => {});
     },
   };

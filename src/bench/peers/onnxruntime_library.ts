@@ -1,4 +1,4 @@
-/** The part of onnxruntime-web that the contender uses, as types. */
+/** Types of the part of onnxruntime-web that the contender uses. */
 import type { ElementType } from "./onnx.js";
 
 export interface OrtTensor {
@@ -10,7 +10,7 @@ export interface OrtSession {
   release(): Promise<void>;
 }
 
-/** What is used of onnxruntime-web. */
+/** The used part of onnxruntime-web. */
 export interface OnnxRuntime {
   readonly env: {
     readonly wasm: { numThreads?: number; wasmPaths?: string };

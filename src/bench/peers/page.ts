@@ -1,4 +1,4 @@
-/** The libraries in a page: their own builds for browsers, from the folder that the page's server has them in. */
+/** Loads the libraries' browser builds in a page, from a folder of the page's server. */
 
 import type { Backend } from "../contender.js";
 import type { Jax } from "./jax_library.js";
@@ -6,14 +6,14 @@ import type { Libraries, PeerVersions } from "./libraries.js";
 import type { OnnxRuntime } from "./onnxruntime_library.js";
 import { configureTensorflow, type TensorflowParts } from "./tensorflow_setup.js";
 
-/** What tfjs's scripts leave in a page. */
+/** Globals defined by tfjs's scripts. */
 interface WithTensorflow {
   readonly tf: TensorflowParts["tf"] & { readonly wasm: TensorflowParts["wasm"] };
 }
 
 /**
- * @param base of URLs, ends in a slash: what is behind it are packages by their names.
- * @param threads for libraries that have them, all but tfjs's only in pages that are cross-origin isolated.
+ * @param base URL of the folder of packages, ends in a slash.
+ * @param threads for libraries with threads; all but tfjs need a cross-origin isolated page for them.
  */
 export function pageLibraries(base: string, versions: PeerVersions, threads: number): Libraries {
   setThreads(threads);
@@ -38,7 +38,7 @@ export function pageLibraries(base: string, versions: PeerVersions, threads: num
   };
 }
 
-/** jax-js takes as many workers as there are cores, at its import; without workers no library has threads. */
+/** Hides workers: jax-js starts one per core at its import, and no library has threads without workers. */
 function setThreads(threads: number): void {
   if (threads === 1) Object.defineProperty(globalThis, "Worker", { value: undefined });
   else Object.defineProperty(navigator, "hardwareConcurrency", { value: threads });

@@ -1,4 +1,4 @@
-/** tfjs as a contender, on its WebAssembly or its WebGL backend. Images lie channels-last, as it wants them. */
+/** tfjs as a contender, on its WebAssembly or its WebGL backend. Images are channels-last. */
 import { type Shape, sizeOf } from "../../core/shape.js";
 import type { Backend, Contender, Work } from "../contender.js";
 import { spread, uniform } from "../inputs.js";
@@ -17,7 +17,7 @@ import { gelu, type Tensorflow, type TfTensor } from "./tensorflow_library.js";
 import { tensorflowStep } from "./tensorflow_train.js";
 import { initialWeights } from "./weights.js";
 
-/** Elements of a tensor that is computed to wait for all before it: tfjs computes smaller ones beside its WebGL queue. */
+/** Size of the tensor whose read-back waits for the queue: tfjs computes smaller ones on the CPU. */
 const probeSize = 1024;
 
 /** @throws Error if the backend does not work here. */
@@ -27,7 +27,7 @@ export async function openTensorflow(libraries: Libraries, backend: Backend): Pr
   if (!(await tf.setBackend(backend))) throw new Error(`tfjs has no ${backend} backend here`);
   const meter = await openPeerMeter(backend);
   const probe = tf.tensor(new Float32Array(probeSize), [probeSize]);
-  // All its tensors are of one engine, whose backend is a setting. Once opened, a backend is there before the promise is.
+  // tfjs has one engine with a global backend setting. Setting an opened backend takes effect at once.
   const begin = () => {
     if (tf.getBackend() !== backend) void tf.setBackend(backend);
   };
@@ -60,7 +60,7 @@ type OwnWork = Pick<Work, "run" | "result" | "close"> & Partial<Pick<Work, "amou
 interface Computation {
   readonly compute: () => TfTensor;
   readonly inputs: readonly TfTensor[];
-  /** Of the values as tfjs has them. */
+  /** Converts tfjs's values to the contenders' common layout. */
   readonly arrange?: (data: ArrayLike<number>) => ArrayLike<number>;
   readonly amount?: number;
 }
@@ -100,7 +100,7 @@ async function training(tf: Tensorflow, { model }: TrainProblem): Promise<OwnWor
   };
 }
 
-/** @throws Error for work that tfjs has no operation for. */
+/** @throws Error for work without a tfjs operation. */
 function computationOf(tf: Tensorflow, problem: Exclude<Problem, TrainProblem>): Computation {
   switch (problem.kind) {
     case "matmul":
@@ -151,7 +151,7 @@ function conv(tf: Tensorflow, problem: ConvProblem): Computation {
   };
 }
 
-/** Composed of its operations: it has none of its own. */
+/** Composed of other operations: tfjs has no attention. */
 function attention(tf: Tensorflow, problem: AttentionProblem): Computation {
   const { n, heads, length, headDim, keys = length, causal } = problem;
   const [q, k, v] = [length, keys, keys].map((rows, i) => random(tf, [n, heads, rows, headDim], i + 1));

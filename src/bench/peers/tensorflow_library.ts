@@ -1,4 +1,4 @@
-/** The part of tfjs that the contender uses, as types; and what tfjs lacks. */
+/** Types of the part of tfjs that the contender uses, and operations that tfjs lacks. */
 
 export interface TfTensor {
   readonly shape: readonly number[];
@@ -15,7 +15,7 @@ type Binary = (a: TfTensor | number, b: TfTensor | number) => TfTensor;
 type Unary = (x: TfTensor) => TfTensor;
 type Gradients = Readonly<Record<string, TfTensor>>;
 
-/** What is used of tfjs and its WebAssembly backend. */
+/** The used part of tfjs and its WebAssembly backend. */
 export interface Tensorflow {
   /** Of its WebAssembly backend, once that runs. */
   getThreadsCount(): number;
@@ -58,7 +58,7 @@ export interface Tensorflow {
   };
 }
 
-/** By its tanh approximation: tfjs has no operation for it. */
+/** GELU by its tanh approximation; tfjs has no operation for it. */
 export function gelu(tf: Tensorflow, x: TfTensor): TfTensor {
   const inner = tf.mul(Math.sqrt(2 / Math.PI), tf.add(x, tf.mul(0.044715, tf.mul(x, tf.mul(x, x)))));
   return tf.mul(tf.mul(0.5, x), tf.add(1, tf.tanh(inner)));

@@ -1,7 +1,7 @@
-/** Settings that tfjs wants before its first backend is opened. */
+/** Settings of tfjs that must precede the opening of its first backend. */
 import type { Tensorflow } from "./tensorflow_library.js";
 
-/** The two packages as they are loaded. */
+/** The two loaded packages. */
 export interface TensorflowParts {
   readonly tf: Omit<Tensorflow, "getThreadsCount"> & {
     enableProdMode(): void;
@@ -14,17 +14,17 @@ export interface TensorflowParts {
   };
 }
 
-/** @param directory with the binaries of the WebAssembly backend, ends in a slash. */
+/** @param directory of the WebAssembly backend's binaries, ends in a slash. */
 export function configureTensorflow(
   { tf, wasm }: TensorflowParts,
   directory: string,
   threads: number,
 ): Tensorflow {
-  // Without checks of every result.
+  // No NaN check of each result.
   tf.enableProdMode();
   wasm.setWasmPaths(directory);
   wasm.setThreadsCount(threads);
-  // With one thread it takes the binary that knows of none, which starts no workers.
+  // One thread selects the binary without threads, which starts no workers.
   if (threads === 1) tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false);
   return { ...tf, getThreadsCount: () => wasm.getThreadsCount() };
 }

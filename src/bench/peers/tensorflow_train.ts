@@ -1,11 +1,11 @@
-/** tfjs's side of the training steps: the models of wattgrad's workloads in its operations, from the same weights. */
+/** The training steps in tfjs: the models of wattgrad's workloads from the same weights. */
 import type { TrainedModel } from "../problem.js";
 import { learningRate, workloads } from "../workload.js";
 import { causalMask, columnsLast, filtersLast, type HostArray, oneHot, transposed } from "./layouts.js";
 import { gelu, type Tensorflow, type TfTensor, type TfVariable } from "./tensorflow_library.js";
 import { classesOf, isLinear } from "./weights.js";
 
-/** AdamW's; tfjs has Adam only, so that the decay is made beside it. */
+/** AdamW's weight decay, applied separately because tfjs has Adam only. */
 const weightDecay = 0.01;
 /** Of Adam, as wattgrad has them. */
 const [beta1, beta2, epsilon] = [0.9, 0.999, 1e-8];
@@ -15,7 +15,7 @@ const normEpsilon = 1e-5;
 const [batch, length, width, heads, blocks] = [16, 128, 128, 4, 4];
 
 export interface TfStep {
-  /** Makes a step; its loss before the update. */
+  /** Performs a step; returns the loss before the update. */
   step(): TfTensor;
   close(): void;
 }
@@ -70,7 +70,7 @@ function block(tf: Tensorflow, p: Parameters, name: string, x: TfTensor, mask: T
   return tf.add(attended, tf.reshape(linear(tf, p, `${name}.proj`, hidden), [batch, length, width]));
 }
 
-/** The inputs of a training as tfjs wants them: images channels-last, tokens one-hot (its gather has no gradient on wasm). */
+/** Training inputs for tfjs: images channels-last, tokens one-hot (gather has no gradient on its wasm backend). */
 function inputsOf(model: TrainedModel): HostArray {
   const { x } = workloads[model].batch();
   if (model === "gpt") return oneHot(x.data as Int32Array, classesOf.gpt);

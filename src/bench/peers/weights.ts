@@ -1,4 +1,4 @@
-/** The weights that all contenders start a training from, as arrays under PyTorch's names. */
+/** Initial weights shared by all contenders, as arrays under PyTorch's names. */
 import { openDevice } from "../../device/select.js";
 import type { TrainedModel } from "../problem.js";
 import { initialModel, workloads } from "../workload.js";
@@ -17,10 +17,10 @@ export async function initialWeights(model: TrainedModel): Promise<Map<string, H
   }
 }
 
-/** Whether a parameter is the weight of a linear layer, and not an embedding's or a convolution's. */
+/** Whether a parameter is a linear layer's weight (not an embedding's or a convolution's). */
 export function isLinear(name: string, { shape }: HostArray): boolean {
   return shape.length === 2 && !/^(tok|pos)\./.test(name);
 }
 
-/** How many classes, or tokens, the labels of a training are of. */
+/** Number of classes or tokens of a training's labels. */
 export const classesOf: Readonly<Record<TrainedModel, number>> = { mlp: 10, cnn: 10, gpt: 65 };

@@ -1,4 +1,4 @@
-/** Bars that lie, each with its name before and its figure behind it. */
+/** Horizontal bars, each between its name and its figure. */
 import uPlot from "uplot";
 import { figure } from "./dom.js";
 import { axis, color, fontOf, plot, type SideColor } from "./plot.js";
@@ -6,21 +6,21 @@ import { axis, color, fontOf, plot, type SideColor } from "./plot.js";
 export interface Bar {
   readonly name: string;
   readonly value: number;
-  /** The figure behind the bar. */
+  /** Text to the right of the bar. */
   readonly label: string;
   readonly color: SideColor;
 }
 
 export interface BarOptions {
-  /** Pixels for the names: at least. Default 0. */
+  /** Minimum width of the names in pixels. Default 0. */
   readonly leastNameWidth?: number;
-  /** Whether there is a scale below. Default true. */
+  /** Whether to draw an axis. Default true. */
   readonly scale?: boolean;
 }
 
 const barHeight = 26;
 export const valueAxisHeight = 34;
-/** Pixels for each letter of a name, and between the name and its bar. */
+/** Pixels per letter of a name, and between name and bar. */
 const [letterWidth, nameGap] = [7.4, 10];
 const labelGap = 6;
 

@@ -1,4 +1,4 @@
-/** The report's plots: a bar for each contender of a case, rooflines, losses of trainings, and energy. */
+/** The report's plots: rates per case, rooflines, training losses and energy. */
 import uPlot from "uplot";
 import type { BenchRow } from "../run.js";
 import { bars, valueAxisHeight } from "./bars.js";
@@ -8,10 +8,10 @@ import { axis, color, fontOf, logAxis, logarithmic, plot, type SideColor } from 
 
 type ColorOf = (side: string) => SideColor;
 
-/** Pixels for the names beside the bars, so that the bars of all cases begin below each other. */
+/** Common width of the names in pixels, which aligns the bars of all cases. */
 const leastNameWidth = 150;
 
-/** Rates of one case, the longest bar the fastest; what failed is told below. */
+/** Rates of one case (longer is faster), with failures listed below. */
 export function rateBars(
   section: HTMLElement,
   name: string,
@@ -44,7 +44,7 @@ export function rateBars(
 const plotHeight = 320;
 const pointSize = 8;
 
-/** For each device with measured limits: what they allow by arithmetic intensity, and what the float32 cases reach. */
+/** Roofline plot of each device with measured limits, with the float32 cases as points. */
 export function rooflinePlots(section: HTMLElement, { rows, roofs }: ReportData, colorOf: ColorOf): void {
   for (const roof of roofs) {
     const cases = rows.filter(
@@ -53,7 +53,7 @@ export function rooflinePlots(section: HTMLElement, { rows, roofs }: ReportData,
         where === roof.where &&
         peer === null &&
         dtype === "float32" &&
-        // Its time is the way to the kernel.
+        // Dispatch time dominates this case.
         suite !== "dispatch" &&
         medianMs !== null &&
         Boolean(flops && bytes),
@@ -84,7 +84,7 @@ function roofline(section: HTMLElement, roof: Roof, cases: readonly BenchRow[], 
   const bends = [first, ridge, last];
   const data = uPlot.join([
     [bends, bends.map(limit)],
-    // Equal intensities would be one point: they are set apart by less than a pixel.
+    // Equal intensities would coincide: shift them by less than a pixel.
     [intensities.map((value, i) => value * (1 + i * 1e-9)), points.map(({ rate }) => rate)],
   ]);
   plot(
@@ -105,7 +105,7 @@ function roofline(section: HTMLElement, roof: Roof, cases: readonly BenchRow[], 
   noteAbove(section, points, limit, ridge);
 }
 
-/** Points above the line by more than the noise of a measurement need a reason beside them. */
+/** Margin for measurement noise; points further above the line need an explanation. */
 const aboveNoise = 1.05;
 
 function noteAbove(
@@ -144,7 +144,7 @@ function overlap(a: Box, b: Box): boolean {
   return a.left < b.right && a.right > b.left && a.top < b.bottom && a.bottom > b.top;
 }
 
-/** Right of a point, left of it, above or below: the first place that covers no point and no other name, if there is one. */
+/** First free label position (right, left, above, below) that covers no point or label; undefined if none. */
 function drawNames({ ctx, bbox, valToPos }: uPlot, points: readonly NamedPoint[]): void {
   const ratio = devicePixelRatio;
   const [gap, height] = [7 * ratio, 12 * ratio];
@@ -197,7 +197,7 @@ function dots(side: SideColor): uPlot.Series {
   };
 }
 
-/** Of every training, by contender. */
+/** Loss curves of each training, by contender. */
 export function lossPlots(section: HTMLElement, rows: readonly BenchRow[], colorOf: ColorOf): void {
   const trained = rows.filter(({ losses }) => losses !== undefined && losses.length > 1);
   for (const name of new Set(trained.map((row) => row.case))) {
@@ -217,7 +217,7 @@ export function lossPlots(section: HTMLElement, rows: readonly BenchRow[], color
           ...curves.map((row, i) => ({
             stroke: colorOf(sideOf(row)).stroke,
             width: 2,
-            // Curves of the same arithmetic lie on each other: dashes of a later one let the earlier show.
+            // Contenders with the same arithmetic have coinciding curves: later ones are dashed.
             dash: i === 0 ? [] : [8, 4 + 4 * i],
             points: { show: false },
           })),
@@ -233,7 +233,7 @@ export function lossPlots(section: HTMLElement, rows: readonly BenchRow[], color
 
 const energyRow = 38;
 
-/** Joules of a run of every case, a dot for each contender; how they were obtained stands below. */
+/** Joules per run of each case, one dot per contender, with the method stated below. */
 export function energyPlot(
   section: HTMLElement,
   { rows, energyMethods }: ReportData,

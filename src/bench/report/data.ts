@@ -1,4 +1,4 @@
-/** What the report's page is given, as JSON inside it. */
+/** Data of the report's page, embedded as JSON. */
 import type { BenchRow } from "../run.js";
 
 export interface ReportData {
@@ -7,7 +7,7 @@ export interface ReportData {
   readonly facts: readonly (readonly [label: string, value: string])[];
   readonly rows: readonly BenchRow[];
   readonly roofs: readonly Roof[];
-  /** Where joules come from, in words. */
+  /** Description of the energy source. */
   readonly energyMethods: readonly string[];
 }
 
@@ -21,7 +21,7 @@ export interface Roof {
   readonly peakBandwidth: number;
 }
 
-/** Where a row's figures come from: `wasm, node`, or `tfjs wasm, chromium`. */
+/** Origin of a row: `wasm, node`, or `tfjs wasm, chromium`. */
 export function sideOf({ peer, device, where }: Pick<BenchRow, "peer" | "device" | "where">): string {
   return `${peer === null ? device : `${peer} ${device}`}, ${where}`;
 }

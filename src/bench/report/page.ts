@@ -32,7 +32,7 @@ rooflinePlots(addSection("Roofline"), data, colorOf);
 lossPlots(addSection("Loss"), data.rows, colorOf);
 energyPlot(addSection("Energy of a run"), data, colorOf);
 addSection("All figures").append(table());
-// Sections without anything to show say nothing.
+// Empty sections are omitted.
 for (const section of main.querySelectorAll("section")) if (section.children.length === 1) section.remove();
 
 function addSection(title: string): HTMLElement {
@@ -61,7 +61,7 @@ function times(ratio: number | null): string {
   return ratio === null ? "" : `${figure(ratio)} ×`;
 }
 
-/** Nothing without other libraries. */
+/** Empty without other libraries. */
 function beside(): HTMLElement[] {
   if (summaries.length === 0) return [];
   const list = element("dl", { class: "facts" });

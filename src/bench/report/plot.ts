@@ -1,4 +1,4 @@
-/** What the report's plots have in common: colours that follow the page's theme, sizes that follow its width. */
+/** Shared by the report's plots: theme colours and responsive sizes. */
 import uPlot from "uplot";
 
 export interface SideColor {
@@ -8,7 +8,7 @@ export interface SideColor {
   readonly stroke: () => string;
 }
 
-/** How many colours page.css has, enough for all libraries in Node and a browser; more sides begin anew. */
+/** Number of colours in page.css; further contenders reuse them in order. */
 const colors = 12;
 
 export function palette(sides: readonly string[]): (side: string) => SideColor {
@@ -31,7 +31,7 @@ export const axis: uPlot.Axis = {
   ticks: { show: false },
 };
 
-/** A scale of powers of ten that holds all values. */
+/** A logarithmic scale covering all values. */
 export function logarithmic(values: readonly number[]): uPlot.Scale {
   const low = 10 ** Math.floor(Math.log10(Math.min(...values)));
   const high = 10 ** Math.ceil(Math.log10(Math.max(...values) * 1.0001));
@@ -49,7 +49,7 @@ function power(value: number): string {
   return value >= 0.01 && value <= 1e5 ? value.toLocaleString("en") : value.toExponential(0);
 }
 
-/** Draws into `parent`, as wide as that is, and again when it becomes wider or narrower, or the theme changes. */
+/** Draws into `parent` at its width; redraws on resize and theme change. */
 export function plot(
   parent: HTMLElement,
   height: number,
