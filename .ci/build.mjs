@@ -57,6 +57,9 @@ async function optimizeAgain(target) {
   binaryen.setOptimizeLevel(3);
   binaryen.setShrinkLevel(1);
   for (let round = 0; round < 3; round++) module.optimize();
+  // Once more with locals in another order: 0.1 kB less.
+  module.runPasses(["simplify-locals-notee", "coalesce-locals", "simplify-locals", "reorder-locals"]);
+  module.optimize();
   // Functions that are called often get short numbers.
   module.runPasses(["reorder-functions"]);
   writeFileSync(file, module.emitBinary());

@@ -23,7 +23,7 @@
 import { applyCausalMask, maskPanel } from "./attention_mask_f32";
 import { finiteOrZero, maskRow, rowNumerators } from "./attention_row_f32";
 import { gemm_f32_4x8_packed, storePartialTile, Mode } from "./gemm_f32";
-import { axpy_f32_1x4, axpy_f32_2x4, dot_f32_1x4, dot_f32_2x4, gemv, sums as dots } from "./gemv_f32";
+import { gemv } from "./gemv_f32";
 import { AttentionAt as At, AttentionBlocks, Stored, tileBytes } from "./generated/agreement";
 import { constant, exp, expTable } from "./math";
 import { pack } from "./pack_f32";
@@ -163,22 +163,10 @@ function attendFew(
   const scores = sums + (AttentionBlocks.blockRows << 2);
   // rowNumerators writes whole vectors, starting at any key: up to 3 scores beyond the last key.
   const pitch = <usize>((keys + 7) & ~3) << 2;
-  const scratch = scores + rows * pitch;
-  const qRow = strideAt(payload, At.qRow);
-  const qE = strideAt(payload, At.qE);
-  const kE = strideAt(payload, At.kE);
-  const kKey = strideAt(payload, At.kKey);
-  const vD = strideAt(payload, At.vD);
-  const vKey = strideAt(payload, At.vKey);
+  const rest = scores + rows * pitch;
   const step = load<i32>(payload, At.rowStep);
-  // Rows that see all keys take four at a time, a quarter of the keys apart: memory serves four streams faster than one. The order of their
-  // scores is 0, ¼, ½, ¾, 1, ¼ + 1, … of the keys, then the last keys where their number is no multiple of 4.
-  const inQuarters = mask == 0 && (rows == 1 || step == 0) && qE == 4 && kE == 4 && vD == 4 && outputD == 4;
-  const quarter = inQuarters ? keys >> 2 : 0;
-  const rest = keys - 4 * quarter;
-  const restScores = scores + (<usize>quarter << 4);
-  gemv(Stored.float32, Stored.float32, rows, rest, width, q, qRow, qE, k + 4 * quarter * kKey, kE, kKey, restScores, pitch, 4, 0, 0, scratch);
-  scoreQuarters(rows, quarter, width, q, qRow, k, kKey, scores, pitch);
+  gemv(Stored.float32, Stored.float32, rows, keys, width, q, strideAt(payload, At.qRow), strideAt(payload, At.qE),
+    k, strideAt(payload, At.kE), strideAt(payload, At.kKey), scores, pitch, 4, 0, 0, rest);
   for (let i = 0; i < rows; i++) {
     const row = scores + <usize>i * pitch;
     const end = causal ? max(0, min(seenFirst + step * i, keys)) : keys;
@@ -192,55 +180,9 @@ function attendFew(
     zeroRow(start, row, 4);
     zeroRow(keys - end, row + (<usize>end << 2), 4);
   }
-  gemv(Stored.float32, Stored.float32, rows, valueWidth, rest, restScores, pitch, 4, v + 4 * quarter * vKey, vKey, vD,
-    output, outputRow, outputD, 0, 0, scratch);
-  addQuarters(rows, quarter, valueWidth, scores, pitch, v, vKey, output, outputRow);
+  gemv(Stored.float32, Stored.float32, rows, valueWidth, keys, scores, pitch, 4, v, strideAt(payload, At.vKey), strideAt(payload, At.vD),
+    output, outputRow, outputD, 0, 0, rest);
   divideRows(rows, valueWidth, output, outputRow, outputD, sums);
-}
-
-/** Scores of 4 · `quarter` keys in the order that `attendFew` describes. */
-function scoreQuarters(
-  rows: i32, quarter: i32, width: i32, q: usize, qRow: usize, k: usize, kKey: usize, scores: usize, pitch: usize,
-): void {
-  const apart = <usize>quarter * kKey;
-  for (; quarter > 0; quarter--) {
-    let x = q;
-    let to = scores;
-    let i = 0;
-    for (; i + 2 <= rows; i += 2) {
-      dot_f32_2x4(width, x, x + qRow, k, apart);
-      v128.store(to, v128.load(dots));
-      v128.store(to + pitch, v128.load(dots, 16));
-      x += qRow << 1;
-      to += pitch << 1;
-    }
-    if (i < rows) {
-      dot_f32_1x4(width, x, k, apart);
-      v128.store(to, v128.load(dots));
-    }
-    k += kKey;
-    scores += 16;
-  }
-}
-
-/** output += weights · values, for weights in that order. */
-function addQuarters(
-  rows: i32, quarter: i32, width: i32, weights: usize, pitch: usize, v: usize, vKey: usize, output: usize, outputRow: usize,
-): void {
-  const apart = <usize>quarter * vKey;
-  for (; quarter > 0; quarter--) {
-    let x = weights;
-    let to = output;
-    let i = 0;
-    for (; i + 2 <= rows; i += 2) {
-      axpy_f32_2x4(width, x, x + pitch, v, apart, to, to + outputRow);
-      x += pitch << 1;
-      to += outputRow << 1;
-    }
-    if (i < rows) axpy_f32_1x4(width, x, v, apart, to);
-    v += vKey;
-    weights += 16;
-  }
 }
 
 function scaleAll(at: usize, count: i32, scale: f32): void {

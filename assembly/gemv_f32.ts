@@ -13,7 +13,7 @@ import { constant, loadBfloat16, widen, widenBinary16 } from "./half";
 import { fma } from "./simd";
 
 /** Four columns' sums of each of two rows. */
-export const sums: usize = memory.data(32, 16);
+const sums: usize = memory.data(32, 16);
 /** Columns of [k][n] summed at a time: four rows of them take half the L1 cache. */
 const sumColumns: i32 = 1024;
 
@@ -134,7 +134,7 @@ function dotRest(k: i32, x: usize, b: usize, bN: usize, to: usize): void {
 }
 
 /** One row, four columns; the results in `sums`. */
-export function dot_f32_1x4(k: i32, x: usize, b: usize, bN: usize): void {
+function dot_f32_1x4(k: i32, x: usize, b: usize, bN: usize): void {
   const b1 = b + bN;
   const b2 = b1 + bN;
   const b3 = b2 + bN;
@@ -186,7 +186,7 @@ function dot_f16_1x4(k: i32, x: usize, b: usize, bN: usize): void {
 }
 
 /** Two rows, four columns. */
-export function dot_f32_2x4(k: i32, x: usize, y: usize, b: usize, bN: usize): void {
+function dot_f32_2x4(k: i32, x: usize, y: usize, b: usize, bN: usize): void {
   const b1 = b + bN;
   const b2 = b1 + bN;
   const b3 = b2 + bN;
@@ -239,7 +239,7 @@ function axpyRows(m: i32, n: i32, k: i32, a: usize, aM: usize, b: usize, bK: usi
 }
 
 /** to += x₀·b₀ + x₁·b₁ + x₂·b₂ + x₃·b₃ */
-export function axpy_f32_1x4(n: i32, x: usize, b: usize, bK: usize, to: usize): void {
+function axpy_f32_1x4(n: i32, x: usize, b: usize, bK: usize, to: usize): void {
   const b1 = b + bK;
   const b2 = b1 + bK;
   const b3 = b2 + bK;
@@ -256,7 +256,7 @@ export function axpy_f32_1x4(n: i32, x: usize, b: usize, bK: usize, to: usize): 
 }
 
 /** The same of two rows. */
-export function axpy_f32_2x4(n: i32, x: usize, y: usize, b: usize, bK: usize, to: usize, toY: usize): void {
+function axpy_f32_2x4(n: i32, x: usize, y: usize, b: usize, bK: usize, to: usize, toY: usize): void {
   const b1 = b + bK;
   const b2 = b1 + bK;
   const b3 = b2 + bK;

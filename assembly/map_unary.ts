@@ -11,7 +11,7 @@ const enum Op {
   abs, relu,
   // Rare or slow, and not worth the code of four vectors at a time.
   neg, sign, round, floatToInt, intToFloat, sqrt, rsqrt, reciprocal, floor, ceil, trunc, isnan, not, negInt, absInt, signInt, reluInt,
-  intToU8, intToI8, floatToU8, floatToI8, floatToBool, intToBool, sin, cos,
+  intToU8, intToI8, floatToU8, floatToI8, floatToBool, intToBool,
 }
 
 // @ts-ignore: decorator
@@ -49,9 +49,7 @@ function apply(op: Op, x: v128): v128 {
     return i32x4.min_s(i32x4.max_s(i32x4.trunc_sat_f32x4_s(x), i32x4.splat(-128)), i32x4.splat(127));
   }
   if (op == Op.floatToBool) return i32x4.shr_u(f32x4.ne(x, f32x4.splat(0)), 31);
-  if (op == Op.intToBool) return i32x4.shr_u(i32x4.ne(x, i32x4.splat(0)), 31);
-  if (op == Op.sin) return math.sine(x, 0);
-  return math.sine(x, 1);
+  return i32x4.shr_u(i32x4.ne(x, i32x4.splat(0)), 31);
 }
 
 // @ts-ignore: decorator
@@ -161,9 +159,17 @@ export function floatToF16(d: usize, a: usize, b: usize, c: usize, lanes: i32): 
 export function floatToBf16(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
   roundHalves(Stored.bfloat16, d, a, lanes);
 }
+/** sin (quarter 0) or cos (quarter 1). */
+function sines(d: usize, a: usize, lanes: i32, quarter: i32): void {
+  for (; lanes > 0; lanes -= 4) {
+    v128.store(d, math.sine(v128.load(a), quarter));
+    a += 16;
+    d += 16;
+  }
+}
 export function sin(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
-  each(Op.sin, d, a, lanes);
+  sines(d, a, lanes, 0);
 }
 export function cos(d: usize, a: usize, b: usize, c: usize, lanes: i32): void {
-  each(Op.cos, d, a, lanes);
+  sines(d, a, lanes, 1);
 }

@@ -1,18 +1,25 @@
 /**
- * float32 rows times packed weights of 8 or 7 bits: few rows convert the weights in registers; more rows share panels that are converted
- * once, and use the micro-kernel of gemm_f32.ts.
+ * float32 rows times packed weights of 8 or 7 bits: few rows are split into two integers of 15 bits, because four weights take ten
+ * instructions to convert and multiply as floats but five as integers; more rows share panels that are converted once, and use the
+ * micro-kernel of gemm_f32.ts.
  *
  * Payload, 32-bit words: `Operands`; rows in a block; addresses of scratch memory: a tile, table of rows, packed rows, a converted panel;
  * then `Dequantization`.
  */
 import { gemm_f32_4x8_unpacked } from "./gemm_f32";
-import { Operands, QmatmulFloatAt as At } from "./generated/agreement";
+import { Operands, pieceSteps, QmatmulFloatAt as At } from "./generated/agreement";
 import { RowTable } from "./pack_i8";
+import { multiplyPieces } from "./qgemv";
+import { exact, exact1x8c4 } from "./qgemv_i8";
 import { Dequantization, dequantizePanel, placeRow, prepareColumns } from "./quantized_epilogue";
-import { fma } from "./simd";
+import { addPairs } from "./simd";
 
-/** Up to this many rows, each converts the weights in registers. */
-const gemvMaxRows: i32 = 3;
+/** Up to this many rows (at most `gemvRows`) are split. */
+const splitMaxRows: i32 = 3;
+/** Bytes before each piece of a split row: corrections and scales. */
+const pieceHeaderBytes: usize = 16;
+
+let allSteps: i32 = 0;
 
 export function qmatmulFloat(payload: usize): void {
   const m = load<i32>(payload, Operands.m);
@@ -33,24 +40,24 @@ export function qmatmulFloat(payload: usize): void {
     const rows = min(blockRows, m - first);
     for (let i = 0; i < rows; i++) copyRow(payload, i, first + i, packed + <usize>i * rowBytes, table + <usize>i * RowTable.bytes);
     let weight = load<usize>(payload, Operands.weight);
+    if (m <= splitMaxRows && splitRows(rows, steps, packed, panel, offset)) {
+      allSteps = steps;
+      const pieces = (steps + pieceSteps - 1) / pieceSteps;
+      const splitBytes = rowBytes + <usize>pieces * pieceHeaderBytes;
+      multiplyPieces(split1x8, pieces, rows, panel, splitBytes, weight, panelBytes, n, dequantization, table, tile, false);
+      return;
+    }
     for (let j = 0; j < n; j += 8) {
       const width = min(8, n - j);
-      if (m <= gemvMaxRows) {
-        for (let i = 0; i < rows; i++) {
-          row1x8(steps, packed + <usize>i * rowBytes, weight, offset, tile);
-          dequantizePanel(dequantization, tile, table + <usize>i * RowTable.bytes, 1, j, width);
-        }
-      } else {
-        convertPanel(steps, weight, offset, panel);
-        for (let i = 0; i < rows; i += 4) {
-          const height = min(4, rows - i);
-          const p0 = packed + <usize>i * rowBytes;
-          const p1 = height > 1 ? p0 + rowBytes : p0;
-          const p2 = height > 2 ? p1 + rowBytes : p0;
-          const p3 = height > 3 ? p2 + rowBytes : p0;
-          gemm_f32_4x8_unpacked(steps << 2, p0, p1, p2, p3, panel, tile, 32, 0, 0);
-          dequantizePanel(dequantization, tile, table + <usize>i * RowTable.bytes, height, j, width);
-        }
+      convertPanel(steps, weight, offset, panel);
+      for (let i = 0; i < rows; i += 4) {
+        const height = min(4, rows - i);
+        const p0 = packed + <usize>i * rowBytes;
+        const p1 = height > 1 ? p0 + rowBytes : p0;
+        const p2 = height > 2 ? p1 + rowBytes : p0;
+        const p3 = height > 3 ? p2 + rowBytes : p0;
+        gemm_f32_4x8_unpacked(steps << 2, p0, p1, p2, p3, panel, tile, 32, 0, 0);
+        dequantizePanel(dequantization, tile, table + <usize>i * RowTable.bytes, height, j, width);
       }
       weight += panelBytes;
     }
@@ -76,53 +83,70 @@ function copyRow(payload: usize, i: i32, row: i32, target: usize, entry: usize):
 }
 
 /**
- * C[1, 8] from one float32 row and a panel of packed weights. Each byte is moved to the top of an int32, which needs fewer instructions
- * than a sign extension and makes it 2^24 times as large; the row is divided by 2^24.
+ * Splits rows into two numbers of 15 bits each, x ≈ (high · 2^15 + low) / 2^shift with |x| < 2^29 / 2^shift: the products with int8 are
+ * exact in integers. Layout: pieces of [corrections and scales of both][steps][4 high], then [steps][4 low]. Returns false if a number is not finite.
  */
-function row1x8(steps: i32, x: usize, b: usize, offset: i32, sums: usize): void {
-  let c0 = f32x4.splat(0), c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0, c6 = c0, c7 = c0;
-  const zero = i8x16.splat(<i8>offset);
-  const scale = f32x4.splat(5.9604644775390625e-8); // 2^-24
-  for (; steps > 0; steps--) {
-    const a = f32x4.mul(v128.load(x), scale);
-    const w0 = i8x16.sub(v128.load(b), zero);
-    c0 = fma(a, topBytes(w0, 0), c0);
-    c1 = fma(a, topBytes(w0, 1), c1);
-    c2 = fma(a, topBytes(w0, 2), c2);
-    c3 = fma(a, topBytes(w0, 3), c3);
-    const w1 = i8x16.sub(v128.load(b, 16), zero);
-    c4 = fma(a, topBytes(w1, 0), c4);
-    c5 = fma(a, topBytes(w1, 1), c5);
-    c6 = fma(a, topBytes(w1, 2), c6);
-    c7 = fma(a, topBytes(w1, 3), c7);
-    x += 16;
-    b += 32;
+function splitRows(rows: i32, steps: i32, from: usize, to: usize, offset: i32): bool {
+  for (let i = 0; i < rows; i++) {
+    const end = from + (<usize>steps << 4);
+    let largest = i32x4.splat(0);
+    const magnitude = i32x4.splat(0x7fffffff);
+    for (let at = from; at < end; at += 16) largest = i32x4.max_s(largest, v128.and(v128.load(at), magnitude));
+    largest = i32x4.max_s(largest, i32x4.shuffle(largest, largest, 2, 3, 0, 1));
+    const exponent = max(i32x4.extract_lane(largest, 0), i32x4.extract_lane(largest, 1)) >> 23;
+    if (exponent == 255) return false;
+    // 2^shift as bits of its exponent; inputs below 2^-98 are divided by 2^-98.
+    const factor = min(127 + 28 + 127 - exponent, 253);
+    const scale = i32x4.splat(factor << 23);
+    const half = i32x4.splat(1 << 14);
+    while (from < end) {
+      const header = to;
+      let sums = i32x4.splat(0);
+      to += pieceHeaderBytes;
+      const count = min(pieceSteps, <i32>((end - from) >> 4));
+      const low = <usize>count << 3;
+      for (let step = 0; step < count; step++) {
+        const x = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(from), scale)));
+        const high = i32x4.shr_s(i32x4.add(x, half), 15);
+        const both = i16x8.narrow_i32x4_s(high, i32x4.sub(x, i32x4.shl(high, 15)));
+        v128.store64_lane(to, both, 0);
+        v128.store64_lane(to + low, both, 1);
+        sums = i32x4.add(sums, i32x4.extadd_pairwise_i16x8_s(both));
+        from += 16;
+        to += 8;
+      }
+      to += low;
+      sums = i32x4.mul(addPairs(sums, sums), i32x4.splat(offset));
+      // 2^15 / 2^shift and 1 / 2^shift.
+      v128.store(header, i32x4.replace_lane(i32x4.replace_lane(sums, 2, (254 + 15 - factor) << 23), 3, (254 - factor) << 23));
+    }
   }
-  v128.store(sums, horizontalSums(c0, c1, c2, c3));
-  v128.store(sums, horizontalSums(c4, c5, c6, c7), 16);
+  return true;
 }
 
-/** Four bytes of a column as float32, times 2^24. */
-// @ts-ignore: decorator
-@inline
-function topBytes(columns: v128, column: i32): v128 {
-  const zero = i32x4.splat(0);
-  const pairs = column < 2
-    ? i8x16.shuffle(zero, columns, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
-    : i8x16.shuffle(zero, columns, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-  const words = column & 1
-    ? i16x8.shuffle(zero, pairs, 4, 12, 5, 13, 6, 14, 7, 15)
-    : i16x8.shuffle(zero, pairs, 0, 8, 1, 9, 2, 10, 3, 11);
-  return f32x4.convert_i32x4_s(words);
+/** A piece of a row of `splitRows` × eight columns, added to float32 sums. */
+function split1x8(piece: i32, x: usize, b: usize, index: i32, sums: usize): void {
+  const first = piece * pieceSteps;
+  const steps = min(pieceSteps, allSteps - first);
+  let header = x + <usize>piece * (pieceHeaderBytes + (pieceSteps << 4));
+  x = header + pieceHeaderBytes;
+  b += <usize>first << 5;
+  // The piece of the panel is in the L1 cache for the second part.
+  for (let part = 0; part < 2; part++) {
+    exact1x8c4(steps, x, b);
+    addPart(sums, 0, header);
+    addPart(sums, 16, header);
+    x += <usize>steps << 3;
+    header += 4;
+  }
 }
 
-/** The sums of each vector's lanes. */
+/** Adds four exact sums minus a correction, times a scale. */
 // @ts-ignore: decorator
 @inline
-function horizontalSums(x: v128, y: v128, z: v128, w: v128): v128 {
-  const xy = f32x4.add(i32x4.shuffle(x, y, 0, 1, 4, 5), i32x4.shuffle(x, y, 2, 3, 6, 7));
-  const zw = f32x4.add(i32x4.shuffle(z, w, 0, 1, 4, 5), i32x4.shuffle(z, w, 2, 3, 6, 7));
-  return f32x4.add(i32x4.shuffle(xy, zw, 0, 2, 4, 6), i32x4.shuffle(xy, zw, 1, 3, 5, 7));
+function addPart(sums: usize, at: usize, header: usize): void {
+  const part = f32x4.convert_i32x4_s(i32x4.sub(v128.load(exact + at), v128.load32_splat(header)));
+  v128.store(sums + at, f32x4.add(v128.load(sums + at), f32x4.mul(part, v128.load32_splat(header, 8))));
 }
 
 /** Converts a panel to float32, [k][8 columns]. */

@@ -5,14 +5,11 @@
  * addresses of scratch memory: sums of a block's panel, table of rows, packed rows, four gathered rows, a widened panel of
  * weights; then `Dequantization`.
  */
-import { Operands, QmatmulAt as At } from "./generated/agreement";
+import { gemvRows, Operands, QmatmulAt as At } from "./generated/agreement";
 import { gatherBytes, pack4, packRow, RowTable } from "./pack_i8";
 import { isWide, multiplyBlock } from "./qgemm_i8";
 import { multiplyRows } from "./qgemv_i8";
 import { Dequantization, placeRow, prepareColumns } from "./quantized_epilogue";
-
-/** Up to this many rows, GEMV reads the weights once per row. */
-const gemvMaxRows: i32 = 4;
 
 export function qmatmul(payload: usize): void {
   const m = load<i32>(payload, Operands.m);
@@ -26,7 +23,7 @@ export function qmatmul(payload: usize): void {
   const packed = load<usize>(payload, At.packed);
   const steps = (k + 3) >> 2;
   prepareColumns(dequantization);
-  if (m <= gemvMaxRows) {
+  if (m <= gemvRows) {
     packRows(payload, m, table, packed);
     multiplyRows(dequantization, m, table, packed, weight, steps, n, sums);
     return;

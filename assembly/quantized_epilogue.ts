@@ -50,9 +50,8 @@ export function dequantizePanel(dequantization: usize, sums: usize, table: usize
   const before = <usize>column * step;
   const whole = width == 8 && step == 1 << shift;
   if (kind == Kind.int32) addOffsets(sums, table, rows, at, before, whole);
-  else if (kind == Kind.float32) dequantizeFloats(dequantization, sums, table, rows, at, before, whole, false, false);
   else if (kind == Kind.int8) dequantizeFloats(dequantization, sums, table, rows, at, before, whole, false, true);
-  else dequantizeFloats(dequantization, sums, table, rows, at, before, whole, true, false);
+  else dequantizeFloats(dequantization, sums, table, rows, at, before, whole, kind == Kind.floats, false);
   if (!whole) {
     let row = table;
     for (let i = 0; i < rows; i++) {

@@ -38,7 +38,15 @@ import {
   qmatmulGroupsLayout,
   qmatmulLayout,
 } from "./encode/qmatmul.js";
-import { dequantizationLayout, Kind, rowTableLayout, widenedSteps } from "./encode/quantized.js";
+import {
+  dequantizationLayout,
+  gemvRows,
+  gemvStreams,
+  Kind,
+  pieceSteps,
+  rowTableLayout,
+  widenedSteps,
+} from "./encode/quantized.js";
 import { Reduction, reduceLayout } from "./encode/reduce.js";
 import { Access, Stored } from "./encode/strides.js";
 import { tileBytes, widenedBytes } from "./encode/tile.js";
@@ -102,6 +110,9 @@ export const constants = {
   drawUniform,
   gatherOverrun,
   widenedSteps,
+  gemvRows,
+  gemvStreams,
+  pieceSteps,
   panelRows,
   stepLength,
   depthwiseLanes,

@@ -3,6 +3,8 @@ import { sizeOf } from "../../../core/shape.js";
 import type { Operand, QmatmulCall } from "../../../kernels/kernel.js";
 import { type CommandWriter, Opcode } from "../command.js";
 import {
+  gemvRows,
+  gemvStreams,
   itemBytes,
   packedRowBytes,
   panelSumBytes,
@@ -31,8 +33,6 @@ export const groupEntryLayout = "correction scale total";
 
 /** Bytes of rows that are packed at a time for weights in groups and for float32 rows: a quarter of the second-level cache. */
 const blockBytes = 131_072;
-/** Bytes of scratch memory for weights in groups: float32 sums of a panel, and int32 sums of one group. */
-const groupSumBytes = 2 * 8 * 4;
 
 export function encodeQmatmul(call: QmatmulCall, writer: CommandWriter): void {
   if (sizeOf(call.output.view.shape) === 0) return;
@@ -64,7 +64,7 @@ function columnStep(output: Operand): number {
 }
 
 function encodeInt8(call: QmatmulCall, writer: CommandWriter): void {
-  const { input, output } = call;
+  const { input } = call;
   const [m, k] = input.view.shape;
   const spaces = new WorkingSpaces(writer);
   const rows = rowsOfBlock(m, k);
@@ -72,17 +72,16 @@ function encodeInt8(call: QmatmulCall, writer: CommandWriter): void {
   writeOperands(call, writer);
   writeVector(call.inputScales, writer);
   writer.i32(rows);
-  spaces.write(panelSumBytes(rows));
+  spaces.write(gemvStreams * panelSumBytes(rows));
   spaces.write(rows * rowTableBytes);
   spaces.write(packedRowBytes(rows, k));
   spaces.write(4 * k);
   spaces.write(widenedBytes(k));
-  writeDequantization(call, rows, [0, 1], columnStep(output), spaces, writer);
-  writer.end();
+  end(call, rows, spaces, writer);
 }
 
 function encodeGroups(call: QmatmulCall, groupSize: number, writer: CommandWriter): void {
-  const { input, output, inputScales, scales, minimums, format } = call;
+  const { input, inputScales, scales, minimums, format } = call;
   const [m, k] = input.view.shape;
   const groups = k / groupSize;
   // Packed values of at most 16 bits, and the entry of each group.
@@ -100,15 +99,14 @@ function encodeGroups(call: QmatmulCall, groupSize: number, writer: CommandWrite
     spaces.write(factors?.view.strides[0] === 1 ? 0 : 4 * count);
   }
   writer.i32(count, format.bits === 8 ? 1 : 0, rows);
-  spaces.write(groupSumBytes);
+  spaces.write(gemvStreams * panelSumBytes(rows));
   spaces.write(rows * rowTableBytes);
   spaces.write(rows * rowBytes);
-  writeDequantization(call, rows, [0, 1], columnStep(output), spaces, writer, "scaled");
-  writer.end();
+  end(call, rows, spaces, writer, "scaled");
 }
 
 function encodeFloat(call: QmatmulCall, writer: CommandWriter): void {
-  const { input, output } = call;
+  const { input } = call;
   const [m, k] = input.view.shape;
   const rowBytes = Math.ceil(k / 4) * 16;
   const rows = blockRows(m, rowBytes);
@@ -116,10 +114,23 @@ function encodeFloat(call: QmatmulCall, writer: CommandWriter): void {
   writer.begin(Opcode.qmatmulFloat);
   writeOperands(call, writer);
   writer.i32(rows);
-  spaces.write(tileBytes);
+  spaces.write(tileBytes + gemvStreams * panelSumBytes(rows));
   spaces.write(rows * rowTableBytes);
   spaces.write(rows * rowBytes);
   spaces.write(8 * rowBytes);
-  writeDequantization(call, rows, [0, 1], columnStep(output), spaces, writer, "unscaled");
+  end(call, rows, spaces, writer, "unscaled");
+}
+
+/** The epilogue of rows × columns: after GEMV of all columns at a time, because its panels are not in order. */
+function end(
+  call: QmatmulCall,
+  rows: number,
+  spaces: WorkingSpaces,
+  writer: CommandWriter,
+  floats?: "unscaled" | "scaled",
+): void {
+  const { output } = call;
+  const columns = output.view.shape[0] > gemvRows ? undefined : Number.POSITIVE_INFINITY;
+  writeDequantization(call, rows, [0, 1], columnStep(output), spaces, writer, floats, columns);
   writer.end();
 }

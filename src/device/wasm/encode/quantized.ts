@@ -20,6 +20,12 @@ const blockBytes = 262_144;
 const mostRows = 256;
 /** Steps of 4 along k per widened part of a panel: half the L1 cache. */
 export const widenedSteps = 256;
+/** Up to this many rows, GEMV (assembly/qgemv.ts) reads pieces of several panels in turn. */
+export const gemvRows = 4;
+/** Panels that GEMV reads in turn, each with its own sums. */
+export const gemvStreams = 4;
+/** Steps of 4 along k, of 32 bytes for eight columns, in a piece. */
+export const pieceSteps = 16;
 /** Kinds of results of eight sums; `floats` is float32 from sums that are already float32. */
 export const Kind = { int32: 0, float32: 1, int8: 2, floats: 3 } as const;
 /** Maximum columns to which the rest of an epilogue is applied at a time. */
