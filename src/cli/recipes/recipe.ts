@@ -21,11 +21,17 @@ export interface RecipeContext {
 export interface RecipeResult {
   readonly figures: Readonly<Record<string, number>>;
   /** The figure that was promised before the run, and whether it was reached; undefined where nothing is promised. */
-  readonly promise?: { readonly figure: string; readonly atMost: number; readonly isKept: boolean };
+  readonly promise?: RecipePromise;
   readonly seconds: number;
   /** A sample of what it has learnt. */
   readonly sample?: string;
 }
+
+/** A figure and the bound that it was to keep, for the default steps. */
+export type RecipePromise = { readonly figure: string; readonly isKept: boolean } & (
+  | { readonly atMost: number }
+  | { readonly atLeast: number }
+);
 
 export type Recipe = (context: RecipeContext) => Promise<RecipeResult>;
 
