@@ -7,6 +7,8 @@ import { type FileSource, noSuchFile, rangeOf, requirePath } from "./source.js";
 
 const op = "folder";
 
+/** `organisation/name`. */
+const repositoryName = /^[\w.-]+\/[\w.-]+$/;
 /** Folders inside each other that are listed: more than any model has, and an end to links that lead upwards. */
 const maxDepth = 8;
 
@@ -45,7 +47,10 @@ export function folder(path: string): FileSource {
   }
   async function requireFolder(): Promise<void> {
     const found = await fs.promises.stat(path).catch((error: unknown) => {
-      throw new FileError(`cannot read folder ${path}: ${reasonOf(error)}`, { op, cause: error });
+      const hint = repositoryName.test(path)
+        ? `for a repository of the Hugging Face Hub: hub:${path}`
+        : undefined;
+      throw new FileError(`cannot read folder ${path}: ${reasonOf(error)}`, { op, cause: error, hint });
     });
     if (!found.isDirectory())
       throw new FileError(`${path} is not a folder`, { op, hint: "give the folder of the file" });

@@ -1,5 +1,6 @@
 /** The files of a model by what a user calls it. */
 import { aString, check } from "../core/check.js";
+import { ArgumentError } from "../core/errors.js";
 import { folder } from "./folder.js";
 import { type HubOptions, hub } from "./hub.js";
 import type { FileSource } from "./source.js";
@@ -19,6 +20,7 @@ const hubPrefix = "hub:";
  */
 export function modelSource(name: string, options: HubOptions = {}): FileSource {
   check("modelSource", "the name", name, aString);
+  if (name.trim() === "") throw new ArgumentError("the name of the model is empty", { op: "modelSource" });
   const [, place, file] = /^(.*?)(?:[/\\]?([^/\\]+\.gguf))?$/is.exec(name)!;
   const source = sourceAt(place === "" ? "." : place, options);
   return file === undefined ? source : onlyGguf(source, file);

@@ -135,6 +135,15 @@ describe("wattgrad chat", () => {
   });
 });
 
+test("wattgrad generate reads its prompt from a pipe", async () => {
+  const args = ["generate", model("smollm2"), "--max-new-tokens", "5", "--json", "-", "--quiet"];
+  const tokensOf = ({ stdout }: Outcome) => JSON.parse(stdout).tokens;
+  const given = tokensOf(await withInput([...args, "--prompt", "the cat\nsat"], ""));
+  expect(given.length).toBeGreaterThan(0);
+  expect(tokensOf(await withInput(args, "the cat\nsat\n"))).toEqual(given);
+  expect(tokensOf(await withInput([...args, "--prompt", "-"], "the cat\nsat"))).toEqual(given);
+});
+
 describe("wattgrad embed", () => {
   test("writes vectors and ids, and a table", async () => {
     const args = ["embed", model("minilm"), "the cat sat", "a dog", "--device", "reference"];
@@ -204,6 +213,8 @@ describe("wattgrad run", () => {
     [["run", "fill-mask", model("bert_maskedLm"), "[MASK]", "--option", "topk=2"], 2, /did you mean topK/],
     [["embed", model("minilm")], 2, /there are no texts/],
     [["generate", model("smollm2"), "--prompt", ""], 2, /--prompt is empty/],
+    [["generate", "nobody/nothing", "--prompt", "a"], 1, /nobody\/nothing.*hub:nobody\/nothing/],
+    [["generate", "", "--prompt", "a"], 1, /the name of the model is empty/],
     [["generate", model("smollm2"), "--prompt", "the cat ".repeat(99)], 1, /tokens, the context 64/],
     [["generate", join(model("smollm2"), "none.gguf"), "--prompt", "a"], 1, /none\.gguf/],
   ])("%j fails in one line", async (args, code, message) => {

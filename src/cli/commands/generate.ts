@@ -7,13 +7,14 @@ import type { CausalModel } from "../../models/index.js";
 import { InterruptedError, UsageError } from "../exit.js";
 import { type Interrupt, listenForInterrupt } from "../interrupt.js";
 import { type LanguageScheme, loadLanguageModel, modelArgument, quantizeOption } from "../language.js";
+import { textOfInput } from "../lines.js";
 import { cpuWattsOption, deviceOption, energyCommandOption, jsonOption } from "../options.js";
 import { requireJsonTarget, standardOutput, writeJson } from "../output.js";
 import { type SamplingOptions, settingsOf, textFor, withSamplingOptions } from "../sampling.js";
 import { say } from "../terminal.js";
 
 interface GenerateCommandOptions extends SamplingOptions {
-  readonly prompt: string;
+  readonly prompt?: string;
   readonly chat?: boolean;
   readonly system?: string;
   readonly quantize?: LanguageScheme;
@@ -49,13 +50,14 @@ const examples = `
 Examples:
   wattgrad generate models/gpt2 --prompt "The capital of France is"
   wattgrad generate models/smollm2 --chat --prompt "What is the capital of France?" --quantize int8-dynamic
-  wattgrad generate models/smollm2 --prompt "Once upon a time" --temperature 0.8 --top-p 0.95 --seed 7 --json -`;
+  wattgrad generate models/smollm2 --prompt "Once upon a time" --temperature 0.8 --top-p 0.95 --seed 7 --json -
+  wattgrad generate models/gpt2 < beginning.txt`;
 
 export function generateCommand(): Command {
   const command = new Command("generate")
     .description("continue a text, or answer a message, with a language model")
     .argument("<model>", modelArgument)
-    .requiredOption("--prompt <text>", "the text to continue, or the message to answer")
+    .option("--prompt <text>", "the text to continue, or the message to answer (default or -: stdin)")
     .option("--chat", "answer the prompt by the model's chat template")
     .option("--system <text>", "with --chat: a system message in front");
   return withSamplingOptions(command, 128)
@@ -91,7 +93,9 @@ async function generateText(
   options: GenerateCommandOptions,
   { signal }: Interrupt,
 ): Promise<GenerateReport> {
-  const { prompt, chat, system, json, quiet, quantize: scheme } = options;
+  const { chat, system, json, quiet, quantize: scheme } = options;
+  const { prompt = standardOutput } = options;
+  const given = prompt === standardOutput ? await textOfInput("--prompt") : prompt;
   const device = await openDevice(options.device);
   const { model, tokenizer, generationConfig } = await loadLanguageModel<CausalModel>(
     name,
@@ -105,9 +109,9 @@ async function generateText(
   );
   const messages = [
     ...(system === undefined ? [] : [{ role: "system", content: system }]),
-    { role: "user", content: prompt },
+    { role: "user", content: given },
   ];
-  const inputIds = [...(chat ? tokenizer.encodeChat(messages) : tokenizer.encode(prompt))];
+  const inputIds = [...(chat ? tokenizer.encodeChat(messages) : tokenizer.encode(given))];
   if (inputIds.length === 0) throw new UsageError("--prompt is empty");
   const { energyCommand: command, cpuWatts } = options;
   const meter = await openMeter({ command, cpuWatts, device });
