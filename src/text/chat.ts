@@ -1,12 +1,12 @@
-/** Chat templates: messages as the text that a model was trained on. Templates are Jinja, run by @huggingface/jinja. */
+/** Chat templates: format messages as the text a model was trained on. Templates are Jinja, run by @huggingface/jinja. */
 import { Template } from "@huggingface/jinja";
 import { aBoolean, anArray, anObject, aString, check, checkOptions, type Kinds } from "../core/check.js";
 import { quote } from "../formats/excerpt.js";
 import { ChatError } from "./errors.js";
 
-/** One turn of a chat. Templates may read members of their own, as `tool_calls`. */
+/** One turn of a chat. Templates may read further members, such as `tool_calls`. */
 export interface Message {
-  /** `system`, `user`, `assistant`, `tool`, or one that the model's template names. */
+  /** `system`, `user`, `assistant`, `tool`, or another role of the model's template. */
   readonly role: string;
   readonly content: unknown;
   readonly [member: string]: unknown;
@@ -16,11 +16,11 @@ export interface Message {
 export interface ChatOptions {
   /** Whether the text ends where the assistant's answer begins. Default true. */
   readonly addGenerationPrompt?: boolean;
-  /** Functions that the model may call, as JSON schemas; a template named `tool_use` is taken for them. */
+  /** Functions that the model may call, as JSON schemas. Selects the template named `tool_use`, if there is one. */
   readonly tools?: readonly unknown[];
   /** The name of a template, for models with several. Default: `default`, or the only one. */
   readonly template?: string;
-  /** More values that the template reads, as `enable_thinking`. */
+  /** Further variables of the template, such as `enable_thinking`. */
   readonly variables?: Readonly<Record<string, unknown>>;
 }
 
@@ -83,7 +83,7 @@ function checkMessages(messages: readonly Message[], template: string): void {
 
 /**
  * The text of a chat.
- * @throws ChatError for roles that the template does not know, and for what it refuses or fails at; ArgumentError.
+ * @throws ChatError if the template rejects the messages (unknown roles, for example) or fails; ArgumentError.
  */
 export function renderChat(
   templates: Templates,

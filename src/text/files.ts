@@ -1,4 +1,4 @@
-/** The files of a model that say how text becomes ids. */
+/** Finds and reads a model's tokenizer files. */
 import { FormatError } from "../core/errors.js";
 import { FileError } from "../formats/file.js";
 import { openGguf } from "../formats/gguf.js";
@@ -10,7 +10,7 @@ import type { JsonObject, TokenizerParts } from "./parts.js";
 
 const op = "loadTokenizer";
 
-/** Longest file of text that is read: vocabularies of 250,000 entries take some 20 MB. */
+/** Maximum size of a text file: vocabularies of 250,000 entries take about 20 MB. */
 const maxBytes = 256 * 2 ** 20;
 
 /**

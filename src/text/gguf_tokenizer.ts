@@ -1,4 +1,4 @@
-/** The tokenizer in the header of a GGUF file: what tokenizer.json and tokenizer_config.json would say. */
+/** Converts the tokenizer in a GGUF header to the contents of tokenizer.json and tokenizer_config.json. */
 import { FormatError } from "../core/errors.js";
 import { quote } from "../formats/excerpt.js";
 import type { GgufValue } from "../formats/gguf_header.js";
@@ -17,11 +17,11 @@ const split = (pattern: string): JsonObject => ({
   behavior: "Isolated",
   invert: false,
 });
-/** Words as Llama 3 and Qwen 2 split them; `numbers` are their digits. */
+/** Word pattern of Llama 3 and Qwen 2; `numbers` is the pattern of digits. */
 const words = (numbers: string) =>
   `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${numbers}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
 
-/** How text is split in front of BPE, by `tokenizer.ggml.pre`. */
+/** Pre-tokenizer patterns by `tokenizer.ggml.pre`. */
 const preTokenizers: Readonly<Record<string, readonly JsonObject[]>> = {
   "gpt-2": [byteLevel(false, true)],
   smollm: [digits, byteLevel(false, true)],
@@ -30,8 +30,8 @@ const preTokenizers: Readonly<Record<string, readonly JsonObject[]>> = {
 };
 
 /**
- * Byte-level BPE (`tokenizer.ggml.model` gpt2) by its tokens and merges.
- * @throws FormatError for headers without a tokenizer, and for other kinds by name.
+ * Byte-level BPE (`tokenizer.ggml.model` gpt2) from its tokens and merges.
+ * @throws FormatError if the header has no tokenizer, or one of another kind.
  */
 export function tokenizerFromGguf(metadata: ReadonlyMap<string, GgufValue>, label: string): TokenizerParts {
   const get = (key: string) => metadata.get(`tokenizer.ggml.${key}`);
@@ -83,7 +83,7 @@ function strings(value: GgufValue | undefined): readonly string[] | undefined {
   return isList ? (value as readonly string[]) : undefined;
 }
 
-/** Puts a token in front of each text. */
+/** Post-processor that prepends a token to each text. */
 function startingWith(token: string, id: number): JsonObject {
   const start = { SpecialToken: { id: token, type_id: 0 } };
   const text = (name: string, type: number) => ({ Sequence: { id: name, type_id: type } });

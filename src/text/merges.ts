@@ -1,16 +1,16 @@
-/** Byte-level BPE as GPT-2 has it, out of a vocabulary and merges: what tokenizer.json would say. */
+/** Converts vocab.json and merges.txt (GPT-2's byte-level BPE) to the contents of tokenizer.json. */
 import { FormatError } from "../core/errors.js";
 import { quote } from "../formats/excerpt.js";
 import type { JsonObject } from "./parts.js";
 
 const op = "loadTokenizer";
 
-/** Classes of tokenizers that are nothing but byte-level BPE; others have rules that these two files lack. */
+/** Tokenizer classes that are plain byte-level BPE; others have rules that are not in these two files. */
 const byteLevelClass = /^(GPT2Tokenizer|CodeGenTokenizer|PreTrainedTokenizer)(Fast)?$/;
 
 /**
- * `vocab.json` maps tokens to ids; a line of `merges.txt` is two tokens that become one, the first lines first.
- * @throws FormatError for anything else, and where tokenizer_config.json names a class with rules of its own.
+ * `vocab.json` maps tokens to ids; each line of `merges.txt` is a pair of tokens to merge, in order of priority.
+ * @throws FormatError for other contents, or if tokenizer_config.json names a class with further rules.
  */
 export function tokenizerFromMerges(
   vocabulary: JsonObject,
@@ -43,7 +43,7 @@ export function tokenizerFromMerges(
   return byteLevelBpe(vocabulary, pairs, special, [byteLevel(config.add_prefix_space === true, true)]);
 }
 
-/** The tokens that the configuration names as special, or GPT-2's. */
+/** Special tokens of the configuration; default those of GPT-2. */
 function specialIn(vocabulary: JsonObject, config: JsonObject): [string, number][] {
   const named = ["bos_token", "eos_token", "unk_token", "pad_token"].map((key) => tokenText(config[key]));
   const tokens = new Set(["<|endoftext|>", ...named.filter((token) => token !== undefined)]);
@@ -59,7 +59,7 @@ export function tokenText(value: unknown): string | undefined {
   return typeof content === "string" ? content : undefined;
 }
 
-/** The pre-tokenizer that makes bytes visible characters, and with `useRegex` splits words as GPT-2 does. */
+/** Pre-tokenizer that maps bytes to printable characters and, with `useRegex`, splits words as GPT-2 does. */
 export function byteLevel(addPrefixSpace: boolean, useRegex: boolean): JsonObject {
   return { type: "ByteLevel", add_prefix_space: addPrefixSpace, trim_offsets: true, use_regex: useRegex };
 }

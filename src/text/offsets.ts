@@ -1,27 +1,27 @@
 /**
- * Where in a text its tokens are. The engine does not say: the steps of its encoding are done here one by one, and each step keeps the
- * positions in the text.
+ * Offsets of tokens in their text. @huggingface/tokenizers does not report them, so its encoding steps are repeated here, each of them
+ * tracking positions.
  */
 import type { Tokenizer as Engine } from "@huggingface/tokenizers";
 import { ArgumentError } from "../core/errors.js";
 import type { JsonObject } from "./parts.js";
 import type { Placed } from "./span.js";
 
-/** A character of a normalized text, or a byte of one, and the characters of the text that it was made of. */
+/** A character (or byte of one) of the normalized text, with the range of the original text it came from. */
 interface Unit {
   readonly symbol: string;
   readonly start: number;
   readonly end: number;
 }
 
-/** Stands for a space in SentencePiece's vocabularies. */
+/** Space in SentencePiece vocabularies. */
 const metaspace = "\u2581";
-/** Stands for a space in vocabularies of bytes. */
+/** Space in byte-level vocabularies. */
 const byteSpace = "\u0120";
 
 /**
- * The tokens of a text in their order, without the special tokens around it.
- * @throws ArgumentError for tokenizers whose encoding cannot be followed.
+ * The tokens of a text in order, without the special tokens around it.
+ * @throws ArgumentError for tokenizers with steps that have no counterpart here.
  */
 export function placedTokens(engine: Engine, json: JsonObject, text: string): Placed[] {
   const bytes = hasType(json.pre_tokenizer, "ByteLevel");
@@ -56,7 +56,7 @@ export function placedTokens(engine: Engine, json: JsonObject, text: string): Pl
   throw new ArgumentError("the places of this tokenizer's tokens cannot be found", { op: "spans" });
 }
 
-/** A part of a text that is an added token, or lies between two. */
+/** Segment of a text: an added token, or the text between two of them. */
 interface Section {
   readonly part: string;
   readonly start: number;
@@ -80,7 +80,7 @@ function sections(engine: Engine, text: string): Section[] {
   return result;
 }
 
-/** The characters of a normalized text. Normalizers change characters one by one, or clusters of them (a letter and its marks). */
+/** Characters of the normalized text. Normalizers change single characters or clusters (a letter with its marks). */
 function unitsOf(
   text: string,
   offset: number,
@@ -97,7 +97,7 @@ function unitsOf(
   for (const units of [single, pieces(/.\p{M}*/gsu)]) {
     if (units.map(({ symbol }) => symbol).join("") === normalized) return units;
   }
-  // Normalizers that look at the whole text (strip, prepend): what they add has no width, what they remove is passed over.
+  // Normalizers of the whole text (strip, prepend): added characters have width 0, removed ones are skipped.
   let at = 0;
   return [...normalized].map((symbol) => {
     const found = indexFrom(single, symbol, at);
@@ -110,7 +110,7 @@ function unitsOf(
   });
 }
 
-/** More characters than a normalizer removes at one place. */
+/** Upper bound of the characters that a normalizer removes at one place. */
 const farthest = 8;
 
 function indexFrom(units: readonly Unit[], symbol: string, from: number): number {
@@ -120,7 +120,7 @@ function indexFrom(units: readonly Unit[], symbol: string, from: number): number
 
 const isSame = (a: string, b: string) => a === b || (b === metaspace && a === " ");
 
-/** The symbols of bytes in vocabularies (GPT-2's `bytes_to_unicode`): printable ones are themselves, others come after 255 in turn. */
+/** Characters of bytes in vocabularies (GPT-2's `bytes_to_unicode`): printable bytes map to themselves, others to 256 and up. */
 const byteSymbols: readonly string[] = (() => {
   const isPlain = (byte: number) =>
     (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
@@ -130,7 +130,7 @@ const byteSymbols: readonly string[] = (() => {
 
 const isByteSymbol = new Set(byteSymbols);
 
-/** A token as its bytes are written in vocabularies of bytes; text that is none is written so. */
+/** A token as written in byte-level vocabularies; plain text is converted. */
 export function asByteSymbols(token: string): string {
   const symbols = [...token];
   if (symbols.every((symbol) => isByteSymbol.has(symbol))) return token;
@@ -142,13 +142,13 @@ function bytesOf({ symbol, start, end }: Unit): Unit[] {
   return bytes.map((byte) => ({ symbol: byteSymbols[byte], start, end }));
 }
 
-/** The units of a word from `at` on, and where the next word may begin. */
+/** Units of the word at `at`, and the start of the next word. */
 function take(word: string, units: readonly Unit[], at: number): { units: Unit[]; next: number } {
   const own: Unit[] = [];
   let next = at;
   for (const [i, symbol] of [...word].entries()) {
     const found = indexFrom(units, symbol, next);
-    // A space that was put in front of the text is not in it.
+    // A prepended space is not in the text.
     const isExtra = i === 0 && (symbol === metaspace || symbol === byteSpace) && found !== next;
     if (found < 0 || isExtra) {
       const place = units[next]?.start ?? units.at(-1)?.end ?? 0;
@@ -161,7 +161,7 @@ function take(word: string, units: readonly Unit[], at: number): { units: Unit[]
   return { units: own, next };
 }
 
-/** The tokens of a word over its units; an unknown token has all up to the next one that is known. */
+/** Maps the tokens of a word to its units; an unknown token covers everything up to the next known one. */
 function placeTokens(
   tokens: readonly string[],
   units: readonly Unit[],
@@ -216,14 +216,14 @@ function extentOf(units: readonly Unit[], trims: boolean): { start: number; end:
   return { start: units[first].start, end: units[final].end };
 }
 
-/** Whether a part of a tokenizer is of a type, or has one of it. */
+/** Whether a tokenizer component is of a type, or contains one. */
 export function hasType(part: unknown, type: string): boolean {
   const { type: own, pretokenizers, decoders } = (part ?? {}) as Partial<Record<string, unknown>>;
   const parts = [pretokenizers, decoders].flatMap((list) => (Array.isArray(list) ? list : []));
   return own === type || parts.some((each) => hasType(each, type));
 }
 
-/** Whether spaces at the ends of a token do not belong to it. */
+/** Whether offsets exclude leading and trailing spaces of a token. */
 function trimsOffsets(part: unknown): boolean {
   const { trim_offsets, processors } = (part ?? {}) as { trim_offsets?: unknown; processors?: unknown };
   return trim_offsets === true || (Array.isArray(processors) && processors.some(trimsOffsets));

@@ -1,15 +1,15 @@
-/** What a tokenizer is made of, wherever it was found. */
+/** Parts of a tokenizer, whatever files they come from. */
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** The parts of a tokenizer. */
 export interface TokenizerParts {
-  /** Of messages. */
+  /** Name for error messages. */
   readonly label: string;
-  /** What tokenizer.json holds. */
+  /** Contents of tokenizer.json. */
   readonly tokenizer: JsonObject;
-  /** What tokenizer_config.json holds. */
+  /** Contents of tokenizer_config.json. */
   readonly config: JsonObject;
-  /** Of chat_template.jinja, where there is one: it is preferred to those of the configuration. */
+  /** Contents of chat_template.jinja, which precedes the templates of the configuration. */
   readonly template: string | undefined;
 }

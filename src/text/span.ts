@@ -1,14 +1,14 @@
-/** Tokens in a text. In a file without the engine, whose declarations the package's types do not need. */
+/** Tokens with offsets. A file of its own, so that the package's types do not need those of the tokenizer library. */
 
 /** A token and its place in the text. */
 export interface TokenSpan {
   readonly id: number;
-  /** As it is written in the vocabulary. */
+  /** The token as written in the vocabulary. */
   readonly token: string;
-  /** In UTF-16 units: `text.slice(start, end)`. */
+  /** Offsets in UTF-16 units: `text.slice(start, end)`. */
   readonly start: number;
   readonly end: number;
-  /** Number of the word that the token is part of: what the tokenizer splits before it looks into its vocabulary. */
+  /** Index of the token's word, as split by the pre-tokenizer. */
   readonly word: number;
 }
 

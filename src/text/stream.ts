@@ -1,11 +1,11 @@
 /** Text of tokens as they are generated. */
 
-/** Ends text whose last character has not all of its bytes. */
+/** Ends decoded text whose last character is incomplete. */
 const replacement = "\ufffd";
 
 /**
- * Decodes ids one by one. A character whose bytes are spread over tokens is held back until it is whole; characters of
- * text are never changed after they were given out. All pieces together are the text of all ids.
+ * Decodes ids one by one. A character whose bytes span several tokens is held back until it is complete; returned text never changes
+ * later. The pieces together are the text of all ids.
  *
  * @example
  * const stream = new StreamingDetokenizer((ids) => new TextDecoder().decode(Uint8Array.from(ids)));
@@ -15,22 +15,22 @@ const replacement = "\ufffd";
  */
 export class StreamingDetokenizer {
   readonly #decode: (ids: readonly number[]) => string;
-  /** Ids from where the text is decoded: tokens may look different at the start of a text, so some that were given out come first. */
+  /** Ids that are decoded together. Starts with some whose text was returned already, because tokens decode differently at the start. */
   #ids: number[] = [];
-  /** How many of them were given out. */
+  /** Number of these whose text was returned. */
   #done = 0;
 
   constructor(decode: (ids: readonly number[]) => string) {
     this.#decode = decode;
   }
 
-  /** The text that `id` completes; "" while a character is not whole. */
+  /** The text that `id` completes; "" while a character is incomplete. */
   push(id: number): string {
     this.#ids.push(id);
     return this.#give(false);
   }
 
-  /** What is held back: an incomplete character is U+FFFD. The next push begins a new text. */
+  /** Returns the rest; an incomplete character becomes U+FFFD. The next push starts a new text. */
   end(): string {
     const rest = this.#give(true);
     this.#ids = [];

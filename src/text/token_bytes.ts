@@ -1,8 +1,8 @@
-/** The bytes that tokens stand for, by how a tokenizer writes them in its vocabulary. */
+/** Decodes vocabulary entries to bytes. */
 import type { JsonObject } from "./parts.js";
 
 /**
- * GPT-2's characters for bytes (`bytes_to_unicode`): printable ones stand for themselves, the others for those from 256 on.
+ * GPT-2's characters for bytes (`bytes_to_unicode`): printable bytes map to themselves, the others to characters from 256 on.
  */
 function byteCharacters(): Map<string, number> {
   const result = new Map<string, number>();
@@ -14,15 +14,15 @@ function byteCharacters(): Map<string, number> {
   return result;
 }
 
-/** Whether some part of a decoder is of a kind; those of a sequence are tried as well. */
+/** Whether a decoder, or a member of its sequence, is of a kind. */
 function hasDecoder(decoder: unknown, type: string): boolean {
   const { type: own, decoders } = (decoder ?? {}) as { readonly type?: unknown; readonly decoders?: unknown };
   return own === type || (Array.isArray(decoders) && decoders.some((part) => hasDecoder(part, type)));
 }
 
 /**
- * A function that tells the bytes of a token as it is written in a vocabulary: byte-level BPE has a character for each byte, others write
- * a space as ▁ and a byte as <0xF0>.
+ * Returns a function from a vocabulary entry to its bytes. Byte-level BPE has a character for each byte; others write a space as ▁ and
+ * a byte as <0xF0>.
  */
 export function tokenBytesOf(tokenizer: JsonObject): (token: string) => Uint8Array {
   const encoder = new TextEncoder();
@@ -39,7 +39,7 @@ export function tokenBytesOf(tokenizer: JsonObject): (token: string) => Uint8Arr
   };
 }
 
-/** Added tokens by id: their text, undefined for those that are special. */
+/** Text of added tokens by id; undefined for special ones. */
 export function addedTokens(tokenizer: JsonObject): Map<number, string | undefined> {
   const list = Array.isArray(tokenizer.added_tokens) ? tokenizer.added_tokens : [];
   return new Map(list.map(({ id, content, special }) => [Number(id), special ? undefined : String(content)]));

@@ -15,36 +15,36 @@ import { addedTokens, tokenBytesOf } from "./token_bytes.js";
 
 /** Options of `Tokenizer.encode`. */
 export interface EncodeOptions {
-  /** A second text, as for questions about a text. */
+  /** A second text, for example the context of a question. */
   readonly pair?: string;
-  /** Whether the model's own tokens are put around the text: `[CLS]` and `[SEP]`. Default true. */
+  /** Whether to add the model's special tokens, such as `[CLS]` and `[SEP]`. Default true. */
   readonly addSpecialTokens?: boolean;
 }
 
 /** Options of `Tokenizer.decode`. */
 export interface DecodeOptions {
-  /** Whether special tokens are left out. Default true. */
+  /** Whether to omit special tokens. Default true. */
   readonly skipSpecialTokens?: boolean;
 }
 
-/** What a text is to a model. */
+/** A text encoded for a model. */
 export interface Encoding {
   readonly ids: Int32Array;
-  /** For each id 0, or 1 in the second text; models that know no difference ignore them. */
+  /** Token types: 0 in the first text, 1 in the second; ignored by models without token types. */
   readonly tokenTypes: Int32Array;
   readonly tokens: readonly string[];
 }
 
-/** Ids of one text or two with the model's own tokens around them. */
+/** Ids of one or two texts with the model's special tokens. */
 export interface Assembled {
   readonly ids: Int32Array;
-  /** For each id 0, or 1 in the second text; models that know no difference ignore them. */
+  /** Token types: 0 in the first text, 1 in the second; ignored by models without token types. */
   readonly tokenTypes: Int32Array;
-  /** For each id the text that it belongs to, 0 or 1; −1 for the model's own tokens. */
+  /** Sequence index of each id: 0 or 1; −1 for special tokens. */
   readonly parts: Int8Array;
 }
 
-/** A token with a task, and its id. */
+/** A special token and its id. */
 export interface SpecialToken {
   readonly token: string;
   readonly id: number;
@@ -100,25 +100,25 @@ export async function loadTokenizer(
  * tokenizer.decode([2, 1]); // "abb"
  */
 export class Tokenizer {
-  /** Tokens with a task; those that the model lacks are missing. */
+  /** Special tokens by role; roles without a token are missing. */
   readonly special: Readonly<Partial<Record<SpecialRole, SpecialToken>>>;
-  /** The largest id and one: rows that the model's embedding needs. */
+  /** Largest id plus one: the number of rows the model's embedding needs. */
   readonly size: number;
-  /** Most ids that the model takes, by `model_max_length`; undefined where it does not say. */
+  /** Maximum number of ids (`model_max_length`); undefined if not given. */
   readonly maxLength: number | undefined;
-  /** The names of the chat templates; empty where the model is not made for chats. */
+  /** Names of the chat templates; empty for models without one. */
   readonly chatTemplates: readonly string[];
-  /** What tokens that go on with a word begin with, as `##`; undefined where tokens do not say it. */
+  /** Prefix of tokens that continue a word, such as `##`; undefined if there is none. */
   readonly subwordPrefix: string | undefined;
   readonly #engine: Engine;
   readonly #json: TokenizerParts["tokenizer"];
-  /** Made when a token's bytes are asked for. */
+  /** Created on first use. */
   #bytes:
     | { readonly of: (token: string) => Uint8Array; readonly added: Map<number, string | undefined> }
     | undefined;
   readonly #label: string;
   readonly #templates: Templates;
-  /** The id of words that the vocabulary lacks. */
+  /** Id of unknown words. */
   readonly #unknown: number | undefined;
 
   /** @throws FormatError for parts that are damaged. */
@@ -135,7 +135,7 @@ export class Tokenizer {
     this.#label = label;
     this.#json = tokenizer;
     try {
-      // Without the key the original library (version 5) leaves spaces as they are, the engine would not.
+      // Default of transformers version 5; the tokenizer library has the other default.
       this.#engine = new Engine(tokenizer, { clean_up_tokenization_spaces: false, ...config });
       this.size = 1 + [...this.#engine.get_vocab().values()].reduce((most, id) => Math.max(most, id), -1);
       const { unk_token: unknown, continuing_subword_prefix: prefix } = (tokenizer.model ?? {}) as {
@@ -144,7 +144,7 @@ export class Tokenizer {
       };
       this.subwordPrefix = typeof prefix === "string" && prefix !== "" ? prefix : undefined;
       this.#unknown = typeof unknown === "string" ? this.#engine.token_to_id(unknown) : undefined;
-      // Parts that do not fit show themselves; a small vocabulary may have no "a".
+      // A trial run finds inconsistent parts; a small vocabulary may lack "a".
       const ids = this.#engine.encode("a").ids.filter((id) => id !== undefined);
       if (ids.length > 0) this.#engine.decode(ids);
     } catch (error) {
@@ -158,7 +158,7 @@ export class Tokenizer {
     this.chatTemplates = [...this.#templates.keys()];
     this.special = this.#specialOf(config);
     const { model_max_length: longest } = config;
-    // "No limit" is written as 1e30.
+    // 1e30 means no limit.
     this.maxLength = typeof longest === "number" && longest < 1e9 ? longest : undefined;
   }
 
@@ -181,7 +181,7 @@ export class Tokenizer {
     return this.encoding(text, options).ids;
   }
 
-  /** The ids of a text with what else models ask for. */
+  /** Ids, token types and sequence indices of a text. */
   encoding(text: string, options: EncodeOptions = {}): Encoding {
     check("encode", "the text", text, aString);
     const { pair, addSpecialTokens = true } = checkOptions("encode", options, encodeOptions);
@@ -190,14 +190,14 @@ export class Tokenizer {
       add_special_tokens: addSpecialTokens,
       return_token_type_ids: true,
     });
-    // A tokenizer that puts nothing around texts has no types.
+    // Tokenizers without a post-processor return no types.
     const tokenTypes = Int32Array.from(token_type_ids ?? new Int32Array(ids.length));
     return { ids: Int32Array.from(ids, (id, i) => this.#known(id, tokens[i])), tokenTypes, tokens };
   }
 
   /**
-   * The tokens of a text with their places in it; the model's own tokens are not among them.
-   * @throws ArgumentError for tokenizers whose encoding cannot be followed.
+   * The tokens of a text with their offsets, without special tokens.
+   * @throws ArgumentError for tokenizers whose offsets cannot be computed.
    * @example
    * tokenizer.spans("Hi there").map(({ token, start, end }) => [token, start, end]);
    */
@@ -210,7 +210,7 @@ export class Tokenizer {
   }
 
   /**
-   * Puts the model's own tokens around the ids of one text or two, as `encode` does.
+   * Adds the model's special tokens to the ids of one or two texts, as `encode` does.
    * @example
    * tokenizer.assemble(tokenizer.encode("Hi", { addSpecialTokens: false }));
    */
@@ -224,7 +224,7 @@ export class Tokenizer {
       second === undefined ? null : [places[1]],
       true,
     ) ?? { tokens: [] };
-    // Where nothing is put around texts, the engine forgets the second.
+    // Without a post-processor the tokenizer library drops the second text.
     const missing = places.filter((place) => !tokens.includes(place));
     const ids: number[] = [];
     const tokenTypes: number[] = [];
@@ -245,7 +245,7 @@ export class Tokenizer {
     };
   }
 
-  /** The text of tokens as they are written in the vocabulary; texts may be among them. */
+  /** The text of vocabulary entries; plain texts may be among them. */
   join(tokens: readonly string[]): string {
     if (tokens.length === 0) return "";
     const isBytes = hasType(this.#json.decoder, "ByteLevel");
@@ -253,7 +253,7 @@ export class Tokenizer {
     return this.#engine.decoder?.decode(written) ?? tokens.join(" ");
   }
 
-  /** The engine gives no id for a word that a word-level vocabulary lacks. */
+  /** The tokenizer library returns no id for a word missing in a word-level vocabulary. */
   #known(id: number | undefined, token: string): number {
     const known = id ?? this.#unknown;
     if (known !== undefined) return known;
@@ -273,12 +273,12 @@ export class Tokenizer {
     return this.#engine.decode(list, { skip_special_tokens: skipSpecialTokens });
   }
 
-  /** The id of a token as it is written in the vocabulary; undefined if it is not there. */
+  /** The id of a vocabulary entry; undefined if there is none. */
   id(token: string): number | undefined {
     return this.#engine.token_to_id(check("id", "the token", token, aString));
   }
 
-  /** The bytes that a token stands for in a text; undefined for special tokens and ids without a token. */
+  /** The bytes of a token's text; undefined for special tokens and unused ids. */
   bytes(id: number): Uint8Array | undefined {
     this.#bytes ??= { of: tokenBytesOf(this.#json), added: addedTokens(this.#json) };
     const { of, added } = this.#bytes;
@@ -288,14 +288,14 @@ export class Tokenizer {
     return token === undefined ? undefined : of(token);
   }
 
-  /** The token of an id as it is written in the vocabulary; undefined if there is none. */
+  /** The vocabulary entry of an id; undefined if there is none. */
   token(id: number): string | undefined {
     return this.#engine.id_to_token(id);
   }
 
   /**
    * The text of a chat by the model's template.
-   * @throws ChatError if there is no template, for roles that it does not know, and for what it refuses.
+   * @throws ChatError if there is no template or it rejects the messages.
    * @example
    * tokenizer.chat([{ role: "user", content: "What is the capital of France?" }]);
    */
@@ -306,7 +306,7 @@ export class Tokenizer {
     return renderChat(this.#templates, messages, options, values, this.#label);
   }
 
-  /** The ids of a chat; the template has put the special tokens into its text already. */
+  /** The ids of a chat; no special tokens are added, because the template writes them. */
   encodeChat(messages: readonly Message[], options?: ChatOptions): Int32Array {
     return this.encode(this.chat(messages, options), { addSpecialTokens: false });
   }
