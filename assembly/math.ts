@@ -192,6 +192,6 @@ export function sine(x: v128, quarter: i32): v128 {
   c = fma(f32x4.mul(c, z), z, fnma(z, constant(sineTable, 6), constant(sineTable, 7)));
   const y = v128.bitselect(c, s, i32x4.shr_s(i32x4.shl(n, 31), 31));
   const signed = v128.xor(y, i32x4.shl(i32x4.shr_u(n, 1), 31));
-  // The reduction turns -0 into 0.
+  // The reduction turns -0 into 0: sin takes x itself there.
   return v128.bitselect(x, signed, v128.and(f32x4.eq(x, f32x4.splat(0)), i32x4.splat(quarter - 1)));
 }

@@ -9,7 +9,7 @@ export const exact: usize = memory.data(32, 16);
 
 let allSteps: i32 = 0;
 
-/** Contiguous packed rows (`packRow`) × all panels of weights. `sums` is scratch memory for one row's sums of four panels per row. */
+/** Contiguous packed rows (`packRow`) × all panels of weights. `sums` is scratch memory: eight sums for each row and stream. */
 export function multiplyRows(
   dequantization: usize, rows: i32, table: usize, packed: usize, panels: usize, steps: i32, n: i32, sums: usize,
 ): void {

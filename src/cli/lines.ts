@@ -1,6 +1,9 @@
 /** Text that is piped into a command. */
 import { UsageError } from "./exit.js";
 
+/** The name of stdin in options. */
+export const standardInput = "-";
+
 /** The lines of stdin that are not empty. @throws UsageError where stdin is a terminal. */
 export async function linesOfInput(what: string): Promise<readonly string[]> {
   if (process.stdin.isTTY)

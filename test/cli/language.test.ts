@@ -31,8 +31,8 @@ afterAll(() => rm(directory, { recursive: true }));
 interface Piped {
   readonly child: ChildProcess;
   readonly outcome: Promise<Outcome>;
-  /** Resolves when stdout has more than `length` characters. */
-  written(length: number): Promise<void>;
+  /** Resolves when stdout has more than `length` characters and `lines` ended lines, with its length. */
+  written(length: number, lines?: number): Promise<number>;
 }
 
 function piped(args: readonly string[]): Piped {
@@ -47,8 +47,10 @@ function piped(args: readonly string[]): Piped {
     child.on("error", reject);
     child.on("close", (code, signal) => resolve({ code, signal, ...texts }));
   });
-  const written = async (length: number) => {
-    while (texts.stdout.length <= length) await new Promise((resolve) => setTimeout(resolve, 5));
+  const written = async (length: number, lines = 0) => {
+    while (texts.stdout.length <= length || texts.stdout.split("\n").length <= lines)
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    return texts.stdout.length;
   };
   return { child, outcome, written };
 }
@@ -103,9 +105,10 @@ describe("wattgrad chat", () => {
     child.stdin!.write("the cat\n");
     await written(4);
     child.kill("SIGINT");
-    // The answer has ended, and the next one begins after it.
+    // Signals before the end of the first answer would be one.
+    const end = await written(0, 1);
     child.stdin!.write("who?\n");
-    await written(20);
+    await written(end);
     child.kill("SIGINT");
     await new Promise((resolve) => setTimeout(resolve, 300));
     child.kill("SIGINT");

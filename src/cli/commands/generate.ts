@@ -7,7 +7,7 @@ import type { CausalModel } from "../../models/index.js";
 import { InterruptedError, UsageError } from "../exit.js";
 import { type Interrupt, listenForInterrupt } from "../interrupt.js";
 import { type LanguageScheme, loadLanguageModel, modelArgument, quantizeOption } from "../language.js";
-import { textOfInput } from "../lines.js";
+import { standardInput, textOfInput } from "../lines.js";
 import { cpuWattsOption, deviceOption, energyCommandOption, jsonOption } from "../options.js";
 import { requireJsonTarget, standardOutput, writeJson } from "../output.js";
 import { type SamplingOptions, settingsOf, textFor, withSamplingOptions } from "../sampling.js";
@@ -94,8 +94,8 @@ async function generateText(
   { signal }: Interrupt,
 ): Promise<GenerateReport> {
   const { chat, system, json, quiet, quantize: scheme } = options;
-  const { prompt = standardOutput } = options;
-  const given = prompt === standardOutput ? await textOfInput("--prompt") : prompt;
+  const { prompt = standardInput } = options;
+  const given = prompt === standardInput ? await textOfInput("--prompt") : prompt;
   const device = await openDevice(options.device);
   const { model, tokenizer, generationConfig } = await loadLanguageModel<CausalModel>(
     name,
